@@ -1,0 +1,1 @@
+"""tracelock makes concurrency bugs reproducible."""

@@ -1,0 +1,105 @@
+"""What every backend offers: how to wait, and how to do an operation on the real object."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tracelock.engine.controller import Controller
+from tracelock.engine.limits import RunLimits
+from tracelock.errors import ModelMismatch, StepFailure
+from tracelock.objects import Rules
+from tracelock.ops import NAMES, Layout, Op, Value
+
+if TYPE_CHECKING:
+    from tracelock.scenario.program import Program
+
+#: One event of a free run: kind, op, result, stamp in ns, earliest moment in ns (0: the stamp is
+#: exact). See ``engine.linearise``.
+Record = tuple[int, Op, Any, int, int]
+#: One version of a variable: value, the writer (-1: initial), number of the event in its log.
+Entry = tuple[Value, int, int]
+
+
+@dataclass(slots=True)
+class Options:
+    """What a caller may set for a backend: see the command line's options of the same names."""
+
+    limits: RunLimits = field(default_factory=RunLimits)
+    start_method: str | None = None
+    allow_call: bool = False
+
+
+@dataclass(slots=True)
+class FreeRun:
+    """What one free run left behind.
+
+    ``logs``: the records of each worker, by its number. ``cells``: the versions of each
+    variable. ``order``: the (worker, number in its log) of every event where the backend knows the
+    whole order already (tasks), else None. ``failures``: (worker, events it had recorded,
+    failure). ``blocked``: the op each live worker waits for, at the end. ``crashed``: (worker,
+    how). ``limit``: the bound that ended the run. ``start``: ns stamp of its start. ``waits``: for
+    each worker, the ns between asking and getting by number in its log, where it had to wait.
+    ``recorded``: False when nothing but ``failures`` and the final versions was kept.
+    """
+
+    logs: list[list[Record]]
+    cells: list[list[Entry]]
+    start: int
+    order: list[tuple[int, int]] | None = None
+    failures: list[tuple[int, int, StepFailure]] = field(default_factory=list)
+    blocked: dict[int, Op] = field(default_factory=dict)
+    crashed: list[tuple[int, str]] = field(default_factory=list)
+    limit: str | None = None
+    recorded: bool = True
+    waits: list[dict[int, int]] = field(default_factory=list)
+
+
+class Backend(ABC):
+    """One backend, set up for one program. Use as a context manager: ``close`` ends its workers."""
+
+    rules: Rules
+
+    def __init__(self, program: Program, options: Options) -> None:
+        self.program = program
+        self.layout: Layout = program.layout
+        self.options = options
+
+    @abstractmethod
+    def controlled(
+        self, controller: Controller, done: Callable[[Controller], bool]
+    ) -> None:
+        """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True.
+
+        ``done`` is called after each schedule, in the caller's thread. Raises ModelMismatch
+        where a real object and its model disagree.
+        """
+
+    @abstractmethod
+    def free(self, record: bool = True) -> FreeRun:
+        """Let the workers run as they like, once."""
+
+    def close(self) -> None:
+        """End every worker that is left. Safe to call twice."""
+
+    def __enter__(self) -> Backend:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def mismatch(layout: Layout, worker: int, op: Op, model: Value, real: Value) -> ModelMismatch:
+    """The error for a real object that did not do as its model said."""
+    target = layout.names[op.target] if 0 <= op.target < len(layout.names) else ""
+    return ModelMismatch(
+        f"{layout.workers[worker].name} at {op.at}: {NAMES[op.kind]} {target}: "
+        f"the model says {model!r}, the real object did {real!r}"
+    )
+
+
+def names_of(layout: Layout, workers: Sequence[int]) -> str:
+    """Worker names, for a message."""
+    return ", ".join(layout.workers[worker].name for worker in workers)

@@ -1,0 +1,75 @@
+"""The simulated backend: the controller and the worker machines in one loop, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tracelock.backends.base import Backend, FreeRun, Options
+from tracelock.engine.controller import Controller
+from tracelock.errors import InternalError, LimitReached, StepFailure
+from tracelock.objects import Rules
+from tracelock.ops import CRASH, SPAWN, Raised
+from tracelock.scenario.program import Program
+
+
+class SimulatedBackend(Backend):
+    """Runs a program under any backend's rules without starting anything."""
+
+    def __init__(self, program: Program, options: Options, rules: Rules) -> None:
+        super().__init__(program, options)
+        self.rules = rules
+
+    def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
+        program = self.program
+        automatic = [n for n, spec in enumerate(self.layout.workers) if not spec.manual]
+        count = len(self.layout.workers)
+        ask, step, advance = controller.ask, controller.next, controller.advance
+        while controller.begin():
+            machines = [program.machine(n) for n in range(count)]
+            for worker in automatic:
+                start(controller, machines[worker], worker)
+            while (worker := step()) >= 0:
+                if controller.parked:
+                    continue
+                if controller.thrown is None and controller.result.__class__ is not Raised:
+                    kind = controller.kind
+                    if kind == SPAWN:
+                        target = controller.op.target
+                        start(controller, machines[target], target)
+                    elif kind == CRASH:
+                        controller.crash(worker, "crash")
+                        continue
+                    # the common case, inlined: see Controller.advance
+                    machine = machines[worker]
+                    try:
+                        op = machine.resume(controller.result)
+                    except StepFailure as failure:
+                        controller.fail(worker, failure)
+                    except LimitReached as limit:
+                        controller.stop(worker, limit)
+                    else:
+                        ask(worker, op, machine.scopes)
+                else:
+                    advance(machines[worker], worker)
+            self.scheduler_end(controller)
+            if done(controller):
+                return
+
+    def scheduler_end(self, controller: Controller) -> None:
+        """Tell the scheduler that its schedule is over."""
+        controller.scheduler.end(len(controller.log))
+
+    def free(self, record: bool = True) -> FreeRun:
+        raise InternalError("the simulated backend has no free runs: nothing runs by itself")
+
+
+def start(controller: Controller, machine: object, worker: int) -> None:
+    """Run ``machine`` to its first op and ask for it."""
+    try:
+        op = machine.begin()  # type: ignore[attr-defined]
+    except StepFailure as failure:
+        controller.fail(worker, failure)
+    except LimitReached as limit:
+        controller.stop(worker, limit)
+    else:
+        controller.ask(worker, op, machine.scopes if op is not None else ())  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Who goes next, and what happened: the controller, the record, the verdict, the replay."""

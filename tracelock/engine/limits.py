@@ -1,0 +1,19 @@
+"""The bounds of a run: generous for people, enough against a file from a stranger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_STEPS: Final = 5_000_000
+DEFAULT_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """``steps``: events of one run; ``seconds``: real time of one run; ``stall``: seconds
+    without any event after which a worker that is neither waiting nor done counts as stuck."""
+
+    steps: int = DEFAULT_STEPS
+    seconds: float = DEFAULT_SECONDS
+    stall: float = 60.0

@@ -1,0 +1,487 @@
+"""The order of one object's events, where clocks alone do not tell it.
+
+A record of a free run says in which interval its event took effect. The events of one object
+are put in an order that its state machine accepts with exactly the recorded results: the search
+of Wing and Gong (JPDC 17, 1993) with Lowe's memory of states that led nowhere (Testing for
+linearizability, 2017). Linearisability is local (Herlihy and Wing, TOPLAS 12, 1990), so objects
+are solved one at a time; a lock and the conditions on it are one, as a wait touches both.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import combinations, islice
+from typing import Any, Final
+
+from tracelock.errors import InternalError
+from tracelock.objects import PARKED, Model, Rules, frozen
+from tracelock.objects.plain import Condition, Event, Queue, Semaphore
+from tracelock.ops import (
+    ACQUIRE,
+    EMPTY,
+    GET,
+    JOIN,
+    NAMES,
+    NOTIFY,
+    PUT,
+    RELEASE,
+    SET,
+    SPAWN,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    Layout,
+    Op,
+    Raised,
+    Value,
+)
+
+#: One event as a worker saw it: kind, op, result, stamp, and 0 or the start of its interval.
+Record = tuple[int, Op, Any, int, int]
+#: What may come next: a strand, and whom a notify wakes (None: as the model says).
+Option = tuple[int, Sequence[int] | None]
+
+NEVER: Final = 2**62
+#: How many ways of choosing whom a notify wakes are tried at one place.
+WAYS: Final = 64
+#: Choice points kept; a mistake is noticed within a few overlapping events of where it was made.
+DEPTH: Final = 50_000
+
+
+def describe(layout: Layout, worker: int, record: Record) -> str:
+    """One event in words, for messages: ``b: acquire lock -> True at [5, 9]``."""
+    kind, op, result, t, t0 = record
+    names = [w.name for w in layout.workers] if kind in (SPAWN, JOIN) else layout.names
+    target = f" {names[op.target]}" if 0 <= op.target < len(names) else ""
+    when = f"[{t0}, {t}]" if t0 else f"{t}"
+    return f"{layout.workers[worker].name}: {NAMES[kind]}{target} -> {result!r} at {when}"
+
+
+def agrees(got: Value, recorded: Value) -> bool:
+    """Whether the model's result is the recorded one: 1, 1.0 and True differ, NaN is NaN."""
+    if got is recorded:
+        return True
+    if got.__class__ is Raised or recorded.__class__ is Raised:
+        return bool(got == recorded)
+    return frozen(got) == frozen(recorded) or repr(got) == repr(recorded)
+
+
+class Strand:
+    """One worker's events at one object: places in its log, and for each event its bounds.
+
+    ``low``, ``high``: the event took effect within. ``chain``: the stamp of the first event from
+    here on whose stamp orders it among its like, or NEVER; ``linked`` says whether it is this
+    one. ``quiet``: it leaves the object as it is, so it may happen as soon as it can.
+    ``partner``, ``soonest``: for a put, the earliest moment at which its item was got, and
+    the latest at which the first got of all items still to be put was.
+    """
+
+    __slots__ = (
+        "chain", "high", "linked", "low", "partner", "places", "quiet", "soonest", "worker",
+    )  # fmt: skip
+
+    def __init__(self, worker: int) -> None:
+        self.worker = worker
+        self.places = array("q")
+        self.low = array("q")
+        self.high = array("q")
+        self.chain = array("q")
+        self.linked = bytearray()
+        self.quiet = bytearray()
+        self.partner = array("q")
+        self.soonest = array("q")
+
+
+def lifetimes(logs: Sequence[Sequence[Record]]) -> tuple[list[int], list[int]]:
+    """For each worker the earliest and the latest moment of any event, by spawn and join."""
+    first, last = [-NEVER] * len(logs), [NEVER] * len(logs)
+    for log in logs:
+        for place, (kind, op, result, t, t0) in enumerate(log):
+            if kind == SPAWN and result.__class__ is not Raised:
+                first[op.target] = t0 or _before(log, place, -NEVER)
+            elif kind == JOIN and result is True:
+                last[op.target] = min(last[op.target], t)
+    return first, last
+
+
+def _before(log: Sequence[Record], place: int, first: int) -> int:
+    """The last stamp before that of ``place``: records made at once share theirs."""
+    t = log[place][3]
+    while place and log[place - 1][3] == t:
+        place -= 1
+    return log[place - 1][3] if place else first
+
+
+def _after(log: Sequence[Record], place: int, last: int) -> int:
+    t = log[place][3]
+    end = len(log) - 1
+    while place < end and log[place + 1][3] == t:
+        place += 1
+    return log[place + 1][3] if place < end else last
+
+
+class Placing:
+    """The search for one unit: an object, or a lock with its conditions.
+
+    ``numbers``: the objects of the unit. ``place()`` leaves in ``turns`` the workers in order
+    (the events of one worker keep theirs), in ``woken`` for each notify (worker, place in its
+    log, the waiters woken), in ``moments`` for each event (worker, place, a moment within its
+    bounds; never decreasing). Raises InternalError when no order is accepted.
+    """
+
+    def __init__(
+        self,
+        logs: Sequence[Sequence[Record]],
+        numbers: Iterable[int],
+        models: Sequence[Model | None],
+        layout: Layout,
+        rules: Rules,
+        lifetime: tuple[list[int], list[int]],
+    ) -> None:
+        self.logs = logs
+        self.numbers = frozenset(numbers)
+        self.layout = layout
+        self.rules = rules
+        self.all = models
+        self.models = [model for n in sorted(self.numbers) if (model := models[n]) is not None]
+        self.strands: list[Strand] = []
+        self.turns = array("i")
+        self.woken: list[tuple[int, int, list[int]]] = []
+        self.moments: list[tuple[int, int, int]] = []
+        only = self.models[0]
+        # A queue may be long: its steps are undone one by one, not by copying what is in it.
+        self.queue = only if isinstance(only, Queue) and only.store.order != "priority" else None
+        chained = not isinstance(only, Semaphore)
+        for worker, log in enumerate(logs):
+            strand = self._strand(worker, log, lifetime[0][worker], lifetime[1][worker], chained)
+            if strand.places:
+                self.strands.append(strand)
+        self.strand_of = {strand.worker: i for i, strand in enumerate(self.strands)}
+        if self.queue is not None:
+            self._pair()
+
+    # --- what is known of the events ----------------------------------------------------------
+    def _strand(
+        self, worker: int, log: Sequence[Record], first: int, last: int, chained: bool
+    ) -> Strand:
+        strand = Strand(worker)
+        numbers = self.numbers
+        low = first
+        for place, (kind, op, result, t, t0) in enumerate(log):
+            if not (ACQUIRE <= kind <= GET or kind == TIMEOUT) or op.target not in numbers:
+                continue
+            refused = result is False or result is EMPTY or result.__class__ is Raised
+            condition = isinstance(self.all[op.target], Condition)
+            after = kind == ACQUIRE or (kind == WAKE and condition)
+            before = kind == RELEASE or (kind == WAIT and condition)
+            if t0:
+                start, end = t0, t
+            else:
+                start = t if before else _before(log, place, first)
+                end = t if after else _after(log, place, last)
+            low = max(low, start)
+            strand.places.append(place)
+            strand.low.append(low)
+            strand.high.append(max(end, low))
+            linked = chained and not t0 and (after or before)
+            linked = linked and (kind == WAKE or not refused)
+            strand.linked.append(linked)
+            strand.chain.append(t if linked else NEVER)
+            quiet = refused and kind not in (WAKE, TIMEOUT) and not (
+                kind == PUT and result is not False
+            )
+            at_once = kind == WAIT and result is True and isinstance(self.all[op.target], Event)
+            # a waiter whose time ran out takes no notification, however early it ran out
+            strand.quiet.append(quiet or at_once or kind == TIMEOUT)
+        for i in range(len(strand.places) - 2, -1, -1):
+            strand.high[i] = min(strand.high[i], strand.high[i + 1])
+            if not strand.linked[i]:
+                strand.chain[i] = strand.chain[i + 1]
+        return strand
+
+    def _pair(self) -> None:
+        """Where every item is told from the others, what was got first was put first (fifo)."""
+        got: dict[Hashable, tuple[int, int]] = {}
+        distinct = True
+        put: set[Hashable] = set()
+        for strand in self.strands:
+            for i, place in enumerate(strand.places):
+                kind, op, result, _, _ = self.logs[strand.worker][place]
+                if kind == GET and result is not EMPTY:
+                    distinct = distinct and frozen(result) not in got
+                    got[frozen(result)] = (strand.low[i], strand.high[i])
+                elif kind == PUT and result is True:
+                    distinct = distinct and frozen(op.value) not in put
+                    put.add(frozen(op.value))
+        for strand in self.strands:
+            n = len(strand.places)
+            strand.partner, strand.soonest = array("q", [-NEVER]) * n, array("q", [NEVER]) * n
+            soonest = NEVER
+            for i in range(n - 1, -1, -1) if distinct else ():
+                kind, op, result, _, _ = self.logs[strand.worker][strand.places[i]]
+                if kind == PUT and result is True:
+                    bounds = got.get(frozen(op.value), (NEVER, NEVER))
+                    strand.partner[i] = bounds[0]
+                    soonest = min(soonest, bounds[1])
+                strand.soonest[i] = soonest
+
+    # --- the search -----------------------------------------------------------------------------
+    def place(self) -> None:
+        """Find an order; see the class."""
+        if not self._search():
+            # A lock that others release has stamps that do not order it: bounds alone then.
+            linked = any(any(strand.linked) for strand in self.strands)
+            for strand in self.strands:
+                strand.linked = bytearray(len(strand.linked))
+            if not linked or not self._search():
+                raise InternalError(self._complaint())
+        self._tell()
+
+    def _search(self) -> bool:
+        for model in self.models:
+            model.reset()
+        strands = self.strands
+        self.at = at = [0] * len(strands)
+        self.path: list[tuple[int, list[int] | None]] = []
+        self.best: list[int] = []
+        self.deepest = -1
+        points: list[tuple[int, list[Option], Any]] = []
+        dead: set[Hashable] = set()
+        total = sum(len(strand.places) for strand in strands)
+        budget = 200 * total + 200_000
+        while len(self.path) < total:
+            budget -= 1
+            if budget < 0:
+                return False
+            options = self._options()
+            if options is None:
+                continue
+            if dead and len(options) > 1 and self._key() in dead:
+                options = []
+            if options:
+                saved = self._save()
+                option = options.pop(0)
+                if options:
+                    points.append((len(self.path), options, saved))
+                    if len(points) > DEPTH:
+                        del points[: DEPTH // 2]
+                if self._happens(option):
+                    continue
+                if not options:
+                    self._load(saved)
+            if len(self.path) > self.deepest:
+                self.deepest, self.best = len(self.path), list(at)
+            while points:
+                length, left, saved = points[-1]
+                self._rewind(length)
+                self._load(saved)
+                if not left:
+                    points.pop()
+                    dead.add(self._key())
+                    continue
+                budget -= 1
+                if self._happens(left.pop(0)):
+                    break
+            else:
+                return False
+        return True
+
+    def _options(self) -> list[Option] | None:
+        """What could come next, best first; None if a quiet event was taken on the way."""
+        heads = [
+            (strand, i, n)
+            for n, (strand, i) in enumerate(zip(self.strands, self.at, strict=True))
+            if i < len(strand.places)
+        ]
+        high = min(strand.high[i] for strand, i, _ in heads)
+        chain = min(strand.chain[i] for strand, i, _ in heads)
+        queue = self.queue
+        soonest = NEVER if queue is None else min(strand.soonest[i] for strand, i, _ in heads)
+        found: list[tuple[Any, int, Strand, int]] = []
+        for strand, i, n in heads:
+            if strand.low[i] > high or (strand.linked[i] and strand.chain[i] > chain):
+                continue
+            if strand.quiet[i]:
+                saved = self._save()
+                if self._happens((n, None)):
+                    return None
+                self._load(saved)
+                continue
+            rank: Any = strand.high[i]
+            if queue is not None:
+                getting = self.logs[strand.worker][strand.places[i]][0] == GET
+                if queue.store.order == "fifo" and strand.partner[i] > soonest:
+                    continue
+                # first out what can go; then what is wanted soonest (of a stack: last)
+                wanted = strand.partner[i] if queue.store.order == "fifo" else -strand.partner[i]
+                rank = (not getting, strand.high[i] if getting else wanted, strand.high[i])
+            found.append((rank, n, strand, i))
+        if len(found) > 1:
+            found.sort(key=lambda item: (item[0], item[1]))
+        options: list[Option] = []
+        for _, n, strand, i in found:
+            record = self.logs[strand.worker][strand.places[i]]
+            if record[0] == NOTIFY and self.rules.notify_any:
+                options += [(n, ways) for ways in self._ways(record)]
+            else:
+                options.append((n, None))
+        return options
+
+    def _ways(self, record: Record) -> Iterable[Sequence[int] | None]:
+        """Whom a notify may wake where it may be anyone: those who soon go on first."""
+        model = self.all[record[1].target]
+        assert isinstance(model, Condition)
+        if record[2] is not None:
+            return (record[2],)
+        n = record[1].value
+        if n == -1 or not 0 < n < len(model.waiting):
+            return (None,)
+        hopeful = [u for u in model.waiting if self._may_wake(u)]
+        hopeful.sort(key=self._returns)
+        return islice(combinations(hopeful, n), WAYS)
+
+    def _returns(self, worker: int) -> int:
+        n = self.strand_of[worker]
+        strand, i = self.strands[n], self.at[n]
+        return strand.high[i] if i < len(strand.places) else NEVER
+
+    def _may_wake(self, worker: int) -> bool:
+        """Whether the record allows that the waiting ``worker`` is woken now."""
+        n = self.strand_of[worker]
+        strand, i = self.strands[n], self.at[n]
+        if i == len(strand.places):
+            return True
+        record = self.logs[worker][strand.places[i]]
+        return record[0] == WAKE and record[2] is True
+
+    def _happens(self, option: Option) -> bool:
+        """Let the next event of a strand happen in the models; False if its result differs."""
+        n, chosen = option
+        strand = self.strands[n]
+        worker = strand.worker
+        kind, op, result, _, _ = self.logs[worker][strand.places[self.at[n]]]
+        model = self.all[op.target]
+        assert model is not None
+        woken: list[int] | None = None
+        if kind == NOTIFY:
+            if chosen is not None:
+                model.choose(chosen)
+            got = model.apply(op, worker)
+            if got.__class__ is list:
+                if not all(self._may_wake(waiter) for waiter in got):
+                    return False
+                if result is None:
+                    result = got
+                woken = got
+        elif kind == WAKE:
+            if model.ready(op, worker):
+                got = model.finish(op, worker)
+            elif (
+                op.timeout is not None
+                and not isinstance(model, Condition)
+                and model.may_expire(op, worker, True)
+            ):
+                got = model.expire(op, worker, True)
+            else:
+                return False
+        elif kind == TIMEOUT:
+            if not model.may_expire(op, worker, True):
+                return False
+            got = model.expire(op, worker, True)
+            result = PARKED
+        else:
+            if kind == SET and isinstance(model, Event) and not self.rules.event_rechecks:
+                for waiter in model.waiting:
+                    if not self._may_wake(waiter):
+                        return False
+            if model.enabled(op, worker):
+                got = model.apply(op, worker)
+            elif op.timeout is not None and model.may_expire(op, worker, False):
+                got = model.expire(op, worker, False)
+            else:
+                return False
+            if got is PARKED:
+                got = None
+        if not agrees(got, result):
+            if self.queue is not None:
+                self._unqueue(kind, got)
+            return False
+        self.path.append((n, woken))
+        self.at[n] += 1
+        return True
+
+    # --- going back -----------------------------------------------------------------------------
+    def _save(self) -> Any:
+        if self.queue is not None:
+            return None
+        return tuple(model.snapshot() for model in self.models)
+
+    def _load(self, saved: Any) -> None:
+        if saved is not None:
+            for model, state in zip(self.models, saved, strict=True):
+                model.restore(state)
+
+    def _key(self) -> Hashable:
+        return tuple(self.at), frozen(tuple(model.snapshot() for model in self.models))
+
+    def _rewind(self, length: int) -> None:
+        while len(self.path) > length:
+            n, _ = self.path.pop()
+            self.at[n] -= 1
+            if self.queue is not None:
+                strand = self.strands[n]
+                record = self.logs[strand.worker][strand.places[self.at[n]]]
+                self._unqueue(record[0], record[2])
+
+    def _unqueue(self, kind: int, got: Value) -> None:
+        assert self.queue is not None
+        items = self.queue.store.items
+        if kind == PUT:
+            if got is True:
+                items.pop()
+        elif got is not EMPTY:
+            if self.queue.store.order == "fifo":
+                items.appendleft(got)
+            else:
+                items.append(got)
+
+    # --- the answer -----------------------------------------------------------------------------
+    def _tell(self) -> None:
+        at = [0] * len(self.strands)
+        wanted = array("q")
+        lows = array("q")
+        for n, woken in self.path:
+            strand, i = self.strands[n], at[n]
+            at[n] += 1
+            place = strand.places[i]
+            kind, _, _, t, t0 = self.logs[strand.worker][place]
+            self.turns.append(strand.worker)
+            if kind == NOTIFY and woken is not None:
+                self.woken.append((strand.worker, place, woken))
+            self.moments.append((strand.worker, place, 0))
+            lows.append(strand.low[i])
+            wanted.append(t if t0 else min(strand.high[i], t))
+        for i in range(len(wanted) - 2, -1, -1):
+            wanted[i] = min(wanted[i], wanted[i + 1])
+        now = -NEVER
+        for i, (worker, place, _) in enumerate(self.moments):
+            now = max(now, lows[i], wanted[i])
+            self.moments[i] = (worker, place, now)
+
+    def _complaint(self) -> str:
+        names = ", ".join(self.layout.names[n] for n in sorted(self.numbers))
+        kinds = ", ".join(self.layout.spec(n).type for n in sorted(self.numbers))
+        done: list[tuple[int, str]] = []
+        next_: list[str] = []
+        for strand, i in zip(self.strands, self.best, strict=True):
+            log = self.logs[strand.worker]
+            for j in range(max(0, i - 3), i):
+                record = log[strand.places[j]]
+                done.append((record[3], describe(self.layout, strand.worker, record)))
+            if i < len(strand.places):
+                next_.append(describe(self.layout, strand.worker, log[strand.places[i]]))
+        lines = [f"no order of the events of {names} ({kinds}) gives the recorded results"]
+        lines += ["after:", *(f"  {text}" for _, text in sorted(done)[-6:])] if done else []
+        lines += ["none of these can come next:", *(f"  {text}" for text in next_[:8])]
+        return "\n".join(lines)

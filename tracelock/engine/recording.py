@@ -1,0 +1,192 @@
+"""From what happened to a trace: the events of a run in the names and keys of the format."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from tracelock.engine.controller import Entry
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CALL,
+    COMPARE_EXCHANGE,
+    EMPTY,
+    EXCHANGE,
+    FETCH_ADD,
+    GET,
+    JOIN,
+    NAMES,
+    NOTIFY,
+    ON_WORKER,
+    PUT,
+    READ,
+    RELEASE,
+    SLEEP,
+    WAIT,
+    WAKE,
+    WRITE,
+    Layout,
+    Op,
+    Raised,
+    Value,
+)
+from tracelock.trace import MISSING, Events
+
+#: Kinds whose event has a result (a wait that blocks has none: its wake has).
+RESULTS: Final = frozenset(
+    {READ, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC, ACQUIRE, WAKE, NOTIFY, PUT, GET, JOIN, CALL}
+)
+#: Kinds whose ``op.value`` goes into the event as its value.
+VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
+#: Kinds whose ``op.value`` is a count.
+COUNTS: Final = frozenset({RELEASE, NOTIFY})
+
+
+def target_name(layout: Layout, kind: int, op: Op) -> str | None:
+    """The name of what an op is about, None for nothing."""
+    if kind == CALL:
+        return str(op.body)
+    if op.target < 0:
+        return None
+    return layout.workers[op.target].name if op.kind in ON_WORKER else layout.names[op.target]
+
+
+def shape_of(events: Events, layout: Layout, kind: int, op: Op) -> int:
+    """The number of the shape of this op's events in ``events``."""
+    timeout: Any = op.timeout if op.timeout is not None else MISSING
+    if not op.blocking and kind in (ACQUIRE, PUT, GET, WAIT):
+        timeout = 0
+    n: Any = MISSING
+    if kind in COUNTS and op.value not in (None, 1):
+        n = op.value if op.value.__class__ is int else MISSING
+    return events.shape(NAMES[kind], target_name(layout, kind, op), op.at, timeout, n)
+
+
+def value_of(layout: Layout, kind: int, op: Op, result: Value) -> Any:
+    """What went in, as the event's ``value``."""
+    if kind in VALUES:
+        return op.value
+    if kind == ATOMIC and result.__class__ is dict:
+        return {layout.names[number]: value for number, value in result["writes"].items()}
+    return MISSING
+
+
+def result_of(layout: Layout, kind: int, result: Value) -> Any:
+    """What came out, as the event's ``result``."""
+    if result.__class__ is Raised:
+        return {"error": result.kind}
+    if result is EMPTY:
+        return {"error": "Empty"}
+    if kind == ATOMIC:
+        return {layout.names[number]: value for number, value in result["reads"].items()}
+    if kind in RESULTS or (kind == WAIT and result is not None):
+        return result if kind != CALL else plain(result)
+    return MISSING
+
+
+def plain(value: Any) -> Any:
+    """A value of trusted code as JSON: itself where it is JSON, else its type's name."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0.0 else repr(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return f"<{type(value).__name__}>"
+
+
+class Shapes:
+    """Finds the shape of an op quickly: an op object seen before costs one dictionary look-up."""
+
+    def __init__(self, events: Events, layout: Layout) -> None:
+        self._events = events
+        self._layout = layout
+        self._known: dict[tuple[int, int], tuple[Op, int]] = {}
+
+    def __call__(self, kind: int, op: Op) -> int:
+        # the op is kept beside its number: an id is only good while its object lives
+        known = self._known.get((id(op), kind))
+        if known is None:
+            known = (op, shape_of(self._events, self._layout, kind, op))
+            self._known[id(op), kind] = known
+        return known[1]
+
+
+def record_log(layout: Layout, log: Iterable[Entry]) -> Events:
+    """The events of a controlled run; times are virtual, in ns."""
+    events = Events()
+    shapes: Callable[[int, Op], int] = Shapes(events, layout)
+    for worker, kind, op, result, options, now in log:
+        enabled = None if options is None else [other for other in options if other != worker]
+        events.append(
+            worker,
+            shapes(kind, op),
+            round(now * 1e9),
+            value_of(layout, kind, op, result),
+            result_of(layout, kind, result),
+            op.expect if kind == COMPARE_EXCHANGE else MISSING,
+            -1,
+            enabled,
+        )
+    return events
+
+
+def record_columns(
+    layout: Layout,
+    workers: Sequence[int],
+    kinds: Sequence[int],
+    ops: Sequence[Op],
+    results: Sequence[Value],
+    times: Sequence[int],
+    start: int,
+    waits: Sequence[Mapping[int, int]],
+) -> Events:
+    """The events of a free run, given as columns in their order.
+
+    ``times`` are stamps in ns, ``start`` the stamp of the run's start; ``waits``: for each
+    worker the ns it waited for its event number k, by k.
+    """
+    events = Events()
+    known: dict[int, int] = {}
+    values: list[Any] = []
+    shown: list[Any] = []
+    shapes = array("I")
+    expects: dict[int, Any] = {}
+    add_value, add_result, add_shape = values.append, shown.append, shapes.append
+    count = len(NAMES)
+    for kind, op, result in zip(kinds, ops, results, strict=True):
+        # an op made for one event has an id that the next may get again: those are looked up anew
+        key = id(op) * count + kind
+        shape = known.get(key)
+        if shape is None:
+            shape = shape_of(events, layout, kind, op)
+            if op.value is None:
+                known[key] = shape
+        add_shape(shape)
+        if kind == READ:
+            add_value(MISSING)
+            add_result(result)
+        elif kind == WRITE:
+            add_value(op.value)
+            add_result(MISSING)
+        else:
+            add_value(value_of(layout, kind, op, result))
+            add_result(result_of(layout, kind, result))
+            if kind == COMPARE_EXCHANGE:
+                expects[len(values) - 1] = op.expect
+    waited: array[int] | None = None
+    if any(waits):
+        waited = array("q", [-1]) * len(values)
+        seen = [0] * len(waits)
+        for place, worker in enumerate(workers):
+            number = seen[worker]
+            seen[worker] = number + 1
+            ns = waits[worker].get(number)
+            if ns is not None:
+                waited[place] = ns
+    events.extend_columns(
+        workers, shapes, array("q", [max(0, t - start) for t in times]), values, shown, waited, expects
+    )
+    return events

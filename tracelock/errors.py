@@ -1,0 +1,162 @@
+"""Every exception that tracelock raises, on one page.
+
+The tree is small on purpose: a caller who wants "anything tracelock objects to" catches
+:class:`TracelockError`; the command line turns each branch into one exit status
+(:attr:`TracelockError.exit_status`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "Cancelled",
+    "Divergence",
+    "ImpossibleHere",
+    "InternalError",
+    "LimitReached",
+    "ModelMismatch",
+    "Problem",
+    "ScenarioError",
+    "ScopeExpired",
+    "StepFailure",
+    "TraceError",
+    "TracelockError",
+    "UnsupportedError",
+    "UsageError",
+]
+
+
+class TracelockError(Exception):
+    """The root. ``exit_status`` is what the command line ends with when this reaches it."""
+
+    exit_status = 4
+
+
+class UsageError(TracelockError):
+    """A call that cannot be carried out as asked (an unknown backend, a bad option).
+
+    What to do: change the call; nothing was started or written.
+    """
+
+    exit_status = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a document.
+
+    ``line`` and ``column`` count from 1 (0: unknown, as in a scenario built in Python);
+    ``path`` is the place in the document (``workers.transfer.steps[0].do[1]``).
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "
+        return f"{place}{self.path}: {self.message}" if self.path else f"{place}{self.message}"
+
+
+class ScenarioError(TracelockError):
+    """A scenario that does not follow the language; ``problems`` holds all that is wrong.
+
+    What to do: mend each line named. Nothing was run or written.
+    """
+
+    exit_status = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnsupportedError(ScenarioError):
+    """A step or object that the chosen backend cannot do; says which backends can.
+
+    What to do: run it on one of those.
+    """
+
+
+class TraceError(TracelockError):
+    """A trace file that cannot be read: not a trace, cut off, or inconsistent.
+
+    What to do: as the message says (``tracelock recover`` for a file cut off in the middle).
+    """
+
+    exit_status = 2
+
+
+class LimitReached(TracelockError):
+    """A bound on steps, time or size ended the run: nothing is claimed about it.
+
+    Backends turn this into the verdict ``unfinished``; it reaches a caller only where there
+    is no run to attach a verdict to. What to do: raise the limit that the message names.
+    """
+
+    exit_status = 5
+
+
+class Divergence(TracelockError):
+    """A replay came to an event that differs from the trace, and stopped there.
+
+    ``seq`` is the first event that differs; ``expected`` what the trace holds there, ``got``
+    what happened or could have happened, ``why`` a sentence. What to do: the program or
+    its environment changed since the trace was recorded.
+    """
+
+    exit_status = 3
+
+    def __init__(self, seq: int, expected: str, got: str, why: str) -> None:
+        self.seq = seq
+        self.expected = expected
+        self.got = got
+        self.why = why
+        super().__init__(f"event {seq}: expected {expected}, got {got}: {why}")
+
+
+class ImpossibleHere(Divergence):
+    """A trace of one backend asks for a step that the rules of another never allow."""
+
+
+class InternalError(TracelockError):
+    """tracelock contradicted itself. What to do: report it with the text and the trace."""
+
+    exit_status = 4
+
+
+class ModelMismatch(InternalError):
+    """A real object did something else than its model in ``objects`` said.
+
+    What to do: report it, with the Python version; the trace up to there is kept.
+    """
+
+
+class Cancelled(BaseException):
+    """Thrown into a worker machine at the op where a cancellation reaches it."""
+
+
+class ScopeExpired(BaseException):
+    """Thrown into a worker machine when the deadline of its ``timeout`` block ``uid`` passes."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        super().__init__(uid)
+
+
+class StepFailure(Exception):
+    """What ends a worker of a scenario early: a false ``assert``, ``fail``, or an error.
+
+    Not a :class:`TracelockError`: it is the program under test that failed. ``failure`` is
+    ``"assert"`` or ``"error"`` as in a verdict; ``at`` the step's path.
+    """
+
+    def __init__(self, failure: str, message: str, at: str) -> None:
+        self.failure = failure
+        self.message = message
+        self.at = at
+        super().__init__(message)

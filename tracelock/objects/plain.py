@@ -1,0 +1,483 @@
+"""Models of the objects of ``threading``, ``queue`` and ``multiprocessing``.
+
+Whoever comes first takes what is free, a newcomer as well as one who has waited long, so that
+asking for a lock has no effect that others could notice: a blocked acquire is simply an op that
+is not enabled yet. Only arriving at a condition, an event or a barrier is visible by itself.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from tracelock.objects.base import PARKED, Model, Rules
+from tracelock.ops import (
+    ACQUIRE,
+    CLEAR,
+    EMPTY,
+    GET,
+    NOTIFY,
+    SET,
+    ObjectSpec,
+    Op,
+    Raised,
+    Value,
+)
+
+
+class Lock(Model):
+    """``threading.Lock``, ``multiprocessing.Lock``: held or free; anybody may release it."""
+
+    __slots__ = ("owner", "rules")
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.owner = -1
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return self.owner < 0 or op.kind != ACQUIRE or not op.blocking
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if op.kind == ACQUIRE:
+            if self.owner >= 0:
+                return False
+            self.owner = worker
+            return True
+        if self.owner < 0:
+            return Raised(self.rules.over_release, "release of a lock that nobody holds")
+        self.owner = -1
+        return None
+
+    def owned(self, worker: int) -> bool:
+        """Whether a condition on this lock lets ``worker`` wait: a Lock only knows it is held."""
+        return self.owner >= 0
+
+    def free(self, worker: int) -> bool:
+        """Whether ``worker`` could take it now."""
+        return self.owner < 0
+
+    def give_up(self, worker: int) -> int:
+        """Release for a wait; returns how often it was held."""
+        self.owner = -1
+        return 1
+
+    def take_back(self, worker: int, depth: int) -> None:
+        """Take it again after a wait, as often as before."""
+        self.owner = worker
+
+    def holders(self) -> tuple[int, ...]:
+        return (self.owner,) if self.owner >= 0 else ()
+
+    def reset(self) -> None:
+        self.owner = -1
+
+    def snapshot(self) -> Any:
+        return self.owner
+
+    def restore(self, state: Any) -> None:
+        self.owner = state
+
+
+class ProcessLock(Lock):
+    """``multiprocessing.Lock``: like a lock, but a condition asks whether it is *mine*."""
+
+    __slots__ = ()
+
+    def owned(self, worker: int) -> bool:
+        return self.owner == worker
+
+
+class RLock(Lock):
+    """``threading.RLock``, ``multiprocessing.RLock``: its owner may take it again."""
+
+    __slots__ = ("depth",)
+
+    def __init__(self, rules: Rules) -> None:
+        super().__init__(rules)
+        self.depth = 0
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return (
+            self.owner < 0 or self.owner == worker or op.kind != ACQUIRE or not op.blocking
+        )
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if op.kind == ACQUIRE:
+            if self.owner >= 0 and self.owner != worker:
+                return False
+            self.owner = worker
+            self.depth += 1
+            return True
+        if self.owner != worker:
+            return Raised(self.rules.not_owner, "release of an rlock that this worker does not hold")
+        self.depth -= 1
+        if not self.depth:
+            self.owner = -1
+        return None
+
+    def owned(self, worker: int) -> bool:
+        return self.owner == worker
+
+    def free(self, worker: int) -> bool:
+        return self.owner < 0 or self.owner == worker
+
+    def give_up(self, worker: int) -> int:
+        depth, self.depth, self.owner = self.depth, 0, -1
+        return depth
+
+    def take_back(self, worker: int, depth: int) -> None:
+        self.owner, self.depth = worker, depth
+
+    def reset(self) -> None:
+        self.owner, self.depth = -1, 0
+
+    def snapshot(self) -> Any:
+        return (self.owner, self.depth)
+
+    def restore(self, state: Any) -> None:
+        self.owner, self.depth = state
+
+
+class Semaphore(Model):
+    """A counter; ``bound`` is its upper limit for a bounded semaphore, -1 otherwise."""
+
+    __slots__ = ("bound", "initial", "taken", "value")
+
+    def __init__(self, value: int, bounded: bool) -> None:
+        self.initial = self.value = value
+        self.bound = value if bounded else -1
+        self.taken: list[int] = []
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return self.value > 0 or op.kind != ACQUIRE or not op.blocking
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if op.kind == ACQUIRE:
+            if self.value == 0:
+                return False
+            self.value -= 1
+            self.taken.append(worker)
+            return True
+        n = op.value
+        if n.__class__ is not int or n < 1:
+            return Raised("ValueError", "n must be one or more")
+        if 0 <= self.bound < self.value + n:
+            return Raised("ValueError", "bounded semaphore released too many times")
+        self.value += n
+        for _ in range(n):
+            if worker in self.taken:
+                self.taken.remove(worker)
+            elif self.taken:
+                self.taken.pop(0)
+        return None
+
+    def holders(self) -> tuple[int, ...]:
+        return tuple(self.taken)
+
+    def reset(self) -> None:
+        self.value = self.initial
+        self.taken.clear()
+
+    def snapshot(self) -> Any:
+        # who took it is for reports only: it decides nothing
+        return self.value
+
+    def restore(self, state: Any) -> None:
+        self.value = state
+        self.taken = []
+
+
+class Condition(Model):
+    """A condition variable on ``lock``; waiters wake in the order of their arrival.
+
+    With ``rules.notify_any`` (processes) the scheduler says which of them wake.
+    """
+
+    __slots__ = ("chosen", "depths", "lock", "notified", "rules", "timed_out", "waiting")
+
+    def __init__(self, rules: Rules, lock: Lock) -> None:
+        self.rules = rules
+        self.lock = lock
+        self.waiting: list[int] = []
+        self.notified: set[int] = set()
+        self.timed_out: set[int] = set()
+        self.depths: dict[int, int] = {}
+        self.chosen: Sequence[int] | None = None
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return True
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if not self.lock.owned(worker):
+            verb = "notify" if op.kind == NOTIFY else "wait"
+            return Raised(self.rules.not_owner, f"{verb} without holding the condition's lock")
+        if op.kind == NOTIFY:
+            if self.chosen is None:
+                n = len(self.waiting) if op.value == -1 else op.value
+                woken = self.waiting[:n] if n > 0 else []
+            else:
+                woken, self.chosen = list(self.chosen), None
+            for waiter in woken:
+                self.waiting.remove(waiter)
+                if waiter not in self.timed_out:
+                    self.notified.add(waiter)
+            return woken
+        self.depths[worker] = self.lock.give_up(worker)
+        self.waiting.append(worker)
+        return PARKED
+
+    def ready(self, op: Op, worker: int) -> bool:
+        return (worker in self.notified or worker in self.timed_out) and self.lock.free(worker)
+
+    def finish(self, op: Op, worker: int) -> Value:
+        self.lock.take_back(worker, self.depths.pop(worker))
+        if worker in self.notified:
+            self.notified.remove(worker)
+            return True
+        self.timed_out.remove(worker)
+        if worker in self.waiting:
+            self.waiting.remove(worker)
+        return False
+
+    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
+        return worker in self.waiting and worker not in self.timed_out
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        # ``threading`` strikes a waiter whose time is up off its list only when it has the lock
+        # back, so that a notify in between is wasted on it; ``multiprocessing`` counts it out.
+        if self.rules.notify_any:
+            self.waiting.remove(worker)
+        self.timed_out.add(worker)
+        return PARKED
+
+    def candidates(self, op: Op) -> Sequence[int]:
+        if not self.rules.notify_any or op.value == -1 or not 0 < op.value < len(self.waiting):
+            return ()
+        return tuple(self.waiting)
+
+    def choose(self, waiters: Sequence[int]) -> None:
+        self.chosen = waiters
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.waiting)
+
+    def reset(self) -> None:
+        self.waiting.clear()
+        self.notified.clear()
+        self.timed_out.clear()
+        self.depths.clear()
+        self.chosen = None
+
+    def snapshot(self) -> Any:
+        return (
+            tuple(self.waiting),
+            frozenset(self.notified),
+            frozenset(self.timed_out),
+            tuple(sorted(self.depths.items())),
+        )
+
+    def restore(self, state: Any) -> None:
+        self.waiting = list(state[0])
+        self.notified = set(state[1])
+        self.timed_out = set(state[2])
+        self.depths = dict(state[3])
+        self.chosen = None
+
+
+class Event(Model):
+    """A flag. Those who wait when it is set get on even if it is cleared before they run,
+
+    except where ``rules.event_rechecks``: a process looks at the flag once more."""
+
+    __slots__ = ("flag", "rules", "waiting", "woken")
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.flag = False
+        self.waiting: list[int] = []
+        self.woken: set[int] = set()
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return True
+
+    def apply(self, op: Op, worker: int) -> Value:
+        kind = op.kind
+        if kind == SET:
+            self.flag = True
+            self.woken.update(self.waiting)
+            self.waiting.clear()
+            return None
+        if kind == CLEAR:
+            self.flag = False
+            return None
+        if self.flag:
+            return True
+        if not op.blocking:
+            return False
+        self.waiting.append(worker)
+        return PARKED
+
+    def ready(self, op: Op, worker: int) -> bool:
+        return worker in self.woken
+
+    def finish(self, op: Op, worker: int) -> Value:
+        self.woken.remove(worker)
+        return self.flag if self.rules.event_rechecks else True
+
+    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
+        return worker in self.waiting
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        self.waiting.remove(worker)
+        return self.flag
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.waiting)
+
+    def reset(self) -> None:
+        self.flag = False
+        self.waiting.clear()
+        self.woken.clear()
+
+    def snapshot(self) -> Any:
+        return (self.flag, tuple(self.waiting), frozenset(self.woken))
+
+    def restore(self, state: Any) -> None:
+        self.flag = state[0]
+        self.waiting = list(state[1])
+        self.woken = set(state[2])
+
+
+class Barrier(Model):
+    """``threading.Barrier``: fills, drains, and is broken for good by a timed-out wait."""
+
+    __slots__ = ("broken", "inside", "parties", "waiting")
+
+    def __init__(self, parties: int) -> None:
+        self.parties = parties
+        self.waiting: list[int] = []  # arrived, in order
+        self.inside: set[int] = set()  # let through, not yet gone
+        self.broken = False
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return self.broken or not self.inside
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if self.broken:
+            return self._broken(op)
+        if len(self.waiting) + 1 == self.parties:
+            self.inside.update(self.waiting)
+            self.waiting.clear()
+            return True
+        self.waiting.append(worker)
+        return PARKED
+
+    def _broken(self, op: Op) -> Value:
+        return False if op.soft else Raised("BrokenBarrierError", "the barrier is broken")
+
+    def ready(self, op: Op, worker: int) -> bool:
+        return self.broken or worker in self.inside
+
+    def finish(self, op: Op, worker: int) -> Value:
+        if worker in self.inside:
+            self.inside.remove(worker)
+            return True
+        self.waiting.remove(worker)
+        return self._broken(op)
+
+    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
+        return worker in self.waiting and not self.broken
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        self.broken = True
+        self.waiting.remove(worker)
+        return self._broken(op)
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.waiting)
+
+    def reset(self) -> None:
+        self.waiting.clear()
+        self.inside.clear()
+        self.broken = False
+
+    def snapshot(self) -> Any:
+        return (tuple(self.waiting), frozenset(self.inside), self.broken)
+
+    def restore(self, state: Any) -> None:
+        self.waiting = list(state[0])
+        self.inside = set(state[1])
+        self.broken = state[2]
+
+
+class Store:
+    """What is in a queue: first in first out, last in first out, or lowest first."""
+
+    __slots__ = ("items", "order")
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+        self.items: Any = deque() if order == "fifo" else []
+
+    def push(self, item: Value) -> Raised | None:
+        """Put ``item`` in. A priority queue compares items and raises as Python does."""
+        if self.order == "priority":
+            try:
+                heapq.heappush(self.items, item)
+            except TypeError as error:
+                return Raised("TypeError", str(error))
+        else:
+            self.items.append(item)
+        return None
+
+    def pop(self) -> Value:
+        """Take the next item out."""
+        if self.order == "fifo":
+            return self.items.popleft()
+        if self.order == "lifo":
+            return self.items.pop()
+        try:
+            return heapq.heappop(self.items)
+        except TypeError as error:
+            return Raised("TypeError", str(error))
+
+
+class Queue(Model):
+    """``queue.Queue`` and its kin, ``multiprocessing.Queue``: bounded if ``maxsize`` > 0."""
+
+    __slots__ = ("maxsize", "store")
+
+    def __init__(self, spec: ObjectSpec) -> None:
+        self.maxsize = spec.maxsize
+        self.store = Store(spec.order)
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return not op.blocking or self.possible(op.kind)
+
+    def possible(self, kind: int) -> bool:
+        """Whether a put or a get would succeed at once."""
+        size = len(self.store.items)
+        if kind == GET:
+            return size > 0
+        return not 0 < self.maxsize <= size
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if not self.possible(op.kind):
+            return EMPTY if op.kind == GET else False
+        if op.kind == GET:
+            return self.store.pop()
+        return self.store.push(op.value) or True
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        return EMPTY if op.kind == GET else False
+
+    def reset(self) -> None:
+        self.store.items.clear()
+
+    def snapshot(self) -> Any:
+        return tuple(self.store.items)
+
+    def restore(self, state: Any) -> None:
+        self.store.items = deque(state) if self.store.order == "fifo" else list(state)

@@ -1,0 +1,240 @@
+"""The vocabulary: what a worker may ask for, and when two requests depend on each other.
+
+An :class:`Op` is one visible step of one worker: one event of the trace and one scheduling
+point. The list of kinds is closed; everything above this module speaks in it. Shared things
+(variables and objects) are numbered by a :class:`Layout`, variables first, so that an op
+carries a small integer and the hot path never compares strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Value = Any  # a JSON scalar, or (in queues and locals) a list of them
+
+# --- kinds -----------------------------------------------------------------------------------
+# Plain integers: comparing two module constants is several times cheaper than two enum members,
+# and this happens at every step of every schedule.
+READ: Final = 0
+WRITE: Final = 1
+COMPARE_EXCHANGE: Final = 2
+EXCHANGE: Final = 3
+FETCH_ADD: Final = 4
+ATOMIC: Final = 5
+ACQUIRE: Final = 6
+RELEASE: Final = 7
+REQUEST: Final = 8  # joins the queue of an object that hands over first come, first served
+WAIT: Final = 9  # arrives at a condition, event or barrier
+WAKE: Final = 10  # the end of a wait that blocked
+NOTIFY: Final = 11
+SET: Final = 12
+CLEAR: Final = 13
+PUT: Final = 14
+GET: Final = 15
+SLEEP: Final = 16
+CHECKPOINT: Final = 17
+SPAWN: Final = 18
+JOIN: Final = 19
+CANCEL: Final = 20
+CANCELLED: Final = 21  # a cancellation reaches its worker
+TIMEOUT: Final = 22  # the deadline of a timeout block reaches its worker
+CRASH: Final = 23
+CALL: Final = 24
+
+NAMES: Final = (
+    "read", "write", "compare_exchange", "exchange", "fetch_add", "atomic", "acquire", "release",
+    "request", "wait", "wake", "notify", "set", "clear", "put", "get", "sleep", "checkpoint",
+    "spawn", "join", "cancel", "cancelled", "timeout", "crash", "call",
+)  # fmt: skip
+KIND_OF: Final = {name: kind for kind, name in enumerate(NAMES)}
+
+#: Kinds whose target is a shared variable.
+ON_VARIABLE: Final = frozenset({READ, WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD})
+#: Kinds whose target is a worker's number, not a shared thing.
+ON_WORKER: Final = frozenset({SPAWN, JOIN, CANCEL})
+
+
+class Op:
+    """One visible step, as asked for. Treated as immutable.
+
+    ``target``: number of the shared thing (or of the worker, see ``ON_WORKER``), -1 for none.
+    ``at``: the step's path in the scenario, or ``file:line``.
+    ``value``: what goes in: the value of write, put, exchange and compare_exchange, ``by`` of
+    fetch_add, ``n`` of release and notify (-1: all), seconds of sleep, arguments of call.
+    ``expect``: of compare_exchange. ``timeout``: seconds, or None to wait for ever.
+    ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name.
+    ``soft``: the step has an ``into``, so that running out of time there is a result (false)
+    and not an error.
+    """
+
+    __slots__ = (
+        "at", "blocking", "body", "expect", "kind", "soft", "target", "timeout", "value",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        kind: int,
+        target: int,
+        at: str,
+        value: Value = None,
+        timeout: float | None = None,
+        blocking: bool = True,
+        expect: Value = None,
+        body: Any = None,
+        soft: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.target = target
+        self.at = at
+        self.value = value
+        self.timeout = timeout
+        self.blocking = blocking
+        self.expect = expect
+        self.body = body
+        self.soft = soft
+
+    def __repr__(self) -> str:
+        return f"<{NAMES[self.kind]} #{self.target} at {self.at}>"
+
+
+class AtomicBody:
+    """The inside of an ``atomic`` step.
+
+    ``run(read, write)`` executes it once on the worker's own locals, which it changes;
+    ``rehearse(read, write)`` does the same on a copy of them, which it then drops (the model
+    rehearses, the real worker runs). ``read(id) -> value`` and ``write(id, value)`` are the
+    backend's own. A :class:`~tracelock.errors.StepFailure` inside is kept as ``failure`` and
+    thrown by the machine when it is resumed, so neither method raises it. ``touches`` is the
+    static footprint, every variable the block can mention.
+    """
+
+    __slots__ = ()
+    touches: frozenset[int]
+
+    def run(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
+        raise NotImplementedError
+
+    def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
+        raise NotImplementedError
+
+
+class Raised:
+    """A result that is an exception: the step fails in its worker with it.
+
+    ``kind`` is the name of the exception's class (``RuntimeError``, ``ValueError``,
+    ``BrokenBarrierError``), the same on every Python version; ``message`` is ours.
+    """
+
+    __slots__ = ("kind", "message")
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        self.message = message
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Raised) and other.kind == self.kind
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
+
+    def __repr__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class Empty:
+    """The class of :data:`EMPTY`, the result of a get that got nothing."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "empty"
+
+    def __reduce__(self) -> str:
+        return "EMPTY"
+
+
+EMPTY: Final = Empty()
+
+
+# --- what there is to ask of -----------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """One synchronisation object: ``type`` as in SCENARIO.md; options at their defaults."""
+
+    name: str  # account[1]
+    type: str
+    value: int = 1  # semaphores
+    lock: int = -1  # condition: number of the lock it shares, -1 for its own rlock
+    parties: int = 0  # barrier
+    maxsize: int = 0  # queue
+    order: str = "fifo"  # queue
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker instance: ``transfer[0]`` is instance 0 of the group ``transfer``."""
+
+    name: str
+    group: str
+    index: int
+    count: int
+    manual: bool = False  # start: manual
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Everything shared, numbered: variables ``0..len(initial)-1``, then objects.
+
+    ``arrays`` maps a declared name to its first number and its length (None: not an array).
+    """
+
+    names: tuple[str, ...]
+    initial: tuple[Value, ...]
+    objects: tuple[ObjectSpec, ...]
+    workers: tuple[WorkerSpec, ...]
+    arrays: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> int:
+        """How many shared variables there are; objects are numbered from here."""
+        return len(self.initial)
+
+    def spec(self, target: int) -> ObjectSpec:
+        """The specification of object number ``target``."""
+        return self.objects[target - len(self.initial)]
+
+
+# --- dependence ------------------------------------------------------------------------------
+def conflicts(a: Op, b: Op) -> bool:
+    """Whether two ops of different workers may not be commuted: the dependence relation.
+
+    Conservative (it may say True of two that commute in some state), never wrong the other way.
+    Two reads commute; any other two ops on one variable do not. Two ops on one object do not.
+    """
+    ka, kb = a.kind, b.kind
+    if ka == ATOMIC or kb == ATOMIC:
+        return not touched(a).isdisjoint(touched(b))
+    if ka in ON_WORKER or kb in ON_WORKER:
+        return ka in ON_WORKER and kb in ON_WORKER and a.target == b.target
+    if ka == CALL and kb == CALL:
+        return True
+    if a.target != b.target or a.target < 0:
+        return False
+    return not (ka == READ and kb == READ)
+
+
+def touched(op: Op) -> frozenset[int]:
+    """The shared variables and objects that an op can read or change."""
+    if op.kind == ATOMIC:
+        body: AtomicBody = op.body
+        return body.touches
+    if op.kind in ON_WORKER or op.target < 0:
+        return frozenset()
+    return frozenset((op.target,))
+
+
+def targets(ops: Sequence[Op]) -> frozenset[int]:
+    """The union of what several ops touch."""
+    return frozenset().union(*(touched(op) for op in ops))

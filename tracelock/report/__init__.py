@@ -1,0 +1,1 @@
+"""Traces and verdicts as text and pictures."""

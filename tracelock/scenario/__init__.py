@@ -1,0 +1,1 @@
+"""Documents to checked models to worker programs. Importing this imports none of it."""

@@ -1,0 +1,1 @@
+"""Strategies: each decides at a choice, and does nothing else."""

@@ -1,0 +1,52 @@
+"""The contract of a scheduler: it decides, and does nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tracelock.ops import Op
+
+#: What a choice is about.
+WORKER: Final = "worker"  # which worker goes next; options are worker numbers
+WAITER: Final = "waiter"  # which waiter a notify wakes; options are worker numbers
+TIMER: Final = "timer"  # whether a pending timer fires now (1) or the op goes on (0)
+
+
+class Choice:
+    """One point at which the run could go on in more than one way.
+
+    ``options``: what may be picked, in a fixed order, never empty. ``current``: the worker that
+    made the last step (-1 at the start), ``seq``: the number of events so far. ``pending``: for
+    each worker the op it has asked for (None: ended or not started). The object is reused from
+    one point to the next: do not keep it.
+    """
+
+    __slots__ = ("current", "kind", "options", "pending", "seq", "worker")
+
+    def __init__(self) -> None:
+        self.kind = WORKER
+        self.options: Sequence[int] = ()
+        self.current = -1
+        self.worker = -1  # whose timer, or who notifies
+        self.seq = 0
+        self.pending: Sequence[Op | None] = ()
+
+
+class Scheduler:
+    """A strategy. One object serves many schedules, one after the other."""
+
+    def begin(self) -> bool:
+        """A schedule begins. False: there is nothing left to try."""
+        return True
+
+    def pick(self, choice: Choice) -> int:
+        """One of ``choice.options``. Called at every scheduling point, a single option too."""
+        raise NotImplementedError
+
+    def end(self, steps: int) -> None:
+        """The schedule ended after ``steps`` events."""
+
+    def describe(self) -> dict[str, Any]:
+        """Name, seed and parameters, as the trace keeps them."""
+        raise NotImplementedError

@@ -1,0 +1,390 @@
+"""The events of a trace: columns inside, one immutable :class:`Event` at a time outside.
+
+A run of a million steps repeats a few dozen *shapes* (the same step of the scenario, on the same
+target), so a shape is stored once and an event keeps its number. What differs lives in typed
+arrays; what is rare (``expect``, ``enabled``, ``waited``) takes no room until it is used. A
+typical event costs some 60 bytes where an object per event costs 240 and its values.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any, Final, NamedTuple, overload
+
+from tracelock import ops
+from tracelock.errors import TraceError
+
+__all__ = ["LARGEST", "MISSING", "Event", "Events", "Missing", "Shape", "frozen"]
+
+
+class Missing:
+    """The type of :data:`MISSING`, which stands for "no such key" (``None`` is JSON's null)."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # pickled and copied by name: there is one, in every process
+
+
+MISSING: Final = Missing()
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+LARGEST: Final = 2**63 - 1  # of a time in nanoseconds: 292 years
+
+
+def frozen(value: Any) -> Any:
+    """A hashable stand-in for a JSON value, equal exactly where the values are.
+
+    Python says ``1 == 1.0 == True``; a replay must not. The order of a mapping's keys and the
+    difference between a list and a tuple do not count, as JSON knows neither.
+    """
+    kind = type(value)
+    if kind is int or kind is str or value is None or value is MISSING:
+        return value
+    if kind is list or kind is tuple:
+        return ("list", *map(frozen, value))
+    if isinstance(value, dict):
+        return ("dict", *sorted((str(key), frozen(inner)) for key, inner in value.items()))
+    return (kind.__name__, repr(value))  # bool and float: 0.0 and -0.0 differ too
+
+
+class Shape(NamedTuple):
+    """What is the same for all events that one step makes on one target."""
+
+    op: str
+    target: str | None
+    at: str
+    timeout: Any = MISSING
+    n: Any = MISSING
+
+
+class Event(NamedTuple):
+    """One visible step of one worker, as it was. ``MISSING`` where the trace has no such key.
+
+    ``target`` is None where there is none. ``t`` and ``waited`` are nanoseconds. ``timeout`` is
+    in seconds. ``extra`` holds keys that a later version of the format added.
+    """
+
+    seq: int
+    worker: int
+    op: str
+    target: str | None
+    at: str
+    t: int
+    value: Any = MISSING
+    timeout: Any = MISSING
+    n: Any = MISSING
+    expect: Any = MISSING
+    result: Any = MISSING
+    waited: Any = MISSING
+    enabled: Any = MISSING
+    extra: Mapping[str, Any] = _NOTHING
+
+    def to_data(self) -> dict[str, Any]:
+        """The event as it stands in the file, keys in the format's order."""
+        data: dict[str, Any] = {"seq": self.seq, "worker": self.worker, "op": self.op}
+        if self.target is not None:
+            data["target"] = self.target
+        for key in ("value", "expect", "timeout", "n", "result"):
+            held = getattr(self, key)
+            if held is not MISSING:
+                data[key] = held
+        data["at"] = self.at
+        if self.enabled is not MISSING:
+            data["enabled"] = list(self.enabled)
+        data["t"] = self.t
+        if self.waited is not MISSING:
+            data["waited"] = self.waited
+        data.update(self.extra)
+        return data
+
+    def signature(self) -> tuple[Any, ...]:
+        """What must be the same in a replay: everything but ``seq``, the times and ``enabled``.
+
+        Hashable; distinguishes ``1``, ``1.0`` and ``true``.
+        """
+        return (
+            self.worker,
+            self.op,
+            self.target,
+            self.at,
+            frozen(self.value),
+            frozen(self.expect),
+            frozen(self.timeout),
+            frozen(self.n),
+            frozen(self.result),
+        )
+
+    def same(self, other: Event) -> bool:
+        """Whether two events are the same step with the same outcome, at whatever time."""
+        return self.signature() == other.signature()
+
+
+class Events(Sequence[Event]):
+    """A growing sequence of events, kept as columns.
+
+    The columns may be read (never changed) by whoever needs speed; all but the sparse ones have
+    one entry an event:
+
+    - ``workers``: index of the worker; ``shapes``: index into ``table``, a list of `Shape`;
+    - ``times``: ns since the run's start; ``values``, ``results``: the value or ``MISSING``;
+    - ``waits``: ns, -1 for none, or the whole column is None while no event has one;
+    - ``choices``: index into ``choice_table`` (0: none), or None while no event has one;
+    - ``expects``, ``extras``: sparse, by sequence number.
+
+    Not synchronised: one thread appends.
+    """
+
+    __slots__ = (
+        "_choice_of", "_shape_of", "choice_table", "choices", "expects", "extras", "results",
+        "shapes", "table", "times", "values", "waits", "workers",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.workers: array[int] = array("I")
+        self.shapes: array[int] = array("I")
+        self.times: array[int] = array("q")
+        self.values: list[Any] = []
+        self.results: list[Any] = []
+        self.waits: array[int] | None = None
+        self.choices: array[int] | None = None
+        self.choice_table: list[tuple[int, ...] | None] = [None]
+        self.expects: dict[int, Any] = {}
+        self.extras: dict[int, dict[str, Any]] = {}
+        self.table: list[Shape] = []
+        self._shape_of: dict[tuple[Any, ...], int] = {}
+        self._choice_of: dict[tuple[int, ...], int] = {}
+
+    # --- growing -----------------------------------------------------------------------------
+    def shape(
+        self, op: str, target: str | None, at: str, timeout: Any = MISSING, n: Any = MISSING
+    ) -> int:
+        """The number of a shape, given out at first sight.
+
+        Raises :class:`TraceError` for a shape that the format does not allow.
+        """
+        # repr keeps 1, 1.0 and true apart, which as keys would be one.
+        key = (op, target, at, None if timeout is MISSING else repr(timeout),
+               None if n is MISSING else repr(n))  # fmt: skip
+        try:
+            number = self._shape_of.get(key)
+        except TypeError:  # a list or an object where a string belongs
+            number = None
+        if number is None:
+            new = Shape(op, target, at, timeout, n)
+            _check_shape(new)
+            number = self._shape_of[key] = len(self.table)
+            self.table.append(new)
+        return number
+
+    def append(
+        self,
+        worker: int,
+        shape: int,
+        t: int,
+        value: Any = MISSING,
+        result: Any = MISSING,
+        expect: Any = MISSING,
+        waited: int = -1,
+        enabled: Sequence[int] | None = None,
+    ) -> None:
+        """Add one event. ``t`` and ``waited`` in ns (-1: none); ``enabled``: worker indices."""
+        values = self.values
+        self.workers.append(worker)
+        self.shapes.append(shape)
+        try:
+            self.times.append(t)
+        except OverflowError:  # a scenario may sleep for ages, virtually
+            self.times.append(LARGEST)
+        values.append(value)
+        self.results.append(result)
+        if expect is not MISSING:
+            self.expects[len(values) - 1] = expect
+        if waited >= 0 or self.waits is not None:
+            self._waits_before(len(values) - 1).append(waited)
+        if enabled is not None or self.choices is not None:
+            self._choices_before(len(values) - 1).append(
+                0 if enabled is None else self._choice(tuple(enabled))
+            )
+
+    def extend_columns(
+        self,
+        workers: Iterable[int],
+        shapes: Iterable[int],
+        times: Iterable[int],
+        values: Sequence[Any] | None = None,
+        results: Sequence[Any] | None = None,
+        waits: Iterable[int] | None = None,
+        expects: Mapping[int, Any] | None = None,
+        enabled: Iterable[Sequence[int] | None] | None = None,
+    ) -> None:
+        """Add many events at once, given as columns of one length.
+
+        ``values`` and ``results`` hold ``MISSING`` where there is none (the whole column None:
+        nowhere); ``waits`` holds -1; ``enabled`` None; ``expects`` is sparse, by position in
+        *these* columns. Raises ValueError when the lengths differ (nothing is added then).
+        """
+        start = len(self.values)
+        new_workers, new_shapes = array("I", workers), array("I", shapes)
+        new_times = array("q", times)
+        size = len(new_workers)
+        new_waits = None if waits is None else array("q", waits)
+        chosen = None if enabled is None else list(enabled)
+        for column in (new_shapes, new_times, values, results, new_waits, chosen):
+            if column is not None and len(column) != size:
+                raise ValueError(f"columns of {size} and {len(column)} events")
+        self.workers.extend(new_workers)
+        self.shapes.extend(new_shapes)
+        self.times.extend(new_times)
+        self.values.extend([MISSING] * size if values is None else values)
+        self.results.extend([MISSING] * size if results is None else results)
+        if new_waits is not None or self.waits is not None:
+            self._waits_before(start).extend(new_waits or array("q", [-1]) * size)
+        if chosen is not None or self.choices is not None:
+            self._choices_before(start).extend(
+                [0 if one is None else self._choice(tuple(one)) for one in chosen]
+                if chosen is not None
+                else [0] * size
+            )
+        for position, value in (expects or {}).items():
+            self.expects[start + position] = value
+
+    def _waits_before(self, size: int) -> array[int]:
+        if self.waits is None:
+            self.waits = array("q", [-1]) * size
+        return self.waits
+
+    def _choices_before(self, size: int) -> array[int]:
+        if self.choices is None:
+            self.choices = array("I", [0]) * size
+        return self.choices
+
+    def _choice(self, enabled: tuple[int, ...]) -> int:
+        number = self._choice_of.get(enabled)
+        if number is None:
+            number = self._choice_of[enabled] = len(self.choice_table)
+            self.choice_table.append(enabled)
+        return number
+
+    # --- reading -----------------------------------------------------------------------------
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        """The event, or the list of events (which keep their ``seq``; see also :meth:`part`)."""
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self.values))
+            if step == 1:
+                return list(self._between(start, stop))
+            return [self[i] for i in range(start, stop, step)]
+        seq = index + len(self.values) if index < 0 else index
+        if not 0 <= seq < len(self.values):
+            raise IndexError(f"event {index} of {len(self.values)}")
+        return next(self._between(seq, seq + 1))
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._between(0, len(self.values))
+
+    def _between(self, start: int, stop: int) -> Iterator[Event]:
+        table, choice_table = self.table, self.choice_table
+        expects, extras, waits, choices = self.expects, self.extras, self.waits, self.choices
+        for seq in range(start, stop):
+            shape = table[self.shapes[seq]]
+            waited: Any = -1 if waits is None else waits[seq]
+            chosen = None if choices is None else choice_table[choices[seq]]
+            yield Event(
+                seq,
+                self.workers[seq],
+                shape.op,
+                shape.target,
+                shape.at,
+                self.times[seq],
+                self.values[seq],
+                shape.timeout,
+                shape.n,
+                expects.get(seq, MISSING),
+                self.results[seq],
+                MISSING if waited < 0 else waited,
+                MISSING if chosen is None else chosen,
+                extras.get(seq, _NOTHING),
+            )
+
+    def part(self, start: int = 0, stop: int | None = None) -> Events:
+        """A new, independent `Events` of the events start to stop, numbered from 0 again."""
+        start, stop, _ = slice(start, stop).indices(len(self.values))
+        stop = max(start, stop)
+        new = Events()
+        new.table = list(self.table)
+        new._shape_of = dict(self._shape_of)
+        new.choice_table = list(self.choice_table)
+        new._choice_of = dict(self._choice_of)
+        new.workers = self.workers[start:stop]
+        new.shapes = self.shapes[start:stop]
+        new.times = self.times[start:stop]
+        new.values = self.values[start:stop]
+        new.results = self.results[start:stop]
+        new.waits = None if self.waits is None else self.waits[start:stop]
+        new.choices = None if self.choices is None else self.choices[start:stop]
+        new.expects = {k - start: v for k, v in self.expects.items() if start <= k < stop}
+        new.extras = {k - start: dict(v) for k, v in self.extras.items() if start <= k < stop}
+        return new
+
+    def copy(self) -> Events:
+        """An independent copy (the values themselves are shared)."""
+        return self.part()
+
+    def __repr__(self) -> str:
+        return f"<Events: {len(self.values)}>"
+
+    # --- comparing ---------------------------------------------------------------------------
+    def same(self, other: Events) -> bool:
+        """Whether both hold the same steps with the same outcomes, at whatever times."""
+        return len(self) == len(other) and all(a.same(b) for a, b in zip(self, other, strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Events):
+            return NotImplemented
+        if len(self) != len(other) or self.workers != other.workers or self.times != other.times:
+            return False
+        return all(
+            (a.signature(), a.waited, a.enabled, frozen(dict(a.extra)))
+            == (b.signature(), b.waited, b.enabled, frozen(dict(b.extra)))
+            for a, b in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of everything but the times (``t`` and ``waited``)."""
+        from tracelock.trace.text import digest_of
+
+        return digest_of(self)
+
+
+def _check_shape(shape: Shape) -> None:
+    op, target, at, timeout, n = shape
+    if type(op) is not str:
+        raise TraceError(f"op is {op!r}, not a string")
+    if op not in ops.KIND_OF:
+        raise TraceError(f"unknown op {op!r}")
+    if target is not None and type(target) is not str:
+        raise TraceError(f"target is {target!r}, not a string")
+    if type(at) is not str:
+        raise TraceError(f"at is {at!r}, not a string")
+    timed = timeout is MISSING or timeout is None or type(timeout) in (int, float)
+    if not timed or (type(timeout) is float and not isfinite(timeout)):
+        raise TraceError(f"timeout is {timeout!r}, not a number of seconds")
+    if n is not MISSING and type(n) is not int:
+        raise TraceError(f"n is {n!r}, not a whole number")
