@@ -135,7 +135,7 @@ def test_places() -> None:
     assert document.value_at(("nowhere",)) == (1, 1)
     other = read_document('{"a":\n [10, "x\\u0041y", "xy"]}', "f", "json")
     assert other.value_at(("a", 1), 2) == (2, 7)  # escapes: only the text itself has a place
-    assert other.value_at(("a", 2), 1) == (2, 20)
+    assert other.value_at(("a", 2), 1) == (2, 21)
     assert other.key_at(("a",)) == (1, 2)
 
 
@@ -260,9 +260,8 @@ def test_yaml_reads_what_it_writes(data: Any) -> None:
 def assert_placed(document: Document, data: Any, path: tuple[str | int, ...] = ()) -> None:
     line, column = document.value_at(path)
     assert line >= 1 and column >= 1
-    inner = data.items() if isinstance(data, dict) else enumerate(data)
     if isinstance(data, dict | list):
-        for key, value in inner:
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
             assert_placed(document, value, (*path, key))
 
 

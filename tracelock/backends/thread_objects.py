@@ -44,7 +44,12 @@ class Turnstile:
 
     def _release_save(self) -> Any:
         saved = self.real._release_save() if self._whole else self.real.release()
-        self._leave()
+        try:
+            self._leave()
+        except BaseException:
+            # abandoned: the ``with`` around an event's or a barrier's wait will release it
+            self.real.acquire(False)
+            raise
         return saved
 
     def _acquire_restore(self, saved: Any) -> None:

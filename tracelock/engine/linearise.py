@@ -189,12 +189,14 @@ class _Merge:
                 holder[number] = -1
             elif spec.type in ("semaphore", "bounded_semaphore"):
                 self.style[number], self.depth[number] = 2, spec.value
+        lengths = [len(column) for column in versions]
         nexts = [iter(log).__next__ for log in self.logs]
         for w in turn:
-            kind, op, result, _, t0 = nexts[w]()
+            record = nexts[w]()
+            kind, op, result, _, t0 = record
             if kind == READ:
                 _, writer, place = result
-                number = versions[writer][place]
+                number = versions[writer][place] if place < lengths[writer] else -1
                 if number < 0:
                     number = self._number(op.target, result)
                 readers[op.target][number] += 1
@@ -212,7 +214,7 @@ class _Merge:
                 else:
                     self._follow(kind, op, result, w, u, holder)
             elif kind <= ATOMIC:
-                self._count(kind, op, result, w, versions)
+                self._count(record, w, versions)
             elif kind == TIMEOUT and op.target >= 0:
                 turns[unit[op.target]].append(w)
                 self.unclear.add(unit[op.target])
@@ -232,30 +234,26 @@ class _Merge:
             ) from None
 
     def _seen(self, variable: int, entry: Entry, versions: list[array[int]]) -> None:
-        number = versions[entry[1]][entry[2]]
+        _, writer, place = entry
+        number = versions[writer][place] if place < len(versions[writer]) else -1
         self.readers[variable][self._number(variable, entry) if number < 0 else number] += 1
 
-    def _count(
-        self, kind: int, op: Op, result: Any, w: int, versions: list[array[int]]
-    ) -> None:
+    def _count(self, record: Record, w: int, versions: list[array[int]]) -> None:
+        kind, op, result, _, _ = record
         if result.__class__ is Raised:
             return
         if kind == ATOMIC:
             for variable, entry in result[0].items():
                 self._seen(variable, entry, versions)
-        elif kind == COMPARE_EXCHANGE and not self._own(op, result, w):
+        elif kind == COMPARE_EXCHANGE and not self._own(record, w):
             self._seen(op.target, result, versions)
 
-    def _own(self, op: Op, entry: Entry, w: int) -> bool:
+    def _own(self, record: Record, w: int) -> bool:
         """Whether the entry of a compare_exchange of ``w`` was written by it, not just seen."""
-        if entry[1] != w:
-            return False
-        record = self.logs[w][entry[2]]
-        return record[1] is op and record[2][1:] == entry[1:] and record[2] is not None
+        _, writer, place = record[2]
+        return writer == w and self.logs[w][place] is record
 
-    def _follow(
-        self, kind: int, op: Op, result: Value, w: int, u: int, holder: list[int]
-    ) -> None:
+    def _follow(self, kind: int, op: Op, result: Value, w: int, u: int, holder: list[int]) -> None:
         """The less frequent steps of a lock, and semaphores; what does not fit is unclear."""
         style, depth = self.style[u], self.depth
         if op.target == u and kind == ACQUIRE and result is True:
@@ -440,7 +438,7 @@ class _Merge:
             self.left[op.target] -= 1
         elif kind <= ATOMIC:
             if result.__class__ is not Raised:
-                if not self._changes(kind, op, result, w):
+                if not self._changes(record, w):
                     return False
                 value = self.value
         elif kind <= GET or (kind == TIMEOUT and op.target >= 0):
@@ -474,12 +472,13 @@ class _Merge:
         self.over[w] = True
         return True
 
-    def _changes(self, kind: int, op: Op, result: Any, w: int) -> bool:
+    def _changes(self, record: Record, w: int) -> bool:
         """Write, read-modify-write or atomic: whether it can come now, with ``value`` its result."""
+        kind, op, result, _, _ = record
         reads: dict[int, Entry] = {}
         if kind == ATOMIC:
             reads, writes = result
-        elif kind == COMPARE_EXCHANGE and not self._own(op, result, w):
+        elif kind == COMPARE_EXCHANGE and not self._own(record, w):
             reads, writes = {op.target: result}, {}
         else:
             writes = {op.target: result}

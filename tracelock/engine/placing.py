@@ -188,8 +188,10 @@ class Placing:
             linked = linked and (kind == WAKE or not refused)
             strand.linked.append(linked)
             strand.chain.append(t if linked else NEVER)
-            quiet = refused and kind not in (WAKE, TIMEOUT) and not (
-                kind == PUT and result is not False
+            quiet = (
+                refused
+                and kind not in (WAKE, TIMEOUT)
+                and not (kind == PUT and result is not False)
             )
             at_once = kind == WAIT and result is True and isinstance(self.all[op.target], Event)
             # a waiter whose time ran out takes no notification, however early it ran out

@@ -71,7 +71,7 @@ class Compiler(Flow):
 
     def on_fetch_add(self, step: models.FetchAdd, at: str) -> None:
         target = self.target(step.fetch_add, (step.by,))
-        value = self.scalar(step.by, self.operand(step.by))
+        value = self.checked_by("number", self.operand(step.by))
         self.emit(self.op(ops.FETCH_ADD, target, value=value))
         self.store(step.into, "r")
 

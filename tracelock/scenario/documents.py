@@ -63,7 +63,7 @@ class Document:
             if inner is None:
                 return spot.line, spot.column
             spot = inner
-        if spot.text_column:
+        if offset and spot.text_column:
             return spot.line, spot.text_column + offset
         return spot.line, spot.column
 

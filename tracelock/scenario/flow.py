@@ -237,11 +237,6 @@ class Flow(Regions):
         self.dead()
 
     # --- blocks that do something on the way out -----------------------------------------
-    def lock_of(self, number: int) -> int:
-        """The lock that is meant by an object in acquire, release and with."""
-        spec = self.layout.spec(number)
-        return spec.lock if spec.type == "condition" else number
-
     def on_with(self, step: models.With, at: str) -> None:
         numbers, index = self.target(step.with_, ())
         if index is not None:
@@ -385,7 +380,7 @@ class Flow(Regions):
         slot = self.temporary()
         name = f"a{len(self.pool.names)}"
         block, native, self.block = self.block, self.native, Block(None)
-        direct = Direct(self.names, self.pool, "read({})")
+        direct = Direct(self.names, self.pool, "read({})", "list(map(read, range({}, {})))")
         self.native, self.direct = direct, True
         self.steps(step.atomic, f"{at}.atomic")
         self.functions.append((f"def {name}(L, read, write):", at))
@@ -399,5 +394,6 @@ class Flow(Regions):
         body: type[Atomic] = type("Atomic", (Atomic,), members)
         self.bodies[name] = body
         self.pool.names[f"A{name}"] = body
-        self.emit(f"Op({ATOMIC}, -1, {at!r}, None, None, True, None, A{name}(m))")
+        op = f"Op({ATOMIC}, -1, {at!r}, None, None, True, None, A{name}(m))"
+        self.emit(op, told=False)
         self.line(f"if L[{slot}] is not None: raise L[{slot}]")

@@ -17,7 +17,7 @@ from tracelock.scenario import translate, values
 from tracelock.scenario.codegen import Block
 from tracelock.scenario.expressions import parse_reference
 from tracelock.scenario.runtime import Handler, Place
-from tracelock.scenario.translate import Names, Pool, Translator, children, literal, place_of
+from tracelock.scenario.translate import Names, Pool, Translator, children, label, literal, place_of
 
 #: Slot 0 of every machine counts entries of timeout blocks.
 FIRST_SLOT: Final = 1
@@ -79,12 +79,22 @@ class Lowering:
         self.block.other = other
         self.goto(then)
 
-    def emit(self, op: str) -> None:
-        """Yield the op that the source ``op`` gives. Its result is then ``r``, until the next."""
+    def emit(self, op: str, told: bool = True) -> None:
+        """Yield the op that the source ``op`` gives. Its result is then ``r``, until the next.
+
+        What is not known of the op beforehand is a part of the machine's key, unless ``told``
+        is False.
+        """
         after = self.new()
+        told = told and not op.isidentifier()
+        if told:
+            self.line(f"o = m.op = {op}")
+            op = "o"
         self.block.op = op
         self.goto(after)
-        self.places[after] = Place(len(self.places), self.at, self.handler, self.depth, self.scopes)
+        self.places[after] = Place(
+            len(self.places), self.at, self.handler, self.depth, self.scopes, told
+        )
         self.start(after)
 
     def temporary(self, many: int = 1) -> int:
@@ -209,7 +219,7 @@ class Lowering:
         return self._witness(node.id, f"L[{base}:{base + length}]")
 
     def _read_element(self, node: ast.expr, first: int, length: int, index: ast.expr) -> str:
-        name = ast.unparse(node)
+        name = label(node)
         if isinstance(index, ast.Constant):
             place = place_of(index.value, length)
             if place is not None:
@@ -303,6 +313,11 @@ class Lowering:
     def chosen(self, index: str, ops: Sequence[Op]) -> str:
         """The source of the op that ``index``, as of a Python list, picks."""
         return f"{self.pool.add('T', tuple(ops))}[{index}]"
+
+    def lock_of(self, number: int) -> int:
+        """The lock that is meant by an object in acquire, release and with."""
+        spec = self.layout.spec(number)
+        return spec.lock if spec.type == "condition" else number
 
     def reference(self, text: str) -> tuple[str, ast.expr | None]:
         """The name and the folded index of ``name`` or ``name[EXPR]``."""

@@ -42,7 +42,7 @@ class Check:
         pool = Pool()
         names = Names(layout)
         tree = names.tree(expr)
-        direct = Direct(names, pool, "v[{}]")
+        direct = Direct(names, pool, "v[{}]", "list(v[{}:{}])")
         test = direct.source(tree)
         seen: list[tuple[str, str]] = []
         direct.witnesses = seen
@@ -107,4 +107,5 @@ class Program:
         machine.at = entry
         machine.L = template[:]
         machine.busy = busy
+        machine.op = None
         return machine

@@ -54,10 +54,11 @@ class Place:
     """What is known at compile time of a point where a machine waits for the result of an op.
 
     ``number`` is unique in the worker; ``live``: how many entries of ``L`` matter from here
-    on; ``scopes``: (slot of uid, slot of seconds, path) per ``timeout`` block, outermost first.
+    on; ``scopes``: (slot of uid, slot of seconds, path) per ``timeout`` block, outermost first;
+    ``told``: the op is in ``machine.op``, as it is not the same in every run.
     """
 
-    __slots__ = ("at", "handler", "live", "number", "scopes")
+    __slots__ = ("at", "handler", "live", "number", "scopes", "told")
 
     def __init__(
         self,
@@ -66,7 +67,9 @@ class Place:
         handler: Handler | None,
         live: int,
         scopes: tuple[tuple[int, int, str], ...],
+        told: bool,
     ) -> None:
+        self.told = told
         self.number = number
         self.at = at
         self.handler = handler
@@ -119,10 +122,11 @@ class Machine:
     LimitReached (too many rounds without a visible step).
     """
 
-    __slots__ = ("L", "at", "busy", "fuel")
+    __slots__ = ("L", "at", "busy", "fuel", "op")
     L: list[Any]
     at: Segment
     busy: bool
+    op: Op | None  # the last one that was made for this machine alone
     fuel: int  # rounds left; set by each segment that may use it
 
     worker: ClassVar[int] = -1
@@ -171,6 +175,7 @@ class Machine:
         new.at = self.at
         new.L = self.L[:]
         new.busy = self.busy
+        new.op = self.op
         return new
 
     def rebind(self, op: Op) -> Op:
@@ -189,9 +194,15 @@ class Machine:
         if place is None:
             return (self.worker, self.at is done)
         live = self.L if place.live == len(self.L) else self.L[: place.live]
+        told: Hashable = None
+        if place.told:
+            op = self.op
+            assert op is not None
+            told = (op.target, freeze(op.value), freeze(op.timeout), freeze(op.expect))
         return (
             self.worker,
             place.number,
+            told,
             *[v if type(v) in _PLAIN else freeze(v) for v in live],
         )
 

@@ -127,6 +127,7 @@ class _Walk:
         self.names = names
         self.faults: list[Fault] = []
         self.anywhere = tuple(dict.fromkeys(assigned(steps)))
+        self.damaged = worker in names.damage.workers
         self.lost = names.damage.workers.get(worker, set())
 
     def locals(self, known: set[str], later: Iterable[str] = ()) -> Locals:
@@ -150,7 +151,7 @@ class _Walk:
         elif isinstance(step, Break | Continue) and not around.loop:
             self.faults.append(Fault(path, f"{step.verb} stands outside of while and repeat"))
         self.mentions(step, path, known)
-        self.faults += _details(step, path, self.names)
+        self.faults += _details(step, path, self.names, self.damaged)
         inside = around._replace(
             loop=around.loop or isinstance(step, While | Repeat),
             atomic=around.atomic or isinstance(step, Atomic),
@@ -206,7 +207,7 @@ class _Walk:
         known.add(name)
 
 
-def _details(step: BaseStep, path: Path, names: Names) -> Iterable[Fault]:
+def _details(step: BaseStep, path: Path, names: Names, lost: bool) -> Iterable[Fault]:
     """What a step's keys must not say together, and constants that can never do."""
     match step:
         case Acquire(blocking=False, timeout=timeout) if timeout is not None:
@@ -214,7 +215,7 @@ def _details(step: BaseStep, path: Path, names: Names) -> Iterable[Fault]:
             yield Fault((*path, "timeout"), message, on_key=True)
         case Notify(all=True, n=n) if n != 1:
             yield Fault((*path, "n"), "notify takes n or all: true, not both", on_key=True)
-        case If(then=[], else_=[]) if not step.model_fields_set & {"then", "else_"}:
+        case If() if not lost and not step.model_fields_set & {"then", "else_"}:
             yield Fault(path, 'missing key "then" (if needs it)')
         case Call(call=name) if not _FUNCTION.fullmatch(name):
             yield Fault((*path, "call"), f'"module:function" belongs here, not {quote(name)}')

@@ -33,9 +33,9 @@ _SPELLED: Final = {"sum": "sum_", "int": "int_", "round": "round_"}
 NAMESPACE: Final[dict[str, Any]] = {
     "__builtins__": {},
     "len": len, "min": min, "max": max, "abs": abs, "float": float, "bool": bool, "int": int,
-    "type": type, "range": range, "list": list, "sum_": values.sum_, "int_": values.int_,
+    "type": type, "range": range, "list": list, "map": map, "sum_": values.sum_, "int_": values.int_,
     "round_": values.round_, "sqrt": math.sqrt, "add": values.add, "mul": values.mul,
-    "mod": values.mod, "checked": values.checked, "scalar": values.scalar,
+    "mod": values.mod, "checked": values.checked, "scalar": values.scalar, "number": values.number,
     "seconds": values.seconds, "timeout": values.timeout, "permits": values.permits,
     "waiters": values.waiters, "rounds": values.rounds, "work": values.work,
     "unset": values.unset, "U": values.UNSET,
@@ -255,15 +255,17 @@ class Translator:
 class Direct(Translator):
     """Translates expressions that see all shared variables at once: no step is taken.
 
-    ``style`` has a ``{}`` for the number of a variable. ``touches`` collects what is mentioned.
+    ``style`` has a ``{}`` for the number of a variable, ``spread`` two for the first and the
+    last but one of an array. ``touches`` collects what is mentioned.
     While ``witnesses`` is a list, the value of each mention goes into a variable of Python's
     own, and (its name in the scenario, that variable) into the list.
     """
 
-    def __init__(self, names: Names, pool: Pool, style: str) -> None:
+    def __init__(self, names: Names, pool: Pool, style: str, spread: str) -> None:
         super().__init__(names)
         self.pool = pool
         self.style = style
+        self.spread = spread
         self.touches: set[int] = set()
         self.witnesses: list[tuple[str, str]] | None = None
 
@@ -275,7 +277,7 @@ class Direct(Translator):
         if length is None:
             source = self.style.format(first)
         elif index is None:
-            source = "[" + ", ".join(self.style.format(number) for number in numbers) + "]"
+            source = self.spread.format(first, first + length)
         else:
             place = place_of(index.value, length) if isinstance(index, ast.Constant) else None
             if place is not None:
@@ -283,7 +285,7 @@ class Direct(Translator):
                 source = self.style.format(first + place)
                 text = layout.names[first + place]
             else:
-                text = f"{name}[{ast.unparse(index)}]"
+                text = f"{name}[{label(index)}]"
                 table = self.pool.add("T", tuple(numbers))
                 source = self.style.format(f"{table}[{self.source(index)}]")
         self.touches.update(numbers)
@@ -318,10 +320,19 @@ def children(node: ast.expr) -> list[ast.expr]:
 
 def literal(value: Value) -> str:
     """``value``, a scalar, as source."""
-    text = repr(value)
+    # Python writes no more than 4,300 decimal digits.
+    text = hex(value) if type(value) is int and abs(value) > values.SMALL else repr(value)
     if isinstance(value, float) and not math.isfinite(value):
         return f"float({text!r})"
     return f"({text})" if text.startswith("-") else text
+
+
+def label(node: ast.expr) -> str:
+    """``node`` as a reader would write it."""
+    try:
+        return ast.unparse(node)
+    except ValueError:  # a number of more digits than Python writes
+        return "..."
 
 
 def place_of(index: Value, length: int) -> int | None:

@@ -156,6 +156,13 @@ def scalar(value: Any) -> Value:
     return checked(value)
 
 
+def number(value: Any) -> Value:
+    """``value`` as what fetch_add adds. Texts would grow with every step."""
+    if not isinstance(value, int | float):
+        raise TypeError(f"fetch_add adds a number, not {describe(value)}")
+    return scalar(value)
+
+
 def seconds(value: Any) -> float:
     """``value`` as a time to sleep or wait, in seconds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
