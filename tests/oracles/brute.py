@@ -38,7 +38,7 @@ from tracelock.ops import (
 from tracelock.scenario.program import Machine, Program
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
-MAX_STEPS = 2_000  # events of one run; more than that is a loop that does not end
+MAX_STEPS = 300  # events of one run; more than that is a loop that need not end
 
 
 class TooMany(Exception):
@@ -356,16 +356,18 @@ class Prefix:
     are equivalent if and only if they have the same events on the same levels.
     """
 
-    __slots__ = ("events", "key", "layout")
+    __slots__ = ("events", "layout")
 
     def __init__(
         self, layout: Layout, events: tuple[tuple[int, Op, int], ...] = ()
     ) -> None:
         self.layout = layout
         self.events = events  # worker, op as it took effect, level
-        self.key: Hashable = frozenset(
-            (worker, level, op.kind, op.target) for worker, op, level in events
-        )
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for equivalent runs of one program."""
+        return frozenset((worker, level, op.kind, op.target) for worker, op, level in self.events)
 
     def plus(self, worker: int, kind: int, op: Op, result: Value) -> Prefix:
         """This run and one event more."""

@@ -121,7 +121,10 @@ def test_json_that_cannot_be_read(text: str, start: str) -> None:
 
 def test_json_duplicate_keys() -> None:
     text = '{"a": 1,\n "b": {"c": 1, "c": 2},\n "a": 3}'
-    assert problems(text, "json") == ['f:2:16: b.c: duplicate key "c"', 'f:3:2: a: duplicate key "a"']
+    assert problems(text, "json") == [
+        'f:2:16: b.c: duplicate key "c"',
+        'f:3:2: a: duplicate key "a"',
+    ]
     document = read_document(text, "f", "json")
     assert document.data == {"a": 1, "b": {"c": 1}}
 
@@ -210,7 +213,9 @@ def test_byte_order_mark() -> None:
 
 
 def test_paths() -> None:
-    assert path_text(("workers", "w", "steps", 0, "do", 1, "with")) == "workers.w.steps[0].do[1].with"
+    assert (
+        path_text(("workers", "w", "steps", 0, "do", 1, "with")) == "workers.w.steps[0].do[1].with"
+    )
     assert path_text(("shared", "a b", 2)) == 'shared["a b"][2]'
     assert path_text(()) == ""
 
@@ -225,8 +230,10 @@ scalars = (
 )
 trees = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=6), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=6), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -266,7 +273,7 @@ def assert_placed(document: Document, data: Any, path: tuple[str | int, ...] = (
 
 
 @PROFILE
-@given(st.text(alphabet='{}[],:"\'0123eE+-.truefalsn \n\\u&*!|>-#?', max_size=40))
+@given(st.text(alphabet="{}[],:\"'0123eE+-.truefalsn \n\\u&*!|>-#?", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for kind in ("yaml", "json"):
         for problem in problems(text, kind):

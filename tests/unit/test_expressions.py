@@ -80,7 +80,7 @@ def test_constants_of_both_languages(text: str, value: object) -> None:
         ("~a", 0, "did you mean not"),
         ("mx(1)", 0, 'unknown function "mx" (did you mean "max"?)'),
         ("print(1)", 0, "unknown function"),
-        ("len()", 0, "len takes 1 arguments, not 0"),
+        ("len()", 0, "len takes 1 argument, not 0"),
         ("round(1, 2, 3)", 0, "1 to 2"),
         ("max()", 0, "1 or more"),
         ("max(key=1)", 0, "no named arguments"),

@@ -121,8 +121,8 @@ expect: {threding: fails}
     ("line", "problem"),
     [
         ("{acquire: m, relase: m}", "did you mean release, a step of its own?"),
-        ("{write: v, value: 1, into: x}", 'unknown key "into" for write (there are value)'),
-        ("{set: m, n: 1}", "unknown key \"n\" for set (set has no others)"),
+        ("{write: v, value: 1, into: x}", 'unknown key "into" for write (there is value)'),
+        ("{set: m, n: 1}", 'unknown key "n" for set (set has no others)'),
         ("{wirte: v, value: 1}", 'unknown verb "wirte" (did you mean "write"?)'),
         ("{into: x}", "this step has no verb, only into"),
         ("{}", "this step is empty"),
@@ -236,7 +236,9 @@ def test_lost_steps_may_have_set_locals() -> None:
 
 
 def test_json_problems_have_places_too() -> None:
-    text = '{"format": "tracelock-scenario/1",\n "name": "x",\n "workers": {"w": {"steps": ["stp"]}}}'
+    text = (
+        '{"format": "tracelock-scenario/1",\n "name": "x",\n "workers": {"w": {"steps": ["stp"]}}}'
+    )
     assert problems(text, "json") == [
         'f:3:30: workers.w.steps[0]: unknown verb "stp" (did you mean "stop"?)'
     ]
@@ -285,8 +287,18 @@ def test_built_in_python_from_models_and_dicts() -> None:
         objects={"m": "lock"},  # type: ignore[dict-item]
         workers={
             "w": {"steps": [With(with_="m", do=block)]},  # type: ignore[dict-item]
-            "u": WorkerDecl(steps=[If(if_="v", else_=[CompareExchange.model_validate(
-                {"compare_exchange": "v", "expect": 0, "value": None})])]),
+            "u": WorkerDecl(
+                steps=[
+                    If(
+                        if_="v",
+                        else_=[
+                            CompareExchange.model_validate(
+                                {"compare_exchange": "v", "expect": 0, "value": None}
+                            )
+                        ],
+                    )
+                ]
+            ),
         },
     )
     data = scenario.to_data()
@@ -296,7 +308,9 @@ def test_built_in_python_from_models_and_dicts() -> None:
         "shared": {"v": 0},
         "objects": {"m": "lock"},
         "workers": {
-            "w": {"steps": [{"with": "m", "do": [{"acquire": "m"}, {"release": "m"}, "checkpoint"]}]},
+            "w": {
+                "steps": [{"with": "m", "do": [{"acquire": "m"}, {"release": "m"}, "checkpoint"]}]
+            },
             "u": {
                 "steps": [
                     {"if": "v", "else": [{"compare_exchange": "v", "expect": 0, "value": None}]}
@@ -355,11 +369,15 @@ def test_spoilt_documents_are_told_in_plain_words(data: dict[str, Any]) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.sampled_from(["w", "steps", "lock"]),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["format", "name", "workers", "steps", "w", "objects", "with", "do"]),
-            inner,
-            max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["format", "name", "workers", "steps", "w", "objects", "with", "do"]
+                ),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=25,
     )

@@ -8,7 +8,7 @@ from tracelock.backends.base import Backend, FreeRun, Options
 from tracelock.engine.controller import Controller
 from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.objects import Rules
-from tracelock.ops import CRASH, SPAWN, Raised
+from tracelock.ops import ATOMIC, CRASH, SPAWN, Raised
 from tracelock.scenario.program import Program
 
 
@@ -39,6 +39,11 @@ class SimulatedBackend(Backend):
                     elif kind == CRASH:
                         controller.crash(worker, "crash")
                         continue
+                    elif kind == ATOMIC:
+                        # the model only rehearsed it: now on the worker's own locals, with
+                        # what it read then (its writes are in the model already)
+                        seen = dict(controller.result["reads"])
+                        controller.op.body.run(seen.__getitem__, seen.__setitem__)
                     # the common case, inlined: see Controller.advance
                     machine = machines[worker]
                     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -68,13 +69,43 @@ class Turnstile:
         return True
 
 
+class NotingCondition(threading.Condition):
+    """A condition that notes in ``noted``, by thread, when a wait on it really began (ns)."""
+
+    def __init__(self, noted: dict[int, int]) -> None:
+        super().__init__(threading.Lock())
+        self.noted = noted
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.noted[threading.get_ident()] = time.monotonic_ns()
+        return super().wait(timeout)
+
+
+class NotingBarrier(threading.Barrier):
+    """A barrier that notes in ``noted``, by thread, when one has arrived and is not the last."""
+
+    def __init__(self, parties: int, noted: dict[int, int]) -> None:
+        super().__init__(parties)
+        self.noted = noted
+
+    def _wait(self, timeout: float | None) -> None:
+        self.noted[threading.get_ident()] = time.monotonic_ns()
+        super()._wait(timeout)  # type: ignore[misc]
+
+
 QUEUES = {"fifo": queue.Queue, "lifo": queue.LifoQueue, "priority": queue.PriorityQueue}
 
 
 def make_real(
-    layout: Layout, wrap: Callable[[Any], Any] | None = None
+    layout: Layout,
+    wrap: Callable[[Any], Any] | None = None,
+    noted: dict[int, int] | None = None,
 ) -> list[Any]:
-    """Fresh real objects by number (None for variables). ``wrap`` puts a turnstile on a lock."""
+    """Fresh real objects by number (None for variables).
+
+    ``wrap`` puts a turnstile on a lock; ``noted`` is where waits at events and barriers are
+    noted, see ``NotingCondition``.
+    """
     real: list[Any] = [None] * len(layout.names)
     late: list[tuple[int, ObjectSpec]] = []
     for number, spec in enumerate(layout.objects, layout.variables):
@@ -94,12 +125,18 @@ def make_real(
         elif kind == "event":
             made = threading.Event()
         elif kind == "barrier":
-            made = threading.Barrier(spec.parties)
+            made = (
+                threading.Barrier(spec.parties)
+                if noted is None
+                else NotingBarrier(spec.parties, noted)
+            )
         else:
             made = QUEUES[spec.order](spec.maxsize)
         if wrap is not None and kind in ("event", "barrier"):
             # their waits go through a condition of their own
             made._cond = threading.Condition(wrap(threading.Lock()))
+        elif noted is not None and kind == "event":
+            made._cond = NotingCondition(noted)
         real[number] = made
     for number, spec in late:
         lock = real[spec.lock]

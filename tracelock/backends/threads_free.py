@@ -15,6 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic_ns as clock
 from typing import Any, Final
 
@@ -59,6 +60,16 @@ class _Abandon(BaseException):
     """Unwinds a blocked worker when the run is over."""
 
 
+@dataclass(slots=True)
+class Suspicion:
+    """What was seen when a deadlock was first suspected."""
+
+    blocked: dict[int, Op]
+    lengths: list[int]
+    looks: list[int]
+    confirmed: bool = False
+
+
 class FreeThreads:
     """One free run. Make a new one for each."""
 
@@ -67,7 +78,8 @@ class FreeThreads:
         self.layout = program.layout
         self.options = options
         count = len(self.layout.workers)
-        self.real = thread_objects.make_real(self.layout)
+        self.noted: dict[int, int] = {}
+        self.real = thread_objects.make_real(self.layout, noted=self.noted)
         self.cells: list[list[Entry]] = [[(value, -1, -1)] for value in self.layout.initial]
         self.logs: list[list[Record]] = [[] for _ in range(count)]
         self.waits: list[dict[int, int]] = [{} for _ in range(count)]
@@ -81,6 +93,8 @@ class FreeThreads:
         self.errors: list[BaseException] = []
         self.limit: str | None = None
         self.over = False
+        #: How often a blocked worker has tried in vain: see ``certain``.
+        self.looks = [0] * count
         self.gate = threading.Event()
         self.recording = True
         self.holder: dict[int, int] = {}  # who took a lock last, where nothing is recorded
@@ -100,8 +114,11 @@ class FreeThreads:
             self.over = True
             self.end()
             raise
+        lengths = [len(log) for log in self.logs]
         self.over = True
         self.end()
+        if blocked:
+            self.forget(lengths)
         if self.errors:
             raise self.errors[0]
         return FreeRun(
@@ -121,6 +138,7 @@ class FreeThreads:
         limits = self.options.limits
         progress: tuple[int, ...] = ()
         still = 0.0
+        suspicion: Suspicion | None = None
         while True:
             live = [n for n in list(self.threads) if not self.ended[n].is_set()]
             if not live:
@@ -131,7 +149,11 @@ class FreeThreads:
             live = [n for n in list(self.threads) if not self.ended[n].is_set()]
             blocked = {n: op for n in live if (op := self.blocked[n]) is not None}
             if live and len(blocked) == len(live) and self.hopeless(blocked):
-                return blocked
+                suspicion = self.suspect(blocked, suspicion)
+                if suspicion.confirmed:
+                    return blocked
+            else:
+                suspicion = None
             seconds = (clock() - start) / 1e9
             if seconds > limits.seconds:
                 self.limit = f"the limit of {limits.seconds:g} seconds was reached"
@@ -145,6 +167,22 @@ class FreeThreads:
             if still > limits.stall:
                 self.limit = self.stuck([n for n in live if n not in blocked])
                 return {}
+
+    def suspect(self, blocked: dict[int, Op], before: Suspicion | None) -> Suspicion:
+        """Strengthen the suspicion of a deadlock.
+
+        A worker may have got its lock and not have said so yet. But if each tries anew and
+        fails, while nobody gets on and all still wait for the same, then none of them has.
+        """
+        lengths = [len(log) for log in self.logs]
+        if before is None or before.blocked != blocked or before.lengths != lengths:
+            return Suspicion(blocked, lengths, list(self.looks))
+        before.confirmed = all(
+            self.looks[worker] >= before.looks[worker] + 2
+            for worker, op in blocked.items()
+            if op.kind != WAIT
+        )
+        return before
 
     def stuck(self, workers: list[int]) -> str:
         """The message about workers that neither wait nor get on."""
@@ -186,6 +224,16 @@ class FreeThreads:
                 return False
         # nothing may have moved while we looked
         return all(self.blocked[worker] is op for worker, op in blocked.items())
+
+    def forget(self, lengths: list[int]) -> None:
+        """Strike out what workers did when they were unwound from a deadlock.
+
+        A wait that has begun is noted only when it ends: that one event stays.
+        """
+        for log, length in zip(self.logs, lengths, strict=True):
+            if len(log) > length and log[length][0] == WAIT and log[length][2] is None:
+                length += 1
+            del log[length:]
 
     def end(self) -> None:
         """Unwind every worker that still waits; those stuck elsewhere are left as daemons."""
@@ -332,6 +380,7 @@ class FreeThreads:
         asked = clock()
         self.blocked[me] = op
         while not lock.acquire(True, SLICE):
+            self.looks[me] += 1
             if self.over:
                 raise _Abandon
         self.blocked[me] = None
@@ -400,6 +449,7 @@ class FreeThreads:
                     left = min(SLICE, asked + op.timeout - time.monotonic())
                     if left <= 0:
                         return failed
+                self.looks[me] += 1
                 result = attempt(True, left)
                 if result is not False and result is not EMPTY:
                     self.waits[me][len(self.logs[me])] = int((time.monotonic() - asked) * 1e9)
@@ -411,15 +461,19 @@ class FreeThreads:
             self.timed[me] = False
 
     def wait(self, me: int, op: Op) -> Value:
-        """Wait at a condition, an event or a barrier."""
+        """Wait at a condition, an event or a barrier.
+
+        A wait that blocks is two events. Where it began is seen exactly: a condition's when it
+        is called (its lock is held), the others' where the real object notes it.
+        """
         log, real = self.logs[me], self.real[op.target]
-        kind = self.layout.spec(op.target).type
+        condition = self.layout.spec(op.target).type == "condition"
+        thread = threading.get_ident()
+        self.noted.pop(thread, None)
         earliest = clock()
-        if kind == "event" and real.is_set():
-            log.append((WAIT, op, True, clock(), earliest))
-            return True
         at = len(log)
-        log.append((WAIT, op, None, earliest, 0))
+        if condition:
+            log.append((WAIT, op, None, earliest, 0))
         self.timed[me] = op.timeout is not None
         self.blocked[me] = op
         result: Value
@@ -428,29 +482,28 @@ class FreeThreads:
         except threading.BrokenBarrierError as error:
             result = False if op.soft else Raised("BrokenBarrierError", str(error))
         except ERRORS as error:
-            self.blocked[me] = None
             result = Raised(type(error).__name__, str(error))
-            log[at] = (WAIT, op, result, clock(), earliest)
+            del log[at:]
+            log.append((WAIT, op, result, clock(), earliest))
             return result
         finally:
             self.blocked[me] = None
             self.timed[me] = False
-            if self.over and kind != "condition":
-                log[at] = (WAIT, op, None, clock(), earliest)
+            began = self.noted.get(thread)
+            if not condition and began is not None:
+                log.append((WAIT, op, None, began, 0))
         if self.over:
             raise _Abandon
         now = clock()
-        if kind == "barrier" and result.__class__ is int:
-            if result == real.parties - 1:
-                log[at] = (WAIT, op, True, now, earliest)
-                return True
+        if result.__class__ is int:  # a barrier's: the number of the arrival
             result = True
-        if kind != "condition":
-            log[at] = (WAIT, op, None, now, earliest)
-        elif result is False:
+        if len(log) == at:
+            log.append((WAIT, op, result, now, earliest))
+            return result
+        if condition and result is False:
             due = earliest + int((op.timeout or 0.0) * 1e9)
             log.append((TIMEOUT, op, None, now, min(due, now)))
-        log.append((WAKE, op, result, now, 0 if kind == "condition" else earliest))
+        log.append((WAKE, op, result, now, 0 if condition else log[at][3]))
         return result
 
     def own(self, me: int, op: Op, kind: int) -> Value:
@@ -494,6 +547,7 @@ class FreeThreads:
         self.timed[me], self.blocked[me] = end is not None, op
         try:
             while not ended.wait(SLICE if end is None else max(0.0, min(SLICE, end - time.monotonic()))):
+                self.looks[me] += 1
                 if self.over:
                     raise _Abandon
                 if end is not None and time.monotonic() >= end:

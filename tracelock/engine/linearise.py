@@ -12,7 +12,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
 from typing import Any, Final
 
@@ -58,11 +58,19 @@ class Linear:
     of an event with an interval some moment in it.
     """
 
-    worker: array[int]
-    kind: array[int]
-    op: list[Op]
-    result: list[Value]
-    t: array[int]
+    worker: array[int] = field(default_factory=lambda: array("i"))
+    kind: array[int] = field(default_factory=lambda: array("b"))
+    op: list[Op] = field(default_factory=list)
+    result: list[Value] = field(default_factory=list)
+    t: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, worker: int, kind: int, op: Op, result: Value, t: int) -> None:
+        """One more event, the last."""
+        self.worker.append(worker)
+        self.kind.append(kind)
+        self.op.append(op)
+        self.result.append(result)
+        self.t.append(t)
 
     def __len__(self) -> int:
         return len(self.op)

@@ -19,7 +19,7 @@ from tracelock.scenario.models import (
     ObjectDecl,
     Scenario,
 )
-from tracelock.scenario.names import Names, name_trouble
+from tracelock.scenario.names import Names, article, name_trouble
 from tracelock.scenario.step_checks import check_steps
 
 MAX_COUNT: Final = 10_000  # worker instances in all, and objects in all
@@ -96,7 +96,7 @@ def _object(scenario: Scenario, name: str, decl: ObjectDecl, damage: Damage) -> 
     for option in ("value", "lock", "parties", "maxsize", "order"):
         if getattr(decl, option) is not None and option not in allowed:
             owners = [kind for kind, options in OBJECT_OPTIONS.items() if option in options]
-            message = f"a {decl.type} has no {option}: that is for {' and '.join(owners)}"
+            message = f"{article(decl.type)} has no {option}: that is for {' and '.join(owners)}"
             yield Fault((*path, option), message, on_key=True)
     yield from _least((*path, "count"), decl.count, 1)
     if "value" in allowed:
@@ -125,7 +125,7 @@ def _condition_lock(
         known = [key for key, value in scenario.objects.items() if value.type in LOCKS]
         yield Fault(path, f"there is no lock {quote(lock)}{suggest(lock, known)}")
     elif other.type not in LOCKS:
-        message = f"a condition needs a lock or rlock, and {quote(lock)} is a {other.type}"
+        message = f"a condition needs a lock or rlock, and {quote(lock)} is {article(other.type)}"
         yield Fault(path, message)
     elif other.count is not None and other.count != decl.count:
         mine = "one condition" if decl.count is None else f"{decl.count} conditions"

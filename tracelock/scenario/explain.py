@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from tracelock.scenario.expressions import quote, suggest
+from tracelock.scenario.expressions import quote, suggest, there_are
 from tracelock.scenario.faults import Damage, Fault, Path
 from tracelock.scenario.models import (
     BARE_WORDS,
@@ -138,8 +138,7 @@ def _unknown_key(path: Path, data: Any) -> tuple[Fault, str]:
         message = f"unknown key {quote(name)}{what} (did you mean {other}, a step of its own?)"
         return Fault(path, message, on_key=True), ""
     if not hint:
-        listed = ", ".join(known)
-        hint = f" (there are {listed})" if listed else f" ({verbs[0]} has no others)"
+        hint = f" ({there_are(known)})" if known else f" ({verbs[0]} has no others)"
     better = hint.split('"')[1] if "did you mean" in hint else ""
     return Fault(path, f"unknown key {quote(name)}{what}{hint}", on_key=True), better
 

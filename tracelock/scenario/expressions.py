@@ -14,7 +14,7 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -209,6 +209,11 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 
+def there_are(words: Sequence[str]) -> str:
+    """``there are a, b`` or ``there is a``."""
+    return f"there {'is' if len(words) == 1 else 'are'} {', '.join(words)}"
+
+
 def _unreadable(source: str, at: int, lead: int) -> ExpressionError:
     if _UNFINISHED.search(source):
         reason = "this cannot be read as an expression: it ends too early"
@@ -310,7 +315,8 @@ def _check_call(node: ast.Call, refuse: _Refuse) -> None:
     if given < least or (most is not None and given > most):
         wanted = f"{least} to {most}" if most not in (least, None) else f"{least}"
         more = " or more" if most is None else ""
-        raise refuse(f"{name} takes {wanted}{more} arguments, not {given}")
+        noun = "argument" if least == most == 1 else "arguments"
+        raise refuse(f"{name} takes {wanted}{more} {noun}, not {given}")
 
 
 def _check_identity(node: ast.Compare, refuse: _Refuse) -> None:

@@ -90,8 +90,7 @@ class Names:
         if name in self.scenario.shared:
             return "a shared variable"
         if name in self.scenario.objects:
-            kind = self.scenario.objects[name].type
-            return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+            return article(self.scenario.objects[name].type)
         if name in self.scenario.workers:
             return "a worker"
         return ""
@@ -234,12 +233,13 @@ class Names:
     def _stranger(self, wanted: str, name: str, known: Sequence[str]) -> str:
         what = self.what_is(name)
         if what:
-            return f"{quote(name)} is {what}, and {_article(wanted)} belongs here"
+            return f"{quote(name)} is {what}, and {article(wanted)} belongs here"
         return f"unknown {wanted} {quote(name)}{suggest(name, known)}"
 
 
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+def article(noun: str) -> str:
+    """``an event``, ``a lock``."""
+    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
 
 
 def _any(words: Sequence[str]) -> str:

@@ -85,6 +85,7 @@ class Program:
     def __init__(
         self, scenario: Scenario, layout: Layout | None = None, *, fuel: int = FUEL
     ) -> None:
+        self.scenario = scenario
         self.layout = build_layout(scenario) if layout is None else layout
         self.classes: tuple[type[Machine], ...] = tuple(
             compile_worker(number, spec, scenario.workers[spec.group].steps, self.layout, fuel)

@@ -33,7 +33,8 @@ _SPELLED: Final = {"sum": "sum_", "int": "int_", "round": "round_"}
 NAMESPACE: Final[dict[str, Any]] = {
     "__builtins__": {},
     "len": len, "min": min, "max": max, "abs": abs, "float": float, "bool": bool, "int": int,
-    "type": type, "range": range, "list": list, "map": map, "sum_": values.sum_, "int_": values.int_,
+    "type": type, "range": range, "list": list, "map": map,
+    "sum_": values.sum_, "int_": values.int_,
     "round_": values.round_, "sqrt": math.sqrt, "add": values.add, "mul": values.mul,
     "mod": values.mod, "checked": values.checked, "scalar": values.scalar, "number": values.number,
     "seconds": values.seconds, "timeout": values.timeout, "permits": values.permits,

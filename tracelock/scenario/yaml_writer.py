@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import yaml
 
 from tracelock.scenario.yaml_reader import resolve
+
+_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -17,6 +20,8 @@ class _Dumper(yaml.SafeDumper):
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     # PyYAML quotes what YAML 1.1 would misread; YAML 1.2 has other numbers (0o10, 1e3).
     style = None if resolve(text) is text else "'"
+    if _BREAKS.search(text):
+        style = '"'  # elsewhere PyYAML folds them, though it means to keep them
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
