@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -144,6 +146,8 @@ class Settings:
     start_method: str | None = None
     allow_call: bool = False
     limits: RunLimits = field(default_factory=RunLimits)
+    #: Whose rules the simulated backend follows.
+    rules: str = "threading"
 
     def check(self) -> None:
         """Raises UsageError for a combination that makes no sense."""
@@ -180,8 +184,9 @@ class Session:
         self.scenario = scenario
         self.settings = settings
         self.program = compile_program(scenario)
-        check_supported(scenario, settings.backend, allow_call=settings.allow_call)
-        self.rules = rules_of(settings.backend)
+        named = settings.rules if settings.backend == "simulated" else settings.backend
+        check_supported(scenario, named, allow_call=settings.allow_call)
+        self.rules = rules_of(named)
         options = Options(settings.limits, settings.start_method, settings.allow_call)
         self.backend = make_backend(settings.backend, self.program, options, self.rules)
         self._data: dict[str, Any] | None = None
@@ -215,6 +220,11 @@ class Session:
             call=_simulated_call if self.settings.backend == "simulated" else None,
         )
 
+    def scheduler(self) -> Scheduler:
+        """A new scheduler, as the settings say. Only for a controlled session."""
+        assert self.settings.strategy is not None and self.settings.seed is not None
+        return make_scheduler(self.settings.strategy, self.settings.seed)
+
     def check(self) -> Callable[[Sequence[Value]], StepFailure | None] | None:
         """What is looked at after each change: the ``always`` part, None where there is none."""
         from tracelock.engine.verdicts import first_failure
@@ -240,8 +250,7 @@ class Session:
     def _controlled(self, runs: int) -> Iterator[Outcome]:
         from tracelock.engine.verdicts import verdict_of
 
-        assert self.settings.strategy is not None and self.settings.seed is not None
-        scheduler = make_scheduler(self.settings.strategy, self.settings.seed)
+        scheduler = self.scheduler()
         controller = self.controller(scheduler)
         left = runs
         while left > 0:
@@ -282,9 +291,13 @@ class Session:
         return self.settings.start_method or getattr(self.backend, "start_method", None)
 
     def _free(self, record: bool) -> Outcome:
+        recording = record or bool(self.program.always)
+        with no_collections():
+            return self._free_run(recording)
+
+    def _free_run(self, recording: bool) -> Outcome:
         from tracelock.engine.free import finish_free_run
 
-        recording = record or bool(self.program.always)
         free: FreeRun = self.backend.free(recording)
         program = self.program
         events, verdict = finish_free_run(
@@ -335,6 +348,20 @@ class Outcome:
     events: int
     trace: Callable[[], Trace]
     log: Any = None
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keep the cyclic collector away from a run: its record is a million tuples and no cycle,
+
+    which each full collection would walk again, at several times the cost of recording."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _simulated_call(name: str, arguments: list[Value]) -> Value:
@@ -421,8 +448,9 @@ def replay(
             method = None
     # A timer of a recorded run fired when it fired; the events say when.
     clock = trace.clock if trace.clock == "virtual" and where == trace.backend else "adversarial"
+    rules = _family(trace.backend) if where == "simulated" else "threading"
     settings = Settings(
-        where, "round-robin", 0, clock, method, allow_call, limits or RunLimits()
+        where, "round-robin", 0, clock, method, allow_call, limits or RunLimits(), rules
     )
     with Session(scenario, settings) as session:
         layout = session.program.layout
@@ -432,7 +460,7 @@ def replay(
                 f"the trace's workers ({', '.join(trace.workers)}) are not those of its scenario "
                 f"({', '.join(names)})"
             )
-        foreign = _family(where) != _family(trace.backend)
+        foreign = where != "simulated" and _family(where) != _family(trace.backend)
         follower = Replay(
             trace.events, trace.verdict, layout, session.rules, foreign=foreign
         )

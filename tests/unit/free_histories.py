@@ -240,6 +240,8 @@ class Run:
         else:
             if op.kind == NOTIFY and result.__class__ is list:
                 result = None
+            if op.kind == RELEASE and op.target in worker.held:
+                worker.held.remove(op.target)
             self.after(worker, op.kind, op, result, worker.asked)
         return True
 

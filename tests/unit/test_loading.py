@@ -276,7 +276,7 @@ def test_data_that_holds_itself() -> None:
 def test_very_many_problems_are_cut_short() -> None:
     found = steps(*["7,"] * 3000, "8")
     assert len(found) == 1001
-    assert "and 2,001 more problems" in found[-1]
+    assert found[-1].endswith("and more problems than can be told")
 
 
 def test_built_in_python_from_models_and_dicts() -> None:

@@ -321,7 +321,7 @@ def blocks(depth: int, looping: bool, size: int = 4) -> st.SearchStrategy[list[A
         leaves(looping),
         st.builds(lambda e, a, b: {"if": e, "then": a, "else": b}, tests, below, below),
         st.builds(lambda e, a: {"if": e, "then": a}, tests, below),
-        st.builds(lambda e, a: {"while": e, "do": [*a, "checkpoint"]}, tests, rounds),
+        st.builds(lambda e, a: {"while": e, "do": ["checkpoint", *a]}, tests, rounds),
         st.builds(lambda n, a: {"repeat": n, "do": a, "index": "i"}, st.integers(0, 3), rounds),
         st.builds(lambda a: {"repeat": "int(n == 1) + 1", "do": a}, rounds),
         st.builds(lambda a: {"with": "lock", "do": a}, below),

@@ -13,7 +13,6 @@ a worker's part, not of its process.
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,12 +84,10 @@ class MultiprocessingBackend(Backend):
             from tracelock.backends.processes_pool import Pool
 
             self.pool = Pool(self.program, self.start_method, self.options.limits.steps)
-            self._pollers = []
-            for fd in self.pool.up:
-                poller = select.poll()
-                poller.register(fd, select.POLLIN)
-                self._pollers.append(poller)
         return self.pool
+
+    def _processes(self) -> list[int]:
+        return [] if self.pool is None else self.pool.pids()
 
     def discard(self) -> None:
         """Kill the pool; the next run starts another."""
@@ -105,10 +102,13 @@ class MultiprocessingBackend(Backend):
 
     # --- controlled runs ---------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
+        from tracelock.backends.processes_pool import one_core
+
         self._controller = controller
         objects = [model for model in controller.models if model is not None]
         try:
-            with self.ready().one_core() as _:
+            self.ready()
+            with one_core(self._processes):
                 while controller.begin():
                     if not self._clean:
                         self._clean = [model.snapshot() for model in objects]
@@ -197,12 +197,13 @@ class MultiprocessingBackend(Backend):
             pass  # its answer will be empty
 
     def _reply(self, worker: int) -> bytes:
-        """One message of a worker, empty where it is dead. Raises LimitReached for a stuck one."""
+        """One message of a worker; empty where it is dead, or stuck, which ends the schedule."""
         assert self.pool is not None
-        if not self._pollers[worker].poll(1000.0 * self.options.limits.stall):
-            raise LimitReached(
-                f"{self.layout.workers[worker].name} is stuck outside tracelock's control"
-            )
+        if not self.pool.pollers[worker].poll(1000.0 * self.options.limits.stall):
+            name = self.layout.workers[worker].name
+            self._controller.limit = f"{name} is stuck outside tracelock's control"
+            self._spoilt = True
+            return b""
         return wire.receive(self.pool.up[worker])
 
     def _decode(self, worker: int, data: bytes) -> tuple[Value, Any]:
@@ -260,3 +261,150 @@ class MultiprocessingBackend(Backend):
             self._ended(controller, worker, follows)
         else:
             controller.ask(worker, follows)
+
+    def _grant(self, controller: Controller, worker: int) -> None:
+        """Let the granted event happen: all kinds that need more than one word."""
+        op, kind, target = controller.op, controller.kind, controller.op.target
+        if kind == ATOMIC:
+            self._answered(controller, worker, self._early.pop(worker))
+            return
+        word = wire.GRANT
+        dead: list[int] = []
+        if kind == TIMEOUT:  # of a condition: its lock is still to be taken back
+            self._asleep[target].remove(worker)
+            self._say(worker, wire.TIMED_OUT)
+            return
+        if kind == WAIT:
+            if controller.parked:
+                self._park(controller, worker)
+                return
+            if controller.result is True and self.layout.spec(target).type == "barrier":
+                dead = self._rouse(target, list(self._asleep.get(target, ())))
+        elif kind == WAKE:
+            if controller.fired:
+                self._asleep[target].remove(worker)
+                if self.layout.spec(target).type == "barrier":  # which is broken from now on
+                    dead = self._rouse(target, list(self._asleep[target]))
+                word = wire.TIMED_OUT + wire.GRANT
+        elif kind == NOTIFY:
+            if controller.result.__class__ is list:
+                dead = self._rouse(target, controller.result)
+        elif kind == SET:
+            dead = self._rouse(target, list(self._asleep.get(target, ())))
+        elif kind == JOIN:
+            word = wire.GRANT if controller.result is True else wire.EXPIRED
+        elif kind == SPAWN:
+            if controller.result is None:
+                self._start(controller, target)
+        elif kind == CALL and not self.options.allow_call:
+            raise InternalError("a call step was reached though calls are not allowed")
+        elif controller.fired and kind != SLEEP:
+            model = controller.models[target]
+            free = controller.adversarial and model is not None and model.enabled(op, worker)
+            word = wire.SKIPPED if free else wire.EXPIRED
+        self._say(worker, word)
+        if dead:
+            self._stand_in(target, len(dead))
+        self._answered(controller, worker, self._decode(worker, self._reply(worker)))
+
+    def _park(self, controller: Controller, worker: int) -> None:
+        """``worker`` begins to wait in its real object."""
+        op = controller.op
+        self._say(worker, wire.GRANT)
+        real, follows = self._decode(worker, self._reply(worker))
+        if follows is DIED:
+            self._died(controller, worker)
+        elif follows != wire.NOTHING:
+            raise mismatch(self.layout, worker, op, "waits", real)
+        else:
+            self._asleep.setdefault(op.target, []).append(worker)
+
+    def _rouse(self, target: int, workers: list[int]) -> list[int]:
+        """Tell sleepers that they are about to be woken. Returns those that are dead."""
+        assert self.pool is not None
+        for worker in workers:
+            self._asleep[target].remove(worker)
+            self._say(worker, wire.NOTIFIED)
+        return [worker for worker in workers if not self.pool.alive(worker)]
+
+    def _stand_in(self, target: int, count: int) -> None:
+        """Do the handshake of a notifier with sleepers that were killed from outside."""
+        assert self.pool is not None
+        real = self.pool.setup.objects[target]
+        condition = getattr(real, "_cond", real)
+        for _ in range(count):
+            condition._wait_semaphore.acquire(True, 1.0)
+            condition._woken_count.release()
+
+    def _rehearse(
+        self, worker: int, touches: frozenset[int]
+    ) -> tuple[dict[int, Value], dict[int, Value]]:
+        """Have ``worker`` do its atomic step: see ``processes_wire.RemoteBody``."""
+        values = self._controller.values
+        self._say(worker, wire.ATOMICALLY + wire.pack({n: values[n] for n in touches}))
+        message = self._early[worker] = self._decode(worker, self._reply(worker))
+        if message[0].__class__ is not list:
+            return {}, {}  # dead, or out of room: what follows says so
+        reads, writes = message[0][:2]
+        return reads, writes
+
+    # --- the dead, and cleaning up -----------------------------------------------------------
+    def _died(self, controller: Controller, worker: int) -> None:
+        """A granted worker did not answer, because it is dead (or is as good as dead)."""
+        assert self.pool is not None
+        if controller.limit is not None:
+            return
+        if controller.kind == CRASH:
+            self.pool.how(worker)
+            controller.crash(worker, "crash")
+        else:
+            self._spoilt = True
+            controller.crash(worker, self.pool.how(worker))
+
+    def _bury(self, controller: Controller) -> bool:
+        """Nothing can happen any more: have some of those who wait been killed from outside?"""
+        assert self.pool is not None
+        if controller.limit is not None:
+            return False
+        dead = [worker for worker in controller.active if not self.pool.alive(worker)]
+        for worker in dead:
+            self._spoilt = True
+            controller.crash(worker, self.pool.how(worker))
+        return bool(dead)
+
+    def _restore(self) -> None:
+        """Undo what a schedule has left behind, in the objects and in the processes."""
+        pool = self.ready()
+        dead = [worker for worker in range(len(pool.up)) if not pool.alive(worker)]
+        if not self._spoilt:
+            living = [worker for worker in range(len(pool.up)) if worker not in dead]
+            for worker in living:
+                self._say(worker, wire.ABANDON)
+            if all(self._reply(worker) == wire.NOTHING for worker in living) and pool.restore():
+                pool.revive(dead)
+                return
+        self._spoilt = False
+        self.discard()
+        self.ready()
+
+    # --- free runs ---------------------------------------------------------------------------
+    def free(self, record: bool = True) -> FreeRun:
+        from tracelock.backends.processes_free import FreeProcesses
+
+        pool = self.ready()
+        try:
+            run = FreeProcesses(self.program, self.options, pool)
+            result = run.run(record)
+        except BaseException:
+            self.discard()
+            raise
+        if run.spoilt:
+            self.discard()
+        return result
+
+
+def agree(real: Value, model: Value) -> bool:
+    """Whether a real result is the one that the model said."""
+    if real.__class__ is Raised or model.__class__ is Raised:
+        return bool(real == model)
+    return same(real, model)

@@ -337,7 +337,7 @@ class Controlled:
         real = rehearsed(op.body.run, self.store.read)
         self.writes += 1
         self.store.write_all(real[1].items(), self.writes)
-        self._answer((*model, *real))
+        self._answer([*model, *real])
 
 
 def rehearsed(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_all_start_methods, get_context
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,10 +30,10 @@ PATIENCE: Final = 1.0
 
 
 def start_method(wanted: str | None) -> str:
-    """How processes are started, if the user does not say: by ``fork`` on Linux as long as this
+    """How processes are started: as ``wanted``, else by ``fork`` where that is safe, or ``spawn``.
 
-    process has one thread only (a fork copies no other thread, but the locks they hold), else by
-    ``spawn``. Raises UsageError for a method that this platform lacks.
+    It is safe on Linux while this process has one thread only: a fork copies no other thread,
+    but whatever locks they hold. Raises UsageError for a method that this platform lacks.
     """
     methods = get_all_start_methods()
     if wanted is not None:
@@ -68,6 +69,7 @@ class Pool:
         self.processes: list[Any] = [None] * count
         self.down = [-1] * count
         self.up = [-1] * count
+        self.pollers = [select.poll() for _ in range(count)]  # for messages of each worker
         self._ends: list[list[Any]] = [[] for _ in range(count)]
         try:
             with hidden_main():
@@ -85,6 +87,8 @@ class Pool:
         up_read, up_write = self._ctx.Pipe(duplex=False)
         self._ends[worker] = [down_write, up_read]
         self.down[worker], self.up[worker] = down_write.fileno(), up_read.fileno()
+        self.pollers[worker] = select.poll()
+        self.pollers[worker].register(self.up[worker], select.POLLIN)
         # a forked process inherits every open file: it must not keep its siblings' pipes open
         mine = [end.fileno() for ends in self._ends for end in ends]
         process = self._ctx.Process(
@@ -111,24 +115,22 @@ class Pool:
             return f"killed by signal {-code}"
         return f"ended with exit status {code}"
 
-    @contextlib.contextmanager
-    def one_core(self) -> Iterator[None]:
-        """Keep parent and workers to one core: handing over is several times cheaper there."""
-        if not hasattr(os, "sched_setaffinity"):
-            yield
-            return
-        before = os.sched_getaffinity(0)
-        cores = sorted(before)
-        self._keep_to({cores[os.getpid() % len(cores)]})
-        try:
-            yield
-        finally:
-            self._keep_to(before)
+    def pids(self) -> list[int]:
+        """The processes that live."""
+        return [p.pid for p in self.processes if p is not None and p.is_alive()]
 
-    def _keep_to(self, cores: set[int]) -> None:
-        for pid in (0, *(p.pid for p in self.processes if p is not None and p.is_alive())):
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(pid, cores)
+    def restore(self) -> bool:
+        """Objects back to their initial state, while no worker uses them; False if they cannot."""
+        return processes_objects.restore(self.layout, self.setup.objects)
+
+    def revive(self, workers: list[int]) -> None:
+        """Start the processes of dead workers anew."""
+        if workers:
+            with hidden_main():
+                for worker in workers:
+                    self.processes[worker].join()
+                    self.processes[worker].close()
+                    self.start(worker)
 
     def close(self) -> None:
         """End every process; idle ones end by themselves."""
@@ -159,6 +161,30 @@ class Pool:
         for file in (setup.store, setup.board, *setup.journals, *setup.notes):
             file.close()
         setup.objects = []
+
+
+@contextlib.contextmanager
+def one_core(processes: Callable[[], list[int]]) -> Iterator[None]:
+    """Keep this thread and ``processes()`` to one core: handing over is far cheaper there.
+
+    Processes started meanwhile inherit that; all who live at the end are let off again.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    cores = sorted(before)
+    _keep_to({cores[os.getpid() % len(cores)]}, processes())
+    try:
+        yield
+    finally:
+        _keep_to(before, processes())
+
+
+def _keep_to(cores: set[int], processes: list[int]) -> None:
+    for pid in (0, *processes):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(pid, cores)
 
 
 @contextlib.contextmanager

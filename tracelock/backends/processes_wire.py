@@ -118,6 +118,12 @@ def receive(fd: int) -> bytes:
     return data
 
 
+def receive_message(data: bytes) -> tuple[Any, Any]:
+    """The result and what follows, of a whole message."""
+    result, follows = marshal.loads(memoryview(data)[4:])
+    return result, follows
+
+
 def receive_payload(fd: int) -> Any:
     """The payload of a word. Raises EOFError when the other end is gone."""
     head = exactly(fd, 4)

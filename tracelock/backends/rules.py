@@ -17,3 +17,18 @@ THREADING_RULES: Final = Rules(
         "timeout": "a thread's block cannot be cut off from outside",
     },
 )
+
+MULTIPROCESSING_RULES: Final = Rules(
+    backend="multiprocessing",
+    notify_any=True,
+    event_rechecks=True,
+    over_release="ValueError",
+    not_owner="AssertionError",
+    refuses={
+        "cancel": "a process cannot be cancelled from outside",
+        "timeout": "a process's block cannot be cut off from outside",
+        "queue:lifo": "a queue between processes is a pipe: first in, first out",
+        "queue:priority": "a queue between processes is a pipe: first in, first out",
+        "release:n": "a semaphore between processes is released once at a time",
+    },
+)

@@ -16,13 +16,21 @@ from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
 from typing import Any, Final
 
-from tracelock.engine.placing import Placing, Record, describe, lifetimes
+from tracelock.engine.history import (
+    Entry,
+    Progress,
+    Record,
+    describe,
+    lifetimes,
+    stamp_before,
+)
+from tracelock.engine.placing import Placing
+from tracelock.engine.strands import is_on_object
 from tracelock.errors import InternalError
 from tracelock.objects import Rules, make_models
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
-    COMPARE_EXCHANGE,
     GET,
     JOIN,
     NOTIFY,
@@ -37,15 +45,11 @@ from tracelock.ops import (
     Value,
 )
 
-#: One version of a variable: value, the worker that wrote it, the place of the write in its log.
-Entry = tuple[Value, int, int]
-
 # A worker's first or last record, wrapped: first it must have been spawned; last others wait for.
 _FIRST: Final = -1
 _LAST: Final = -2
 
-# What is known of an object's stamps by its type alone.
-_HELD: Final = {"lock": 0, "rlock": 1, "condition_lock": 1}
+_HELD: Final = frozenset({"lock", "rlock", "condition_lock"})
 
 
 @dataclass(slots=True)
@@ -116,46 +120,46 @@ class _Merge:
         rules: Rules,
     ) -> None:
         self.logs = logs
-        self.cells = cells
         self.layout = layout
         self.rules = rules
-        variables = layout.variables
-        self.specs = layout.objects
+        self.progress = Progress(logs, cells, layout)
         # a lock and its conditions are one unit, named by the lock's number
-        self.unit = list(range(variables)) + [
+        self.unit = list(range(layout.variables)) + [
             spec.lock if spec.type == "condition" else number
-            for number, spec in enumerate(layout.objects, variables)
+            for number, spec in enumerate(layout.objects, layout.variables)
         ]
-        self.turns: dict[int, array[int]] = {}
+        self.depth = [0] * len(self.unit)
         self.unclear: set[int] = set()
-        self.multiple: dict[tuple[int, int, int], int] = {}
-        self.notes: list[deque[list[int]]] = [deque() for _ in logs]
-        self.spawned: set[int] = set()
+        self.notes: list[tuple[int, int, list[int]]] = []
         self.joined: set[int] = set()
-        self.alive: list[tuple[int, int]] = []  # joins that found their worker not ended
-        self.holds = [0] * len(logs)
+        self.holds = [0] * len(logs)  # joins that must come before the last event of a worker
 
     def run(self) -> Linear:
         turn = _by_time([[record[3] for record in log] for log in self.logs])
         self._survey(turn)
-        moved: list[tuple[int, int, int]] = []
-        if self.unclear:
-            moved = self._place()
-        moved += self._timed_joins()
-        stamps: list[array[int]] | None = None
-        if moved:
-            stamps = [array("q", [record[3] for record in log]) for log in self.logs]
-            for worker, place, moment in moved:
-                stamps[worker][place] = moment
-            stamps = [array("q", accumulate(column, max)) for column in stamps]
+        moved = self._place() if self.unclear else []
+        joins = self._timed_joins()
+        holds = list(self.holds)
+        stamps: Sequence[Sequence[int]] = ()
+        if moved or joins:
+            stamps = self._stamps(moved + joins)
             turn = _by_time(stamps)
-        self._merge(turn)
+        if not self._merge(turn):
+            if not self.unclear:
+                raise InternalError(self._stuck())
+            # Objects are placed by clocks, variables are not: rarely, orders that are each
+            # right do not fit together. Then all is looked at as one.
+            turn, moved = self._place_all()
+            stamps = self._stamps(moved)
+            self.holds = holds
+            if not self._merge(turn):
+                raise InternalError(self._stuck())
         records = self.out_records
-        if stamps is None:
-            times = array("q", accumulate([record[3] for record in records], max))
-        else:
+        if stamps:
             columns = [iter(column) for column in stamps]
             times = array("q", accumulate([next(columns[w]) for w in self.out_workers], max))
+        else:
+            times = array("q", accumulate([record[3] for record in records], max))
         return Linear(
             worker=array("i", self.out_workers),
             kind=array("b", [record[0] for record in records]),
@@ -164,50 +168,37 @@ class _Merge:
             t=times,
         )
 
-    # --- what is there ------------------------------------------------------------------------
-    def _versions(self) -> list[array[int]]:
-        """For each worker and place the number of the version written there."""
-        logs = self.logs
-        versions = [array("i", [-1]) * len(log) for log in logs]
-        # an initial entry is by worker -1 at place -1, so that Python's indexing finds this
-        versions.append(array("i", [0]))
-        for variable, cell in enumerate(self.cells):
-            for number, (_, writer, place) in enumerate(islice(cell, 1, None), 1):
-                if place >= len(logs[writer]):
-                    continue  # cut off before its record: as if it never was
-                if logs[writer][place][0] == ATOMIC:
-                    self.multiple[variable, writer, place] = number
-                else:
-                    versions[writer][place] = number
-        return versions
+    def _stamps(self, moved: Sequence[tuple[int, int, int]]) -> list[array[int]]:
+        """The stamps of each log, with those of placed events where they were placed."""
+        stamps = [array("q", [record[3] for record in log]) for log in self.logs]
+        for worker, place, moment in moved:
+            stamps[worker][place] = moment
+        return [array("q", accumulate(column, max)) for column in stamps]
 
+    # --- what is there ------------------------------------------------------------------------
     def _survey(self, turn: Sequence[int]) -> None:
         """Count the readers of each version, follow the locks by stamps, note what is unclear."""
-        versions = self._versions()
-        readers = self.readers = [array("i", [0]) * len(cell) for cell in self.cells]
-        unit = self.unit
+        progress = self.progress
+        versions, readers, unit = progress.versions, progress.readers, self.unit
         turns = {number: array("i") for number in set(unit[self.layout.variables :])}
         # -1: a lock that is free; -2: not a thing that is free or held
-        holder = [-2] * len(unit)
-        self.depth = [0] * len(unit)
-        self.style = [-1] * len(unit)
-        for number, spec in enumerate(self.specs, self.layout.variables):
-            self.style[number] = _HELD.get(spec.type, -1)
+        holder = self.holder = [-2] * len(unit)
+        depth = self.depth
+        for number, spec in enumerate(self.layout.objects, self.layout.variables):
             if spec.type in _HELD:
                 holder[number] = -1
-            elif spec.type in ("semaphore", "bounded_semaphore"):
-                self.style[number], self.depth[number] = 2, spec.value
-        lengths = [len(column) for column in versions]
+            depth[number] = spec.value if "semaphore" in spec.type else 0
+        sizes = [len(column) for column in versions]
         nexts = [iter(log).__next__ for log in self.logs]
         for w in turn:
             record = nexts[w]()
             kind, op, result, _, t0 = record
             if kind == READ:
                 _, writer, place = result
-                number = versions[writer][place] if place < lengths[writer] else -1
-                if number < 0:
-                    number = self._number(op.target, result)
-                readers[op.target][number] += 1
+                if place < sizes[writer] and (number := versions[writer][place]) >= 0:
+                    readers[op.target][number] += 1
+                else:
+                    progress.saw(op.target, result)
             elif kind == WRITE:
                 pass
             elif ACQUIRE <= kind <= GET:
@@ -217,93 +208,80 @@ class _Merge:
                     self.unclear.add(u)
                 elif kind == ACQUIRE and holder[u] == -1 and result is True:
                     holder[u] = w
-                elif kind == RELEASE and holder[u] == w and result is None and not self.depth[u]:
+                elif kind == RELEASE and holder[u] == w and result is None and not depth[u]:
                     holder[u] = -1
-                else:
-                    self._follow(kind, op, result, w, u, holder)
+                elif not self._follow(kind, op, result, w, u):
+                    self.unclear.add(u)
             elif kind <= ATOMIC:
-                self._count(record, w, versions)
+                progress.count(w, record)
             elif kind == TIMEOUT and op.target >= 0:
-                turns[unit[op.target]].append(w)
                 self.unclear.add(unit[op.target])
             elif kind == SPAWN and result.__class__ is not Raised:
-                self.spawned.add(op.target)
+                progress.spawned.add(op.target)
             elif kind == JOIN:
                 self.joined.add(op.target)
         self.turns = turns
 
-    def _number(self, variable: int, entry: Entry) -> int:
-        try:
-            return self.multiple[variable, entry[1], entry[2]]
-        except KeyError:
-            name = self.layout.names[variable]
-            raise InternalError(
-                f"{name} was read with a version that it never had: {entry!r}"
-            ) from None
-
-    def _seen(self, variable: int, entry: Entry, versions: list[array[int]]) -> None:
-        _, writer, place = entry
-        number = versions[writer][place] if place < len(versions[writer]) else -1
-        self.readers[variable][self._number(variable, entry) if number < 0 else number] += 1
-
-    def _count(self, record: Record, w: int, versions: list[array[int]]) -> None:
-        kind, op, result, _, _ = record
-        if result.__class__ is Raised:
-            return
-        if kind == ATOMIC:
-            for variable, entry in result[0].items():
-                self._seen(variable, entry, versions)
-        elif kind == COMPARE_EXCHANGE and not self._own(record, w):
-            self._seen(op.target, result, versions)
-
-    def _own(self, record: Record, w: int) -> bool:
-        """Whether the entry of a compare_exchange of ``w`` was written by it, not just seen."""
-        _, writer, place = record[2]
-        return writer == w and self.logs[w][place] is record
-
-    def _follow(self, kind: int, op: Op, result: Value, w: int, u: int, holder: list[int]) -> None:
-        """The less frequent steps of a lock, and semaphores; what does not fit is unclear."""
-        style, depth = self.style[u], self.depth
-        if op.target == u and kind == ACQUIRE and result is True:
-            if style == 1 and holder[u] == w:
-                depth[u] += 1
-                return
-            if style == 2 and depth[u] > 0:
+    def _follow(self, kind: int, op: Op, result: Value, w: int, u: int) -> bool:
+        """The less frequent steps of a lock, and semaphores: whether this one fits its stamp."""
+        holder, depth = self.holder, self.depth
+        spec = self.layout.spec(u)
+        if op.target != u:
+            return False
+        if kind == ACQUIRE and result is True:
+            if "semaphore" in spec.type:
                 depth[u] -= 1
-                return
-        elif op.target == u and kind == RELEASE and result is None:
-            if style == 1 and holder[u] == w and depth[u]:
-                depth[u] -= 1
-                return
-            if style == 0 and holder[u] >= 0:
-                holder[u] = -1
-                return
-            if style == 2:
-                depth[u] += op.value
-                spec = self.layout.spec(u)
-                if spec.type == "semaphore" or depth[u] <= spec.value:
-                    return
-        self.unclear.add(u)
+                return depth[u] >= 0
+            depth[u] += 1
+            return holder[u] == w and spec.type != "lock"
+        if kind != RELEASE or result is not None:
+            return False
+        if "semaphore" in spec.type:
+            depth[u] += op.value or 1
+            return spec.type == "semaphore" or depth[u] <= spec.value
+        if spec.type == "lock":  # anybody may release it
+            held, holder[u] = holder[u] >= 0, -1
+            return held
+        depth[u] -= 1
+        return holder[u] == w
 
     # --- what is unclear ------------------------------------------------------------------------
     def _place(self) -> list[tuple[int, int, int]]:
-        models = make_models(self.layout, self.rules)
-        lifetime = lifetimes(self.logs)
+        """Put the events of each unclear unit in order; their moments."""
         moved: list[tuple[int, int, int]] = []
         woken: list[tuple[int, int, list[int]]] = []
         for u in sorted(self.unclear):
-            numbers = [n for n in range(self.layout.variables, len(self.unit)) if self.unit[n] == u]
-            placing = Placing(self.logs, numbers, models, self.layout, self.rules, lifetime)
-            placing.place()
+            placing = self._placing([n for n in self._objects() if self.unit[n] == u], None)
             self.turns[u] = placing.turns
             moved += placing.moments
             woken += placing.woken
-        for worker, _, who in sorted(woken):
-            self.notes[worker].append(who)
+        self.notes = sorted(woken)
         return moved
 
+    def _place_all(self) -> tuple[Sequence[int], list[tuple[int, int, int]]]:
+        """All events in one order, and their moments: for objects that do not fit together."""
+        placing = self._placing(self._objects(), self.progress)
+        for u in self.turns:
+            self.turns[u] = array("i")
+        for worker, place, _ in placing.moments:
+            record = self.logs[worker][place]
+            if is_on_object(record):
+                self.turns[self.unit[record[1].target]].append(worker)
+        self.notes = sorted(placing.woken)
+        return placing.turns, placing.moments
+
+    def _objects(self) -> Sequence[int]:
+        return range(self.layout.variables, len(self.unit))
+
+    def _placing(self, numbers: Sequence[int], progress: Progress | None) -> Placing:
+        models = make_models(self.layout, self.rules)
+        life = lifetimes(self.logs)
+        placing = Placing(self.logs, numbers, models, self.layout, self.rules, life, progress)
+        placing.place()
+        return placing
+
     def _timed_joins(self) -> list[tuple[int, int, int]]:
-        """A join that gave up found its worker alive: before the last event, if that is not past."""
+        """Joins that gave up found their worker alive: before its last event, if that may be."""
         moved: list[tuple[int, int, int]] = []
         if not self.joined:
             return moved
@@ -312,34 +290,35 @@ class _Merge:
                 if kind != JOIN or result is not False or not self.logs[op.target]:
                     continue
                 last = self.logs[op.target][-1][3]
-                start = t0 or (log[place - 1][3] if place else 0)
+                start = t0 or stamp_before(log, place, 0)
                 if last >= start:
                     self.holds[op.target] += 1
                     moved.append((worker, place, min(t, max(start, last - 1))))
-                    self.alive.append((worker, place))
         return moved
 
     # --- the merge ------------------------------------------------------------------------------
-    def _merge(self, turn: Sequence[int]) -> None:
-        cells = self.cells
+    def _merge(self, turn: Sequence[int]) -> bool:
+        """Take the events by ``turn``, each as soon as all that it needs is there."""
+        progress = self.progress
+        progress.begin()
+        number, now, left = progress.number, progress.now, progress.left
+        cells, readers, units = progress.cells, progress.readers, self.unit
         self.out_workers: list[int] = []
         self.out_records: list[Record] = []
         self.out_results: list[Value] = []
-        number = self.number = [0] * len(cells)  # the current version of each variable
-        self.now = now = [cell[0] for cell in cells]
-        left = self.left = [counts[0] for counts in self.readers]
-        self.turn = {u: iter(column) for u, column in self.turns.items()}
-        self.due = due = [-1] * len(self.unit)  # who is next at each unit
-        for u, column in self.turn.items():
+        turns = self.turn = {u: iter(column) for u, column in self.turns.items()}
+        due = self.due = [-1] * len(units)  # who is next at each unit
+        for u, column in turns.items():
             due[u] = next(column, -1)
-        self.started = [w not in self.spawned for w in range(len(self.logs))]
-        self.over = [not log for log in self.logs]
+        self.whom: list[deque[list[int]]] = [deque() for _ in self.logs]
+        for w, _, who in self.notes:
+            self.whom[w].append(who)
         self.patient = True
-        self.nexts = nexts = [self._source(w).__next__ for w in range(len(self.logs))]
+        nexts = self.nexts = [self._source(w).__next__ for w in range(len(self.logs))]
         # workers that wait: the record each waits with, and how many turns have passed it by
-        self.held: dict[int, Record] = {}
-        self.owed = owed = [0] * len(self.logs)
-        held, units, readers, turns = self.held, self.unit, self.readers, self.turn
+        held: dict[int, Record] = {}
+        self.held = held
+        owed = self.owed = [0] * len(self.logs)
         emit_worker = self.out_workers.append
         emit_record = self.out_records.append
         emit_result = self.out_results.append
@@ -361,11 +340,10 @@ class _Merge:
                     continue
             elif kind == WRITE:
                 v = op.target
-                n = number[v] + 1
-                if left[v] or not self._is_next(v, n, result):
+                if left[v] or not progress.is_next(v, result):
                     held[w] = record
                     continue
-                number[v] = n
+                n = number[v] = number[v] + 1
                 now[v] = cells[v][n]
                 left[v] = readers[v][n]
                 emit_result(None)
@@ -379,8 +357,7 @@ class _Merge:
             else:
                 if not self._step(w, record):
                     held[w] = record
-                    continue
-                if held:
+                elif held:
                     self._resume()
                 continue
             emit_worker(w)
@@ -388,12 +365,11 @@ class _Merge:
             if held:
                 self._resume()
         self._resume()
-        while held:
-            if not self.patient:
-                raise InternalError(self._stuck())
+        if held:
             # a worker may outlive its last event: then a join that gave up may come after it
             self.patient = False
             self._resume()
+        return not held
 
     def _source(self, w: int) -> Iterator[Record]:
         log = self.logs[w]
@@ -401,21 +377,10 @@ class _Merge:
         if log and (w in self.joined or self.holds[w]):
             last: Any = log[-1]
             body = chain(islice(log, len(log) - 1), [(_LAST, last, None, last[3], 0)])
-        if log and w in self.spawned:
+        if log and w in self.progress.spawned:
             first: Any = next(body)
             body = chain([(_FIRST, first, None, first[3], 0)], body)
         return body
-
-    def _is_next(self, variable: int, number: int, entry: Entry) -> bool:
-        cell = self.cells[variable]
-        if number >= len(cell):
-            return False
-        found = cell[number]
-        return found is entry or (found[2] == entry[2] and found[1] == entry[1])
-
-    def _is_now(self, variable: int, entry: Entry) -> bool:
-        found = self.now[variable]
-        return found is entry or (found[2] == entry[2] and found[1] == entry[1])
 
     def _resume(self) -> None:
         """Let those that wait go on as far as they can, the earliest first."""
@@ -438,80 +403,32 @@ class _Merge:
         kind, op, result, _, _ = record
         if kind < 0:
             return self._edge(w, record)
-        value: Value = result
-        if kind == READ:
-            if not self._is_now(op.target, result):
-                return False
-            value = result[0]
-            self.left[op.target] -= 1
-        elif kind <= ATOMIC:
-            if result.__class__ is not Raised:
-                if not self._changes(record, w):
-                    return False
-                value = self.value
-        elif kind <= GET or (kind == TIMEOUT and op.target >= 0):
+        if ACQUIRE <= kind <= GET or (kind == TIMEOUT and op.target >= 0):
             u = self.unit[op.target]
             if self.due[u] != w:
                 return False
             self.due[u] = next(self.turn[u], -1)
             if kind == NOTIFY and result.__class__ is not Raised:
-                value = self.notes[w].popleft()
-        elif kind == SPAWN:
-            if result.__class__ is not Raised:
-                self.started[op.target] = True
-        elif kind == JOIN:
-            if result is True:
-                if not (self.over[op.target] and self.started[op.target]):
-                    return False
-            elif self.holds[op.target]:
+                result = self.whom[w].popleft()
+        else:
+            if not self.progress.step(w, record):
+                return False
+            result = self.progress.value
+            if kind == JOIN and result is False and self.holds[op.target]:
                 self.holds[op.target] -= 1
         self.out_workers.append(w)
         self.out_records.append(record)
-        self.out_results.append(value)
+        self.out_results.append(result)
         return True
 
     def _edge(self, w: int, record: Record) -> bool:
         """A worker's first event waits for its spawn; its last is waited for by joins."""
         inner: Any = record[1]
         if record[0] == _FIRST:
-            return self.started[w] and self._step(w, inner)
+            return self.progress.started[w] and self._step(w, inner)
         if (self.holds[w] and self.patient) or not self._step(w, inner):
             return False
-        self.over[w] = True
-        return True
-
-    def _changes(self, record: Record, w: int) -> bool:
-        """Write, read-modify-write or atomic: whether it can come now, with ``value`` its result."""
-        kind, op, result, _, _ = record
-        reads: dict[int, Entry] = {}
-        if kind == ATOMIC:
-            reads, writes = result
-        elif kind == COMPARE_EXCHANGE and not self._own(record, w):
-            reads, writes = {op.target: result}, {}
-        else:
-            writes = {op.target: result}
-        left = self.left
-        for v, entry in reads.items():
-            if not self._is_now(v, entry):
-                return False
-        for v, entry in writes.items():
-            if left[v] != (v in reads) or not self._is_next(v, self.number[v] + 1, entry):
-                return False
-        if kind == ATOMIC:
-            self.value = {
-                "reads": {v: entry[0] for v, entry in reads.items()},
-                "writes": {v: entry[0] for v, entry in writes.items()},
-            }
-        elif kind == COMPARE_EXCHANGE:
-            self.value = bool(writes)
-        else:
-            self.value = None if kind == WRITE else self.now[op.target][0]
-        for v in reads:
-            left[v] -= 1
-        for v in writes:
-            n = self.number[v] = self.number[v] + 1
-            self.now[v] = self.cells[v][n]
-            left[v] = self.readers[v][n]
+        self.progress.over[w] = True
         return True
 
     def _stuck(self) -> str:

@@ -14,48 +14,31 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations, islice
 from typing import Any, Final
 
+from tracelock.engine.history import NEVER, Progress, Record, describe
+from tracelock.engine.strands import is_on_object, make_strand, pair_items
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED, Model, Rules, frozen
-from tracelock.objects.plain import Condition, Event, Queue, Semaphore
+from tracelock.objects.plain import Condition, Event, Queue
 from tracelock.ops import (
-    ACQUIRE,
     EMPTY,
     GET,
-    JOIN,
-    NAMES,
     NOTIFY,
     PUT,
-    RELEASE,
     SET,
-    SPAWN,
     TIMEOUT,
-    WAIT,
     WAKE,
     Layout,
-    Op,
     Raised,
     Value,
 )
 
-#: One event as a worker saw it: kind, op, result, stamp, and 0 or the start of its interval.
-Record = tuple[int, Op, Any, int, int]
 #: What may come next: a strand, and whom a notify wakes (None: as the model says).
 Option = tuple[int, Sequence[int] | None]
 
-NEVER: Final = 2**62
 #: How many ways of choosing whom a notify wakes are tried at one place.
 WAYS: Final = 64
 #: Choice points kept; a mistake is noticed within a few overlapping events of where it was made.
 DEPTH: Final = 50_000
-
-
-def describe(layout: Layout, worker: int, record: Record) -> str:
-    """One event in words, for messages: ``b: acquire lock -> True at [5, 9]``."""
-    kind, op, result, t, t0 = record
-    names = [w.name for w in layout.workers] if kind in (SPAWN, JOIN) else layout.names
-    target = f" {names[op.target]}" if 0 <= op.target < len(names) else ""
-    when = f"[{t0}, {t}]" if t0 else f"{t}"
-    return f"{layout.workers[worker].name}: {NAMES[kind]}{target} -> {result!r} at {when}"
 
 
 def agrees(got: Value, recorded: Value) -> bool:
@@ -67,60 +50,6 @@ def agrees(got: Value, recorded: Value) -> bool:
     return frozen(got) == frozen(recorded) or repr(got) == repr(recorded)
 
 
-class Strand:
-    """One worker's events at one object: places in its log, and for each event its bounds.
-
-    ``low``, ``high``: the event took effect within. ``chain``: the stamp of the first event from
-    here on whose stamp orders it among its like, or NEVER; ``linked`` says whether it is this
-    one. ``quiet``: it leaves the object as it is, so it may happen as soon as it can.
-    ``partner``, ``soonest``: for a put, the earliest moment at which its item was got, and
-    the latest at which the first got of all items still to be put was.
-    """
-
-    __slots__ = (
-        "chain", "high", "linked", "low", "partner", "places", "quiet", "soonest", "worker",
-    )  # fmt: skip
-
-    def __init__(self, worker: int) -> None:
-        self.worker = worker
-        self.places = array("q")
-        self.low = array("q")
-        self.high = array("q")
-        self.chain = array("q")
-        self.linked = bytearray()
-        self.quiet = bytearray()
-        self.partner = array("q")
-        self.soonest = array("q")
-
-
-def lifetimes(logs: Sequence[Sequence[Record]]) -> tuple[list[int], list[int]]:
-    """For each worker the earliest and the latest moment of any event, by spawn and join."""
-    first, last = [-NEVER] * len(logs), [NEVER] * len(logs)
-    for log in logs:
-        for place, (kind, op, result, t, t0) in enumerate(log):
-            if kind == SPAWN and result.__class__ is not Raised:
-                first[op.target] = t0 or _before(log, place, -NEVER)
-            elif kind == JOIN and result is True:
-                last[op.target] = min(last[op.target], t)
-    return first, last
-
-
-def _before(log: Sequence[Record], place: int, first: int) -> int:
-    """The last stamp before that of ``place``: records made at once share theirs."""
-    t = log[place][3]
-    while place and log[place - 1][3] == t:
-        place -= 1
-    return log[place - 1][3] if place else first
-
-
-def _after(log: Sequence[Record], place: int, last: int) -> int:
-    t = log[place][3]
-    end = len(log) - 1
-    while place < end and log[place + 1][3] == t:
-        place += 1
-    return log[place + 1][3] if place < end else last
-
-
 class Placing:
     """The search for one unit: an object, or a lock with its conditions.
 
@@ -128,6 +57,9 @@ class Placing:
     (the events of one worker keep theirs), in ``woken`` for each notify (worker, place in its
     log, the waiters woken), in ``moments`` for each event (worker, place, a moment within its
     bounds; never decreasing). Raises InternalError when no order is accepted.
+
+    With ``progress`` the search is for all events at once, those on variables too: slower, and
+    only needed where the orders of objects found one by one contradict each other.
     """
 
     def __init__(
@@ -138,95 +70,31 @@ class Placing:
         layout: Layout,
         rules: Rules,
         lifetime: tuple[list[int], list[int]],
+        progress: Progress | None = None,
     ) -> None:
         self.logs = logs
         self.numbers = frozenset(numbers)
         self.layout = layout
         self.rules = rules
         self.all = models
+        self.progress = progress
         self.models = [model for n in sorted(self.numbers) if (model := models[n]) is not None]
-        self.strands: list[Strand] = []
         self.turns = array("i")
         self.woken: list[tuple[int, int, list[int]]] = []
         self.moments: list[tuple[int, int, int]] = []
-        only = self.models[0]
         # A queue may be long: its steps are undone one by one, not by copying what is in it.
-        self.queue = only if isinstance(only, Queue) and only.store.order != "priority" else None
-        chained = not isinstance(only, Semaphore)
-        for worker, log in enumerate(logs):
-            strand = self._strand(worker, log, lifetime[0][worker], lifetime[1][worker], chained)
-            if strand.places:
-                self.strands.append(strand)
+        only = self.models[0]
+        alone = isinstance(only, Queue) and only.store.order != "priority" and progress is None
+        self.queue = only if alone and isinstance(only, Queue) else None
+        whole = progress is not None
+        self.strands = [
+            make_strand(w, log, models, self.numbers, whole, lifetime[0][w], lifetime[1][w])
+            for w, log in enumerate(logs)
+        ]
+        self.strands = [strand for strand in self.strands if strand.places]
         self.strand_of = {strand.worker: i for i, strand in enumerate(self.strands)}
         if self.queue is not None:
-            self._pair()
-
-    # --- what is known of the events ----------------------------------------------------------
-    def _strand(
-        self, worker: int, log: Sequence[Record], first: int, last: int, chained: bool
-    ) -> Strand:
-        strand = Strand(worker)
-        numbers = self.numbers
-        low = first
-        for place, (kind, op, result, t, t0) in enumerate(log):
-            if not (ACQUIRE <= kind <= GET or kind == TIMEOUT) or op.target not in numbers:
-                continue
-            refused = result is False or result is EMPTY or result.__class__ is Raised
-            condition = isinstance(self.all[op.target], Condition)
-            after = kind == ACQUIRE or (kind == WAKE and condition)
-            before = kind == RELEASE or (kind == WAIT and condition)
-            if t0:
-                start, end = t0, t
-            else:
-                start = t if before else _before(log, place, first)
-                end = t if after else _after(log, place, last)
-            low = max(low, start)
-            strand.places.append(place)
-            strand.low.append(low)
-            strand.high.append(max(end, low))
-            linked = chained and not t0 and (after or before)
-            linked = linked and (kind == WAKE or not refused)
-            strand.linked.append(linked)
-            strand.chain.append(t if linked else NEVER)
-            quiet = (
-                refused
-                and kind not in (WAKE, TIMEOUT)
-                and not (kind == PUT and result is not False)
-            )
-            at_once = kind == WAIT and result is True and isinstance(self.all[op.target], Event)
-            # a waiter whose time ran out takes no notification, however early it ran out
-            strand.quiet.append(quiet or at_once or kind == TIMEOUT)
-        for i in range(len(strand.places) - 2, -1, -1):
-            strand.high[i] = min(strand.high[i], strand.high[i + 1])
-            if not strand.linked[i]:
-                strand.chain[i] = strand.chain[i + 1]
-        return strand
-
-    def _pair(self) -> None:
-        """Where every item is told from the others, what was got first was put first (fifo)."""
-        got: dict[Hashable, tuple[int, int]] = {}
-        distinct = True
-        put: set[Hashable] = set()
-        for strand in self.strands:
-            for i, place in enumerate(strand.places):
-                kind, op, result, _, _ = self.logs[strand.worker][place]
-                if kind == GET and result is not EMPTY:
-                    distinct = distinct and frozen(result) not in got
-                    got[frozen(result)] = (strand.low[i], strand.high[i])
-                elif kind == PUT and result is True:
-                    distinct = distinct and frozen(op.value) not in put
-                    put.add(frozen(op.value))
-        for strand in self.strands:
-            n = len(strand.places)
-            strand.partner, strand.soonest = array("q", [-NEVER]) * n, array("q", [NEVER]) * n
-            soonest = NEVER
-            for i in range(n - 1, -1, -1) if distinct else ():
-                kind, op, result, _, _ = self.logs[strand.worker][strand.places[i]]
-                if kind == PUT and result is True:
-                    bounds = got.get(frozen(op.value), (NEVER, NEVER))
-                    strand.partner[i] = bounds[0]
-                    soonest = min(soonest, bounds[1])
-                strand.soonest[i] = soonest
+            pair_items(logs, self.strands)
 
     # --- the search -----------------------------------------------------------------------------
     def place(self) -> None:
@@ -243,6 +111,8 @@ class Placing:
     def _search(self) -> bool:
         for model in self.models:
             model.reset()
+        if self.progress is not None:
+            self.progress.begin()
         strands = self.strands
         self.at = at = [0] * len(strands)
         self.path: list[tuple[int, list[int] | None]] = []
@@ -304,6 +174,14 @@ class Placing:
         for strand, i, n in heads:
             if strand.low[i] > high or (strand.linked[i] and strand.chain[i] > chain):
                 continue
+            record = self.logs[strand.worker][strand.places[i]]
+            if self.progress is not None:
+                if not i and not self.progress.started[strand.worker]:
+                    continue
+                if not is_on_object(record):
+                    if self._passes(n, record):
+                        return None
+                    continue
             if strand.quiet[i]:
                 saved = self._save()
                 if self._happens((n, None)):
@@ -329,6 +207,20 @@ class Placing:
             else:
                 options.append((n, None))
         return options
+
+    def _passes(self, n: int, record: Record) -> bool:
+        """An event that is not on an object: it may come as soon as it can."""
+        assert self.progress is not None
+        if not self.progress.step(self.strands[n].worker, record):
+            return False
+        self._goes_on(n, None)
+        return True
+
+    def _goes_on(self, n: int, woken: list[int] | None) -> None:
+        self.path.append((n, woken))
+        self.at[n] += 1
+        if self.progress is not None and self.at[n] == len(self.strands[n].places):
+            self.progress.over[self.strands[n].worker] = True
 
     def _ways(self, record: Record) -> Iterable[Sequence[int] | None]:
         """Whom a notify may wake where it may be anyone: those who soon go on first."""
@@ -411,22 +303,26 @@ class Placing:
             if self.queue is not None:
                 self._unqueue(kind, got)
             return False
-        self.path.append((n, woken))
-        self.at[n] += 1
+        self._goes_on(n, woken)
         return True
 
     # --- going back -----------------------------------------------------------------------------
     def _save(self) -> Any:
         if self.queue is not None:
             return None
-        return tuple(model.snapshot() for model in self.models)
+        states = tuple(model.snapshot() for model in self.models)
+        return states, None if self.progress is None else self.progress.save()
 
     def _load(self, saved: Any) -> None:
-        if saved is not None:
-            for model, state in zip(self.models, saved, strict=True):
-                model.restore(state)
+        if saved is None:
+            return
+        for model, state in zip(self.models, saved[0], strict=True):
+            model.restore(state)
+        if self.progress is not None:
+            self.progress.load(saved[1])
 
     def _key(self) -> Hashable:
+        # how far the variables are follows from how far the workers are
         return tuple(self.at), frozen(tuple(model.snapshot() for model in self.models))
 
     def _rewind(self, length: int) -> None:

@@ -32,10 +32,14 @@ class Model:
     An op lives through two phases. Before it has begun: ``enabled`` (could its event happen in
     this state?) and ``apply`` (make it happen; the result, or ``PARKED``). Once parked:
     ``ready`` (could it end?) and ``finish`` (end it; ``PARKED`` if it has to wait again, for
-    a lock say). ``expire`` and ``interrupt`` end it early, in either phase.
+    a lock say). ``expire`` and ``interrupt`` end it early, in either phase. Objects of tasks
+    are told of a cancellation twice: ``strike`` when it is asked for, ``interrupt`` when it
+    reaches the waiting task, since others can go on in between.
     """
 
     __slots__ = ()
+    #: Whether the last ``apply`` or ``finish`` suspends its task once more after its event.
+    paused = False
 
     def enabled(self, op: Op, worker: int) -> bool:
         """Whether ``op`` of ``worker``, not begun yet, could happen in this state."""
@@ -64,6 +68,14 @@ class Model:
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
         """A cancellation reaches ``op``. Returns None, or ``PARKED`` as ``expire`` does."""
         return None
+
+    def strike(self, op: Op, worker: int) -> bool:
+        """Somebody asks that the parked ``op`` be cancelled. Whether that will reach it: where
+        it has been woken already it may be too late."""
+        return True
+
+    def leave(self, worker: int) -> None:
+        """``worker`` has ended, holding whatever it holds."""
 
     def candidates(self, op: Op) -> Sequence[int]:
         """For notify where any waiter may wake: those among whom the scheduler chooses."""
@@ -113,9 +125,11 @@ class Rules:
     condition may be the one that wakes. ``event_rechecks``: a woken event wait looks at the
     flag again and may return False. ``over_release``: what releasing a free lock raises,
     ``not_owner``: what releasing another's rlock, or waiting and notifying without the lock,
-    raises. ``cancel_beats_wake``: a cancellation still reaches a worker that was woken but has
-    not gone on. ``passes_notify_on``: a cancelled waiter that had been notified notifies the
-    next. ``refuses``: features that the backend does not have, each with the reason.
+    raises. ``level_triggered``: a cancelled worker is cancelled again at every point where it
+    could be, not once. ``passes_notify_on``: a cancelled waiter of a condition notifies the
+    next, as the notification might have been lost with it. ``wakes_all``: a semaphore's waiter
+    that goes on or is cancelled wakes as many as there are permits for, not one. ``leaves``: an
+    object notices when its holder ends. ``refuses``: features that the backend does not have, each with the reason.
     """
 
     backend: str
@@ -127,6 +141,8 @@ class Rules:
     event_rechecks: bool = False
     over_release: str = "RuntimeError"
     not_owner: str = "RuntimeError"
-    cancel_beats_wake: bool = True
+    level_triggered: bool = False
     passes_notify_on: bool = False
+    wakes_all: bool = False
+    leaves: bool = False
     refuses: dict[str, str] = field(default_factory=dict)

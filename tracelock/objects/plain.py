@@ -58,8 +58,8 @@ class Lock(Model):
         """Whether ``worker`` could take it now."""
         return self.owner < 0
 
-    def give_up(self, worker: int) -> int:
-        """Release for a wait; returns how often it was held."""
+    def give_up(self, worker: int) -> int | Raised:
+        """Release for a wait; returns how often it was held, or what the release raises."""
         self.owner = -1
         return 1
 
@@ -81,12 +81,59 @@ class Lock(Model):
 
 
 class ProcessLock(Lock):
-    """``multiprocessing.Lock``: like a lock, but a condition asks whether it is *mine*."""
+    """``multiprocessing.Lock``: like a lock, but a condition asks whether it is *mine*.
 
-    __slots__ = ()
+    Which each process answers from its own count of acquires less releases: where one releases
+    what another has acquired, neither count is what is so any more.
+    """
+
+    __slots__ = ("counts",)
+
+    def __init__(self, rules: Rules) -> None:
+        super().__init__(rules)
+        self.counts: dict[int, int] = {}
+
+    def apply(self, op: Op, worker: int) -> Value:
+        result = super().apply(op, worker)
+        if result is True:
+            self._count(worker, 1)
+        elif result is None:
+            self._count(worker, -1)
+        return result
+
+    def _count(self, worker: int, change: int) -> None:
+        count = self.counts.get(worker, 0) + change
+        if count:
+            self.counts[worker] = count
+        else:
+            self.counts.pop(worker, None)
 
     def owned(self, worker: int) -> bool:
-        return self.owner == worker
+        return self.counts.get(worker, 0) > 0
+
+    def give_up(self, worker: int) -> int | Raised:
+        depth = self.counts[worker]
+        for _ in range(depth):  # more than once only where another has released it for us
+            if self.owner < 0:
+                return Raised(self.rules.over_release, "release of a lock that nobody holds")
+            self.owner = -1
+            self._count(worker, -1)
+        return depth
+
+    def take_back(self, worker: int, depth: int) -> None:
+        self.owner = worker
+        self._count(worker, 1)
+
+    def reset(self) -> None:
+        self.owner = -1
+        self.counts.clear()
+
+    def snapshot(self) -> Any:
+        return (self.owner, tuple(sorted(self.counts.items())))
+
+    def restore(self, state: Any) -> None:
+        self.owner = state[0]
+        self.counts = dict(state[1])
 
 
 class RLock(Lock):
@@ -224,7 +271,10 @@ class Condition(Model):
                 if waiter not in self.timed_out:
                     self.notified.add(waiter)
             return woken
-        self.depths[worker] = self.lock.give_up(worker)
+        depth = self.lock.give_up(worker)
+        if isinstance(depth, Raised):
+            return depth
+        self.depths[worker] = depth
         self.waiting.append(worker)
         return PARKED
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from tracelock.errors import Problem
 from tracelock.scenario.expressions import FUNCTIONS, quote, suggest
-from tracelock.scenario.faults import Damage, Fault, path_text
+from tracelock.scenario.faults import MAX_FAULTS, Damage, Fault, path_text
 from tracelock.scenario.models import (
     BACKENDS,
     FORMAT,
@@ -41,21 +42,22 @@ def check(scenario: Scenario, damage: Damage | None = None) -> list[Fault]:
 
     ``damage`` says what was lost on the way here and must not be missed.
     """
-    damage = damage or Damage()
-    faults: list[Fault] = []
-    faults += _headings(scenario)
-    faults += _declared_names(scenario)
+    return list(islice(_all(scenario, damage or Damage()), MAX_FAULTS + 1))
+
+
+def _all(scenario: Scenario, damage: Damage) -> Iterable[Fault]:
+    yield from _headings(scenario)
+    yield from _declared_names(scenario)
     for name, decl in scenario.objects.items():
-        faults += _object(scenario, name, decl, damage)
-    faults += _counts(scenario)
+        yield from _object(scenario, name, decl, damage)
+    yield from _counts(scenario)
     names = Names(scenario, damage)
     for name, worker in scenario.workers.items():
-        faults += check_steps(names, name, worker.steps)
+        yield from check_steps(names, name, worker.steps)
     for section, expressions in (("always", scenario.always), ("finally", scenario.finally_)):
         for place, expression in enumerate(expressions):
-            faults += names.state_expression(expression, (section, place))
-    faults += _expectations(scenario)
-    return faults
+            yield from names.state_expression(expression, (section, place))
+    yield from _expectations(scenario)
 
 
 def _headings(scenario: Scenario) -> Iterable[Fault]:
@@ -122,7 +124,7 @@ def _condition_lock(
         return
     other = scenario.objects.get(lock)
     if other is None:
-        known = [key for key, value in scenario.objects.items() if value.type in LOCKS]
+        known = (key for key, value in scenario.objects.items() if value.type in LOCKS)
         yield Fault(path, f"there is no lock {quote(lock)}{suggest(lock, known)}")
     elif other.type not in LOCKS:
         message = f"a condition needs a lock or rlock, and {quote(lock)} is {article(other.type)}"

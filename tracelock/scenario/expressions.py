@@ -16,10 +16,12 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 MAX_LENGTH: Final = 10_000  # characters
 MAX_DEPTH: Final = 100  # levels of the tree
+MAX_CANDIDATES: Final = 300  # names that a misspelt one is compared with
 
 #: function -> how many arguments it takes, at least and at most (None: any number).
 ARGUMENTS: Final[dict[str, tuple[int, int | None]]] = {
@@ -205,7 +207,7 @@ def quote(text: str, limit: int = 60) -> str:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean "x"?)`` for the nearest of ``known``, or nothing."""
-    near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:100], islice(known, MAX_CANDIDATES), n=1, cutoff=0.6)
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 

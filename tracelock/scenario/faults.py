@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 from tracelock.scenario.expressions import quote
 
 Path = tuple[str | int, ...]
+#: More than this many faults of one scenario are neither looked for nor told.
+MAX_FAULTS: Final = 1000
 _PLAIN_KEY: Final = re.compile(r"[^\W\d]\w*")
 
 

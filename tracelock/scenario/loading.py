@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
 
 from tracelock.errors import Problem, ScenarioError
 from tracelock.scenario.documents import (
@@ -15,13 +15,10 @@ from tracelock.scenario.documents import (
     read_document,
     read_text,
 )
-from tracelock.scenario.faults import Fault, Path, path_text
+from tracelock.scenario.faults import MAX_FAULTS, Fault, Path, path_text
 
 if TYPE_CHECKING:
     from tracelock.scenario.models import Scenario
-
-#: Of more problems than this only the number is told.
-MAX_PROBLEMS: Final = 1000
 
 
 def load_scenario(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Scenario:
@@ -81,7 +78,8 @@ def _understand(data: Any) -> tuple[Scenario | None, list[Fault]]:
     try:
         scenario = Scenario.model_validate(data, by_name=False)
     except ValidationError as error:
-        told, tacit = explain(error.errors(include_url=False), data)
+        errors = error.errors(include_url=False)
+        told, tacit = explain(errors[: MAX_FAULTS + 1], data)
         faults += told
         repaired = repair(data, [*told, *tacit])
         if repaired is not None:
@@ -106,15 +104,14 @@ def _locate(fault: Fault, document: Document) -> Problem:
     return Problem(document.name, line, column, path_text(fault.path), fault.message)
 
 
-def _inside(path: Path, broken: Iterable[Path]) -> bool:
-    return any(path[: len(other)] == other for other in broken)
+def _inside(path: Path, broken: Container[Path]) -> bool:
+    return any(path[:length] in broken for length in range(len(path) + 1))
 
 
 def _error(problems: list[Problem], name: str) -> ScenarioError:
     problems = list(dict.fromkeys(sorted(problems, key=lambda p: (p.line, p.column))))
-    if len(problems) > MAX_PROBLEMS:
-        more = len(problems) - MAX_PROBLEMS
-        problems[MAX_PROBLEMS:] = [Problem(name, 0, 0, "", f"and {more:,} more problems")]
+    if len(problems) > MAX_FAULTS:
+        problems[MAX_FAULTS:] = [Problem(name, 0, 0, "", "and more problems than can be told")]
     return ScenarioError(problems)
 
 

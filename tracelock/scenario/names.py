@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from tracelock.scenario.expressions import (
@@ -46,14 +47,14 @@ class Locals:
     def __init__(
         self,
         maybe: Container[str],
-        anywhere: Iterable[str] = (),
+        anywhere: Collection[str] = (),
         later: Container[str] = (),
         lost: Container[str] = (),
     ) -> None:
         self.maybe = maybe
         self.later = later
         self.lost = lost
-        self.anywhere = tuple(anywhere)
+        self.anywhere = anywhere
 
     def has(self, mention: Mention) -> bool:
         """Whether what is mentioned can have been set when it is read."""
@@ -105,8 +106,13 @@ class Names:
         except ExpressionError as error:
             yield Fault(path, error.message, error.offset)
             return
+        told: set[str] = set()
         for mention in mentions(tree):
-            yield from self._mention(mention, text, path, local)
+            for fault in self._mention(mention, text, path, local):
+                # A name that is wrong in one place is wrong in the others.
+                if fault.message not in told:
+                    told.add(fault.message)
+                    yield fault
 
     def state_expression(self, text: Any, path: Path) -> Iterable[Fault]:
         """Faults of an EXPR about the whole state, in ``always`` and ``finally``."""
@@ -149,7 +155,7 @@ class Names:
         elif name in FUNCTIONS:
             reason = f"{quote(name)} is a function: write {name}(...)"
         else:
-            known = [*local.anywhere, *self.scenario.shared, *sorted(GIVEN)]
+            known = chain(local.anywhere, sorted(GIVEN), self.scenario.shared)
             reason = f"unknown name {quote(name)}{suggest(name, known)}"
         yield Fault(path, reason, offset_of(text, mention.node))
 
@@ -191,9 +197,9 @@ class Names:
         fitting = _FITTING[verb]
         decl = self.scenario.objects.get(name)
         if decl is None:
-            known = [key for key, value in self.scenario.objects.items() if value.type in fitting]
-            known = known or list(self.scenario.objects)
-            yield Fault(path, self._stranger("object", name, known))
+            objects = self.scenario.objects
+            known = (key for key, value in objects.items() if value.type in fitting)
+            yield Fault(path, self._stranger("object", name, chain(known, objects)))
             return
         if decl.type not in fitting:
             if decl.type in {kind for kinds in _FITTING.values() for kind in kinds}:
@@ -206,7 +212,7 @@ class Names:
 
     def _target(self, verb: str, name: str, index: Any, path: Path) -> Iterable[Fault]:
         if name not in self.scenario.shared:
-            message = self._stranger("shared variable", name, list(self.scenario.shared))
+            message = self._stranger("shared variable", name, self.scenario.shared)
             yield Fault(path, message)
             return
         value = self.scenario.shared[name]
@@ -215,11 +221,11 @@ class Names:
     def _worker(self, verb: str, name: str, index: Any, path: Path) -> Iterable[Fault]:
         worker = self.scenario.workers.get(name)
         if worker is None:
-            known = [
+            known = (
                 key
                 for key, value in self.scenario.workers.items()
                 if verb != "spawn" or value.start == "manual"
-            ]
+            )
             yield Fault(path, self._stranger("worker", name, known))
             return
         if name in self.damage.workers:
@@ -230,7 +236,7 @@ class Names:
         if index is not None:
             yield from _subscript(name, index, worker.count if worker.count > 1 else None, path)
 
-    def _stranger(self, wanted: str, name: str, known: Sequence[str]) -> str:
+    def _stranger(self, wanted: str, name: str, known: Iterable[str]) -> str:
         what = self.what_is(name)
         if what:
             return f"{quote(name)} is {what}, and {article(wanted)} belongs here"

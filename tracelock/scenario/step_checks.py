@@ -8,11 +8,11 @@ reported only where no way at all sets it first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from tracelock.scenario.expressions import ExpressionError, constant_index, parse, quote
-from tracelock.scenario.faults import Fault, Path
+from tracelock.scenario.faults import MAX_FAULTS, Fault, Path
 from tracelock.scenario.models import (
     Acquire,
     Assert,
@@ -91,21 +91,6 @@ def blocks_of(step: BaseStep) -> Iterator[tuple[str, Sequence[BaseStep]]]:
             yield "finally", other
 
 
-def assigned(steps: Sequence[BaseStep], depth: int = 0) -> Iterator[str]:
-    """The locals that the steps, and those inside them, set."""
-    for step in steps:
-        if isinstance(step, Let):
-            yield from step.let
-        for field in fields_of(step):
-            if field.shape == "local":
-                name = getattr(step, field.name)
-                if name is not None:
-                    yield name
-        if depth <= MAX_NESTING:
-            for _, block in blocks_of(step):
-                yield from assigned(block, depth + 1)
-
-
 def check_steps(names: Names, worker: str, steps: Sequence[BaseStep]) -> list[Fault]:
     """All that is wrong with the steps of one worker."""
     walk = _Walk(names, worker, steps)
@@ -126,12 +111,30 @@ class _Walk:
     def __init__(self, names: Names, worker: str, steps: Sequence[BaseStep]) -> None:
         self.names = names
         self.faults: list[Fault] = []
-        self.anywhere = tuple(dict.fromkeys(assigned(steps)))
+        self.assigned: dict[int, dict[str, None]] = {}  # by loop: what its body sets
+        self.anywhere = self.collect(steps, 0)
         self.damaged = worker in names.damage.workers
         self.lost = names.damage.workers.get(worker, set())
 
-    def locals(self, known: set[str], later: Iterable[str] = ()) -> Locals:
-        return Locals(known, self.anywhere, frozenset(later), self.lost)
+    def collect(self, steps: Sequence[BaseStep], depth: int) -> dict[str, None]:
+        """The locals that the steps, and those inside them, set, as an ordered set."""
+        found: dict[str, None] = {}
+        for step in steps:
+            if isinstance(step, Let):
+                found.update(dict.fromkeys(step.let))
+            for field in fields_of(step):
+                if field.shape == "local" and getattr(step, field.name) is not None:
+                    found[getattr(step, field.name)] = None
+            if depth <= MAX_NESTING:
+                for _, block in blocks_of(step):
+                    inner = self.collect(block, depth + 1)
+                    found.update(inner)
+                    if isinstance(step, While | Repeat):
+                        self.assigned[id(step)] = inner
+        return found
+
+    def locals(self, known: set[str], later: Container[str] = ()) -> Locals:
+        return Locals(known, self.anywhere, later, self.lost)
 
     def block(
         self, steps: Sequence[BaseStep], path: Path, known: set[str], around: _Around
@@ -141,6 +144,8 @@ class _Walk:
             self.faults.append(Fault(path, f"blocks nested more than {MAX_NESTING} deep"))
             return
         for place, step in enumerate(steps):
+            if len(self.faults) > MAX_FAULTS:
+                return
             self.step(step, (*path, place), known, around)
 
     def step(self, step: BaseStep, path: Path, known: set[str], around: _Around) -> None:
@@ -165,7 +170,7 @@ class _Walk:
 
     def mentions(self, step: BaseStep, path: Path, known: set[str]) -> None:
         """The references and expressions of a step itself, before its blocks."""
-        later = assigned(step.do) if isinstance(step, While) else ()
+        later = self.assigned.get(id(step), ()) if isinstance(step, While) else ()
         local = self.locals(known, later)
         for field in fields_of(step):
             value = getattr(step, field.name)
@@ -191,7 +196,7 @@ class _Walk:
             known |= before | other
             return
         if isinstance(step, While | Repeat):
-            known.update(assigned(step.do))
+            known.update(self.assigned.get(id(step), ()))
             if isinstance(step, Repeat) and step.index is not None:
                 known.add(step.index)
         for key, block in blocks_of(step):

@@ -1,0 +1,332 @@
+"""The timeline of a run: what happened in which order, and why it went from worker to worker.
+
+Pure data, from a trace alone; the terminal, Markdown and HTML draw the same one. A controlled run
+says at each choice who could have gone instead (``enabled``), so the reason of a switch is known.
+In a recorded run it is derived from the events: who held what the worker that was left takes next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tracelock.report.wording import by_timer, clean, describe, waits
+from tracelock.trace import MISSING, Blocked, Event, Trace
+
+#: Backends whose workers go on until they suspend.
+COOPERATIVE: Final = frozenset({"asyncio", "trio"})
+#: Steps at which a task may suspend.
+SUSPENDING: Final = frozenset(
+    {"checkpoint", "sleep", "acquire", "request", "wait", "wake", "put", "get", "join", "notify"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Why another worker goes on here than the one before.
+
+    ``left``: index of the worker that did not go on. ``kind``: ``preempted`` (it could have),
+    ``blocked``, ``sleeping``, ``ended``, ``failed``, ``died``, ``suspended`` (a task let others
+    run), ``timer`` (another's timer fired), ``system`` (a recorded run: the operating system
+    chose, for reasons of its own), ``stopped`` (it takes no further step, and the trace does not
+    say why). ``text``: the same for people, about ``left``, without its name.
+    """
+
+    left: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event. ``text``: what it did; ``at``: its step or line; ``timer``: a timer made it
+    happen; ``switch``: None where the same worker went on (and at the first event).
+    """
+
+    event: Event
+    text: str
+    at: str
+    timer: bool
+    switch: Switch | None
+
+    @property
+    def seq(self) -> int:
+        return self.event.seq
+
+    @property
+    def worker(self) -> int:
+        return self.event.worker
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a worker was when the run ended: ``kind`` is ``blocked``, ``failed``, ``died``,
+    ``ended`` or ``unknown``; ``text`` the same for people.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """``rows``: the events asked for, in their order (a gap in ``seq`` is what was left out).
+
+    ``events``, ``switches``, ``preemptions``: of the whole trace; the last is None where the
+    trace does not say who could have gone on. ``ends``: one for each worker.
+    """
+
+    workers: list[str]
+    rows: list[Row]
+    events: int
+    switches: int
+    preemptions: int | None
+    ends: list[End]
+
+
+def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
+    """The timeline of a trace, or of the parts of it in ``wanted`` (ascending, disjoint)."""
+    events = trace.events
+    parts = [range(len(events))] if wanted is None else list(wanted)
+    reasons = _Reasons(trace)
+    names = [clean(name) for name in trace.workers]
+    rows = []
+    for part in parts:
+        for event in events[part.start : part.stop]:
+            rows.append(
+                Row(
+                    event, describe(event, names), clean(event.at), by_timer(event),
+                    reasons.at(event),
+                )  # fmt: skip
+            )
+    switches, preemptions = _count(trace)
+    return Timeline(names, rows, len(events), switches, preemptions, reasons.ends())
+
+
+def _count(trace: Trace) -> tuple[int, int | None]:
+    """How many switches there are, and how many of them left a worker that could have gone on."""
+    events = trace.events
+    workers, choices, table = events.workers, events.choices, events.choice_table
+    switches = preemptions = 0
+    previous = -1
+    for seq, worker in enumerate(workers):
+        if worker != previous:
+            if previous >= 0:
+                switches += 1
+                enabled = None if choices is None else table[choices[seq]]
+                preemptions += enabled is not None and previous in enabled
+            previous = worker
+    return switches, None if choices is None and switches else preemptions
+
+
+class _Reasons:
+    """Walks along the events, keeping who holds what, and says why each switch happened."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.events = trace.events
+        self.names = [clean(name) for name in trace.workers]
+        self.cooperative = trace.backend in COOPERATIVE
+        self.objects = _objects(trace.scenario)
+        self.holders: dict[str, list[int]] = {}
+        self.kept: dict[tuple[int, str], int] = {}  # levels of a lock given up by a wait
+        self.lengths: dict[str, int] = {}
+        self.position = 0
+        self.last = {worker: seq for seq, worker in enumerate(self.events.workers)}
+        self.blocked = {one.worker: one for one in trace.verdict.blocked}
+        tracked = ("acquire", "release", "wait", "wake", "put", "get")
+        self.tracked = [shape.op in tracked for shape in self.events.table]
+
+    def at(self, event: Event) -> Switch | None:
+        """The switch before ``event``, which must not come before the one asked for last."""
+        seq = event.seq
+        self._advance(seq)
+        if seq == 0:
+            return None
+        left = self.events.workers[seq - 1]
+        if left == event.worker:
+            return None
+        kind, text = self._why(left, event)
+        return Switch(left, kind, text)
+
+    def ends(self) -> list[End]:
+        return [self._end(worker, name) for worker, name in enumerate(self.trace.workers)]
+
+    # --- who holds what ----------------------------------------------------------------------
+    def _advance(self, stop: int) -> None:
+        shapes, tracked = self.events.shapes, self.tracked
+        for seq in range(self.position, stop):
+            if tracked[shapes[seq]]:
+                self._follow(self.events[seq])
+        self.position = max(self.position, stop)
+
+    def _follow(self, event: Event) -> None:
+        op, worker, target = event.op, event.worker, event.target or ""
+        failed = isinstance(event.result, dict) or event.result is False
+        key = self._lock_of(target)
+        if op == "acquire" and not failed:
+            self.holders.setdefault(key, []).append(worker)
+        elif op == "release" and not failed:
+            held = self.holders.get(key, [])
+            if worker in held:
+                held.remove(worker)
+            elif held and self._type(key) == "lock":
+                held.clear()  # anybody may release a plain lock
+        elif op == "wait" and self._type(target) == "condition" and event.result is MISSING:
+            held = self.holders.get(key, [])
+            self.kept[worker, target] = held.count(worker)
+            self.holders[key] = [other for other in held if other != worker]
+        elif op == "wake" and self._type(target) == "condition":
+            again = self.kept.pop((worker, target), 0)
+            self.holders.setdefault(key, []).extend([worker] * again)
+        elif op in ("put", "get") and not failed:
+            self.lengths[target] = self.lengths.get(target, 0) + (1 if op == "put" else -1)
+
+    def _declared(self, target: str) -> Mapping[str, Any]:
+        return self.objects.get(target.partition("[")[0], {})
+
+    def _type(self, target: str) -> str:
+        return str(self._declared(target).get("type", "lock"))
+
+    def _lock_of(self, target: str) -> str:
+        """The lock that a condition shares; anything else is itself."""
+        lock = self._declared(target).get("lock")
+        return lock if isinstance(lock, str) else target
+
+    def _full(self, queue: str) -> bool:
+        room = self._declared(queue).get("maxsize")
+        return isinstance(room, int) and 0 < room <= self.lengths.get(queue, 0)
+
+    # --- why -----------------------------------------------------------------------------------
+    def _why(self, left: int, event: Event) -> tuple[str, str]:
+        """Why ``left``, which made the event before, did not make this one."""
+        previous = self.events[event.seq - 1]
+        if previous.op == "crash":
+            return "died", "died"
+        able = None if event.enabled is MISSING else left in event.enabled
+        following = self._next(left, event.seq)
+        if following is None and not able:
+            return self._gone(left)
+        if able is None:
+            return self._guess(left, previous, following)
+        if not able:
+            assert following is not None
+            return self._waiting(left, previous, following) or ("blocked", "cannot go on")
+        if self.trace.clock == "adversarial" and following is not None and by_timer(following):
+            waiting = self._waiting(left, previous, following, certain=True)
+            if waiting is not None:
+                return waiting  # it could go on only because its timer might have fired
+        if by_timer(event):
+            return "timer", f"could have gone on: the timer of {self.names[event.worker]} fires"
+        if self.cooperative:
+            return self._suspended(previous, following)
+        return "preempted", "preempted: could have gone on"
+
+    def _next(self, worker: int, seq: int) -> Event | None:
+        if self.last.get(worker, -1) < seq:
+            return None
+        return self.events[self.events.workers.index(worker, seq)]
+
+    def _gone(self, left: int) -> tuple[str, str]:
+        """``left`` takes no further step in this trace."""
+        end = self._end(left, self.trace.workers[left])
+        if end.kind == "unknown":
+            return "stopped", "takes no further step"
+        return end.kind, end.text
+
+    def _guess(self, left: int, previous: Event, following: Event | None) -> tuple[str, str]:
+        """A recorded run does not say who could have gone on: look at what it does next."""
+        if following is None:
+            return self._gone(left)
+        waiting = self._waiting(left, previous, following, certain=True)
+        if waiting is not None:
+            return waiting
+        if self.cooperative:
+            return self._suspended(previous, following)
+        return "system", "the system switched"
+
+    def _suspended(self, previous: Event, following: Event | None) -> tuple[str, str]:
+        where = following if following is not None and following.op in SUSPENDING else None
+        if previous.op in ("checkpoint", "sleep", "request") or where is None:
+            where = previous
+        at = f"{where.op} {where.target}" if where.target else where.op
+        return "suspended", f"suspended at {clean(at)}"
+
+    def _waiting(
+        self, left: int, previous: Event, following: Event, certain: bool = False
+    ) -> tuple[str, str] | None:
+        """What ``left`` waits for before ``following``; None if that is not known.
+
+        ``certain``: it is only known where the state of the objects says so.
+        """
+        op = following.op
+        target = following.target or ""
+        name = clean(target)
+        if op == "sleep":
+            return "sleeping", "sleeps"
+        if op == "wake" and previous.op == "wait":
+            return "blocked", f"waits at {name}"
+        if op == "join" and (not certain or self._runs_on(target, following.seq)):
+            return "blocked", f"waits for {name} to end"
+        if op in ("acquire", "request"):
+            holders = self.holders.get(self._lock_of(target), [])
+            if holders and (self._type(target) != "rlock" or left not in holders):
+                return "blocked", f"blocked: {name} is held by {self._listed(holders, left)}"
+        if op == "get" and self.lengths.get(target, 0) <= 0:
+            return "blocked", f"blocked: {name} is empty"
+        if op == "put" and self._full(target):
+            return "blocked", f"blocked: {name} is full"
+        if certain:
+            return None
+        return ("blocked", f"blocked: waits for {name}") if name else None
+
+    def _runs_on(self, target: str, before: int) -> bool:
+        """Whether the worker of that name makes an event between here and ``before``."""
+        try:
+            worker = self.trace.workers.index(target)
+            self.events.workers.index(worker, self.position, before)
+        except ValueError:
+            return False
+        return True
+
+    def _listed(self, holders: list[int], left: int) -> str:
+        unique = dict.fromkeys(holders)
+        return ", ".join("itself" if one == left else self.names[one] for one in unique)
+
+    def _end(self, worker: int, name: str) -> End:
+        verdict = self.trace.verdict
+        one: Blocked | None = self.blocked.get(name)
+        if one is not None:
+            return End("blocked", waits(one))
+        if verdict.kind == "failed" and verdict.worker == worker and verdict.failure != "always":
+            return End("failed", "failed")
+        last = self.last.get(worker)
+        if last is not None and self.events[last].op == "crash":
+            return End("died", "died")
+        if verdict.kind in ("passed", "deadlock") or verdict.failure == "finally":
+            return End("ended", "ended") if last is not None else End("unknown", "")
+        return End("unknown", "")
+
+
+def _objects(scenario: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What the scenario declares of its objects; it is a stranger's data and may be anything."""
+    declared = scenario.get("objects")
+    found: dict[str, Mapping[str, Any]] = {}
+    if isinstance(declared, Mapping):
+        for name, one in declared.items():
+            found[str(name)] = one if isinstance(one, Mapping) else {"type": one}
+    return found
+
+
+def selection(events: int, *, around: int | None = None, most: int = 200) -> Iterator[range]:
+    """Which events to show of so many: all if there are at most ``most``, else head and tail;
+    with ``around``, that one and ten on either side. Disjoint ascending ranges.
+    """
+    if around is not None:
+        yield range(max(0, around - 10), min(events, around + 11))
+    elif events <= most:
+        yield range(events)
+    else:
+        yield range(most - most // 2)
+        yield range(events - most // 2, events)
