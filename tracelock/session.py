@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.engine.limits import RunLimits
+from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import (
     Divergence,
     InternalError,
@@ -243,7 +243,10 @@ class Session:
         """
         if self.settings.strategy is None:
             for _ in range(runs):
-                yield self._free(record)
+                outcome = self._free(record)
+                yield outcome
+                if outcome.verdict.message == INTERRUPTED:
+                    return
         else:
             yield from self._controlled(runs)
 

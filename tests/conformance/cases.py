@@ -29,7 +29,11 @@ CASES: dict[str, dict[str, Any]] = {
                     "count": 2,
                     "steps": [
                         {"acquire": "m", "timeout": "0.1 * (index + 1)", "into": "got"},
-                        {"if": "got", "then": [{"release": "m"}], "else": [{"write": "x", "value": 5}]},
+                        {
+                            "if": "got",
+                            "then": [{"release": "m"}],
+                            "else": [{"write": "x", "value": 5}],
+                        },
                     ],
                 },
             },
@@ -76,7 +80,10 @@ CASES: dict[str, dict[str, Any]] = {
                 "w": {
                     "count": 2,
                     "steps": [
-                        {"with": "r", "do": [{"with": "r", "do": [{"write": "x", "value": "x + 1"}]}]}
+                        {
+                            "with": "r",
+                            "do": [{"with": "r", "do": [{"write": "x", "value": "x + 1"}]}],
+                        }
                     ],
                 },
                 "thief": [{"read": "x", "into": "v"}, {"if": "v == 1", "then": [{"release": "r"}]}],
@@ -95,7 +102,13 @@ CASES: dict[str, dict[str, Any]] = {
                 "w": {
                     "count": 3,
                     "steps": [
-                        {"with": "s", "do": [{"fetch_add": "in_use", "by": 1}, {"fetch_add": "in_use", "by": -1}]},
+                        {
+                            "with": "s",
+                            "do": [
+                                {"fetch_add": "in_use", "by": 1},
+                                {"fetch_add": "in_use", "by": -1},
+                            ],
+                        },
                         {"acquire": "done", "timeout": 0.5, "into": "ok"},
                     ],
                 },
@@ -120,12 +133,23 @@ CASES: dict[str, dict[str, Any]] = {
                 "waiter": {
                     "count": 2,
                     "steps": [
-                        {"with": "c", "do": [{"wait": "c", "until": "ready > 0"}, {"write": "ready", "value": "ready - 1"}]}
+                        {
+                            "with": "c",
+                            "do": [
+                                {"wait": "c", "until": "ready > 0"},
+                                {"write": "ready", "value": "ready - 1"},
+                            ],
+                        }
                     ],
                 },
                 "maker": {
                     "count": 2,
-                    "steps": [{"with": "c", "do": [{"write": "ready", "value": "ready + 1"}, {"notify": "c"}]}],
+                    "steps": [
+                        {
+                            "with": "c",
+                            "do": [{"write": "ready", "value": "ready + 1"}, {"notify": "c"}],
+                        }
+                    ],
                 },
             },
             shared={"ready": 0},
@@ -152,13 +176,25 @@ CASES: dict[str, dict[str, Any]] = {
         ),
         scenario(
             "condition-misuse",
-            {"a": [{"notify": "c"}], "b": [{"with": "c", "do": [{"checkpoint": None}]}], "d": [{"wait": "c", "timeout": 1}]},
+            {
+                "a": [{"notify": "c"}],
+                "b": [{"with": "c", "do": [{"checkpoint": None}]}],
+                "d": [{"wait": "c", "timeout": 1}],
+            },
             objects={"c": "condition"},
         ),
         scenario(
             "notify-many",
             {
-                "waiter": {"count": 3, "steps": [{"with": "c", "do": [{"wait": "c", "timeout": 5}, {"fetch_add": "n", "by": 1}]}]},
+                "waiter": {
+                    "count": 3,
+                    "steps": [
+                        {
+                            "with": "c",
+                            "do": [{"wait": "c", "timeout": 5}, {"fetch_add": "n", "by": 1}],
+                        }
+                    ],
+                },
                 "maker": [
                     {"with": "c", "do": [{"notify": "c", "n": 2}]},
                     {"sleep": 1},
@@ -171,7 +207,13 @@ CASES: dict[str, dict[str, Any]] = {
         scenario(
             "event",
             {
-                "waiter": {"count": 2, "steps": [{"wait": "go", "timeout": 1, "into": "ok"}, {"if": "ok", "then": [{"write": "x", "value": "x + 1"}]}]},
+                "waiter": {
+                    "count": 2,
+                    "steps": [
+                        {"wait": "go", "timeout": 1, "into": "ok"},
+                        {"if": "ok", "then": [{"write": "x", "value": "x + 1"}]},
+                    ],
+                },
                 "setter": [{"sleep": 1}, {"set": "go"}, {"write": "y", "value": 1}],
             },
             shared={"x": 0, "y": 0},
@@ -188,14 +230,34 @@ CASES: dict[str, dict[str, Any]] = {
         ),
         scenario(
             "barrier",
-            {"w": {"count": 3, "steps": [{"repeat": 2, "do": [{"fetch_add": "x", "by": 1}, {"wait": "b"}, {"assert": "x % 3 == 0 or x > 3"}]}]}},
+            {
+                "w": {
+                    "count": 3,
+                    "steps": [
+                        {
+                            "repeat": 2,
+                            "do": [
+                                {"fetch_add": "x", "by": 1},
+                                {"wait": "b"},
+                                {"assert": "x % 3 == 0 or x > 3"},
+                            ],
+                        }
+                    ],
+                }
+            },
             shared={"x": 0},
             objects={"b": {"type": "barrier", "parties": 3}},
         ),
         scenario(
             "barrier-timed",
             {
-                "w": {"count": 2, "steps": [{"wait": "b", "timeout": 0.1, "into": "ok"}, {"write": "x", "value": "1 if ok else 2"}]},
+                "w": {
+                    "count": 2,
+                    "steps": [
+                        {"wait": "b", "timeout": 0.1, "into": "ok"},
+                        {"write": "x", "value": "1 if ok else 2"},
+                    ],
+                },
                 "late": [{"sleep": 0.1}, {"wait": "b", "into": "ok"}],
             },
             shared={"x": 0},
@@ -204,8 +266,24 @@ CASES: dict[str, dict[str, Any]] = {
         scenario(
             "queue",
             {
-                "maker": {"count": 2, "steps": [{"repeat": 2, "index": "i", "do": [{"put": "q", "value": "10 * index + i"}]}]},
-                "taker": {"count": 2, "steps": [{"repeat": 2, "do": [{"get": "q", "into": "v"}, {"write": "total", "value": "total + v"}]}]},
+                "maker": {
+                    "count": 2,
+                    "steps": [
+                        {"repeat": 2, "index": "i", "do": [{"put": "q", "value": "10 * index + i"}]}
+                    ],
+                },
+                "taker": {
+                    "count": 2,
+                    "steps": [
+                        {
+                            "repeat": 2,
+                            "do": [
+                                {"get": "q", "into": "v"},
+                                {"write": "total", "value": "total + v"},
+                            ],
+                        }
+                    ],
+                },
             },
             shared={"total": 0},
             objects={"q": {"type": "queue", "maxsize": 1}},
@@ -230,8 +308,16 @@ CASES: dict[str, dict[str, Any]] = {
         scenario(
             "queue-priority",
             {
-                "maker": {"count": 2, "steps": [{"put": "q", "value": "2 - index"}, {"put": "q", "value": 5}]},
-                "taker": [{"repeat": 4, "do": [{"get": "q", "into": "v"}, {"write": "last", "value": "v"}]}],
+                "maker": {
+                    "count": 2,
+                    "steps": [{"put": "q", "value": "2 - index"}, {"put": "q", "value": 5}],
+                },
+                "taker": [
+                    {
+                        "repeat": 4,
+                        "do": [{"get": "q", "into": "v"}, {"write": "last", "value": "v"}],
+                    }
+                ],
             },
             shared={"last": 0},
             objects={"q": {"type": "queue", "order": "priority"}},
@@ -240,7 +326,10 @@ CASES: dict[str, dict[str, Any]] = {
             "queue-lifo",
             {
                 "maker": {"count": 2, "steps": [{"put": "q", "value": "index"}]},
-                "taker": [{"repeat": 2, "do": [{"get": "q", "into": "v"}]}, {"write": "last", "value": "v"}],
+                "taker": [
+                    {"repeat": 2, "do": [{"get": "q", "into": "v"}]},
+                    {"write": "last", "value": "v"},
+                ],
             },
             shared={"last": 0},
             objects={"q": {"type": "queue", "order": "lifo"}},
@@ -253,7 +342,12 @@ CASES: dict[str, dict[str, Any]] = {
                     "steps": [
                         {"compare_exchange": "x", "expect": 0, "value": "index + 1", "into": "ok"},
                         {"exchange": "y", "value": "index", "into": "old"},
-                        {"atomic": [{"read": "x", "into": "a"}, {"if": "a > 0", "then": [{"write": "z", "value": "z + a"}]}]},
+                        {
+                            "atomic": [
+                                {"read": "x", "into": "a"},
+                                {"if": "a > 0", "then": [{"write": "z", "value": "z + a"}]},
+                            ]
+                        },
                         {"fetch_add": "x", "by": 2, "into": "b"},
                     ],
                 }
@@ -271,7 +365,11 @@ CASES: dict[str, dict[str, Any]] = {
                     {"join": "child"},
                     {"assert": "x >= 2"},
                 ],
-                "child": {"count": 2, "start": "manual", "steps": [{"sleep": 0.1}, {"write": "x", "value": "x + 1"}]},
+                "child": {
+                    "count": 2,
+                    "start": "manual",
+                    "steps": [{"sleep": 0.1}, {"write": "x", "value": "x + 1"}],
+                },
             },
             shared={"x": 0},
         ),
@@ -283,7 +381,13 @@ CASES: dict[str, dict[str, Any]] = {
                     "steps": [
                         {
                             "try": [
-                                {"with": "m", "do": [{"write": "x", "value": "x + 1"}, {"assert": "x < 2", "message": "too many"}]}
+                                {
+                                    "with": "m",
+                                    "do": [
+                                        {"write": "x", "value": "x + 1"},
+                                        {"assert": "x < 2", "message": "too many"},
+                                    ],
+                                }
                             ],
                             "finally": [{"write": "y", "value": "y + 1"}],
                         }
@@ -300,7 +404,16 @@ CASES: dict[str, dict[str, Any]] = {
                     "count": 2,
                     "steps": [
                         {"let": {"i": "index"}},
-                        {"while": "i < 2", "do": [{"with": "m[i]", "do": [{"write": "a[i]", "value": "a[1 - i] + 1"}]}, {"let": {"i": "i + 1"}}]},
+                        {
+                            "while": "i < 2",
+                            "do": [
+                                {
+                                    "with": "m[i]",
+                                    "do": [{"write": "a[i]", "value": "a[1 - i] + 1"}],
+                                },
+                                {"let": {"i": "i + 1"}},
+                            ],
+                        },
                         {"write": "total", "value": "sum(a)"},
                     ],
                 }
@@ -310,7 +423,16 @@ CASES: dict[str, dict[str, Any]] = {
         ),
         scenario(
             "sleepers",
-            {"w": {"count": 3, "steps": [{"sleep": "0.1 * (count - index)"}, {"write": "last", "value": "index"}, "checkpoint"]}},
+            {
+                "w": {
+                    "count": 3,
+                    "steps": [
+                        {"sleep": "0.1 * (count - index)"},
+                        {"write": "last", "value": "index"},
+                        "checkpoint",
+                    ],
+                }
+            },
             shared={"last": -1},
         ),
     )

@@ -9,8 +9,8 @@ from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.recording import result_of, target_name, value_of
 from tracelock.ops import NAMES
-from tracelock.schedulers.simple import RandomScheduler
 from tracelock.scenario.program import Program
+from tracelock.schedulers.simple import RandomScheduler
 
 
 def events_of(controller: Controller) -> list[tuple[Any, ...]]:

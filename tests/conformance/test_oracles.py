@@ -10,7 +10,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.oracles.brute import Found, Outcome, TooMany, all_runs, all_states, all_traces
+from tests.oracles.brute import (
+    Found,
+    Outcome,
+    TooMany,
+    all_runs,
+    all_states,
+    all_traces,
+    random_walk,
+)
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.objects import Rules
 from tracelock.scenario.loading import load_scenario, scenario_from_data
@@ -72,9 +80,7 @@ def test_the_fewest_switches_to_a_lost_update() -> None:
 
 def test_a_deadlock_is_an_outcome_and_a_blocked_switch_is_free() -> None:
     steps = [{"with": "m[index]", "do": [{"with": "m[1 - index]", "do": []}]}]
-    made = program(
-        {"w": {"count": 2, "steps": steps}}, objects={"m": {"type": "lock", "count": 2}}
-    )
+    made = program({"w": {"count": 2, "steps": steps}}, objects={"m": {"type": "lock", "count": 2}})
     runs, traces = agree(made)
     assert runs.outcomes == {Outcome("passed", ()), Outcome("deadlock", ())}
     assert runs.fewest == {"passed": 0, "deadlock": 1}
@@ -133,9 +139,7 @@ def test_an_adversarial_clock_lets_timers_fire_early() -> None:
     virtual, _ = agree(made)
     adversarial, _ = agree(made, clock="adversarial")
     assert virtual.outcomes == {Outcome("passed", ((bool, True),))}
-    assert adversarial.outcomes == {
-        Outcome("passed", ((bool, value),)) for value in (True, False)
-    }
+    assert adversarial.outcomes == {Outcome("passed", ((bool, value),)) for value in (True, False)}
 
 
 def test_an_atomic_step_leaves_its_locals_behind() -> None:
@@ -158,7 +162,10 @@ def test_too_much_is_refused() -> None:
 
 def test_a_loop_that_need_not_end_has_states_but_no_end_of_runs() -> None:
     made = program(
-        {"spin": [{"while": "not go", "do": ["checkpoint"]}], "set": [{"write": "go", "value": True}]},
+        {
+            "spin": [{"while": "not go", "do": ["checkpoint"]}],
+            "set": [{"write": "go", "value": True}],
+        },
         shared={"go": False},
     )
     with pytest.raises(TooMany, match="did not end"):
@@ -180,6 +187,17 @@ def test_inequivalent_executions(entry: dict[str, Any]) -> None:
         return
     assert len(traces) == entry["executions"]
     assert runs.outcomes == found.outcomes
+
+
+BENCH = json.loads((DATA / "sctbench.json").read_text(encoding="utf-8"))["programs"]
+
+
+@pytest.mark.parametrize("entry", BENCH, ids=lambda entry: Path(entry["scenario"]).stem)
+def test_how_often_a_random_walk_fails(entry: dict[str, Any]) -> None:
+    made = Program(load_scenario(DATA / "sctbench" / entry["scenario"]))
+    chances = random_walk(made, THREADING_RULES)
+    assert sum(chances.values()) == pytest.approx(1)
+    assert 1 - chances["passed"] == pytest.approx(entry["random_exact"], abs=5.1e-5)
 
 
 # --- random programs -------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from tracelock.backends.base import Options
 from tracelock.backends.simulated import SimulatedBackend, start
-from tracelock.engine.controller import Controller, same
+from tracelock.engine.controller import Controller
 from tracelock.engine.verdicts import first_failure, verdict_of
+from tracelock.errors import StepFailure
 from tracelock.objects import Rules, frozen
 from tracelock.ops import (
     ATOMIC,
@@ -27,8 +28,6 @@ from tracelock.ops import (
     JOIN,
     READ,
     SPAWN,
-    TIMEOUT,
-    WAIT,
     Layout,
     Op,
     Raised,
@@ -90,19 +89,37 @@ def outcome_of(controller: Controller, program: Program) -> Outcome:
     return Outcome(kind, frozen(tuple(controller.values)))
 
 
-def make_controller(
-    program: Program, rules: Rules, scheduler: Scheduler, clock: str
-) -> Controller:
-    check = None
-    if program.always:
-        always = program.always
+class _Watch(Controller):
+    """Notices steps before which nobody could go on, so that only a timer was left to fire."""
 
-        def check(values: Sequence[Value]) -> Any:
-            return first_failure(always, "always", values)
+    idle = False
 
-    return Controller(
-        program.layout, rules, scheduler, clock=clock, max_steps=MAX_STEPS, check=check
+    def next(self) -> int:
+        self.idle = not self.adversarial and not self._options()
+        return super().next()
+
+
+def make_controller(program: Program, rules: Rules, scheduler: Scheduler, clock: str) -> _Watch:
+    """A controller that checks what must hold always, and gives up on endless runs."""
+    always = program.always
+
+    def check(values: Sequence[Value]) -> StepFailure | None:
+        return first_failure(always, "always", values)
+
+    return _Watch(
+        program.layout,
+        rules,
+        scheduler,
+        clock=clock,
+        max_steps=MAX_STEPS,
+        check=check if always else None,
     )
+
+
+def preempts(choice: Choice, picked: int, idle: bool) -> bool:
+    """Whether the choice takes the turn from a worker that could have gone on."""
+    mine = choice.kind is WORKER and picked != choice.current and choice.current in choice.options
+    return mine and not idle
 
 
 # --- by running again ------------------------------------------------------------------------
@@ -112,8 +129,9 @@ class _Enumerate(Scheduler):
     def __init__(self) -> None:
         self.taken: list[tuple[Sequence[int], int]] = []  # options, place of the one taken
         self.depth = 0
-        self.switches: list[tuple[int, int]] = []  # (seq, worker left), of choices of a worker
+        self.switches = 0
         self.first = True
+        self.controller: _Watch
 
     def begin(self) -> bool:
         if not self.first:
@@ -125,7 +143,7 @@ class _Enumerate(Scheduler):
             self.taken[-1] = (options, place + 1)
         self.first = False
         self.depth = 0
-        self.switches = []
+        self.switches = 0
         return True
 
     def pick(self, choice: Choice) -> int:
@@ -134,24 +152,9 @@ class _Enumerate(Scheduler):
         options, place = self.taken[self.depth]
         assert options == tuple(choice.options), "a run repeated did not repeat itself"
         self.depth += 1
-        picked = options[place]
-        if choice.kind is WORKER and picked != choice.current and choice.current in options:
-            self.switches.append((choice.seq, choice.current))
+        picked: int = options[place]
+        self.switches += preempts(choice, picked, self.controller.idle)
         return picked
-
-
-class _Watch(Controller):
-    """Drops the switches that were not preemptive: all options were timers that were due."""
-
-    def next(self) -> int:
-        scheduler = self.scheduler
-        assert isinstance(scheduler, _Enumerate)
-        before = len(scheduler.switches)
-        idle = not self.adversarial and (self.timers or self.scopes) and not self._options()
-        worker = super().next()
-        if idle:
-            del scheduler.switches[before:]
-        return worker
 
 
 def all_runs(
@@ -165,14 +168,13 @@ def all_runs(
     found = Found()
     traces: set[Hashable] = set()
     scheduler = _Enumerate()
-    controller = make_controller(program, rules, scheduler, clock)
-    controller.__class__ = _Watch
+    controller = scheduler.controller = make_controller(program, rules, scheduler, clock)
 
     def done(controller: Controller) -> bool:
         if found.count == limit:
             raise TooMany(f"more than {limit} runs")
         found.count += 1
-        found.add(outcome_of(controller, program), len(scheduler.switches))
+        found.add(outcome_of(controller, program), scheduler.switches)
         prefix = Prefix(program.layout)
         for worker, kind, op, result, *_ in controller.log:
             prefix = prefix.plus(worker, kind, op, result)
@@ -192,13 +194,16 @@ class _Script(Scheduler):
         self.prefix: tuple[int, ...] = ()
         self.taken: list[int] = []
         self.others: list[tuple[int, ...]] = []
-        self.left = -1  # the worker that was left though it was among the options
+        self.preemptive = False
+        self.chance = 1.0
+        self.controller: _Watch
 
     def reset(self, prefix: tuple[int, ...]) -> None:
         self.prefix = prefix
         self.taken = []
         self.others = []
-        self.left = -1
+        self.preemptive = False
+        self.chance = 1.0
 
     def pick(self, choice: Choice) -> int:
         place = len(self.taken)
@@ -209,8 +214,8 @@ class _Script(Scheduler):
             picked = options[0]
             self.others += [(*self.taken, option) for option in options[1:]]
         self.taken.append(picked)
-        if choice.kind is WORKER and picked != choice.current and choice.current in options:
-            self.left = choice.current
+        self.chance /= len(options)
+        self.preemptive |= preempts(choice, picked, self.controller.idle)
         return picked
 
 
@@ -230,6 +235,7 @@ class Step(NamedTuple):
     op: Op
     result: Value
     preemptive: bool
+    chance: float  # that a uniform choice at each point takes it
 
 
 class Walker:
@@ -239,6 +245,7 @@ class Walker:
         self.program = program
         self.scheduler = _Script()
         self.controller = make_controller(program, rules, self.scheduler, clock)
+        self.scheduler.controller = self.controller
 
     def first(self) -> State:
         """The initial state: every worker that starts by itself is at its first visible step."""
@@ -278,8 +285,6 @@ class Walker:
         controller, scheduler = self.controller, self.scheduler
         controller.restore(state.controller)
         scheduler.reset(prefix)
-        # with the virtual clock timers fire only when nobody can go on
-        idle = not controller.adversarial and not controller._options()
         worker = controller.next()
         if worker < 0:
             scheduler.others = []
@@ -291,7 +296,7 @@ class Walker:
             whole = controller.thrown is None and result.__class__ is not Raised
             if whole and kind == CRASH:
                 controller.crash(worker, "crash")
-                return self._made(machines, worker, kind, op, result, idle)
+                return self._made(machines, worker, kind, op, result)
             if whole and kind == SPAWN:
                 machines[op.target] = machines[op.target].copy()
                 start(controller, machines[op.target], op.target)
@@ -299,14 +304,15 @@ class Walker:
                 seen = dict(result["reads"])
                 machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
             controller.advance(machine, worker)
-        return self._made(machines, worker, kind, op, result, idle)
+        return self._made(machines, worker, kind, op, result)
 
     def _made(
-        self, machines: Iterable[Machine], worker: int, kind: int, op: Op, result: Value, idle: bool
+        self, machines: Iterable[Machine], worker: int, kind: int, op: Op, result: Value
     ) -> Step:
         state = State(self.controller.snapshot(), tuple(machines))
-        preemptive = self.scheduler.left >= 0 and not idle
-        return Step(state, worker, kind, op, result, preemptive)
+        return Step(
+            state, worker, kind, op, result, self.scheduler.preemptive, self.scheduler.chance
+        )
 
     def outcome(self, state: State) -> Outcome:
         """How the run ended, in a state without steps."""
@@ -348,6 +354,34 @@ def all_states(
     return found
 
 
+def random_walk(
+    program: Program, rules: Rules, clock: str = "virtual", limit: int = 50_000
+) -> dict[str, float]:
+    """The exact probability of each verdict in one uniform random walk.
+
+    For programs without cycles (RecursionError otherwise). Raises TooMany after ``limit``
+    states.
+    """
+    walker = Walker(program, rules, clock)
+    known: dict[Hashable, dict[str, float]] = {}
+
+    def chances(state: State) -> dict[str, float]:
+        key = walker.key(state)
+        if key in known:
+            return known[key]
+        if len(known) == limit:
+            raise TooMany(f"more than {limit} states")
+        steps = walker.steps(state)
+        total: dict[str, float] = {}
+        for step in steps:
+            for verdict, chance in chances(step.state).items():
+                total[verdict] = total.get(verdict, 0.0) + chance * step.chance
+        known[key] = total if steps else {walker.outcome(state).verdict: 1.0}
+        return known[key]
+
+    return chances(walker.first())
+
+
 # --- runs that differ in more than the order of independent steps ------------------------------
 class Prefix:
     """A run so far, as a trace: its Foata normal form (Cartier and Foata 1969).
@@ -358,9 +392,7 @@ class Prefix:
 
     __slots__ = ("events", "layout")
 
-    def __init__(
-        self, layout: Layout, events: tuple[tuple[int, Op, int], ...] = ()
-    ) -> None:
+    def __init__(self, layout: Layout, events: tuple[tuple[int, Op, int], ...] = ()) -> None:
         self.layout = layout
         self.events = events  # worker, op as it took effect, level
 
@@ -438,4 +470,5 @@ __all__ = [
     "all_runs",
     "all_states",
     "all_traces",
+    "random_walk",
 ]

@@ -48,9 +48,7 @@ def layout_of(
     objects: list[ObjectSpec], workers: int, variables: int = 3, manual: int = 0
 ) -> Layout:
     names = tuple(f"v{i}" for i in range(variables)) + tuple(spec.name for spec in objects)
-    specs = tuple(
-        WorkerSpec(f"w{i}", f"w{i}", 0, 1, i >= workers - manual) for i in range(workers)
-    )
+    specs = tuple(WorkerSpec(f"w{i}", f"w{i}", 0, 1, i >= workers - manual) for i in range(workers))
     return Layout(names, (0,) * variables, tuple(objects), specs)
 
 
@@ -95,7 +93,7 @@ class Worker:
 
 
 class Run:
-    """One random execution: ``logs``, ``cells``, and ``truth``, the (worker, place) in true order."""
+    """One random execution: ``logs`` and ``cells``, as the recorder leaves them."""
 
     def __init__(self, seed: int, layout: Layout, rules: Rules, steps: int, jitter: int) -> None:
         self.rng = random.Random(seed)
@@ -141,7 +139,7 @@ class Run:
         worker.log.append((kind, op, result, worker.last, t0))
 
     def before(self, worker: Worker, kind: int, op: Op, result: Any) -> None:
-        worker.last = max(worker.last, self.now - self.late())
+        worker.last = max(worker.free, self.now - self.late())
         worker.free = self.now
         worker.log.append((kind, op, result, worker.last, 0))
 
@@ -153,7 +151,7 @@ class Run:
                 return True
             worker.left -= 1
             worker.op = self.choose(worker)
-            worker.asked = max(worker.last, self.now - self.late())
+            worker.asked = max(worker.free, self.now - self.late())
         op = worker.op
         if op.kind <= ATOMIC:
             self.variable(worker, op)
@@ -215,11 +213,7 @@ class Run:
                     self.rng.shuffle(many)
                     model.choose(many[: op.value])
             result = model.apply(op, me)
-        elif (
-            op.timeout is not None
-            and model.may_expire(op, me, False)
-            and self.rng.random() < 0.3
-        ):
+        elif op.timeout is not None and model.may_expire(op, me, False) and self.rng.random() < 0.3:
             result = model.expire(op, me, False)
         else:
             return False
@@ -252,12 +246,10 @@ class Run:
         condition = self.layout.spec(op.target).type == "condition"
         if model.ready(op, me):
             result = model.finish(op, me)
-        elif (
-            op.timeout is not None and model.may_expire(op, me, True) and self.rng.random() < 0.3
-        ):
+        elif op.timeout is not None and model.may_expire(op, me, True) and self.rng.random() < 0.3:
             result = model.expire(op, me, True)
             if result is PARKED:
-                worker.expired = max(worker.last, self.now - self.late())
+                worker.expired = max(worker.free, self.now - self.late())
                 return True
         else:
             return False
@@ -300,8 +292,13 @@ class Run:
         kind = self.rng.choice(
             (READ, READ, READ, WRITE, WRITE, EXCHANGE, FETCH_ADD, COMPARE_EXCHANGE, ATOMIC)
         )
-        return Op(kind, -1 if kind == ATOMIC else v, "access", self.value(), expect=self.cells[v][-1][0]
-                  if self.rng.random() < 0.5 else self.rng.randint(0, 3))
+        return Op(
+            kind,
+            -1 if kind == ATOMIC else v,
+            "access",
+            self.value(),
+            expect=self.cells[v][-1][0] if self.rng.random() < 0.5 else self.rng.randint(0, 3),
+        )
 
     def use(self, worker: Worker, target: int) -> Op:
         rng = self.rng
@@ -389,7 +386,9 @@ def accept(linear: Any, logs: Any, layout: Layout, rules: Rules) -> None:
             happen(models[op.target], w, kind, op, result, parked, rules)
 
 
-def happen(model: Any, w: int, kind: int, op: Op, result: Any, parked: set[int], rules: Any) -> None:
+def happen(
+    model: Any, w: int, kind: int, op: Op, result: Any, parked: set[int], rules: Any
+) -> None:
     if kind == TIMEOUT:
         assert w in parked and model.may_expire(op, w, True)
         assert model.expire(op, w, True) is PARKED

@@ -72,7 +72,11 @@ class Reference:
         except Stop:
             pass
 
+    closed = False  # nobody listens any more: nothing more is asked
+
     def ask(self, kind: int, target: int, value: Any = None, **more: Any) -> Steps:
+        if self.closed:
+            raise GeneratorExit
         return (
             yield (
                 kind, target, self.at, value, more.get("timeout"), more.get("blocking", True),

@@ -193,7 +193,6 @@ def test_locals_belong_to_their_worker() -> None:
         ({"shared": {"2x": 0}}, 'shared["2x"]: "2x" is not a name'),
         ({"shared": {"null": 0}}, 'shared.null: "null" is a word of the language'),
         ({"shared": {"count": 0}}, 'shared.count: "count" has a meaning of its own'),
-        ({"shared": {"len": 0}}, 'shared.len: "len" is a function of the language'),
         ({"shared": {"m": 0}}, 'objects.m: "m" is declared twice: it is a shared variable already'),
         ({"shared": {"w": 0}}, 'workers.w: "w" is declared twice: it is a shared variable already'),
         ({"objects": {"o": "lok"}}, 'objects.o.type: unknown type "lok" (did you mean "lock"?)'),

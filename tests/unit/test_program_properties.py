@@ -114,15 +114,9 @@ def play_reference(reference: Reference, actions: Any) -> tuple[Side, list[Any]]
             go = lambda error=action: worker.throw(error)  # noqa: E731
         else:
             go = lambda value=action: worker.send(value)  # noqa: E731
-    worker_close(worker)
+    reference.closed = True
+    worker.close()
     return side, taken
-
-
-def worker_close(worker: Any) -> None:
-    try:
-        worker.close()
-    except RuntimeError:  # it wants to go on with its releases
-        pass
 
 
 def ending(error: BaseException) -> Any:

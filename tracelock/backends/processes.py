@@ -242,8 +242,8 @@ class MultiprocessingBackend(Backend):
             self._spoilt = True
             controller.stop(worker, LimitReached(follows[1]))
             return
-        if controller.kind == ATOMIC:
-            real = self._early_result(real)
+        if controller.kind == ATOMIC and real.__class__ is list:
+            real = {"reads": real[2], "writes": real[3]}
         elif controller.kind == CALL:
             controller.replace(real)
             model = real
@@ -296,6 +296,8 @@ class MultiprocessingBackend(Backend):
         elif kind == SPAWN:
             if controller.result is None:
                 self._start(controller, target)
+            else:
+                word = wire.EXPIRED
         elif kind == CALL and not self.options.allow_call:
             raise InternalError("a call step was reached though calls are not allowed")
         elif controller.fired and kind != SLEEP:

@@ -191,7 +191,7 @@ class Controlled:
             elif word == ATOMICALLY:
                 self._atomic(receive_payload(self.down))
             elif word in (EXPIRED, SKIPPED):
-                self._answer(self._expired(self._op(), word))
+                self._granted(word)
             else:
                 raise InternalError(f"a worker was told {word!r} out of turn")
         except Abandoned:
@@ -217,11 +217,13 @@ class Controlled:
         assert self.op is not None
         return self.op
 
-    def _granted(self) -> None:
+    def _granted(self, word: bytes = GRANT) -> None:
         op = self._op()
         kind = op.kind
         result: Value
-        if kind == READ:
+        if word != GRANT:
+            result = self._expired(op, word)
+        elif kind == READ:
             result = self.store.read(op.target)
         elif kind == WRITE:
             self.writes += 1
@@ -231,6 +233,8 @@ class Controlled:
             result = processes_objects.wait(
                 self.objects[op.target], self.types[op.target], op, op.timeout
             )
+            if self.abandoned:  # and the error is about the lock that was not taken back
+                raise Abandoned
         elif ACQUIRE <= kind < SLEEP:
             result = processes_objects.attempt(self.layout, self.objects, self.out, op)
         else:
@@ -292,10 +296,12 @@ class Controlled:
 
     # --- the less frequent ops ---------------------------------------------------------------
     def _expired(self, op: Op, word: bytes) -> Value:
-        """The result of an op whose timer ended it."""
+        """The result of an op whose timer ended it, or which the model refuses."""
         kind = op.kind
         if kind == JOIN:
             return False
+        if kind == SPAWN:
+            return Raised("RuntimeError", "the worker has been started before")
         refused: Value = EMPTY if kind == GET else False
         if word == SKIPPED:
             return refused

@@ -172,7 +172,8 @@ def wait(real: Any, type_: str, op: Op, timeout: float | None) -> Value:
     except ValueError as error:
         # a condition on a lock that another worker has released: the wait has counted itself as
         # a sleeper before it failed, and a notify would wait for it for ever
-        real._sleeping_count.acquire(False)
+        if type_ == "condition":
+            real._sleeping_count.acquire(False)
         return raised(error)
     except ERRORS as error:
         return raised(error)

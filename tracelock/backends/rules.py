@@ -5,9 +5,11 @@ Constants only: importing this imports no backend.
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from tracelock.objects import Rules
+from tracelock.ops import ACQUIRE, CHECKPOINT, GET, JOIN, PUT, SLEEP, WAKE
 
 THREADING_RULES: Final = Rules(
     backend="threading",
@@ -30,5 +32,42 @@ MULTIPROCESSING_RULES: Final = Rules(
         "queue:lifo": "a queue between processes is a pipe: first in, first out",
         "queue:priority": "a queue between processes is a pipe: first in, first out",
         "release:n": "a semaphore between processes is released once at a time",
+    },
+)
+
+# CPython 3.13 mended two losses in asyncio.Condition and asyncio.Semaphore: of a notification
+# whose task is cancelled before it runs, and of permits that came while others were in line.
+_MENDED: Final = sys.version_info >= (3, 13)
+
+ASYNCIO_RULES: Final = Rules(
+    backend="asyncio",
+    family="asyncio",
+    cooperative=True,
+    before=frozenset({SLEEP, CHECKPOINT, JOIN}),
+    passes_notify_on=_MENDED,
+    wakes_all=_MENDED,
+    refuses={
+        "crash": "a task cannot die without unwinding",
+        "rlock": "asyncio has no reentrant lock",
+    },
+)
+
+# trio lets others run at the end of an acquire that did not wait, and of a condition's wait that
+# found the lock free; a memory stream does so before it sends or receives.
+TRIO_RULES: Final = Rules(
+    backend="trio",
+    family="anyio",
+    cooperative=True,
+    before=frozenset({SLEEP, CHECKPOINT, JOIN, PUT, GET}),
+    after=frozenset({ACQUIRE, WAKE}),
+    level_triggered=True,
+    leaves=True,
+    refuses={
+        "crash": "a task cannot die without unwinding",
+        "rlock": "anyio has no reentrant lock",
+        "barrier": "anyio has no barrier",
+        "queue:lifo": "a memory object stream is first in, first out",
+        "queue:priority": "a memory object stream is first in, first out",
+        "clear": "an event of trio cannot be cleared once it is set",
     },
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tracelock.backends.base import Backend, FreeRun, Options
 from tracelock.engine.controller import Controller
+from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Raised
@@ -26,12 +27,15 @@ class SimulatedBackend(Backend):
         ask, step, advance = controller.ask, controller.next, controller.advance
         while controller.begin():
             machines = [program.machine(n) for n in range(count)]
-            for worker in automatic:
-                start(controller, machines[worker], worker)
-            while (worker := step()) >= 0:
-                if controller.parked:
-                    continue
-                if controller.thrown is None and controller.result.__class__ is not Raised:
+            try:
+                for worker in automatic:
+                    start(controller, machines[worker], worker)
+                while (worker := step()) >= 0:
+                    if controller.parked:
+                        continue
+                    if controller.thrown is not None or controller.result.__class__ is Raised:
+                        advance(machines[worker], worker)
+                        continue
                     kind = controller.kind
                     if kind == SPAWN:
                         target = controller.op.target
@@ -54,15 +58,11 @@ class SimulatedBackend(Backend):
                         controller.stop(worker, limit)
                     else:
                         ask(worker, op, machine.scopes)
-                else:
-                    advance(machines[worker], worker)
-            self.scheduler_end(controller)
-            if done(controller):
+            except KeyboardInterrupt:
+                controller.limit = INTERRUPTED
+            controller.scheduler.end(len(controller.log))
+            if done(controller) or controller.limit is INTERRUPTED:
                 return
-
-    def scheduler_end(self, controller: Controller) -> None:
-        """Tell the scheduler that its schedule is over."""
-        controller.scheduler.end(len(controller.log))
 
     def free(self, record: bool = True) -> FreeRun:
         raise InternalError("the simulated backend has no free runs: nothing runs by itself")

@@ -20,6 +20,7 @@ from tracelock.backends.rules import THREADING_RULES
 from tracelock.backends.simulated import start
 from tracelock.backends.stuck import stack_of
 from tracelock.engine.controller import Controller, same
+from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError
 from tracelock.ops import (
     ACQUIRE,
@@ -135,7 +136,7 @@ class ThreadingBackend(Backend):
             while controller.begin():
                 self._schedule(controller)
                 controller.scheduler.end(len(controller.log))
-                if done(controller):
+                if done(controller) or controller.limit is INTERRUPTED:
                     return
 
     def _schedule(self, controller: Controller) -> None:
@@ -164,14 +165,21 @@ class ThreadingBackend(Backend):
         """Wait for the baton to come back; a worker that got stuck ends the run instead."""
         limits = self.options.limits
         seen, still = -1, 0.0
-        while not self._main.acquire(timeout=LOOK):
+        while True:
+            try:
+                if self._main.acquire(timeout=LOOK):
+                    return
+            except KeyboardInterrupt:
+                # the controller sees it at its next step, and gives the baton back
+                controller.limit = INTERRUPTED
+                continue
             steps = len(controller.log)
             still = still + LOOK if steps == seen else 0.0
             seen = steps
             if still >= min(limits.stall, limits.seconds):
                 worker = controller.current
                 where = stack_of(self._threads[worker].ident)
-                controller.limit = (
+                controller.limit = controller.limit or (
                     f"{self.layout.workers[worker].name} is stuck outside tracelock's control:\n"
                     f"{where}"
                 )

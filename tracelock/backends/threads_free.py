@@ -23,6 +23,7 @@ from tracelock.backends import thread_objects
 from tracelock.backends.base import Entry, FreeRun, Options, Record
 from tracelock.backends.stuck import stack_of
 from tracelock.engine.controller import same
+from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import Cancelled, LimitReached, StepFailure
 from tracelock.ops import (
     ACQUIRE,
@@ -108,12 +109,11 @@ class FreeThreads:
                 self.start(number)
         start = clock()
         self.gate.set()
+        blocked: dict[int, Op] = {}
         try:
             blocked = self.watch(start)
-        except BaseException:
-            self.over = True
-            self.end()
-            raise
+        except KeyboardInterrupt:
+            self.limit = INTERRUPTED
         lengths = [len(log) for log in self.logs]
         self.over = True
         self.end()

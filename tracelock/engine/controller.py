@@ -17,18 +17,18 @@ Only one caller may be inside at a time; in a controlled run that is whoever has
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from operator import itemgetter
 from time import monotonic
 from typing import Any, Final
 
+from tracelock.engine.interrupts import Interrupts, Task
 from tracelock.engine.limits import DEFAULT_SECONDS, DEFAULT_STEPS
 from tracelock.errors import Cancelled, InternalError, LimitReached, ScopeExpired, StepFailure
 from tracelock.objects import PARKED, Model, Rules, frozen, make_models
 from tracelock.ops import (
-    ACQUIRE,
     ATOMIC,
     CALL,
     CANCEL,
-    CANCELLED,
     CHECKPOINT,
     CLEAR,
     COMPARE_EXCHANGE,
@@ -108,6 +108,15 @@ class Controller:
         self._workers = len(layout.workers)
         self._choice = Choice()
         self._cooperative = rules.cooperative
+        self._interrupts = Interrupts(self, rules.level_triggered) if rules.cooperative else None
+        none: tuple[dict[int, Task], set[int]] = ({}, set())
+        interrupts = self._interrupts
+        #: Workers in ``timeout`` blocks or cancelled, and those who are cut off where they wait.
+        self._tasks, self._cut_off = (
+            none if interrupts is None else (interrupts.tasks, interrupts.cut)
+        )
+        #: The cancelled worker has not made its first step, so that its machine never runs.
+        self.stillborn = False
         # The grant: what the last ``next`` decided.
         self.op: Op
         self.kind = 0
@@ -115,6 +124,7 @@ class Controller:
         self.parked = False
         self.fired = False
         self.thrown: BaseException | None = None
+        self._fires: tuple[float, int, str] | None = None  # the timer that was chosen
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self) -> bool:
@@ -130,9 +140,8 @@ class Controller:
         self.active: list[int] = []  # started and not ended, in order
         self.ended = [False] * n
         self.timers: dict[int, float] = {}
-        self.scopes: dict[int, dict[int, tuple[float, str]]] = {}
-        self.cancels: set[int] = set()
-        self.throws: dict[int, BaseException] = {}
+        if self._interrupts is not None:
+            self._interrupts.reset()
         self.crashed: list[tuple[int, str]] = []
         self.failure: tuple[int, StepFailure] | None = None
         self.limit: str | None = None
@@ -165,13 +174,17 @@ class Controller:
             self.timers[worker] = self.now + max(0.0, op.value)
         elif op.timeout is not None:
             self.timers[worker] = self.now + op.timeout
-        if scopes or worker in self.scopes:
-            known = self.scopes.get(worker, {})
-            self.scopes[worker] = {
-                s.uid: known.get(s.uid) or (self.now + s.seconds, s.at) for s in scopes
-            }
-        if self._cooperative and worker == self.current and kind in self.rules.before:
-            self.suspended = kind != JOIN or not self.ended[op.target]
+        if self._interrupts is not None:
+            if worker == self.current and kind in self.rules.before and self._suspends(op):
+                self.suspended = True
+            if scopes or self._tasks:
+                self._interrupts.enter(worker, op, scopes)
+
+    def _suspends(self, op: Op) -> bool:
+        """Whether a task that comes to ``op``, one of ``Rules.before``, is suspended in it."""
+        if not op.blocking or (op.timeout is not None and op.timeout <= 0):
+            return False
+        return op.kind != JOIN or self.rules.level_triggered or not self.ended[op.target]
 
     def fail(self, worker: int, failure: StepFailure) -> None:
         """``worker`` has ended with ``failure``; the first one is the run's verdict."""
@@ -185,8 +198,11 @@ class Controller:
         if worker in self.active:
             self.active.remove(worker)
         self.timers.pop(worker, None)
-        self.scopes.pop(worker, None)
-        self.cancels.discard(worker)
+        if self._tasks:
+            self._interrupts.leave(worker)  # type: ignore[union-attr]
+        if self.rules.leaves:
+            for model in self._objects:
+                model.leave(worker)
         if worker == self.current:
             self.suspended = True
 
@@ -225,7 +241,7 @@ class Controller:
         else:
             options = self._options()
             if not options:
-                if not self.timers and not self.scopes:
+                if not self.timers and not self._tasks:
                     return -1
                 options = self._due()
                 if not options:
@@ -237,7 +253,7 @@ class Controller:
             choice.current = self.current
             choice.seq = seq
             worker = self.scheduler.pick(choice)
-            if self.adversarial and (self.timers or self.scopes):
+            if self.adversarial and (self.timers or self._tasks):
                 fired = self._timer(worker)
         op = pending[worker]
         if op is None:
@@ -245,8 +261,9 @@ class Controller:
         kind = op.kind
         thrown = None
         shown = op
-        if fired or (self.cancels and worker in self.cancels and options is not None):
+        if fired or (self._cut_off and worker in self._cut_off and options is not None):
             kind, result, thrown, shown = self._cut(worker, op, fired)
+            fired = thrown is None
         elif kind == READ:
             result = self.values[op.target]
         elif kind == WRITE:
@@ -261,8 +278,10 @@ class Controller:
                 kind = REQUEST
             else:
                 self.waiting[worker] = False
-                if self.throws:
-                    thrown = self.throws.pop(worker, None)
+                if self._tasks:
+                    kind, result, thrown = self._interrupts.unwound(  # type: ignore[union-attr]
+                        worker, op, kind, result
+                    )
         elif COMPARE_EXCHANGE <= kind <= ATOMIC or kind > SLEEP - 1:
             result = self._other(worker, op, kind)
         else:
@@ -274,7 +293,9 @@ class Controller:
                 self.waiting[worker] = True
                 if kind != WAIT:
                     kind = REQUEST
-        parked = self.waiting[worker]
+        parked = self.waiting[worker] or kind == TIMEOUT
+        if parked and self._tasks:
+            self._interrupts.parked(worker)  # type: ignore[union-attr]
         if not parked and self.timers:
             self.timers.pop(worker, None)
         seen = None if result is PARKED else result
@@ -288,7 +309,9 @@ class Controller:
         self.fired = fired
         self.thrown = thrown
         self.current = worker
-        self.suspended = parked or kind in self.rules.after
+        self.suspended = parked or (
+            kind in self.rules.after and not fired and self.models[op.target].paused  # type: ignore
+        )
         if self.check is not None and kind <= ATOMIC and kind != READ:
             self._inspect(worker)
         return worker
@@ -319,13 +342,17 @@ class Controller:
             elif kind == SLEEP:
                 continue
             elif kind == JOIN:
-                if self.ended[op.target] or not op.blocking:  # type: ignore[union-attr]
+                if (
+                    self.ended[op.target]  # type: ignore[union-attr]
+                    or not op.blocking  # type: ignore[union-attr]
+                    or (self._cooperative and not self._suspends(op))  # type: ignore[arg-type]
+                ):
                     options.append(worker)
             elif self.models[op.target].enabled(op, worker):  # type: ignore
                 options.append(worker)
-        if self.cancels:
-            options = self._with_cancelled(options)
-        if self.adversarial and (self.timers or self.scopes):
+        if self._cut_off:
+            options = sorted(self._cut_off.union(options))
+        if self.adversarial and (self.timers or self._tasks):
             extra = [w for w in self._pending_timers() if w not in options]
             if extra:
                 options = sorted(options + extra)
@@ -335,6 +362,13 @@ class Controller:
     def _pending_timers(self) -> dict[int, float]:
         """The next deadline of each worker that has one that still matters."""
         due: dict[int, float] = {}
+        if self._interrupts is not None:
+            for worker in self.active:
+                if worker in self.timers or worker in self._tasks:
+                    timers = self._interrupts.timers(worker)
+                    if timers:
+                        due[worker] = min(timers)[0]
+            return due
         for worker, deadline in self.timers.items():
             op = self.pending[worker]
             assert op is not None
@@ -345,11 +379,6 @@ class Controller:
             assert model is not None
             if model.may_expire(op, worker, self.waiting[worker]):
                 due[worker] = deadline
-        for worker, scopes in self.scopes.items():
-            if worker in self.throws or not scopes or (worker == self.current and not self.suspended):
-                continue
-            deadline = min(when for when, _ in scopes.values())
-            due[worker] = min(deadline, due.get(worker, deadline))
         return due
 
     def _due(self) -> list[int]:
@@ -361,88 +390,67 @@ class Controller:
         return sorted(worker for worker, deadline in due.items() if deadline == first)
 
     def _timer(self, worker: int) -> bool:
-        """Whether the timer of ``worker`` fires: asked of the scheduler where both can be."""
-        due = self._pending_timers()
-        if worker not in due:
-            return False
+        """Whether a timer of ``worker`` fires: asked of the scheduler where it need not."""
         op = self.pending[worker]
         assert op is not None
-        if op.kind == SLEEP and self.timers.get(worker) == due[worker]:
-            return True
-        if not self._could(worker, op):
-            return True
+        if self._interrupts is not None:
+            timers = self._interrupts.timers(worker)
+        elif worker in self._pending_timers():
+            timers = [(self.timers[worker], -1, op.at)]
+        else:
+            return False
+        must = op.kind == SLEEP or not self._could(worker, op)
         choice = self._choice
-        choice.kind, choice.options, choice.worker = TIMER, (0, 1), worker
-        return self.scheduler.pick(choice) == 1
+        for left, timer in enumerate(timers, 1 - len(timers)):
+            if not must or left:
+                choice.kind, choice.options, choice.worker = TIMER, (0, 1), worker
+                choice.at = timer[2]
+                if not self.scheduler.pick(choice):
+                    continue
+            self._fires = timer
+            return True
+        return False
 
     def _could(self, worker: int, op: Op) -> bool:
         if ALWAYS[op.kind]:
             return True
         if op.kind == JOIN:
-            return self.ended[op.target]
+            return self.ended[op.target] or (self._cooperative and not self._suspends(op))
         if op.kind == SLEEP:
             return False
         model = self.models[op.target]
         assert model is not None
         return model.ready(op, worker) if self.waiting[worker] else model.enabled(op, worker)
 
-    def _with_cancelled(self, options: list[int]) -> list[int]:
-        """Options, with those to whom a cancellation can be delivered now."""
-        extra = [
-            worker
-            for worker in self.cancels
-            if worker not in options and worker not in self.throws
-        ]
-        return sorted(options + extra) if extra else options
-
     def _cut(
         self, worker: int, op: Op, fired: bool
     ) -> tuple[int, Value, BaseException | None, Op]:
         """A timer or a cancellation ends ``op``: event kind, result, what is thrown, event op."""
+        if self._interrupts is not None:
+            if not fired:
+                return self._interrupts.deliver(worker, op)
+            timer = self._fires
+            if timer is None:
+                timer = min(self._interrupts.timers(worker), key=itemgetter(0))
+            self._fires = None
+            return self._interrupts.fire(worker, op, timer)
         kind = op.kind
         model = self.models[op.target] if kind < SLEEP and kind > ATOMIC else None
-        scope = self._scope(worker) if fired else None
-        if fired and scope is None:
-            self.now = max(self.now, self.timers.pop(worker))
-            if kind == SLEEP:
-                return SLEEP, None, None, op
-            if model is None:
-                return kind, False, None, op
-            result = model.expire(op, worker, self.waiting[worker])
-            if result is PARKED:
-                self.waiting[worker] = True
-                return TIMEOUT, result, None, op
-            if self.waiting[worker]:
-                self.waiting[worker] = False
-                if kind == WAIT:
-                    kind = WAKE
-            return kind, result, None, op
-        error: BaseException
-        shown = op
-        if scope is not None:
-            uid, (deadline, at) = scope
-            self.now = max(self.now, deadline)
-            del self.scopes[worker][uid]
-            error, event = ScopeExpired(uid), TIMEOUT
-            shown = Op(TIMEOUT, -1, at)
-        else:
-            self.cancels.discard(worker)
-            error, event = Cancelled(), CANCELLED
-        if model is not None and model.interrupt(op, worker, self.waiting[worker]) is PARKED:
+        self._fires = None
+        self.now = max(self.now, self.timers.pop(worker))
+        if kind == SLEEP:
+            return SLEEP, None, None, op
+        if model is None:
+            return kind, False, None, op
+        result = model.expire(op, worker, self.waiting[worker])
+        if result is PARKED:
             self.waiting[worker] = True
-            self.throws[worker] = error
-            return event, PARKED, None, shown
-        self.waiting[worker] = False
-        return event, None, error, shown
-
-    def _scope(self, worker: int) -> tuple[int, tuple[float, str]] | None:
-        """The timeout block of ``worker`` that is due before the timer of its own op."""
-        scopes = self.scopes.get(worker)
-        if not scopes or worker in self.throws:
-            return None
-        uid, due = min(scopes.items(), key=lambda item: (item[1][0], item[0]))
-        own = self.timers.get(worker)
-        return (uid, due) if own is None or due[0] < own else None
+            return TIMEOUT, result, None, op
+        if self.waiting[worker]:
+            self.waiting[worker] = False
+            if kind == WAIT:
+                kind = WAKE
+        return kind, result, None, op
 
     # --- the less frequent ops ---------------------------------------------------------------
     def _other(self, worker: int, op: Op, kind: int) -> Value:
@@ -474,8 +482,8 @@ class Controller:
                 return Raised("RuntimeError", f"{name} has been started before")
             return None
         if kind == CANCEL:
-            if not self.ended[target]:
-                self.cancels.add(target)
+            if target in self.active:  # to cancel who has ended, or not begun, does nothing
+                self._interrupts.cancel(target, worker)  # type: ignore[union-attr]
             return None
         if kind == CALL and self.call is not None:
             try:
@@ -522,9 +530,7 @@ class Controller:
             self.active.copy(),
             self.ended.copy(),
             self.timers.copy(),
-            {worker: scopes.copy() for worker, scopes in self.scopes.items()},
-            self.cancels.copy(),
-            self.throws.copy(),
+            None if self._interrupts is None else self._interrupts.snapshot(),
             self.crashed.copy(),
             self.failure,
             self.limit,
@@ -539,7 +545,7 @@ class Controller:
 
         The log is cut to its length then, which is right as long as it has only grown since.
         """
-        (values, objects, pending, waiting, active, ended, timers, scopes, cancels, throws,
+        (values, objects, pending, waiting, active, ended, timers, interrupts,
          crashed, self.failure, self.limit, self.now, self.current, self.suspended, seq,
          ) = state  # fmt: skip
         self.values = values.copy()
@@ -551,9 +557,8 @@ class Controller:
         self.active = active.copy()
         self.ended = ended.copy()
         self.timers = timers.copy()
-        self.scopes = {worker: kept.copy() for worker, kept in scopes.items()}
-        self.cancels = cancels.copy()
-        self.throws = throws.copy()
+        if self._interrupts is not None:
+            self._interrupts.restore(interrupts)
         self.crashed = crashed.copy()
         del self.log[seq:]
 
@@ -570,12 +575,7 @@ class Controller:
             tuple(self.active),
             tuple(self.ended),
             tuple(sorted((worker, when - now) for worker, when in self.timers.items())),
-            tuple(
-                (worker, tuple(sorted((uid, due[0] - now) for uid, due in scopes.items())))
-                for worker, scopes in sorted(self.scopes.items())
-            ),
-            frozenset(self.cancels),
-            tuple(sorted(self.throws)),
+            self._interrupts.key(now) if self._tasks else None,  # type: ignore[union-attr]
             tuple(self.crashed),
             self.failure is not None,
             # only where a switch needs a suspension does it matter who ran last
@@ -588,6 +588,10 @@ class Controller:
         For backends whose machine runs where the controller does.
         """
         result = self.result
+        if self.stillborn:
+            self.stillborn = False
+            self._end(worker)
+            return
         try:
             if self.thrown is not None:
                 op = machine.throw(self.thrown)

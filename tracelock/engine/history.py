@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from tracelock.errors import InternalError
+from tracelock.objects import frozen
 from tracelock.ops import (
     ATOMIC,
     COMPARE_EXCHANGE,
@@ -67,6 +68,15 @@ def lifetimes(logs: Sequence[Sequence[Record]]) -> tuple[list[int], list[int]]:
             elif kind == JOIN and result is True:
                 last[op.target] = min(last[op.target], t)
     return first, last
+
+
+def agrees(got: Value, recorded: Value) -> bool:
+    """Whether the model's result is the recorded one: 1, 1.0 and True differ, NaN is NaN."""
+    if got is recorded:
+        return True
+    if got.__class__ is Raised or recorded.__class__ is Raised:
+        return bool(got == recorded)
+    return frozen(got) == frozen(recorded) or repr(got) == repr(recorded)
 
 
 class Progress:

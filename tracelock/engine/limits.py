@@ -7,6 +7,8 @@ from typing import Final
 
 DEFAULT_STEPS: Final = 5_000_000
 DEFAULT_SECONDS: Final = 300.0
+#: The limit that Ctrl-C is: the run is unfinished, and what was recorded is kept.
+INTERRUPTED: Final = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,27 +16,16 @@ from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
 from typing import Any, Final
 
-from tracelock.engine.history import (
-    Entry,
-    Progress,
-    Record,
-    describe,
-    lifetimes,
-    stamp_before,
-)
-from tracelock.engine.placing import Placing
-from tracelock.engine.strands import is_on_object
+from tracelock.engine.history import Entry, Record, describe
+from tracelock.engine.survey import Survey
 from tracelock.errors import InternalError
-from tracelock.objects import Rules, make_models
+from tracelock.objects import Rules
 from tracelock.ops import (
     ACQUIRE,
-    ATOMIC,
     GET,
     JOIN,
     NOTIFY,
     READ,
-    RELEASE,
-    SPAWN,
     TIMEOUT,
     WRITE,
     Layout,
@@ -48,8 +37,6 @@ from tracelock.ops import (
 # A worker's first or last record, wrapped: first it must have been spawned; last others wait for.
 _FIRST: Final = -1
 _LAST: Final = -2
-
-_HELD: Final = frozenset({"lock", "rlock", "condition_lock"})
 
 
 @dataclass(slots=True)
@@ -121,37 +108,26 @@ class _Merge:
     ) -> None:
         self.logs = logs
         self.layout = layout
-        self.rules = rules
-        self.progress = Progress(logs, cells, layout)
-        # a lock and its conditions are one unit, named by the lock's number
-        self.unit = list(range(layout.variables)) + [
-            spec.lock if spec.type == "condition" else number
-            for number, spec in enumerate(layout.objects, layout.variables)
-        ]
-        self.depth = [0] * len(self.unit)
-        self.unclear: set[int] = set()
-        self.notes: list[tuple[int, int, list[int]]] = []
-        self.joined: set[int] = set()
-        self.holds = [0] * len(logs)  # joins that must come before the last event of a worker
+        self.survey = Survey(logs, cells, layout, rules)
+        self.progress = self.survey.progress
 
     def run(self) -> Linear:
+        survey = self.survey
         turn = _by_time([[record[3] for record in log] for log in self.logs])
-        self._survey(turn)
-        moved = self._place() if self.unclear else []
-        joins = self._timed_joins()
-        holds = list(self.holds)
+        survey.read(turn)
+        moved = survey.place() if survey.unclear else []
+        joins = survey.timed_joins() if survey.joined else []
         stamps: Sequence[Sequence[int]] = ()
         if moved or joins:
             stamps = self._stamps(moved + joins)
             turn = _by_time(stamps)
         if not self._merge(turn):
-            if not self.unclear:
+            if not survey.unclear:
                 raise InternalError(self._stuck())
             # Objects are placed by clocks, variables are not: rarely, orders that are each
             # right do not fit together. Then all is looked at as one.
-            turn, moved = self._place_all()
+            turn, moved = survey.place_all()
             stamps = self._stamps(moved)
-            self.holds = holds
             if not self._merge(turn):
                 raise InternalError(self._stuck())
         records = self.out_records
@@ -175,145 +151,25 @@ class _Merge:
             stamps[worker][place] = moment
         return [array("q", accumulate(column, max)) for column in stamps]
 
-    # --- what is there ------------------------------------------------------------------------
-    def _survey(self, turn: Sequence[int]) -> None:
-        """Count the readers of each version, follow the locks by stamps, note what is unclear."""
-        progress = self.progress
-        versions, readers, unit = progress.versions, progress.readers, self.unit
-        turns = {number: array("i") for number in set(unit[self.layout.variables :])}
-        # -1: a lock that is free; -2: not a thing that is free or held
-        holder = self.holder = [-2] * len(unit)
-        depth = self.depth
-        for number, spec in enumerate(self.layout.objects, self.layout.variables):
-            if spec.type in _HELD:
-                holder[number] = -1
-            depth[number] = spec.value if "semaphore" in spec.type else 0
-        sizes = [len(column) for column in versions]
-        nexts = [iter(log).__next__ for log in self.logs]
-        for w in turn:
-            record = nexts[w]()
-            kind, op, result, _, t0 = record
-            if kind == READ:
-                _, writer, place = result
-                if place < sizes[writer] and (number := versions[writer][place]) >= 0:
-                    readers[op.target][number] += 1
-                else:
-                    progress.saw(op.target, result)
-            elif kind == WRITE:
-                pass
-            elif ACQUIRE <= kind <= GET:
-                u = unit[op.target]
-                turns[u].append(w)
-                if t0:
-                    self.unclear.add(u)
-                elif kind == ACQUIRE and holder[u] == -1 and result is True:
-                    holder[u] = w
-                elif kind == RELEASE and holder[u] == w and result is None and not depth[u]:
-                    holder[u] = -1
-                elif not self._follow(kind, op, result, w, u):
-                    self.unclear.add(u)
-            elif kind <= ATOMIC:
-                progress.count(w, record)
-            elif kind == TIMEOUT and op.target >= 0:
-                self.unclear.add(unit[op.target])
-            elif kind == SPAWN and result.__class__ is not Raised:
-                progress.spawned.add(op.target)
-            elif kind == JOIN:
-                self.joined.add(op.target)
-        self.turns = turns
-
-    def _follow(self, kind: int, op: Op, result: Value, w: int, u: int) -> bool:
-        """The less frequent steps of a lock, and semaphores: whether this one fits its stamp."""
-        holder, depth = self.holder, self.depth
-        spec = self.layout.spec(u)
-        if op.target != u:
-            return False
-        if kind == ACQUIRE and result is True:
-            if "semaphore" in spec.type:
-                depth[u] -= 1
-                return depth[u] >= 0
-            depth[u] += 1
-            return holder[u] == w and spec.type != "lock"
-        if kind != RELEASE or result is not None:
-            return False
-        if "semaphore" in spec.type:
-            depth[u] += op.value or 1
-            return spec.type == "semaphore" or depth[u] <= spec.value
-        if spec.type == "lock":  # anybody may release it
-            held, holder[u] = holder[u] >= 0, -1
-            return held
-        depth[u] -= 1
-        return holder[u] == w
-
-    # --- what is unclear ------------------------------------------------------------------------
-    def _place(self) -> list[tuple[int, int, int]]:
-        """Put the events of each unclear unit in order; their moments."""
-        moved: list[tuple[int, int, int]] = []
-        woken: list[tuple[int, int, list[int]]] = []
-        for u in sorted(self.unclear):
-            placing = self._placing([n for n in self._objects() if self.unit[n] == u], None)
-            self.turns[u] = placing.turns
-            moved += placing.moments
-            woken += placing.woken
-        self.notes = sorted(woken)
-        return moved
-
-    def _place_all(self) -> tuple[Sequence[int], list[tuple[int, int, int]]]:
-        """All events in one order, and their moments: for objects that do not fit together."""
-        placing = self._placing(self._objects(), self.progress)
-        for u in self.turns:
-            self.turns[u] = array("i")
-        for worker, place, _ in placing.moments:
-            record = self.logs[worker][place]
-            if is_on_object(record):
-                self.turns[self.unit[record[1].target]].append(worker)
-        self.notes = sorted(placing.woken)
-        return placing.turns, placing.moments
-
-    def _objects(self) -> Sequence[int]:
-        return range(self.layout.variables, len(self.unit))
-
-    def _placing(self, numbers: Sequence[int], progress: Progress | None) -> Placing:
-        models = make_models(self.layout, self.rules)
-        life = lifetimes(self.logs)
-        placing = Placing(self.logs, numbers, models, self.layout, self.rules, life, progress)
-        placing.place()
-        return placing
-
-    def _timed_joins(self) -> list[tuple[int, int, int]]:
-        """Joins that gave up found their worker alive: before its last event, if that may be."""
-        moved: list[tuple[int, int, int]] = []
-        if not self.joined:
-            return moved
-        for worker, log in enumerate(self.logs):
-            for place, (kind, op, result, t, t0) in enumerate(log):
-                if kind != JOIN or result is not False or not self.logs[op.target]:
-                    continue
-                last = self.logs[op.target][-1][3]
-                start = t0 or stamp_before(log, place, 0)
-                if last >= start:
-                    self.holds[op.target] += 1
-                    moved.append((worker, place, min(t, max(start, last - 1))))
-        return moved
-
     # --- the merge ------------------------------------------------------------------------------
     def _merge(self, turn: Sequence[int]) -> bool:
         """Take the events by ``turn``, each as soon as all that it needs is there."""
         progress = self.progress
         progress.begin()
         number, now, left = progress.number, progress.now, progress.left
-        cells, readers, units = progress.cells, progress.readers, self.unit
+        cells, readers, units = progress.cells, progress.readers, self.survey.unit
         self.out_workers: list[int] = []
         self.out_records: list[Record] = []
         self.out_results: list[Value] = []
-        turns = self.turn = {u: iter(column) for u, column in self.turns.items()}
+        turns = self.turn = {u: iter(column) for u, column in self.survey.turns.items()}
         due = self.due = [-1] * len(units)  # who is next at each unit
         for u, column in turns.items():
             due[u] = next(column, -1)
         self.whom: list[deque[list[int]]] = [deque() for _ in self.logs]
-        for w, _, who in self.notes:
+        for w, _, who in self.survey.woken:
             self.whom[w].append(who)
         self.patient = True
+        self.holds = list(self.survey.holds)
         nexts = self.nexts = [self._source(w).__next__ for w in range(len(self.logs))]
         # workers that wait: the record each waits with, and how many turns have passed it by
         held: dict[int, Record] = {}
@@ -374,7 +230,7 @@ class _Merge:
     def _source(self, w: int) -> Iterator[Record]:
         log = self.logs[w]
         body: Iterator[Record] = iter(log)
-        if log and (w in self.joined or self.holds[w]):
+        if log and (w in self.survey.joined or self.holds[w]):
             last: Any = log[-1]
             body = chain(islice(log, len(log) - 1), [(_LAST, last, None, last[3], 0)])
         if log and w in self.progress.spawned:
@@ -404,7 +260,7 @@ class _Merge:
         if kind < 0:
             return self._edge(w, record)
         if ACQUIRE <= kind <= GET or (kind == TIMEOUT and op.target >= 0):
-            u = self.unit[op.target]
+            u = self.survey.unit[op.target]
             if self.due[u] != w:
                 return False
             self.due[u] = next(self.turn[u], -1)

@@ -14,8 +14,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations, islice
 from typing import Any, Final
 
-from tracelock.engine.history import NEVER, Progress, Record, describe
-from tracelock.engine.strands import is_on_object, make_strand, pair_items
+from tracelock.engine.history import NEVER, Progress, Record, agrees, describe
+from tracelock.engine.strands import Strand, is_on_object, make_strand, pair_items
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED, Model, Rules, frozen
 from tracelock.objects.plain import Condition, Event, Queue
@@ -41,19 +41,11 @@ WAYS: Final = 64
 DEPTH: Final = 50_000
 
 
-def agrees(got: Value, recorded: Value) -> bool:
-    """Whether the model's result is the recorded one: 1, 1.0 and True differ, NaN is NaN."""
-    if got is recorded:
-        return True
-    if got.__class__ is Raised or recorded.__class__ is Raised:
-        return bool(got == recorded)
-    return frozen(got) == frozen(recorded) or repr(got) == repr(recorded)
-
-
 class Placing:
     """The search for one unit: an object, or a lock with its conditions.
 
-    ``numbers``: the objects of the unit. ``place()`` leaves in ``turns`` the workers in order
+    ``places``: for each worker where in its log the events are; ``numbers``: the objects of
+    the unit; ``models``: by number, used up; ``lifetime``: see ``lifetimes``. ``place()`` leaves in ``turns`` the workers in order
     (the events of one worker keep theirs), in ``woken`` for each notify (worker, place in its
     log, the waiters woken), in ``moments`` for each event (worker, place, a moment within its
     bounds; never decreasing). Raises InternalError when no order is accepted.
@@ -65,6 +57,7 @@ class Placing:
     def __init__(
         self,
         logs: Sequence[Sequence[Record]],
+        places: Sequence[Sequence[int]],
         numbers: Iterable[int],
         models: Sequence[Model | None],
         layout: Layout,
@@ -86,15 +79,14 @@ class Placing:
         only = self.models[0]
         alone = isinstance(only, Queue) and only.store.order != "priority" and progress is None
         self.queue = only if alone and isinstance(only, Queue) else None
-        whole = progress is not None
         self.strands = [
-            make_strand(w, log, models, self.numbers, whole, lifetime[0][w], lifetime[1][w])
-            for w, log in enumerate(logs)
+            make_strand(w, logs[w], places[w], models, lifetime[0][w], lifetime[1][w])
+            for w in range(len(logs))
+            if places[w]
         ]
-        self.strands = [strand for strand in self.strands if strand.places]
         self.strand_of = {strand.worker: i for i, strand in enumerate(self.strands)}
         if self.queue is not None:
-            pair_items(logs, self.strands)
+            pair_items(logs, self.strands, self.queue.store.order == "fifo")
 
     # --- the search -----------------------------------------------------------------------------
     def place(self) -> None:
@@ -191,10 +183,11 @@ class Placing:
             rank: Any = strand.high[i]
             if queue is not None:
                 getting = self.logs[strand.worker][strand.places[i]][0] == GET
-                if queue.store.order == "fifo" and strand.partner[i] > soonest:
+                fifo = queue.store.order == "fifo"
+                if strand.out_low[i] > soonest if fifo else self._buried(strand, i):
                     continue
                 # first out what can go; then what is wanted soonest (of a stack: last)
-                wanted = strand.partner[i] if queue.store.order == "fifo" else -strand.partner[i]
+                wanted = strand.out_low[i] if fifo else -strand.out_low[i]
                 rank = (not getting, strand.high[i] if getting else wanted, strand.high[i])
             found.append((rank, n, strand, i))
         if len(found) > 1:
@@ -207,6 +200,22 @@ class Placing:
             else:
                 options.append((n, None))
         return options
+
+    def _buried(self, strand: Strand, i: int) -> bool:
+        """Whether an item still to be put on a stack must lie below that of this put.
+
+        It must if both lie there together, and this one's was got before the other's.
+        """
+        low, high = strand.out_low[i], strand.out_high[i]
+        if low < 0:
+            return False
+        for other, start in zip(self.strands, self.at, strict=True):
+            for j in range(start, len(other.places)):
+                if other.low[j] > strand.high[i]:
+                    break
+                if other.out_low[j] > high and other.high[j] < low:
+                    return True
+        return False
 
     def _passes(self, n: int, record: Record) -> bool:
         """An event that is not on an object: it may come as soon as it can."""

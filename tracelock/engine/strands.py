@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Hashable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Final
 
 from tracelock.engine.history import NEVER, Record, stamp_after, stamp_before
 from tracelock.objects import Model, frozen
@@ -16,13 +18,14 @@ class Strand:
 
     ``low``, ``high``: it took effect within. ``chain``: the stamp of the first event from here
     on whose stamp orders it among its like, or NEVER; ``linked`` says whether it is this one.
-    ``quiet``: it leaves the object as it is, so it may happen as soon as it can. ``partner``,
-    ``soonest``: for a put, the earliest moment at which its item was got, and the earliest by
-    which one of the items still to be put had been.
+    ``quiet``: it leaves the object as it is, so it may happen as soon as it can. Of a queue:
+    ``out_low``, ``out_high``: between when the item that it puts was got (NEVER: it was not);
+    ``soonest``: the earliest ``out_high`` of this and the puts after it.
     """
 
     __slots__ = (
-        "chain", "high", "linked", "low", "partner", "places", "quiet", "soonest", "worker",
+        "chain", "high", "linked", "low", "out_high", "out_low", "places", "quiet", "soonest",
+        "worker",
     )  # fmt: skip
 
     def __init__(self, worker: int) -> None:
@@ -33,32 +36,31 @@ class Strand:
         self.chain = array("q")
         self.linked = bytearray()
         self.quiet = bytearray()
-        self.partner = array("q")
+        self.out_low = array("q")
+        self.out_high = array("q")
         self.soonest = array("q")
 
 
 def make_strand(
     worker: int,
     log: Sequence[Record],
+    places: Iterable[int],
     models: Sequence[Model | None],
-    numbers: Collection[int],
-    everything: bool,
     first: int,
     last: int,
 ) -> Strand:
-    """The strand of ``worker`` at the objects ``numbers``; with ``everything`` its whole log.
+    """The strand of ``worker`` with the events at ``places`` of its log.
 
     ``first``, ``last``: the bounds of its life. An exact stamp bounds its event on one side
     only; on the other the stamp of its neighbour in the log does.
     """
     strand = Strand(worker)
     low = first
-    for place, record in enumerate(log):
+    for place in places:
+        record = log[place]
         kind, op, result, t, t0 = record
         model = models[op.target] if is_on_object(record) else None
-        if model is None or op.target not in numbers:
-            if not everything:
-                continue
+        if model is None:
             start, end = t0 or stamp_before(log, place, first), t
             linked, quiet = False, True
         else:
@@ -71,6 +73,9 @@ def make_strand(
             else:
                 start = t if before else stamp_before(log, place, first)
                 end = t if after else stamp_after(log, place, last)
+                if kind == RELEASE and place + 1 < len(log) and log[place + 1][4] > t:
+                    # the next op's own clock was read when this one was over
+                    end = min(end, log[place + 1][4])
             linked = not t0 and (after or before) and not isinstance(model, Semaphore)
             linked = linked and (kind == WAKE or not refused)
             if kind == TIMEOUT:
@@ -102,27 +107,47 @@ def is_on_object(record: Record) -> bool:
     return ACQUIRE <= kind <= GET or (kind == TIMEOUT and record[1].target >= 0)
 
 
-def pair_items(logs: Sequence[Sequence[Record]], strands: Sequence[Strand]) -> None:
-    """Where all items of a queue differ: when what is put was got, in ``partner`` and ``soonest``."""
-    got: dict[Hashable, tuple[int, int]] = {}
-    put: set[Hashable] = set()
-    distinct = True
+def pair_items(logs: Sequence[Sequence[Record]], strands: Sequence[Strand], fifo: bool) -> None:
+    """When the item of each put of a queue was got: ``out_low``, ``out_high``, ``soonest``.
+
+    Of equal items in a fifo queue the first put is the first got; which of them is first may be
+    open, so that the bounds get wider. Equal items of a stack are left open altogether.
+    """
+    puts: dict[Hashable, tuple[list[int], list[int]]] = {}
+    gets: dict[Hashable, tuple[list[int], list[int]]] = {}
     for strand in strands:
         for i, place in enumerate(strand.places):
             kind, op, result, _, _ = logs[strand.worker][place]
-            if kind == GET and result is not EMPTY:
-                distinct = distinct and frozen(result) not in got
-                got[frozen(result)] = (strand.low[i], strand.high[i])
-            elif kind == PUT and result is True:
-                distinct = distinct and frozen(op.value) not in put
-                put.add(frozen(op.value))
+            if kind == PUT and result is True:
+                lows, highs = puts.setdefault(frozen(op.value), ([], []))
+            elif kind == GET and result is not EMPTY:
+                lows, highs = gets.setdefault(frozen(result), ([], []))
+            else:
+                continue
+            lows.append(strand.low[i])
+            highs.append(strand.high[i])
+    for lows, highs in (*puts.values(), *gets.values()):
+        lows.sort()
+        highs.sort()
     for strand in strands:
         n = len(strand.places)
-        strand.partner, strand.soonest = array("q", [-NEVER]) * n, array("q", [NEVER]) * n
+        strand.out_low, strand.out_high = array("q", [-NEVER]) * n, array("q", [NEVER]) * n
+        strand.soonest = array("q", [NEVER]) * n
         soonest = NEVER
-        for i in range(n - 1, -1, -1) if distinct else ():
+        for i in range(n - 1, -1, -1):
             kind, op, result, _, _ = logs[strand.worker][strand.places[i]]
             if kind == PUT and result is True:
-                strand.partner[i], high = got.get(frozen(op.value), (NEVER, NEVER))
-                soonest = min(soonest, high)
+                item = frozen(op.value)
+                lows, highs = puts[item]
+                if fifo or len(lows) == 1:
+                    # at least so many equal items were put before this one, and at most
+                    least = bisect_left(highs, strand.low[i])
+                    most = bisect_right(lows, strand.high[i]) - 1
+                    lows, highs = gets.get(item, _NOTHING)
+                    strand.out_low[i] = lows[least] if least < len(lows) else NEVER
+                    strand.out_high[i] = highs[most] if most < len(highs) else NEVER
+                    soonest = min(soonest, strand.out_high[i])
             strand.soonest[i] = soonest
+
+
+_NOTHING: Final[tuple[list[int], list[int]]] = ([], [])

@@ -96,7 +96,10 @@ def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
         for event in events[part.start : part.stop]:
             rows.append(
                 Row(
-                    event, describe(event, names), clean(event.at), by_timer(event),
+                    event,
+                    describe(event, names),
+                    clean(event.at),
+                    by_timer(event),
                     reasons.at(event),
                 )  # fmt: skip
             )
@@ -131,7 +134,8 @@ class _Reasons:
         self.objects = _objects(trace.scenario)
         self.holders: dict[str, list[int]] = {}
         self.kept: dict[tuple[int, str], int] = {}  # levels of a lock given up by a wait
-        self.lengths: dict[str, int] = {}
+        self.lengths: dict[str, int] = {}  # of queues
+        self.permits: dict[str, int] = {}  # taken from semaphores, less what was given back
         self.position = 0
         self.last = {worker: seq for seq, worker in enumerate(self.events.workers)}
         self.blocked = {one.worker: one for one in trace.verdict.blocked}
@@ -165,6 +169,9 @@ class _Reasons:
         op, worker, target = event.op, event.worker, event.target or ""
         failed = isinstance(event.result, dict) or event.result is False
         key = self._lock_of(target)
+        if op in ("acquire", "release") and not failed and "semaphore" in self._type(key):
+            n = event.n if isinstance(event.n, int) else 1
+            self.permits[key] = self.permits.get(key, 0) + (1 if op == "acquire" else -n)
         if op == "acquire" and not failed:
             self.holders.setdefault(key, []).append(worker)
         elif op == "release" and not failed:
@@ -269,10 +276,11 @@ class _Reasons:
             return "blocked", f"waits at {name}"
         if op == "join" and (not certain or self._runs_on(target, following.seq)):
             return "blocked", f"waits for {name} to end"
-        if op in ("acquire", "request"):
+        if op in ("acquire", "request") and self._taken(target, left):
             holders = self.holders.get(self._lock_of(target), [])
-            if holders and (self._type(target) != "rlock" or left not in holders):
+            if holders:
                 return "blocked", f"blocked: {name} is held by {self._listed(holders, left)}"
+            return "blocked", f"blocked: {name} has no permit left"
         if op == "get" and self.lengths.get(target, 0) <= 0:
             return "blocked", f"blocked: {name} is empty"
         if op == "put" and self._full(target):
@@ -280,6 +288,16 @@ class _Reasons:
         if certain:
             return None
         return ("blocked", f"blocked: waits for {name}") if name else None
+
+    def _taken(self, target: str, worker: int) -> bool:
+        """Whether ``worker`` would have to wait for this object."""
+        key = self._lock_of(target)
+        kind = self._type(key)
+        if "semaphore" in kind:
+            value = self._declared(key).get("value", 1)
+            return isinstance(value, int) and self.permits.get(key, 0) >= value
+        holders = self.holders.get(key, [])
+        return bool(holders) and (kind == "lock" or worker not in holders)
 
     def _runs_on(self, target: str, before: int) -> bool:
         """Whether the worker of that name makes an event between here and ``before``."""

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from tracelock.errors import Problem
-from tracelock.scenario.expressions import FUNCTIONS, quote, suggest
+from tracelock.scenario.expressions import quote, suggest
 from tracelock.scenario.faults import MAX_FAULTS, Damage, Fault, path_text
 from tracelock.scenario.models import (
     BACKENDS,
@@ -79,8 +79,6 @@ def _declared_names(scenario: Scenario) -> Iterable[Fault]:
     ):
         for name in getattr(scenario, section):
             reason = name_trouble(name)
-            if not reason and name in FUNCTIONS:
-                reason = f"{quote(name)} is a function of the language: choose another name"
             if not reason and name in owners:
                 reason = f"{quote(name)} is declared twice: it is {owners[name]} already"
             if reason:

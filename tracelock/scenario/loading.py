@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import Problem, ScenarioError
 from tracelock.scenario.documents import (
@@ -19,6 +20,9 @@ from tracelock.scenario.faults import MAX_FAULTS, Fault, Path, path_text
 
 if TYPE_CHECKING:
     from tracelock.scenario.models import Scenario
+
+#: The parts of a path such as ``workers.transfer.steps[0].do[1]``.
+_PART: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
 def load_scenario(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Scenario:
@@ -47,7 +51,17 @@ def load_scenario_text(
         raise _error(problems, name)
     if scenario is None:  # what is broken cannot be left out, and it alone is at fault
         raise _error([Problem(name, 1, 1, "", "this is not a scenario")], name)
-    return scenario
+    return scenario.located(_finder(document))
+
+
+def _finder(document: Document) -> Callable[[str], tuple[str, int, int]]:
+    def find(at: str) -> tuple[str, int, int]:
+        path = tuple(
+            int(number) if number else name for number, name in _PART.findall(at)
+        )
+        return (document.name, *document.value_at(path, 0))
+
+    return find
 
 
 def scenario_from_data(data: Any, name: str = "scenario") -> Scenario:

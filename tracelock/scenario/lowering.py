@@ -328,7 +328,7 @@ class Lowering:
         """What an OBJ or VAR can be: numbers, and the source of the index among them.
 
         The index is None where there is one number only. ``later``: the EXPRs of the step
-        that are evaluated after it, over which it is kept if they read.
+        that are evaluated after it.
         """
         name, index = self.reference(text)
         first, length = self.layout.arrays[name]
@@ -346,9 +346,15 @@ class Lowering:
             if place is not None:
                 return [numbers[place]], None
         source = self.value(index)
-        if any(self.reads(self.names.tree(expr)) for expr in later):
-            source = self.keep(source)
-        return numbers, source
+        trees = [self.names.tree(expr) for expr in later]
+        if all(isinstance(tree, ast.Constant) for tree in trees):
+            return numbers, source
+        # An index that is wrong fails before anything later is evaluated.
+        source = f"range({len(numbers)})[{source}]"
+        if any(self.reads(tree) for tree in trees):
+            return numbers, self.keep(source)
+        self.line(f"t = {source}")
+        return numbers, "t"
 
     def op(
         self,

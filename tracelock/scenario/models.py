@@ -7,7 +7,7 @@ beyond the kinds of values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator, model_validator
@@ -191,6 +191,19 @@ class Scenario(Model):
     expect: dict[str, Expectation] = Field(
         default_factory=dict, description="What is known of the scenario on each backend."
     )
+
+    def place_of(self, at: str) -> tuple[str, int, int]:
+        """File, line and column of a path such as ``workers.transfer.steps[0]``.
+
+        Line 0 where the scenario came from no document; its name stands for the file then.
+        """
+        find = self.__dict__.get("places")
+        return (self.name, 0, 0) if find is None else find(at)
+
+    def located(self, find: Callable[[str], tuple[str, int, int]]) -> Scenario:
+        """This scenario, with ``find`` to answer ``place_of``; it counts for no comparison."""
+        self.__dict__["places"] = find
+        return self
 
     def to_data(self) -> dict[str, Any]:
         """The scenario as plain JSON data that loads as an equal scenario; ``format`` first."""

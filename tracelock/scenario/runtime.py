@@ -101,13 +101,14 @@ class Code:
 
         That is how blocks cost nothing on the way in: no segment keeps a stack of handlers.
         """
+        # The first such line: what follows it may be from an earlier time that this very error
+        # was raised, in a machine that this one was copied from or to.
         trace = error.__traceback__
-        found: tuple[str, Handler | None] = ("", None)
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.file:
-                found = self.lines[trace.tb_lineno]
+                return self.lines[trace.tb_lineno]
             trace = trace.tb_next
-        return found
+        return "", None
 
 
 def done(machine: Machine, result: Value) -> None:

@@ -254,7 +254,7 @@ def reason(error: BaseException) -> str:
     elif isinstance(error, ValueError) and text.startswith(("math domain", "expected a nonneg")):
         text = "square root of a negative number"
     elif isinstance(error, TypeError):
-        text = text.replace("tuple indices", "list indices")
+        text = re.sub("^(tuple|range( object)?) indices", "list indices", text)
     return f"{kind}: {text if len(text) <= 200 else text[:197] + '...'}"
 
 

@@ -1,0 +1,106 @@
+"""The console entry. Imports of substance are made by the command that needs them, when it runs:
+``tracelock --help`` must cost no more than Python itself and argparse.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from tracelock.cli.options import build_parser
+
+if TYPE_CHECKING:
+    import argparse
+
+    from tracelock.cli.output import Output
+
+INTERNAL: Final = 4
+INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; ``argv`` without the program's name.
+
+    0 as it should be, 1 a failure was found or a replay ended differently, 2 bad usage or input,
+    3 a replay diverged, 4 internal error, 5 unfinished.
+    """
+    from tracelock.cli.output import Output, closed_quietly
+
+    with closed_quietly():
+        try:
+            options = build_parser().parse_args(argv)
+        except SystemExit as end:  # argparse has printed the help, the version or what is wrong
+            return end.code if isinstance(end.code, int) else 2
+        out = Output()
+        status = _guarded(options, out)
+        out.flush()
+        return status
+
+
+def _guarded(options: argparse.Namespace, out: Output) -> int:
+    from tracelock.errors import InternalError, TracelockError
+
+    # To git bisect every status but 0 and 125 says "bad": what could not be tried is 125.
+    bisect = bool(getattr(options, "bisect", False))
+    try:
+        return dispatch(options, out)
+    except InternalError:
+        out.flush()
+        return _report(out, 125 if bisect else InternalError.exit_status)
+    except TracelockError as error:
+        out.flush()
+        out.problem(str(error))
+        return 125 if bisect else error.exit_status
+    except KeyboardInterrupt:
+        out.flush()
+        out.note("interrupted")
+        return INTERRUPTED
+    except Exception:
+        out.flush()
+        return _report(out, 125 if bisect else INTERNAL)
+
+
+def dispatch(options: argparse.Namespace, out: Output) -> int:
+    """Call the command that ``options`` name; its exit status."""
+    command: str = options.command
+    if command == "run":
+        from tracelock.cli.run import run_command
+
+        return run_command(options, out)
+    if command == "replay":
+        from tracelock.cli.replay import replay_command
+
+        return replay_command(options, out)
+    if command == "show":
+        from tracelock.cli.show import show_command
+
+        return show_command(options, out)
+    if command == "recover":
+        from tracelock.cli.recover import recover_command
+
+        return recover_command(options, out)
+    if command == "backends":
+        from tracelock.cli.backends import backends_command
+
+        return backends_command(options, out)
+    from tracelock.cli.documents import schema_command, validate_command
+
+    return validate_command(options, out) if command == "validate" else schema_command(out)
+
+
+def _report(out: Output, status: int) -> int:
+    """Say what to report of the exception in hand."""
+    import platform
+    import traceback
+
+    from tracelock import __version__
+
+    out.note(traceback.format_exc().rstrip())
+    out.note(
+        "\ninternal error: tracelock contradicted itself or met what it did not expect. Please "
+        "report it with the lines\nabove, the scenario or trace, and this: "
+        f"tracelock {__version__}, {platform.python_implementation()} "
+        f"{platform.python_version()}, {platform.platform()}, arguments {sys.argv[1:]}"
+    )
+    return status

@@ -1,0 +1,176 @@
+"""What may stand on the command line. Imports nothing of substance, see ``main``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from tracelock import __version__
+
+# The same as in ``tracelock.session``, which would take too long to import for a help page; a
+# test holds the two together.
+BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
+STRATEGIES: Final = ("random", "round-robin")
+CLOCKS: Final = ("virtual", "adversarial")
+START_METHODS: Final = ("fork", "spawn", "forkserver")
+
+_ABOUT: Final = "Make concurrency bugs reproducible: run, record and replay interleavings."
+_STATUSES: Final = """\
+exit status:
+  0  as it should be (run: passed; replay: ended as the trace says)
+  1  a failure was found (run), or the replay ended differently
+  2  bad usage or bad input: nothing was run or written
+  3  the replay diverged, or the trace is impossible on that backend
+  4  internal error (please report it)
+  5  unfinished: a limit was reached or the run was interrupted; nothing is claimed
+"""
+_BISECT: Final = "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 neither"
+
+
+class _Parser(argparse.ArgumentParser):
+    """No guessing of abbreviations: an option that is added later must change nothing."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        more["allow_abbrev"] = False
+        super().__init__(*args, **more)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n(see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; ``command`` in its result names the one chosen."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser("tracelock", description=_ABOUT, epilog=_STATUSES, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"tracelock {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+
+    def add(name: str, about: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+
+    _run(add("run", "run a scenario, once or often, and keep the trace"))
+    _replay(add("replay", "execute a trace again, event by event"))
+    show = add("show", "print a trace without running it")
+    _trace(show)
+    _rows(show)
+    show.add_argument("--around", type=_at_least(0), metavar="N", help="only the events near N")
+    _json(show)
+    validate = add("validate", "check scenarios and tell all that is wrong with them")
+    validate.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a YAML or JSON file")
+    add("schema", "print the JSON Schema of the scenario language, for editors")
+    recover = add("recover", "save what is whole in a damaged trace")
+    _trace(recover)
+    recover.add_argument("-o", "--output", metavar="PATH", help="where to (TRACE.recovered.json)")
+    _json(add("backends", "list what each backend can do on this machine"))
+    return parser
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
+    _choice(parser, "--backend", BACKENDS, "what runs it (threading)", default="threading")
+    _choice(
+        parser, "--strategy", STRATEGIES,
+        "who decides in which order: without, the operating system or the event loop (a free run)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=_whole, metavar="N", help="makes a strategy repeatable (else it is drawn)"
+    )
+    parser.add_argument(
+        "--runs", type=_at_least(1), metavar="N",
+        help="run N times and count the outcomes; the first trace of each failure is kept",
+    )  # fmt: skip
+    traces = parser.add_mutually_exclusive_group()
+    traces.add_argument(
+        "--trace", metavar="PATH",
+        help="where the trace goes; .json.gz compresses (a new file in traces/); with --runs, "
+        "further kinds of failure go to PATH-2 and so on",
+    )  # fmt: skip
+    traces.add_argument("--no-trace", action="store_true", help="keep no trace")
+    _choice(
+        parser, "--clock", CLOCKS,
+        "of a strategy's run: timers fire when nothing else can happen (virtual, the default) "
+        "or at any time (adversarial)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-steps", type=_at_least(1), metavar="N", help="end a run after N events"
+    )
+    parser.add_argument(
+        "--max-seconds", type=_seconds, metavar="S", help="end a run after S seconds"
+    )
+    _common(parser)
+
+
+def _replay(parser: argparse.ArgumentParser) -> None:
+    _trace(parser)
+    _choice(parser, "--backend", BACKENDS, "where to replay it (where it was recorded)")
+    parser.add_argument("--bisect", action="store_true", help=_BISECT)
+    _rows(parser)
+    _common(parser)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    _choice(parser, "--start-method", START_METHODS, "how multiprocessing starts its processes")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run the Python code that they name",
+    )  # fmt: skip
+    _json(parser)
+
+
+def _trace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="TRACE", help="a trace, .json or .json.gz")
+
+
+def _rows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--all", action="store_true", help="print every event (else the first and last hundred)"
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object and nothing else"
+    )
+
+
+def _choice(
+    parser: argparse.ArgumentParser,
+    name: str,
+    allowed: tuple[str, ...],
+    about: str,
+    default: str | None = None,
+) -> None:
+    parser.add_argument(
+        name, choices=allowed, default=default, metavar=name.removeprefix("--").upper()[:8],
+        help=f"{about}: {', '.join(allowed)}",
+    )  # fmt: skip
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        number = _whole(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is less than {least}")
+        return number
+
+    return convert
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return number

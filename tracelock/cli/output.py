@@ -1,0 +1,191 @@
+"""Where everything printed goes through: text or one JSON object on standard output, the rest on
+standard error. A reader that went away (``| head``) ends the output, not the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tracelock.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from tracelock.report.terminal import Style
+
+
+class Output:
+    """The two streams of a command, as they are when it starts."""
+
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        # Either may be None: Python has no stream where the descriptor was closed.
+        self._stdout: TextIO | None = stdout or sys.stdout
+        self._stderr: TextIO | None = stderr or sys.stderr
+        self._console: Console | None = None
+        self._plain = not coloured(self._stdout)
+
+    @property
+    def style(self) -> Style:
+        """How wide and in which characters text may be."""
+        from tracelock.report.terminal import Style
+
+        return Style(width_of(self._stdout, self._stderr), speaks_unicode(self._stdout))
+
+    def lines(self, lines: Iterable[Text | str]) -> None:
+        """Print lines of text on standard output."""
+        for line in lines:
+            self.line(line)
+
+    def line(self, line: Text | str = "") -> None:
+        """Print one line on standard output."""
+        if isinstance(line, str):
+            self._write(self._stdout, line + "\n")
+        elif self._plain:
+            self._write(self._stdout, line.plain + "\n")
+        else:
+            self._write(self._stdout, self._painted(line))
+
+    def json(self, data: Any) -> None:
+        """Print one JSON document on standard output: pure ASCII, on one line."""
+        self._write(self._stdout, json_text(data) + "\n")
+
+    def note(self, text: str) -> None:
+        """Print on standard error."""
+        self._write(self._stderr, text + "\n")
+
+    def problem(self, text: str) -> None:
+        """Print what is wrong on standard error, with nothing in it that a terminal obeys."""
+        from tracelock.report.wording import clean
+
+        for line in text.split("\n"):
+            self.note(clean(line))
+
+    @property
+    def stderr(self) -> TextIO | None:
+        return self._stderr
+
+    def flush(self) -> None:
+        for stream in (self._stdout, self._stderr):
+            self._write(stream, "", flush=True)
+
+    def _painted(self, line: Text) -> str:
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(
+                file=self._stdout, force_terminal=True, highlight=False, markup=False, emoji=False
+            )
+        with self._console.capture() as captured:
+            self._console.print(line, soft_wrap=True)
+        return captured.get()
+
+    def _write(self, stream: TextIO | None, text: str, flush: bool = False) -> None:
+        if stream is None:
+            return
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        try:
+            # what the encoding cannot show is shown by its number
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+            if flush:
+                stream.flush()
+        except BrokenPipeError:
+            self._forget(stream)
+        except ValueError:  # closed by somebody else
+            self._forget(stream)
+        except OSError as error:
+            self._forget(stream)
+            if stream is not self._stderr:
+                raise UsageError(f"cannot write to standard output: {error.strerror}") from error
+
+    def _forget(self, stream: TextIO) -> None:
+        """Write no more there; and let Python's own flush at exit find nothing to complain of."""
+        if stream is self._stdout:
+            self._stdout = None
+        else:
+            self._stderr = None
+        to_nowhere(stream)
+
+
+def to_nowhere(stream: TextIO) -> None:
+    """Let what is still in the buffers of a broken stream vanish."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def closed_quietly() -> Iterator[None]:
+    """argparse prints by itself: let it meet a closed pipe in peace, too."""
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is None:
+                continue
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                to_nowhere(stream)
+
+
+def json_text(data: Any) -> str:
+    """``data`` as JSON. Infinities, which JSON does not know, become texts."""
+    try:
+        return json.dumps(data, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(data), allow_nan=False)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and data - data != 0.0:
+        return repr(data)
+    return data
+
+
+# --- terminals -------------------------------------------------------------------------------
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody sees the stream as it is written."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+def coloured(stream: TextIO | None) -> bool:
+    """Whether to use colours: on a terminal that has them, unless NO_COLOR is set."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") in ("dumb", "unknown"):
+        return False
+    return is_terminal(stream) or bool(os.environ.get("FORCE_COLOR"))
+
+
+def speaks_unicode(stream: TextIO | None) -> bool:
+    """Whether the stream can carry more than ASCII."""
+    encoding = (getattr(stream, "encoding", None) or "ascii").lower().replace("_", "-")
+    return encoding.startswith("utf")
+
+
+def width_of(*streams: TextIO | None) -> int:
+    """The width of the terminal behind the first stream that has one; COLUMNS overrides it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return max(20, min(int(columns), 10_000))
+    for stream in streams:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            if stream is not None and is_terminal(stream):
+                width = os.get_terminal_size(stream.fileno()).columns
+                if width > 0:
+                    return max(20, width)
+    return 100

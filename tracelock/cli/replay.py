@@ -1,0 +1,89 @@
+"""``tracelock replay``: execute a trace again, and say whether it ended as recorded."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from tracelock.cli import json_output
+from tracelock.cli.output import Output
+from tracelock.cli.run import UNFINISHED, _find_modules
+from tracelock.cli.show import facts, steps
+from tracelock.errors import UsageError
+from tracelock.report.wording import clean, outcome_name
+from tracelock.session import ReplayResult, replay
+from tracelock.trace import Trace, load_trace
+
+DIFFERENT: Final = 1
+DIVERGED: Final = 3
+UNTESTABLE: Final = 125  # what git bisect takes as "skip this commit"
+
+
+def replay_command(options: argparse.Namespace, out: Output) -> int:
+    """Replay a trace as ``options`` say; 0, 1 or 3, or what ``git bisect`` wants."""
+    trace = load_trace(options.trace)
+    if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
+        raise UsageError(f"{options.trace} records no failure that could be looked for")
+    _find_modules(options)
+    try:
+        result = replay(
+            trace, backend=options.backend, allow_call=options.allow_call,
+            start_method=options.start_method,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if options.bisect:
+            raise
+        out.note("interrupted")
+        return UNFINISHED
+    if options.json:
+        out.json(json_output.replay_object(result))
+    else:
+        _print(trace, result, options, out)
+    if result.diverged is not None:
+        return UNTESTABLE if options.bisect else DIVERGED
+    if options.bisect:
+        return 1 if result.reproduced else 0
+    return 0 if result.reproduced else DIFFERENT
+
+
+def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out: Output) -> None:
+    from rich.text import Text
+
+    from tracelock.report.terminal import verdict_block
+    from tracelock.report.timeline import timeline
+
+    if not options.bisect:
+        out.lines(facts(trace, result.trace.backend))
+        out.line()
+        if len(result.trace.events) or result.diverged is None:
+            out.lines(steps(result.trace, out, every=options.all))
+            out.line()
+    diverged = result.diverged
+    if diverged is not None:
+        head = Text("diverged", "bold red")
+        head.append(f"  at event {diverged.seq}: {clean(diverged.why)}", "not bold default")
+        out.line(head)
+        out.line(f"  expected: {clean(diverged.expected)}")
+        out.line(f"  got:      {clean(diverged.got)}")
+        return
+    summary = timeline(result.trace, []) if not options.bisect else None
+    about = ""
+    if summary is not None:
+        about = f"{_plural(summary.events, 'event')}, {_plural(summary.switches, 'switch', 'es')}"
+        if summary.preemptions is not None:
+            about += f" ({summary.preemptions:,} preemptive)"
+    out.lines(verdict_block(result.verdict, result.trace.workers, about))
+    if result.reproduced:
+        out.line("reproduced: it ended as the trace says")
+    else:
+        recorded, now = (
+            outcome_name(verdict.kind, verdict.failure)
+            for verdict in (trace.verdict, result.verdict)
+        )
+        if recorded == now:
+            recorded = f"{recorded} in another state"
+        out.line(f"not reproduced: the trace says {recorded}")
+
+
+def _plural(count: int, word: str, ending: str = "s") -> str:
+    return f"{count:,} {word}{'' if count == 1 else ending}"

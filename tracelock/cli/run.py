@@ -1,0 +1,284 @@
+"""``tracelock run``: one run, or many and a tally."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from contextlib import closing
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.cli import json_output
+from tracelock.cli.keeping import Keeper
+from tracelock.cli.output import Output
+from tracelock.engine.limits import DEFAULT_SECONDS, DEFAULT_STEPS, RunLimits
+from tracelock.errors import UsageError
+from tracelock.report.wording import clean, outcome_name
+from tracelock.session import Outcome, Session, Settings
+from tracelock.trace import Verdict
+
+if TYPE_CHECKING:
+    from tracelock.scenario.models import Scenario
+
+UNFINISHED: Final = 5
+FOUND: Final = ("failed", "deadlock", "crashed")
+_ORDER: Final = ("passed", "failed", "deadlock", "crashed", "unfinished")
+
+
+def run_command(options: argparse.Namespace, out: Output) -> int:
+    """Run a scenario as ``options`` say, and print how it ended."""
+    from tracelock.scenario.loading import load_scenario
+
+    settings = _settings(options)
+    scenario = load_scenario(options.scenario)
+    _find_modules(options)
+    drawn = settings.seed is None
+    with Session(scenario, settings) as session:
+        keeper = None
+        if not options.no_trace:
+            keeper = Keeper(options.trace, scenario.name, settings.backend)
+        command = _Run(options, out, session, keeper)
+        if options.json and drawn and settings.strategy == "random":
+            out.note(f"seed {settings.seed}")
+        return command.once() if options.runs is None else command.often(options.runs)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    free = options.strategy is None and options.backend != "simulated"
+    if options.clock is not None and free:
+        raise UsageError("--clock needs a --strategy: in a free run time is real")
+    if options.seed is not None and free:
+        raise UsageError("--seed needs a --strategy: in a free run the system chooses")
+    limits = RunLimits(
+        options.max_steps or DEFAULT_STEPS,
+        options.max_seconds or DEFAULT_SECONDS,
+    )
+    settings = Settings(
+        options.backend, options.strategy, options.seed, options.clock or "virtual",
+        options.start_method, options.allow_call, limits,
+    )  # fmt: skip
+    return settings
+
+
+def _find_modules(options: argparse.Namespace) -> None:
+    """Let ``call`` steps find modules in the current folder, as ``python -m`` would."""
+    if options.allow_call:
+        import os
+        import sys
+
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.insert(0, os.getcwd())
+
+
+@dataclass(slots=True)
+class _Kind:
+    """All runs that ended in one way. ``verdict``: of the first; ``trace``: where it is kept."""
+
+    verdict: Verdict
+    events: int
+    count: int = 0
+    trace: str | None = None
+
+
+class _Run:
+    """One ``run`` command, its session ready."""
+
+    def __init__(
+        self, options: argparse.Namespace, out: Output, session: Session, keeper: Keeper | None
+    ) -> None:
+        self.options = options
+        self.out = out
+        self.session = session
+        self.keeper = keeper
+        self.workers = [worker.name for worker in session.program.layout.workers]
+
+    # --- one run -------------------------------------------------------------------------------
+    def once(self) -> int:
+        started = perf_counter()
+        outcome: Outcome | None = None
+        try:
+            with closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
+                outcome = next(outcomes, None)
+                seconds = perf_counter() - started
+                path = self._keep(outcome) if outcome is not None else None
+        except KeyboardInterrupt:
+            self.out.note("interrupted: nothing was recorded" if outcome is None else "interrupted")
+            return UNFINISHED
+        if outcome is None:
+            raise UsageError("the strategy has no schedule to run")
+        verdict = outcome.verdict
+        if self.options.json:
+            self.out.json(json_output.run_object(verdict, path, outcome.events, seconds))
+        else:
+            self._print_one(outcome, path, seconds)
+        return _status({verdict.kind})
+
+    def _keep(self, outcome: Outcome) -> str | None:
+        return self.keeper.keep(outcome.trace()) if self.keeper is not None else None
+
+    def _print_one(self, outcome: Outcome, path: str | None, seconds: float) -> None:
+        verdict = outcome.verdict
+        events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
+        self._verdict(verdict, f"{self._what()}: {events} in {_duration(seconds)}")
+        self._advice(verdict)
+        if path is not None:
+            self.out.line(f"\ntrace: {clean(path)}")
+            self.out.line(f"replay it: {self._replay(path)}")
+
+    def _verdict(self, verdict: Verdict, about: str) -> None:
+        from tracelock.report.terminal import verdict_block
+
+        places = places_of(self.session.scenario, verdict)
+        self.out.lines(verdict_block(verdict, self.workers, about, places))
+
+    def _what(self) -> str:
+        """What was run and who decided: enough to do it again."""
+        settings = self.session.settings
+        how = "free run"
+        if settings.strategy is not None:
+            seed = f", seed {settings.seed}" if settings.strategy == "random" else ""
+            how = f"{settings.strategy}{seed}"
+            if settings.clock != "virtual":
+                how += f", {settings.clock} clock"
+        return f"{clean(self.session.scenario.name)} on {settings.backend} ({how})"
+
+    def _advice(self, verdict: Verdict) -> None:
+        if verdict.kind == "passed" and self.options.strategy != "round-robin":
+            self.out.line(
+                "  this one run passed; others may not: add --runs 1000 --strategy random"
+            )
+        elif verdict.kind == "unfinished":
+            self.out.line(
+                "  nothing is claimed about this scenario; see --max-steps and --max-seconds"
+            )
+
+    def _replay(self, path: str) -> str:
+        allow = " --allow-call" if self.options.allow_call else ""
+        return f"tracelock replay {shlex.quote(clean(path))}{allow}"
+
+    # --- many runs -----------------------------------------------------------------------------
+    def often(self, runs: int) -> int:
+        from tracelock.cli.progress import progress
+
+        kinds: dict[tuple[str, str | None], _Kind] = {}
+        started = perf_counter()
+        done = failures = events = 0
+        interrupted = False
+        with progress(self.out, runs) as advance:
+            try:
+                with closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
+                    for outcome in outcomes:
+                        verdict = outcome.verdict
+                        key = (verdict.kind, verdict.failure)
+                        kind = kinds.get(key)
+                        if kind is None:
+                            kind = kinds[key] = _Kind(verdict, outcome.events)
+                            if verdict.kind != "passed":
+                                kind.trace = self._keep(outcome)
+                        kind.count += 1
+                        done += 1
+                        events += outcome.events
+                        failures += verdict.kind in FOUND
+                        if verdict.kind == "unfinished" and verdict.message == "interrupted":
+                            interrupted = True
+                            break
+                        advance(done, failures)
+            except KeyboardInterrupt:
+                interrupted = True
+        seconds = perf_counter() - started
+        if interrupted:
+            self.out.note(f"interrupted after {done:,} of {runs:,} runs")
+        ordered = dict(sorted(kinds.items(), key=lambda item: _rank(item[0])))
+        if self.options.json:
+            self._json(ordered, done, events, seconds)
+        else:
+            self._print_many(ordered, done, seconds)
+        status = _status({kind for kind, _ in ordered})
+        return UNFINISHED if interrupted and status == 0 else status
+
+    def _json(
+        self, kinds: dict[tuple[str, str | None], _Kind], done: int, events: int, seconds: float
+    ) -> None:
+        if kinds:
+            worst = min(kinds.values(), key=lambda kind: _gravity(kind.verdict.kind))
+            first = json_output.run_object(worst.verdict, worst.trace, events, seconds)
+        else:
+            none = Verdict("unfinished", None, "interrupted")
+            first = json_output.run_object(none, None, 0, seconds)
+        rows = [(*key, kind.count, kind.trace) for key, kind in kinds.items()]
+        self.out.json(json_output.runs_object(first, done, rows))
+
+    def _print_many(
+        self, kinds: dict[tuple[str, str | None], _Kind], done: int, seconds: float
+    ) -> None:
+        times = "1 run" if done == 1 else f"{done:,} runs"
+        rate = f", {done / seconds:,.0f} a second" if done > 1 and seconds > 0 else ""
+        self.out.line(f"{times} of {self._what()} in {_duration(seconds)}{rate}")
+        if not kinds:
+            return
+        self.out.line()
+        names = {key: outcome_name(*key) for key in kinds}
+        width = max(len("outcome"), *(len(name) for name in names.values()))
+        counts = max(len("runs"), len(f"{max(kind.count for kind in kinds.values()):,}"))
+        self.out.lines(_tally(kinds, names, width, counts, done))
+        for key, kind in kinds.items():
+            if key[0] == "passed":
+                continue
+            self.out.line()
+            self._verdict(kind.verdict, f"the first of {kind.count:,}" if kind.count > 1 else "")
+            if kind.trace is not None:
+                self.out.line(f"  replay it: {self._replay(kind.trace)}")
+
+
+def _tally(
+    kinds: dict[tuple[str, str | None], _Kind],
+    names: dict[tuple[str, str | None], str],
+    width: int,
+    counts: int,
+    done: int,
+) -> Any:
+    from rich.text import Text
+
+    from tracelock.report.terminal import COLOURS
+
+    yield Text(f"  {'outcome'.ljust(width)}  {'runs'.rjust(counts)}    share  first trace", "dim")
+    for key, kind in kinds.items():
+        line = Text("  ")
+        line.append(names[key].ljust(width), COLOURS.get(key[0], ""))
+        line.append(f"  {kind.count:>{counts},}  {100 * kind.count / done:5.1f} %")
+        if kind.trace is not None:
+            line.append(f"  {clean(kind.trace)}")
+        yield line
+
+
+def places_of(scenario: Scenario, verdict: Verdict) -> dict[str, str]:
+    """File and line of the steps that a verdict names, by their path."""
+    places = {}
+    for path in {verdict.at, *(one.at for one in verdict.blocked)}:
+        if path is None:
+            continue
+        name, line, _ = scenario.place_of(path)
+        if line:
+            places[path] = f"{name}:{line}"
+    return places
+
+
+def _status(kinds: set[str]) -> int:
+    if kinds & set(FOUND):
+        return 1
+    return UNFINISHED if "unfinished" in kinds else 0
+
+
+def _rank(key: tuple[str, str | None]) -> tuple[int, str]:
+    kind, failure = key
+    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), failure or "")
+
+
+def _gravity(kind: str) -> int:
+    """Failures first, then what is unfinished, then what passed."""
+    return 0 if kind in FOUND else 1 if kind == "unfinished" else 2
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds:.2f} s"

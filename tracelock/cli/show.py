@@ -1,0 +1,86 @@
+"""``tracelock show``: print a trace without running it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from tracelock.cli import json_output
+from tracelock.cli.output import Output
+from tracelock.errors import UsageError
+from tracelock.trace import Trace, load_trace
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+def show_command(options: argparse.Namespace, out: Output) -> int:
+    """Print a trace's steps and verdict as the file has them."""
+    from tracelock.report.terminal import verdict_block
+    from tracelock.report.timeline import timeline
+
+    trace = load_trace(options.trace)
+    around = options.around
+    if around is not None and around >= len(trace.events):
+        raise UsageError(f"there is no event {around} in {len(trace.events):,} events")
+    if options.json:
+        line = timeline(trace, selected(trace, options.all, around))
+        out.json(json_output.show_object(trace, line))
+        return 0
+    out.lines(facts(trace))
+    out.line()
+    out.lines(steps(trace, out, every=options.all, around=around))
+    out.line()
+    out.lines(verdict_block(trace.verdict, trace.workers))
+    return 0
+
+
+def facts(trace: Trace, replayed_on: str | None = None) -> Iterator[Text]:
+    """What a trace is of: the lines above its steps."""
+    from tracelock.report.terminal import header_lines
+
+    environment = trace.environment
+    parts = [environment.get("implementation"), environment.get("python")]
+    python = " ".join(str(part) for part in parts if part is not None)
+    rest = [python, environment.get("platform"), environment.get("start_method")]
+    where = ", ".join(str(part) for part in rest if part)
+    how = "free run"
+    if trace.mode == "controlled":
+        strategy = trace.strategy or {}
+        words = [str(strategy.get("name", "a strategy"))]
+        words += [f"{key} {value}" for key, value in strategy.items() if key != "name"]
+        how = f"controlled: {', '.join(words)}; {trace.clock} clock"
+    elsewhere = f"{trace.backend}, replayed on {replayed_on}"
+    backend = elsewhere if replayed_on not in (None, trace.backend) else trace.backend
+    yield from header_lines(
+        [
+            ("scenario", trace.scenario.get("name", "(no name)")),
+            ("backend", backend),
+            ("recorded", f"{how} ({where})" if where else how),
+        ]
+    )
+
+
+def selected(trace: Trace, every: bool, around: int | None) -> Iterable[range]:
+    """Which events to print."""
+    from tracelock.report.timeline import selection
+
+    if every and around is None:
+        return [range(len(trace.events))]
+    return list(selection(len(trace.events), around=around))
+
+
+def steps(
+    trace: Trace, out: Output, *, every: bool = False, around: int | None = None
+) -> Iterator[Any]:
+    """The lines of the table of steps."""
+    from tracelock.report.terminal import table
+    from tracelock.report.timeline import timeline
+
+    line = timeline(trace, selected(trace, every, around))
+    if not line.events:
+        yield "(no events)"
+    yield from table(line, out.style)
+    if len(line.rows) < line.events and around is None:
+        yield "(--all prints every event, show --around N those near event N)"

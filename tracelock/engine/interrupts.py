@@ -1,0 +1,314 @@
+"""Cancellations and deadlines of tasks: who is cut off, where, and what is raised there.
+
+A cancellation has two moments. When it is *asked for* (a ``cancel`` step, or a deadline that
+passes) the objects are told, since a waiting task that is cancelled no longer counts in some of
+them. When it *reaches* its task, the wait ends and the error is raised. Between the two other
+tasks may go on.
+
+On asyncio a request is delivered once, at the next point where the task is suspended, and each
+``asyncio.timeout`` decides by counting requests whether it is its own (``Task.uncancel``). On trio
+a cancelled scope is a state: every checkpoint inside raises, until the scope is left; an outer
+scope goes before an inner one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.errors import Cancelled, ScopeExpired
+from tracelock.objects import PARKED
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CANCELLED,
+    CHECKPOINT,
+    EMPTY,
+    GET,
+    JOIN,
+    PUT,
+    REQUEST,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    Op,
+    Raised,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from tracelock.engine.controller import Controller
+
+#: Kinds at which a task may be suspended, and so be cancelled.
+SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN})
+
+#: What ``Interrupts`` says of a cut: event kind, result, what is thrown, the op of the event.
+Cut = tuple[int, Value, BaseException | None, Op]
+
+
+class Block:
+    """A ``timeout`` block that a worker is in. ``entry``: the requests there were before it."""
+
+    __slots__ = ("at", "deadline", "entry", "fired")
+
+    def __init__(self, deadline: float, at: str, entry: int, fired: bool = False) -> None:
+        self.deadline = deadline
+        self.at = at
+        self.entry = entry
+        self.fired = fired
+
+    def copy(self) -> Block:
+        return Block(self.deadline, self.at, self.entry, self.fired)
+
+
+class Task:
+    """What is known of one worker that has been cancelled, or is in a ``timeout`` block."""
+
+    __slots__ = ("blocks", "cancelled", "due", "entry", "late", "requests", "unwinding")
+
+    def __init__(self) -> None:
+        self.requests = 0  # asked for, and not taken back by the block that asked
+        self.cancelled = False  # by a cancel step
+        self.due = False  # it asked that of itself, and has not been suspended since
+        self.blocks: dict[int, Block] = {}  # by uid, outermost first
+        self.entry = 0  # requests when the pending op was asked for
+        self.late = False  # the pending op has run out of time
+        self.unwinding = False  # cut off, but it has its lock to take back first
+
+    def copy(self) -> Task:
+        new = Task()
+        for name in self.__slots__:
+            setattr(new, name, getattr(self, name))
+        new.blocks = {uid: block.copy() for uid, block in self.blocks.items()}
+        return new
+
+    def key(self, now: float) -> Hashable:
+        blocks = tuple((b.at, b.deadline - now, b.entry, b.fired) for b in self.blocks.values())
+        return (
+            self.requests, self.cancelled, self.due, self.entry, self.late, self.unwinding, blocks
+        )  # fmt: skip
+
+
+class Interrupts:
+    """All of that for one controller whose workers are tasks."""
+
+    def __init__(self, controller: Controller, level_triggered: bool) -> None:
+        self._controller = controller
+        self._level = level_triggered
+        self.tasks: dict[int, Task] = {}
+        self.cut: set[int] = set()  # workers whose next event is the end of their pending op
+
+    def reset(self) -> None:
+        self.tasks.clear()
+        self.cut.clear()
+
+    def enter(self, worker: int, op: Op, scopes: Sequence[Any]) -> None:
+        """``worker`` has come to ``op``, inside ``scopes`` (see ``Machine.scopes``)."""
+        task = self.tasks.get(worker)
+        if task is None:
+            if not scopes:
+                return
+            task = self.tasks[worker] = Task()
+        controller = self._controller
+        blocks = task.blocks
+        if blocks:
+            inside = {scope.uid for scope in scopes}
+            for uid in [uid for uid in blocks if uid not in inside]:
+                task.requests -= blocks.pop(uid).fired
+        for scope in scopes:
+            if scope.uid not in blocks:
+                deadline = controller.now + scope.seconds
+                blocks[scope.uid] = Block(deadline, scope.at, task.requests)
+        task.entry = task.requests
+        task.late = False
+        if self._level:
+            if self._effective(task) and cancellable(op):
+                self.cut.add(worker)
+                if worker == controller.current:
+                    controller.suspended = True
+        elif task.due and worker == controller.current and controller.suspended:
+            task.due = False
+            self.cut.add(worker)
+
+    @staticmethod
+    def _effective(task: Task) -> bool:
+        return task.cancelled or any(block.fired for block in task.blocks.values())
+
+    def leave(self, worker: int) -> None:
+        """``worker`` has ended."""
+        self.tasks.pop(worker, None)
+        self.cut.discard(worker)
+
+    # --- a cancellation is asked for ---------------------------------------------------------
+    def cancel(self, target: int, by: int) -> None:
+        """The worker ``by`` cancels ``target``, which has been started and not ended."""
+        task = self.tasks.setdefault(target, Task())
+        task.requests += 1
+        task.cancelled = True
+        if target != by:
+            self._strike(target)
+        elif not self._level:
+            task.due = True
+
+    def parked(self, worker: int) -> None:
+        """``worker`` has begun to wait: a request that it made of itself reaches it there."""
+        task = self.tasks.get(worker)
+        if task is not None and task.due:
+            task.due = False
+            self._strike(worker)
+
+    def _strike(self, worker: int) -> None:
+        controller = self._controller
+        op = controller.pending[worker]
+        assert op is not None
+        if controller.waiting[worker]:
+            model = controller.models[op.target]
+            assert model is not None
+            if model.strike(op, worker):
+                self.cut.add(worker)
+        elif not self._level or cancellable(op):
+            self.cut.add(worker)
+
+    # --- deadlines ---------------------------------------------------------------------------
+    def timers(self, worker: int) -> list[tuple[float, int, str]]:
+        """What may fire for ``worker``: (deadline, uid of the block or -1 for its op, path).
+
+        Outer blocks first, the op last. Empty once the worker is cut off: another deadline
+        would change nothing until that has reached it.
+        """
+        if worker in self.cut:
+            return []
+        controller = self._controller
+        task = self.tasks.get(worker)
+        found: list[tuple[float, int, str]] = []
+        if task is not None:
+            found += [
+                (block.deadline, uid, block.at)
+                for uid, block in task.blocks.items()
+                if not block.fired
+            ]
+        deadline = controller.timers.get(worker)
+        if deadline is not None:
+            op = controller.pending[worker]
+            assert op is not None
+            model = controller.models[op.target] if ATOMIC < op.kind < SLEEP else None
+            if model is None or model.may_expire(op, worker, controller.waiting[worker]):
+                found.append((deadline, -1, op.at))
+        return found
+
+    def fire(self, worker: int, op: Op, timer: tuple[float, int, str]) -> Cut:
+        """The deadline ``timer`` of ``worker`` passes."""
+        controller = self._controller
+        deadline, uid, at = timer
+        controller.now = max(controller.now, deadline)
+        if uid < 0:
+            controller.timers.pop(worker)
+            if op.kind == SLEEP:
+                return SLEEP, None, None, op
+            if not controller.waiting[worker]:
+                return op.kind, EMPTY if op.kind == GET else False, None, op
+            task = self.tasks.setdefault(worker, Task())
+            task.late = True
+            shown = op
+        else:
+            task = self.tasks[worker]
+            task.blocks[uid].fired = True
+            shown = Op(TIMEOUT, -1, at)
+        task.requests += 1
+        self._strike(worker)
+        return TIMEOUT, PARKED, None, shown
+
+    # --- a cancellation reaches its worker ---------------------------------------------------
+    def deliver(self, worker: int, op: Op) -> Cut:
+        """End the pending ``op`` of ``worker``, which is cut off."""
+        controller = self._controller
+        self.cut.discard(worker)
+        task = self.tasks[worker]
+        if controller.waiting[worker]:
+            model = controller.models[op.target]
+            assert model is not None
+            answer = model.interrupt(op, worker, True)
+            if answer is PARKED:
+                task.unwinding = True
+                return REQUEST, PARKED, None, op
+            controller.waiting[worker] = False
+            if answer.__class__ is Raised:
+                return WAKE, answer, None, op
+        elif not self._level and not any(entry[0] == worker for entry in controller.log):
+            # a task that is cancelled before its first step never runs at all
+            controller.stillborn = True
+        kind = WAKE if op.kind == WAIT else op.kind
+        return (*self._raised(task, op, kind, None), op)
+
+    def unwound(
+        self, worker: int, op: Op, kind: int, result: Value
+    ) -> tuple[int, Value, BaseException | None]:
+        """``worker`` has ended its wait; if that was cut off before, the error comes now."""
+        task = self.tasks.get(worker)
+        if task is None or not task.unwinding or result.__class__ is Raised:
+            return kind, result, None
+        task.unwinding = False
+        return self._raised(task, op, kind, result)
+
+    def _raised(
+        self, task: Task, op: Op, kind: int, result: Value
+    ) -> tuple[int, Value, BaseException | None]:
+        """What the end of ``op`` is: the op ran out of time, or an error is raised in it."""
+        late, task.late = task.late, False
+        error = self._outermost(task, late) if self._level else self._counted(task, late)
+        if late:
+            task.requests -= 1
+        if error is None:
+            return kind, EMPTY if kind == GET else False, None
+        return CANCELLED, None, error
+
+    @staticmethod
+    def _outermost(task: Task, late: bool) -> BaseException | None:
+        if task.cancelled:
+            return Cancelled()
+        for uid, block in task.blocks.items():
+            if block.fired:
+                return ScopeExpired(uid)
+        return None if late else Cancelled()
+
+    @staticmethod
+    def _counted(task: Task, late: bool) -> BaseException | None:
+        count = task.requests - late
+        if late and count <= task.entry:
+            return None
+        for uid, block in reversed(task.blocks.items()):
+            if block.fired:
+                count -= 1
+                if count <= block.entry:
+                    return ScopeExpired(uid)
+        return Cancelled()
+
+    # --- going back in time ------------------------------------------------------------------
+    def snapshot(self) -> Any:
+        """The whole state, for ``restore``."""
+        if not self.tasks and not self.cut:
+            return None
+        return {w: task.copy() for w, task in self.tasks.items()}, self.cut.copy()
+
+    def restore(self, state: Any) -> None:
+        """Back to a state that ``snapshot`` gave."""
+        self.reset()
+        if state is not None:
+            self.tasks.update((w, task.copy()) for w, task in state[0].items())
+            self.cut.update(state[1])
+
+    def key(self, now: float) -> Hashable:
+        """Equal keys, equal futures."""
+        if not self.tasks:
+            return None
+        return (
+            tuple((w, self.tasks[w].key(now)) for w in sorted(self.tasks)), frozenset(self.cut)
+        )  # fmt: skip
+
+
+def cancellable(op: Op) -> bool:
+    """Whether trio looks for a cancellation at ``op``."""
+    if op.kind not in SUSPENDING:
+        return False
+    return op.blocking and (op.timeout is None or op.timeout > 0)

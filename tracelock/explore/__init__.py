@@ -1,0 +1,1 @@
+"""The search for a bad schedule, and what is done with it: shrink, confirm, compare."""

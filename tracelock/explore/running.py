@@ -1,0 +1,186 @@
+"""Running schedules for a search: one program, one backend's rules, many schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracelock.backends.base import Backend, Options
+from tracelock.backends.simulated import SimulatedBackend
+from tracelock.engine.controller import Controller, Entry
+from tracelock.engine.limits import RunLimits
+from tracelock.engine.verdicts import first_failure, verdict_of
+from tracelock.objects import Rules
+from tracelock.scenario.program import Program
+from tracelock.schedulers.base import WORKER, Choice, Scheduler
+from tracelock.trace import Verdict
+
+
+@dataclass(slots=True)
+class Executed:
+    """One schedule that was run to its end.
+
+    ``picks``: what was chosen at every choice, in order: running them again gives this schedule.
+    ``log``: its events. ``switches``: how many of them were preemptive, see ``preemptions``.
+    """
+
+    picks: list[int]
+    log: list[Entry]
+    verdict: Verdict
+    switches: int
+
+    def same_failure(self, other: Verdict) -> bool:
+        """Whether this is the same kind of failure: kind, what failed, and where."""
+        return same_failure(self.verdict, other)
+
+
+def same_failure(a: Verdict, b: Verdict) -> bool:
+    """Whether two verdicts tell of one kind of failure.
+
+    For an assertion, an invariant or an error that is the step or expression that failed; for a
+    deadlock the set of steps at which workers wait.
+    """
+    if (a.kind, a.failure, a.at) != (b.kind, b.failure, b.at):
+        return False
+    if a.kind == "deadlock":
+        return {one.at for one in a.blocked} == {one.at for one in b.blocked}
+    return True
+
+
+def preemptions(log: Sequence[Entry]) -> int:
+    """Preemptive switches: those away from a worker that could have gone on."""
+    count = 0
+    last = -1
+    for worker, _, _, _, options, _ in log:
+        if last >= 0 and worker != last and options is not None and last in options:
+            count += 1
+        last = worker
+    return count
+
+
+class Guide(Scheduler):
+    """Follows a list of picks; beyond it goes on with the same worker, or the first that can.
+
+    ``strict``: where a pick cannot be had the schedule is given up (``lost``), the rest is run
+    as beyond the list.
+    """
+
+    def __init__(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> None:
+        self.wanted = picks
+        self.then = then
+        self.picks: list[int] = []
+        self.lost = -1
+        self._done = False
+
+    def begin(self) -> bool:
+        if self._done:
+            return False
+        self._done = True
+        if self.then is not None:
+            self.then.begin()
+        return True
+
+    def pick(self, choice: Choice) -> int:
+        at = len(self.picks)
+        if at < len(self.wanted) and self.lost < 0:
+            picked = self.wanted[at]
+            if picked not in choice.options:
+                self.lost = at
+                picked = self.default(choice)
+        else:
+            picked = self.default(choice)
+        self.picks.append(picked)
+        return picked
+
+    def default(self, choice: Choice) -> int:
+        """What is picked where nothing is wanted."""
+        if self.then is not None:
+            return self.then.pick(choice)
+        if choice.kind == WORKER and choice.current in choice.options:
+            return choice.current
+        return choice.options[0]
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "guided"}
+
+
+class Tape(Scheduler):
+    """Any scheduler, with what it picked kept in ``picks``."""
+
+    def __init__(self, inner: Scheduler) -> None:
+        self.inner = inner
+        self.picks: list[int] = []
+
+    def begin(self) -> bool:
+        self.picks = []
+        return self.inner.begin()
+
+    def pick(self, choice: Choice) -> int:
+        picked = self.inner.pick(choice)
+        self.picks.append(picked)
+        return picked
+
+    def end(self, steps: int) -> None:
+        self.inner.end(steps)
+
+    def describe(self) -> dict[str, Any]:
+        return self.inner.describe()
+
+
+class Runner:
+    """Runs schedules of one program under one backend's rules, simulated unless told otherwise."""
+
+    def __init__(
+        self,
+        program: Program,
+        rules: Rules,
+        *,
+        clock: str = "virtual",
+        limits: RunLimits | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        self.program = program
+        self.rules = rules
+        self.clock = clock
+        self.limits = limits or RunLimits()
+        self.backend = backend or SimulatedBackend(program, Options(self.limits), rules)
+
+    def controller(self, scheduler: Scheduler) -> Controller:
+        """A controller for this program, rules and clock."""
+        always = self.program.always
+        check = (lambda values: first_failure(always, "always", values)) if always else None
+        return Controller(
+            self.program.layout,
+            self.rules,
+            scheduler,
+            clock=self.clock,
+            max_steps=self.limits.steps,
+            max_seconds=self.limits.seconds,
+            check=check,
+        )
+
+    def verdict(self, controller: Controller) -> Verdict:
+        """The verdict of the schedule that ``controller`` has just ended."""
+        return verdict_of(controller, self.program.finally_)
+
+    def run(self, scheduler: Scheduler, done: Callable[[Controller], bool]) -> Controller:
+        """Run schedules until the scheduler has no more or ``done`` says so."""
+        controller = self.controller(scheduler)
+        self.backend.controlled(controller, done)
+        return controller
+
+    def execute(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> Executed | None:
+        """Run the schedule that ``picks`` describe; None where one of them could not be had.
+
+        Beyond the picks ``then`` decides, or the worker that is running goes on.
+        """
+        guide = Guide(picks, then)
+        controller = self.run(guide, lambda _: True)
+        if guide.lost >= 0:
+            return None
+        return Executed(
+            guide.picks, controller.log, self.verdict(controller), preemptions(controller.log)
+        )
+
+

@@ -1,0 +1,288 @@
+"""A timeline and a verdict as lines of text for a terminal of any width, with or without UTF-8.
+
+Nothing is printed here: the lines are rich ``Text`` values, whose ``plain`` is the bare text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from tracelock.report.timeline import Row, Timeline
+from tracelock.report.wording import clean, outcome_name, state_text, verdict_lines
+from tracelock.trace import Verdict
+
+#: A worker's column is no narrower than this; where that does not fit there is a list.
+NARROWEST: Final = 16
+#: ... and no wider.
+WIDEST: Final = 44
+GAP: Final = 2
+#: The column with the steps' places is left out where it would get less than this.
+PLACES: Final = 12
+
+COLOURS: Final = {
+    "passed": "bold green", "failed": "bold red", "deadlock": "bold red", "crashed": "bold red",
+    "unfinished": "bold yellow",
+}  # fmt: skip
+_REASONS: Final = {"preempted": "yellow", "blocked": "magenta", "failed": "red", "died": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How wide the terminal is, in columns, and whether it can show more than ASCII."""
+
+    width: int = 80
+    unicode: bool = True
+
+    @property
+    def stop(self) -> str:
+        """What stands before the reason why a worker did not go on."""
+        return "┄ " if self.unicode else "- "
+
+    @property
+    def line(self) -> str:
+        return "─" if self.unicode else "-"
+
+    @property
+    def dots(self) -> str:
+        return "⋮" if self.unicode else ":"
+
+
+def table(timeline: Timeline, style: Style) -> Iterator[Text]:
+    """The timeline, a column for each worker; one event a line where they would be too narrow.
+
+    Where a worker is left, the next row says in its column why.
+    """
+    if not timeline.workers:
+        return
+    widths = _widths(timeline, style)
+    if widths is None:
+        yield from _list(timeline, style)
+        return
+    number, columns, places = widths
+    yield _head(timeline, style, number, columns, places)
+    yield Text(style.line * (_total(number, columns) + (GAP + places if places else 0)), "dim")
+    expected = 0
+    for row in timeline.rows:
+        if row.seq != expected:
+            yield _gap(row.seq - expected, number, style)
+        expected = row.seq + 1
+        yield from _row(row, style, number, columns, places)
+    if expected != timeline.events:
+        yield _gap(timeline.events - expected, number, style)
+    if any(end.kind in ("blocked", "failed", "died") for end in timeline.ends):
+        cells = [
+            _wrapped(style.stop + end.text if end.text else "", columns[worker])
+            for worker, end in enumerate(timeline.ends)
+        ]
+        kinds = [_REASONS.get(end.kind, "dim") for end in timeline.ends]
+        yield from _joined("end".rjust(number), cells, kinds, columns, [], places)
+
+
+def _widths(timeline: Timeline, style: Style) -> tuple[int, list[int], int] | None:
+    """Widths of the number, of each worker's column and of the places (0: left out)."""
+    number = max(3, len(str(max(0, timeline.events - 1))))
+    wanted = [max(NARROWEST, cell_len(name)) for name in timeline.workers]
+    for row in timeline.rows:
+        wanted[row.worker] = max(wanted[row.worker], cell_len(row.text))
+        if row.switch is not None:
+            left = row.switch.left
+            wanted[left] = max(wanted[left], cell_len(row.switch.text) + len(style.stop))
+    wanted = [min(width, WIDEST) for width in wanted]
+    room = style.width - number - GAP * len(wanted)
+    if room < NARROWEST * len(wanted):
+        return None
+    over = sum(wanted) - room
+    while over > 0:  # take from the widest, down to the next widest
+        widest = max(wanted)
+        all_widest = [i for i, width in enumerate(wanted) if width == widest]
+        wanted[all_widest[-1]] -= 1
+        over -= 1
+    longest = max((cell_len(_place(row)) for row in timeline.rows), default=0)
+    spare = style.width - _total(number, wanted) - GAP
+    places = min(longest, spare) if spare >= min(PLACES, longest) else 0
+    return number, wanted, max(0, places)
+
+
+def _total(number: int, columns: Sequence[int]) -> int:
+    return number + sum(columns) + GAP * len(columns)
+
+
+def _place(row: Row) -> str:
+    """The step without what its column says anyway: ``steps[0].do[1]``."""
+    parts = row.at.split(".", 2)
+    return parts[2] if len(parts) == 3 and parts[0] == "workers" else row.at
+
+
+def _head(
+    timeline: Timeline, style: Style, number: int, columns: Sequence[int], places: int
+) -> Text:
+    cells = [_cut(name, width) for name, width in zip(timeline.workers, columns, strict=True)]
+    line = Text("#".rjust(number), "bold")
+    for cell, width in zip(cells, columns, strict=True):
+        line.append(" " * GAP + set_cell_size(cell, width), "bold")
+    if places:
+        line.append(" " * GAP + "step", "bold")
+    line.rstrip()
+    return line
+
+
+def _row(
+    row: Row, style: Style, number: int, columns: Sequence[int], places: int
+) -> Iterator[Text]:
+    cells: list[list[str]] = [[] for _ in columns]
+    kinds = [""] * len(columns)
+    cells[row.worker] = _wrapped(row.text, columns[row.worker])
+    if row.switch is not None:
+        left = row.switch.left
+        cells[left] = _wrapped(style.stop + row.switch.text, columns[left])
+        kinds[left] = _REASONS.get(row.switch.kind, "dim")
+    place = _wrapped(_place(row), places) if places else []
+    yield from _joined(str(row.seq).rjust(number), cells, kinds, columns, place, places)
+
+
+def _joined(
+    number: str,
+    cells: Sequence[list[str]],
+    kinds: Sequence[str],
+    columns: Sequence[int],
+    place: Sequence[str],
+    places: int,
+) -> Iterator[Text]:
+    """The lines of one row of the table."""
+    height = max(1, len(place), *(len(cell) for cell in cells))
+    for at in range(height):
+        line = Text(number if at == 0 else " " * len(number), "dim")
+        for cell, kind, width in zip(cells, kinds, columns, strict=True):
+            text = cell[at] if at < len(cell) else ""
+            line.append(" " * GAP)
+            line.append(set_cell_size(text, width), kind or "not dim")
+        if places and at < len(place):
+            line.append(" " * GAP + place[at], "dim")
+        line.rstrip()
+        yield line
+
+
+def _gap(count: int, number: int, style: Style) -> Text:
+    events = "event" if count == 1 else "events"
+    return Text(f"{style.dots.rjust(number)}  {count:,} {events} left out", "dim")
+
+
+def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
+    """One event a line, for terminals too narrow for columns; wrapped under itself."""
+    number = max(3, len(str(max(0, timeline.events - 1))))
+    name_width = min(max(cell_len(name) for name in timeline.workers), max(8, style.width // 3))
+    indent = number + GAP
+    expected = 0
+    for row in timeline.rows:
+        if row.seq != expected:
+            yield _gap(row.seq - expected, number, style)
+        expected = row.seq + 1
+        if row.switch is not None:
+            reason = f"{style.stop}{timeline.workers[row.switch.left]}: {row.switch.text}"
+            kind = _REASONS.get(row.switch.kind, "dim")
+            yield from _hanging(" " * indent, reason, len(style.stop), kind, style.width)
+        name = set_cell_size(_cut(timeline.workers[row.worker], name_width), name_width)
+        start = f"{str(row.seq).rjust(number)}  {name}  "
+        yield from _hanging(start, row.text, 2, "", style.width)
+    if expected != timeline.events:
+        yield _gap(timeline.events - expected, number, style)
+    for name, end in zip(timeline.workers, timeline.ends, strict=True):
+        if end.kind in ("blocked", "failed", "died"):
+            kind = _REASONS.get(end.kind, "dim")
+            start = "end".rjust(number) + " " * GAP
+            yield from _hanging(
+                start, f"{style.stop}{name} {end.text}", len(style.stop), kind, style.width
+            )
+
+
+def _hanging(start: str, text: str, indent: int, kind: str, width: int) -> Iterator[Text]:
+    """``text`` after ``start``, wrapped with its further lines under its own beginning."""
+    before = cell_len(start)
+    room = max(8, width - before - indent)
+    for at, part in enumerate(_wrapped(text, room, first=room + indent)):
+        line = Text(start if at == 0 else " " * (before + indent), "dim")
+        line.append(part, kind or "not dim")
+        yield line
+
+
+# --- words and columns -----------------------------------------------------------------------
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "~"
+
+
+def _wrapped(text: str, width: int, first: int | None = None) -> list[str]:
+    """``text`` in lines of at most ``width`` cells, broken at blanks, dots and in long words."""
+    lines: list[str] = []
+    line, room = "", first or width
+    for word in _words(text):
+        if cell_len(line) + cell_len(word.rstrip()) <= room:
+            line += word
+            continue
+        if line.strip():
+            lines.append(line.rstrip())
+            line, room = "", width
+        while cell_len(word.rstrip()) > room:
+            part = _fitting(word, room)
+            lines.append(part)
+            word, room = word[len(part) :], width
+        line = word
+    if line.strip() or not lines:
+        lines.append(line.rstrip())
+    return lines
+
+
+def _words(text: str) -> Iterator[str]:
+    """The pieces between which a line may break, each with what follows it."""
+    start = 0
+    for at in range(1, len(text)):
+        if text[at - 1] == " " or text[at] == ".":
+            yield text[start:at]
+            start = at
+    yield text[start:]
+
+
+def _fitting(word: str, room: int) -> str:
+    size = 0
+    for at, char in enumerate(word):
+        size += cell_len(char)
+        if size > room:
+            return word[: max(1, at)]
+    return word
+
+
+# --- verdicts --------------------------------------------------------------------------------
+def verdict_block(
+    verdict: Verdict,
+    workers: Sequence[str],
+    about: str = "",
+    places: Mapping[str, str] | None = None,
+) -> Iterator[Text]:
+    """The verdict, for somebody who sees one for the first time.
+
+    ``about``: what was run, after the verdict's name. ``places``: file and line of steps by their
+    path, where they are known.
+    """
+    head = Text()
+    head.append(outcome_name(verdict.kind, verdict.failure), COLOURS.get(verdict.kind, "bold"))
+    if about:
+        head.append(f"  {about}")
+    yield head
+    for line in verdict_lines(verdict, workers):
+        path = line.rpartition(" at ")[2]
+        place = (places or {}).get(path) if path else None
+        yield Text(f"  {line}" + (f"  ({clean(place)})" if place else ""))
+    if verdict.state:
+        yield Text(f"  final state: {state_text(verdict.state)}")
+
+
+def header_lines(facts: Sequence[tuple[str, Any]]) -> Iterator[Text]:
+    """Names and values, one a line, the values under each other; None values are left out."""
+    kept = [(name, value) for name, value in facts if value is not None]
+    width = max((len(name) for name, _ in kept), default=0)
+    for name, value in kept:
+        yield Text.assemble((f"{name}:".ljust(width + 1), "dim"), f" {clean(str(value))}")
