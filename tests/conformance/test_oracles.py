@@ -19,14 +19,18 @@ from tests.oracles.brute import (
     all_traces,
     random_walk,
 )
-from tracelock.backends.rules import THREADING_RULES
+from tracelock.backends.rules import (
+    ASYNCIO_RULES,
+    MULTIPROCESSING_RULES,
+    THREADING_RULES,
+    TRIO_RULES,
+)
 from tracelock.objects import Rules
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "oracles"
 TRACES = json.loads((DATA / "traces.json").read_text(encoding="utf-8"))
-PROCESSES = Rules(backend="multiprocessing", notify_any=True, event_rechecks=True)
 
 
 def program(workers: dict[str, Any], **parts: Any) -> Program:
@@ -122,7 +126,7 @@ def test_a_notify_may_wake_either_process() -> None:
         objects={"c": "condition"},
     )
     threads, _ = agree(made)
-    processes, _ = agree(made, PROCESSES)
+    processes, _ = agree(made, MULTIPROCESSING_RULES)
     assert processes.count > threads.count
     # either way either may be first in line
     assert processes.outcomes == threads.outcomes
@@ -246,6 +250,27 @@ TIMED: list[Any] = [
     {"get": "q", "into": "l", "timeout": 3, "got": "l"},
 ]
 
+TASKS: list[Any] = [
+    {"timeout": 1, "do": [{"with": "m", "do": [{"sleep": 2}]}], "into": "l"},
+    {"timeout": 1, "do": [{"wait": "e"}]},
+    {"timeout": 1, "do": [{"with": "m", "do": [{"wait": "c"}]}]},
+    {"timeout": 1, "do": [{"acquire": "s"}, {"put": "q", "value": 1}, {"put": "q", "value": 2}]},
+    {"cancel": "w0"},
+    {"cancel": "w1"},
+]
+
+
+def possible(steps: list[Any], rules: Rules) -> list[Any]:
+    """Those of ``steps`` that a backend does not refuse."""
+    words = {'"with": "r"': "rlock", '"wait": "b"': "barrier", '"clear"': "clear"}
+    return [
+        step
+        for step in steps
+        if not any(
+            word in json.dumps(step) and feature in rules.refuses for word, feature in words.items()
+        )
+    ]
+
 
 def programs(steps: list[Any], most: int) -> st.SearchStrategy[Program]:
     """Programs of two or three workers of one to ``most`` steps."""
@@ -273,7 +298,7 @@ QUICK = settings(
 
 
 @QUICK
-@given(programs(STEPS, 3), st.sampled_from([THREADING_RULES, PROCESSES]))
+@given(programs(STEPS, 3), st.sampled_from([THREADING_RULES, MULTIPROCESSING_RULES]))
 def test_runs_states_and_traces_of_random_programs(made: Program, rules: Rules) -> None:
     """The dependence relation too: merging equivalent prefixes loses no outcome."""
     try:
@@ -296,5 +321,27 @@ def test_runs_and_states_of_random_programs_with_timers(made: Program, clock: st
     except TooMany:
         assume(False)
     states = all_states(made, THREADING_RULES, clock)
+    assert states.outcomes == runs.outcomes
+    assert states.fewest == runs.fewest
+
+
+TASK_PROGRAMS = [
+    (rules, programs(possible(STEPS + TIMED * 2 + TASKS * 3, rules), 3))
+    for rules in (ASYNCIO_RULES, TRIO_RULES)
+]
+
+
+@QUICK
+@given(st.data(), st.sampled_from(TASK_PROGRAMS), st.sampled_from(["virtual", "adversarial"]))
+def test_runs_and_states_of_random_programs_of_tasks(
+    data: st.DataObject, case: tuple[Rules, st.SearchStrategy[Program]], clock: str
+) -> None:
+    """Cancellations, timeout blocks and first-in-line objects go back in time as well."""
+    rules, made = case[0], data.draw(case[1])
+    try:
+        runs, _ = all_runs(made, rules, clock, limit=400)
+        states = all_states(made, rules, clock)
+    except TooMany:
+        assume(False)
     assert states.outcomes == runs.outcomes
     assert states.fewest == runs.fewest

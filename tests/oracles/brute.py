@@ -223,6 +223,7 @@ class State(NamedTuple):
     """One moment of a run: enough to go on from there."""
 
     controller: tuple[Any, ...]
+    log: tuple[Any, ...]  # not in the snapshot, which is for searches that stay on one path
     machines: tuple[Machine, ...]
 
 
@@ -256,11 +257,16 @@ class Walker:
         for number, spec in enumerate(workers):
             if not spec.manual:
                 start(controller, machines[number], number)
-        return State(controller.snapshot(), tuple(machines))
+        return State(controller.snapshot(), (), tuple(machines))
+
+    def back(self, state: State) -> None:
+        """Put the controller into ``state``, on whatever path of the search it was met."""
+        self.controller.restore(state.controller)
+        self.controller.log[:] = state.log
 
     def key(self, state: State) -> Hashable:
         """Equal for states with the same future and the same past failure."""
-        self.controller.restore(state.controller)
+        self.back(state)
         failure = self.controller.failure
         return (
             self.controller.key(),
@@ -283,7 +289,7 @@ class Walker:
 
     def _step(self, state: State, prefix: tuple[int, ...]) -> Step | None:
         controller, scheduler = self.controller, self.scheduler
-        controller.restore(state.controller)
+        self.back(state)
         scheduler.reset(prefix)
         worker = controller.next()
         if worker < 0:
@@ -309,14 +315,15 @@ class Walker:
     def _made(
         self, machines: Iterable[Machine], worker: int, kind: int, op: Op, result: Value
     ) -> Step:
-        state = State(self.controller.snapshot(), tuple(machines))
+        log = tuple(self.controller.log)
+        state = State(self.controller.snapshot(), log, tuple(machines))
         return Step(
             state, worker, kind, op, result, self.scheduler.preemptive, self.scheduler.chance
         )
 
     def outcome(self, state: State) -> Outcome:
         """How the run ended, in a state without steps."""
-        self.controller.restore(state.controller)
+        self.back(state)
         return outcome_of(self.controller, self.program)
 
 

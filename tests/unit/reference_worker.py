@@ -7,6 +7,7 @@ has errors thrown into it. Python's own ``try`` and ``with`` do what blocks do o
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import operator
 from collections.abc import Generator
@@ -67,10 +68,8 @@ class Reference:
         self.seen: dict[str, Any] = {}
 
     def run(self) -> Steps:
-        try:
+        with contextlib.suppress(Stop):
             yield from self.block(self.program, f"workers.{self.group}.steps")
-        except Stop:
-            pass
 
     closed = False  # nobody listens any more: nothing more is asked
 

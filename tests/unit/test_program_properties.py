@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from reference_worker import Reference
 
 from tracelock import ops
@@ -41,7 +36,7 @@ def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     def three(form: str) -> st.SearchStrategy[str]:
         return st.tuples(inner, inner, inner).map(lambda parts: form.format(*parts))
 
-    forms = [f"({{}} {op} {{}})" for op in "+ - * / // %".split()]
+    forms = [f"({{}} {op} {{}})" for op in ("+", "-", "*", "/", "//", "%")]
     compared = [f"({{}} {op} {{}})" for op in ("==", "!=", "<", "<=", ">", ">=", "in", "not in")]
     calls = ["min({}, {})", "max({}, {})", "[{}, {}]", "({} and {})", "({} or {})", "{}[{}]"]
     chains = ["({} < {} <= {})", "({} if {} else {})", "({} and {} or {})", "({} == {} != {})"]

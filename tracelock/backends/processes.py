@@ -20,6 +20,7 @@ from tracelock.backends import processes_wire as wire
 from tracelock.backends.base import Backend, FreeRun, Options, mismatch
 from tracelock.backends.rules import MULTIPROCESSING_RULES
 from tracelock.engine.controller import Controller, same
+from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError, LimitReached, StepFailure, UsageError
 from tracelock.ops import (
     ACQUIRE,
@@ -112,12 +113,16 @@ class MultiprocessingBackend(Backend):
                 while controller.begin():
                     if not self._clean:
                         self._clean = [model.snapshot() for model in objects]
-                    self._schedule(controller)
+                    try:
+                        self._schedule(controller)
+                    except KeyboardInterrupt:
+                        controller.limit = INTERRUPTED
+                        self._spoilt = True
                     stale = controller.active or self._spoilt
                     if stale or [model.snapshot() for model in objects] != self._clean:
                         self._restore()
                     controller.scheduler.end(len(controller.log))
-                    if done(controller):
+                    if done(controller) or controller.limit is INTERRUPTED:
                         return
         except BaseException:
             self.discard()
@@ -402,6 +407,8 @@ class MultiprocessingBackend(Backend):
             raise
         if run.spoilt:
             self.discard()
+        else:
+            self._restore()
         return result
 
 

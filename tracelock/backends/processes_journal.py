@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from tracelock.backends.base import Entry, Record
 from tracelock.backends.processes_store import MARSHAL, SharedFile, chains
-from tracelock.backends.processes_wire import op_fields, unwrap, wrap
+from tracelock.backends.processes_wire import RemoteBody, op_fields, unwrap, wrap
 from tracelock.ops import ATOMIC, EMPTY, WRITE, Layout, Op, Value
 
 #: Stamp, earliest moment, number (of a version, or a place in the notes), ns waited, number of
@@ -167,6 +167,8 @@ class Notes:
 
 def _op(fields: tuple[Any, ...]) -> Op:
     kind, target, at, value, timeout, blocking, expect, body, soft = fields
+    if kind == ATOMIC:
+        body = RemoteBody(frozenset(body))
     return Op(kind, target, at, value, timeout, blocking, expect, body, soft)
 
 

@@ -202,7 +202,7 @@ def forget(objects: list[Any]) -> None:
                 lock._semlock._after_fork()  # type: ignore[attr-defined]
 
 
-def _count(semaphore: Any, value: int) -> None:
+def bring_to(semaphore: Any, value: int) -> None:
     """Bring a semaphore that nobody uses to ``value``."""
     semlock = semaphore._semlock
     try:
@@ -225,7 +225,7 @@ def _condition(condition: Any) -> None:
     for semaphore in (
         condition._sleeping_count, condition._woken_count, condition._wait_semaphore
     ):  # fmt: skip
-        _count(getattr(semaphore, "real", semaphore), 0)
+        bring_to(getattr(semaphore, "real", semaphore), 0)
 
 
 def free_again(lock: Any) -> bool:
@@ -235,7 +235,7 @@ def free_again(lock: Any) -> bool:
             return False
         lock.release()
         return True
-    _count(lock, 1)
+    bring_to(lock, 1)
     lock._semlock._after_fork()
     return True
 
@@ -254,12 +254,12 @@ def restore(layout: Layout, objects: list[Any]) -> bool:
             _condition(real)
         elif kind == "event":
             _condition(real._cond)
-            _count(real._flag, 0)
+            bring_to(real._flag, 0)
         elif kind == "barrier":
             _condition(real._cond)
             real._state = real._count = 0
         elif kind in ("semaphore", "bounded_semaphore"):
-            _count(real, spec.value)
+            bring_to(real, spec.value)
         elif kind == "queue":
             with contextlib.suppress(queue.Empty):
                 while True:

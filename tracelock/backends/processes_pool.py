@@ -52,6 +52,8 @@ class Pool:
         self.layout = program.layout
         count = len(self.layout.workers)
         ctx: Any = get_context(method)
+        if method == "fork":  # so that no process has to import them again
+            from tracelock.backends import processes_control, processes_running  # noqa: F401
         self._ctx = ctx
         self.setup = Setup(
             program=program if method == "fork" else None,
@@ -121,7 +123,11 @@ class Pool:
 
     def restore(self) -> bool:
         """Objects back to their initial state, while no worker uses them; False if they cannot."""
-        return processes_objects.restore(self.layout, self.setup.objects)
+        setup = self.setup
+        for wanted, semaphores in ((0, setup.starts), (1, setup.taken), (0, setup.ends)):
+            for semaphore in semaphores:
+                processes_objects.bring_to(semaphore, wanted)
+        return processes_objects.restore(self.layout, setup.objects)
 
     def revive(self, workers: list[int]) -> None:
         """Start the processes of dead workers anew."""
@@ -143,14 +149,20 @@ class Pool:
                 process.join(PATIENCE)
         self.kill()
 
-    def kill(self) -> None:
+    def stop(self) -> None:
         """End every process at once, whatever it is doing."""
         for process in self.processes:
             if process is not None and process.is_alive():
                 process.kill()
-        for worker, process in enumerate(self.processes):
+        for process in self.processes:
             if process is not None:
                 process.join()
+
+    def kill(self) -> None:
+        """End every process at once, and give up all that they shared."""
+        self.stop()
+        for worker, process in enumerate(self.processes):
+            if process is not None:
                 process.close()
             self.processes[worker] = None
         for ends in self._ends:

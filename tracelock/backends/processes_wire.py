@@ -92,13 +92,14 @@ class RemoteBody(AtomicBody):
     def __init__(
         self,
         touches: frozenset[int],
-        ask: Callable[[frozenset[int]], tuple[dict[int, Value], dict[int, Value]]],
+        ask: Callable[[frozenset[int]], tuple[dict[int, Value], dict[int, Value]]] | None = None,
     ) -> None:
         self.touches = touches
         self.ask = ask
 
     def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
         """Have the worker do it, and report its reads and writes to the model."""
+        assert self.ask is not None
         reads, writes = self.ask(self.touches)
         for number in reads:
             read(number)

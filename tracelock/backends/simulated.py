@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tracelock.backends.base import Backend, FreeRun, Options
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
-from tracelock.errors import InternalError, LimitReached, StepFailure
+from tracelock.errors import Cancelled, InternalError, LimitReached, StepFailure
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Raised
 from tracelock.scenario.program import Program
@@ -56,6 +56,8 @@ class SimulatedBackend(Backend):
                         controller.fail(worker, failure)
                     except LimitReached as limit:
                         controller.stop(worker, limit)
+                    except Cancelled:  # on through a block that released something
+                        ask(worker, None)
                     else:
                         ask(worker, op, machine.scopes)
             except KeyboardInterrupt:

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 as it should be, 1 a failure was found or a replay ended differently, 2 bad usage or input,
     3 a replay diverged, 4 internal error, 5 unfinished.
     """
+    from tracelock.cli.interrupts import one_interrupt
     from tracelock.cli.output import Output, closed_quietly
 
     with closed_quietly():
@@ -33,8 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as end:  # argparse has printed the help, the version or what is wrong
             return end.code if isinstance(end.code, int) else 2
         out = Output()
-        status = _guarded(options, out)
-        out.flush()
+        with one_interrupt():
+            status = _guarded(options, out)
+            out.flush()
         return status
 
 

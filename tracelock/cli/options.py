@@ -144,7 +144,7 @@ def _choice(
     default: str | None = None,
 ) -> None:
     parser.add_argument(
-        name, choices=allowed, default=default, metavar=name.removeprefix("--").upper()[:8],
+        name, choices=allowed, default=default, metavar=name.rpartition("-")[2].upper(),
         help=f"{about}: {', '.join(allowed)}",
     )  # fmt: skip
 

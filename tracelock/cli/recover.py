@@ -13,11 +13,8 @@ from tracelock.trace import recover, recovered_name
 def recover_command(options: argparse.Namespace, out: Output) -> int:
     """Read what is whole, save it as a trace of its own, say what was dropped."""
     found = recover(options.trace)
-    if (
-        found.dropped_bytes == 0
-        and options.output is None
-        and found.note.startswith("the file is whole")
-    ):
+    whole = found.note.startswith("the file is whole")
+    if whole and options.output is None:
         out.line(f"{clean(options.trace)} is whole: there is nothing to recover")
         return 0
     path = options.output or _free(recovered_name(options.trace))

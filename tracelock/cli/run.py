@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.cli import json_output
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
-from tracelock.engine.limits import DEFAULT_SECONDS, DEFAULT_STEPS, RunLimits
+from tracelock.engine.limits import DEFAULT_SECONDS, DEFAULT_STEPS, INTERRUPTED, RunLimits
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
 from tracelock.session import Outcome, Session, Settings
@@ -98,7 +99,7 @@ class _Run:
         started = perf_counter()
         outcome: Outcome | None = None
         try:
-            with closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
+            with _closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
                 outcome = next(outcomes, None)
                 seconds = perf_counter() - started
                 path = self._keep(outcome) if outcome is not None else None
@@ -145,9 +146,8 @@ class _Run:
 
     def _advice(self, verdict: Verdict) -> None:
         if verdict.kind == "passed" and self.options.strategy != "round-robin":
-            self.out.line(
-                "  this one run passed; others may not: add --runs 1000 --strategy random"
-            )
+            random = "" if self.session.settings.strategy else " --strategy random"
+            self.out.line(f"  one run says little of the others: try --runs 1000{random}")
         elif verdict.kind == "unfinished":
             self.out.line(
                 "  nothing is claimed about this scenario; see --max-steps and --max-seconds"
@@ -167,7 +167,7 @@ class _Run:
         interrupted = False
         with progress(self.out, runs) as advance:
             try:
-                with closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
+                with _closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
                     for outcome in outcomes:
                         verdict = outcome.verdict
                         key = (verdict.kind, verdict.failure)
@@ -180,7 +180,7 @@ class _Run:
                         done += 1
                         events += outcome.events
                         failures += verdict.kind in FOUND
-                        if verdict.kind == "unfinished" and verdict.message == "interrupted":
+                        if verdict.kind == "unfinished" and verdict.message == INTERRUPTED:
                             interrupted = True
                             break
                         advance(done, failures)
@@ -204,7 +204,7 @@ class _Run:
             worst = min(kinds.values(), key=lambda kind: _gravity(kind.verdict.kind))
             first = json_output.run_object(worst.verdict, worst.trace, events, seconds)
         else:
-            none = Verdict("unfinished", None, "interrupted")
+            none = Verdict("unfinished", None, INTERRUPTED)
             first = json_output.run_object(none, None, 0, seconds)
         rows = [(*key, kind.count, kind.trace) for key, kind in kinds.items()]
         self.out.json(json_output.runs_object(first, done, rows))
@@ -229,6 +229,16 @@ class _Run:
             self._verdict(kind.verdict, f"the first of {kind.count:,}" if kind.count > 1 else "")
             if kind.trace is not None:
                 self.out.line(f"  replay it: {self._replay(kind.trace)}")
+
+
+@contextmanager
+def _closing(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
+    """End the runs on the way out, not when the garbage collector comes by."""
+    try:
+        yield outcomes
+    finally:
+        if isinstance(outcomes, Generator):
+            outcomes.close()
 
 
 def _tally(

@@ -124,6 +124,8 @@ class Controller:
         self.parked = False
         self.fired = False
         self.thrown: BaseException | None = None
+        #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
+        self.fired_uid = -1
         self._fires: tuple[float, int, str] | None = None  # the timer that was chosen
 
     # --- one schedule ------------------------------------------------------------------------
@@ -433,6 +435,7 @@ class Controller:
             if timer is None:
                 timer = min(self._interrupts.timers(worker), key=itemgetter(0))
             self._fires = None
+            self.fired_uid = timer[1]
             return self._interrupts.fire(worker, op, timer)
         kind = op.kind
         model = self.models[op.target] if kind < SLEEP and kind > ATOMIC else None

@@ -28,7 +28,6 @@ from tracelock.ops import (
     TIMEOUT,
     WAKE,
     Layout,
-    Raised,
     Value,
 )
 
@@ -45,10 +44,12 @@ class Placing:
     """The search for one unit: an object, or a lock with its conditions.
 
     ``places``: for each worker where in its log the events are; ``numbers``: the objects of
-    the unit; ``models``: by number, used up; ``lifetime``: see ``lifetimes``. ``place()`` leaves in ``turns`` the workers in order
-    (the events of one worker keep theirs), in ``woken`` for each notify (worker, place in its
-    log, the waiters woken), in ``moments`` for each event (worker, place, a moment within its
-    bounds; never decreasing). Raises InternalError when no order is accepted.
+    the unit; ``models``: by number, used up; ``lifetime``: see ``lifetimes``.
+
+    ``place()`` leaves in ``turns`` the workers in order (the events of one worker keep theirs),
+    in ``woken`` for each notify (worker, place in its log, the waiters woken), in ``moments`` for
+    each event (worker, place, a moment within its bounds; never decreasing). It raises
+    InternalError when no order is accepted.
 
     With ``progress`` the search is for all events at once, those on variables too: slower, and
     only needed where the orders of objects found one by one contradict each other.

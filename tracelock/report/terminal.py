@@ -12,7 +12,7 @@ from typing import Any, Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from tracelock.report.timeline import Row, Timeline
+from tracelock.report.timeline import Row, Switch, Timeline
 from tracelock.report.wording import clean, outcome_name, state_text, verdict_lines
 from tracelock.trace import Verdict
 
@@ -23,6 +23,9 @@ WIDEST: Final = 44
 GAP: Final = 2
 #: The column with the steps' places is left out where it would get less than this.
 PLACES: Final = 12
+
+#: How workers can be left that the last row tells.
+AT_THE_END: Final = ("blocked", "failed", "died")
 
 COLOURS: Final = {
     "passed": "bold green", "failed": "bold red", "deadlock": "bold red", "crashed": "bold red",
@@ -74,7 +77,7 @@ def table(timeline: Timeline, style: Style) -> Iterator[Text]:
         yield from _row(row, style, number, columns, places)
     if expected != timeline.events:
         yield _gap(timeline.events - expected, number, style)
-    if any(end.kind in ("blocked", "failed", "died") for end in timeline.ends):
+    if any(end.kind in AT_THE_END for end in timeline.ends):
         cells = [
             _wrapped(style.stop + end.text if end.text else "", columns[worker])
             for worker, end in enumerate(timeline.ends)
@@ -92,6 +95,9 @@ def _widths(timeline: Timeline, style: Style) -> tuple[int, list[int], int] | No
         if row.switch is not None:
             left = row.switch.left
             wanted[left] = max(wanted[left], cell_len(row.switch.text) + len(style.stop))
+    for worker, end in enumerate(timeline.ends):
+        if end.kind in AT_THE_END:
+            wanted[worker] = max(wanted[worker], cell_len(end.text) + len(style.stop))
     wanted = [min(width, WIDEST) for width in wanted]
     room = style.width - number - GAP * len(wanted)
     if room < NARROWEST * len(wanted):
@@ -139,10 +145,19 @@ def _row(
     cells[row.worker] = _wrapped(row.text, columns[row.worker])
     if row.switch is not None:
         left = row.switch.left
-        cells[left] = _wrapped(style.stop + row.switch.text, columns[left])
+        cells[left] = _wrapped(
+            style.stop + _reason(row.switch, columns[left], style), columns[left]
+        )
         kinds[left] = _REASONS.get(row.switch.kind, "dim")
     place = _wrapped(_place(row), places) if places else []
     yield from _joined(str(row.seq).rjust(number), cells, kinds, columns, place, places)
+
+
+def _reason(switch: Switch, width: int, style: Style) -> str:
+    """Why a worker did not go on; what a preemption is, is said only where there is room."""
+    short, _, _ = switch.text.partition(" (")
+    fits = len(style.stop) + cell_len(switch.text) <= width
+    return switch.text if fits or switch.kind != "preempted" else short
 
 
 def _joined(
@@ -192,7 +207,7 @@ def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
     if expected != timeline.events:
         yield _gap(timeline.events - expected, number, style)
     for name, end in zip(timeline.workers, timeline.ends, strict=True):
-        if end.kind in ("blocked", "failed", "died"):
+        if end.kind in AT_THE_END:
             kind = _REASONS.get(end.kind, "dim")
             start = "end".rjust(number) + " " * GAP
             yield from _hanging(
@@ -211,8 +226,12 @@ def _hanging(start: str, text: str, indent: int, kind: str, width: int) -> Itera
 
 
 # --- words and columns -----------------------------------------------------------------------
-def _cut(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "~"
+def _cut(name: str, width: int) -> str:
+    """A name in so many cells; where it is too long its end stays, which tells instances apart."""
+    if cell_len(name) <= width:
+        return name
+    end = name[-4:] if width >= 8 and cell_len(name[-4:]) == 4 else ""
+    return set_cell_size(name, width - len(end) - 1) + "~" + end
 
 
 def _wrapped(text: str, width: int, first: int | None = None) -> list[str]:
@@ -272,10 +291,10 @@ def verdict_block(
     if about:
         head.append(f"  {about}")
     yield head
-    for line in verdict_lines(verdict, workers):
-        path = line.rpartition(" at ")[2]
-        place = (places or {}).get(path) if path else None
-        yield Text(f"  {line}" + (f"  ({clean(place)})" if place else ""))
+    for text, at in verdict_lines(verdict, workers):
+        place = (places or {}).get(at) if at is not None else None
+        where = f" at {clean(at)}" if at is not None else ""
+        yield Text(f"  {text}{where}" + (f"  ({clean(place)})" if place else ""))
     if verdict.state:
         yield Text(f"  final state: {state_text(verdict.state)}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.report.wording import by_timer, clean, describe, waits
-from tracelock.trace import MISSING, Blocked, Event, Trace
+from tracelock.trace import MISSING, Blocked, Event, Shape, Trace
 
 #: Backends whose workers go on until they suspend.
 COOPERATIVE: Final = frozenset({"asyncio", "trio"})
@@ -94,15 +94,8 @@ def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
     rows = []
     for part in parts:
         for event in events[part.start : part.stop]:
-            rows.append(
-                Row(
-                    event,
-                    describe(event, names),
-                    clean(event.at),
-                    by_timer(event),
-                    reasons.at(event),
-                )  # fmt: skip
-            )
+            text, at = describe(event, names), clean(event.at)
+            rows.append(Row(event, text, at, by_timer(event), reasons.at(event)))
     switches, preemptions = _count(trace)
     return Timeline(names, rows, len(events), switches, preemptions, reasons.ends())
 
@@ -159,18 +152,19 @@ class _Reasons:
 
     # --- who holds what ----------------------------------------------------------------------
     def _advance(self, stop: int) -> None:
-        shapes, tracked = self.events.shapes, self.tracked
+        events, tracked, table = self.events, self.tracked, self.events.table
+        shapes, workers, results = events.shapes, events.workers, events.results
         for seq in range(self.position, stop):
             if tracked[shapes[seq]]:
-                self._follow(self.events[seq])
+                self._follow(table[shapes[seq]], workers[seq], results[seq])
         self.position = max(self.position, stop)
 
-    def _follow(self, event: Event) -> None:
-        op, worker, target = event.op, event.worker, event.target or ""
-        failed = isinstance(event.result, dict) or event.result is False
+    def _follow(self, shape: Shape, worker: int, result: Any) -> None:
+        op, target = shape.op, shape.target or ""
+        failed = isinstance(result, dict) or result is False
         key = self._lock_of(target)
         if op in ("acquire", "release") and not failed and "semaphore" in self._type(key):
-            n = event.n if isinstance(event.n, int) else 1
+            n = shape.n if isinstance(shape.n, int) else 1
             self.permits[key] = self.permits.get(key, 0) + (1 if op == "acquire" else -n)
         if op == "acquire" and not failed:
             self.holders.setdefault(key, []).append(worker)
@@ -180,7 +174,7 @@ class _Reasons:
                 held.remove(worker)
             elif held and self._type(key) == "lock":
                 held.clear()  # anybody may release a plain lock
-        elif op == "wait" and self._type(target) == "condition" and event.result is MISSING:
+        elif op == "wait" and self._type(target) == "condition" and result is MISSING:
             held = self.holders.get(key, [])
             self.kept[worker, target] = held.count(worker)
             self.holders[key] = [other for other in held if other != worker]
@@ -228,7 +222,7 @@ class _Reasons:
             return "timer", f"could have gone on: the timer of {self.names[event.worker]} fires"
         if self.cooperative:
             return self._suspended(previous, following)
-        return "preempted", "preempted: could have gone on"
+        return "preempted", "preempted (could have gone on)"
 
     def _next(self, worker: int, seq: int) -> Event | None:
         if self.last.get(worker, -1) < seq:

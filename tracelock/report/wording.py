@@ -93,7 +93,7 @@ def _exchange(event: Event, head: str, workers: Sequence[str]) -> str:
 
 
 def _fetch_add(event: Event, head: str, workers: Sequence[str]) -> str:
-    return f"{head} + {shown(event.value)}, was {shown(event.result)}"
+    return f"{head} by {shown(event.value)}, was {shown(event.result)}"
 
 
 def _atomic(event: Event, head: str, workers: Sequence[str]) -> str:
@@ -183,21 +183,19 @@ def state_text(state: Mapping[str, Any]) -> str:
     return ", ".join(f"{clean(str(name))} = {shown(value)}" for name, value in state.items())
 
 
-def verdict_lines(verdict: Verdict, workers: Sequence[str]) -> list[str]:
+def verdict_lines(verdict: Verdict, workers: Sequence[str]) -> list[tuple[str, str | None]]:
     """What a verdict says beyond its name, for somebody who sees one for the first time.
 
-    A line for each worker that waits, the message of a failure, the step it happened at.
+    A line for each worker that waits, the message of a failure; with each the step's path (as
+    the trace has it) that is to follow after "at", or None.
     """
-    lines = []
-    if verdict.message and not (verdict.kind == "deadlock" and verdict.blocked):
-        lines.append(clean(verdict.message))
-    if verdict.kind == "failed":
-        who = ""
-        if verdict.worker is not None and 0 <= verdict.worker < len(workers):
-            who = f"{clean(workers[verdict.worker])} "
-        if verdict.at is not None:
-            lines.append(f"{who}at {clean(verdict.at)}")
-        elif who:
-            lines.append(f"in {who.rstrip()}")
-    lines += [f"{clean(one.worker)} {waits(one)} at {clean(one.at)}" for one in verdict.blocked]
+    lines: list[tuple[str, str | None]] = []
+    at = verdict.at if verdict.kind == "failed" else None
+    if verdict.kind == "failed" and verdict.worker is not None:
+        known = 0 <= verdict.worker < len(workers)
+        name = workers[verdict.worker] if known else f"worker {verdict.worker}"
+        lines.append((f"{clean(name)} failed: {clean(verdict.message)}", at))
+    elif verdict.message and not (verdict.kind == "deadlock" and verdict.blocked):
+        lines.append((clean(verdict.message), at))
+    lines += [(f"{clean(one.worker)} {waits(one)}", one.at) for one in verdict.blocked]
     return lines

@@ -39,13 +39,9 @@ class Compiler(Flow):
         target = self.target(step.write, (step.value,))
         value = self.scalar(step.value, self.operand(step.value))
         if self.direct:
-            numbers, index = target
-            where = str(numbers[0])
-            if index is not None:
-                where = f"{self.pool.add('T', tuple(numbers))}[{index}]"
-            self.touch(numbers)
+            self.touch(target[0])
             source = literal(value.value) if isinstance(value, Const) else value
-            self.line(f"write({where}, {source})")
+            self.line(f"write({self.number(target)}, {source})")
         else:
             self.emit(self.op(ops.WRITE, target, value=value))
 

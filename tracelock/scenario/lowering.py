@@ -194,8 +194,7 @@ class Lowering:
     def _read_name(self, node: ast.Name) -> str:
         first, length = self.names.layout.arrays[node.id]
         if length is None:
-            self.emit(self.fixed(Op(READ, first, self.at)))
-            return self._witness(self.layout.names[first], "r")
+            return self._read_one(first)
         if length <= UNROLL:
             parts = []
             for place in range(length):
@@ -218,13 +217,16 @@ class Lowering:
         self.start(after)
         return self._witness(node.id, f"L[{base}:{base + length}]")
 
+    def _read_one(self, number: int) -> str:
+        self.emit(self.fixed(Op(READ, number, self.at)))
+        return self._witness(self.layout.names[number], "r")
+
     def _read_element(self, node: ast.expr, first: int, length: int, index: ast.expr) -> str:
         name = label(node)
         if isinstance(index, ast.Constant):
             place = place_of(index.value, length)
             if place is not None:
-                self.emit(self.fixed(Op(READ, first + place, self.at)))
-                return self._witness(self.layout.names[first + place], "r")
+                return self._read_one(first + place)
         source = self.value(index)
         self.emit(self.chosen(source, [Op(READ, first + n, self.at) for n in range(length)]))
         return self._witness(name, "r")
@@ -314,11 +316,6 @@ class Lowering:
         """The source of the op that ``index``, as of a Python list, picks."""
         return f"{self.pool.add('T', tuple(ops))}[{index}]"
 
-    def lock_of(self, number: int) -> int:
-        """The lock that is meant by an object in acquire, release and with."""
-        spec = self.layout.spec(number)
-        return spec.lock if spec.type == "condition" else number
-
     def reference(self, text: str) -> tuple[str, ast.expr | None]:
         """The name and the folded index of ``name`` or ``name[EXPR]``."""
         name, index = parse_reference(text)
@@ -356,6 +353,13 @@ class Lowering:
         self.line(f"t = {source}")
         return numbers, "t"
 
+    def number(self, target: tuple[list[int], str | None]) -> str:
+        """The source of the number of a target."""
+        numbers, index = target
+        if index is None:
+            return str(numbers[0])
+        return f"{self.pool.add('T', tuple(numbers))}[{index}]"
+
     def op(
         self,
         kind: int,
@@ -372,20 +376,12 @@ class Lowering:
         numbers, index = target
         dynamic = [part for part in (value, timeout, expect) if isinstance(part, str)]
         if not dynamic:
-            ops = [
-                Op(
-                    kind, number, self.at, _known(value), _known(timeout), blocking,
-                    _known(expect), body, soft,
-                )
-                for number in numbers
-            ]  # fmt: skip
+            rest = (_known(value), _known(timeout), blocking, _known(expect), body, soft)
+            ops = [Op(kind, number, self.at, *rest) for number in numbers]
             return self.fixed(ops[0]) if index is None else self.chosen(index, ops)
-        where = (
-            str(numbers[0]) if index is None else f"{self.pool.add('T', tuple(numbers))}[{index}]"
-        )
         parts = [
-            str(kind), where, repr(self.at), _source(value), _source(timeout), repr(blocking),
-            _source(expect), repr(body), repr(soft),
+            str(kind), self.number(target), repr(self.at), _source(value), _source(timeout),
+            repr(blocking), _source(expect), repr(body), repr(soft),
         ]  # fmt: skip
         defaults = ["None", "None", "True", "None", "None", "False"]
         while len(parts) > 3 and parts[-1] == defaults[len(parts) - 4]:

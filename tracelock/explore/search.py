@@ -1,0 +1,216 @@
+"""The search: schedules of one program under one strategy until something fails, or none is left.
+
+It tells outcomes apart (a failure by its kind and place, a pass by its final state), counts them,
+and keeps for each the picks of the first schedule that had it: enough to run it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from tracelock.engine.controller import Controller
+from tracelock.engine.limits import INTERRUPTED
+from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.schedulers.base import Scheduler
+from tracelock.trace import Verdict, frozen
+
+Key = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class Budget:
+    """How long to search: ``schedules`` at most (None: no bound), ``seconds`` at most."""
+
+    schedules: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One way in which schedules end: how often it was seen, and the first schedule that did."""
+
+    kind: str
+    failure: str | None
+    at: str | None
+    message: str
+    state: dict[str, Any]
+    count: int
+    first: Executed
+    schedule: int  # number of the first schedule that had it, from 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a search stands, for whoever draws a bar."""
+
+    schedules: int
+    seconds: float
+    failures: int
+    share: float | None  # of a systematic search: how much of it is done, estimated
+
+
+@dataclass(slots=True)
+class Searched:
+    """What a search found.
+
+    ``exhaustive``: nothing is left to try under the strategy's own terms. ``redundant``: schedules
+    of a systematic search that were cut because they repeat others. ``stopped``: what ended it
+    before: "failure", "schedules", "seconds", "interrupted", or "".
+    """
+
+    strategy: str
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    schedules: int = 0
+    redundant: int = 0
+    seconds: float = 0.0
+    exhaustive: bool = False
+    stopped: str = ""
+
+    def failures(self) -> list[Outcome]:
+        """The outcomes that are failures, first found first."""
+        found = [one for one in self.outcomes.values() if one.kind in FAILED]
+        return sorted(found, key=lambda one: one.schedule)
+
+    def merge(self, other: Searched) -> None:
+        """Add what another part of the same search found after this one."""
+        for key, outcome in other.outcomes.items():
+            known = self.outcomes.get(key)
+            if known is None:
+                outcome.schedule += self.schedules
+                self.outcomes[key] = outcome
+            else:
+                known.count += outcome.count
+        self.schedules += other.schedules
+        self.redundant += other.redundant
+        self.seconds += other.seconds
+        self.stopped = other.stopped
+        self.exhaustive = self.exhaustive or other.exhaustive
+
+
+FAILED = frozenset({"failed", "deadlock", "crashed"})
+
+
+def outcome_key(verdict: Verdict) -> Key:
+    """What makes two ends of a run the same outcome."""
+    if verdict.kind == "deadlock":
+        places: Any = frozenset((one.worker, one.at) for one in verdict.blocked)
+    else:
+        places = verdict.at
+    return (verdict.kind, verdict.failure, places, frozen(verdict.state))
+
+
+def search(
+    runner: Runner,
+    scheduler: Scheduler,
+    budget: Budget,
+    *,
+    every: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Searched:
+    """Run schedules of ``scheduler`` until one fails (all of them if ``every``).
+
+    ``progress`` is called about ten times a second. A scheduler may have ``executions``,
+    ``redundant``, ``exhaustive`` and ``estimate()``, as systematic ones do.
+    """
+    tape = Tape(scheduler)
+    found = Searched(scheduler.describe()["name"])
+    begun = monotonic()
+    finally_ = runner.program.finally_
+    passes: dict[tuple[Any, ...], Outcome] = {}
+    limit = budget.schedules
+    if limit is not None and limit <= 0:
+        found.stopped = "schedules"
+        return found
+    end = None if budget.seconds is None else begun + budget.seconds
+    look = 0
+
+    def cut() -> bool:
+        return bool(getattr(scheduler, "cut", False))
+
+    def done(controller: Controller) -> bool:
+        nonlocal look
+        if cut():
+            return False  # a systematic search noticed that this repeats another: no schedule
+        found.schedules += 1
+        passed = (
+            controller.failure is None
+            and not controller.active
+            and not controller.crashed
+            and controller.limit is None
+            and all(check.holds(controller.values) for check in finally_)
+        )
+        if passed:
+            try:
+                key: tuple[Any, ...] = tuple(controller.values)
+                known = passes.get(key)
+            except TypeError:
+                known = None
+            if known is not None:
+                known.count += 1
+            else:
+                outcome = remember(controller)
+                if controller.values.__class__ is list:
+                    try:
+                        passes[tuple(controller.values)] = outcome
+                    except TypeError:
+                        pass
+        else:
+            outcome = remember(controller)
+            if controller.limit is INTERRUPTED:
+                found.stopped = "interrupted"
+                return True
+            if outcome.kind in FAILED and not every:
+                found.stopped = "failure"
+                return True
+        if limit is not None and found.schedules >= limit:
+            found.stopped = "schedules"
+            return True
+        look += 1
+        if look >= 64 or end is not None and found.schedules < 64:
+            look = 0
+            now = monotonic()
+            if progress is not None:
+                estimate = getattr(scheduler, "estimate", None)
+                progress(
+                    Progress(
+                        found.schedules, now - begun, len(found.failures()),
+                        estimate() if estimate is not None else None,
+                    )
+                )  # fmt: skip
+            if end is not None and now > end:
+                found.stopped = "seconds"
+                return True
+        return False
+
+    def remember(controller: Controller) -> Outcome:
+        verdict = runner.verdict(controller)
+        key = outcome_key(verdict)
+        outcome = found.outcomes.get(key)
+        if outcome is None:
+            log = controller.log
+            first = Executed(tape.picks, log, verdict, preemptions(log))
+            outcome = found.outcomes[key] = Outcome(
+                verdict.kind, verdict.failure, verdict.at, verdict.message, verdict.state, 0,
+                first, found.schedules,
+            )  # fmt: skip
+        outcome.count += 1
+        return outcome
+
+    runner.run(tape, done)
+    found.seconds = monotonic() - begun
+    found.redundant = int(getattr(scheduler, "redundant", 0))
+    found.exhaustive = not found.stopped and bool(getattr(scheduler, "exhaustive", False))
+    return found
+
+
+def execute_all(runner: Runner, schedules: Sequence[Sequence[int]]) -> list[Executed]:
+    """Run schedules given as picks; those that cannot be followed are left out."""
+    done = []
+    for picks in schedules:
+        executed = runner.execute(picks)
+        if executed is not None:
+            done.append(executed)
+    return done
