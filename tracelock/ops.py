@@ -143,6 +143,17 @@ class Raised:
         return f"{self.kind}: {self.message}"
 
 
+def added(old: Value, by: Value) -> Value:
+    """What ``fetch_add`` leaves in its variable, or ``Raised`` where it cannot be added."""
+    try:
+        new = old + by
+    except TypeError as error:
+        return Raised("TypeError", str(error))
+    if new.__class__ is float and new - new != 0.0:
+        return Raised("OverflowError", "the sum is too large for a number")
+    return new
+
+
 class Empty:
     """The class of :data:`EMPTY`, the result of a get that got nothing."""
 

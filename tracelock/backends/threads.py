@@ -41,6 +41,7 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
+    added,
 )
 from tracelock.scenario.program import Machine, Program
 
@@ -292,10 +293,10 @@ class ThreadingBackend(Backend):
             return run_atomic(op, values)
         old = values[target]
         if kind == FETCH_ADD:
-            try:
-                values[target] = old + op.value
-            except TypeError as error:
-                return Raised("TypeError", str(error))
+            new = added(old, op.value)
+            if new.__class__ is Raised:
+                return new
+            values[target] = new
             return old
         if kind == EXCHANGE:
             values[target] = op.value

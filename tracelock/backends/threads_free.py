@@ -48,6 +48,7 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
+    added,
 )
 from tracelock.scenario.program import Program
 from tracelock.scenario.usage import guarded
@@ -572,10 +573,9 @@ class FreeThreads:
         elif kind == EXCHANGE:
             new = op.value
         elif kind == FETCH_ADD:
-            try:
-                new = old[0] + op.value
-            except TypeError as error:
-                return Raised("TypeError", str(error)), old
+            new = added(old[0], op.value)
+            if new.__class__ is Raised:
+                return new, old
         elif kind == COMPARE_EXCHANGE:
             if not same(old[0], op.expect):
                 return False, old

@@ -52,6 +52,7 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
+    added,
 )
 from tracelock.schedulers.base import TIMER, WAITER, WORKER, Choice, Scheduler
 
@@ -461,10 +462,9 @@ class Controller:
         target = op.target
         if kind == FETCH_ADD:
             old = values[target]
-            try:
-                new = old + op.value
-            except TypeError as error:
-                return Raised("TypeError", str(error))
+            new = added(old, op.value)
+            if new.__class__ is Raised:
+                return new
             values[target] = new
             return old
         if kind == COMPARE_EXCHANGE:

@@ -311,7 +311,7 @@ class Timeout(BaseStep):
     verb: ClassVar[str] = "timeout"
     timeout: Expr = Field(description="How long the block may take, in seconds.")
     do: list[Step] = Field(description="The block.")
-    into: Local = Field(None, description="Local that gets whether the time was over.")
+    into: Local = Field(None, description="Local that gets whether the block ended in time.")
 
 
 class Cancel(BaseStep):
