@@ -143,6 +143,9 @@ class AsyncioLoop(Loop):
     def recall(self, worker: int, trap: Trap) -> None:
         trap.cancel()
 
+    def forget(self, trap: Trap) -> None:
+        """A future nobody waits for is nobody's business."""
+
     def came(self, trap: Trap) -> bool:
         return bool(trap.done())
 

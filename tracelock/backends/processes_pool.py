@@ -57,7 +57,7 @@ class Pool:
         self._ctx = ctx
         self.setup = Setup(
             program=program if method == "fork" else None,
-            scenario=program.scenario,
+            scenario=None if method == "fork" else program.scenario.to_data(),
             objects=processes_objects.make_objects(self.layout, ctx),
             store=SharedFile(append=True),
             board=SharedFile(),
@@ -99,8 +99,8 @@ class Pool:
             name=f"tracelock:{self.layout.workers[worker].name}",
             daemon=True,
         )
-        self.processes[worker] = process
         process.start()
+        self.processes[worker] = process
         down_read.close()
         up_write.close()
 

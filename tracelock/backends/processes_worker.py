@@ -20,19 +20,18 @@ from tracelock.backends.processes_store import SharedFile
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from tracelock.scenario.models import Scenario
     from tracelock.scenario.program import Program
 
 
 @dataclass(slots=True)
 class Setup:
     """What all workers of a program are given. ``program`` reaches a forked process only; any
-    other compiles ``scenario`` itself. ``journals``, ``board``: see ``processes_journal``.
+    other compiles ``scenario``, plain data, itself. ``journals``, ``board``: see ``processes_journal``.
     ``starts``, ``taken`` and ``ends``: semaphores by worker (may it start; is it still to be
     started; has it ended) for spawn and join in free runs."""
 
     program: Program | None
-    scenario: Scenario
+    scenario: Any
     objects: list[Any]
     store: SharedFile
     board: SharedFile
@@ -70,9 +69,10 @@ def _serve(setup: Setup, me: int, down: int, up: int) -> None:
 
     program = setup.program
     if program is None:
+        from tracelock.scenario.models import Scenario
         from tracelock.scenario.program import Program
 
-        program = Program(setup.scenario)
+        program = Program(Scenario.model_validate(setup.scenario))
     store = Store(setup.store, program.layout.initial, me)
     controlled = Controlled(program, me, setup.objects, store, down, up)
     controlled.install()

@@ -108,6 +108,10 @@ class Loop:
         """Get a worker out of ``trap``, a real wait, when its schedule is over."""
 
     @abstractmethod
+    def forget(self, trap: Trap) -> None:
+        """The current task will not wait in ``trap`` after all."""
+
+    @abstractmethod
     def came(self, trap: Trap) -> bool:
         """Whether the real wait ``trap`` is over as far as can be seen."""
 

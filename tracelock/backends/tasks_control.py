@@ -90,7 +90,9 @@ class Crew:
         self.objects: list[Any] = []
         self.values: list[Value] = []
         self.machines: list[Machine] = []
-        self.locks: list[Any] = []
+        #: Models of locks whose owner is somebody to them, by number.
+        self.locks: list[tuple[int, Any]] = []
+        self.graves: list[tuple[Coroutine[Any, Any, Any], Any] | None] = [None] * n
         self.group: Any = None
         self.finished: anyio.Event
 
@@ -99,8 +101,11 @@ class Crew:
         """Run schedules until there are no more, or enough. Raises what a worker came to."""
         self.finished = anyio.Event()
         if self.backend.rules.leaves:
-            models = self.controller.models
-            self.locks = [model for model in models if hasattr(model, "broken")]
+            self.locks = [
+                (number, model)
+                for number, model in enumerate(self.controller.models)
+                if hasattr(model, "broken")
+            ]
         async with anyio.create_task_group() as self.group:
             for worker in range(self.count):
                 self.group.start_soon(self.loop.work, worker)
@@ -156,15 +161,15 @@ class Crew:
         """
         try:
             caught = yield from self._stay_home(me)
+            if self.graves[me] is not None:
+                self._bury(me)
             if self.closing:
                 return False
             yield from self._turns(me, caught)
             yield from self.loop.settle(me)
-            if any(lock.owner == me for lock in self.locks) and not self.closing:
-                # its end is an event to the lock: waiters are told that it is broken
-                self.away[me] = False
-                return True
             self.away[me] = False
+            # where it holds a lock, its end is an event to that: it tells who waits for it
+            return not self.stray[me] and any(lock.owner == me for _, lock in self.locks)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -279,6 +284,7 @@ class Crew:
                 if self.holder != me:
                     caught = yield from self._gate(me)
                 if self.stray[me]:
+                    self._let_go(me)
                     self._drop_blocks(me)
                     return
             elif controller.ended[me]:
@@ -339,10 +345,12 @@ class Crew:
                 return (yield from self._finish(me, op, work, trap))
             else:
                 raise mismatch(self.layout, me, op, controller.result, "waits")
-            if not self.stray[me]:
+            if self.stray[me]:
+                self.loop.forget(trap)
+            else:
                 send, arg = yield from self._suspend(me, work, trap)
             if self.stray[me]:
-                self._abandon(me, work)
+                self._abandon(me, op, work)
                 return STRAY
 
     def _suspend(self, me: int, work: Coroutine[Any, Any, Any], trap: Any) -> Steps:
@@ -374,7 +382,7 @@ class Crew:
             if not self.stray[me]:
                 send, arg = yield from self._suspend(me, work, trap)
             if self.stray[me]:
-                self._abandon(me, work)
+                self._abandon(me, op, work)
                 return STRAY
         try:
             send(arg)
@@ -416,8 +424,32 @@ class Crew:
         if caught is not None:
             raise mismatch(self.layout, me, op, self.controller.result, caught)
 
-    def _abandon(self, me: int, work: Coroutine[Any, Any, Any]) -> None:
+    # --- leaving a schedule that is over -----------------------------------------------------
+    def _abandon(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> None:
+        """``work`` will not be finished."""
+        self._let_go(me)
+        if self.locks and op.kind == WAIT and self.layout.spec(op.target).type == "condition":
+            # on its way out it takes its lock, which may be another stray's still
+            lock = self.objects[self.layout.spec(op.target).lock]
+            self.graves[me] = (work, lock)
+            return
         abandon(work)
+        self._drop_blocks(me)
+
+    def _let_go(self, me: int) -> None:
+        for number, lock in self.locks:
+            if lock.owner == me:
+                with contextlib.suppress(RuntimeError):
+                    self.objects[number].release()
+
+    def _bury(self, me: int) -> None:
+        """Every stray has let go of its locks: close what was left open."""
+        grave = self.graves[me]
+        assert grave is not None
+        self.graves[me] = None
+        abandon(grave[0])
+        with contextlib.suppress(RuntimeError):
+            grave[1].release()
         self._drop_blocks(me)
 
     # --- timeout blocks ----------------------------------------------------------------------
@@ -535,9 +567,9 @@ def run_atomic(op: Op, values: list[Value]) -> dict[str, dict[int, Value]]:
 def abandon(work: Coroutine[Any, Any, Any]) -> None:
     """Close a coroutine that is in the middle of something.
 
-    A condition's wait takes its lock back on the way out, which may suspend it again.
+    A condition's wait takes its lock back on the way out, which may suspend it again, or fail.
     """
     for _ in range(3):
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(Exception):
             work.close()
             return

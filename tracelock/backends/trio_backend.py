@@ -30,6 +30,7 @@ class TrioLoop(Loop):
         super().__init__(crew)
         self.layout = crew.layout
         self.scopes: dict[int, trio.CancelScope] = {}
+        self.tasks: dict[int, trio.lowlevel.Task] = {}
         self.asleep: dict[int, trio.lowlevel.Task] = {}
 
     # --- objects and operations --------------------------------------------------------------
@@ -134,7 +135,21 @@ class TrioLoop(Loop):
         self.scopes[worker].cancel()
 
     def recall(self, worker: int, trap: Trap) -> None:
-        self.scopes[worker].cancel()
+        if not self.shielded(trap) and self._abort(trap):
+            trio.lowlevel.reschedule(self.tasks[worker])
+
+    @staticmethod
+    def _abort(trap: Trap) -> bool:
+        """Take a task out of the line it waits in; False if it has been woken."""
+        try:
+            trap.abort_func(_nothing)
+        except (AttributeError, KeyError):
+            return False
+        return True
+
+    def forget(self, trap: Trap) -> None:
+        if not self.shielded(trap):
+            self._abort(trap)
 
     def came(self, trap: Trap) -> bool:
         return True  # trio does not say
@@ -158,6 +173,7 @@ class TrioLoop(Loop):
 
     async def work(self, me: int) -> None:
         crew = self.crew
+        self.tasks[me] = trio.lowlevel.current_task()
         while not crew.closing:
             with trio.CancelScope() as scope:
                 self.scopes[me] = scope
@@ -166,6 +182,10 @@ class TrioLoop(Loop):
                         # it ends while it holds a lock: another task takes its place
                         crew.group.start_soon(self.work, me)
                         return
+
+
+def _nothing() -> None:
+    """There is no error to raise in a task that is called home."""
 
 
 def keep_asleep(_: Any) -> trio.lowlevel.Abort:

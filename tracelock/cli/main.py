@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tracelock.cli.options import build_parser
+from tracelock.cli.streams import closed_quietly
 
 if TYPE_CHECKING:
     import argparse
@@ -25,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 as it should be, 1 a failure was found or a replay ended differently, 2 bad usage or input,
     3 a replay diverged, 4 internal error, 5 unfinished.
     """
-    from tracelock.cli.interrupts import one_interrupt
-    from tracelock.cli.output import Output, closed_quietly
-
     with closed_quietly():
         try:
             options = build_parser().parse_args(argv)
         except SystemExit as end:  # argparse has printed the help, the version or what is wrong
             return end.code if isinstance(end.code, int) else 2
+        from tracelock.cli.interrupts import one_interrupt
+        from tracelock.cli.output import Output
+
         out = Output()
         with one_interrupt():
             status = _guarded(options, out)

@@ -8,9 +8,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tracelock.cli.streams import to_nowhere
 from tracelock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,31 +111,6 @@ class Output:
         else:
             self._stderr = None
         to_nowhere(stream)
-
-
-def to_nowhere(stream: TextIO) -> None:
-    """Let what is still in the buffers of a broken stream vanish."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, stream.fileno())
-        finally:
-            os.close(nowhere)
-
-
-@contextlib.contextmanager
-def closed_quietly() -> Iterator[None]:
-    """argparse prints by itself: let it meet a closed pipe in peace, too."""
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is None:
-                continue
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                to_nowhere(stream)
 
 
 def json_text(data: Any) -> str:
