@@ -78,13 +78,14 @@ def recording() -> None:
     print(f"  without a record {without:.3f} s, with {with_:.3f} s: ratio {with_ / without:.2f},")
     print(f"  {(with_ - without) / events * 1e6:.2f} us an event for recording and putting in order")
     code = (
-        "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from tracelock.scenario.loading import load_scenario\n"
         "from tracelock.session import Session, Settings\n"
         "s = Session(load_scenario(sys.argv[2]), Settings())\n"
         "record = sys.argv[3] == 'yes'\n"
         "o = next(iter(s.each(1, record)))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+        "rows = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
+        "print(int(rows['VmHWM'].split()[0]) * 1024)\n"
     )
     peak = [
         int(subprocess.run(

@@ -159,6 +159,20 @@ class AsyncioLoop(Loop):
     def glance(self) -> Steps:
         yield from ()
 
+    def take_back(self, me: int) -> int:
+        task = self.tasks[me]
+        requests = task.cancelling()
+        for _ in range(requests):
+            task.uncancel()
+        return requests
+
+    def ask_again(self, me: int, requests: int) -> Steps:
+        for _ in range(requests):
+            self.tasks[me].cancel()
+        if not requests:
+            return None
+        return (yield from self.collect())
+
     def settle(self, me: int) -> Steps:
         task = self.tasks[me]
         if task.cancelling():

@@ -45,7 +45,7 @@ class FreeRun:
     ``recorded``: False when nothing but ``failures`` and the final versions was kept.
     """
 
-    logs: list[list[Record]]
+    logs: Sequence[Sequence[Record]]
     cells: list[list[Entry]]
     start: int
     order: list[tuple[int, int]] | None = None

@@ -123,6 +123,14 @@ class Loop:
     def glance(self) -> Steps:
         """The same, without suspending it more than need be."""
 
+    def take_back(self, me: int) -> int:
+        """Withdraw the requests to cancel the current task; how many there were."""
+        return 0
+
+    def ask_again(self, me: int, requests: int) -> Steps:
+        """Make them again; the cancellation that this is, or None."""
+        yield from ()
+
     @abstractmethod
     def settle(self, me: int) -> Steps:
         """Worker ``me`` has ended: no cancellation that it did not notice is left."""

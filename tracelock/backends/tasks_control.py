@@ -252,7 +252,10 @@ class Crew:
         machine = self.machines[me]
         blocks = self.blocks[me]
         if machine.scopes:
+            # by the model the task has come to its first op, in its blocks, before anything else
+            requests = self.loop.take_back(me)
             self._update_blocks(me, machine)
+            caught = (yield from self.loop.ask_again(me, requests)) or caught
         while True:
             op = controller.op
             kind = op.kind

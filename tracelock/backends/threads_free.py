@@ -20,9 +20,10 @@ from time import monotonic_ns as clock
 from typing import Any, Final
 
 from tracelock.backends import thread_objects
-from tracelock.backends.base import Entry, FreeRun, Options, Record
+from tracelock.backends.base import Entry, FreeRun, Options
 from tracelock.backends.stuck import stack_of
 from tracelock.engine.controller import same
+from tracelock.engine.history import SEEN, Log
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import Cancelled, LimitReached, StepFailure
 from tracelock.ops import (
@@ -83,7 +84,7 @@ class FreeThreads:
         self.noted: dict[int, int] = {}
         self.real = thread_objects.make_real(self.layout, noted=self.noted)
         self.cells: list[list[Entry]] = [[(value, -1, -1)] for value in self.layout.initial]
-        self.logs: list[list[Record]] = [[] for _ in range(count)]
+        self.logs = [Log() for _ in range(count)]
         self.waits: list[dict[int, int]] = [{} for _ in range(count)]
         self.guarded = guarded(program.scenario, self.layout)
         self.guard = threading.Lock()
@@ -234,7 +235,7 @@ class FreeThreads:
         for log, length in zip(self.logs, lengths, strict=True):
             if len(log) > length and log[length][0] == WAIT and log[length][2] is None:
                 length += 1
-            del log[length:]
+            log.cut(length)
 
     def end(self) -> None:
         """Unwind every worker that still waits; those stuck elsewhere are left as daemons."""
@@ -293,19 +294,24 @@ class FreeThreads:
         """Run the machine of ``me`` to its end."""
         machine = self.program.machine(me, True)
         log, cells, guarded, real = self.logs[me], self.cells, self.guarded, self.real
-        append, resume = log.append, machine.resume
+        resume = machine.resume
+        ops, results, times = log.ops.append, log.results.append, log.times.append
         op = machine.begin()
         while op is not None:
             kind = op.kind
             if kind <= WRITE and op.target not in guarded:
                 if kind == READ:
                     entry = cells[op.target][-1]
-                    append((READ, op, entry, clock(), 0))
+                    ops(op)
+                    results(entry)
+                    times(clock())
                     op = resume(entry[0])
                 else:
-                    entry = (op.value, me, len(log))
+                    entry = (op.value, me, len(log.times))
                     cells[op.target].append(entry)
-                    append((WRITE, op, entry, clock(), 0))
+                    ops(op)
+                    results(entry)
+                    times(clock())
                     op = resume(None)
                 continue
             result: Value
@@ -313,16 +319,22 @@ class FreeThreads:
                 lock = real[op.target]
                 if not lock.acquire(False):
                     self.block(me, op, lock)
-                append((ACQUIRE, op, True, clock(), 0))
+                ops(op)
+                results(True)
+                times(clock())
                 result = True
             elif kind == RELEASE:
-                append((RELEASE, op, None, clock(), 0))
+                ops(op)
+                results(None)
+                times(clock())
                 try:
                     thread_objects.release(real[op.target], op)
                     result = None
                 except ERRORS as error:
                     result = Raised(type(error).__name__, str(error))
-                    log[-1] = (RELEASE, op, result, clock(), log[-1][3])
+                    earliest = log.times[-1]
+                    log.cut(len(log) - 1)
+                    log.add(RELEASE, op, result, clock(), earliest)
             else:
                 result = self.other(me, op, kind)
             if self.over:
@@ -363,7 +375,7 @@ class FreeThreads:
                     result = Raised(type(error).__name__, str(error))
             else:
                 result = self.other(me, op, kind)
-                log.clear()
+                log.cut(0)
                 if kind <= ATOMIC:
                     for cell in cells:
                         del cell[:-1]
@@ -395,7 +407,8 @@ class FreeThreads:
         if kind <= ATOMIC:
             with self.guard:
                 result, seen = self.modify(me, op, kind)
-                log.append((kind, op, seen, clock(), 0))
+                reads_only = kind != ATOMIC and seen.__class__ is tuple and seen[2] != len(log)
+                log.add(kind, op, seen, clock(), SEEN if reads_only and kind > WRITE else 0)
             return result
         if kind in (SLEEP, JOIN, SPAWN, CHECKPOINT, CALL):
             return self.own(me, op, kind)
@@ -412,7 +425,7 @@ class FreeThreads:
         except ERRORS as error:
             result = Raised(type(error).__name__, str(error))
         exact = kind == ACQUIRE and result is True
-        log.append((kind, op, result, clock(), 0 if exact else earliest))
+        log.add(kind, op, result, clock(), 0 if exact else earliest)
         return result
 
     def exchange(self, op: Op, kind: int) -> Callable[[bool, float], Value]:
@@ -474,7 +487,7 @@ class FreeThreads:
         earliest = clock()
         at = len(log)
         if condition:
-            log.append((WAIT, op, None, earliest, 0))
+            log.add(WAIT, op, None, earliest)
         self.timed[me] = op.timeout is not None
         self.blocked[me] = op
         result: Value
@@ -484,27 +497,27 @@ class FreeThreads:
             result = False if op.soft else Raised("BrokenBarrierError", str(error))
         except ERRORS as error:
             result = Raised(type(error).__name__, str(error))
-            del log[at:]
-            log.append((WAIT, op, result, clock(), earliest))
+            log.cut(at)
+            log.add(WAIT, op, result, clock(), earliest)
             return result
         finally:
             self.blocked[me] = None
             self.timed[me] = False
             began = self.noted.get(thread)
             if not condition and began is not None:
-                log.append((WAIT, op, None, began, 0))
+                log.add(WAIT, op, None, began)
         if self.over:
             raise _Abandon
         now = clock()
         if result.__class__ is int:  # a barrier's: the number of the arrival
             result = True
         if len(log) == at:
-            log.append((WAIT, op, result, now, earliest))
+            log.add(WAIT, op, result, now, earliest)
             return result
         if condition and result is False:
             due = earliest + int((op.timeout or 0.0) * 1e9)
-            log.append((TIMEOUT, op, None, now, min(due, now)))
-        log.append((WAKE, op, result, now, 0 if condition else log[at][3]))
+            log.add(TIMEOUT, op, None, now, min(due, now))
+        log.add(WAKE, op, result, now, 0 if condition else log[at][3])
         return result
 
     def own(self, me: int, op: Op, kind: int) -> Value:
@@ -525,20 +538,20 @@ class FreeThreads:
             if op.target in self.threads:
                 name = self.layout.workers[op.target].name
                 result = Raised("RuntimeError", f"{name} has been started before")
-            log.append((SPAWN, op, result, clock(), 0))
+            log.add(SPAWN, op, result, clock())
             if result is None:
                 self.start(op.target)
             return result
         elif kind == JOIN:
             earliest = clock()
             result = self.join(me, op)
-            log.append((JOIN, op, result, clock(), 0 if result else earliest))
+            log.add(JOIN, op, result, clock(), 0 if result else earliest)
             return result
         else:
             from tracelock.backends.threads import call
 
             result = call(op, self.options.allow_call)
-        log.append((kind, op, result, clock(), 0))
+        log.add(kind, op, result, clock())
         return result
 
     def join(self, me: int, op: Op) -> bool:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -99,11 +98,11 @@ def _report(out: Output, status: int) -> int:
 
     from tracelock import __version__
 
-    out.note(traceback.format_exc().rstrip())
+    out.problem(traceback.format_exc().rstrip())
     out.note(
         "\ninternal error: tracelock contradicted itself or met what it did not expect. Please "
         "report it with the lines\nabove, the scenario or trace, and this: "
         f"tracelock {__version__}, {platform.python_implementation()} "
-        f"{platform.python_version()}, {platform.platform()}, arguments {sys.argv[1:]}"
+        f"{platform.python_version()}, {platform.platform()}"
     )
     return status

@@ -17,7 +17,7 @@ from tracelock.trace import Events, Verdict
 class Left(Protocol):
     """What is needed of a backend's ``FreeRun``."""
 
-    logs: list[list[Any]]
+    logs: Sequence[Sequence[Any]]
     cells: list[list[Any]]
     start: int
     order: list[tuple[int, int]] | None
@@ -54,6 +54,8 @@ def finish_free_run(
         if left.order is not None
         else linearise(left.logs, left.cells, layout, rules)
     )
+    # the record is in the columns now; a long run's need not be there twice
+    left.logs, left.cells = [], []
     events = record_columns(
         layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
         left.waits or [{} for _ in layout.workers],
@@ -82,7 +84,7 @@ def _judge(
     )  # fmt: skip
 
 
-def in_order(logs: list[list[Any]], order: Sequence[tuple[int, int]]) -> Linear:
+def in_order(logs: Sequence[Sequence[Any]], order: Sequence[tuple[int, int]]) -> Linear:
     """The columns of a run whose order is known already."""
     linear = Linear()
     for worker, number in order:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, repeat
+from operator import attrgetter
+from typing import Any, Final, overload
 
 from tracelock.errors import InternalError
 from tracelock.objects import frozen
@@ -30,6 +31,84 @@ Record = tuple[int, Op, Any, int, int]
 Entry = tuple[Value, int, int]
 
 NEVER: Final = 2**62
+#: In place of a record's start, of a read-modify-write: it saw its version and wrote none.
+SEEN: Final = -1
+
+
+class Log(Sequence[Record]):
+    """The records of one worker, kept as columns: some 25 bytes each, and no tuple alive.
+
+    Whoever records in a hurry appends to ``ops``, ``results`` and last to ``times``, whose
+    length counts. ``kinds`` and ``starts`` are sparse: by place, what is not the op's own kind,
+    and not 0.
+    """
+
+    __slots__ = ("kinds", "ops", "results", "starts", "times")
+
+    def __init__(self) -> None:
+        self.ops: list[Op] = []
+        self.results: list[Any] = []
+        self.times: array[int] = array("q")
+        self.kinds: dict[int, int] = {}
+        self.starts: dict[int, int] = {}
+
+    def add(self, kind: int, op: Op, result: Any, t: int, start: int = 0) -> None:
+        """Append one record."""
+        place = len(self.times)
+        if kind != op.kind:
+            self.kinds[place] = kind
+        if start:
+            self.starts[place] = start
+        self.ops.append(op)
+        self.results.append(result)
+        self.times.append(t)
+
+    def cut(self, length: int) -> None:
+        """Strike out all but the first ``length`` records."""
+        del self.ops[length:], self.results[length:], self.times[length:]
+        for sparse in (self.kinds, self.starts):
+            for place in [place for place in sparse if place >= length]:
+                del sparse[place]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self.times)))]
+        t = self.times[index]
+        if index < 0:
+            index += len(self.times)
+        op = self.ops[index]
+        return self.kinds.get(index, op.kind), op, self.results[index], t, self.starts.get(index, 0)
+
+    def __iter__(self) -> Iterator[Record]:
+        starts: Iterable[int] = repeat(0)
+        if self.starts:
+            get = self.starts.get
+            starts = [get(place, 0) for place in range(len(self.times))]
+        return zip(self.every_kind(), self.ops, self.results, self.times, starts, strict=False)
+
+    def every_kind(self) -> Iterable[int]:
+        """The kind of each record, in order."""
+        if not self.kinds:
+            return map(_KIND, self.ops)
+        found = list(map(_KIND, self.ops))
+        for place, kind in self.kinds.items():
+            found[place] = kind
+        return found
+
+
+_KIND: Final = attrgetter("kind")
+
+
+def stamps(log: Sequence[Record]) -> Sequence[int]:
+    """The stamp of each record."""
+    return log.times if isinstance(log, Log) else [record[3] for record in log]
 
 
 def describe(layout: Layout, worker: int, record: Record) -> str:
@@ -142,7 +221,10 @@ class Progress:
     def own(self, worker: int, record: Record) -> bool:
         """Whether the entry of a read-modify-write was written by it, and not just seen."""
         _, writer, place = record[2]
-        return writer == worker and self.logs[worker][place] is record
+        if writer != worker or record[4] == SEEN:
+            return False
+        log = self.logs[worker]
+        return isinstance(log, Log) or log[place] is record
 
     # --- going through ------------------------------------------------------------------------
     def begin(self) -> None:

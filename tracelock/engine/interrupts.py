@@ -48,18 +48,24 @@ Cut = tuple[int, Value, BaseException | None, Op]
 
 
 class Block:
-    """A ``timeout`` block that a worker is in. ``entry``: the requests there were before it."""
+    """A ``timeout`` block that a worker is in.
 
-    __slots__ = ("at", "deadline", "entry", "fired")
+    ``entry``: the requests there were before it. ``fresh``: it begins with the pending op.
+    """
 
-    def __init__(self, deadline: float, at: str, entry: int, fired: bool = False) -> None:
+    __slots__ = ("at", "deadline", "entry", "fired", "fresh")
+
+    def __init__(self, deadline: float, at: str, entry: int) -> None:
         self.deadline = deadline
         self.at = at
         self.entry = entry
-        self.fired = fired
+        self.fired = False
+        self.fresh = True
 
     def copy(self) -> Block:
-        return Block(self.deadline, self.at, self.entry, self.fired)
+        new = Block(self.deadline, self.at, self.entry)
+        new.fired, new.fresh = self.fired, self.fresh
+        return new
 
 
 class Task:
@@ -84,7 +90,9 @@ class Task:
         return new
 
     def key(self, now: float) -> Hashable:
-        blocks = tuple((b.at, b.deadline - now, b.entry, b.fired) for b in self.blocks.values())
+        blocks = tuple(
+            (b.at, b.deadline - now, b.entry, b.fired, b.fresh) for b in self.blocks.values()
+        )
         return (
             self.requests, self.cancelled, self.due, self.entry, self.late, self.unwinding, blocks
         )  # fmt: skip
@@ -116,6 +124,8 @@ class Interrupts:
             inside = {scope.uid for scope in scopes}
             for uid in [uid for uid in blocks if uid not in inside]:
                 task.requests -= blocks.pop(uid).fired
+            for block in blocks.values():
+                block.fresh = False
         for scope in scopes:
             if scope.uid not in blocks:
                 deadline = controller.now + scope.seconds
@@ -183,10 +193,12 @@ class Interrupts:
         task = self.tasks.get(worker)
         found: list[tuple[float, int, str]] = []
         if task is not None:
+            # a task that has not gone on to its op yet is not in the block around that either
+            inside = controller.waiting[worker] or self._begun(worker)
             found += [
                 (block.deadline, uid, block.at)
                 for uid, block in task.blocks.items()
-                if not block.fired
+                if not block.fired and (inside or not block.fresh)
             ]
         deadline = controller.timers.get(worker)
         if deadline is not None:
@@ -196,6 +208,15 @@ class Interrupts:
             if model is None or model.may_expire(op, worker, controller.waiting[worker]):
                 found.append((deadline, -1, op.at))
         return found
+
+    def _begun(self, worker: int) -> bool:
+        """Whether the pending op of a worker is one in which a task is suspended before its
+
+        event: nothing is lost if such a task is taken to have come to it as soon as it could.
+        """
+        op = self._controller.pending[worker]
+        assert op is not None
+        return op.kind in self._controller.rules.before and cancellable(op)
 
     def fire(self, worker: int, op: Op, timer: tuple[float, int, str]) -> Cut:
         """The deadline ``timer`` of ``worker`` passes."""
@@ -235,7 +256,11 @@ class Interrupts:
             controller.waiting[worker] = False
             if answer.__class__ is Raised:
                 return WAKE, answer, None, op
-        elif not self._level and not any(entry[0] == worker for entry in controller.log):
+        elif (
+            not self._level
+            and not self._begun(worker)
+            and not any(entry[0] == worker for entry in controller.log)
+        ):
             # a task that is cancelled before its first step never runs at all
             controller.stillborn = True
         kind = WAKE if op.kind == WAIT else op.kind

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from tracelock.engine.history import Entry, Record, describe
+from tracelock.engine.history import Entry, Log, Record, describe, stamps
 from tracelock.engine.survey import Survey
 from tracelock.errors import InternalError
 from tracelock.objects import Rules
@@ -37,6 +37,9 @@ from tracelock.ops import (
 # A worker's first or last record, wrapped: first it must have been spawned; last others wait for.
 _FIRST: Final = -1
 _LAST: Final = -2
+
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -113,43 +116,38 @@ class _Merge:
 
     def run(self) -> Linear:
         survey = self.survey
-        turn = _by_time([[record[3] for record in log] for log in self.logs])
+        turn = _by_time([stamps(log) for log in self.logs])
         survey.read(turn)
         moved = survey.place() if survey.unclear else []
         joins = survey.timed_joins() if survey.joined else []
-        stamps: Sequence[Sequence[int]] = ()
+        placed: Sequence[Sequence[int]] = ()
         if moved or joins:
-            stamps = self._stamps(moved + joins)
-            turn = _by_time(stamps)
+            placed = self._stamps(moved + joins)
+            turn = _by_time(placed)
         if not self._merge(turn):
             if not survey.unclear:
                 raise InternalError(self._stuck())
             # Objects are placed by clocks, variables are not: rarely, orders that are each
             # right do not fit together. Then all is looked at as one.
             turn, moved = survey.place_all()
-            stamps = self._stamps(moved)
+            placed = self._stamps(moved)
             if not self._merge(turn):
                 raise InternalError(self._stuck())
-        records = self.out_records
-        if stamps:
-            columns = [iter(column) for column in stamps]
-            times = array("q", accumulate([next(columns[w]) for w in self.out_workers], max))
-        else:
-            times = array("q", accumulate([record[3] for record in records], max))
+        workers, logs = self.out_workers, self.logs
         return Linear(
-            worker=array("i", self.out_workers),
-            kind=array("b", [record[0] for record in records]),
-            op=[record[1] for record in records],
+            worker=workers,
+            kind=array("b", _woven(workers, [_kinds(log) for log in logs])),
+            op=list(_woven(workers, [_ops(log) for log in logs])),
             result=self.out_results,
-            t=times,
+            t=array("q", accumulate(_woven(workers, placed or [stamps(log) for log in logs]), max)),
         )
 
     def _stamps(self, moved: Sequence[tuple[int, int, int]]) -> list[array[int]]:
         """The stamps of each log, with those of placed events where they were placed."""
-        stamps = [array("q", [record[3] for record in log]) for log in self.logs]
+        placed = [array("q", stamps(log)) for log in self.logs]
         for worker, place, moment in moved:
-            stamps[worker][place] = moment
-        return [array("q", accumulate(column, max)) for column in stamps]
+            placed[worker][place] = moment
+        return [array("q", accumulate(column, max)) for column in placed]
 
     # --- the merge ------------------------------------------------------------------------------
     def _merge(self, turn: Sequence[int]) -> bool:
@@ -158,8 +156,7 @@ class _Merge:
         progress.begin()
         number, now, left = progress.number, progress.now, progress.left
         cells, readers, units = progress.cells, progress.readers, self.survey.unit
-        self.out_workers: list[int] = []
-        self.out_records: list[Record] = []
+        self.out_workers: array[int] = array("i")
         self.out_results: list[Value] = []
         turns = self.turn = {u: iter(column) for u, column in self.survey.turns.items()}
         due = self.due = [-1] * len(units)  # who is next at each unit
@@ -176,7 +173,6 @@ class _Merge:
         self.held = held
         owed = self.owed = [0] * len(self.logs)
         emit_worker = self.out_workers.append
-        emit_record = self.out_records.append
         emit_result = self.out_results.append
         for w in turn:
             if held and w in held:
@@ -217,7 +213,6 @@ class _Merge:
                     self._resume()
                 continue
             emit_worker(w)
-            emit_record(record)
             if held:
                 self._resume()
         self._resume()
@@ -273,7 +268,6 @@ class _Merge:
             if kind == JOIN and result is False and self.holds[op.target]:
                 self.holds[op.target] -= 1
         self.out_workers.append(w)
-        self.out_records.append(record)
         self.out_results.append(result)
         return True
 
@@ -289,8 +283,12 @@ class _Merge:
 
     def _stuck(self) -> str:
         lines = ["the records of this run contradict each other", "after:"]
-        for w, record in zip(self.out_workers[-6:], self.out_records[-6:], strict=True):
-            lines.append(f"  {describe(self.layout, w, record)}")
+        counts = [self.out_workers.count(w) for w in range(len(self.logs))]
+        last: list[str] = []
+        for w in reversed(self.out_workers[-6:]):
+            counts[w] -= 1
+            last.append(f"  {describe(self.layout, w, self.logs[w][counts[w]])}")
+        lines += reversed(last)
         lines.append("each of these waits for another:")
         for w, record in list(self.held.items())[:8]:
             inner: Any = record
@@ -298,6 +296,20 @@ class _Merge:
                 inner = inner[1]
             lines.append(f"  {describe(self.layout, w, inner)}")
         return "\n".join(lines)
+
+
+def _kinds(log: Sequence[Record]) -> Iterable[int]:
+    return log.every_kind() if isinstance(log, Log) else (record[0] for record in log)
+
+
+def _ops(log: Sequence[Record]) -> Iterable[Op]:
+    return log.ops if isinstance(log, Log) else (record[1] for record in log)
+
+
+def _woven(workers: Sequence[int], columns: Sequence[Iterable[T]]) -> Iterator[T]:
+    """The items of one column per worker, in the order in which their workers come."""
+    nexts = [iter(column).__next__ for column in columns]
+    return (nexts[w]() for w in workers)
 
 
 def _by_time(stamps: Sequence[Sequence[int]]) -> Sequence[int]:

@@ -155,21 +155,30 @@ def record_columns(
     shapes = array("I")
     expects: dict[int, Any] = {}
     add_value, add_result, add_shape = values.append, shown.append, shapes.append
+    writes: dict[tuple[str, int], int] = {}
     count = len(NAMES)
     for kind, op, result in zip(kinds, ops, results, strict=True):
-        # an op made for one event has an id that the next may get again: those are looked up anew
+        if kind == WRITE:
+            # a write's op is made for it alone: known by its place in the scenario
+            place = (op.at, op.target)
+            shape = writes.get(place)
+            if shape is None:
+                shape = writes[place] = shape_of(events, layout, kind, op)
+            add_shape(shape)
+            add_value(op.value)
+            add_result(MISSING)
+            continue
+        # ``ops`` keeps them all alive, so that an id means one op
         key = id(op) * count + kind
         shape = known.get(key)
         if shape is None:
-            shape = shape_of(events, layout, kind, op)
-            if op.value is None:
-                known[key] = shape
+            shape = known[key] = shape_of(events, layout, kind, op)
         add_shape(shape)
-        if kind == READ:
+        if kind == READ or (kind == ACQUIRE and result is True):
             add_value(MISSING)
             add_result(result)
-        elif kind == WRITE:
-            add_value(op.value)
+        elif kind == RELEASE and result is None:
+            add_value(MISSING)
             add_result(MISSING)
         else:
             add_value(value_of(layout, kind, op, result))
@@ -187,6 +196,6 @@ def record_columns(
             if ns is not None:
                 waited[place] = ns
     events.extend_columns(
-        workers, shapes, array("q", [max(0, t - start) for t in times]), values, shown, waited, expects
+        workers, shapes, array("q", (max(0, t - start) for t in times)), values, shown, waited, expects
     )
     return events

@@ -31,7 +31,8 @@ COLOURS: Final = {
     "passed": "bold green", "failed": "bold red", "deadlock": "bold red", "crashed": "bold red",
     "unfinished": "bold yellow",
 }  # fmt: skip
-_REASONS: Final = {"preempted": "yellow", "blocked": "magenta", "failed": "red", "died": "red"}
+_REASONS: Final = {"preempted": "yellow", "failed": "red", "died": "red"}
+_ENDS: Final = {"blocked": "bold magenta", "failed": "bold red", "died": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def table(timeline: Timeline, style: Style) -> Iterator[Text]:
             _wrapped(style.stop + end.text if end.text else "", columns[worker])
             for worker, end in enumerate(timeline.ends)
         ]
-        kinds = [_REASONS.get(end.kind, "dim") for end in timeline.ends]
+        kinds = [_ENDS.get(end.kind, "dim") for end in timeline.ends]
         yield from _joined("end".rjust(number), cells, kinds, columns, [], places)
 
 
@@ -171,11 +172,11 @@ def _joined(
     """The lines of one row of the table."""
     height = max(1, len(place), *(len(cell) for cell in cells))
     for at in range(height):
-        line = Text(number if at == 0 else " " * len(number), "dim")
+        line = Text.assemble((number if at == 0 else " " * len(number), "dim"))
         for cell, kind, width in zip(cells, kinds, columns, strict=True):
             text = cell[at] if at < len(cell) else ""
             line.append(" " * GAP)
-            line.append(set_cell_size(text, width), kind or "not dim")
+            line.append(set_cell_size(text, width), kind)
         if places and at < len(place):
             line.append(" " * GAP + place[at], "dim")
         line.rstrip()
@@ -190,7 +191,7 @@ def _gap(count: int, number: int, style: Style) -> Text:
 def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
     """One event a line, for terminals too narrow for columns; wrapped under itself."""
     number = max(3, len(str(max(0, timeline.events - 1))))
-    name_width = min(max(cell_len(name) for name in timeline.workers), max(8, style.width // 3))
+    name_width = min(max(cell_len(name) for name in timeline.workers), max(4, style.width // 3))
     indent = number + GAP
     expected = 0
     for row in timeline.rows:
@@ -208,7 +209,7 @@ def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
         yield _gap(timeline.events - expected, number, style)
     for name, end in zip(timeline.workers, timeline.ends, strict=True):
         if end.kind in AT_THE_END:
-            kind = _REASONS.get(end.kind, "dim")
+            kind = _ENDS.get(end.kind, "dim")
             start = "end".rjust(number) + " " * GAP
             yield from _hanging(
                 start, f"{style.stop}{name} {end.text}", len(style.stop), kind, style.width
@@ -218,10 +219,10 @@ def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
 def _hanging(start: str, text: str, indent: int, kind: str, width: int) -> Iterator[Text]:
     """``text`` after ``start``, wrapped with its further lines under its own beginning."""
     before = cell_len(start)
-    room = max(8, width - before - indent)
+    room = max(2, width - before - indent)
     for at, part in enumerate(_wrapped(text, room, first=room + indent)):
-        line = Text(start if at == 0 else " " * (before + indent), "dim")
-        line.append(part, kind or "not dim")
+        line = Text.assemble((start if at == 0 else " " * (before + indent), "dim"))
+        line.append(part, kind)
         yield line
 
 

@@ -241,11 +241,17 @@ class Events(Sequence[Event]):
         for column in (new_shapes, new_times, values, results, new_waits, chosen):
             if column is not None and len(column) != size:
                 raise ValueError(f"columns of {size} and {len(column)} events")
-        self.workers.extend(new_workers)
-        self.shapes.extend(new_shapes)
-        self.times.extend(new_times)
-        self.values.extend([MISSING] * size if values is None else values)
-        self.results.extend([MISSING] * size if results is None else results)
+        new_values = [MISSING] * size if values is None else list(values)
+        new_results = [MISSING] * size if results is None else list(results)
+        if not start:  # nothing there yet: no second copy of a long run
+            self.workers, self.shapes, self.times = new_workers, new_shapes, new_times
+            self.values, self.results = new_values, new_results
+        else:
+            self.workers.extend(new_workers)
+            self.shapes.extend(new_shapes)
+            self.times.extend(new_times)
+            self.values.extend(new_values)
+            self.results.extend(new_results)
         if new_waits is not None or self.waits is not None:
             self._waits_before(start).extend(new_waits or array("q", [-1]) * size)
         if chosen is not None or self.choices is not None:

@@ -1,0 +1,101 @@
+"""Probabilistic concurrency testing: random priorities, lowered at a few random steps."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tracelock.errors import UsageError
+from tracelock.schedulers.base import WORKER, Choice
+from tracelock.schedulers.sampling import Sampler
+
+#: Steps that the first schedule is taken to have.
+GUESS: Final = 16
+#: Steps after which whoever runs goes behind all the others, again and again.
+PATIENCE: Final = 1000
+_PRIORITIES: Final = 1 << 31
+
+
+class PctScheduler(Sampler):
+    """PCT (Burckhardt, Kothari, Musuvathi, Nagarakatte, ASPLOS 2010).
+
+    Every worker gets a random priority and the highest that can go on does; at ``depth - 1``
+    random steps the worker that would go on is lowered under all others. A failure that needs
+    ``depth`` ordering constraints, in a program of ``n`` workers and ``k`` steps, is found by a
+    schedule with a probability of at least ``1 / (n * k**(depth - 1))``.
+
+    Departures. ``k`` is learnt: the longest schedule so far, a shorter one pulling it down by an
+    eighth of the difference, so that schedule ``k`` of a seed depends on those before it. The steps
+    at which a priority changes are distinct and never the first, which only drops schedules
+    that another draw gives. A worker that spins would keep its priority for ever, so that at every
+    1,000th step whoever runs goes behind all others: the guarantee is for schedules shorter than
+    that. Waiters to wake and timers to fire are drawn uniformly.
+    """
+
+    name = "pct"
+
+    def __init__(self, seed: int, depth: int = 3, first: int = 0) -> None:
+        """Raises UsageError for a ``depth`` under 1."""
+        if depth < 1:
+            raise UsageError(f"pct needs a depth of at least 1, not {depth}")
+        super().__init__(seed, first)
+        self.depth = depth
+        self.length = GUESS  # the k of the paper
+        self._learnt = False
+        self._priority: list[int] = []
+        self._changes: list[tuple[int, int]] = []  # (step, new priority), the next one last
+        self._next = 0  # the step at which something is to be done
+        self._watch = 0  # the step at which whoever runs goes behind the others
+
+    def begin(self) -> bool:
+        super().begin()
+        self._priority.clear()
+        self._next = self._watch = 0
+        return True
+
+    def pick(self, choice: Choice) -> int:
+        if choice.kind is not WORKER:
+            return self.uniform(choice)
+        if choice.seq >= self._next:
+            self._change(choice)
+        options = choice.options
+        priority = self._priority
+        if len(options) == 2:
+            a, b = options
+            return a if priority[a] > priority[b] else b
+        if len(options) == 1:
+            return options[0]
+        return max(options, key=priority.__getitem__)
+
+    def end(self, steps: int) -> None:
+        length = self.length if self._learnt else 0
+        self._learnt = True
+        self.length = steps if steps > length else length - ((length - steps) >> 3)
+
+    def _change(self, choice: Choice) -> None:
+        """Draw the priorities at the start of a schedule; lower one of them later."""
+        priority = self._priority
+        seq = choice.seq
+        if not priority:
+            # high numbers for the beginning; ``depth - 2 .. 0`` are the lowered ones
+            for _ in choice.pending:
+                priority.append(self.depth + self.below(_PRIORITIES))
+            steps: dict[int, int] = {}
+            span = self.length - 1
+            for lowered in range(min(self.depth - 1, span)):
+                step = 1 + self.below(span)
+                while step in steps:
+                    step = step % span + 1
+                steps[step] = lowered
+            self._changes = sorted(steps.items(), reverse=True)
+        while self._changes and self._changes[-1][0] <= seq:
+            _, lowered = self._changes.pop()
+            priority[max(choice.options, key=priority.__getitem__)] = lowered
+        if seq >= self._watch:
+            if seq:
+                runs = max(choice.options, key=priority.__getitem__)
+                priority[runs] = min(priority) - 1
+            self._watch = seq + PATIENCE
+        self._next = min(self._watch, self._changes[-1][0]) if self._changes else self._watch
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "depth": self.depth}

@@ -1,0 +1,61 @@
+"""What the random strategies share: a seeded generator, and how a schedule gets its own.
+
+The generator is the 64-bit linear congruential one of ``simple.py`` (Knuth's MMIX constants), of
+which the high bits are used. Its sequence is the same on every Python version and platform, and
+no strategy orders anything by hash, so the same seed gives the same schedules everywhere.
+Strategies that pick at every step write the two lines of ``below`` out in place: a call costs
+more than the draw.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tracelock.schedulers.base import Choice, Scheduler
+from tracelock.schedulers.simple import mix
+
+MASK: Final = (1 << 64) - 1
+MULTIPLIER: Final = 6364136223846793005
+INCREMENT: Final = 1442695040888963407
+
+
+class Sampler(Scheduler):
+    """A random strategy. Draws of schedule ``k`` come from a generator seeded by ``(seed, k)``.
+
+    ``first``: the number of the first schedule. ``schedule``: the number of the current one. A
+    strategy that also learns from the schedules before says so in its own docstring: for such a
+    one schedule ``k`` can be had again only by running the ones before it too.
+    """
+
+    name = ""
+
+    def __init__(self, seed: int, first: int = 0) -> None:
+        self.seed = seed
+        self.schedule = first - 1
+        self._base = mix(seed & MASK)
+        self._state = 0
+
+    def begin(self) -> bool:
+        self.schedule += 1
+        self._state = mix(self._base ^ self.schedule)
+        return True
+
+    def below(self, n: int) -> int:
+        """A uniform draw from ``0..n-1``."""
+        self._state = state = (self._state * MULTIPLIER + INCREMENT) & MASK
+        return (state >> 33) * n >> 31
+
+    def uniform(self, choice: Choice) -> int:
+        """Any option: for the choices about which a strategy has nothing of its own to say."""
+        options = choice.options
+        return options[self.below(len(options))] if len(options) > 1 else options[0]
+
+    def shuffled(self, items: list[int]) -> list[int]:
+        """``items``, in place, in a uniformly drawn order (Fisher and Yates)."""
+        for last in range(len(items) - 1, 0, -1):
+            other = self.below(last + 1)
+            items[last], items[other] = items[other], items[last]
+        return items
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "seed": self.seed, "schedule": self.schedule}
