@@ -73,9 +73,7 @@ DEADLOCK = make(
 def test_a_deadlock_in_120_columns() -> None:
     assert drawn(DEADLOCK, 120) == (
         "  #  transfer[0]                                   transfer[1]"
-        "                                   step\n"
-        + "─" * 105
-        + "\n"
+        "                                   step\n" + "─" * 105 + "\n"
         "  0                                                acquire account[1]"
         "                            steps[0]\n"
         "  1  acquire account[0]                            "
@@ -87,13 +85,11 @@ def test_a_deadlock_in_120_columns() -> None:
 
 def test_a_deadlock_in_60_columns() -> None:
     assert drawn(DEADLOCK, 60) == (
-        "  #  transfer[0]                 transfer[1]\n"
-        + "─" * 60
-        + "\n"
-        "  0                              acquire account[1]\n"
-        "  1  acquire account[0]          ┄ preempted\n"
-        "end  ┄ waits for account[1]      ┄ waits for account[0]\n"
-        "     (held by transfer[1])       (held by transfer[0])"
+        "  #  transfer[0]                  transfer[1]\n" + "─" * 60 + "\n"
+        "  0                               acquire account[1]\n"
+        "  1  acquire account[0]           ┄ preempted\n"
+        "end  ┄ waits for account[1]       ┄ waits for account[0]\n"
+        "     (held by transfer[1])        (held by transfer[0])"
     )
 
 
@@ -153,7 +149,7 @@ def test_why_a_controlled_run_switched() -> None:
         "preempted (could have gone on)",
         "blocked: guard is held by transfer[0]",
         "sleeps",
-        "preempted (could have gone on)",
+        "could have gone on: the timer of transfer[0] fires",
         "blocked: guard is held by transfer[1]",
         "ended",
     ]
@@ -290,11 +286,26 @@ def test_the_last_row_says_who_failed() -> None:
     [
         ("read", "x", {"result": None}, "read x = null"),
         ("write", "x", {"value": "red"}, 'write x = "red"'),
-        ("compare_exchange", "x", {"expect": 0, "value": 1, "result": True}, "compare_exchange x: 0 -> 1, done"),
-        ("compare_exchange", "x", {"expect": 0, "value": 1, "result": False}, "compare_exchange x: 0 -> 1, refused"),
+        (
+            "compare_exchange",
+            "x",
+            {"expect": 0, "value": 1, "result": True},
+            "compare_exchange x: 0 -> 1, done",
+        ),
+        (
+            "compare_exchange",
+            "x",
+            {"expect": 0, "value": 1, "result": False},
+            "compare_exchange x: 0 -> 1, refused",
+        ),
         ("exchange", "x", {"value": 1, "result": 0}, "exchange x = 1, was 0"),
         ("fetch_add", "x", {"value": 2, "result": 0}, "fetch_add x by 2, was 0"),
-        ("atomic", None, {"value": {"y": 1}, "result": {"x": 0}}, "atomic: read x = 0, write y = 1"),
+        (
+            "atomic",
+            None,
+            {"value": {"y": 1}, "result": {"x": 0}},
+            "atomic: read x = 0, write y = 1",
+        ),
         ("acquire", "a", {"result": True}, "acquire a"),
         ("acquire", "a", {"result": False, "timeout": 0}, "acquire a: not got"),
         ("acquire", "a", {"result": False, "timeout": 0.5}, "acquire a: not got, timed out"),
@@ -306,12 +317,17 @@ def test_the_last_row_says_who_failed() -> None:
         ("sleep", None, {"value": 0.25}, "sleep 0.25 s"),
         ("notify", "c", {"result": []}, "notify c: wakes nobody"),
         ("notify", "c", {"result": [1, 7]}, "notify c: wakes b, 7"),
-        ("wait", "gate", {"result": {"error": "BrokenBarrierError"}}, "wait gate: raises BrokenBarrierError"),
+        (
+            "wait",
+            "gate",
+            {"result": {"error": "BrokenBarrierError"}},
+            "wait gate: raises BrokenBarrierError",
+        ),
         ("join", "b", {"result": False, "timeout": 1}, "join b: not ended, timed out"),
         ("call", "m:f", {"value": [1, "a"], "result": 3}, 'call m:f(1, "a") = 3'),
         ("request", "a", {}, "request a: queues"),
     ],
-)  # fmt: skip
+)
 def test_events_in_words(op: str, target: str | None, keys: dict[str, Any], text: str) -> None:
     event = Event(0, 0, op, target, PATH, 0, **keys)
     assert describe(event, ["a", "b"]) == text

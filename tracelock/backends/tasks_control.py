@@ -92,6 +92,7 @@ class Crew:
         self.machines: list[Machine] = []
         #: Models of locks whose owner is somebody to them, by number.
         self.locks: list[tuple[int, Any]] = []
+        self.mourning = 0  # strays that still have something to close
         self.graves: list[tuple[Coroutine[Any, Any, Any], Any] | None] = [None] * n
         self.group: Any = None
         self.finished: anyio.Event
@@ -161,11 +162,11 @@ class Crew:
         """
         try:
             caught = yield from self._stay_home(me)
-            if self.graves[me] is not None:
-                self._bury(me)
             if self.closing:
                 return False
             yield from self._turns(me, caught)
+            if self.graves[me] is not None:
+                yield from self._bury(me)
             yield from self.loop.settle(me)
             self.away[me] = False
             # where it holds a lock, its end is an event to that: it tells who waits for it
@@ -173,17 +174,21 @@ class Crew:
         except GeneratorExit:
             raise
         except BaseException as error:
+            self.home += 1
             self.abort(error)
         return False
 
     def _stay_home(self, me: int) -> Steps:
         self.home += 1
         self.stray[me] = False
+        self._check_released()
         while self.over and self.home == self.count and not self.closing:
             self._turn_over()
         caught = None
         while self.holder != me and not self.closing:
             caught = (yield from self.loop.wait(me)) or caught
+        if self.closing:
+            return None
         self.home -= 1
         self.away[me] = True
         return caught
@@ -445,15 +450,29 @@ class Crew:
                 with contextlib.suppress(RuntimeError):
                     self.objects[number].release()
 
-    def _bury(self, me: int) -> None:
-        """Every stray has let go of its locks: close what was left open."""
+    def _check_released(self) -> None:
+        if self.mourning and self.home + self.mourning == self.count:
+            for worker in range(self.count):
+                if self.graves[worker] is not None:
+                    self.loop.wake(worker)
+
+    def _bury(self, me: int) -> Steps:
+        """When every stray has let go of its locks, close what was left open."""
         grave = self.graves[me]
         assert grave is not None
+        self.mourning += 1
+        self._check_released()
+        while self.home + self.mourning < self.count:
+            yield from self.loop.wait(me)
         self.graves[me] = None
         abandon(grave[0])
         with contextlib.suppress(RuntimeError):
             grave[1].release()
         self._drop_blocks(me)
+        self.mourning -= 1
+        self.home += 1
+        self._check_released()
+        self.home -= 1
 
     # --- timeout blocks ----------------------------------------------------------------------
     def _update_blocks(self, me: int, machine: Machine) -> None:

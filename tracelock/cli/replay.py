@@ -7,9 +7,9 @@ from typing import Final
 
 from tracelock.cli import json_output
 from tracelock.cli.output import Output
-from tracelock.cli.run import UNFINISHED, _find_modules
+from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
-from tracelock.errors import UsageError
+from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.report.wording import clean, outcome_name
 from tracelock.session import ReplayResult, replay
 from tracelock.trace import Trace, load_trace
@@ -24,7 +24,7 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.trace)
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
-    _find_modules(options)
+    find_modules(options)
     try:
         result = replay(
             trace, backend=options.backend, allow_call=options.allow_call,
@@ -60,7 +60,8 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
             out.line()
     diverged = result.diverged
     if diverged is not None:
-        head = Text("diverged", "bold red")
+        impossible = isinstance(diverged, ImpossibleHere)
+        head = Text("impossible here" if impossible else "diverged", "bold red")
         head.append(f"  at event {diverged.seq}: {clean(diverged.why)}", "not bold default")
         out.line(head)
         out.line(f"  expected: {clean(diverged.expected)}")

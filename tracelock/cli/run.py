@@ -33,7 +33,7 @@ def run_command(options: argparse.Namespace, out: Output) -> int:
 
     settings = _settings(options)
     scenario = load_scenario(options.scenario)
-    _find_modules(options)
+    find_modules(options)
     drawn = settings.seed is None
     with Session(scenario, settings) as session:
         keeper = None
@@ -62,7 +62,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _find_modules(options: argparse.Namespace) -> None:
+def find_modules(options: argparse.Namespace) -> None:
     """Let ``call`` steps find modules in the current folder, as ``python -m`` would."""
     if options.allow_call:
         import os

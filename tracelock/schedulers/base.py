@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tracelock.ops import Op
+from tracelock.ops import Layout, Op, Value
+
+if TYPE_CHECKING:
+    from tracelock.objects import Model, Rules
 
 #: What a choice is about.
 WORKER: Final = "worker"  # which worker goes next; options are worker numbers
@@ -35,8 +38,44 @@ class Choice:
         self.pending: Sequence[Op | None] = ()
 
 
+class Run(Protocol):
+    """What a scheduler may read of the run that it decides for; see ``Scheduler.attach``.
+
+    ``log``: the events so far, each (worker, kind, op, result, options, virtual seconds).
+    ``waiting``: per worker, whether its pending op is parked. ``fired``: whether a timer made the
+    last event. ``limit``: what cut the schedule short, if anything did.
+    """
+
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def rules(self) -> Rules: ...
+    @property
+    def models(self) -> Sequence[Model | None]: ...
+    @property
+    def adversarial(self) -> bool: ...
+    @property
+    def log(self) -> Sequence[tuple[int, int, Op, Value, Sequence[int] | None, float]]: ...
+    @property
+    def pending(self) -> Sequence[Op | None]: ...
+    @property
+    def waiting(self) -> Sequence[bool]: ...
+    @property
+    def active(self) -> Sequence[int]: ...
+    @property
+    def ended(self) -> Sequence[bool]: ...
+    @property
+    def fired(self) -> bool: ...
+    @property
+    def limit(self) -> str | None: ...
+
+
 class Scheduler:
     """A strategy. One object serves many schedules, one after the other."""
+
+    def attach(self, run: Run) -> None:
+        """Called once, before the first schedule, with the run that will ask. For strategies
+        that look at more than the choice; wrappers hand it on."""
 
     def begin(self) -> bool:
         """A schedule begins. False: there is nothing left to try."""

@@ -1,0 +1,237 @@
+"""Trying out edited schedules: what the shrinker, the twin and the search for the fewest run.
+
+A list of picks says what was chosen at each choice; change one, and all that follow mean something
+else. So edits are made to a :class:`Plan` instead: blocks ``(worker, upto)``, each of which lets
+its worker go on until it has made ``upto`` events in all. A plan can always be followed: what
+cannot be had is passed over, and what it leaves out comes at the end. Since a block counts from the
+worker's start, leaving one out puts its events into the next block of the same worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from tracelock.engine.controller import Controller, Entry
+from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.replaying import EndOfTrace, Replay
+from tracelock.errors import Divergence, UsageError
+from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.schedulers.base import WORKER, Choice, Scheduler
+from tracelock.trace import Trace, Verdict
+
+#: Why a run ends right after its failure. Never seen outside: a failure is the verdict before it.
+CUT: Final = "cut after the failure"
+
+Block = tuple[int, int]
+#: For the event number k of a worker (from 0): what was picked of its waiters and timers.
+Extra = tuple[tuple[Block, tuple[int, ...]], ...]
+
+
+class Plan(NamedTuple):
+    """``extra`` holds only what differs from the usual (first waiter, timer does not fire)."""
+
+    blocks: tuple[Block, ...]
+    extra: Extra = ()
+
+
+@dataclass(slots=True)
+class Tried:
+    """One run: what came of it, and the plan that it itself followed."""
+
+    executed: Executed
+    plan: Plan
+
+
+def blocks_of(log: Sequence[Entry]) -> tuple[Block, ...]:
+    """The blocks of a log: one for each stretch of events of one worker."""
+    blocks: list[Block] = []
+    made: dict[int, int] = {}
+    last = -1
+    for entry in log:
+        worker = entry[0]
+        made[worker] = made.get(worker, 0) + 1
+        if worker == last:
+            blocks[-1] = (worker, made[worker])
+        else:
+            blocks.append((worker, made[worker]))
+            last = worker
+    return tuple(blocks)
+
+
+class Follower(Scheduler):
+    """Follows a plan as far as it can be had, or a tape of picks to the letter.
+
+    Beyond either the worker that runs goes on, else the first that can.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.plan = Plan(())
+        self.tape: Sequence[int] | None = None
+
+    def begin(self) -> bool:
+        self.picks: list[int] = []
+        self.lost = -1  # the number of the pick of the tape that could not be had
+        self.extra: dict[Block, list[int]] = {}
+        self.odd: set[Block] = set()
+        self._wanted = dict(self.plan.extra)
+        self._made = [0] * self.workers
+        self._block = 0
+        self._last = -1
+        self._seq = 0
+        return True
+
+    def pick(self, choice: Choice) -> int:
+        options = choice.options
+        if choice.kind == WORKER:
+            # a task that does not suspend makes several events between two choices
+            if self._last >= 0:
+                self._made[self._last] += choice.seq - self._seq
+            self._seq = choice.seq
+            picked = self._worker(options, choice.current)
+            self._last = picked
+        else:
+            event = (self._last, self._made[self._last])
+            before = self.extra.setdefault(event, [])
+            wanted = self._wanted.get(event, ())
+            picked = wanted[len(before)] if len(before) < len(wanted) else options[0]
+            if self.tape is not None:
+                picked = self._taped(options, options[0])
+            elif picked not in options:
+                picked = options[0]
+            before.append(picked)
+            if picked != options[0]:
+                self.odd.add(event)
+        self.picks.append(picked)
+        return picked
+
+    def _worker(self, options: Sequence[int], current: int) -> int:
+        default = current if current in options else options[0]
+        if self.tape is not None:
+            return self._taped(options, default)
+        blocks = self.plan.blocks
+        while self._block < len(blocks):
+            worker, upto = blocks[self._block]
+            if self._made[worker] < upto and worker in options:
+                return worker
+            self._block += 1
+        return default
+
+    def _taped(self, options: Sequence[int], default: int) -> int:
+        assert self.tape is not None
+        place = len(self.picks)
+        if place < len(self.tape) and self.lost < 0:
+            if self.tape[place] in options:
+                return self.tape[place]
+            self.lost = place
+        return default
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "guided"}
+
+
+class Trials:
+    """Runs plans and tapes of one runner, ``runs`` so far; one controller serves them all.
+
+    ``cut``: a run is ended at the first choice after its failure (an assertion, an error or an
+    invariant; the other verdicts are about the end of a run). ``steps``: a bound on the events
+    of each run, beside the runner's own.
+    """
+
+    def __init__(self, runner: Runner, *, cut: bool = True, steps: int | None = None) -> None:
+        self.runner = runner
+        self.runs = 0
+        self._follower = Follower(len(runner.program.layout.workers))
+        self._controller = runner.controller(self._follower)
+        if cut:
+            self._controller.before = self._end_at_failure
+        self.bound(steps)
+
+    def bound(self, steps: int | None) -> None:
+        """Let no run go on for more than ``steps`` events (None: the runner's own bound)."""
+        most = self.runner.limits.steps
+        self._controller.max_steps = most if steps is None else min(steps, most)
+
+    @staticmethod
+    def _end_at_failure(controller: Controller) -> None:
+        # a task that has not suspended goes on without a choice, in a replay as well: a trace
+        # that ended there could not be followed to its end
+        if controller.failure is not None and (
+            controller.suspended or not controller.rules.cooperative
+        ):
+            controller.limit = CUT
+
+    def follow(self, plan: Plan) -> Tried:
+        """Run a plan. Raises KeyboardInterrupt where that ended the run."""
+        self._follower.plan, self._follower.tape = plan, None
+        return self._run()
+
+    def play(self, picks: Sequence[int]) -> Tried | None:
+        """Run a list of picks; None where one of them cannot be had."""
+        self._follower.plan, self._follower.tape = Plan(()), picks
+        tried = self._run()
+        return None if self._follower.lost >= 0 else tried
+
+    def _run(self) -> Tried:
+        self.runs += 1
+        controller, follower = self._controller, self._follower
+        self.runner.backend.controlled(controller, lambda _: True)
+        if controller.limit is INTERRUPTED:
+            raise KeyboardInterrupt
+        log = controller.log
+        verdict = self.runner.verdict(controller)
+        extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
+        executed = Executed(follower.picks, log, verdict, preemptions(log))
+        return Tried(executed, Plan(blocks_of(log), extra))
+
+
+def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:
+    """The picks with which the simulated engine does what a trace says, under ``runner``'s rules.
+
+    Also the verdict that they end with, and the runner they are for: where a timer of the trace
+    fired earlier than the runner's clock allows, as it may in a free run, that runner's clock is
+    ``adversarial``. Raises Divergence where the trace cannot be followed (ImpossibleHere: not
+    under these rules), UsageError for one that a schedule alone cannot repeat.
+    """
+    if any(event.op == "crash" and isinstance(event.value, str) for event in trace.events):
+        raise UsageError(
+            "a worker of this trace was killed from outside: no schedule does that, "
+            "so there is nothing to search"
+        )
+    clocks = [runner.clock]
+    if runner.clock != "adversarial":
+        clocks.append("adversarial")
+    first: Divergence | None = None
+    for clock in clocks:
+        try:
+            return _followed(_with_clock(runner, clock), trace)
+        except Divergence as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _with_clock(runner: Runner, clock: str) -> Runner:
+    if clock == runner.clock:
+        return runner
+    return Runner(
+        runner.program, runner.rules, clock=clock, limits=runner.limits, backend=runner.backend
+    )
+
+
+def _followed(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:
+    recorded_on = "threading" if trace.backend == "simulated" else trace.backend
+    foreign = recorded_on != runner.rules.backend
+    layout = runner.program.layout
+    replay = Replay(trace.events, trace.verdict, layout, runner.rules, foreign=foreign)
+    tape = Tape(replay)
+    controller = runner.controller(tape)
+    replay.attach(controller)
+    try:
+        runner.backend.controlled(controller, lambda _: True)
+        replay.check_end()
+    except EndOfTrace:
+        pass
+    return runner, tape.picks, runner.verdict(controller)
