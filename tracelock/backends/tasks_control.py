@@ -93,6 +93,7 @@ class Crew:
         #: Models of locks whose owner is somebody to them, by number.
         self.locks: list[tuple[int, Any]] = []
         self.mourning = 0  # strays that still have something to close
+        self.released = False  # all strays have let go of their locks
         self.graves: list[tuple[Coroutine[Any, Any, Any], Any] | None] = [None] * n
         self.group: Any = None
         self.finished: anyio.Event
@@ -206,7 +207,7 @@ class Crew:
             self._close()
             return
         self.begun = True
-        self.over = False
+        self.over = self.released = False
         self.holder = -1
         self.loop.dispose(self.objects)
         self.objects = self.loop.objects()
@@ -452,6 +453,7 @@ class Crew:
 
     def _check_released(self) -> None:
         if self.mourning and self.home + self.mourning == self.count:
+            self.released = True
             for worker in range(self.count):
                 if self.graves[worker] is not None:
                     self.loop.wake(worker)
@@ -462,7 +464,7 @@ class Crew:
         assert grave is not None
         self.mourning += 1
         self._check_released()
-        while self.home + self.mourning < self.count:
+        while not self.released:
             yield from self.loop.wait(me)
         self.graves[me] = None
         abandon(grave[0])
@@ -470,9 +472,6 @@ class Crew:
             grave[1].release()
         self._drop_blocks(me)
         self.mourning -= 1
-        self.home += 1
-        self._check_released()
-        self.home -= 1
 
     # --- timeout blocks ----------------------------------------------------------------------
     def _update_blocks(self, me: int, machine: Machine) -> None:

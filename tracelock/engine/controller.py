@@ -128,6 +128,7 @@ class Controller:
         #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
         self.fired_uid = -1
         self._fires: tuple[float, int, str] | None = None  # the timer that was chosen
+        scheduler.attach(self)
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self) -> bool:

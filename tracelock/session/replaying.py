@@ -105,5 +105,8 @@ def same_ending(a: Verdict, b: Verdict) -> bool:
 
     if (a.kind, a.failure) != (b.kind, b.failure) or frozen(a.state) != frozen(b.state):
         return False
-    key = lambda v: sorted((one.worker, one.op, one.target, one.at) for one in v.blocked)  # noqa: E731
-    return a.kind not in ("deadlock",) or key(a) == key(b)
+    return a.kind != "deadlock" or _waits(a) == _waits(b)
+
+
+def _waits(verdict: Verdict) -> list[tuple[str, str, str, str]]:
+    return sorted((one.worker, one.op, one.target, one.at) for one in verdict.blocked)

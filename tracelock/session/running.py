@@ -213,9 +213,11 @@ class Outcome:
 
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
-    """Keep the cyclic collector away from a run: its record is a million tuples and no cycle,
+    """Keep the cyclic collector away from a run.
 
-    which each full collection would walk again, at several times the cost of recording."""
+    Its record is a million objects and no cycle, which each full collection would walk again, at
+    several times the cost of recording.
+    """
     was = gc.isenabled()
     gc.disable()
     try:

@@ -1,0 +1,87 @@
+"""Wakeup trees: what is still to be explored below one point of an execution.
+
+After Abdulla, Aronis, Jonsson and Sagonas, "Source Sets: A Foundation for Optimal Dynamic Partial
+Order Reduction" (JACM 64(4), 2017), section 6. A sequence of steps is *weakly initial* to another
+if some continuation of the other can be reordered to begin with it; a tree holds sequences of
+which none makes another superfluous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: One transition of one worker: the worker, its data choices (a prefix of them where they are not
+#: known yet), and bit masks of the things that it reads and writes. Every step also writes its
+#: worker's own bit, so that steps of one worker and steps that start or await it conflict.
+Step = tuple[int, tuple[int, ...], int, int]
+
+
+def independent(a: Step, b: Step) -> bool:
+    """Whether two steps of different workers can be swapped."""
+    _, _, reads, writes = a
+    _, _, r, w = b
+    return not (w & (reads | writes) or r & writes)
+
+
+def agree(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two lists of data choices can be of one step: one goes on where the other ends."""
+    return a == b or not a or not b or a[: len(b)] == b[: len(a)]
+
+
+def place(step: Step, sequence: Sequence[Step]) -> int:
+    """Where ``step`` stands in ``sequence``, if it could be first there.
+
+    Its index, or the length of ``sequence`` if it is not in there and independent of all of it;
+    -1 if it cannot be first: ``step`` is not a weak initial of ``sequence``.
+    """
+    worker, picks, reads, writes = step
+    both = reads | writes
+    for index, (other, theirs, r, w) in enumerate(sequence):
+        if other == worker:
+            return index if picks == theirs or agree(picks, theirs) else -1
+        if w & both or r & writes:
+            return -1
+    return len(sequence)
+
+
+class Node:
+    """A step still to be explored, and what is to come after it, leftmost first."""
+
+    __slots__ = ("children", "step")
+
+    def __init__(self, step: Step, children: list[Node] | None = None) -> None:
+        self.step = step
+        self.children: list[Node] = [] if children is None else children
+
+
+def chain(sequence: Sequence[Step]) -> Node:
+    """A tree of one branch. ``sequence`` is not empty."""
+    node = Node(sequence[-1])
+    for step in reversed(sequence[:-1]):
+        node = Node(step, [node])
+    return node
+
+
+def insert(children: list[Node], sequence: list[Step]) -> bool:
+    """Add ``sequence``, which is used up, to the tree of these branches.
+
+    Returns whether the tree has grown: it does not where exploring it covers ``sequence`` anyway.
+    """
+    while True:
+        for child in children:
+            index = place(child.step, sequence)
+            if index >= 0:
+                break
+        else:
+            children.append(chain(sequence))
+            return True
+        if index < len(sequence):
+            del sequence[index]
+        children = child.children
+        if not children or not sequence:
+            return False
+
+
+def size(children: Sequence[Node]) -> int:
+    """How many steps there are in the tree."""
+    return sum(1 + size(child.children) for child in children)
