@@ -23,6 +23,7 @@ from tracelock.backends.processes_running import (
     WAITS,
 )
 from tracelock.backends.processes_settle import settle
+from tracelock.engine.history import Log
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError, StepFailure
 from tracelock.ops import CRASH, Op
@@ -216,7 +217,7 @@ class FreeProcesses:
         blocked: dict[int, Op] = {
             worker: notes[worker].ops[number] for worker, number in self.blocked.items()
         }
-        logs: list[list[Any]] = [[] for _ in layout.workers]
+        logs = [Log() for _ in layout.workers]
         waits: list[dict[int, int]] = [{} for _ in layout.workers]
         pending = []
         if record:

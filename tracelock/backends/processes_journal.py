@@ -20,10 +20,12 @@ from collections.abc import Iterator
 from time import monotonic_ns as clock
 from typing import Any, Final
 
-from tracelock.backends.base import Entry, Record
+from tracelock.backends.base import Entry
 from tracelock.backends.processes_store import MARSHAL, SharedFile, chains
 from tracelock.backends.processes_wire import RemoteBody, op_fields, unwrap, wrap
-from tracelock.ops import ATOMIC, EMPTY, WRITE, Layout, Op, Value
+from tracelock.engine.history import SEEN as SAW
+from tracelock.engine.history import Log
+from tracelock.ops import ATOMIC, EMPTY, READ, WRITE, Layout, Op, Value
 
 #: Stamp, earliest moment, number (of a version, or a place in the notes), ns waited, number of
 #: the op, short result, its length, kind, code. The code comes last: without it there is no record.
@@ -184,13 +186,14 @@ def cells_of(layout: Layout, store: SharedFile) -> tuple[list[list[Entry]], list
 
 def read_journal(
     journal: SharedFile, notes: Notes, cells: list[list[Entry]], own: list[Any]
-) -> tuple[list[Record], dict[int, int], bool]:
+) -> tuple[Log, dict[int, int], bool]:
     """The records of one worker, the ns waited by place, and whether the last one is pending."""
-    log: list[Record] = []
+    log = Log()
     waits: dict[int, int] = {}
     mine: Iterator[Any] = iter(own)
     ahead: Any = next(mine, None)
-    ops, append = notes.ops, log.append
+    ops, kinds, starts = notes.ops, log.kinds, log.starts
+    add_op, add_result, add_time = log.ops.append, log.results.append, log.times.append
     pending = False
     data = journal.content()
     place = 0
@@ -203,6 +206,8 @@ def read_journal(
         result: Any
         if code == SEEN:
             result = cells[op.target][number]
+            if kind != READ:
+                t0 = SAW
         elif code == OWN:
             if ahead is None or ahead[1][2] != place:
                 break  # its writer died between the record and the write
@@ -227,7 +232,13 @@ def read_journal(
             pending = code == PENDING
         if waited:
             waits[place] = waited
-        append((kind, op, result, t, t0))
+        if t0:
+            starts[place] = t0
+        if kind != op.kind:
+            kinds[place] = kind
+        add_op(op)
+        add_result(result)
+        add_time(t)
         place += 1
     return log, waits, pending
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracelock.backends.base import Record
+from tracelock.engine.history import Log
 from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, SET, SPAWN, Layout, Raised
 
 
 def settle(
-    layout: Layout, logs: list[list[Record]], pending: list[int], objects: list[Any]
+    layout: Layout, logs: list[Log], pending: list[int], objects: list[Any]
 ) -> None:
     """Complete or strike out the pending record at the end of each worker in ``pending``."""
     for worker in pending:
         log = logs[worker]
-        kind, op, _, _, t0 = log.pop()
+        kind, op, _, _, t0 = log[-1]
+        log.cut(len(log) - 1)
         result: Any = None
         if kind == PUT:
             happened = _balance(logs, op.target, PUT, GET) + _items(objects[op.target]) > 0
@@ -37,10 +38,10 @@ def settle(
             happened = False
         if happened:
             last = max((log[-1][3] for log in logs if log), default=t0)
-            log.append((kind, op, result, max(t0, last), t0))
+            log.add(kind, op, result, max(t0, last), t0)
 
 
-def _balance(logs: list[list[Record]], target: int, gives: int, takes: int) -> int:
+def _balance(logs: list[Log], target: int, gives: int, takes: int) -> int:
     """How much more was taken from an object than given to it, by the records."""
     balance = 0
     for log in logs:

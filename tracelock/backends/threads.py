@@ -195,7 +195,7 @@ class ThreadingBackend(Backend):
         return thread_objects.Turnstile(real, self._leave, self._enter)
 
     def _go(self, me: int) -> None:
-        """``me`` has the baton and a grant: do it, go on, and hand over when it is another's turn."""
+        """``me`` has the baton and a grant: do it, go on, and hand over at another's turn."""
         controller = self._controller
         machine = self._machines[me]
         while True:

@@ -498,7 +498,7 @@ class Controller:
 
     def _whom(self, worker: int, op: Op, model: Model) -> None:
         """Where any waiter may wake, the scheduler says which, one after the other."""
-        left = list(model.candidates(op))
+        left = list(model.candidates(op, worker))
         if not left:
             return
         chosen: list[int] = []

@@ -189,12 +189,12 @@ def record_columns(
     if any(waits):
         waited = array("q", [-1]) * len(values)
         seen = [0] * len(waits)
-        for place, worker in enumerate(workers):
+        for spot, worker in enumerate(workers):
             number = seen[worker]
             seen[worker] = number + 1
             ns = waits[worker].get(number)
             if ns is not None:
-                waited[place] = ns
+                waited[spot] = ns
     events.extend_columns(
         workers, shapes, array("q", (max(0, t - start) for t in times)), values, shown, waited, expects
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracelock.objects import plain
+from tracelock.objects import plain, queues, waits
 from tracelock.objects.base import PARKED, Model, Rules, frozen
 from tracelock.ops import Layout, ObjectSpec
 
@@ -27,10 +27,10 @@ def _plain(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
         assert isinstance(lock, plain.Lock)
         return plain.Condition(rules, lock)
     if kind == "event":
-        return plain.Event(rules)
+        return waits.Event(rules)
     if kind == "barrier":
-        return plain.Barrier(spec.parties)
-    return plain.Queue(spec)
+        return waits.Barrier(spec.parties)
+    return queues.Queue(spec)
 
 
 def _family(name: str) -> Maker:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tracelock.objects.base import PARKED, Model, Rules
-from tracelock.objects.plain import Store
+from tracelock.objects.queues import Store
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,

@@ -77,7 +77,7 @@ class Model:
     def leave(self, worker: int) -> None:
         """``worker`` has ended, holding whatever it holds."""
 
-    def candidates(self, op: Op) -> Sequence[int]:
+    def candidates(self, op: Op, worker: int) -> Sequence[int]:
         """For notify where any waiter may wake: those among whom the scheduler chooses."""
         return ()
 

@@ -7,20 +7,13 @@ is not enabled yet. Only arriving at a condition, an event or a barrier is visib
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 from tracelock.objects.base import PARKED, Model, Rules
 from tracelock.ops import (
     ACQUIRE,
-    CLEAR,
-    EMPTY,
-    GET,
     NOTIFY,
-    SET,
-    ObjectSpec,
     Op,
     Raised,
     Value,
@@ -146,9 +139,7 @@ class RLock(Lock):
         self.depth = 0
 
     def enabled(self, op: Op, worker: int) -> bool:
-        return (
-            self.owner < 0 or self.owner == worker or op.kind != ACQUIRE or not op.blocking
-        )
+        return self.owner < 0 or self.owner == worker or op.kind != ACQUIRE or not op.blocking
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == ACQUIRE:
@@ -158,7 +149,9 @@ class RLock(Lock):
             self.depth += 1
             return True
         if self.owner != worker:
-            return Raised(self.rules.not_owner, "release of an rlock that this worker does not hold")
+            return Raised(
+                self.rules.not_owner, "release of an rlock that another holds, or nobody"
+            )
         self.depth -= 1
         if not self.depth:
             self.owner = -1
@@ -302,7 +295,9 @@ class Condition(Model):
         self.timed_out.add(worker)
         return PARKED
 
-    def candidates(self, op: Op) -> Sequence[int]:
+    def candidates(self, op: Op, worker: int) -> Sequence[int]:
+        if not self.lock.owned(worker):
+            return ()  # the notify raises
         if not self.rules.notify_any or op.value == -1 or not 0 < op.value < len(self.waiting):
             return ()
         return tuple(self.waiting)
@@ -334,200 +329,3 @@ class Condition(Model):
         self.timed_out = set(state[2])
         self.depths = dict(state[3])
         self.chosen = None
-
-
-class Event(Model):
-    """A flag. Those who wait when it is set get on even if it is cleared before they run,
-
-    except where ``rules.event_rechecks``: a process looks at the flag once more."""
-
-    __slots__ = ("flag", "rules", "waiting", "woken")
-
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self.flag = False
-        self.waiting: list[int] = []
-        self.woken: set[int] = set()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
-
-    def apply(self, op: Op, worker: int) -> Value:
-        kind = op.kind
-        if kind == SET:
-            self.flag = True
-            self.woken.update(self.waiting)
-            self.waiting.clear()
-            return None
-        if kind == CLEAR:
-            self.flag = False
-            return None
-        if self.flag:
-            return True
-        if not op.blocking:
-            return False
-        self.waiting.append(worker)
-        return PARKED
-
-    def ready(self, op: Op, worker: int) -> bool:
-        return worker in self.woken
-
-    def finish(self, op: Op, worker: int) -> Value:
-        self.woken.remove(worker)
-        return self.flag if self.rules.event_rechecks else True
-
-    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
-        return worker in self.waiting
-
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        self.waiting.remove(worker)
-        return self.flag
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.waiting)
-
-    def reset(self) -> None:
-        self.flag = False
-        self.waiting.clear()
-        self.woken.clear()
-
-    def snapshot(self) -> Any:
-        return (self.flag, tuple(self.waiting), frozenset(self.woken))
-
-    def restore(self, state: Any) -> None:
-        self.flag = state[0]
-        self.waiting = list(state[1])
-        self.woken = set(state[2])
-
-
-class Barrier(Model):
-    """``threading.Barrier``: fills, drains, and is broken for good by a timed-out wait."""
-
-    __slots__ = ("broken", "inside", "parties", "waiting")
-
-    def __init__(self, parties: int) -> None:
-        self.parties = parties
-        self.waiting: list[int] = []  # arrived, in order
-        self.inside: set[int] = set()  # let through, not yet gone
-        self.broken = False
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return self.broken or not self.inside
-
-    def apply(self, op: Op, worker: int) -> Value:
-        if self.broken:
-            return self._broken(op)
-        if len(self.waiting) + 1 == self.parties:
-            self.inside.update(self.waiting)
-            self.waiting.clear()
-            return True
-        self.waiting.append(worker)
-        return PARKED
-
-    def _broken(self, op: Op) -> Value:
-        return False if op.soft else Raised("BrokenBarrierError", "the barrier is broken")
-
-    def ready(self, op: Op, worker: int) -> bool:
-        return self.broken or worker in self.inside
-
-    def finish(self, op: Op, worker: int) -> Value:
-        if worker in self.inside:
-            self.inside.remove(worker)
-            return True
-        self.waiting.remove(worker)
-        return self._broken(op)
-
-    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
-        return worker in self.waiting and not self.broken
-
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        self.broken = True
-        self.waiting.remove(worker)
-        return self._broken(op)
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.waiting)
-
-    def reset(self) -> None:
-        self.waiting.clear()
-        self.inside.clear()
-        self.broken = False
-
-    def snapshot(self) -> Any:
-        return (tuple(self.waiting), frozenset(self.inside), self.broken)
-
-    def restore(self, state: Any) -> None:
-        self.waiting = list(state[0])
-        self.inside = set(state[1])
-        self.broken = state[2]
-
-
-class Store:
-    """What is in a queue: first in first out, last in first out, or lowest first."""
-
-    __slots__ = ("items", "order")
-
-    def __init__(self, order: str) -> None:
-        self.order = order
-        self.items: Any = deque() if order == "fifo" else []
-
-    def push(self, item: Value) -> Raised | None:
-        """Put ``item`` in. A priority queue compares items and raises as Python does."""
-        if self.order == "priority":
-            try:
-                heapq.heappush(self.items, item)
-            except TypeError as error:
-                return Raised("TypeError", str(error))
-        else:
-            self.items.append(item)
-        return None
-
-    def pop(self) -> Value:
-        """Take the next item out."""
-        if self.order == "fifo":
-            return self.items.popleft()
-        if self.order == "lifo":
-            return self.items.pop()
-        try:
-            return heapq.heappop(self.items)
-        except TypeError as error:
-            return Raised("TypeError", str(error))
-
-
-class Queue(Model):
-    """``queue.Queue`` and its kin, ``multiprocessing.Queue``: bounded if ``maxsize`` > 0."""
-
-    __slots__ = ("maxsize", "store")
-
-    def __init__(self, spec: ObjectSpec) -> None:
-        self.maxsize = spec.maxsize
-        self.store = Store(spec.order)
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return not op.blocking or self.possible(op.kind)
-
-    def possible(self, kind: int) -> bool:
-        """Whether a put or a get would succeed at once."""
-        size = len(self.store.items)
-        if kind == GET:
-            return size > 0
-        return not 0 < self.maxsize <= size
-
-    def apply(self, op: Op, worker: int) -> Value:
-        if not self.possible(op.kind):
-            return EMPTY if op.kind == GET else False
-        if op.kind == GET:
-            return self.store.pop()
-        return self.store.push(op.value) or True
-
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
-
-    def reset(self) -> None:
-        self.store.items.clear()
-
-    def snapshot(self) -> Any:
-        return tuple(self.store.items)
-
-    def restore(self, state: Any) -> None:
-        self.store.items = deque(state) if self.store.order == "fifo" else list(state)

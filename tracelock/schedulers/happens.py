@@ -20,7 +20,7 @@ else there, so that the state of the object in a reversed execution is one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from tracelock.objects import Model, make_models
@@ -30,7 +30,6 @@ from tracelock.ops import (
     CALL,
     CANCEL,
     COMPARE_EXCHANGE,
-    EXCHANGE,
     FETCH_ADD,
     GET,
     JOIN,
@@ -41,8 +40,8 @@ from tracelock.ops import (
     TIMEOUT,
     WAIT,
     WAKE,
-    WRITE,
     Op,
+    Raised,
     Value,
 )
 from tracelock.schedulers.base import Run
@@ -74,6 +73,7 @@ class History:
         self.leaves = run.rules.leaves
         self.virtual = not run.adversarial
         self.things = count
+        self.all = (1 << count) - 1
         self.group = list(range(count))
         for number, spec in enumerate(layout.objects, layout.variables):
             if spec.type == "condition":
@@ -225,8 +225,10 @@ class History:
             # only when nothing else could happen: after all before it, and before all after it.
             # Without it the op would have gone on waiting.
             asked = self._asked(here, op)
-            self.races.append(self._races(here, cover, worker, asked, parked, *self.static(asked)))
-            self.lasts.append((worker, (), *self.static(asked)))
+            reads, writes = self.static(asked)
+            writes |= own
+            self.races.append(self._races(here, cover, worker, asked, parked, reads, writes))
+            self.lasts.append((worker, (), -1 if self.cooperative else reads, writes))
             step = (worker, picks, -1, -1)
             hb = (1 << here) - 1
             self.timers.append(here)
@@ -245,7 +247,7 @@ class History:
                 hb |= (2 << self.timers[-1]) - 1
             known = not self.cooperative and kind not in (COMPARE_EXCHANGE, ATOMIC)
             self.lasts.append((worker, (), reads, writes) if known else None)
-            for thing in range(self.things):
+            for thing in range(self.things) if both & self.all else ():
                 if writes >> thing & 1:
                     undo.append(self.writers[thing])
                 elif reads >> thing & 1:
@@ -387,6 +389,8 @@ class History:
                 break
         if at < 0:
             return YES
+        if at in self.timers:
+            return NO
         if self.cooperative:
             if self._could(at, worker):
                 return YES
@@ -431,8 +435,11 @@ class History:
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""
         for k in reversed(self.writers[variable]):
-            if k < here and k != e and not (k > e and self.before[k] >> e & 1):
-                return written(self.entries[k][0], variable)
+            event = self.entries[k][0]
+            if k >= here or k == e or (k > e and self.before[k] >> e & 1):
+                continue
+            if event[3].__class__ is not Raised:
+                return written(event, variable)
         return self.run.layout.initial[variable]
 
     def blocked(self, worker: int, op: Op, parked: bool) -> tuple[Sequence[int], Step]:
@@ -453,7 +460,7 @@ def written(event: Entry, variable: int) -> Value:
     _, kind, op, result, _, _ = event
     if kind == ATOMIC:
         return result["writes"][variable]
-    if kind == FETCH_ADD and result.__class__ in (int, float, str, bool, list):
+    if kind == FETCH_ADD:
         return result + op.value
     return op.value
 

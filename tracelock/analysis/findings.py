@@ -1,0 +1,63 @@
+"""What an analysis has to say: one :class:`Finding`, whatever it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["ERROR", "NOTE", "SEVERITIES", "WARNING", "Finding", "numbered", "sort_key"]
+
+#: It happened in this very trace.
+ERROR: Final = "error"
+#: It did not happen here, and nothing in the trace keeps it from happening in another schedule.
+WARNING: Final = "warning"
+#: Worth knowing; often harmless.
+NOTE: Final = "note"
+SEVERITIES: Final = (ERROR, WARNING, NOTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found in a trace.
+
+    ``kind``: a word for programs (``lock-order``, ``data-race``, ``lost-update``, ...);
+    ``title``: the field's term and what it is about; ``message``: whole sentences for somebody
+    who sees such a thing for the first time. ``events``: the ``seq`` of each event that proves
+    it, in the order in which the message tells of them. ``workers``: their indices in the trace;
+    ``targets``: variables and objects by name.
+
+    ``shows``: where another schedule would show it, the order that would: pairs (a, b) of
+    ``seq``, event a before event b. Empty where there is nothing to try.
+    """
+
+    kind: str
+    title: str
+    message: str
+    events: tuple[int, ...]
+    workers: tuple[int, ...]
+    targets: tuple[str, ...]
+    severity: str = WARNING
+    shows: tuple[tuple[int, int], ...] = ()
+
+    def to_data(self) -> dict[str, Any]:
+        """The finding as JSON data. ``shows`` is for the search and stays out."""
+        return {
+            "kind": self.kind, "severity": self.severity, "title": self.title,
+            "message": self.message, "events": list(self.events),
+            "workers": list(self.workers), "targets": list(self.targets),
+        }  # fmt: skip
+
+
+def sort_key(finding: Finding) -> tuple[int, int, str]:
+    """What happened first, then what may happen; among equals the earliest event first."""
+    first = min(finding.events, default=0)
+    return (SEVERITIES.index(finding.severity), first, finding.kind)
+
+
+def numbered(events: Iterable[int]) -> str:
+    """``event 3``, ``events 3 and 7``, ``events 3, 7 and 9``."""
+    shown = [str(seq) for seq in events]
+    if len(shown) == 1:
+        return f"event {shown[0]}"
+    return f"events {', '.join(shown[:-1])} and {shown[-1]}"

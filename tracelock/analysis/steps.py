@@ -1,0 +1,263 @@
+"""A trace in the form that the analyses read: columns of numbers, and what each object is.
+
+An analysis looks at every event of a trace of a hundred thousand, so nothing here makes an object
+for each. What an object is (a lock, a semaphore of two) stands in the scenario inside the trace;
+where there is none, as in a trace of instrumented code, it is told from what was done with it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CANCELLED,
+    CHECKPOINT,
+    CLEAR,
+    COMPARE_EXCHANGE,
+    EXCHANGE,
+    FETCH_ADD,
+    GET,
+    JOIN,
+    KIND_OF,
+    NOTIFY,
+    ON_VARIABLE,
+    PUT,
+    READ,
+    RELEASE,
+    REQUEST,
+    SET,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    WRITE,
+)
+from tracelock.trace import MISSING, Trace
+
+__all__ = ["Steps", "Thing"]
+
+#: Kinds that read and change a variable in one indivisible step.
+INDIVISIBLE: Final = frozenset({COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC})
+COOPERATIVE: Final = frozenset({"asyncio", "trio"})
+#: A task that comes to one of these lets others run before it, in any case or when it must.
+_SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, JOIN, WAKE, TIMEOUT, CANCELLED})
+_LOCKS: Final = frozenset({"lock", "rlock", "condition"})
+
+
+@dataclass(slots=True)
+class Thing:
+    """One synchronisation object: ``type`` as in a scenario, its options at their defaults.
+
+    ``lock``: of a condition, the name under which its lock is held.
+    """
+
+    name: str
+    type: str
+    value: int = 1
+    lock: str = ""
+    parties: int = 0
+    maxsize: int = 0
+    order: str = "fifo"
+
+
+class Steps:
+    """The columns of one trace, by ``seq``.
+
+    ``workers``; ``kinds``: numbers of ``ops``; ``targets``: names (None: no target); ``locals``:
+    each event's number among those of its worker, from 1; ``shapes``: the step it belongs to (two
+    events of equal shape are one step on one target); ``results``. ``by_worker``: the ``seq`` of
+    each worker's events.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        events = trace.events
+        self.trace = trace
+        self.events = events
+        self.names = trace.workers
+        self.workers = events.workers
+        self.shapes = events.shapes
+        self.results = events.results
+        table = events.table
+        kind_of_shape = [KIND_OF[shape.op] for shape in table]
+        target_of_shape = [shape.target for shape in table]
+        self.kinds: list[int] = [kind_of_shape[shape] for shape in self.shapes]
+        self.targets: list[str | None] = [target_of_shape[shape] for shape in self.shapes]
+        self.by_worker: list[array[int]] = [array("I") for _ in trace.workers]
+        own = [seqs.append for seqs in self.by_worker]
+        for seq, worker in enumerate(self.workers):
+            own[worker](seq)
+        self.locals = array("I", bytes(4 * len(self.workers)))
+        for seqs in self.by_worker:
+            for number, seq in enumerate(seqs, 1):
+                self.locals[seq] = number
+        controlled = events.choices is not None
+        self.cooperative = trace.backend in COOPERATIVE or (
+            controlled and 0 in (events.choices or ())
+        )
+        self.things = _things(trace)
+        _infer(self)
+        #: Variables that some event changed indivisibly: they are there to synchronise.
+        self.atomics = self._atomics()
+        self._segments: array[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.workers)
+
+    def name(self, seq: int) -> str:
+        """The name of the worker of an event."""
+        return self.names[self.workers[seq]]
+
+    def at(self, seq: int) -> str:
+        """The step of an event: a path in the scenario, or ``file:line``."""
+        return self.events.table[self.shapes[seq]].at
+
+    def timed(self, seq: int) -> bool:
+        """Whether the step would not have waited for ever: a try, or a wait with a timeout."""
+        timeout = self.events.table[self.shapes[seq]].timeout
+        return timeout is not MISSING and timeout is not None
+
+    def lock_of(self, target: str) -> str:
+        """The name of the lock that is meant: that of the condition ``target``, or itself."""
+        thing = self.things.get(target)
+        return target if thing is None or thing.type != "condition" else thing.lock
+
+    def written(self, seq: int) -> tuple[str, ...]:
+        """The variables that an event changed."""
+        kind, target = self.kinds[seq], self.targets[seq]
+        if kind in (WRITE, EXCHANGE) or (kind == FETCH_ADD and not failed(self.results[seq])):
+            return (target,) if target is not None else ()
+        if kind == COMPARE_EXCHANGE and self.results[seq] is True:
+            return (target,) if target is not None else ()
+        if kind == ATOMIC:
+            value = self.events.values[seq]
+            return tuple(value) if isinstance(value, dict) else ()
+        return ()
+
+    def read(self, seq: int) -> tuple[str, ...]:
+        """The variables that an event looked at."""
+        kind, target = self.kinds[seq], self.targets[seq]
+        if kind == ATOMIC:
+            result = self.results[seq]
+            return tuple(result) if isinstance(result, dict) else ()
+        return (target,) if kind in ON_VARIABLE and kind != WRITE and target is not None else ()
+
+    def _atomics(self) -> frozenset[str]:
+        found: set[str] = set()
+        for seq, kind in enumerate(self.kinds):
+            if kind in INDIVISIBLE:
+                found.update(self.read(seq))
+                found.update(self.written(seq))
+        return frozenset(found)
+
+    def together(self, first: int, last: int) -> bool:
+        """Whether nobody could come between these two events of one worker.
+
+        Only tasks have that, from one suspension to the next.
+        """
+        if not self.cooperative:
+            return False
+        if self._segments is None:
+            self._segments = self._cut()
+        return self._segments[first] == self._segments[last]
+
+    def _cut(self) -> array[int]:
+        segments = array("I", bytes(4 * len(self)))
+        choices = self.events.choices
+        trio = self.trace.backend == "trio"
+        for seqs in self.by_worker:
+            number = 0
+            left = False  # the event before was the last of its segment
+            for seq in seqs:
+                kind = self.kinds[seq]
+                if choices is not None:
+                    number += choices[seq] != 0
+                else:
+                    number += left or kind in _SUSPENDS or (trio and kind in (PUT, GET))
+                    parked = kind == REQUEST or (kind == WAIT and self.results[seq] is MISSING)
+                    left = parked or (trio and kind in (ACQUIRE, WAKE))
+                segments[seq] = number
+        return segments
+
+
+def failed(result: Any) -> bool:
+    """Whether a result says that the step raised an error."""
+    return isinstance(result, dict) and "error" in result
+
+
+def _things(trace: Trace) -> dict[str, Thing]:
+    """The objects that the trace's scenario declares. Whatever is no declaration is left out."""
+    declared = trace.scenario.get("objects")
+    if not isinstance(declared, dict):
+        return {}
+    things: dict[str, Thing] = {}
+    for name, given in declared.items():
+        options = {"type": given} if isinstance(given, str) else given
+        if not isinstance(options, dict) or not isinstance(options.get("type"), str):
+            continue
+        count = options.get("count")
+        places: list[int | None] = [None] if type(count) is not int else list(range(count))
+        lock = options.get("lock")
+        shared = declared.get(lock) if isinstance(lock, str) else None
+        array_of_locks = isinstance(shared, dict) and "count" in shared
+        for place in places:
+            own = name if place is None else f"{name}[{place}]"
+            held = own
+            if isinstance(lock, str):
+                held = f"{lock}[{place or 0}]" if array_of_locks else lock
+            things[own] = Thing(
+                own, options["type"], _whole(options, "value", 1), held,
+                _whole(options, "parties", 0), _whole(options, "maxsize", 0),
+                str(options.get("order", "fifo")),
+            )  # fmt: skip
+    return things
+
+
+def _whole(options: dict[str, Any], key: str, default: int) -> int:
+    value = options.get(key)
+    return value if type(value) is int else default
+
+
+def _infer(steps: Steps) -> None:
+    """Find out what the objects are that no scenario declares."""
+    used: dict[str, set[int]] = defaultdict(set)
+    for shape in steps.events.table:
+        kind = KIND_OF[shape.op]
+        on_object = ACQUIRE <= kind <= GET
+        if on_object and shape.target is not None and shape.target not in steps.things:
+            used[shape.target].add(kind)
+    for name, kinds in used.items():
+        if NOTIFY in kinds:
+            kind = "condition"
+        elif kinds & {PUT, GET}:
+            kind = "queue"
+        elif kinds & {SET, CLEAR}:
+            kind = "event"
+        elif kinds & {ACQUIRE, RELEASE}:
+            kind = "condition" if WAIT in kinds else "lock"
+        else:
+            kind = "event"
+        steps.things[name] = Thing(name, kind, lock=name)
+    for name in used:
+        if steps.things[name].type in _LOCKS and (most := _most_held(steps, name)) > 1:
+            steps.things[name] = Thing(name, "semaphore", most)
+
+
+def _most_held(steps: Steps, name: str) -> int:
+    """How many workers held ``name`` at once, at most."""
+    held: dict[int, int] = defaultdict(int)
+    most = 0
+    for seq, target in enumerate(steps.targets):
+        if target != name:
+            continue
+        kind, worker = steps.kinds[seq], steps.workers[seq]
+        if (kind == ACQUIRE and steps.results[seq] is True) or kind == WAKE:
+            held[worker] += 1
+        elif kind in (RELEASE, WAIT) and held[worker]:
+            held[worker] -= 1
+        most = max(most, sum(1 for count in held.values() if count))
+    return most

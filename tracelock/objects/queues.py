@@ -1,0 +1,81 @@
+"""What is in a queue, and the model of ``queue.Queue``, its kin and ``multiprocessing.Queue``."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import Any
+
+from tracelock.objects.base import Model
+from tracelock.ops import EMPTY, GET, ObjectSpec, Op, Raised, Value
+
+
+class Store:
+    """What is in a queue: first in first out, last in first out, or lowest first."""
+
+    __slots__ = ("items", "order")
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+        self.items: Any = deque() if order == "fifo" else []
+
+    def push(self, item: Value) -> Raised | None:
+        """Put ``item`` in. A priority queue compares items and raises as Python does."""
+        if self.order == "priority":
+            try:
+                heapq.heappush(self.items, item)
+            except TypeError as error:
+                return Raised("TypeError", str(error))
+        else:
+            self.items.append(item)
+        return None
+
+    def pop(self) -> Value:
+        """Take the next item out."""
+        if self.order == "fifo":
+            return self.items.popleft()
+        if self.order == "lifo":
+            return self.items.pop()
+        try:
+            return heapq.heappop(self.items)
+        except TypeError as error:
+            return Raised("TypeError", str(error))
+
+
+class Queue(Model):
+    """``queue.Queue`` and its kin, ``multiprocessing.Queue``: bounded if ``maxsize`` > 0."""
+
+    __slots__ = ("maxsize", "store")
+
+    def __init__(self, spec: ObjectSpec) -> None:
+        self.maxsize = spec.maxsize
+        self.store = Store(spec.order)
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return not op.blocking or self.possible(op.kind)
+
+    def possible(self, kind: int) -> bool:
+        """Whether a put or a get would succeed at once."""
+        size = len(self.store.items)
+        if kind == GET:
+            return size > 0
+        return not 0 < self.maxsize <= size
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if not self.possible(op.kind):
+            return EMPTY if op.kind == GET else False
+        if op.kind == GET:
+            return self.store.pop()
+        return self.store.push(op.value) or True
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        return EMPTY if op.kind == GET else False
+
+    def reset(self) -> None:
+        self.store.items.clear()
+
+    def snapshot(self) -> Any:
+        return tuple(self.store.items)
+
+    def restore(self, state: Any) -> None:
+        self.store.items = deque(state) if self.store.order == "fifo" else list(state)

@@ -1,0 +1,134 @@
+"""Models of the events and barriers of ``threading`` and ``multiprocessing``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracelock.objects.base import PARKED, Model, Rules
+from tracelock.ops import CLEAR, SET, Op, Raised, Value
+
+
+class Event(Model):
+    """A flag. Those who wait when it is set get on even if it is cleared before they run,
+
+    except where ``rules.event_rechecks``: a process looks at the flag once more."""
+
+    __slots__ = ("flag", "rules", "waiting", "woken")
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.flag = False
+        self.waiting: list[int] = []
+        self.woken: set[int] = set()
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return True
+
+    def apply(self, op: Op, worker: int) -> Value:
+        kind = op.kind
+        if kind == SET:
+            self.flag = True
+            self.woken.update(self.waiting)
+            self.waiting.clear()
+            return None
+        if kind == CLEAR:
+            self.flag = False
+            return None
+        if self.flag:
+            return True
+        if not op.blocking:
+            return False
+        self.waiting.append(worker)
+        return PARKED
+
+    def ready(self, op: Op, worker: int) -> bool:
+        return worker in self.woken
+
+    def finish(self, op: Op, worker: int) -> Value:
+        self.woken.remove(worker)
+        return self.flag if self.rules.event_rechecks else True
+
+    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
+        return worker in self.waiting
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        self.waiting.remove(worker)
+        return self.flag
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.waiting)
+
+    def reset(self) -> None:
+        self.flag = False
+        self.waiting.clear()
+        self.woken.clear()
+
+    def snapshot(self) -> Any:
+        return (self.flag, tuple(self.waiting), frozenset(self.woken))
+
+    def restore(self, state: Any) -> None:
+        self.flag = state[0]
+        self.waiting = list(state[1])
+        self.woken = set(state[2])
+
+
+class Barrier(Model):
+    """``threading.Barrier``: fills, drains, and is broken for good by a timed-out wait."""
+
+    __slots__ = ("broken", "inside", "parties", "waiting")
+
+    def __init__(self, parties: int) -> None:
+        self.parties = parties
+        self.waiting: list[int] = []  # arrived, in order
+        self.inside: set[int] = set()  # let through, not yet gone
+        self.broken = False
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return self.broken or not self.inside
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if self.broken:
+            return self._broken(op)
+        if len(self.waiting) + 1 == self.parties:
+            self.inside.update(self.waiting)
+            self.waiting.clear()
+            return True
+        self.waiting.append(worker)
+        return PARKED
+
+    def _broken(self, op: Op) -> Value:
+        return False if op.soft else Raised("BrokenBarrierError", "the barrier is broken")
+
+    def ready(self, op: Op, worker: int) -> bool:
+        return self.broken or worker in self.inside
+
+    def finish(self, op: Op, worker: int) -> Value:
+        if worker in self.inside:
+            self.inside.remove(worker)
+            return True
+        self.waiting.remove(worker)
+        return self._broken(op)
+
+    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
+        return worker in self.waiting and not self.broken
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        self.broken = True
+        self.waiting.remove(worker)
+        return self._broken(op)
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.waiting)
+
+    def reset(self) -> None:
+        self.waiting.clear()
+        self.inside.clear()
+        self.broken = False
+
+    def snapshot(self) -> Any:
+        return (tuple(self.waiting), frozenset(self.inside), self.broken)
+
+    def restore(self, state: Any) -> None:
+        self.waiting = list(state[0])
+        self.inside = set(state[1])
+        self.broken = state[2]

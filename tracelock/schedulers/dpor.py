@@ -1,0 +1,330 @@
+"""Optimal dynamic partial-order reduction: one execution of each kind that matters.
+
+Two executions that differ only in the order of independent steps pass through the same results,
+so one of them is enough. This is the algorithm *Optimal-DPOR* of Abdulla, Aronis, Jonsson and
+Sagonas, "Source Sets: A Foundation for Optimal Dynamic Partial Order Reduction" (POPL 2014; JACM
+64(4), 2017): after each execution every race in it is reversed, by putting the sequence of steps
+that does so into the wakeup tree of the point where the race began, unless some step in the sleep
+set there, or a sequence in the tree, covers it.
+
+Departures from the paper. Executions are run again from the start, not resumed. Blocking needs
+no rules of its own, see ``happens``. A data choice (which waiter wakes, whether a timer fires) is
+part of its step, and each other option is a reversal of that step with itself. A timer of virtual
+time fires only when nothing else can happen, so it is ordered after all that came before it and
+before all that comes after; where several could be the next, each is explored. The step that ends
+a reversed sequence has not been seen in its new place: what it touches there is worked out where
+that can be (compare_exchange, most atomic steps), else taken to be all that it could touch, which
+may cost an execution that turns out to be redundant, and never misses one. So no execution is
+redundant for programs of reads, writes, exchanges and blocking objects on threads and processes.
+
+Memory is that of one execution and the sequences planned at its points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tracelock.ops import JOIN
+from tracelock.schedulers.base import TIMER, WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.happens import History
+from tracelock.schedulers.wakeup import Node, Step, agree, insert, place
+
+Sleep = Sequence[Step]
+
+
+class DporScheduler(Scheduler):
+    """Explores every inequivalent execution of the program it is attached to, each once.
+
+    ``watched``: for each condition on several variables that is checked between steps, the
+    numbers of those variables: writes of them are then not commuted.
+
+    ``executions``: complete ones so far. ``redundant``: those that turned out to repeat others
+    (``cut`` says so of the last one). ``exhaustive``: the whole tree is done, and no execution
+    was ended by a bound.
+    """
+
+    def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
+        self.watched = [tuple(variables) for variables in watched]
+        self.executions = 0
+        self.redundant = 0
+        self.cut = False
+        self.bounded = 0  # executions that a bound ended
+        self.finished = False
+        self._begun = False
+        self._history: History
+        self._run: Run
+        # by depth, which is the number of transitions before
+        self._trees: list[list[Node]] = [[]]  # what is to be explored from there, besides this
+        self._sleeps: list[Sleep] = [()]  # what need not be
+        self._done: list[int] = [0]  # how many steps have been explored from there
+        # of the execution that runs
+        self._depth = 0
+        self._fixed = 0  # so many transitions are as they were in the one before
+        self._plan: list[tuple[int, tuple[int, ...]]] = []  # worker and data choices
+        self._stuck = -1  # the depth from which this repeats another, -1: it does not
+        self._starts: list[int] = []  # of the new transitions: number of the first event
+        self._notes: list[Any] = []
+        self._fired: set[int] = set()
+        self._data: dict[int, tuple[list[int], list[tuple[int, ...]]]] = {}
+        self._at = (-1, 0)  # depth of the last data choice, and how many it had
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        if self._begun:
+            self._history.run = run
+        else:
+            self._history = History(run, self.watched)
+
+    @property
+    def exhaustive(self) -> bool:
+        return self.finished and not self.bounded
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "dpor"}
+
+    # --- an execution ------------------------------------------------------------------------
+    def begin(self) -> bool:
+        if self.finished or (self._begun and not self._next()):
+            self.finished = True
+            return False
+        self._begun = True
+        self.cut = False
+        self._depth = 0
+        self._stuck = -1
+        self._starts.clear()
+        self._notes.clear()
+        self._fired.clear()
+        return True
+
+    def pick(self, choice: Choice) -> int:
+        if choice.kind is not WORKER:
+            return self._option(choice)
+        depth = self._depth
+        self._depth = depth + 1
+        fixed = self._fixed
+        if depth < fixed:
+            return self._plan[depth][0]
+        run = self._run
+        if depth > fixed and run.fired:
+            self._fired.add(depth - 1)
+        options = choice.options
+        if depth < len(self._plan):
+            worker = self._plan[depth][0]
+            if worker not in options:  # a reversal that cannot be had after all
+                worker = options[0]
+                self._give_up(depth)
+        elif self._sleeps[-1]:
+            worker = self._awake(choice, depth)
+        else:
+            worker = choice.current
+            if worker not in options:
+                worker = options[0]
+        self._starts.append(choice.seq)
+        self._notes.append(self._history.note(choice.pending[worker], worker))  # type: ignore[arg-type]
+        return worker
+
+    def _give_up(self, depth: int) -> None:
+        if self._stuck < 0:
+            self._stuck = depth
+
+    def _awake(self, choice: Choice, depth: int) -> int:
+        """A worker that does not sleep, the one that ran last if it can be."""
+        self._look_at(depth)
+        options = choice.options
+        if self._stuck < 0:
+            asleep = {step[0]: step for step in self._sleeps[depth]}
+            if choice.current in options and choice.current not in asleep:
+                return choice.current
+            for worker in options:
+                if worker not in asleep:
+                    return worker
+            for worker in options:
+                if asleep[worker][1]:
+                    return worker  # other data choices of it may not sleep
+        self._give_up(depth)
+        return options[0]
+
+    def _option(self, choice: Choice) -> int:
+        depth = self._depth - 1
+        count = self._at[1] if self._at[0] == depth else 0
+        self._at = (depth, count + 1)
+        options = choice.options
+        planned = self._plan[depth][1] if depth < len(self._plan) else ()
+        if count < len(planned):
+            picked = planned[count]
+            if picked not in options:
+                picked = options[0]
+                self._give_up(depth)
+        else:
+            picked = options[0]
+            if depth < len(self._sleeps):
+                before = tuple(self._data[depth][0]) if count else ()
+                taken = {
+                    step[1][count]
+                    for step in self._sleeps[depth]
+                    if step[0] == choice.worker and step[1][:count] == before
+                    and len(step[1]) > count
+                }  # fmt: skip
+                picked = next((option for option in options if option not in taken), picked)
+        if depth >= self._fixed:
+            if not count:
+                self._data[depth] = ([], [])
+            picks, offered = self._data[depth]
+            picks.append(picked)
+            offered.append(tuple(options))
+        return picked
+
+    def end(self, steps: int) -> None:
+        history = self._history
+        if self._depth > self._fixed and self._run.fired:
+            self._fired.add(self._depth - 1)
+        self._look_at(self._depth)
+        self._at = (-1, 0)
+        if self._stuck >= 0:
+            self.cut = True
+            self.redundant += 1
+            self._shorten(self._stuck)
+            for depth in [depth for depth in self._data if depth >= self._stuck]:
+                if depth == self._stuck and depth >= self._fixed:
+                    self._other_options(depth)
+                del self._data[depth]
+            return
+        self.executions += 1
+        if self._run.limit is not None:
+            self.bounded += 1
+        races = history.races
+        for depth in range(len(races)):
+            for e in races[depth]:
+                self._reverse(e, history.reversed_step(e, depth))
+        for depth in history.timers:
+            for worker in history.entries[depth][0][4] or ():
+                if worker != history.steps[depth][0]:
+                    self._reverse(depth, (worker, (), -1, -1))
+        for depth in self._data:
+            self._other_options(depth)
+        if self._run.limit is None:
+            self._blocked()
+
+    def _blocked(self) -> None:
+        """Who waits at the end may have been able to go on at some time."""
+        run = self._run
+        for worker in run.active:
+            op = run.pending[worker]
+            if op is not None and op.kind != JOIN:
+                races, step = self._history.blocked(worker, op, run.waiting[worker])
+                for e in races:
+                    self._reverse(e, step)
+
+    def _other_options(self, depth: int) -> None:
+        """Each data choice of a transition that could have been another."""
+        picks, offered = self._data[depth]
+        worker = self._plan_of(depth)
+        if depth < len(self._history.steps):
+            _, _, reads, writes = self._history.steps[depth]
+        else:
+            reads, writes = -1, -1
+        for place_, options in enumerate(offered):
+            for option in options:
+                if option != picks[place_]:
+                    step = (worker, (*picks[:place_], option), reads, writes)
+                    self._reverse(depth, step)
+
+    # --- looking at it -----------------------------------------------------------------------
+    def _look_at(self, upto: int) -> None:
+        """Take the transitions of the log up to depth ``upto`` into the history."""
+        history = self._history
+        steps = history.steps
+        log = self._run.log
+        sleeps = self._sleeps
+        fixed = self._fixed
+        single = not history.cooperative
+        for depth in range(len(steps), upto):
+            new = depth - fixed
+            first = self._starts[new]
+            if single:
+                events: Sequence[Any] = (log[first],)
+            elif new + 1 < len(self._starts):
+                events = log[first : self._starts[new + 1]]
+            else:
+                events = log[first:]
+            data = self._data.get(depth) if self._data else None
+            picks = () if data is None else tuple(data[0])
+            step = history.add(events, self._notes[new], picks, depth in self._fired)
+            asleep = sleeps[depth]
+            if asleep:
+                worker, _, reads, writes = step
+                both = reads | writes
+                left = []
+                for other in asleep:
+                    if other[0] == worker:
+                        if agree(other[1], picks):
+                            self._give_up(depth)
+                    elif not (other[3] & both or other[2] & writes):
+                        left.append(other)
+                sleeps.append(left)
+            else:
+                sleeps.append(())
+            if depth + 1 == len(self._trees):
+                self._trees.append([])
+                self._done.append(0)
+
+    def _reverse(self, e: int, last: Step) -> None:
+        """Plan what does not happen after transition ``e``, then ``last``, instead of ``e``."""
+        history = self._history
+        before = history.before
+        steps = history.steps
+        sequence = [steps[k] for k in range(e + 1, len(steps)) if not before[k] >> e & 1]
+        sequence.append(last)
+        for asleep in self._sleeps[e]:
+            if place(asleep, sequence) >= 0:
+                return
+        insert(self._trees[e], sequence)
+
+    # --- the next execution ------------------------------------------------------------------
+    def _shorten(self, depth: int) -> None:
+        self._history.cut(depth)
+        del self._trees[depth + 1 :]
+        del self._sleeps[depth + 1 :]
+        del self._done[depth + 1 :]
+
+    def _next(self) -> bool:
+        """Go back to the last point where something is left to explore, and plan the next."""
+        trees = self._trees
+        depth = len(trees) - 1
+        while depth >= 0 and not trees[depth]:
+            depth -= 1
+        if depth < 0:
+            return False
+        history = self._history
+        if depth < len(history.steps):
+            self._sleeps[depth] = [*self._sleeps[depth], history.steps[depth]]
+        self._shorten(depth)
+        self._done[depth] += 1
+        for gone in [gone for gone in self._data if gone >= depth]:
+            del self._data[gone]
+        node = trees[depth].pop(0)
+        plan = [(step[0], step[1]) for step in history.steps]
+        plan.append((node.step[0], node.step[1]))
+        while node.children:
+            node, *others = node.children
+            trees.append(others)
+            self._done.append(0)
+            plan.append((node.step[0], node.step[1]))
+        self._plan = plan
+        self._fixed = depth
+        return True
+
+    def estimate(self) -> float:
+        """How much of the tree is done, from 0 to 1: a guess by the branches seen so far, every
+        branch of a point counting alike (Knuth, "Estimating the efficiency of backtrack programs",
+        1975)."""
+        if self.finished:
+            return 1.0
+        share = 0.0
+        weight = 1.0
+        for done, tree in zip(self._done, self._trees, strict=True):
+            branches = done + 1 + len(tree)
+            share += weight * done / branches
+            weight /= branches
+        return min(share, 1.0)

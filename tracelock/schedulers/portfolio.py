@@ -1,0 +1,72 @@
+"""A short mix of samplers, each good at what the others are bad at."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tracelock.schedulers.base import Choice, Scheduler
+from tracelock.schedulers.directed import DirectedScheduler
+from tracelock.schedulers.pct import PctScheduler
+from tracelock.schedulers.pos import PosScheduler
+from tracelock.schedulers.sampling import MASK
+from tracelock.schedulers.simple import RandomScheduler, mix
+from tracelock.schedulers.surw import SurwScheduler
+
+#: Which sampler makes which schedule; from the mark on it goes round.
+OPENING: Final = "dddd"
+ROUND: Final = "sdpdrdcd"
+
+
+class PortfolioScheduler(Scheduler):
+    """What ``auto`` begins with: samplers in turn, each learning from its own schedules.
+
+    No sampler is the best on every program (Thomson, Donaldson, Betts, PPoPP 2014, compare
+    them), and which one is cannot be told beforehand, so that some schedules are spent on each.
+    The directed one makes the first four and every other one after: it needs the fewest
+    schedules where its view of the program is right. The others see to it that nothing is left
+    out where it is not: SURW and POS for orders of many steps, PCT (of depth 2, 3 and 4, in
+    turn) for deep failures, and the random walk, which gives every schedule a chance.
+
+    It has no end of its own. Schedule ``k`` of a seed depends on those before it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.schedule = -1
+        seeds = [mix((seed & MASK) ^ mix(part)) for part in range(7)]
+        self._directed: Scheduler = DirectedScheduler(seeds[0])
+        self._others: dict[str, list[Scheduler]] = {
+            "s": [SurwScheduler(seeds[1])],
+            "p": [PosScheduler(seeds[2])],
+            "r": [RandomScheduler(seeds[3])],
+            "c": [PctScheduler(seeds[4 + more], 2 + more) for more in range(3)],
+        }
+        self._now = self._directed
+
+    def begin(self) -> bool:
+        self.schedule += 1
+        if self.schedule < len(OPENING):
+            part = OPENING[self.schedule]
+        else:
+            part = ROUND[(self.schedule - len(OPENING)) % len(ROUND)]
+        if part == "d":
+            self._now = self._directed
+        else:
+            parts = self._others[part]
+            self._now = parts[0]
+            parts.append(parts.pop(0))
+        return self._now.begin()
+
+    def pick(self, choice: Choice) -> int:
+        return self._now.pick(choice)
+
+    def end(self, steps: int) -> None:
+        self._now.end(steps)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": "auto",
+            "seed": self.seed,
+            "schedule": self.schedule,
+            "part": self._now.describe(),
+        }
