@@ -185,6 +185,8 @@ class AsyncioLoop(Loop):
         task = asyncio.current_task()
         assert task is not None
         self.tasks[me] = task
+        if self.crew.closing:
+            self.crew.gone(me)
         while not self.crew.closing:
             await life(self.crew, me)
 

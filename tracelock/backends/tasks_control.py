@@ -77,7 +77,8 @@ class Crew:
         self.closing = False
         self.error: BaseException | None = None
         self.holder = -1  # who has the baton
-        self.home = 0  # workers that are in no schedule
+        self.heir = -1  # whose next task passes it on
+        self.home: set[int] = set()  # workers that are in no schedule
         self.over = True  # the schedule is: everybody goes home
         self.begun = False
         self.stray = [False] * n  # to leave its schedule, wherever it is
@@ -157,11 +158,15 @@ class Crew:
         self.loop.wake(worker)
 
     def work(self, me: int) -> Steps:
-        """The whole life of worker ``me``; to be run by a task. Gives whether it ended early:
+        """One schedule of worker ``me``; to be run by its task, again and again.
 
-        its task has to end for real, and another one must take its place.
+        Gives true where the task has to end for real, and another to take its place.
         """
         try:
+            if self.heir == me:
+                # the task before this one has ended, now the others may go on
+                self.heir = -1
+                self._pass_on()
             caught = yield from self._stay_home(me)
             if self.closing:
                 return False
@@ -170,27 +175,31 @@ class Crew:
                 yield from self._bury(me)
             yield from self.loop.settle(me)
             self.away[me] = False
-            # where it holds a lock, its end is an event to that: it tells who waits for it
-            return not self.stray[me] and any(lock.owner == me for _, lock in self.locks)
         except GeneratorExit:
             raise
         except BaseException as error:
-            self.home += 1
             self.abort(error)
-        return False
+        if self.closing:
+            self.gone(me)
+        return self.heir == me
+
+    def gone(self, me: int) -> None:
+        """The task of worker ``me`` ends with the batch."""
+        self.home.add(me)
+        self._check_released()
 
     def _stay_home(self, me: int) -> Steps:
-        self.home += 1
+        self.home.add(me)
         self.stray[me] = False
         self._check_released()
-        while self.over and self.home == self.count and not self.closing:
+        while self.over and len(self.home) == self.count and not self.closing:
             self._turn_over()
         caught = None
         while self.holder != me and not self.closing:
             caught = (yield from self.loop.wait(me)) or caught
         if self.closing:
             return None
-        self.home -= 1
+        self.home.discard(me)
         self.away[me] = True
         return caught
 
@@ -283,9 +292,15 @@ class Crew:
                 return
             if how == OVER:
                 controller.advance(machine, me)
+            elif controller.ended[me]:
+                how = OVER
             if blocks or machine.scopes:
                 self._update_blocks(me, machine)
             if how == OVER:
+                if controller.ended[me] and any(lock.owner == me for _, lock in self.locks):
+                    # its end is an event to the lock: whoever waits for it is told
+                    self.heir = me
+                    return
                 self._pass_on()
                 caught = None
                 if controller.ended[me]:
@@ -296,8 +311,6 @@ class Crew:
                     self._let_go(me)
                     self._drop_blocks(me)
                     return
-            elif controller.ended[me]:
-                return
 
     def _gate(self, me: int) -> Steps:
         """Wait for the baton; the cancellation that came meanwhile, or None."""
@@ -383,11 +396,10 @@ class Crew:
         controller = self.controller
         result = controller.result
         controller.advance(self.machines[me], me)
-        self._pass_on()
-        ended = controller.ended[me]
-        if ended:
+        if controller.ended[me]:
             send, arg = work.send, (yield trap)
         else:
+            self._pass_on()
             if not self.stray[me]:
                 send, arg = yield from self._suspend(me, work, trap)
             if self.stray[me]:
@@ -452,7 +464,7 @@ class Crew:
                     self.objects[number].release()
 
     def _check_released(self) -> None:
-        if self.mourning and self.home + self.mourning == self.count:
+        if self.mourning and len(self.home) + self.mourning == self.count:
             self.released = True
             for worker in range(self.count):
                 if self.graves[worker] is not None:

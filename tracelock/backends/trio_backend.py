@@ -174,6 +174,8 @@ class TrioLoop(Loop):
     async def work(self, me: int) -> None:
         crew = self.crew
         self.tasks[me] = trio.lowlevel.current_task()
+        if crew.closing:
+            crew.gone(me)
         while not crew.closing:
             with trio.CancelScope() as scope:
                 self.scopes[me] = scope

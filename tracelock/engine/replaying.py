@@ -46,7 +46,7 @@ class EndOfTrace(Exception):
 
 
 class Replay(Scheduler):
-    """Follows one trace under the rules of one backend. ``attach`` it to its controller.
+    """Follows one trace under the rules of one backend: let it ``follow`` its controller.
 
     ``foreign``: the trace was recorded on another backend; its ``request`` events are followed
     only where these rules have such events too.
@@ -79,7 +79,7 @@ class Replay(Scheduler):
                 event.seq, self._shown(event), "the end of the run", "nobody can go on here"
             )
 
-    def attach(self, controller: Controller) -> None:
+    def follow(self, controller: Controller) -> None:
         """Compare every event of ``controller`` with the trace."""
         self.controller = controller
         controller.observer = self.observe

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracelock.explore.shrinking import Shrinking
 
 #: As many events as there are: the worker goes on until it cannot.
-ALL: Final = 2**62
+FAR: Final = 2**62
 #: Up to so many blocks any block is tried at any other place.
 FEW: Final = 12
 
@@ -82,7 +82,7 @@ def go_on(shrinking: Shrinking) -> None:
         if place < len(blocks):
             worker = blocks[place][0]
             rest = blocks[place + 1 :]
-            shrinking.consider((*blocks[:place], (worker, ALL), *rest))
+            shrinking.consider((*blocks[:place], (worker, FAR), *rest))
             later = next((n for n, block in enumerate(rest) if block[0] == worker), None)
             if later is not None:
                 rest = rest[:later] + rest[later + 1 :]
@@ -99,7 +99,7 @@ def without_worker(shrinking: Shrinking) -> None:
         if len(others) == len(blocks) or not others:
             continue
         if not shrinking.consider(others):
-            shrinking.consider(((worker, ALL), *others))
+            shrinking.consider(((worker, FAR), *others))
 
 
 def move(shrinking: Shrinking) -> None:
@@ -118,25 +118,37 @@ def move(shrinking: Shrinking) -> None:
 
 
 def shift(shrinking: Shrinking) -> None:
-    """A switch comes some events earlier or later."""
+    """A switch comes some events earlier or later: one, two, four, ... and further where it may."""
     place = 0
     while place < len(shrinking.best.plan.blocks):
-        by = 1
-        while True:
-            blocks = shrinking.best.plan.blocks
-            if place >= len(blocks):
-                return
-            worker, upto = blocks[place]
-            before = max((b for w, b in blocks[:place] if w == worker), default=0)
-            if by >= upto - before and by > FEW:
-                break
-            for moved in (upto - by, upto + by):
-                if moved > before and shrinking.consider(
-                    (*blocks[:place], (worker, moved), *blocks[place + 1 :])
-                ):
+        for direction in (-1, 1):
+            by = 1
+            while by <= _room(shrinking, place):
+                if _shifted(shrinking, place, direction * by):
+                    while by:
+                        by = by * 2 if _shifted(shrinking, place, direction * by) else by // 2
                     break
-            by *= 2
+                by *= 2
         place += 1
+
+
+def _room(shrinking: Shrinking, place: int) -> int:
+    """How far it makes sense to shift the end of a block: over itself, or over a few events."""
+    blocks = shrinking.best.plan.blocks
+    return max(_events(blocks, place), FEW) if place < len(blocks) else 0
+
+
+def _events(blocks: Sequence[Block], place: int) -> int:
+    worker, upto = blocks[place]
+    return upto - max((b for w, b in blocks[:place] if w == worker), default=0)
+
+
+def _shifted(shrinking: Shrinking, place: int, by: int) -> bool:
+    blocks = shrinking.best.plan.blocks
+    if place >= len(blocks) or _events(blocks, place) + by < 1:
+        return False
+    worker, upto = blocks[place]
+    return shrinking.consider((*blocks[:place], (worker, upto + by), *blocks[place + 1 :]))
 
 
 def usual(shrinking: Shrinking) -> None:
@@ -172,7 +184,8 @@ def rename(shrinking: Shrinking) -> None:
             )
 
 
-#: In the order of what they are likely to save for a run of each.
-PASSES: Final[tuple[Callable[[Shrinking], None], ...]] = (
-    commute, drop, regroup, without_worker, go_on, usual, move, shift, rename,
-)  # fmt: skip
+Passes = tuple[Callable[["Shrinking"], None], ...]
+#: Those that save switches and events, in the order of what a run of each is likely to save.
+COARSE: Final[Passes] = (drop, commute, regroup, without_worker, go_on, usual, move)
+#: And those that put what is left in order.
+ALL_PASSES: Final[Passes] = (*COARSE, shift, rename)

@@ -18,9 +18,9 @@ from time import monotonic
 from typing import Final
 
 from tracelock.errors import InternalError, UsageError
-from tracelock.explore.fewest import fewest
+from tracelock.explore.fewest import Fewest, fewest
 from tracelock.explore.running import Executed, Runner, same_failure
-from tracelock.explore.shrink_passes import PASSES
+from tracelock.explore.shrink_passes import ALL_PASSES, COARSE, Passes
 from tracelock.explore.trials import Block, Extra, Plan, Tried, Trials, follow_trace
 from tracelock.trace import Trace, Verdict
 
@@ -158,11 +158,11 @@ class Shrinking:
             Improvement(self.name, self.trials.runs, executed.switches, len(executed.log))
         )
 
-    def passes(self) -> None:
-        """All passes, again and again until none of them finds anything."""
+    def passes(self, passes: Passes) -> None:
+        """These passes, again and again until none of them finds anything."""
         while True:
             before = self.key
-            for one in PASSES:
+            for one in passes:
                 self.name = one.__name__
                 one(self)
             if self.key == before:
@@ -209,41 +209,37 @@ def shrink(
 
 
 def _shrink(shrinking: Shrinking) -> Shrunk:
+    search = Fewest(None, 0, False, 0)
     certified = False
-    at_least = 0
-    states = 0
-    optimal = False
     try:
-        while True:
-            shrinking.passes()
-            certified = True
-            if optimal:
-                break
-            executed = shrinking.best.executed
-            left = None if shrinking.end is None else shrinking.end - monotonic()
-            search = fewest(
-                shrinking.runner,
-                shrinking.same,
-                below=(executed.switches, len(executed.log)),
-                states=shrinking.effort.states,
-                seconds=left,
-            )
-            states += search.states
-            at_least = search.switches
-            if search.picks is None:
-                break
-            optimal = True
-            certified = False
-            shrinking.name = "fewest"
-            better = shrinking.trials.play(search.picks)
-            if better is None or not shrinking.admit(better):
-                raise InternalError("a schedule that the search found is not what it said")
+        shrinking.passes(COARSE)
+        search = _search(shrinking)
+        shrinking.passes(ALL_PASSES)
+        certified = True
     except Spent:
         pass
     executed = shrinking.best.executed
-    proved = at_least >= executed.switches
+    proved = search.switches >= executed.switches
     minimum = "proved" if proved else "1-minimal" if certified else "unfinished"
     return Shrunk(
-        executed, shrinking.trials.runs, certified or proved, minimum, at_least,
-        shrinking.runner.clock, states, shrinking.history,
+        executed, shrinking.trials.runs, certified or proved, minimum, search.switches,
+        shrinking.runner.clock, search.states, shrinking.history,
     )  # fmt: skip
+
+
+def _search(shrinking: Shrinking) -> Fewest:
+    """Look through all schedules that are smaller than the best one, as far as the effort goes."""
+    executed = shrinking.best.executed
+    search = fewest(
+        shrinking.runner,
+        shrinking.same,
+        below=(executed.switches, len(executed.log)),
+        states=shrinking.effort.states,
+        seconds=None if shrinking.end is None else max(0.0, shrinking.end - monotonic()),
+    )
+    if search.picks is not None:
+        shrinking.name = "fewest"
+        better = shrinking.trials.play(search.picks)
+        if better is None or not shrinking.admit(better):
+            raise InternalError("a schedule that the search found is not what it said")
+    return search

@@ -228,7 +228,7 @@ def _followed(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]
     replay = Replay(trace.events, trace.verdict, layout, runner.rules, foreign=foreign)
     tape = Tape(replay)
     controller = runner.controller(tape)
-    replay.attach(controller)
+    replay.follow(controller)
     try:
         runner.backend.controlled(controller, lambda _: True)
         replay.check_end()

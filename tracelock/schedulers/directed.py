@@ -43,7 +43,8 @@ class DirectedScheduler(Sampler):
     random order. Workers of one kind (the same first step) are not told apart, the plans are gone
     through in a random order, and only then is there a second round, in which further workers
     are preempted as well; each round adds one, up to four. Where nothing races, and in every round
-    but the first, there are plans without preemption: each kind of worker first, each last.
+    but the first, there are plans without preemption: each kind of worker first, each last. From
+    the third round on half of what is added is anywhere, not only where steps race.
 
     Whether steps race is judged by what was seen, which may be too little or, with objects that
     only look like locks, too much. That makes it a sampler, to be mixed with others that miss
@@ -147,10 +148,12 @@ class DirectedScheduler(Sampler):
         # who was preempted goes on as soon as the second is done, or when all others are
         self._behind = (1 << 30) + 1 if self.below(2) else -1
         self._stop(first, plan.site)
-        more = [w for w in survey.kinds if w != first and survey.stops(w)]
-        for worker in self.shuffled(more)[: min(self._round, MOST) - 1]:
-            sites = survey.stops(worker)
-            self._stop(worker, sites[self.below(len(sites))])
+        others = [w for w in survey.kinds if w != first]
+        for worker in self.shuffled(others)[: min(self._round, MOST) - 1]:
+            wide = self._round > 2 and not self.below(2)
+            sites = survey.sites(worker) if wide else survey.stops(worker)
+            if sites:
+                self._stop(worker, sites[self.below(len(sites))])
 
     def _stop(self, worker: int, site: Site) -> None:
         low, high = self._survey.times(worker, site)

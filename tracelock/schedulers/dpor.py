@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tracelock.ops import JOIN
-from tracelock.schedulers.base import TIMER, WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 from tracelock.schedulers.happens import History
 from tracelock.schedulers.wakeup import Node, Step, agree, insert, place
 
@@ -179,16 +179,11 @@ class DporScheduler(Scheduler):
         history = self._history
         if self._depth > self._fixed and self._run.fired:
             self._fired.add(self._depth - 1)
-        self._look_at(self._depth)
         self._at = (-1, 0)
+        if self._stuck < 0:
+            self._look_at(self._depth)
         if self._stuck >= 0:
-            self.cut = True
-            self.redundant += 1
-            self._shorten(self._stuck)
-            for depth in [depth for depth in self._data if depth >= self._stuck]:
-                if depth == self._stuck and depth >= self._fixed:
-                    self._other_options(depth)
-                del self._data[depth]
+            self._repeated(self._stuck)
             return
         self.executions += 1
         if self._run.limit is not None:
@@ -202,9 +197,20 @@ class DporScheduler(Scheduler):
                 if worker != history.steps[depth][0]:
                     self._reverse(depth, (worker, (), -1, -1))
         for depth in self._data:
-            self._other_options(depth)
+            self._other_options(depth, history.steps[depth])
         if self._run.limit is None:
             self._blocked()
+
+    def _repeated(self, depth: int) -> None:
+        """From ``depth`` on this execution has repeated others: forget it."""
+        self.cut = True
+        self.redundant += 1
+        self._shorten(depth)
+        if depth in self._data and depth >= self._fixed:
+            worker = self._run.log[self._starts[depth - self._fixed]][0]
+            self._other_options(depth, (worker, (), -1, -1))
+        for gone in [gone for gone in self._data if gone >= depth]:
+            del self._data[gone]
 
     def _blocked(self) -> None:
         """Who waits at the end may have been able to go on at some time."""
@@ -216,19 +222,15 @@ class DporScheduler(Scheduler):
                 for e in races:
                     self._reverse(e, step)
 
-    def _other_options(self, depth: int) -> None:
-        """Each data choice of a transition that could have been another."""
+    def _other_options(self, depth: int, step: Step) -> None:
+        """Reverse ``step``, which is at ``depth``, with each other outcome of its data choices."""
+        worker, _, reads, writes = step
         picks, offered = self._data[depth]
-        worker = self._plan_of(depth)
-        if depth < len(self._history.steps):
-            _, _, reads, writes = self._history.steps[depth]
-        else:
-            reads, writes = -1, -1
-        for place_, options in enumerate(offered):
+        for number, options in enumerate(offered):
             for option in options:
-                if option != picks[place_]:
-                    step = (worker, (*picks[:place_], option), reads, writes)
-                    self._reverse(depth, step)
+                if option != picks[number]:
+                    other = (worker, (*picks[:number], option), reads, writes)
+                    self._reverse(depth, other)
 
     # --- looking at it -----------------------------------------------------------------------
     def _look_at(self, upto: int) -> None:
@@ -260,6 +262,7 @@ class DporScheduler(Scheduler):
                     if other[0] == worker:
                         if agree(other[1], picks):
                             self._give_up(depth)
+                            return
                     elif not (other[3] & both or other[2] & writes):
                         left.append(other)
                 sleeps.append(left)

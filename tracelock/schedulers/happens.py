@@ -133,6 +133,8 @@ class History:
             if self.spawns[worker]:
                 last = self.spawns[worker][-1]
                 cover = before[last] | 1 << last
+        if self.cooperative:
+            fired = kind in (SLEEP, TIMEOUT) or (kind == JOIN and result is False and op.blocking)
         self.starts.append(note)
         self.entries.append(events)
         if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
@@ -235,9 +237,7 @@ class History:
         else:
             step = (worker, picks, reads, writes)
             asked = self._asked(here, op)
-            self.races.append(
-                self._races(here, cover, worker, asked, parked, reads, writes, fired)
-            )
+            self.races.append(self._races(here, cover, worker, asked, parked, reads, writes))
             hb = cover
             both = reads | writes
             for e, (_, _, r, w) in enumerate(self.steps):
@@ -313,8 +313,7 @@ class History:
         return mask
 
     def _races(
-        self, here: int, cover: int, worker: int, op: Op, parked: bool, reads: int, writes: int,
-        fired: bool = False,
+        self, here: int, cover: int, worker: int, op: Op, parked: bool, reads: int, writes: int
     ) -> Sequence[int]:  # fmt: skip
         """What a transition of ``worker`` after the first ``here`` races with.
 
@@ -329,7 +328,7 @@ class History:
                 continue
             _, _, r, w = steps[e]
             if w & both or r & writes:
-                answer = self._possible(e, here, worker, op, parked, fired)
+                answer = self._possible(e, here, worker, op, parked)
                 if answer:
                     found.append(e)
                 if answer == YES:
@@ -361,9 +360,7 @@ class History:
         options = self.entries[e][0][4]
         return options is not None and worker in options
 
-    def _possible(
-        self, e: int, here: int, worker: int, op: Op, parked: bool, fired: bool
-    ) -> int:
+    def _possible(self, e: int, here: int, worker: int, op: Op, parked: bool) -> int:
         """Whether ``op`` of ``worker`` could go on before ``e``, given all not after ``e``."""
         kind = op.kind
         resource = 0

@@ -10,8 +10,8 @@ from tracelock.schedulers.sampling import Sampler
 
 #: Steps that the first schedule is taken to have.
 GUESS: Final = 16
-#: Steps after which whoever runs goes behind all the others, again and again.
-PATIENCE: Final = 1000
+#: A schedule that is longer than this, and than four times the shortest, is taken to spin.
+PATIENCE: Final = 100
 _PRIORITIES: Final = 1 << 31
 
 
@@ -24,11 +24,13 @@ class PctScheduler(Sampler):
     schedule with a probability of at least ``1 / (n * k**(depth - 1))``.
 
     Departures. ``k`` is learnt: the longest schedule so far, a shorter one pulling it down by an
-    eighth of the difference, so that schedule ``k`` of a seed depends on those before it. The steps
-    at which a priority changes are distinct and never the first, which only drops schedules
-    that another draw gives. A worker that spins would keep its priority for ever, so that at every
-    1,000th step whoever runs goes behind all others: the guarantee is for schedules shorter than
-    that. Waiters to wake and timers to fire are drawn uniformly.
+    eighth of the difference, so that a schedule depends on those before it. The steps at which
+    a priority changes are distinct and never the first, which only drops schedules that another
+    draw gives. A worker that spins would keep its priority for ever, so that in a schedule of
+    more than 100 steps, and of four times the shortest so far, whoever runs goes behind all
+    others, again each time it has become that much longer: the guarantee is for schedules shorter
+    than that, and longer ones do not count for ``k``. Waiters to wake and timers to fire are
+    drawn uniformly.
     """
 
     name = "pct"
@@ -40,7 +42,8 @@ class PctScheduler(Sampler):
         super().__init__(seed, first)
         self.depth = depth
         self.length = GUESS  # the k of the paper
-        self._learnt = False
+        self._shortest = 0
+        self._patience = PATIENCE
         self._priority: list[int] = []
         self._changes: list[tuple[int, int]] = []  # (step, new priority), the next one last
         self._next = 0  # the step at which something is to be done
@@ -67,9 +70,14 @@ class PctScheduler(Sampler):
         return max(options, key=priority.__getitem__)
 
     def end(self, steps: int) -> None:
-        length = self.length if self._learnt else 0
-        self._learnt = True
-        self.length = steps if steps > length else length - ((length - steps) >> 3)
+        if not self._shortest:
+            self.length = max(steps, 1)
+        if not self._shortest or steps < self._shortest:
+            self._shortest = max(steps, 1)
+            self._patience = max(PATIENCE, 4 * steps)
+        if steps < self._patience:
+            length = self.length
+            self.length = steps if steps > length else length - ((length - steps) >> 3)
 
     def _change(self, choice: Choice) -> None:
         """Draw the priorities at the start of a schedule; lower one of them later."""
@@ -94,7 +102,7 @@ class PctScheduler(Sampler):
             if seq:
                 runs = max(choice.options, key=priority.__getitem__)
                 priority[runs] = min(priority) - 1
-            self._watch = seq + PATIENCE
+            self._watch = seq + self._patience
         self._next = min(self._watch, self._changes[-1][0]) if self._changes else self._watch
 
     def describe(self) -> dict[str, Any]:

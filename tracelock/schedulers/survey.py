@@ -58,6 +58,10 @@ class Survey:
             if self._times[worker, site][0] <= self._times[worker, site][1]
         ]
 
+    def sites(self, worker: int) -> list[Site]:
+        """Where ``worker`` was seen, its first step aside."""
+        return [site for (w, site), (low, high) in self._times.items() if w == worker and low <= high]
+
     def times(self, worker: int, site: Site) -> tuple[int, int]:
         """From which to which time ``worker`` is at ``site``, its first step aside.
 
@@ -73,10 +77,9 @@ class Survey:
         self.schedules += 1
         before = sum(map(len, self._racing.values()))
         self._count(trail)
-        if not self._follow(trail):
+        while not self._follow(trail):
             self._uses.clear()
             self._racing.clear()
-            self._follow(trail)
         return sum(map(len, self._racing.values())) > before
 
     def _count(self, trail: list[tuple[int, Op]]) -> None:
@@ -107,6 +110,9 @@ class Survey:
             mine = held.setdefault(worker, [])
             if worker in resting and resting[worker][0] is op:
                 mine.extend(resting.pop(worker)[1])
+                owner.update((lock, worker) for lock in mine)
+                # to wake is to ask for the lock again, in a race with whoever wants it
+                self._race(worker, (op.at, kind, target))
                 continue
             self._use(worker, op, mine)
             if target in self._loose:
@@ -123,7 +129,7 @@ class Survey:
                 if target in mine:
                     mine.remove(target)
                     if target not in mine:
-                        del owner[target]
+                        owner.pop(target, None)
                 elif (worker, target) not in tried and not self._coarse:
                     self._loose.add(target)
                     sound = False
@@ -131,7 +137,7 @@ class Survey:
                 # a condition gives its lock up meanwhile; with anything else it makes no difference
                 resting[worker] = (op, mine.copy())
                 for lock in dict.fromkeys(mine):
-                    del owner[lock]
+                    owner.pop(lock, None)
                 mine.clear()
         return sound
 

@@ -74,7 +74,7 @@ def replay(
         foreign = where != "simulated" and _family(where) != _family(trace.backend)
         follower = Replay(trace.events, trace.verdict, layout, session.rules, foreign=foreign)
         controller = session.controller(follower)
-        follower.attach(controller)
+        follower.follow(controller)
         diverged: Divergence | None = None
         try:
             session.backend.controlled(controller, lambda _: True)

@@ -187,7 +187,7 @@ class Session:
         program = self.program
         follower = Replay(events, verdict, program.layout, self.rules)
         controller = self.controller(follower, "adversarial")
-        follower.attach(controller)
+        follower.follow(controller)
         simulated = SimulatedBackend(program, Options(self.settings.limits), self.rules)
         try:
             simulated.controlled(controller, lambda _: True)
