@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from tracelock.analysis.steps import INDIVISIBLE, Steps, Thing, failed
 from tracelock.ops import (
@@ -454,12 +454,3 @@ def _shares(
             if other != worker and 0 < share <= len(seqs) and seqs[share - 1] < seq:
                 edges.append(Edge(seqs[share - 1], seq, why))
     return edges
-
-
-#: Why an edge stands, for people: ``{why: phrase}``.
-WHY: Final = {
-    "spawn": "is started by", "join": "is awaited by", "cancel": "is cancelled by",
-    "barrier": "meets at a barrier with", "item": "gets an item of", "value": "sees a value of",
-    "lock": "takes the lock after", "notify": "is notified by", "permit": "gets a permit of",
-    "room": "gets a place from", "set": "waits for an event set by",
-}  # fmt: skip

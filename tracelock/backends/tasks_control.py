@@ -266,6 +266,7 @@ class Crew:
         controller = self.controller
         machine = self.machines[me]
         blocks = self.blocks[me]
+        self.flying[me] = None
         if machine.scopes:
             # by the model the task has come to its first op, in its blocks, before anything else
             requests = self.loop.take_back(me)

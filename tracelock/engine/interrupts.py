@@ -32,6 +32,7 @@ from tracelock.ops import (
     TIMEOUT,
     WAIT,
     WAKE,
+    Layout,
     Op,
     Raised,
     Value,
@@ -133,7 +134,7 @@ class Interrupts:
         task.entry = task.requests
         task.late = False
         if self._level:
-            if self._effective(task) and cancellable(op):
+            if self._effective(task) and cancellable(op, self._controller.layout):
                 self.cut.add(worker)
                 if worker == controller.current:
                     controller.suspended = True
@@ -177,7 +178,7 @@ class Interrupts:
             assert model is not None
             if model.strike(op, worker):
                 self.cut.add(worker)
-        elif not self._level or cancellable(op):
+        elif not self._level or cancellable(op, self._controller.layout):
             self.cut.add(worker)
 
     # --- deadlines ---------------------------------------------------------------------------
@@ -216,7 +217,7 @@ class Interrupts:
         """
         op = self._controller.pending[worker]
         assert op is not None
-        return op.kind in self._controller.rules.before and cancellable(op)
+        return op.kind in self._controller.rules.before and cancellable(op, self._controller.layout)
 
     def fire(self, worker: int, op: Op, timer: tuple[float, int, str]) -> Cut:
         """The deadline ``timer`` of ``worker`` passes."""
@@ -332,8 +333,10 @@ class Interrupts:
         )  # fmt: skip
 
 
-def cancellable(op: Op) -> bool:
-    """Whether trio looks for a cancellation at ``op``."""
+def cancellable(op: Op, layout: Layout) -> bool:
+    """Whether a task can be suspended in ``op``, and so be cancelled there."""
     if op.kind not in SUSPENDING:
         return False
+    if op.kind == WAIT and layout.spec(op.target).type != "event":
+        return True  # even with no time to spare it lets go of its lock, or arrives
     return op.blocking and (op.timeout is None or op.timeout > 0)

@@ -111,6 +111,8 @@ class _Search:
         self.heap: list[tuple[Cost, int, _Node]] = []
         self.costs: dict[Hashable, Cost] = {}
         self.pushed = 0
+        # what a task's cancellation does depends on the log, all else on its length alone
+        self.whole_log = runner.rules.cooperative
 
     def run(self, states: int, seconds: float | None) -> Fewest:
         end = None if seconds is None else monotonic() + seconds
@@ -175,23 +177,27 @@ class _Search:
         node = _Node(cost, state, tuple(machines), key, goal, parent, entry, picks)
         heappush(self.heap, (cost, self.pushed, node))
 
-    def _back(self, node: _Node) -> None:
-        self.controller.restore(node.state)
-        self.controller.log[:] = _log(node)
-
     def _verdict(self, node: _Node) -> Verdict:
-        self._back(node)
+        self.controller.restore(node.state)
         return self.runner.verdict(self.controller)
+
+    def _restore(self, node: _Node, log: list[Entry]) -> None:
+        controller = self.controller
+        controller.restore(node.state)
+        if self.whole_log:
+            controller.log[:] = log
+        elif len(controller.log) < node.cost[1]:
+            assert node.entry is not None
+            controller.log += [node.entry] * (node.cost[1] - len(controller.log))
 
     def _expand(self, node: _Node) -> bool:
         """Push every state that is one event away; False where there is none."""
         controller, script = self.controller, self.script
         last = node.entry
-        log = _log(node)
+        log = _log(node) if self.whole_log else []
         todo: list[tuple[int, ...]] = [()]
         while todo:
-            controller.restore(node.state)
-            controller.log[:] = log
+            self._restore(node, log)
             script.reset(todo.pop())
             worker = controller.next()
             if worker < 0:

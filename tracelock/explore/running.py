@@ -8,7 +8,7 @@ from typing import Any
 
 from tracelock.backends.base import Backend, Options
 from tracelock.backends.simulated import SimulatedBackend
-from tracelock.engine.controller import Controller, Entry
+from tracelock.engine.controller import Caller, Controller, Entry
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import first_failure, verdict_of
 from tracelock.objects import Rules
@@ -139,10 +139,12 @@ class Runner:
         clock: str = "virtual",
         limits: RunLimits | None = None,
         backend: Backend | None = None,
+        call: Caller | None = None,
     ) -> None:
         self.program = program
         self.rules = rules
         self.clock = clock
+        self.call = call
         self.limits = limits or RunLimits()
         self.backend = backend or SimulatedBackend(program, Options(self.limits), rules)
 
@@ -158,6 +160,7 @@ class Runner:
             max_steps=self.limits.steps,
             max_seconds=self.limits.seconds,
             check=check,
+            call=self.call,
         )
 
     def verdict(self, controller: Controller) -> Verdict:

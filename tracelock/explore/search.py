@@ -6,7 +6,7 @@ and keeps for each the picks of the first schedule that had it: enough to run it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -187,17 +187,12 @@ def search(
 
     def remember(controller: Controller) -> Outcome:
         verdict = runner.verdict(controller)
-        key = outcome_key(verdict)
-        outcome = found.outcomes.get(key)
-        if outcome is None:
-            log = controller.log
-            first = Executed(tape.picks, log, verdict, preemptions(log))
-            outcome = found.outcomes[key] = Outcome(
-                verdict.kind, verdict.failure, verdict.at, verdict.message, verdict.state, 0,
-                first, found.schedules,
-            )  # fmt: skip
-        outcome.count += 1
-        return outcome
+        known = found.outcomes.get(outcome_key(verdict))
+        if known is not None:
+            known.count += 1
+            return known
+        log = controller.log
+        return add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
 
     runner.run(tape, done)
     found.seconds = monotonic() - begun
@@ -206,11 +201,15 @@ def search(
     return found
 
 
-def execute_all(runner: Runner, schedules: Sequence[Sequence[int]]) -> list[Executed]:
-    """Run schedules given as picks; those that cannot be followed are left out."""
-    done = []
-    for picks in schedules:
-        executed = runner.execute(picks)
-        if executed is not None:
-            done.append(executed)
-    return done
+def add_outcome(found: Searched, executed: Executed) -> Outcome:
+    """Count a schedule that was run by itself."""
+    verdict = executed.verdict
+    key = outcome_key(verdict)
+    outcome = found.outcomes.get(key)
+    if outcome is None:
+        outcome = found.outcomes[key] = Outcome(
+            verdict.kind, verdict.failure, verdict.at, verdict.message, verdict.state, 0, executed,
+            found.schedules,
+        )  # fmt: skip
+    outcome.count += 1
+    return outcome

@@ -12,9 +12,9 @@ from tracelock.schedulers.sampling import MASK
 from tracelock.schedulers.simple import RandomScheduler, mix
 from tracelock.schedulers.surw import SurwScheduler
 
-#: Which sampler makes which schedule; from the mark on it goes round.
+#: Which sampler makes which schedule; after the opening it goes round.
 OPENING: Final = "dddd"
-ROUND: Final = "sdpdrdcd"
+ROUND: Final = "rdspdc"
 
 
 class PortfolioScheduler(Scheduler):
@@ -22,9 +22,9 @@ class PortfolioScheduler(Scheduler):
 
     No sampler is the best on every program (Thomson, Donaldson, Betts, PPoPP 2014, compare
     them), and which one is cannot be told beforehand, so that some schedules are spent on each.
-    The directed one makes the first four and every other one after: it needs the fewest
-    schedules where its view of the program is right. The others see to it that nothing is left
-    out where it is not: SURW and POS for orders of many steps, PCT (of depth 2, 3 and 4, in
+    The directed one makes the first four and one in three after: it needs the fewest schedules
+    where its view of the program is right. The others see to it that nothing is left out where
+    it is not: SURW and POS for orders of many steps, PCT (of depth 2, 3 and 4, in
     turn) for deep failures, and the random walk, which gives every schedule a chance.
 
     It has no end of its own. Schedule ``k`` of a seed depends on those before it.
@@ -34,14 +34,14 @@ class PortfolioScheduler(Scheduler):
         self.seed = seed
         self.schedule = -1
         seeds = [mix((seed & MASK) ^ mix(part)) for part in range(7)]
-        self._directed: Scheduler = DirectedScheduler(seeds[0])
+        self._directed = DirectedScheduler(seeds[0])
         self._others: dict[str, list[Scheduler]] = {
             "s": [SurwScheduler(seeds[1])],
             "p": [PosScheduler(seeds[2])],
             "r": [RandomScheduler(seeds[3])],
             "c": [PctScheduler(seeds[4 + more], 2 + more) for more in range(3)],
         }
-        self._now = self._directed
+        self._now: Scheduler = self._directed
 
     def begin(self) -> bool:
         self.schedule += 1

@@ -60,7 +60,9 @@ class Survey:
 
     def sites(self, worker: int) -> list[Site]:
         """Where ``worker`` was seen, its first step aside."""
-        return [site for (w, site), (low, high) in self._times.items() if w == worker and low <= high]
+        return [
+            site for (w, site), (low, high) in self._times.items() if w == worker and low <= high
+        ]
 
     def times(self, worker: int, site: Site) -> tuple[int, int]:
         """From which to which time ``worker`` is at ``site``, its first step aside.

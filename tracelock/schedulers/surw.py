@@ -134,7 +134,7 @@ class SurwScheduler(Sampler):
         return op.target == thing >= 0 and op.kind != RELEASE and op.kind not in ON_WORKER
 
     def _waits(self, worker: int, op: Op) -> bool:
-        """Whether a worker that is not due waits before ``op``: it is interesting, or on the way."""
+        """Whether a worker that is not due waits before ``op``, interesting or on the way."""
         if op.kind == ACQUIRE and op.target != self._thing:
             return self._left[worker] > 0
         return self._interesting(op)
@@ -234,8 +234,7 @@ class Census:
         half = self.schedules >> 1
         all_steps = [(own.get(-1, 0) + half) // self.schedules or 1 for own in self._uses]
         interesting = [
-            (own[thing] + half) // self.schedules or 1 if thing in own else 0
-            for own in self._uses
+            (own[thing] + half) // self.schedules or 1 if thing in own else 0 for own in self._uses
         ]
         rest, left = all_steps.copy(), interesting.copy()
         for child, parent in self._parents.items():

@@ -90,7 +90,7 @@ def replay(
         else:
             verdict = verdict_of(controller, session.program.finally_)
             reproduced = same_ending(verdict, trace.verdict)
-        record = session._trace(controller.log, follower.describe(), verdict)
+        record = session.trace(controller.log, follower.describe(), verdict)
         return ReplayResult(reproduced, diverged, verdict, record)
 
 

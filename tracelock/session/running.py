@@ -74,7 +74,7 @@ class Session:
             max_steps=limits.steps,
             max_seconds=limits.seconds,
             check=self.check(),
-            call=_simulated_call if self.settings.backend == "simulated" else None,
+            call=simulated_call if self.settings.backend == "simulated" else None,
         )
 
     def scheduler(self) -> Scheduler:
@@ -125,7 +125,7 @@ class Session:
                 verdict = verdict_of(controller, self.program.finally_)
                 log, strategy = controller.log, scheduler.describe()
                 outcomes.append(
-                    Outcome(verdict, len(log), lambda: self._trace(log, strategy, verdict), log)
+                    Outcome(verdict, len(log), lambda: self.trace(log, strategy, verdict), log)
                 )
                 return len(outcomes) >= batch
 
@@ -135,7 +135,8 @@ class Session:
             if len(outcomes) < batch or controller.limit == INTERRUPTED:
                 return
 
-    def _trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
+    def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
+        """The trace of a controlled run whose log this is."""
         from tracelock.engine.recording import record_log
         from tracelock.trace import Trace, environment
 
@@ -227,7 +228,8 @@ def no_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _simulated_call(name: str, arguments: list[Value]) -> Value:
+def simulated_call(name: str, arguments: list[Value]) -> Value:
+    """A ``call`` step where no backend does it."""
     from tracelock.backends.calls import find_call
 
     return find_call(name)(*arguments)

@@ -1,0 +1,46 @@
+"""What all analyses of one trace share, each part worked out once and only if somebody asks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from tracelock.analysis.happens_before import Order, must_edges, observed_edges, order_of
+from tracelock.analysis.locksets import Locksets
+from tracelock.analysis.steps import Steps
+from tracelock.trace import Trace
+
+__all__ = ["Facts"]
+
+
+class Facts:
+    """A trace with its columns, its orders and its locksets."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.steps = Steps(trace)
+
+    @cached_property
+    def locks(self) -> Locksets:
+        """Who holds what."""
+        return Locksets(self.steps)
+
+    @cached_property
+    def observed(self) -> Order:
+        """Happens-before as it was in this run."""
+        return order_of(self.steps, observed_edges(self.steps))
+
+    @cached_property
+    def must(self) -> Order:
+        """What no other schedule can turn round, see ``happens_before``."""
+        return order_of(self.steps, must_edges(self.steps))
+
+    @cached_property
+    def definite(self) -> Order:
+        """As ``must``, without the edges through variables that are changed indivisibly."""
+        if not self.steps.atomics:
+            return self.must
+        return order_of(self.steps, must_edges(self.steps, values=False))
+
+    def told(self, seq: int) -> str:
+        """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""
+        return f"(event {seq}, at {self.steps.at(seq)})"

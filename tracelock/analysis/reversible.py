@@ -1,0 +1,73 @@
+"""Pairs of operations on one object that could come the other way round.
+
+That is nothing wrong by itself: two workers may take a lock in either order, and should. A search
+can use it all the same: a program that works only in the order that it happened to run in (a
+notify that comes after the wait, an item that is there before it is looked for) shows that when the
+two are exchanged. So these findings are for being tried, not for being told.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from tracelock.analysis.facts import Facts
+from tracelock.analysis.findings import NOTE, Finding
+from tracelock.ops import ACQUIRE, CLEAR, GET, NAMES, NOTIFY, PUT, SET, WAIT
+
+__all__ = ["reversible"]
+
+#: Pairs given for one object.
+MOST: Final = 20
+#: What may be exchanged with what, by kind; with itself where a set holds the kind.
+_WITH: Final = {
+    ACQUIRE: frozenset({ACQUIRE, WAIT}),
+    WAIT: frozenset({NOTIFY, SET, CLEAR, ACQUIRE}),
+    NOTIFY: frozenset({WAIT}),
+    SET: frozenset({WAIT, CLEAR}),
+    CLEAR: frozenset({WAIT, SET}),
+    PUT: frozenset({PUT, GET}),
+    GET: frozenset({GET, PUT}),
+}
+
+
+def reversible(facts: Facts) -> list[Finding]:
+    """A finding (``order``) for each such pair that the must order leaves open, closest first."""
+    steps, must = facts.steps, facts.must
+    latest: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
+    done: set[tuple[int, int, int, int]] = set()
+    counts: dict[str, int] = defaultdict(int)
+    found = []
+    for seq, kind in enumerate(steps.kinds):
+        target = steps.targets[seq]
+        if kind not in _WITH or target is None:
+            continue
+        worker, shape = steps.workers[seq], steps.shapes[seq]
+        thing = steps.lock_of(target)
+        known = latest[thing]
+        for (other, step), before in known.items():
+            pair = (other, step, worker, shape)
+            if other == worker or steps.kinds[before] not in _WITH[kind] or pair in done:
+                continue
+            if must.before(before, seq):
+                continue
+            done.add(pair)
+            counts[thing] += 1
+            if counts[thing] <= MOST:
+                found.append(_finding(facts, thing, before, seq))
+        known[worker, shape] = seq
+    return found
+
+
+def _finding(facts: Facts, thing: str, first: int, second: int) -> Finding:
+    steps = facts.steps
+    verbs = [NAMES[steps.kinds[seq]] for seq in (first, second)]
+    message = (
+        f"{steps.name(first)} comes to its {verbs[0]} on {thing} {facts.told(first)} before "
+        f"{steps.name(second)} to its {verbs[1]} {facts.told(second)}. Nothing makes sure of that: "
+        "in another schedule the second comes first."
+    )
+    return Finding(
+        "order", f"Order of {verbs[0]} and {verbs[1]} on {thing}", message, (first, second),
+        (steps.workers[first], steps.workers[second]), (thing,), NOTE, shows=((second, first),),
+    )  # fmt: skip

@@ -1,0 +1,223 @@
+"""Prediction: from a run that passed to the failures next to it, each tried before it is told.
+
+The analyses say what another schedule could do: a deadlock by lock order, a data race, a lost
+update, a stale check. Each says which order of events would show it. That order is brought about
+in a few directed schedules; a failure in one of them is the proof, and comes with its picks. What
+no run has shown is never called confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
+
+from tracelock.analysis.atomicity import atomicity
+from tracelock.analysis.facts import Facts
+from tracelock.analysis.findings import Finding
+from tracelock.analysis.lock_order import lock_order
+from tracelock.analysis.races import races
+from tracelock.analysis.reversible import reversible
+from tracelock.errors import TraceError
+from tracelock.explore.running import Executed, Runner, preemptions, same_failure
+from tracelock.explore.search import FAILED, Budget
+from tracelock.ops import KIND_OF, ON_WORKER
+from tracelock.schedulers.ordered import AFTERWARDS, OrderedScheduler, Place, Wish
+from tracelock.trace import Trace
+
+__all__ = ["CONFIRMED", "POSSIBLE", "Prediction", "predict"]
+
+CONFIRMED: Final = "confirmed"
+POSSIBLE: Final = "possible, not confirmed"
+DEFAULT: Final = Budget(schedules=500, seconds=10.0)
+
+
+@dataclass(slots=True)
+class Prediction:
+    """What could go wrong next to a run, and what came of trying it.
+
+    ``status``: ``CONFIRMED`` where ``executed`` is a run that failed, else ``POSSIBLE``.
+    ``reached``: whether some run had the order that was predicted; if it is not confirmed, that
+    run passed, and the finding may well be harmless. ``attempts``: runs made for it (0: the budget
+    was spent).
+    """
+
+    finding: Finding
+    status: str
+    executed: Executed | None
+    reached: bool
+    attempts: int
+
+    @property
+    def confirmed(self) -> bool:
+        return self.status == CONFIRMED
+
+    def describe(self) -> str:
+        """The outcome in one sentence."""
+        if self.executed is not None:
+            verdict = self.executed.verdict
+            return f"confirmed: {verdict.failure or verdict.kind}: {verdict.message}"
+        if self.reached:
+            return f"{POSSIBLE}: the order was brought about, and the run passed"
+        if self.attempts:
+            return f"{POSSIBLE}: no schedule tried had this order"
+        return f"{POSSIBLE}: not tried"
+
+
+def predict(
+    runner: Runner,
+    trace: Trace,
+    budget: Budget | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Prediction]:
+    """What could go wrong in schedules close to ``trace``, confirmed ones first.
+
+    ``trace`` may come from any backend, recorded or controlled; the schedules tried are those of
+    ``runner``. ``budget``: schedules in all and seconds (default: 500 and 10). ``progress`` is
+    called with the findings tried so far and their number. Raises TraceError where the trace's
+    workers are not those of the runner's program.
+    """
+    names = [worker.name for worker in runner.program.layout.workers]
+    if names != list(trace.workers):
+        raise TraceError(
+            f"the trace's workers ({', '.join(trace.workers)}) are not those of the scenario "
+            f"({', '.join(names)})"
+        )
+    facts = Facts(trace)
+    told = [*lock_order(facts), *atomicity(facts), *races(facts)]
+    trials = _Trials(runner, facts, budget or DEFAULT)
+    predictions: list[Prediction] = []
+    silent = reversible(facts)
+    for number, finding in enumerate([*told, *silent]):
+        if progress is not None:
+            progress(number, len(told) + len(silent))
+        if finding.kind == "data-race" and _covered(facts, finding, predictions):
+            continue
+        prediction = trials.of(finding)
+        if prediction.confirmed:
+            assert prediction.executed is not None
+            # another order that merely leads to a failure we know is no news
+            if finding.kind != "order" or not _known(prediction.executed, predictions):
+                predictions.append(prediction)
+        elif finding.kind != "order" and not _elsewhere(runner, facts):
+            predictions.append(prediction)
+    predictions.sort(key=lambda one: not one.confirmed)
+    return predictions
+
+
+def _elsewhere(runner: Runner, facts: Facts) -> bool:
+    """Whether the trace is of threads and the schedules are of tasks, which switch far less."""
+    return runner.rules.cooperative and not facts.steps.cooperative
+
+
+def _known(executed: Executed, predictions: Iterable[Prediction]) -> bool:
+    return any(
+        one.executed is not None and same_failure(one.executed.verdict, executed.verdict)
+        for one in predictions
+    )
+
+
+def _covered(facts: Facts, race: Finding, predictions: Iterable[Prediction]) -> bool:
+    """Whether a finding that is confirmed already tells of these very steps.
+
+    A lost update is three races at least; whoever is told of it has no need of them.
+    """
+    shapes = facts.steps.shapes
+    sites = {shapes[seq] for seq in race.events}
+    return any(
+        one.confirmed
+        and one.finding.kind != "lock-order"
+        and sites <= {shapes[seq] for seq in one.finding.events}
+        and set(race.workers) == set(one.finding.workers)
+        for one in predictions
+    )
+
+
+class _Trials:
+    """Runs directed schedules within a budget."""
+
+    def __init__(self, runner: Runner, facts: Facts, budget: Budget) -> None:
+        self.facts = facts
+        self.left = budget.schedules
+        self.end = None if budget.seconds is None else monotonic() + budget.seconds
+        self.trail = list(facts.steps.workers)
+        # a directed run is about as long as the trace; one that is far longer spins
+        self.patience = 2 * len(self.trail) + 200
+        limits = runner.limits
+        steps = min(limits.steps, 4 * len(self.trail) + 2_000)
+        self.runner = Runner(
+            runner.program, runner.rules, clock=runner.clock,
+            limits=replace(limits, steps=steps), backend=runner.backend,
+        )  # fmt: skip
+        layout = runner.program.layout
+        # a condition's own lock has its name too: it comes first, and an acquire is about it
+        self._of_locks: dict[str, int] = {}
+        self._of_things: dict[str, int] = {}
+        for number, name in enumerate(layout.names):
+            self._of_locks.setdefault(name, number)
+            self._of_things[name] = number
+        self._of_workers = {worker.name: number for number, worker in enumerate(layout.workers)}
+
+    def of(self, finding: Finding) -> Prediction:
+        """Try one finding until a run fails, or every way of trying it has been."""
+        wishes = [
+            wish for first, then in finding.shows if (wish := self._wish(first, then)) is not None
+        ]
+        prediction = Prediction(finding, POSSIBLE, None, False, 0)
+        if not wishes:
+            return prediction
+        seen: set[tuple[int, ...]] = set()
+        for follow in (True, False):
+            for afterwards in AFTERWARDS:
+                if self._spent():
+                    return prediction
+                scheduler = OrderedScheduler(
+                    wishes, self.trail, follow=follow, afterwards=afterwards,
+                    patience=self.patience,
+                )  # fmt: skip
+                executed = self._run(scheduler)
+                prediction.attempts += 1
+                prediction.reached = prediction.reached or scheduler.fulfilled
+                if executed.verdict.kind in FAILED:
+                    prediction.status, prediction.executed = CONFIRMED, executed
+                    return prediction
+                if not scheduler.fulfilled and tuple(executed.picks) in seen:
+                    break  # what comes after the wishes makes no difference where they are lost
+                seen.add(tuple(executed.picks))
+        return prediction
+
+    def _spent(self) -> bool:
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                return True
+        return self.end is not None and monotonic() > self.end
+
+    def _run(self, scheduler: OrderedScheduler) -> Executed:
+        controller = self.runner.run(scheduler, lambda _: True)
+        log = controller.log
+        return Executed(scheduler.picks, log, self.runner.verdict(controller), preemptions(log))
+
+    def _wish(self, first: int, then: int) -> Wish | None:
+        a, b = self._place(first), self._place(then)
+        return None if a is None or b is None else Wish(a, b)
+
+    def _place(self, seq: int) -> Place | None:
+        """The event ``seq`` of the trace, as the scheduler recognises it."""
+        steps = self.facts.steps
+        worker, shape = steps.workers[seq], steps.shapes[seq]
+        told = steps.events.table[shape]
+        kind = KIND_OF[told.op]
+        target = -1
+        if told.target is not None:
+            numbers = self._of_workers
+            if kind not in ON_WORKER:
+                on_lock = told.op in ("acquire", "release", "request")
+                numbers = self._of_locks if on_lock else self._of_things
+            if told.target not in numbers:
+                return None
+            target = numbers[told.target]
+        seqs = steps.by_worker[worker][: steps.locals[seq] - 1]
+        return Place(worker, kind, target, told.at, sum(steps.shapes[s] == shape for s in seqs))

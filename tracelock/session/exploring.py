@@ -1,0 +1,446 @@
+"""Explore: is there a schedule that goes wrong? Search, shrink, confirm, and say what is known."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.engine.limits import RunLimits
+from tracelock.errors import Divergence, InternalError, TracelockError, UsageError
+from tracelock.session.replaying import replay
+from tracelock.session.running import Session, simulated_call
+from tracelock.session.settings import Settings, make_scheduler
+
+if TYPE_CHECKING:
+    from tracelock.explore.running import Executed, Runner
+    from tracelock.explore.search import Budget, Progress, Searched
+    from tracelock.explore.search import Outcome as Seen
+    from tracelock.explore.shrinking import Shrunk
+    from tracelock.explore.twin import Twin
+    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.program import Program
+    from tracelock.trace import Trace
+
+#: What ``explore`` can search by; ``auto`` is samplers first, then exhaustive searches.
+EXPLORERS: Final = (
+    "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
+)  # fmt: skip
+#: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
+SEARCH_STEPS: Final = 5_000
+SECONDS: Final = 60.0
+#: Schedules that ``auto`` samples before it searches exhaustively, and its share of the time.
+SAMPLES: Final = 400
+DPOR_SHARE: Final = 0.4
+
+
+class SearchFailed(AssertionError):
+    """Raised by ``Explored.raise_for_failure``: a schedule fails. Its text shows which."""
+
+
+@dataclass(slots=True)
+class Way:
+    """One distinct way in which schedules ended, as ``--all`` lists them."""
+
+    kind: str
+    failure: str | None
+    message: str
+    state: dict[str, Any]
+    count: int
+    trace: Callable[[], Trace]
+
+
+@dataclass(slots=True)
+class Explored:
+    """What a search came to.
+
+    ``verdict``: ``failed`` (``trace`` shows it), ``verified`` (every inequivalent interleaving, or
+    every state, was tried), ``passed`` (so many schedules were sampled, none failed) or
+    ``unfinished`` (a budget or bound cut an exhaustive search: nothing is claimed). ``schedules``
+    counts complete ones, ``redundant`` those that were cut because they repeat others, ``states``
+    those of the state search. ``trace``: the failing one, the smallest that was found;
+    ``switches``: preemptive switches in it; ``minimum``: ``proved``, ``1-minimal`` or "";
+    ``confirmed``: by backend, replays that reproduced it of those that were made. ``twin``: the
+    nearest passing schedule. ``summary``: all that in one sentence.
+    """
+
+    verdict: str
+    strategy: str
+    schedules: int
+    redundant: int
+    states: int
+    seconds: float
+    ways: list[Way]
+    trace: Trace | None = None
+    switches: int | None = None
+    minimum: str = ""
+    confirmed: dict[str, str] = field(default_factory=dict)
+    twin: Twin | None = None
+    shrunk: Shrunk | None = None
+    summary: str = ""
+    stopped: str = ""
+    resume: Any = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a schedule was found that goes wrong."""
+        return self.verdict == "failed"
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether nothing was left to try."""
+        return self.verdict == "verified"
+
+    def raise_for_failure(self) -> None:
+        """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
+        if self.trace is not None and self.failed:
+            raise SearchFailed(f"{self.summary}\n{self.trace.verdict.message}")
+
+
+@dataclass(slots=True)
+class Plan:
+    """How to explore; see :func:`explore` for the meanings."""
+
+    backend: str = "threading"
+    strategy: str = "auto"
+    schedules: int | None = None
+    seconds: float | None = SECONDS
+    seed: int = 0
+    clock: str = "virtual"
+    every: bool = False
+    shrink: bool = True
+    confirm: int = 3
+    engine: str = "simulated"
+    depth: int | None = None
+    limits: RunLimits = field(default_factory=lambda: RunLimits(steps=SEARCH_STEPS))
+    allow_call: bool = False
+    start_method: str | None = None
+
+
+def explore(
+    scenario: Scenario,
+    *,
+    backend: str = "threading",
+    strategy: str = "auto",
+    schedules: int | None = None,
+    seconds: float | None = SECONDS,
+    seed: int = 0,
+    clock: str = "virtual",
+    every: bool = False,
+    shrink: bool = True,
+    confirm: int = 3,
+    engine: str = "simulated",
+    first: Sequence[Trace] = (),
+    limits: RunLimits | None = None,
+    allow_call: bool = False,
+    start_method: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Explored:
+    """Search the schedules of a scenario under a backend's rules for one that goes wrong.
+
+    ``strategy``: one of ``EXPLORERS``. ``schedules``, ``seconds``: the budget (None: unbounded).
+    ``seed``: of samplers; schedule k of it is always the same. ``every``: do not stop at the first
+    failure. ``shrink``: reduce a failing schedule to the smallest. ``confirm``: how often a failing
+    trace is replayed on the real backend before it is reported (0: not at all). ``engine``:
+    ``simulated``, or ``real`` to drive the backend's own threads, processes or tasks. ``first``:
+    failing traces of earlier runs, tried before anything else. ``limits``: of each schedule.
+
+    Raises what :func:`run` raises; InternalError where a failure that the models show cannot be
+    confirmed on the real backend.
+    """
+    plan = Plan(
+        backend, strategy, schedules, seconds, seed, clock, every, shrink, confirm, engine, None,
+        limits or RunLimits(steps=SEARCH_STEPS), allow_call, start_method,
+    )  # fmt: skip
+    with Exploration(scenario, plan) as exploration:
+        return exploration.run(first, progress)
+
+
+class Exploration:
+    """One exploration of one scenario. A context manager. See :func:`explore`."""
+
+    def __init__(self, scenario: Scenario, plan: Plan) -> None:
+        from tracelock.explore.running import Runner
+
+        if plan.strategy not in EXPLORERS:
+            raise UsageError(
+                f"unknown strategy {plan.strategy!r}: it is one of {', '.join(EXPLORERS)}"
+            )
+        if plan.engine not in ("simulated", "real"):
+            raise UsageError(f"unknown engine {plan.engine!r}: it is simulated or real")
+        if plan.engine == "real" and plan.strategy == "states":
+            raise UsageError("the states strategy needs worker machines: --engine simulated")
+        if (plan.schedules or 1) < 1 or (plan.seconds or 1) <= 0:
+            raise UsageError("a budget has to be more than nothing")
+        self.plan = plan
+        self.scenario = scenario
+        settings = Settings(
+            plan.backend, "round-robin", 0, plan.clock, plan.start_method, plan.allow_call,
+            plan.limits,
+        )  # fmt: skip
+        self.session = Session(scenario, settings)
+        self.program: Program = self.session.program
+        self.runner: Runner = Runner(
+            self.program,
+            self.session.rules,
+            clock=plan.clock,
+            limits=plan.limits,
+            backend=self.session.backend if plan.engine == "real" else None,
+            call=simulated_call if plan.allow_call else None,
+        )
+        self.states = 0
+        self._states_done = False
+
+    def __enter__(self) -> Exploration:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.session.__exit__(*exc)
+
+    # --- the search --------------------------------------------------------------------------
+    def run(
+        self, first: Sequence[Trace] = (), progress: Callable[[Progress], None] | None = None
+    ) -> Explored:
+        """Search, then shrink and confirm what was found."""
+        begun = monotonic()
+        found = self.earlier(first)
+        if found is None or (self.plan.every and not found.stopped):
+            searched = self.search(progress)
+            if found is not None:
+                found.merge(searched)
+            else:
+                found = searched
+        return self.finish(found, monotonic() - begun)
+
+    def earlier(self, traces: Sequence[Trace]) -> Searched | None:
+        """Try the failing schedules of earlier runs; None where none of them fails now."""
+        from tracelock.explore.search import Searched, add_outcome
+        from tracelock.explore.trials import follow_trace
+
+        found = Searched("first")
+        for trace in traces:
+            try:
+                _, picks, _ = follow_trace(self.runner, trace)
+            except (Divergence, TracelockError):
+                continue
+            executed = self.runner.execute(picks)
+            if executed is None:
+                continue
+            found.schedules += 1
+            outcome = add_outcome(found, executed)
+            if outcome.kind in ("failed", "deadlock", "crashed") and not self.plan.every:
+                found.stopped = "failure"
+                return found
+        return found if found.failures() else None
+
+    def search(self, progress: Callable[[Progress], None] | None) -> Searched:
+        """Run the strategy within the budget."""
+        from tracelock.explore.search import Budget
+
+        plan = self.plan
+        budget = Budget(plan.schedules, plan.seconds)
+        if plan.strategy == "auto":
+            return self._auto(budget, progress)
+        if plan.strategy == "states":
+            return self._states(budget, progress)
+        return self._schedules(plan.strategy, budget, progress)
+
+    def _schedules(
+        self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
+    ) -> Searched:
+        from tracelock.explore.search import search
+
+        if strategy == "dpor":
+            from tracelock.schedulers.dpor import DporScheduler
+
+            scheduler: Any = DporScheduler(watched(self.program))
+        else:
+            scheduler = make_scheduler(strategy, self.plan.seed)
+        return search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
+
+    def _auto(
+        self, budget: Budget, progress: Callable[[Progress], None] | None
+    ) -> Searched:
+        """A short portfolio of samplers, then optimal DPOR, then the state space."""
+        begun = monotonic()
+
+        def left(share: float = 1.0) -> float | None:
+            if budget.seconds is None:
+                return None
+            return max(0.05, (budget.seconds - (monotonic() - begun)) * share)
+
+        samples = SAMPLES if budget.schedules is None else min(SAMPLES, budget.schedules)
+        found = self._schedules("auto", replace(budget, schedules=samples), progress)
+        found.strategy = "auto"
+        if self._enough(found, budget):
+            return found
+        remaining = None if budget.schedules is None else budget.schedules - found.schedules
+        share = DPOR_SHARE if self.plan.engine == "simulated" else 1.0
+        dpor_seconds = left(share) if budget.seconds is not None else None
+        if dpor_seconds is None and self.plan.engine == "simulated":
+            dpor_seconds = 30.0
+        part = self._schedules("dpor", replace(budget, schedules=remaining, seconds=dpor_seconds), progress)
+        self._join(found, part)
+        if found.exhaustive or self._enough(found, budget) or self.plan.engine == "real":
+            return found
+        part = self._states(replace(budget, schedules=None, seconds=left()), progress)
+        self._join(found, part)
+        return found
+
+    def _enough(self, found: Searched, budget: Budget) -> bool:
+        if found.stopped in ("failure", "interrupted"):
+            return True
+        if budget.schedules is not None and found.schedules >= budget.schedules:
+            found.stopped = "schedules"
+            return True
+        return False
+
+    def _join(self, found: Searched, part: Searched) -> None:
+        strategy = part.strategy
+        found.merge(part)
+        found.strategy = f"auto ({strategy})" if part.exhaustive or part.failures() else "auto"
+
+    def _states(
+        self, budget: Budget, progress: Callable[[Progress], None] | None
+    ) -> Searched:
+        from tracelock.explore.search import Searched, add_outcome
+        from tracelock.explore.states import StateSearch
+
+        search = StateSearch(
+            self.program, self.session.rules, clock=self.plan.clock, limits=self.plan.limits
+        )
+        states = search.run(budget.seconds, every=self.plan.every, progress=progress)
+        found = Searched("states")
+        self.states += states.states
+        self._states_done = states.exhaustive
+        for picks in states.failing():
+            executed = self.runner.execute(picks)
+            if executed is None:
+                raise InternalError("a state that was reached cannot be reached again")
+            add_outcome(found, executed)
+        found.exhaustive = states.exhaustive
+        found.seconds = states.seconds
+        if found.failures() and not self.plan.every:
+            found.stopped = "failure"
+        elif not states.exhaustive:
+            found.stopped = states.stopped
+        return found
+
+    # --- afterwards --------------------------------------------------------------------------
+    def finish(self, found: Searched, seconds: float) -> Explored:
+        """Shrink, confirm and sum up."""
+        failures = found.failures()
+        explored = Explored(
+            "passed", found.strategy, found.schedules, found.redundant, self.states, seconds,
+            [self.way(one) for one in found.outcomes.values()], stopped=found.stopped,
+        )  # fmt: skip
+        systematic = found.strategy.split(" ")[0] in ("auto", "dpor", "states", "delay", "preemption")
+        bounded = any(one.kind == "unfinished" for one in found.outcomes.values())
+        if failures:
+            explored.verdict = "failed"
+            self.show(explored, failures[0])
+        elif found.exhaustive:
+            explored.verdict = "verified"
+        elif systematic or bounded or found.stopped == "interrupted":
+            explored.verdict = "unfinished"
+        explored.summary = summarise(explored, self.plan, self._states_done)
+        return explored
+
+    def way(self, outcome: Seen) -> Way:
+        """An outcome of the search, with its trace on request."""
+        return Way(
+            outcome.kind, outcome.failure, outcome.message, outcome.state, outcome.count,
+            lambda: self.trace_of(outcome.first),
+        )  # fmt: skip
+
+    def trace_of(self, executed: Executed) -> Trace:
+        """The trace of a schedule of this search, as of the backend whose rules it followed."""
+        strategy = {"name": self.plan.strategy, "seed": self.plan.seed}
+        return self.session.trace(executed.log, strategy, executed.verdict)
+
+    def show(self, explored: Explored, outcome: Seen) -> None:
+        """Shrink a failing schedule, find its twin, and confirm it on the real backend."""
+        from tracelock.explore.shrinking import shrink
+        from tracelock.explore.twin import passing_twin
+
+        executed = outcome.first
+        if self.plan.shrink:
+            explored.shrunk = shrunk = shrink(self.simulated(), executed)
+            executed = shrunk.executed
+            explored.minimum = shrunk.minimum
+            explored.twin = passing_twin(self.simulated(), executed)
+        explored.switches = executed.switches
+        explored.trace = self.trace_of(executed)
+        if self.plan.confirm:
+            explored.confirmed[self.plan.backend] = self.confirm(explored.trace)
+
+    def simulated(self) -> Runner:
+        """The runner that shrinks: the models, whatever drove the search."""
+        from tracelock.explore.running import Runner
+
+        if self.plan.engine == "simulated":
+            return self.runner
+        return Runner(
+            self.program, self.session.rules, clock=self.plan.clock, limits=self.plan.limits
+        )
+
+    def confirm(self, trace: Trace) -> str:
+        """Replay a failing trace on the real backend: ``"3/3"``. Raises InternalError otherwise."""
+        times = self.plan.confirm
+        for number in range(times):
+            result = replay(
+                trace, allow_call=self.plan.allow_call, start_method=self.plan.start_method
+            )
+            if not result.reproduced:
+                why = result.diverged or f"it ended {result.verdict.kind}: {result.verdict.message}"
+                raise InternalError(
+                    f"a failure that the models show was not confirmed on {self.plan.backend} "
+                    f"(replay {number + 1} of {times}): {why}"
+                )
+        return f"{times}/{times}"
+
+
+def watched(program: Program) -> list[list[int]]:
+    """The variables of each ``always`` expression: writes of them may not be commuted."""
+    layout = program.layout
+    groups = []
+    for check in program.always:
+        numbers: set[int] = set()
+        for node in ast.walk(ast.parse(check.text.strip(), mode="eval")):
+            if isinstance(node, ast.Name) and node.id in layout.arrays:
+                start, length = layout.arrays[node.id]
+                numbers.update(range(start, start + (1 if length is None else length)))
+        groups.append(sorted(numbers))
+    return groups
+
+
+def summarise(explored: Explored, plan: Plan, states_done: bool) -> str:
+    """What is known now, in one sentence; it claims no more than was tried."""
+    tried = f"{explored.schedules:,} schedules"
+    if explored.verdict == "failed":
+        switches = explored.switches
+        count = "no preemptive switch" if not switches else (
+            f"{switches} preemptive switch" + ("es" if switches > 1 else "")
+        )
+        proved = ", the fewest there can be" if explored.minimum == "proved" else ""
+        return f"failed: found after {tried}; it takes {count}{proved}"
+    if explored.verdict == "verified":
+        if states_done:
+            return (
+                f"verified: {explored.states:,} states, every state this scenario can reach on "
+                f"{plan.backend}'s rules passes"
+            )
+        return (
+            f"verified: {explored.schedules:,} executions, every inequivalent interleaving of this "
+            f"scenario on {plan.backend}'s rules passes"
+        )
+    if explored.verdict == "passed":
+        return f"passed: {tried} were tried, none failed; others were not"
+    reason = {
+        "schedules": "the budget of schedules is spent", "seconds": "the time is up",
+        "interrupted": "interrupted", "states": "the bound of states or memory is reached",
+    }.get(explored.stopped, "some schedules were cut by a bound")  # fmt: skip
+    more = f" and {explored.states:,} states" if explored.states else ""
+    return f"unfinished: {tried}{more} were tried, none failed; {reason}, so nothing is claimed"
