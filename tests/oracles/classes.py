@@ -182,6 +182,9 @@ def depend(
     for one, other in ((a, b), (b, a)):
         if one[1] in (SPAWN, JOIN) and one[2].target == other[0]:
             return True
+        started = one[1] == SPAWN and one[3] is None
+        if started and other[1] in (SPAWN, JOIN) and one[2].target == other[2].target:
+            return True
     if a[1] == b[1] == CALL:
         return True
     reads, writes = touches(layout, a)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from tracelock.analysis.happens_before import Order, must_edges, observed_edges, order_of
+from tracelock.analysis.edges import observed_edges
+from tracelock.analysis.happens_before import Order, order_of
 from tracelock.analysis.locksets import Locksets
+from tracelock.analysis.must import must_edges
 from tracelock.analysis.steps import Steps
 from tracelock.trace import Trace
 
@@ -31,7 +33,7 @@ class Facts:
 
     @cached_property
     def must(self) -> Order:
-        """What no other schedule can turn round, see ``happens_before``."""
+        """What no other schedule can turn round, see the module ``must``."""
         return order_of(self.steps, must_edges(self.steps))
 
     @cached_property

@@ -5,7 +5,7 @@ of different workers is a possible deadlock, unless a further lock that all of t
 lock) lets only one of them in at a time, or unless one of them has to be past its place before
 another can come to its own. After Havelund, *Using runtime analysis to guide model checking of
 Java programs* (Goodlock, SPIN 2000), and Bensalem and Havelund, *Dynamic deadlock analysis of
-multi-threaded programs* (HVC 2005), with the must order of ``happens_before`` in place of the
+multi-threaded programs* (HVC 2005), with the order of ``must`` in place of the
 segmentation by start and join.
 """
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tracelock.analysis.facts import Facts
-from tracelock.analysis.findings import Finding
-from tracelock.ops import WAKE
+from tracelock.analysis.findings import NOTE, WARNING, Finding
+from tracelock.ops import REQUEST, WAKE
 
 __all__ = ["Nesting", "lock_order", "nestings"]
 
@@ -78,6 +78,8 @@ def lock_order(facts: Facts) -> list[Finding]:
     seen: set[frozenset[tuple[int, int, int]]] = set()
     shapes = facts.steps.shapes
     for circle in _circles(facts, nestings(facts)):
+        if not any(_may_wait_between(facts, one) for one in circle):
+            continue
         sites = frozenset((one.worker, shapes[one.held], shapes[one.taken]) for one in circle)
         if sites in seen:
             continue
@@ -123,6 +125,20 @@ def _fits(facts: Facts, path: list[Nesting], edge: Nesting) -> bool:
     return True
 
 
+def _may_wait_between(facts: Facts, nesting: Nesting) -> bool:
+    """Whether others can come in after the outer lock was taken and before the inner is asked for.
+
+    Threads can everywhere. Among tasks the first of a circle to wait needs another that holds its
+    lock without waiting for the next yet, so at least one must have such a place.
+    """
+    steps = facts.steps
+    asked = nesting.taken
+    before = _before(facts, asked)
+    if steps.kinds[before] == REQUEST and steps.targets[before] == steps.targets[asked]:
+        asked = before
+    return not steps.together(nesting.held, asked)
+
+
 def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
     steps = facts.steps
     parts = []
@@ -150,6 +166,8 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
         tuple(seq for one in circle for seq in (one.held, one.taken)),
         tuple(one.worker for one in circle),
         tuple(locks),
+        # a semaphore is often given back by another, or guarded by a count: a weak sign only
+        NOTE if any("semaphore" in steps.things[lock].type for lock in locks) else WARNING,
         shows=tuple(shows),
     )
 

@@ -17,7 +17,6 @@ from tracelock.ops import (
     ATOMIC,
     CANCELLED,
     CHECKPOINT,
-    CLEAR,
     COMPARE_EXCHANGE,
     EXCHANGE,
     FETCH_ADD,
@@ -27,10 +26,8 @@ from tracelock.ops import (
     NOTIFY,
     ON_VARIABLE,
     PUT,
-    READ,
     RELEASE,
     REQUEST,
-    SET,
     SLEEP,
     TIMEOUT,
     WAIT,
@@ -232,16 +229,14 @@ def _infer(steps: Steps) -> None:
             used[shape.target].add(kind)
     for name, kinds in used.items():
         if NOTIFY in kinds:
-            kind = "condition"
+            what = "condition"
         elif kinds & {PUT, GET}:
-            kind = "queue"
-        elif kinds & {SET, CLEAR}:
-            kind = "event"
+            what = "queue"
         elif kinds & {ACQUIRE, RELEASE}:
-            kind = "condition" if WAIT in kinds else "lock"
+            what = "condition" if WAIT in kinds else "lock"
         else:
-            kind = "event"
-        steps.things[name] = Thing(name, kind, lock=name)
+            what = "event"
+        steps.things[name] = Thing(name, what, lock=name)
     for name in used:
         if steps.things[name].type in _LOCKS and (most := _most_held(steps, name)) > 1:
             steps.things[name] = Thing(name, "semaphore", most)

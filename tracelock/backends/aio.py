@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from tracelock.backends.rules import ASYNCIO_RULES
-from tracelock.backends.tasks import LATE, Loop, Steps, TaskBackend, Trap
+from tracelock.backends.tasks import LATE, Loop, Steps, TaskBackend, Trap, life
+from tracelock.backends.tasks_control import AGAIN
 from tracelock.ops import ACQUIRE, CLEAR, EMPTY, GET, NOTIFY, PUT, RELEASE, SET, Op, Value
 
 QUEUES: Final = {
@@ -123,6 +123,9 @@ class AsyncioLoop(Loop):
             return True
         return False
 
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        return self.loop.call_later(seconds, call).cancel
+
     # --- tasks -------------------------------------------------------------------------------
     def wait(self, me: int) -> Steps:
         gate = self.gates[me] = self.loop.create_future()
@@ -180,21 +183,29 @@ class AsyncioLoop(Loop):
             while task.cancelling():
                 task.uncancel()
 
+    # --- free runs ---------------------------------------------------------------------------
+    def event(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    async def join(self, event: asyncio.Event) -> None:
+        await event.wait()
+
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        return asyncio.sleep(seconds)
+
+    def checkpoint(self) -> Coroutine[Any, Any, None]:
+        return asyncio.sleep(0)
+
+    async def quiet(self) -> None:
+        """``came`` tells all there is to know."""
+
     async def work(self, me: int) -> None:
         self.loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         self.tasks[me] = task
-        if self.crew.closing:
-            self.crew.gone(me)
-        while not self.crew.closing:
-            await life(self.crew, me)
-
-
-@types.coroutine
-def life(crew: Any, me: int) -> Steps:
-    """One schedule of a worker, as something to await."""
-    return (yield from crew.work(me))
+        while await life(self.crew, me) == AGAIN:
+            pass
 
 
 def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -118,7 +118,7 @@ class MultiprocessingBackend(Backend):
                     except KeyboardInterrupt:
                         controller.limit = INTERRUPTED
                         self._spoilt = True
-                    stale = controller.active or self._spoilt
+                    stale = controller.active or controller.crashed or self._spoilt
                     if stale or [model.snapshot() for model in objects] != self._clean:
                         self._restore()
                     controller.scheduler.end(len(controller.log))
@@ -365,8 +365,17 @@ class MultiprocessingBackend(Backend):
             self.pool.how(worker)
             controller.crash(worker, "crash")
         else:
-            self._spoilt = True
-            controller.crash(worker, self.pool.how(worker))
+            self._killed(controller, worker)
+
+    def _killed(self, controller: Controller, worker: int) -> None:
+        """Something outside has killed a worker: an event of its own, whose value says how."""
+        assert self.pool is not None
+        self._spoilt = True
+        how = self.pool.how(worker)
+        op = controller.pending[worker]
+        event = Op(CRASH, -1, op.at if op is not None else "", how)
+        controller.log.append((worker, CRASH, event, None, None, controller.now))
+        controller.crash(worker, how)
 
     def _bury(self, controller: Controller) -> bool:
         """Nothing can happen any more: have some of those who wait been killed from outside?"""
@@ -375,8 +384,7 @@ class MultiprocessingBackend(Backend):
             return False
         dead = [worker for worker in controller.active if not self.pool.alive(worker)]
         for worker in dead:
-            self._spoilt = True
-            controller.crash(worker, self.pool.how(worker))
+            self._killed(controller, worker)
         return bool(dead)
 
     def _restore(self) -> None:

@@ -54,6 +54,7 @@ class FreeProcesses:
         self.live = set(range(count))
         self.failures: list[tuple[int, StepFailure]] = []
         self.crashed: dict[int, str] = {}
+        self.died: dict[int, int] = {}
         self.limit: str | None = None
         self.spoilt = False
         self.blocked: dict[int, int] = {}  # number of the op
@@ -185,6 +186,7 @@ class FreeProcesses:
         self.live.discard(worker)
         if not data:
             self.crashed[worker] = self.pool.how(worker)
+            self.died[worker] = clock()
             self.setup.ends[worker].release()
             return
         _, fields = wire.receive_message(data)
@@ -236,8 +238,14 @@ class FreeProcesses:
         crashed = []
         for worker, how in self.crashed.items():
             log = logs[worker]
-            crashed.append((worker, "crash" if log and log[-1][0] == CRASH else how))
-            self.spoilt = self.spoilt or crashed[-1][1] != "crash"
+            if log and log[-1][0] == CRASH:
+                crashed.append((worker, "crash"))
+                continue
+            # something outside killed it: an event of its own, whose value says how
+            self.spoilt = True
+            crashed.append((worker, how))
+            at = log[-1][1].at if log else ""
+            log.add(CRASH, Op(CRASH, -1, at, how), None, self.died[worker])
         failures = [(worker, len(logs[worker]), error) for worker, error in self.failures]
         return FreeRun(
             logs, cells, start, failures=failures, blocked=blocked, crashed=crashed,

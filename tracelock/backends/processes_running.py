@@ -329,9 +329,13 @@ class Running:
 
     # --- waiting -----------------------------------------------------------------------------
     def _hook(self) -> None:
-        """Have events and barriers tell when a wait really begins: no result says so."""
+        """Have waits tell what no result does: an event's or barrier's when it really begins, a
+        condition's when it is over but for taking the lock back, which has no timeout."""
         for number, type_ in enumerate(self.types):
-            if type_ == "event":
+            if type_ == "condition":
+                condition = self.objects[number]
+                condition._wait_semaphore = _Sleeping(condition._wait_semaphore, self._roused)
+            elif type_ == "event":
                 condition = self.objects[number]._cond
                 condition.wait = self._noting(condition.wait)
             elif type_ == "barrier":
@@ -339,7 +343,10 @@ class Running:
 
     def _unhook(self) -> None:
         for number, type_ in enumerate(self.types):
-            if type_ == "event":
+            if type_ == "condition":
+                condition = self.objects[number]
+                condition._wait_semaphore = condition._wait_semaphore.real
+            elif type_ == "event":
                 del self.objects[number]._cond.wait
             elif type_ == "barrier":
                 del self.objects[number]._wait
@@ -355,6 +362,16 @@ class Running:
                 self.asked = clock()
 
         return noting
+
+    def _roused(self, notified: bool) -> None:
+        """A condition's waiter sleeps no longer, but has to take the lock back."""
+        op = self.waiting
+        assert op is not None
+        if not notified and self.record:
+            now = clock()
+            due = self.asked + int((op.timeout or 0.0) * 1e9)
+            self.journal.add(TIMEOUT, op, None, now, min(due, now))
+        self._say(WAITS, op)
 
     def _wait(self, op: Op) -> Value:
         """Wait at a condition, an event or a barrier: two events where it blocks."""
@@ -373,9 +390,6 @@ class Running:
             if result.__class__ is Raised:
                 self.journal.put(at, WAIT, op, result, now, t0)
                 return result
-            if result is False:
-                due = t0 + int((op.timeout or 0.0) * 1e9)
-                self.journal.add(TIMEOUT, op, None, now, min(due, now))
             self.journal.add(WAKE, op, result, now, 0, self.waited)
         elif self.began < 0:
             self._add(WAIT, op, result, t0)
@@ -425,4 +439,20 @@ class Running:
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
         self._add(kind, op, plain(result) if kind == CALL and result.__class__ is not Raised else result)
+        return result
+
+
+class _Sleeping:
+    """Stands in for the semaphore on which a condition's waiters sleep."""
+
+    def __init__(self, real: Any, roused: Callable[[bool], None]) -> None:
+        self.real = real
+        self.roused = roused
+        self.release = real.release
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        """A try is the notifier's own."""
+        result = bool(self.real.acquire(block, timeout))
+        if block:
+            self.roused(result)
         return result

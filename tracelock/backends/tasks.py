@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import types
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, ClassVar
@@ -90,6 +91,38 @@ class Loop:
     def leave(self, timer: Any, error: BaseException | None) -> bool:
         """It leaves it, with ``error`` under way; whether the block makes that a timeout."""
 
+    # --- free runs ---------------------------------------------------------------------------
+    @abstractmethod
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Have ``call`` called when ``seconds`` have passed; returns what prevents that."""
+
+    async def keep_time(self) -> None:
+        """A task that ``after`` needs, if any."""
+
+    @abstractmethod
+    def event(self) -> Any:
+        """The library's own event."""
+
+    @abstractmethod
+    def join(self, event: Any) -> Coroutine[Any, Any, None]:
+        """Wait for ``event``; a cancellation gets in before its end."""
+
+    @abstractmethod
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        """The library's own sleep."""
+
+    @abstractmethod
+    def checkpoint(self) -> Coroutine[Any, Any, None]:
+        """The library's own way to let others run."""
+
+    @abstractmethod
+    async def quiet(self) -> None:
+        """Wait until no task can go on, as far as ``came`` cannot tell."""
+
+    def guarded(self, me: int, trap: Trap) -> Trap:
+        """``trap``, noting in ``aborted`` when a cancellation ends it."""
+        return trap
+
     # --- tasks -------------------------------------------------------------------------------
     @abstractmethod
     def wait(self, me: int) -> Steps:
@@ -138,6 +171,12 @@ class Loop:
     @abstractmethod
     async def work(self, me: int) -> None:
         """The task of worker ``me``: runs ``crew.work(me)``."""
+
+
+@types.coroutine
+def life(crew: Any, me: int) -> Steps:
+    """One life of a worker, as something to await."""
+    return (yield from crew.work(me))
 
 
 class TaskBackend(Backend):

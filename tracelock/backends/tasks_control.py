@@ -58,6 +58,8 @@ Steps = Generator[Any, Any, Any]
 #: What ``_wait`` says: the op is over; it is over and the worker has the baton again; the
 #: schedule is over.
 OVER, ONWARD, STRAY = range(3)
+#: What becomes of a task at the end of ``work``.
+AGAIN, REPLACE, DONE = range(3)
 
 
 class Crew:
@@ -158,9 +160,9 @@ class Crew:
         self.loop.wake(worker)
 
     def work(self, me: int) -> Steps:
-        """One schedule of worker ``me``; to be run by its task, again and again.
+        """One schedule of worker ``me``; to be run by its task, again while it gives ``AGAIN``.
 
-        Gives true where the task has to end for real, and another to take its place.
+        ``REPLACE``: the task has to end for real, and another to take its place.
         """
         try:
             if self.heir == me:
@@ -169,7 +171,7 @@ class Crew:
                 self._pass_on()
             caught = yield from self._stay_home(me)
             if self.closing:
-                return False
+                return DONE
             yield from self._turns(me, caught)
             if self.graves[me] is not None:
                 yield from self._bury(me)
@@ -181,7 +183,8 @@ class Crew:
             self.abort(error)
         if self.closing:
             self.gone(me)
-        return self.heir == me
+            return DONE
+        return REPLACE if self.heir == me else AGAIN
 
     def gone(self, me: int) -> None:
         """The task of worker ``me`` ends with the batch."""
@@ -506,8 +509,9 @@ class Crew:
             if scope.uid not in blocks:
                 blocks[scope.uid] = timer = self.loop.timer()
                 self.loop.enter(timer)
-                if scope.uid in self.early[me]:
-                    self.loop.fire(timer)
+        for uid in self.early[me]:
+            if uid in blocks:
+                self.loop.fire(blocks[uid])
         self.early[me].clear()
 
     def _drop_blocks(self, me: int) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-import types
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
 import trio
+import trio.testing
 
 from tracelock.backends.rules import TRIO_RULES
-from tracelock.backends.tasks import LATE, Loop, Steps, TaskBackend, Trap
+from tracelock.backends.tasks import LATE, Loop, Steps, TaskBackend, Trap, life
+from tracelock.backends.tasks_control import AGAIN, REPLACE
 from tracelock.ops import ACQUIRE, EMPTY, GET, NOTIFY, PUT, RELEASE, SET, Op, Value
 
 
@@ -30,6 +32,10 @@ class TrioLoop(Loop):
         super().__init__(crew)
         self.layout = crew.layout
         self.scopes: dict[int, trio.CancelScope] = {}
+        self.aborted: set[int] = set()
+        self._due: list[list[Any]] = []
+        self._made = 0
+        self._sooner = trio.Event()
         self.tasks: dict[int, trio.lowlevel.Task] = {}
         self.asleep: dict[int, trio.lowlevel.Task] = {}
 
@@ -171,19 +177,72 @@ class TrioLoop(Loop):
     def settle(self, me: int) -> Steps:
         yield from ()
 
+    # --- free runs ---------------------------------------------------------------------------
+    def event(self) -> trio.Event:
+        return trio.Event()
+
+    async def join(self, event: trio.Event) -> None:
+        await event.wait()
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        return trio.sleep(seconds)
+
+    def checkpoint(self) -> Coroutine[Any, Any, None]:
+        return trio.lowlevel.checkpoint()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        # deadlines of trio's own scopes pass unseen; these are kept by a task, which can tell
+        self._made += 1
+        entry = [trio.current_time() + seconds, self._made, call]
+        heapq.heappush(self._due, entry)
+        self._sooner.set()
+
+        def cancel() -> None:
+            entry[2] = None
+
+        return cancel
+
+    async def keep_time(self) -> None:
+        """Call what is due, for ever."""
+        while True:
+            self._sooner = trio.Event()
+            now = trio.current_time()
+            while self._due and self._due[0][0] <= now:
+                call = heapq.heappop(self._due)[2]
+                if call is not None:
+                    call()
+            until = self._due[0][0] if self._due else math.inf
+            with trio.move_on_at(until):
+                await self._sooner.wait()
+
+    async def quiet(self) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+
+    def guarded(self, me: int, trap: Trap) -> Trap:
+        if self.shielded(trap):
+            return trap
+        abort = trap.abort_func
+
+        def noted(raise_cancel: Any) -> trio.lowlevel.Abort:
+            answer: trio.lowlevel.Abort = abort(raise_cancel)
+            if answer is trio.lowlevel.Abort.SUCCEEDED:
+                self.aborted.add(me)
+            return answer
+
+        return type(trap)(noted)
+
     async def work(self, me: int) -> None:
         crew = self.crew
         self.tasks[me] = trio.lowlevel.current_task()
-        if crew.closing:
-            crew.gone(me)
-        while not crew.closing:
+        then = AGAIN
+        while then == AGAIN:
             with trio.CancelScope() as scope:
                 self.scopes[me] = scope
-                while not scope.cancel_called and not crew.closing:
-                    if await life(crew, me):
-                        # it ends while it holds a lock: another task takes its place
-                        crew.group.start_soon(self.work, me)
-                        return
+                while then == AGAIN and not scope.cancel_called:
+                    then = await life(crew, me)
+        if then == REPLACE:
+            crew.group.start_soon(self.work, me)
 
 
 def _nothing() -> None:
@@ -193,12 +252,6 @@ def _nothing() -> None:
 def keep_asleep(_: Any) -> trio.lowlevel.Abort:
     """A worker that waits for the baton cannot be cancelled there."""
     return trio.lowlevel.Abort.FAILED
-
-
-@types.coroutine
-def life(crew: Any, me: int) -> Steps:
-    """One schedule of a worker, as something to await."""
-    return (yield from crew.work(me))
 
 
 def release(op: Op, target: Any) -> None:

@@ -74,6 +74,10 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.replay import replay_command
 
         return replay_command(options, out)
+    if command == "explore":
+        from tracelock.cli.explore import explore_command
+
+        return explore_command(options, out)
     if command == "show":
         from tracelock.cli.show import show_command
 

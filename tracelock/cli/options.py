@@ -11,7 +11,13 @@ from tracelock import __version__
 # The same as in ``tracelock.session``, which would take too long to import for a help page; a
 # test holds the two together.
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
-STRATEGIES: Final = ("random", "round-robin")
+STRATEGIES: Final = (
+    "random", "round-robin", "pct", "pos", "surw", "directed", "delay", "preemption", "dpor",
+    "auto",
+)  # fmt: skip
+EXPLORERS: Final = (
+    "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
+)  # fmt: skip
 CLOCKS: Final = ("virtual", "adversarial")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 
@@ -53,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _run(add("run", "run a scenario, once or often, and keep the trace"))
     _replay(add("replay", "execute a trace again, event by event"))
+    _explore(add("explore", "search the schedules of a scenario for one that goes wrong"))
     show = add("show", "print a trace without running it")
     _trace(show)
     _rows(show)
@@ -99,6 +106,49 @@ def _run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-seconds", type=_seconds, metavar="S", help="end a run after S seconds"
+    )
+    _common(parser)
+
+
+def _explore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
+    _choice(parser, "--backend", BACKENDS, "whose rules hold (threading)", default="threading")
+    _choice(
+        parser, "--strategy", EXPLORERS, "how to search (auto: samplers, then exhaustively)",
+        default="auto",
+    )  # fmt: skip
+    parser.add_argument(
+        "--schedules", type=_at_least(1), metavar="N", help="try N schedules at most"
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, metavar="S",
+        help="search for S seconds at most (60 where --schedules is not given)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of samplers (0)")
+    parser.add_argument(
+        "--depth", type=_at_least(1), metavar="D", help="of pct: how many orderings a bug needs"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="go on after a failure and list every distinct outcome"
+    )
+    parser.add_argument("--no-shrink", action="store_true", help="leave a failing schedule as it is")
+    parser.add_argument(
+        "--no-confirm", action="store_true", help="do not replay a failure on the real backend"
+    )
+    _choice(
+        parser, "--engine", ("simulated", "real"), "what runs the schedules", default="simulated"
+    )
+    parser.add_argument(
+        "--first", nargs="+", metavar="TRACE", help="failing traces of earlier runs, tried first"
+    )
+    traces = parser.add_mutually_exclusive_group()
+    traces.add_argument(
+        "--trace", metavar="PATH", help="where the failing trace goes (a new file in traces/)"
+    )
+    traces.add_argument("--no-trace", action="store_true", help="keep no trace")
+    _choice(parser, "--clock", CLOCKS, "when timers fire: see run")
+    parser.add_argument(
+        "--max-steps", type=_at_least(1), metavar="N", help="end a schedule after N events (5,000)"
     )
     _common(parser)
 

@@ -90,6 +90,53 @@ class Task:
         new.blocks = {uid: block.copy() for uid, block in self.blocks.items()}
         return new
 
+    def enter(self, scopes: Sequence[Any], now: float) -> None:
+        """The worker has come to an op inside ``scopes`` (see ``Machine.scopes``)."""
+        blocks = self.blocks
+        if blocks:
+            inside = {scope.uid for scope in scopes}
+            for uid in [uid for uid in blocks if uid not in inside]:
+                self.requests -= blocks.pop(uid).fired
+            for block in blocks.values():
+                block.fresh = False
+        for scope in scopes:
+            if scope.uid not in blocks:
+                blocks[scope.uid] = Block(now + scope.seconds, scope.at, self.requests)
+        self.entry = self.requests
+        self.late = False
+
+    @property
+    def effective(self) -> bool:
+        """Whether it is inside something cancelled, as trio sees it."""
+        return self.cancelled or any(block.fired for block in self.blocks.values())
+
+    def raised(self, level_triggered: bool) -> BaseException | None:
+        """What is raised where the pending op was cut off; None: it has run out of time."""
+        late, self.late = self.late, False
+        error = self._outermost(late) if level_triggered else self._counted(late)
+        if late:
+            self.requests -= 1
+        return error
+
+    def _outermost(self, late: bool) -> BaseException | None:
+        if self.cancelled:
+            return Cancelled()
+        for uid, block in self.blocks.items():
+            if block.fired:
+                return ScopeExpired(uid)
+        return None if late else Cancelled()
+
+    def _counted(self, late: bool) -> BaseException | None:
+        count = self.requests - late
+        if late and count <= self.entry:
+            return None
+        for uid, block in reversed(self.blocks.items()):
+            if block.fired:
+                count -= 1
+                if count <= block.entry:
+                    return ScopeExpired(uid)
+        return Cancelled()
+
     def key(self, now: float) -> Hashable:
         blocks = tuple(
             (b.at, b.deadline - now, b.entry, b.fired, b.fresh) for b in self.blocks.values()
@@ -120,31 +167,15 @@ class Interrupts:
                 return
             task = self.tasks[worker] = Task()
         controller = self._controller
-        blocks = task.blocks
-        if blocks:
-            inside = {scope.uid for scope in scopes}
-            for uid in [uid for uid in blocks if uid not in inside]:
-                task.requests -= blocks.pop(uid).fired
-            for block in blocks.values():
-                block.fresh = False
-        for scope in scopes:
-            if scope.uid not in blocks:
-                deadline = controller.now + scope.seconds
-                blocks[scope.uid] = Block(deadline, scope.at, task.requests)
-        task.entry = task.requests
-        task.late = False
+        task.enter(scopes, controller.now)
         if self._level:
-            if self._effective(task) and cancellable(op, self._controller.layout):
+            if task.effective and cancellable(op, self._controller.layout):
                 self.cut.add(worker)
                 if worker == controller.current:
                     controller.suspended = True
         elif task.due and worker == controller.current and controller.suspended:
             task.due = False
             self.cut.add(worker)
-
-    @staticmethod
-    def _effective(task: Task) -> bool:
-        return task.cancelled or any(block.fired for block in task.blocks.values())
 
     def leave(self, worker: int) -> None:
         """``worker`` has ended."""
@@ -281,34 +312,10 @@ class Interrupts:
         self, task: Task, op: Op, kind: int, result: Value
     ) -> tuple[int, Value, BaseException | None]:
         """What the end of ``op`` is: the op ran out of time, or an error is raised in it."""
-        late, task.late = task.late, False
-        error = self._outermost(task, late) if self._level else self._counted(task, late)
-        if late:
-            task.requests -= 1
+        error = task.raised(self._level)
         if error is None:
             return kind, EMPTY if kind == GET else False, None
         return CANCELLED, None, error
-
-    @staticmethod
-    def _outermost(task: Task, late: bool) -> BaseException | None:
-        if task.cancelled:
-            return Cancelled()
-        for uid, block in task.blocks.items():
-            if block.fired:
-                return ScopeExpired(uid)
-        return None if late else Cancelled()
-
-    @staticmethod
-    def _counted(task: Task, late: bool) -> BaseException | None:
-        count = task.requests - late
-        if late and count <= task.entry:
-            return None
-        for uid, block in reversed(task.blocks.items()):
-            if block.fired:
-                count -= 1
-                if count <= block.entry:
-                    return ScopeExpired(uid)
-        return Cancelled()
 
     # --- going back in time ------------------------------------------------------------------
     def snapshot(self) -> Any:

@@ -12,6 +12,7 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     COMPARE_EXCHANGE,
+    CRASH,
     EMPTY,
     EXCHANGE,
     FETCH_ADD,
@@ -66,8 +67,8 @@ def shape_of(events: Events, layout: Layout, kind: int, op: Op) -> int:
 
 def value_of(layout: Layout, kind: int, op: Op, result: Value) -> Any:
     """What went in, as the event's ``value``."""
-    if kind in VALUES:
-        return op.value
+    if kind in VALUES or (kind == CRASH and op.value is not None):
+        return op.value  # of a crash: how something outside did it
     if kind == ATOMIC and result.__class__ is dict:
         return {layout.names[number]: value for number, value in result["writes"].items()}
     return MISSING

@@ -8,14 +8,15 @@ no run has shown is never called confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from time import monotonic
 from typing import Final
 
 from tracelock.analysis.atomicity import atomicity
 from tracelock.analysis.facts import Facts
-from tracelock.analysis.findings import Finding
+from tracelock.analysis.findings import NOTE, Finding
 from tracelock.analysis.lock_order import lock_order
 from tracelock.analysis.races import races
 from tracelock.analysis.reversible import reversible
@@ -31,6 +32,8 @@ __all__ = ["CONFIRMED", "POSSIBLE", "Prediction", "predict"]
 CONFIRMED: Final = "confirmed"
 POSSIBLE: Final = "possible, not confirmed"
 DEFAULT: Final = Budget(schedules=500, seconds=10.0)
+#: Races that are tried two at a time.
+PAIRED: Final = 8
 
 
 @dataclass(slots=True)
@@ -86,23 +89,26 @@ def predict(
             f"({', '.join(names)})"
         )
     facts = Facts(trace)
-    told = [*lock_order(facts), *atomicity(facts), *races(facts)]
+    findings = [*lock_order(facts), *atomicity(facts), *races(facts), *reversible(facts)]
+    # what is only worth a note is tried last, and told if it proves to be more than that
+    findings.sort(key=lambda finding: finding.severity == NOTE)
     trials = _Trials(runner, facts, budget or DEFAULT)
     predictions: list[Prediction] = []
-    silent = reversible(facts)
-    for number, finding in enumerate([*told, *silent]):
+    for number, finding in enumerate(findings):
         if progress is not None:
-            progress(number, len(told) + len(silent))
+            progress(number, len(findings))
         if finding.kind == "data-race" and _covered(facts, finding, predictions):
             continue
         prediction = trials.of(finding)
-        if prediction.confirmed:
-            assert prediction.executed is not None
+        if prediction.executed is not None:
             # another order that merely leads to a failure we know is no news
             if finding.kind != "order" or not _known(prediction.executed, predictions):
                 predictions.append(prediction)
-        elif finding.kind != "order" and not _elsewhere(runner, facts):
+        elif finding.severity != NOTE and not _elsewhere(runner, facts):
             predictions.append(prediction)
+    trials.together(
+        [one for one in predictions if one.finding.kind == "data-race" and not one.confirmed]
+    )
     predictions.sort(key=lambda one: not one.confirmed)
     return predictions
 
@@ -135,6 +141,11 @@ def _covered(facts: Facts, race: Finding, predictions: Iterable[Prediction]) -> 
     )
 
 
+def _back(shows: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The other order: that of the trace."""
+    return tuple((then, first) for first, then in shows)
+
+
 class _Trials:
     """Runs directed schedules within a budget."""
 
@@ -162,17 +173,37 @@ class _Trials:
 
     def of(self, finding: Finding) -> Prediction:
         """Try one finding until a run fails, or every way of trying it has been."""
-        wishes = [
-            wish for first, then in finding.shows if (wish := self._wish(first, then)) is not None
-        ]
         prediction = Prediction(finding, POSSIBLE, None, False, 0)
+        self._try(prediction, finding.shows)
+        return prediction
+
+    def together(self, races: Sequence[Prediction]) -> None:
+        """Try two races at a time: what neither shows alone the two may show together.
+
+        Workers that tell each other things through several plain variables (Peterson's lock) race
+        on each; only when two of them come in an unusual order does something go wrong.
+        """
+        for one, other in combinations(races[:PAIRED], 2):
+            turned, also = one.finding.shows, other.finding.shows
+            for first, second in ((turned, also), (turned, _back(also)), (_back(turned), also)):
+                proved = one if first is turned else other
+                if not one.confirmed and not other.confirmed:
+                    self._try(proved, (*first, *second), (True,))
+
+    def _try(
+        self,
+        prediction: Prediction,
+        shows: Sequence[tuple[int, int]],
+        follows: Sequence[bool] = (True, False),
+    ) -> None:
+        wishes = [wish for first, then in shows if (wish := self._wish(first, then)) is not None]
         if not wishes:
-            return prediction
+            return
         seen: set[tuple[int, ...]] = set()
-        for follow in (True, False):
+        for follow in follows:
             for afterwards in AFTERWARDS:
                 if self._spent():
-                    return prediction
+                    return
                 scheduler = OrderedScheduler(
                     wishes, self.trail, follow=follow, afterwards=afterwards,
                     patience=self.patience,
@@ -182,11 +213,10 @@ class _Trials:
                 prediction.reached = prediction.reached or scheduler.fulfilled
                 if executed.verdict.kind in FAILED:
                     prediction.status, prediction.executed = CONFIRMED, executed
-                    return prediction
+                    return
                 if not scheduler.fulfilled and tuple(executed.picks) in seen:
                     break  # what comes after the wishes makes no difference where they are lost
                 seen.add(tuple(executed.picks))
-        return prediction
 
     def _spent(self) -> bool:
         if self.left is not None:

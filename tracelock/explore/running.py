@@ -13,7 +13,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import first_failure, verdict_of
 from tracelock.objects import Rules
 from tracelock.scenario.program import Program
-from tracelock.schedulers.base import WORKER, Choice, Scheduler
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 from tracelock.trace import Verdict
 
 
@@ -73,6 +73,10 @@ class Guide(Scheduler):
         self.lost = -1
         self._done = False
 
+    def attach(self, run: Run) -> None:
+        if self.then is not None:
+            self.then.attach(run)
+
     def begin(self) -> bool:
         if self._done:
             return False
@@ -111,6 +115,9 @@ class Tape(Scheduler):
     def __init__(self, inner: Scheduler) -> None:
         self.inner = inner
         self.picks: list[int] = []
+
+    def attach(self, run: Run) -> None:
+        self.inner.attach(run)
 
     def begin(self) -> bool:
         self.picks = []

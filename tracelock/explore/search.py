@@ -90,7 +90,7 @@ class Searched:
         self.exhaustive = self.exhaustive or other.exhaustive
 
 
-FAILED = frozenset({"failed", "deadlock", "crashed"})
+FAILED = frozenset({"failed", "deadlock", "crashed", "livelock"})
 
 
 def outcome_key(verdict: Verdict) -> Key:

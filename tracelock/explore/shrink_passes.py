@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tracelock.explore.commuting import reordered
-from tracelock.explore.trials import Block
+from tracelock.explore.trials import FAR, Block
 
 if TYPE_CHECKING:
     from tracelock.explore.shrinking import Shrinking
 
-#: As many events as there are: the worker goes on until it cannot.
-FAR: Final = 2**62
 #: Up to so many blocks any block is tried at any other place.
 FEW: Final = 12
 

@@ -21,7 +21,7 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.fewest import Fewest, fewest
 from tracelock.explore.running import Executed, Runner, same_failure
 from tracelock.explore.shrink_passes import ALL_PASSES, COARSE, Passes
-from tracelock.explore.trials import Block, Extra, Plan, Tried, Trials, follow_trace
+from tracelock.explore.trials import Block, Extra, Plan, Trials, Tried, follow_trace
 from tracelock.trace import Trace, Verdict
 
 #: The verdicts that can be shrunk.

@@ -98,6 +98,7 @@ class Space:
         self._rows: list[list[Row]] = [[] for _ in self.workers]
         self._enders: set[tuple[int, int]] = set()
         self._timed = False
+        self.entries = 0  # in all tables
         #: The steps of each worker from one value of its part to another.
         self.local: list[set[tuple[int, int]]] = [set() for _ in self.workers]
 
@@ -161,6 +162,7 @@ class Space:
 
     # --- footprints --------------------------------------------------------------------------
     def _rebuild(self) -> None:
+        self.entries = 0
         for worker, rows in enumerate(self._rows):
             rows[:] = [self._row(worker, number) for number in range(len(rows))]
 
@@ -176,7 +178,7 @@ class Space:
         kind = op.kind
         if kind == CANCEL or not self.tables:
             # a cancellation reaches into whatever its target waits for
-            return sum(field.mask for field in self.fields)
+            return self._whole()
         mask = self.failure.mask
         if self.rules.cooperative:
             mask |= self.turn.mask
@@ -197,6 +199,9 @@ class Space:
             for place in range(self.stepper.variables, self.stepper.shared):
                 mask |= self.fields[place].mask
         return mask
+
+    def _whole(self) -> int:
+        return sum(field.mask for field in self.fields)
 
     # --- successors --------------------------------------------------------------------------
     def lanes(self) -> list[list[Lane]]:
@@ -231,7 +236,9 @@ class Space:
                 raise InternalError(
                     f"{self.layout.workers[worker].name} changed something outside its footprint"
                 )
-        table[state & footprint] = moves
+        if footprint != self._whole():  # else it would never be looked up again
+            table[state & footprint] = moves
+            self.entries += 1
         return moves
 
     def idle(self, state: int) -> Moves:
@@ -264,18 +271,23 @@ class Space:
             for move in self.idle(state):
                 yield -1, state ^ move
 
-    def picks(self, state: int, to: int) -> tuple[int, ...] | None:
-        """What a scheduler picks in ``state`` to get to ``to``; None where no step does that."""
-        parts = self.decode(state)
+    def picks(self, state: int, to: int) -> tuple[int, ...]:
+        """What a scheduler picks in ``state`` for a step to ``to``. Numbers nothing new."""
+        parts, wanted = self.decode(state), self._keys(self.decode(to))
         stepper = self.stepper
-        for worker in range(len(self.workers)):
-            for way in stepper.ways(parts, worker):
-                if self.encode(way.parts) == to:
-                    return way.picks
-        for _, way in stepper.idle(parts):
-            if self.encode(way.parts) == to:
+        ways = [way for w in range(len(self.workers)) for way in stepper.ways(parts, w)]
+        for way in ways or [way for _, way in stepper.idle(parts)]:
+            keys = self._keys(way.parts)
+            failure = to & self.failure.mask
+            # what must hold always is not the controller's business here
+            if failure and self.failure.values[self.failure.of(to)][0] == -1:
+                keys[stepper.failure] = wanted[stepper.failure]
+            if keys == wanted:
                 return way.picks
-        return None
+        raise InternalError("a step of the search of states cannot be made again")
+
+    def _keys(self, parts: Parts) -> list[Hashable]:
+        return [self.stepper.key(place, part) for place, part in enumerate(parts)]
 
     def cyclic(self) -> bool:
         """Whether any worker can come back to where it was. If none can, the states are acyclic:

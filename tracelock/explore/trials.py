@@ -25,6 +25,8 @@ from tracelock.trace import Trace, Verdict
 CUT: Final = "cut after the failure"
 
 Block = tuple[int, int]
+#: As the end of a block: more events than any worker makes, so that it goes on until it cannot.
+FAR: Final = 2**62
 #: For the event number k of a worker (from 0): what was picked of its waiters and timers.
 Extra = tuple[tuple[Block, tuple[int, ...]], ...]
 
@@ -206,14 +208,15 @@ def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdi
     first: Divergence | None = None
     for clock in clocks:
         try:
-            return _followed(_with_clock(runner, clock), trace)
+            return _followed(with_clock(runner, clock), trace)
         except Divergence as error:
             first = first or error
     assert first is not None
     raise first
 
 
-def _with_clock(runner: Runner, clock: str) -> Runner:
+def with_clock(runner: Runner, clock: str) -> Runner:
+    """The same runner with another clock."""
     if clock == runner.clock:
         return runner
     return Runner(

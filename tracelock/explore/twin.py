@@ -10,26 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from tracelock.engine.controller import Entry
 from tracelock.engine.recording import target_name
+from tracelock.errors import UsageError
 from tracelock.explore.commuting import accesses
 from tracelock.explore.fewest import fewest
 from tracelock.explore.running import Executed, Runner
-from tracelock.explore.trials import Block, Plan, Tried, Trials, blocks_of
+from tracelock.explore.trials import FAR, Block, Plan, Trials, Tried, blocks_of
 from tracelock.ops import NAMES, NOTIFY, Layout
 
-FAR = 2**62
-#: (verb for "goes on to ...", for "... before somebody ..."), with the preposition of a target.
-_VERBS = {
+#: By the event's name: what goes after "goes on to", and after "before somebody", with the
+#: preposition of its target.
+_VERBS: Final = {
     "read": ("read", "reads"), "write": ("write", "writes"),
     "compare_exchange": ("exchange", "exchanges"), "exchange": ("exchange", "exchanges"),
     "fetch_add": ("add to", "adds to"), "atomic": ("take its atomic step", "takes its atomic step"),
     "acquire": ("acquire", "acquires"), "release": ("release", "releases"),
     "request": ("queue for", "queues for"), "wait": ("wait at", "waits at"),
     "wake": ("wake at", "wakes at"), "notify": ("notify", "notifies"), "set": ("set", "sets"),
-    "clear": ("clear", "clears"), "put": ("put into", "puts into"), "get": ("get from", "gets from"),
-    "sleep": ("end its sleep", "ends its sleep"),
+    "clear": ("clear", "clears"), "put": ("put into", "puts into"),
+    "get": ("get from", "gets from"), "sleep": ("end its sleep", "ends its sleep"),
     "checkpoint": ("pass its checkpoint", "passes its checkpoint"),
     "spawn": ("start", "starts"), "join": ("join", "joins"), "cancel": ("cancel", "cancels"),
     "cancelled": ("be cancelled", "is cancelled"), "timeout": ("time out", "times out"),
@@ -50,24 +52,34 @@ class Twin:
     runs: int
 
 
+@dataclass(slots=True)
+class NoTwin:
+    """No passing schedule was found. ``proved``: every state was looked at, so there is none:
+    it is not the order of the steps that is wrong."""
+
+    proved: bool
+    runs: int
+
+
 def passing_twin(
     runner: Runner, failing: Executed, *, runs: int = 2_000, states: int = 50_000
-) -> Twin | None:
-    """The passing schedule nearest to ``failing``; None where there seems to be none.
+) -> Twin | NoTwin:
+    """The passing schedule nearest to ``failing``, which is best a shrunk one.
 
-    ``failing`` is best a shrunk one. ``runs`` bounds the schedules that are run, ``states`` the
-    search that comes when none of them passes (as where every schedule fails).
+    ``runs`` bounds the schedules that are run, ``states`` the search that comes when none of them
+    passes (as where every schedule fails). Raises UsageError where ``failing`` is no schedule of
+    this program.
     """
     trials = Trials(runner, cut=False, steps=4 * len(failing.log) + 10_000)
     own = Trials(runner).play(failing.picks)
     if own is None:
-        return None
+        raise UsageError("these picks are not those of a schedule of this program")
     found = _nearest(trials, runner.program.layout, own, runs)
     if found is None:
         search = fewest(runner, lambda verdict: verdict.kind == "passed", states=states)
         played = None if search.picks is None else trials.play(search.picks)
         if played is None:
-            return None
+            return NoTwin(search.complete, trials.runs)
         found = played.executed
     log = own.executed.log
     switch = _parting(log, found.log)
@@ -151,9 +163,7 @@ def _sentence(
     a, b = _decisive(layout, failing, passing, switch)
     name, other = layout.workers[good[0]].name, layout.workers[bad[0]].name
     running = failing[switch - 1][0] if switch else -1
-    does = (
-        f"goes on to {_phrase(layout, a, 0)}" if running == good[0] else _phrase(layout, a, 1)
-    )
+    does = f"goes on to {_phrase(layout, a, 0)}" if running == good[0] else _phrase(layout, a, 1)
     return f"If {name} {does} before {other} {_phrase(layout, b, 1)}, it passes."
 
 

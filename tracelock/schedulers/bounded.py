@@ -6,7 +6,7 @@ from array import array
 from typing import Any, Final
 
 from tracelock.errors import UsageError
-from tracelock.schedulers.base import WORKER, Choice, Scheduler
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 
 #: Steps without a switch after which a worker is taken to spin.
 PATIENCE: Final = 1000
@@ -25,9 +25,8 @@ class BoundedScheduler(Scheduler):
     depth first; dearer ones when all of the present cost are done.
 
     ``bound``: the cost of the schedules that are now run. ``completed``: the bound up to which
-    all were run, -1 at first. ``exhaustive``: all schedules that there are were run (whether one
-    of them was cut off by a limit of its own is for whoever runs them to know). ``limit``: the
-    highest bound to run, None for no end.
+    all were run, -1 at first. ``exhaustive``: all schedules that there are were run and none of
+    them was cut off by a limit of the run. ``limit``: the highest bound to run, None for no end.
 
     Memory: while a bound is run, one record of a few bytes a step for each of its schedules that
     has dearer children. Nothing is random: the same program gives the same schedules.
@@ -42,8 +41,10 @@ class BoundedScheduler(Scheduler):
         self.limit = limit
         self.bound = 0
         self.completed = -1
-        self.exhaustive = False
         self.schedules = 0
+        self.cut = 0  # schedules that a limit of the run ended
+        self._finished = False
+        self._run: Run | None = None
         self._present: list[_Children] = []  # of this bound, to be walked depth first
         self._later: dict[int, list[_Children]] = {}  # cost -> of dearer children
         # of this schedule
@@ -65,6 +66,13 @@ class BoundedScheduler(Scheduler):
     graded = False
 
     # --- the walk ----------------------------------------------------------------------------
+    def attach(self, run: Run) -> None:
+        self._run = run
+
+    @property
+    def exhaustive(self) -> bool:
+        return self._finished and not self.cut
+
     def begin(self) -> bool:
         if self.schedules:
             found = self._following()
@@ -99,6 +107,8 @@ class BoundedScheduler(Scheduler):
         return picked
 
     def end(self, steps: int) -> None:
+        if self._run is not None and self._run.limit is not None:
+            self.cut += 1
         run = (self._places, self._sizes, self._costs)
         start = len(self._given)
         highest = 1 if self.graded else NO_END
@@ -129,7 +139,7 @@ class BoundedScheduler(Scheduler):
             while later and not later[min(later)]:
                 del later[min(later)]
             if not later:
-                self.exhaustive = True
+                self._finished = True
                 return None
             if self.limit is not None and min(later) > self.limit:
                 self.completed = self.limit

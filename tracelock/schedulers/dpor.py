@@ -125,13 +125,14 @@ class DporScheduler(Scheduler):
         return worker
 
     def _give_up(self, depth: int) -> None:
-        if self._stuck < 0:
+        if self._stuck < 0 or depth < self._stuck:
             self._stuck = depth
 
     def _awake(self, choice: Choice, depth: int) -> int:
         """A worker that does not sleep, the one that ran last if it can be."""
-        self._look_at(depth)
         options = choice.options
+        if self._stuck < 0:
+            self._look_at(depth)
         if self._stuck < 0:
             asleep = {step[0]: step for step in self._sleeps[depth]}
             if choice.current in options and choice.current not in asleep:
@@ -180,8 +181,7 @@ class DporScheduler(Scheduler):
         if self._depth > self._fixed and self._run.fired:
             self._fired.add(self._depth - 1)
         self._at = (-1, 0)
-        if self._stuck < 0:
-            self._look_at(self._depth)
+        self._look_at(self._depth if self._stuck < 0 else self._stuck)
         if self._stuck >= 0:
             self._repeated(self._stuck)
             return
@@ -191,11 +191,11 @@ class DporScheduler(Scheduler):
         races = history.races
         for depth in range(len(races)):
             for e in races[depth]:
-                self._reverse(e, history.reversed_step(e, depth))
+                self._reverse(e, *history.reversed_step(e, depth))
         for depth in history.timers:
             for worker in history.entries[depth][0][4] or ():
                 if worker != history.steps[depth][0]:
-                    self._reverse(depth, (worker, (), -1, -1))
+                    self._reverse(depth, (worker, (), -1, -1), True)
         for depth in self._data:
             self._other_options(depth, history.steps[depth])
         if self._run.limit is None:
@@ -220,7 +220,7 @@ class DporScheduler(Scheduler):
             if op is not None and op.kind != JOIN:
                 races, step = self._history.blocked(worker, op, run.waiting[worker])
                 for e in races:
-                    self._reverse(e, step)
+                    self._reverse(e, step, not self._history.cooperative)
 
     def _other_options(self, depth: int, step: Step) -> None:
         """Reverse ``step``, which is at ``depth``, with each other outcome of its data choices."""
@@ -230,7 +230,7 @@ class DporScheduler(Scheduler):
             for option in options:
                 if option != picks[number]:
                     other = (worker, (*picks[:number], option), reads, writes)
-                    self._reverse(depth, other)
+                    self._reverse(depth, other, reads >= 0 and not self._history.cooperative)
 
     # --- looking at it -----------------------------------------------------------------------
     def _look_at(self, upto: int) -> None:
@@ -272,7 +272,7 @@ class DporScheduler(Scheduler):
                 self._trees.append([])
                 self._done.append(0)
 
-    def _reverse(self, e: int, last: Step) -> None:
+    def _reverse(self, e: int, last: Step, exact: bool) -> None:
         """Plan what does not happen after transition ``e``, then ``last``, instead of ``e``."""
         history = self._history
         before = history.before
@@ -282,7 +282,7 @@ class DporScheduler(Scheduler):
         for asleep in self._sleeps[e]:
             if place(asleep, sequence) >= 0:
                 return
-        insert(self._trees[e], sequence)
+        insert(self._trees[e], sequence, exact)
 
     # --- the next execution ------------------------------------------------------------------
     def _shorten(self, depth: int) -> None:

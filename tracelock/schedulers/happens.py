@@ -245,7 +245,7 @@ class History:
                     hb |= self.before[e] | 1 << e
             if self.timers:
                 hb |= (2 << self.timers[-1]) - 1
-            known = not self.cooperative and kind not in (COMPARE_EXCHANGE, ATOMIC)
+            known = not self.cooperative and kind not in (COMPARE_EXCHANGE, ATOMIC, SPAWN)
             self.lasts.append((worker, (), reads, writes) if known else None)
             for thing in range(self.things) if both & self.all else ():
                 if writes >> thing & 1:
@@ -276,6 +276,8 @@ class History:
                 writes |= self.bit[variable] | self.extra[variable]
             return reads, writes
         reads, writes = self.static(op)
+        if kind == SPAWN and result is not None:
+            return writes, 0  # it has been started before
         if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
             # whose wait is cut off is struck off at once
             struck = op.target if kind == CANCEL else worker
@@ -382,6 +384,10 @@ class History:
         at = -1  # the first transition that is lost with ``e`` and matters to ``op``
         for k in range(e, here):
             if self.steps[k][3] & resource and (k == e or before[k] >> e & 1):
+                if kind == JOIN and not self.cooperative:
+                    # another that joins it changes nothing
+                    if self.steps[k][0] != op.target and k not in self.spawns[op.target]:
+                        continue
                 at = k
                 break
         if at < 0:
@@ -400,14 +406,14 @@ class History:
         return YES if self._open(at, worker, op, WAKE if parked else kind) else NO
 
     # --- the end of a reversed sequence ------------------------------------------------------
-    def reversed_step(self, e: int, here: int) -> Step:
+    def reversed_step(self, e: int, here: int) -> tuple[Step, bool]:
         """Transition ``here`` as it would be without ``e`` and all that happens after ``e``.
 
-        Where that cannot be told, it touches all that it could.
+        Also whether that is known: else the step touches all that it could.
         """
         known = self.lasts[here]
         if known is not None:
-            return known
+            return known, not self.cooperative
         worker, _, reads, writes = self.steps[here]
         own = self.life[worker]
         if not self.cooperative:
@@ -415,19 +421,25 @@ class History:
             if kind == COMPARE_EXCHANGE:
                 bit = self.bit[op.target]
                 if same(self._value(op.target, e, here), op.expect):
-                    return worker, (), 0, own | bit | self.extra[op.target]
-                return worker, (), bit, own
+                    return (worker, (), 0, own | bit | self.extra[op.target]), True
+                return (worker, (), bit, own), True
+            if kind == SPAWN:
+                [k] = self.spawns[op.target]
+                mask = self.life[op.target]
+                if k < here and not (k == e or self.before[k] >> e & 1):
+                    return (worker, (), mask, own), True
+                return (worker, (), 0, own | mask), True
             for variable, value in result["reads"].items():
                 other = self._value(variable, e, here)
                 if other.__class__ is not value.__class__ or other != value:
                     _, touches = self.static(op)
-                    return worker, (), 0, own | touches
-            return worker, (), reads, writes
+                    return (worker, (), 0, own | touches), False
+            return (worker, (), reads, writes), True
         both = (reads | writes) & ~own
         for k in range(e, here):
             if (k == e or self.before[k] >> e & 1) and self.steps[k][3] & both:
-                return worker, (), -1, -1
-        return worker, (), reads, writes
+                return (worker, (), -1, -1), False
+        return (worker, (), reads, writes), True
 
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""

@@ -29,9 +29,9 @@ class Wish(NamedTuple):
     then: Place
 
 
-#: Who goes on when all wishes are fulfilled: whoever was last, whoever was held back, or as the
-#: trail says.
-AFTERWARDS: Final = ("stay", "switch", "follow")
+#: Who goes on when all wishes are fulfilled: whoever was last, whoever was held back, all in turn,
+#: or as the trail says.
+AFTERWARDS: Final = ("stay", "switch", "turns", "follow")
 
 _Site = tuple[int, int, int, str]
 
@@ -187,6 +187,8 @@ class OrderedScheduler(Scheduler):
         if self.afterwards == "follow":
             beyond = [w for w in options if self._made.get(w, 0) < len(self._own.get(w, ()))]
             return min(beyond, key=self._next) if beyond else self._steady(choice, options)
+        if self.afterwards == "turns":
+            return next((worker for worker in options if worker > choice.current), options[0])
         if self.afterwards == "switch" and self.fulfilled and self.wishes:
             for wish in reversed(self.wishes):
                 worker = wish.then.worker

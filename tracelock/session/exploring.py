@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.search import Outcome as Seen
     from tracelock.explore.shrinking import Shrunk
-    from tracelock.explore.twin import Twin
+    from tracelock.explore.twin import NoTwin, Twin
     from tracelock.scenario.models import Scenario
     from tracelock.scenario.program import Program
     from tracelock.trace import Trace
@@ -77,11 +77,11 @@ class Explored:
     switches: int | None = None
     minimum: str = ""
     confirmed: dict[str, str] = field(default_factory=dict)
-    twin: Twin | None = None
+    twin: Twin | NoTwin | None = None
+    notes: list[str] = field(default_factory=list)
     shrunk: Shrunk | None = None
     summary: str = ""
     stopped: str = ""
-    resume: Any = None
 
     @property
     def failed(self) -> bool:
@@ -191,7 +191,8 @@ class Exploration:
             call=simulated_call if plan.allow_call else None,
         )
         self.states = 0
-        self._states_done = False
+        self.executions = 0
+        self.notes: list[str] = []
 
     def __enter__(self) -> Exploration:
         return self
@@ -258,7 +259,10 @@ class Exploration:
             scheduler: Any = DporScheduler(watched(self.program))
         else:
             scheduler = make_scheduler(strategy, self.plan.seed)
-        return search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
+        found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
+        if strategy == "dpor":
+            self.executions = found.schedules
+        return found
 
     def _auto(
         self, budget: Budget, progress: Callable[[Progress], None] | None
@@ -305,27 +309,32 @@ class Exploration:
     def _states(
         self, budget: Budget, progress: Callable[[Progress], None] | None
     ) -> Searched:
-        from tracelock.explore.search import Searched, add_outcome
-        from tracelock.explore.states import StateSearch
+        from tracelock.explore.search import Outcome, Progress, Searched
+        from tracelock.explore.states import StatesProgress, StateSearch
 
+        def tell(at: StatesProgress) -> None:
+            if progress is not None:
+                progress(Progress(at.states, at.seconds, at.failures, None))
+
+        plan = self.plan
         search = StateSearch(
-            self.program, self.session.rules, clock=self.plan.clock, limits=self.plan.limits
-        )
-        states = search.run(budget.seconds, every=self.plan.every, progress=progress)
+            self.program, self.session.rules, clock=plan.clock, limits=plan.limits,
+            every=plan.every,
+        )  # fmt: skip
+        states = search.run(budget, tell)
         found = Searched("states")
-        self.states += states.states
-        self._states_done = states.exhaustive
-        for picks in states.failing():
-            executed = self.runner.execute(picks)
-            if executed is None:
-                raise InternalError("a state that was reached cannot be reached again")
-            add_outcome(found, executed)
-        found.exhaustive = states.exhaustive
+        found.outcomes = states.outcomes
         found.seconds = states.seconds
-        if found.failures() and not self.plan.every:
-            found.stopped = "failure"
-        elif not states.exhaustive:
-            found.stopped = states.stopped
+        found.exhaustive = states.exhaustive
+        found.stopped = states.stopped
+        self.states += states.states
+        self.notes += states.notes
+        for livelock in states.livelocks:
+            verdict = replace(livelock.executed.verdict, message=livelock.message)
+            executed = replace(livelock.executed, verdict=verdict)
+            found.outcomes["livelock", len(livelock.picks)] = Outcome(
+                "livelock", None, None, livelock.message, verdict.state, 1, executed, 1
+            )
         return found
 
     # --- afterwards --------------------------------------------------------------------------
@@ -345,7 +354,8 @@ class Exploration:
             explored.verdict = "verified"
         elif systematic or bounded or found.stopped == "interrupted":
             explored.verdict = "unfinished"
-        explored.summary = summarise(explored, self.plan, self._states_done)
+        explored.notes = self.notes
+        explored.summary = summarise(explored, self.plan, self.executions)
         return explored
 
     def way(self, outcome: Seen) -> Way:
@@ -366,14 +376,15 @@ class Exploration:
         from tracelock.explore.twin import passing_twin
 
         executed = outcome.first
-        if self.plan.shrink:
+        livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay
+        if self.plan.shrink and not livelock:
             explored.shrunk = shrunk = shrink(self.simulated(), executed)
             executed = shrunk.executed
             explored.minimum = shrunk.minimum
             explored.twin = passing_twin(self.simulated(), executed)
         explored.switches = executed.switches
         explored.trace = self.trace_of(executed)
-        if self.plan.confirm:
+        if self.plan.confirm and not livelock:
             explored.confirmed[self.plan.backend] = self.confirm(explored.trace)
 
     def simulated(self) -> Runner:
@@ -416,7 +427,7 @@ def watched(program: Program) -> list[list[int]]:
     return groups
 
 
-def summarise(explored: Explored, plan: Plan, states_done: bool) -> str:
+def summarise(explored: Explored, plan: Plan, executions: int) -> str:
     """What is known now, in one sentence; it claims no more than was tried."""
     tried = f"{explored.schedules:,} schedules"
     if explored.verdict == "failed":
@@ -427,20 +438,21 @@ def summarise(explored: Explored, plan: Plan, states_done: bool) -> str:
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
         return f"failed: found after {tried}; it takes {count}{proved}"
     if explored.verdict == "verified":
-        if states_done:
+        if explored.strategy.rpartition("(")[2].startswith("states"):
             return (
                 f"verified: {explored.states:,} states, every state this scenario can reach on "
                 f"{plan.backend}'s rules passes"
             )
         return (
-            f"verified: {explored.schedules:,} executions, every inequivalent interleaving of this "
+            f"verified: {executions or explored.schedules:,} executions, every inequivalent interleaving of this "
             f"scenario on {plan.backend}'s rules passes"
         )
     if explored.verdict == "passed":
         return f"passed: {tried} were tried, none failed; others were not"
     reason = {
         "schedules": "the budget of schedules is spent", "seconds": "the time is up",
-        "interrupted": "interrupted", "states": "the bound of states or memory is reached",
+        "interrupted": "interrupted", "states": "the bound of states is reached",
+        "bytes": "the bound of memory is reached",
     }.get(explored.stopped, "some schedules were cut by a bound")  # fmt: skip
     more = f" and {explored.states:,} states" if explored.states else ""
     return f"unfinished: {tried}{more} were tried, none failed; {reason}, so nothing is claimed"

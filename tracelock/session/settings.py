@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from tracelock.schedulers.base import Scheduler
 
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
-STRATEGIES: Final = ("random", "round-robin")
+STRATEGIES: Final = (
+    "random", "round-robin", "pct", "pos", "surw", "directed", "delay", "preemption", "dpor",
+    "auto",
+)  # fmt: skip
 CLOCKS: Final = ("virtual", "adversarial")
 
 
@@ -96,14 +99,52 @@ def _problem(scenario: Scenario, at: str, message: str) -> Problem:
     return Problem(name, line, column, at, message)
 
 
-def make_scheduler(strategy: str, seed: int) -> Scheduler:
-    """A scheduler by its name. Raises UsageError for an unknown one."""
+def make_scheduler(
+    strategy: str, seed: int, *, depth: int = 3, bound: int | None = None
+) -> Scheduler:
+    """A scheduler by its name. Raises UsageError for an unknown one.
+
+    ``depth``: of pct. ``bound``: the highest that delay and preemption go to. ``auto`` is the
+    samplers that a search begins with.
+    """
     from tracelock.schedulers.simple import RandomScheduler, RoundRobinScheduler
 
     if strategy == "random":
         return RandomScheduler(seed)
     if strategy == "round-robin":
         return RoundRobinScheduler()
+    if strategy == "pct":
+        from tracelock.schedulers.pct import PctScheduler
+
+        return PctScheduler(seed, depth)
+    if strategy == "pos":
+        from tracelock.schedulers.pos import PosScheduler
+
+        return PosScheduler(seed)
+    if strategy == "surw":
+        from tracelock.schedulers.surw import SurwScheduler
+
+        return SurwScheduler(seed)
+    if strategy == "directed":
+        from tracelock.schedulers.directed import DirectedScheduler
+
+        return DirectedScheduler(seed)
+    if strategy == "delay":
+        from tracelock.schedulers.bounded import DelayBoundedScheduler
+
+        return DelayBoundedScheduler(bound)
+    if strategy == "preemption":
+        from tracelock.schedulers.bounded import PreemptionBoundedScheduler
+
+        return PreemptionBoundedScheduler(bound)
+    if strategy == "dpor":
+        from tracelock.schedulers.dpor import DporScheduler
+
+        return DporScheduler()
+    if strategy == "auto":
+        from tracelock.schedulers.portfolio import PortfolioScheduler
+
+        return PortfolioScheduler(seed)
     raise UsageError(f"unknown strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
 
 

@@ -1,0 +1,269 @@
+"""The edges of happens-before that synchronisation made in a run.
+
+A lock was taken after it had been released, a wait ended after a set, a worker began after its
+spawn. All of them together are the *observed* edges, from which the classic happens-before of this
+very run is made; ``must`` says which of them hold in other schedules too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from tracelock.analysis.steps import INDIVISIBLE, Steps, failed
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CANCEL,
+    CANCELLED,
+    CLEAR,
+    GET,
+    JOIN,
+    NOTIFY,
+    ON_VARIABLE,
+    PUT,
+    RELEASE,
+    SET,
+    SPAWN,
+    WAIT,
+    WAKE,
+)
+from tracelock.trace import MISSING, frozen
+
+__all__ = ["Edge", "observed_edges"]
+
+
+class Edge(NamedTuple):
+    """``source`` happens before ``dest`` (both ``seq``, source < dest); ``why`` in a word."""
+
+    source: int
+    dest: int
+    why: str
+
+
+# --- edges that are both -------------------------------------------------------------------------
+def lives(steps: Steps) -> list[Edge]:
+    """Spawn to a worker's first event, its last to a join; a cancel to where it arrives."""
+    number = {name: worker for worker, name in enumerate(steps.names)}
+    edges = []
+    struck: dict[int, int] = {}
+    for seq, kind in enumerate(steps.kinds):
+        if kind < SPAWN:
+            continue
+        if kind == CANCELLED:
+            source = struck.get(steps.workers[seq])
+            if source is not None and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "cancel"))
+            continue
+        if kind not in (SPAWN, JOIN, CANCEL):
+            continue
+        other = number.get(steps.targets[seq] or "")
+        if other is None or other == steps.workers[seq]:
+            continue
+        if kind == CANCEL:
+            struck[other] = seq
+            continue
+        seqs = steps.by_worker[other]
+        if not seqs:
+            continue
+        if kind == SPAWN and not failed(steps.results[seq]) and seqs[0] > seq:
+            edges.append(Edge(seq, seqs[0], "spawn"))
+        elif kind == JOIN and steps.results[seq] is True and seqs[-1] < seq:
+            edges.append(Edge(seqs[-1], seq, "join"))
+    return edges
+
+
+def barrier(steps: Steps, events: Sequence[int], parties: int) -> list[Edge]:
+    edges = []
+    arrived: list[int] = []
+    closed: dict[int, int] = {}  # worker -> the arrival that let it through
+    for seq in events:
+        result = steps.results[seq]
+        worker = steps.workers[seq]
+        if steps.kinds[seq] == WAIT and (result is MISSING or result is True):
+            arrived.append(seq)
+            closed.pop(worker, None)
+            if result is True or len(arrived) == parties:
+                edges += [Edge(one, seq, "barrier") for one in arrived if one != seq]
+                for one in arrived:
+                    if one != seq:
+                        closed[steps.workers[one]] = seq
+                arrived = []
+        elif steps.kinds[seq] == WAKE:
+            if result is True and worker in closed:
+                edges.append(Edge(closed.pop(worker), seq, "barrier"))
+            else:  # timed out or broken: it does not count any more
+                arrived = [one for one in arrived if steps.workers[one] != worker]
+    return edges
+
+
+def items(steps: Steps, events: Sequence[int], order: str) -> list[Edge]:
+    """From each put to the get that got its item."""
+    edges = []
+    inside: deque[tuple[int, Any]] = deque()
+    for seq in events:
+        result = steps.results[seq]
+        if steps.kinds[seq] == PUT and result is True:
+            inside.append((seq, frozen(steps.events.values[seq])))
+        elif steps.kinds[seq] == GET and inside and not failed(result):
+            wanted = frozen(result)
+            place = len(inside) - 1 if order == "lifo" else 0
+            if order == "priority" or inside[place][1] != wanted:
+                place = next((i for i, item in enumerate(inside) if item[1] == wanted), 0)
+            edges.append(Edge(inside[place][0], seq, "item"))
+            del inside[place]
+    return edges
+
+
+def reads_from(steps: Steps) -> list[Edge]:
+    """On a variable that is changed indivisibly, from each change to who sees it.
+
+    Such a variable is there to synchronise (a spin lock, a ticket): to follow a change of it is
+    as good as to take a lock, as with the atomics of other languages.
+    """
+    edges: list[Edge] = []
+    atomics = steps.atomics
+    if not atomics:
+        return edges
+    changed: dict[str, int] = {}
+    for seq, kind in enumerate(steps.kinds):
+        if kind > ATOMIC:
+            continue
+        target = steps.targets[seq]
+        if kind != ATOMIC and target not in atomics:
+            continue
+        if kind in INDIVISIBLE or kind in ON_VARIABLE:
+            for name in steps.read(seq):
+                source = changed.get(name)
+                if source is not None and steps.workers[source] != steps.workers[seq]:
+                    edges.append(Edge(source, seq, "value"))
+            for name in steps.written(seq):
+                changed[name] = seq
+    return edges
+
+
+def by_thing(steps: Steps) -> dict[str, list[int]]:
+    """The events of each object in their order; those of a condition count for its lock too."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for seq, kind in enumerate(steps.kinds):
+        target = steps.targets[seq]
+        if ACQUIRE <= kind <= GET and target is not None:
+            found[target].append(seq)
+            lock = steps.lock_of(target)
+            if lock != target:
+                found[lock].append(seq)
+    return found
+
+
+# --- observed ------------------------------------------------------------------------------------
+def observed_edges(steps: Steps) -> list[Edge]:
+    """All edges that synchronisation made in this run."""
+    edges = lives(steps) + reads_from(steps)
+    for name, events in by_thing(steps).items():
+        thing = steps.things[name]
+        if thing.type in ("lock", "rlock", "condition"):
+            edges += _lock(steps, events)
+        if thing.type == "condition":
+            edges += _notified(steps, [s for s in events if steps.targets[s] == name])
+        elif thing.type in ("semaphore", "bounded_semaphore"):
+            edges += tokens(steps, events, thing.value)
+        elif thing.type == "event":
+            edges += _flag(steps, events)
+        elif thing.type == "barrier":
+            edges += barrier(steps, events, thing.parties)
+        elif thing.type == "queue":
+            edges += items(steps, events, thing.order)
+            if thing.maxsize > 0:
+                edges += _places(steps, events, thing.maxsize)
+    return edges
+
+
+def got(steps: Steps, seq: int) -> bool:
+    kind, result = steps.kinds[seq], steps.results[seq]
+    return (kind == ACQUIRE and (result is True or result is MISSING)) or kind == WAKE
+
+
+def _lock(steps: Steps, events: Sequence[int]) -> list[Edge]:
+    edges = []
+    released = -1
+    for seq in events:
+        kind = steps.kinds[seq]
+        gives = kind == RELEASE and not failed(steps.results[seq])
+        if gives or (kind == WAIT and steps.results[seq] is MISSING):
+            released = seq
+        elif released >= 0 and got(steps, seq) and steps.workers[released] != steps.workers[seq]:
+            edges.append(Edge(released, seq, "lock"))
+    return edges
+
+
+def _notified(steps: Steps, events: Sequence[int]) -> list[Edge]:
+    edges = []
+    woken: dict[int, int] = {}
+    last = -1
+    for seq in events:
+        kind, result = steps.kinds[seq], steps.results[seq]
+        if kind == NOTIFY and not failed(result):
+            last = seq
+            if isinstance(result, list):
+                woken.update((worker, seq) for worker in result if type(worker) is int)
+        elif kind == WAKE and result is True:
+            source = woken.pop(steps.workers[seq], last)
+            if source >= 0 and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "notify"))
+    return edges
+
+
+def tokens(steps: Steps, events: Sequence[int], value: int) -> list[Edge]:
+    """From the release that made the permit to the acquire that took it, first made first taken."""
+    edges = []
+    permits: deque[int] = deque([-1] * max(0, value))
+    for seq in events:
+        kind = steps.kinds[seq]
+        if kind == RELEASE and not failed(steps.results[seq]):
+            n = steps.events.table[steps.shapes[seq]].n
+            permits.extend([seq] * (n if type(n) is int else 1))
+        elif got(steps, seq) and permits:
+            source = permits.popleft()
+            if source >= 0 and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "permit"))
+    return edges
+
+
+def _places(steps: Steps, events: Sequence[int], maxsize: int) -> list[Edge]:
+    """From the get that made room in a bounded queue to the put that took it."""
+    edges = []
+    free: deque[int] = deque([-1] * maxsize)
+    for seq in events:
+        if steps.kinds[seq] == GET and not failed(steps.results[seq]):
+            free.append(seq)
+        elif steps.kinds[seq] == PUT and steps.results[seq] is True and free:
+            source = free.popleft()
+            if source >= 0 and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "room"))
+    return edges
+
+
+def _flag(steps: Steps, events: Sequence[int]) -> list[Edge]:
+    """From the set that raised the flag to each wait that it ended."""
+    edges = []
+    raised = -1
+    waiting: set[int] = set()
+    woken: dict[int, int] = {}
+    for seq in events:
+        kind, result, worker = steps.kinds[seq], steps.results[seq], steps.workers[seq]
+        if kind == SET:
+            if raised < 0:
+                raised = seq
+            woken.update((one, raised) for one in waiting)
+            waiting.clear()
+        elif kind == CLEAR:
+            raised = -1
+        elif kind == WAIT and result is MISSING:
+            waiting.add(worker)
+        elif kind in (WAIT, WAKE):
+            waiting.discard(worker)
+            source = woken.pop(worker, raised) if result is True else -1
+            if source >= 0 and steps.workers[source] != worker:
+                edges.append(Edge(source, seq, "set"))
+    return edges

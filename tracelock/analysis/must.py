@@ -1,0 +1,156 @@
+"""The edges of happens-before that no other schedule with the same steps can turn round.
+
+A child begins after its spawn, whatever the schedule; but two workers may well have one lock in the
+other order. Races and deadlocks of *other* schedules are judged by these edges and by locksets,
+after O'Callahan and Choi, *Hybrid dynamic data race detection* (PPoPP 2003): must edges for what
+cannot be reversed, locksets for what can.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from tracelock.analysis.edges import (
+    Edge,
+    barrier,
+    by_thing,
+    got,
+    items,
+    lives,
+    reads_from,
+    tokens,
+)
+from tracelock.analysis.steps import Steps, Thing, failed
+from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE
+from tracelock.trace import MISSING
+
+__all__ = ["exclusive", "must_edges"]
+
+
+def must_edges(steps: Steps, *, values: bool = True) -> list[Edge]:
+    """The edges that no schedule with the same steps can turn round.
+
+    Where something is needed that several could give (a permit, a set, a notify) an edge comes
+    only from a worker without whom there is not enough: if it takes n of them and the others make
+    r in the whole trace, then n - r of its own come first. This reads the trace as all that ever
+    happens; a schedule in which a worker takes another branch may know better.
+    ``values``: with the edges through variables that are changed indivisibly.
+    """
+    edges = lives(steps)
+    if values:
+        edges += reads_from(steps)
+    for name, events in by_thing(steps).items():
+        thing = steps.things[name]
+        own = [seq for seq in events if steps.targets[seq] == name]
+        if thing.type == "condition":
+            edges += _needed(steps, own, NOTIFY, WAKE, 1, "notify")
+        elif thing.type in ("lock", "rlock"):
+            if not exclusive(steps, thing, own):
+                edges += tokens(steps, own, 1)
+        elif thing.type in ("semaphore", "bounded_semaphore"):
+            if thing.value != 1:
+                edges += _counted(steps, own, RELEASE, ACQUIRE, thing.value, "permit")
+            elif not exclusive(steps, thing, own):
+                # taken by one and given back by another: it says something, it is no lock
+                edges += tokens(steps, own, 1)
+        elif thing.type == "event":
+            edges += _needed(steps, own, SET, WAKE, 1, "set")
+        elif thing.type == "barrier":
+            if len({steps.workers[seq] for seq in own}) == thing.parties:
+                edges += barrier(steps, own, thing.parties)
+        elif thing.type == "queue":
+            # who got this very item got it from this very put, in any schedule
+            edges += items(steps, own, thing.order)
+            edges += _counted(steps, own, PUT, GET, 0, "item")
+            if thing.maxsize > 0:
+                edges += _counted(steps, own, GET, PUT, thing.maxsize, "room")
+    return edges
+
+
+def exclusive(steps: Steps, thing: Thing, events: Sequence[int]) -> bool:
+    """Whether an object keeps workers apart here: whoever releases it has taken it before."""
+    if thing.type in ("semaphore", "bounded_semaphore") and thing.value != 1:
+        return False
+    held: dict[int, int] = defaultdict(int)
+    for seq in events:
+        worker = steps.workers[seq]
+        if steps.kinds[seq] == ACQUIRE and got(steps, seq):
+            held[worker] += 1
+        elif steps.kinds[seq] == RELEASE and not failed(steps.results[seq]):
+            held[worker] -= 1
+            if held[worker] < 0:
+                return False
+    return True
+
+
+def _made(steps: Steps, seq: int) -> int:
+    """How many an event makes of what others need."""
+    result = steps.results[seq]
+    if failed(result) or (steps.kinds[seq] == PUT and result is not True):
+        return 0
+    if steps.kinds[seq] == RELEASE:
+        n = steps.events.table[steps.shapes[seq]].n
+        return n if type(n) is int else 1
+    return 1
+
+
+def _needed(
+    steps: Steps, events: Sequence[int], give: int, take: int, n: int, why: str
+) -> list[Edge]:
+    """Each wait that came to its good end takes ``n``, which are there to stay."""
+    return _shares(
+        steps, events, give, lambda seq: steps.kinds[seq] in (WAIT, take)
+        and steps.results[seq] is True, lambda taken: n, why,
+    )  # fmt: skip
+
+
+def _counted(
+    steps: Steps, events: Sequence[int], give: int, take: int, at_first: int, why: str
+) -> list[Edge]:
+    """Each take uses one up; ``at_first`` are there from the start."""
+
+    def takes(seq: int) -> bool:
+        result = steps.results[seq]
+        if steps.kinds[seq] != take or failed(result):
+            return False
+        return take == GET or result is True or result is MISSING
+
+    return _shares(steps, events, give, takes, lambda taken: taken + 1 - at_first, why)
+
+
+def _shares(
+    steps: Steps,
+    events: Sequence[int],
+    give: int,
+    takes: Callable[[int], bool],
+    need: Callable[[int], int],
+    why: str,
+) -> list[Edge]:
+    """``takes(seq)``: whether an event takes; ``need(k)``: how many must have been given before a
+    worker's take number k (from 0)."""
+    given: dict[int, list[int]] = defaultdict(list)  # by worker, a seq for each one given
+    for seq in events:
+        if steps.kinds[seq] == give:
+            given[steps.workers[seq]] += [seq] * _made(steps, seq)
+    total = sum(map(len, given.values()))
+    edges = []
+    taken: dict[int, int] = defaultdict(int)
+    own: dict[int, int] = defaultdict(int)  # given so far by this worker itself
+    for seq in events:
+        worker = steps.workers[seq]
+        if steps.kinds[seq] == give:
+            own[worker] += _made(steps, seq)
+        if not takes(seq):
+            continue
+        n = need(taken[worker])
+        taken[worker] += 1
+        if n <= 0:
+            continue
+        # what this worker gives only later cannot be what it takes now
+        available = total - len(given.get(worker, ())) + own[worker]
+        for other, seqs in given.items():
+            share = n - (available - len(seqs))
+            if other != worker and 0 < share <= len(seqs) and seqs[share - 1] < seq:
+                edges.append(Edge(seqs[share - 1], seq, why))
+    return edges

@@ -1,0 +1,195 @@
+"""``tracelock explore``: search the schedules for one that goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.cli.keeping import Keeper
+from tracelock.cli.output import Output
+from tracelock.cli.run import find_modules, places_of
+from tracelock.engine.limits import RunLimits
+from tracelock.errors import UsageError
+from tracelock.report.wording import clean, outcome_name
+from tracelock.session.exploring import SEARCH_STEPS, SECONDS, Exploration, Explored, Plan
+
+if TYPE_CHECKING:
+    from tracelock.explore.search import Progress
+
+STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """The plan that the options describe."""
+    seconds = options.seconds
+    if seconds is None and options.schedules is None:
+        seconds = SECONDS
+    return Plan(
+        options.backend, options.strategy, options.schedules, seconds, options.seed,
+        options.clock or "virtual", options.all, not options.no_shrink,
+        0 if options.no_confirm else 3, options.engine, options.depth,
+        RunLimits(steps=options.max_steps or SEARCH_STEPS), options.allow_call,
+        options.start_method,
+    )  # fmt: skip
+
+
+def explore_command(options: argparse.Namespace, out: Output) -> int:
+    """Search as ``options`` say, keep the failing trace, and print what is known."""
+    from tracelock.scenario.loading import load_scenario
+    from tracelock.trace import load_trace
+
+    plan = plan_of(options)
+    scenario = load_scenario(options.scenario)
+    first = [load_trace(path) for path in options.first or ()]
+    find_modules(options)
+    keeper = None
+    if not options.no_trace:
+        keeper = Keeper(options.trace, scenario.name, plan.backend)
+    with Exploration(scenario, plan) as exploration:
+        with search_bar(out, plan) as progress:
+            explored = exploration.run(first, progress)
+        paths = keep(explored, keeper, options.all)
+        if options.json:
+            out.json(explored_object(explored, paths))
+        else:
+            show(explored, paths, exploration, out)
+    return STATUS[explored.verdict]
+
+
+def keep(explored: Explored, keeper: Keeper | None, every: bool) -> dict[int, str]:
+    """Save the minimal failing trace (under -1), and with ``every`` one of each failure."""
+    paths: dict[int, str] = {}
+    if keeper is None:
+        return paths
+    if explored.trace is not None:
+        paths[-1] = keeper.keep(explored.trace)
+    if every:
+        for number, way in enumerate(explored.ways):
+            if way.kind in ("failed", "deadlock", "crashed"):
+                paths[number] = keeper.keep(way.trace())
+    return paths
+
+
+def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]:
+    """The JSON object of ``explore``."""
+    return {
+        "verdict": explored.verdict,
+        "strategy": explored.strategy,
+        "schedules": explored.schedules,
+        "redundant": explored.redundant,
+        "states": explored.states,
+        "seconds": round(explored.seconds, 6),
+        "outcomes": [
+            {
+                "kind": way.kind, "failure": way.failure, "count": way.count,
+                "trace": paths.get(number), "state": way.state,
+            }
+            for number, way in enumerate(explored.ways)
+        ],
+        "trace": paths.get(-1),
+        "switches": explored.switches,
+        "minimum": explored.minimum or None,
+        "confirmed": explored.confirmed,
+    }  # fmt: skip
+
+
+def show(
+    explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output
+) -> None:
+    """Print what was found, the interleaving first."""
+    from tracelock.cli.show import steps
+    from tracelock.report.terminal import verdict_block
+
+    trace = explored.trace
+    if trace is not None:
+        out.lines(steps(trace, out))
+        out.line()
+        places = places_of(exploration.scenario, trace.verdict)
+        switches = explored.switches or 0
+        about = f"{len(trace.events):,} events, {switches} preemptive switch"
+        out.lines(
+            verdict_block(
+                trace.verdict, trace.workers, about + ("" if switches == 1 else "es"), places
+            )
+        )
+        for backend, score in explored.confirmed.items():
+            done, _, times = score.partition("/")
+            out.line(f"  confirmed on {backend}, {done} of {times} replays")
+        if explored.twin is not None:
+            from tracelock.explore.twin import Twin
+
+            if isinstance(explored.twin, Twin):
+                out.line(f"  {clean(explored.twin.explanation)}")
+            elif explored.twin.proved:
+                out.line("  No schedule passes: it is not the order of the steps that is wrong.")
+        out.line()
+    out.line(clean(explored.summary))
+    out.lines(f"  note: {clean(note)}" for note in explored.notes)
+    speed = explored.schedules / explored.seconds if explored.seconds else 0.0
+    cut = f", {explored.redundant:,} redundant" if explored.redundant else ""
+    out.line(
+        f"  {clean(explored.strategy)}: {explored.schedules:,} schedules{cut} in "
+        f"{explored.seconds:.2f} s ({speed:,.0f} a second)"
+    )
+    if len(explored.ways) > 1 and exploration.plan.every:
+        _tally(explored, paths, out)
+    if -1 in paths:
+        path = shlex.quote(clean(paths[-1]))
+        allow = " --allow-call" if exploration.plan.allow_call else ""
+        out.line(f"\ntrace: {clean(paths[-1])}\nreplay it: tracelock replay {path}{allow}")
+
+
+def _tally(explored: Explored, paths: dict[int, str], out: Output) -> None:
+    out.line("\n  outcomes:")
+    for number, way in enumerate(explored.ways):
+        state = ", ".join(f"{name} = {value}" for name, value in way.state.items())
+        where = f"  {clean(paths[number])}" if number in paths else ""
+        name = outcome_name(way.kind, way.failure)
+        out.line(f"  {way.count:>8,}  {name:18} {clean(state)}{where}")
+
+
+@contextmanager
+def search_bar(out: Output, plan: Plan) -> Generator[Callable[[Progress], None] | None]:
+    """A line on standard error that says how far the search is; nothing off a terminal."""
+    from tracelock.cli.output import is_terminal
+
+    if not is_terminal(out.stderr):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(file=out.stderr)
+    bar = Progress(
+        TextColumn("exploring"), BarColumn(), TextColumn("{task.description}"),
+        console=console, transient=True, auto_refresh=False,
+    )  # fmt: skip
+    task = bar.add_task("", total=1.0)
+
+    def advance(at: Any) -> None:
+        share = at.share
+        if share is None and plan.schedules:
+            share = at.schedules / plan.schedules
+        if share is None and plan.seconds:
+            share = at.seconds / plan.seconds
+        speed = at.schedules / at.seconds if at.seconds else 0.0
+        left = f", about {share:.0%} explored" if at.share is not None else ""
+        found = f", {at.failures:,} failures" if at.failures else ""
+        bar.update(
+            task, completed=min(share or 0.0, 1.0), refresh=True,
+            description=f"{at.schedules:,} schedules, {speed:,.0f} a second{left}{found}",
+        )  # fmt: skip
+
+    with bar:
+        yield advance
+
+
+def parse_prefix(text: str) -> tuple[str, int]:
+    """``TRACE:K`` as a path and a number of events. Raises UsageError."""
+    path, _, number = text.rpartition(":")
+    if not path or not number.isdecimal():
+        raise UsageError(f"--prefix takes TRACE:K, a trace and a number of events, not {text!r}")
+    return path, int(number)
