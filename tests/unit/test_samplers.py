@@ -306,7 +306,7 @@ SMALL = [
     (sctbench("philosophers_3"), THREADING_RULES, "virtual"),
     *(
         (
-            Program(scenario_from_data(generate(seed, theme, 400, clock == "adversarial"))),
+            Program(scenario_from_data(generate(seed, theme, 2500, clock == "adversarial"))),
             MULTIPROCESSING_RULES if theme == "conditions" else THREADING_RULES,
             clock,
         )
@@ -324,9 +324,11 @@ def test_bounded_search_gives_each_schedule_once_the_cheapest_first(index: int, 
     for limit in (0, 1, 2, None):
         scheduler = (PreemptionBoundedScheduler, DelayBoundedScheduler)[which == "delay"](limit)
         tape = Tape(scheduler)
-        found = sample(
-            made, tape, 20_001, lambda _, s=scheduler, t=tape: (tuple(t.picks), s.bound), rules, clock
-        )  # fmt: skip
+
+        def taken(_: Controller, s: Any = scheduler, t: Tape = tape) -> Any:
+            return tuple(t.picks), s.bound
+
+        found = sample(made, tape, 20_001, taken, rules, clock)
         wanted = {p: c for p, c in cost.items() if limit is None or c <= limit}
         assert len(found) == len(wanted)
         assert dict(found) == wanted
@@ -386,9 +388,9 @@ def test_every_kind_of_choice(strategy: str, backend: str) -> None:
 def test_nothing_is_out_of_reach(strategy: str, name: str) -> None:
     made = sctbench(name)
     every = set(sample(made, Everything(), 20_000, order))
-    found = sample(made, make_scheduler(strategy, 1), 12_000, order)
+    found = sample(made, make_scheduler(strategy, 1), 6_000, order)
     assert set(found) <= every
-    assert len(set(found)) > 0.9 * len(every)
+    assert len(set(found)) > 0.8 * len(every)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

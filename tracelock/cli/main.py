@@ -78,6 +78,10 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.explore import explore_command
 
         return explore_command(options, out)
+    if command == "check":
+        from tracelock.cli.check import check_command
+
+        return check_command(options, out)
     if command == "show":
         from tracelock.cli.show import show_command
 

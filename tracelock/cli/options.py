@@ -59,7 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     _run(add("run", "run a scenario, once or often, and keep the trace"))
     _replay(add("replay", "execute a trace again, event by event"))
-    _explore(add("explore", "search the schedules of a scenario for one that goes wrong"))
+    explore = add("explore", "search the schedules of a scenario for one that goes wrong")
+    explore.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
+    _explore(explore, "threading")
+    check = add("check", "try an old failing trace, and what is near it, on a mended scenario")
+    check.add_argument("old", metavar="TRACE", help="the trace of the failure that was mended")
+    check.add_argument("scenario", metavar="SCENARIO", help="the mended scenario")
+    _explore(check, None)
     show = add("show", "print a trace without running it")
     _trace(show)
     _rows(show)
@@ -110,9 +116,9 @@ def _run(parser: argparse.ArgumentParser) -> None:
     _common(parser)
 
 
-def _explore(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
-    _choice(parser, "--backend", BACKENDS, "whose rules hold (threading)", default="threading")
+def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
+    default = backend or "the old trace's"
+    _choice(parser, "--backend", BACKENDS, f"whose rules hold ({default})", default=backend)
     _choice(
         parser, "--strategy", EXPLORERS, "how to search (auto: samplers, then exhaustively)",
         default="auto",

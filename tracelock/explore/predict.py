@@ -8,7 +8,7 @@ no run has shown is never called confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from time import monotonic
@@ -93,29 +93,41 @@ def predict(
     # what is only worth a note is tried last, and told if it proves to be more than that
     findings.sort(key=lambda finding: finding.severity == NOTE)
     trials = _Trials(runner, facts, budget or DEFAULT)
-    predictions: list[Prediction] = []
+    tried: list[Prediction] = []
+    proved: set[Hashable] = set()
     for number, finding in enumerate(findings):
         if progress is not None:
             progress(number, len(findings))
-        if finding.kind == "data-race" and _covered(facts, finding, predictions):
+        confirmed = [one for one in tried if one.confirmed]
+        if facts.alike(finding) in proved or _covered(facts, finding, confirmed):
             continue
         prediction = trials.of(finding)
-        if prediction.executed is not None:
+        if prediction.executed is None:
+            tried.append(prediction)
+        elif finding.kind != "order" or not _known(prediction.executed, confirmed):
             # another order that merely leads to a failure we know is no news
-            if finding.kind != "order" or not _known(prediction.executed, predictions):
-                predictions.append(prediction)
-        elif finding.severity != NOTE and not _elsewhere(runner, facts):
-            predictions.append(prediction)
-    trials.together(
-        [one for one in predictions if one.finding.kind == "data-race" and not one.confirmed]
-    )
-    predictions.sort(key=lambda one: not one.confirmed)
-    return predictions
+            tried.append(prediction)
+            proved.add(facts.alike(finding))
+    trials.together([one for one in tried if _is_race(one.finding) and not one.confirmed])
+    return _told(runner, facts, tried)
 
 
-def _elsewhere(runner: Runner, facts: Facts) -> bool:
-    """Whether the trace is of threads and the schedules are of tasks, which switch far less."""
-    return runner.rules.cooperative and not facts.steps.cooperative
+def _told(runner: Runner, facts: Facts, tried: list[Prediction]) -> list[Prediction]:
+    """What is worth telling, confirmed ones first, one of each set that is alike."""
+    if runner.rules.cooperative and not facts.steps.cooperative:
+        # the trace is of threads and the schedules are of tasks, which switch far less
+        tried = [one for one in tried if one.confirmed]
+    told: dict[Hashable, Prediction] = {}
+    for one in sorted(tried, key=lambda one: not one.confirmed):
+        if one.confirmed or (
+            one.finding.severity != NOTE and not _covered(facts, one.finding, tried)
+        ):
+            told.setdefault(facts.alike(one.finding), one)
+    return list(told.values())
+
+
+def _is_race(finding: Finding) -> bool:
+    return finding.kind == "data-race"
 
 
 def _known(executed: Executed, predictions: Iterable[Prediction]) -> bool:
@@ -126,17 +138,17 @@ def _known(executed: Executed, predictions: Iterable[Prediction]) -> bool:
 
 
 def _covered(facts: Facts, race: Finding, predictions: Iterable[Prediction]) -> bool:
-    """Whether a finding that is confirmed already tells of these very steps.
+    """Whether ``race`` is a data race whose steps one of ``predictions`` tells of as well.
 
     A lost update is three races at least; whoever is told of it has no need of them.
     """
-    shapes = facts.steps.shapes
-    sites = {shapes[seq] for seq in race.events}
+    if not _is_race(race):
+        return False
+    sites = {facts.steps.at(seq) for seq in race.events}
     return any(
-        one.confirmed
-        and one.finding.kind != "lock-order"
-        and sites <= {shapes[seq] for seq in one.finding.events}
-        and set(race.workers) == set(one.finding.workers)
+        one.finding.kind in ("lost-update", "check-then-act")
+        and sites <= {facts.steps.at(seq) for seq in one.finding.events}
+        and race.targets == one.finding.targets
         for one in predictions
     )
 

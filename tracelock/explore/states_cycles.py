@@ -130,7 +130,8 @@ def _look(
                 changed |= state ^ to
             else:
                 left = True
-        never_waits &= able
+        if not space.turn.of(state):  # else it is one task's turn, though others need not wait
+            never_waits &= able
     took.discard(-1)
     if end and never_waits - took:
         return  # only an unfair scheduler stays in here

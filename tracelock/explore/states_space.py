@@ -96,7 +96,8 @@ class Space:
         self.time = self.fields[stepper.time]
         self.workers = self.fields[stepper.shared : stepper.failure]
         self._rows: list[list[Row]] = [[] for _ in self.workers]
-        self._enders: set[tuple[int, int]] = set()
+        #: What (worker, number of its part) depends on besides, as was seen: places of parts.
+        self._besides: dict[tuple[int, int], set[int]] = {}
         self._timed = False
         self.entries = 0  # in all tables
         #: The steps of each worker from one value of its part to another.
@@ -195,9 +196,8 @@ class Space:
                 spec = self.layout.spec(op.target)
                 if spec.type == "condition":
                     mask |= self.fields[spec.lock].mask
-        if (worker, number) in self._enders:
-            for place in range(self.stepper.variables, self.stepper.shared):
-                mask |= self.fields[place].mask
+        for place in self._besides.get((worker, number), ()):
+            mask |= self.fields[place].mask
         return mask
 
     def _whole(self) -> int:
@@ -225,11 +225,12 @@ class Space:
         number = field.of(state)
         edges = {(number, field.of(state ^ move)) for move in moves}
         self.local[worker] |= edges
-        if self.rules.leaves and any(field.values[to].status == ENDED for _, to in edges):
-            # whoever ends leaves every object: from here on all of them are its footprint
-            if (worker, number) not in self._enders:
-                self._enders.add((worker, number))
-                self._rows[worker][number] = self._row(worker, number)
+        besides: set[int] = set()
+        for _, to in edges:
+            besides |= self._beside(field.values[to])
+        if not besides <= self._besides.setdefault((worker, number), set()):
+            self._besides[worker, number] |= besides
+            self._rows[worker][number] = self._row(worker, number)
         footprint, table = self._rows[worker][number]
         for move in moves:
             if move & ~(footprint | field.mask):
@@ -240,6 +241,17 @@ class Space:
             table[state & footprint] = moves
             self.entries += 1
         return moves
+
+    def _beside(self, after: Worker) -> set[int]:
+        """What a step depends on because it leaves its worker like that: places of parts."""
+        if after.status == ENDED and self.rules.leaves:
+            # whoever ends leaves every object
+            return set(range(self.stepper.variables, self.stepper.shared))
+        op = after.op
+        if op is not None and op.kind == JOIN and self.rules.cooperative:
+            # a task does not suspend in a join of one that has ended
+            return {self.stepper.shared + op.target}
+        return set()
 
     def idle(self, state: int) -> Moves:
         """The moves where nobody can go on: time passes until a timer fires. Raises Widened."""

@@ -231,11 +231,16 @@ class Stepper:
         now = self.controller.now
         if self.exact:
             return Time(now, timers, interrupts)
+
+        def left(deadline: float) -> float:
+            # under the adversarial clock a timer may fire at any point, whatever its deadline
+            return 0.0 if self.controller.adversarial else round(deadline - now, _DIGITS)
+
         if interrupts is not None:
             for task in interrupts[0].values():
                 for block in task.blocks.values():
-                    block.deadline = round(block.deadline - now, _DIGITS)
-        return Time(0.0, {w: round(t - now, _DIGITS) for w, t in timers.items()}, interrupts)
+                    block.deadline = left(block.deadline)
+        return Time(0.0, {worker: left(at) for worker, at in timers.items()}, interrupts)
 
     # --- putting together --------------------------------------------------------------------
     def load(self, parts: Parts) -> None:

@@ -1,0 +1,52 @@
+"""``tracelock check``: is the failure of an old trace gone from the mended scenario?"""
+
+from __future__ import annotations
+
+import argparse
+
+from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, search_bar, show
+from tracelock.cli.keeping import Keeper
+from tracelock.cli.output import Output
+from tracelock.cli.run import find_modules
+from tracelock.session.after_fix import check_fix
+from tracelock.session.exploring import Exploration
+
+
+def check_command(options: argparse.Namespace, out: Output) -> int:
+    """Try the old schedule, its neighbours and the whole search on the mended scenario."""
+    from tracelock.scenario.loading import load_scenario
+    from tracelock.trace import load_trace
+
+    trace = load_trace(options.old)
+    if options.backend is None:
+        options.backend = "threading" if trace.backend == "simulated" else trace.backend
+    plan = plan_of(options)
+    scenario = load_scenario(options.scenario)
+    find_modules(options)
+    keeper = None
+    if not options.no_trace:
+        keeper = Keeper(options.trace, scenario.name, plan.backend)
+    with search_bar(out, plan) as progress:
+        checked = check_fix(trace, scenario, plan=plan, progress=progress)
+    explored = checked.explored
+    paths = keep(explored, keeper, options.all)
+    if options.json:
+        out.json(
+            {
+                **explored_object(explored, paths),
+                "old": {"verdict": checked.old, "followed": checked.followed,
+                        "events": checked.events},
+                "neighbours": checked.neighbours,
+            }
+        )  # fmt: skip
+        return STATUS[explored.verdict]
+    out.line(
+        f"the old schedule: {checked.followed:,} of its {checked.events:,} events still happen in "
+        f"that order; it ends {checked.old}"
+    )
+    if checked.neighbours:
+        out.line(f"its neighbours: {checked.neighbours:,} schedules that leave it somewhere")
+    out.line()
+    with Exploration(scenario, plan) as exploration:
+        show(explored, paths, exploration, out)
+    return STATUS[explored.verdict]

@@ -1,0 +1,109 @@
+"""The schedules around an old one, on a program that may have changed since.
+
+A fix changes the steps of its workers, so that an old trace cannot be followed to the letter. What
+can be followed is its intent: which worker went to which op, in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tracelock.engine.recording import target_name
+from tracelock.ops import NAMES, Layout, Op
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.simple import mix
+from tracelock.trace import Event
+
+#: New steps that a worker may make before the op that the old trace has next for it.
+PATIENCE: Final = 200
+
+
+class IntentScheduler(Scheduler):
+    """Takes each worker to the ops of an old trace, in the trace's order, as far as that can be.
+
+    A worker that has new steps before its next old op makes them then; one that is blocked, or no
+    longer comes to that op, is passed over. ``until``: from this event on ``then`` decides.
+    ``followed``: how many of the old events happened in their order.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[Event],
+        layout: Layout,
+        *,
+        until: int | None = None,
+        then: Scheduler | None = None,
+    ) -> None:
+        numbers = {worker.name: number for number, worker in enumerate(layout.workers)}
+        self.layout = layout
+        self.events = [event for event in events if event.op != "request"]
+        self.until = len(self.events) if until is None else until
+        self.then = then
+        self.known = len(numbers)
+        self.followed = 0
+        self._begun = False
+
+    def attach(self, run: Run) -> None:
+        if self.then is not None:
+            self.then.attach(run)
+
+    def begin(self) -> bool:
+        if self._begun:
+            return False
+        self._begun = True
+        self._at = 0
+        self._extra = 0
+        self.followed = 0
+        return self.then is None or self.then.begin()
+
+    def end(self, steps: int) -> None:
+        if self.then is not None:
+            self.then.end(steps)
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "intent"}
+
+    def pick(self, choice: Choice) -> int:
+        options = choice.options
+        if choice.kind != WORKER:
+            return self.then.pick(choice) if self._over() and self.then is not None else options[0]
+        while self._at < self.until:
+            event = self.events[self._at]
+            worker = event.worker
+            op = choice.pending[worker] if worker < self.known else None
+            if op is None or self._extra > PATIENCE:
+                self._next()
+                continue
+            if worker not in options:
+                # what it waits for may be a step that the fix has put in: let the holder go on
+                self._extra += 1
+                return choice.current if choice.current in options else options[0]
+            if self._is(op, event):
+                self.followed += 1
+                self._next()
+            else:
+                self._extra += 1
+            return worker
+        if self.then is not None:
+            return self.then.pick(choice)
+        return choice.current if choice.current in options else options[0]
+
+    def _over(self) -> bool:
+        return self._at >= self.until
+
+    def _next(self) -> None:
+        self._at += 1
+        self._extra = 0
+
+    def _is(self, op: Op, event: Event) -> bool:
+        name = NAMES[op.kind]
+        same = name == event.op or (name == "wait" and event.op == "wake")
+        return same and target_name(self.layout, op.kind, op) == event.target
+
+
+def cut_points(length: int, count: int, seed: int) -> list[int]:
+    """``count`` places of a trace of ``length`` events at which to leave it, spread evenly."""
+    if length == 0:
+        return [0] * count
+    return [mix(mix(seed) ^ number) % (length + 1) for number in range(count)]

@@ -1,0 +1,87 @@
+"""After the fix: the old trace, its neighbours, and the whole search on the mended scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from tracelock.session.exploring import Exploration, Explored, Plan
+
+if TYPE_CHECKING:
+    from tracelock.explore.search import Progress
+    from tracelock.scenario.models import Scenario
+    from tracelock.trace import Trace
+
+NEIGHBOURS: Final = 500
+
+
+@dataclass(slots=True)
+class Checked:
+    """What became of an old failure on a mended scenario.
+
+    ``followed``: how many of the ``events`` of the old trace still happen in their order;
+    ``old``: how that schedule ends now (``passed``, ``deadlock``, ...). ``neighbours``: schedules
+    tried that leave the old one somewhere. ``explored``: the verdict of all of it together.
+    """
+
+    followed: int
+    events: int
+    old: str
+    neighbours: int
+    explored: Explored
+
+
+def check_fix(
+    trace: Trace,
+    scenario: Scenario,
+    *,
+    plan: Plan | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Checked:
+    """Try an old failing trace on the scenario that is said to be mended.
+
+    First the old schedule itself, as far as it can be followed; then schedules that follow it for
+    a while and go on at random, since a fix that only moves the bug leaves it nearby; then the
+    whole search that ``plan`` says. Raises what ``explore`` raises.
+    """
+    from tracelock.explore.neighbours import IntentScheduler, cut_points
+    from tracelock.explore.running import Executed, Tape, preemptions
+    from tracelock.explore.search import FAILED, Searched, add_outcome
+    from tracelock.schedulers.simple import RandomScheduler
+
+    plan = plan or Plan(backend=trace.backend if trace.backend != "simulated" else "threading")
+    begun = monotonic()
+    with Exploration(scenario, plan) as exploration:
+        layout = exploration.program.layout
+        runner = exploration.runner
+        found = Searched("check")
+
+        def attempt(intent: IntentScheduler) -> str:
+            tape = Tape(intent)
+            controller = runner.run(tape, lambda _: True)
+            verdict = runner.verdict(controller)
+            found.schedules += 1
+            log = controller.log
+            add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
+            return verdict.kind
+
+        events = list(trace.events)
+        first = IntentScheduler(events, layout)
+        old = attempt(first)
+        neighbours = 0
+        if old not in FAILED or plan.every:
+            for number, cut in enumerate(cut_points(len(events), NEIGHBOURS, plan.seed)):
+                then = RandomScheduler(plan.seed, number)
+                kind = attempt(IntentScheduler(events, layout, until=cut, then=then))
+                neighbours += 1
+                if kind in FAILED and not plan.every:
+                    break
+        if not found.failures():
+            found.merge(exploration.search(progress))
+            found.strategy = f"check, then {plan.strategy}"
+        else:
+            found.stopped = "failure"
+        explored = exploration.finish(found, monotonic() - begun)
+        return Checked(first.followed, len(first.events), old, neighbours, explored)
