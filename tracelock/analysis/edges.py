@@ -75,27 +75,36 @@ def lives(steps: Steps) -> list[Edge]:
 
 
 def barrier(steps: Steps, events: Sequence[int], parties: int) -> list[Edge]:
+    """From each arrival at a barrier to where each of the others goes on behind it.
+
+    The last to arrive has no event of its own for that, so it is its next one, whatever that is.
+    """
     edges = []
     arrived: list[int] = []
-    closed: dict[int, int] = {}  # worker -> the arrival that let it through
+    through: dict[int, list[int]] = {}  # worker -> the arrivals that let it through
     for seq in events:
-        result = steps.results[seq]
-        worker = steps.workers[seq]
+        result, worker = steps.results[seq], steps.workers[seq]
         if steps.kinds[seq] == WAIT and (result is MISSING or result is True):
             arrived.append(seq)
-            closed.pop(worker, None)
             if result is True or len(arrived) == parties:
-                edges += [Edge(one, seq, "barrier") for one in arrived if one != seq]
-                for one in arrived:
-                    if one != seq:
-                        closed[steps.workers[one]] = seq
+                through.update((steps.workers[one], arrived) for one in arrived)
                 arrived = []
+            if result is True:
+                own = steps.by_worker[worker]
+                number = steps.locals[seq]  # from 1: that of the next event, from 0
+                if number < len(own):
+                    edges += _others(steps, through[worker], own[number])
         elif steps.kinds[seq] == WAKE:
-            if result is True and worker in closed:
-                edges.append(Edge(closed.pop(worker), seq, "barrier"))
+            if result is True:
+                edges += _others(steps, through.pop(worker, []), seq)
             else:  # timed out or broken: it does not count any more
                 arrived = [one for one in arrived if steps.workers[one] != worker]
     return edges
+
+
+def _others(steps: Steps, arrivals: Sequence[int], seq: int) -> list[Edge]:
+    worker = steps.workers[seq]
+    return [Edge(one, seq, "barrier") for one in arrivals if steps.workers[one] != worker]
 
 
 def items(steps: Steps, events: Sequence[int], order: str) -> list[Edge]:

@@ -199,6 +199,9 @@ class AsyncioLoop(Loop):
     async def quiet(self) -> None:
         """``came`` tells all there is to know."""
 
+    def stuck(self, trap: Trap) -> bool:
+        return trap is not None and not trap.done()
+
     async def work(self, me: int) -> None:
         self.loop = asyncio.get_running_loop()
         task = asyncio.current_task()

@@ -42,6 +42,7 @@ class Loop:
 
     def __init__(self, crew: Any) -> None:
         self.crew = crew
+        self.aborted: set[int] = set()  # workers whose guarded traps a cancellation ended
 
     # --- objects and operations --------------------------------------------------------------
     @abstractmethod
@@ -118,6 +119,10 @@ class Loop:
     @abstractmethod
     async def quiet(self) -> None:
         """Wait until no task can go on, as far as ``came`` cannot tell."""
+
+    @abstractmethod
+    def stuck(self, trap: Trap) -> bool:
+        """Whether somebody else has to end ``trap``, after ``quiet``."""
 
     def guarded(self, me: int, trap: Trap) -> Trap:
         """``trap``, noting in ``aborted`` when a cancellation ends it."""

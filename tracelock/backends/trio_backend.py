@@ -32,7 +32,6 @@ class TrioLoop(Loop):
         super().__init__(crew)
         self.layout = crew.layout
         self.scopes: dict[int, trio.CancelScope] = {}
-        self.aborted: set[int] = set()
         self._due: list[list[Any]] = []
         self._made = 0
         self._sooner = trio.Event()
@@ -218,6 +217,9 @@ class TrioLoop(Loop):
 
     async def quiet(self) -> None:
         await trio.testing.wait_all_tasks_blocked()
+
+    def stuck(self, trap: Trap) -> bool:
+        return True
 
     def guarded(self, me: int, trap: Trap) -> Trap:
         if self.shielded(trap):

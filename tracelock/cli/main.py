@@ -82,6 +82,14 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.check import check_command
 
         return check_command(options, out)
+    if command == "shrink":
+        from tracelock.cli.shrink import shrink_command
+
+        return shrink_command(options, out)
+    if command == "predict":
+        from tracelock.cli.shrink import predict_command
+
+        return predict_command(options, out)
     if command == "show":
         from tracelock.cli.show import show_command
 

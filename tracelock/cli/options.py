@@ -66,6 +66,18 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("old", metavar="TRACE", help="the trace of the failure that was mended")
     check.add_argument("scenario", metavar="SCENARIO", help="the mended scenario")
     _explore(check, None)
+    shrink = add("shrink", "make a failing trace as small as it can be")
+    _trace(shrink)
+    shrink.add_argument("-o", "--output", metavar="PATH", help="where to (TRACE.min.json)")
+    shrink.add_argument(
+        "--scenario", metavar="PATH", help="reduce the scenario too, and write it to this new file"
+    )
+    shrink.add_argument("--no-confirm", action="store_true", help="do not replay the result")
+    _common(shrink)
+    predict = add("predict", "tell what could have gone wrong near a passing trace, and try it")
+    _trace(predict)
+    predict.add_argument("--no-trace", action="store_true", help="keep no traces")
+    _common(predict)
     show = add("show", "print a trace without running it")
     _trace(show)
     _rows(show)

@@ -51,10 +51,11 @@ def dependences(layout: Layout, log: Sequence[Entry]) -> list[list[int]]:
         before: set[int] = set()
         for thing, changes in accesses(layout, worker, kind, op):
             last = changed.get(thing)
-            if last is not None:
+            if last is not None and last != number:  # who joins itself is about one thing twice
                 before.add(last)
             if changes:
                 before.update(seen.pop(thing, ()))
+                before.discard(number)
                 changed[thing] = number
             else:
                 seen.setdefault(thing, []).append(number)

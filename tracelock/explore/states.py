@@ -257,7 +257,8 @@ class StateSearch:
         return executed
 
     def _wrong(self, why: str) -> Exception:
-        if self._space.stepper.exact or len(self._space.time.values) < 2:
+        timed = self.clock == "virtual" and len(self._space.time.values) > 1
+        if self._space.stepper.exact or not timed:
             return InternalError(f"a schedule that the search of states found {why}")
         return _Inexact()
 
@@ -290,8 +291,8 @@ class StateSearch:
 
     def _trap(self, found: StatesFound, trap: Component, trapped: bool) -> None:
         story = told(self._space, trap.state, trap.workers)
-        if trap.timers and self.clock == "virtual":
-            # no failure of the program: time stands still as long as anybody can go on
+        if trap.frozen and self.clock == "virtual":
+            # no failure of the program: to the virtual clock no time passes while anybody can go on
             found.exhaustive = False
             found.notes.append(
                 f"{story}, while a timer waits that the virtual clock lets fire only when nobody "

@@ -22,7 +22,7 @@ from tracelock.explore.states_stepping import ACTIVE, Time
 _END: Final = 1 << 60  # what is kept of a state whose component is done: an end can be reached
 _TRAPPED: Final = _END + 1  # or not
 
-#: (worker, next state) for each way on from a state.
+#: (worker, next state) for each way on from a state; see ``Space.successors``.
 Successors = Callable[[int], list[tuple[int, int]]]
 
 
@@ -32,15 +32,15 @@ class Component:
 
     ``state``: one of them. ``workers``: those who make steps in it. ``working``: a shared
     variable changes in it, or what is in a queue, an event or a barrier; locks that are taken and
-    given back are not work. ``timers``: some worker's timer is pending, and might fire if time
-    went on.
+    given back are not work. ``frozen``: some worker's timer is pending, and would fire if time
+    could pass.
     """
 
     state: int
     size: int
     workers: frozenset[int]
     working: bool
-    timers: bool
+    frozen: bool
 
 
 @dataclass(slots=True)
@@ -120,19 +120,19 @@ def _look(
     took: set[int] = set()
     never_waits = set(range(len(space.workers)))
     changed = 0
-    left = False
+    left = passes = False
     for state in members:
         able = set()
         for worker, to in successors(state):
             able.add(worker)
             if to in inside:
-                took.add(worker)
+                took.add(_who(worker))
                 changed |= state ^ to
+                passes |= worker < 0
             else:
                 left = True
         if not space.turn.of(state):  # else it is one task's turn, though others need not wait
             never_waits &= able
-    took.discard(-1)
     if end and never_waits - took:
         return  # only an unfair scheduler stays in here
     if not end and left:
@@ -143,10 +143,15 @@ def _look(
         len(members),
         frozenset(took),
         bool(changed & _worked(space)),
-        # a task that never suspends keeps the loop from looking at its timers
-        (0 in turns or len(turns) > 1) and _timers(space, members),
+        # where a task never suspends it is no clock that holds the timers up
+        not passes and (0 in turns or len(turns) > 1) and _timers(space, members),
     )
     (found.fair if end else found.traps).append(component)
+
+
+def _who(worker: int) -> int:
+    """Whose step it is, waited for or not."""
+    return worker if worker >= 0 else ~worker
 
 
 def _worked(space: Space) -> int:
@@ -188,9 +193,9 @@ def tour(start: int, workers: frozenset[int], successors: Successors) -> list[in
     here = start
     left = set(workers)
     while left:
-        steps = _nearest(here, lambda worker, _: worker in left, successors)
+        steps = _nearest(here, lambda worker, _: _who(worker) in left, successors)
         walk += [to for _, to in steps]
-        left.difference_update(worker for worker, _ in steps)
+        left.difference_update(_who(worker) for worker, _ in steps)
         here = walk[-1]
     if here != start:
         walk += [to for _, to in _nearest(here, lambda _, to: to == start, successors)]
@@ -242,7 +247,8 @@ def shortest_end(start: int, successors: Successors, limit: int) -> list[int]:
 def told(space: Space, state: int, workers: frozenset[int]) -> str:
     """Who goes round and who waits, for a message."""
     parts = space.decode(state)[space.stepper.shared : space.stepper.failure]
-    going, waiting = [], []
+    going: list[str] = []
+    waiting: list[str] = []
     for number, part in enumerate(parts):
         if part.status == ACTIVE:
             name = f"{space.layout.workers[number].name} (at {part.op.at})"

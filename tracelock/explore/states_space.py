@@ -253,21 +253,23 @@ class Space:
             return {self.stepper.shared + op.target}
         return set()
 
-    def idle(self, state: int) -> Moves:
-        """The moves where nobody can go on: time passes until a timer fires. Raises Widened."""
+    def idle(self, state: int) -> list[tuple[int, int]]:
+        """The moves where nobody can go on, as (worker, move): time passes until a timer of
+        that worker fires. Raises Widened."""
         time: Time = self.time.values[self.time.of(state)]
         if not time.pending():
-            return ()
-        moves = {}
+            return []
+        moves: dict[tuple[int, int], None] = {}
         for worker, way in self.stepper.idle(self.decode(state)):
             move = self.encode(way.parts) ^ state
-            moves[move] = None
+            moves[worker, move] = None
             field = self.workers[worker]
             self.local[worker].add((field.of(state), field.of(state ^ move)))
-        return tuple(moves)
+        return list(moves)
 
     def successors(self, state: int) -> Iterator[tuple[int, int]]:
-        """Each way on, as (worker, next state); -1 stands for whose timer fires in idleness."""
+        """Each way on, as (worker, next state), or (-1 - worker, next state) where nobody could
+        go on and it took time to pass until a timer of that worker fired."""
         nobody = True
         for worker, shift, mask, rows in self.lanes()[
             self.turn.of(state) if self.rules.cooperative else 0
@@ -280,8 +282,8 @@ class Space:
                 nobody = False
                 yield worker, state ^ move
         if nobody:
-            for move in self.idle(state):
-                yield -1, state ^ move
+            for worker, move in self.idle(state):
+                yield ~worker, state ^ move
 
     def picks(self, state: int, to: int) -> tuple[int, ...]:
         """What a scheduler picks in ``state`` for a step to ``to``. Numbers nothing new."""

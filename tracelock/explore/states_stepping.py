@@ -190,7 +190,7 @@ class Stepper:
             return frozen(part)
         if place == self.failure:
             if part is None or isinstance(part, str):
-                return part  # type: ignore[no-any-return]
+                return part
             worker, failure = part
             return (worker, failure.failure, failure.message, failure.at)
         if place == self.turn:
@@ -341,7 +341,7 @@ def _forget_blocks(machine: Machine) -> None:
 
     Else no loop with such a block in it would ever come back to the same state.
     """
-    if type(machine).scopes == () or machine.scopes:
+    if machine.scopes:
         return
     slots = machine.L
     if slots[0] and not any(type(value) is ScopeExpired for value in slots):

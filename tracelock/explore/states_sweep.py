@@ -1,4 +1,4 @@
-"""The breadth-first sweep over all states of a program: the part of ``states`` that must be fast."""
+"""The breadth-first sweep over all states of a program: what of ``states`` has to be fast."""
 
 from __future__ import annotations
 
@@ -75,8 +75,7 @@ class Sweep:
         self.order = [widened.recode(state) for state in self.order]
         self._seen = set(self.order)
         self.failed = {
-            number: (place, widened.recode(state))
-            for number, (place, state) in self.failed.items()
+            number: (place, widened.recode(state)) for number, (place, state) in self.failed.items()
         }
         self._probe()
 
@@ -133,7 +132,7 @@ class Sweep:
     def _wait(self, place: int, state: int) -> int:
         """Nobody can go on: either time passes, or this is an end. Returns how many ways on."""
         moves = self.space.idle(state)
-        for move in moves:
+        for _, move in moves:
             to = self._judge(state ^ move, state)
             if to not in self._seen:
                 if to & self.space.failure.mask:
@@ -164,7 +163,7 @@ class Sweep:
             self.stopped = "failure"
 
     def successors(self, state: int) -> list[tuple[int, int]]:
-        """(worker, next state) for each way on; -1 for one whose timer fires in idleness."""
+        """As those of the space, with the failures that it does not see."""
         return [(worker, self._judge(to, state)) for worker, to in self.space.successors(state)]
 
     def bytes(self) -> int:

@@ -191,11 +191,11 @@ class DporScheduler(Scheduler):
         races = history.races
         for depth in range(len(races)):
             for e in races[depth]:
-                self._reverse(e, *history.reversed_step(e, depth))
+                self._reverse(e, history.reversed_step(e, depth))
         for depth in history.timers:
             for worker in history.entries[depth][0][4] or ():
                 if worker != history.steps[depth][0]:
-                    self._reverse(depth, (worker, (), -1, -1), True)
+                    self._reverse(depth, (worker, (), -1, -1))
         for depth in self._data:
             self._other_options(depth, history.steps[depth])
         if self._run.limit is None:
@@ -220,7 +220,7 @@ class DporScheduler(Scheduler):
             if op is not None and op.kind != JOIN:
                 races, step = self._history.blocked(worker, op, run.waiting[worker])
                 for e in races:
-                    self._reverse(e, step, not self._history.cooperative)
+                    self._reverse(e, step)
 
     def _other_options(self, depth: int, step: Step) -> None:
         """Reverse ``step``, which is at ``depth``, with each other outcome of its data choices."""
@@ -230,7 +230,7 @@ class DporScheduler(Scheduler):
             for option in options:
                 if option != picks[number]:
                     other = (worker, (*picks[:number], option), reads, writes)
-                    self._reverse(depth, other, reads >= 0 and not self._history.cooperative)
+                    self._reverse(depth, other)
 
     # --- looking at it -----------------------------------------------------------------------
     def _look_at(self, upto: int) -> None:
@@ -272,7 +272,7 @@ class DporScheduler(Scheduler):
                 self._trees.append([])
                 self._done.append(0)
 
-    def _reverse(self, e: int, last: Step, exact: bool) -> None:
+    def _reverse(self, e: int, last: Step) -> None:
         """Plan what does not happen after transition ``e``, then ``last``, instead of ``e``."""
         history = self._history
         before = history.before
@@ -282,7 +282,7 @@ class DporScheduler(Scheduler):
         for asleep in self._sleeps[e]:
             if place(asleep, sequence) >= 0:
                 return
-        insert(self._trees[e], sequence, exact)
+        insert(self._trees[e], sequence)
 
     # --- the next execution ------------------------------------------------------------------
     def _shorten(self, depth: int) -> None:

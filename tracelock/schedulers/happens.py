@@ -99,6 +99,7 @@ class History:
         self.spawns: list[list[int]] = [[] for _ in range(workers)]
         # by transition
         self.steps: list[Step] = []
+        self.exact: list[Step] = []
         self.before: list[int] = []
         self.races: list[Sequence[int]] = []
         self.lasts: list[Step | None] = []
@@ -183,6 +184,7 @@ class History:
             hb |= (2 << self.timers[-1]) - 1
         before.append(hb)
         self.steps.append(step)
+        self.exact.append(step)
         self.races.append(races)
         self.lasts.append(
             None if kind == COMPARE_EXCHANGE else (worker, (), step[2], step[3]) if picks else step
@@ -197,7 +199,7 @@ class History:
         for lists in self.undo[length:]:
             for one in lists:
                 one.pop()
-        for kept in (self.steps, self.before, self.races, self.lasts, self.entries, self.starts,
+        for kept in (self.steps, self.exact, self.before, self.races, self.lasts, self.entries, self.starts,
                      self.undo):  # fmt: skip
             del kept[length:]  # type: ignore[attr-defined]
         while self.timers and self.timers[-1] >= length:
@@ -231,7 +233,7 @@ class History:
             writes |= own
             self.races.append(self._races(here, cover, worker, asked, parked, reads, writes))
             self.lasts.append((worker, (), -1 if self.cooperative else reads, writes))
-            step = (worker, picks, -1, -1)
+            exact = step = (worker, picks, -1, -1)
             hb = (1 << here) - 1
             self.timers.append(here)
         else:
@@ -240,13 +242,18 @@ class History:
             self.races.append(self._races(here, cover, worker, asked, parked, reads, writes))
             hb = cover
             both = reads | writes
-            for e, (_, _, r, w) in enumerate(self.steps):
+            for e, (_, _, r, w) in enumerate(self.exact):
                 if (w & both or r & writes) and not hb >> e & 1:
                     hb |= self.before[e] | 1 << e
             if self.timers:
                 hb |= (2 << self.timers[-1]) - 1
-            known = not self.cooperative and kind not in (COMPARE_EXCHANGE, ATOMIC, SPAWN)
-            self.lasts.append((worker, (), reads, writes) if known else None)
+            exact = step
+            if self.cooperative:
+                step = (worker, picks, -1, -1)
+            elif kind == ATOMIC:
+                step = (worker, picks, 0, own | self.static(op)[1])
+            known = kind not in (COMPARE_EXCHANGE, SPAWN) or self.cooperative
+            self.lasts.append((worker, (), step[2], step[3]) if known else None)
             for thing in range(self.things) if both & self.all else ():
                 if writes >> thing & 1:
                     undo.append(self.writers[thing])
@@ -254,6 +261,7 @@ class History:
                     undo.append(self.readers[thing])
         self.before.append(hb)
         self.steps.append(step)
+        self.exact.append(exact)
         for one in undo:
             one.append(here)
         self.undo.append(tuple(undo))
@@ -323,7 +331,7 @@ class History:
         """
         found: list[int] = []
         both = reads | writes
-        steps = self.steps
+        steps = self.exact
         before = self.before
         for e in range(here - 1, -1, -1):
             if cover >> e & 1:
@@ -383,7 +391,7 @@ class History:
         before = self.before
         at = -1  # the first transition that is lost with ``e`` and matters to ``op``
         for k in range(e, here):
-            if self.steps[k][3] & resource and (k == e or before[k] >> e & 1):
+            if self.exact[k][3] & resource and (k == e or before[k] >> e & 1):
                 if kind == JOIN and not self.cooperative:
                     # another that joins it changes nothing
                     if self.steps[k][0] != op.target and k not in self.spawns[op.target]:
@@ -398,7 +406,7 @@ class History:
             if self._could(at, worker):
                 return YES
             later = any(
-                self.steps[k][3] & resource and not before[k] >> e & 1 for k in range(at, here)
+                self.exact[k][3] & resource and not before[k] >> e & 1 for k in range(at, here)
             )
             return PERHAPS if later else NO
         if kind == JOIN:
@@ -406,40 +414,24 @@ class History:
         return YES if self._open(at, worker, op, WAKE if parked else kind) else NO
 
     # --- the end of a reversed sequence ------------------------------------------------------
-    def reversed_step(self, e: int, here: int) -> tuple[Step, bool]:
-        """Transition ``here`` as it would be without ``e`` and all that happens after ``e``.
-
-        Also whether that is known: else the step touches all that it could.
-        """
+    def reversed_step(self, e: int, here: int) -> Step:
+        """Transition ``here`` as it would be without ``e`` and all that happens after ``e``."""
         known = self.lasts[here]
         if known is not None:
-            return known, not self.cooperative
-        worker, _, reads, writes = self.steps[here]
+            return known
+        worker = self.steps[here][0]
         own = self.life[worker]
-        if not self.cooperative:
-            _, kind, op, result, _, _ = self.entries[here][0]
-            if kind == COMPARE_EXCHANGE:
-                bit = self.bit[op.target]
-                if same(self._value(op.target, e, here), op.expect):
-                    return (worker, (), 0, own | bit | self.extra[op.target]), True
-                return (worker, (), bit, own), True
-            if kind == SPAWN:
-                [k] = self.spawns[op.target]
-                mask = self.life[op.target]
-                if k < here and not (k == e or self.before[k] >> e & 1):
-                    return (worker, (), mask, own), True
-                return (worker, (), 0, own | mask), True
-            for variable, value in result["reads"].items():
-                other = self._value(variable, e, here)
-                if other.__class__ is not value.__class__ or other != value:
-                    _, touches = self.static(op)
-                    return (worker, (), 0, own | touches), False
-            return (worker, (), reads, writes), True
-        both = (reads | writes) & ~own
-        for k in range(e, here):
-            if (k == e or self.before[k] >> e & 1) and self.steps[k][3] & both:
-                return (worker, (), -1, -1), False
-        return (worker, (), reads, writes), True
+        _, kind, op, _, _, _ = self.entries[here][0]
+        if kind == SPAWN:
+            [k] = self.spawns[op.target]
+            life = self.life[op.target]
+            if k < here and not (k == e or self.before[k] >> e & 1):
+                return worker, (), life, own
+            return worker, (), 0, own | life
+        bit = self.bit[op.target]
+        if same(self._value(op.target, e, here), op.expect):
+            return worker, (), 0, own | bit | self.extra[op.target]
+        return worker, (), bit, own
 
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""

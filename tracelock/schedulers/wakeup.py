@@ -45,34 +45,27 @@ def place(step: Step, sequence: Sequence[Step]) -> int:
 
 
 class Node:
-    """A step still to be explored, and what is to come after it, leftmost first.
+    """A step still to be explored, and what is to come after it, leftmost first."""
 
-    ``exact``: what the steps down to this one touch is known. Below a last step of which that is
-    true nothing sleeps that has been explored beside it, so that whatever continues it will be
-    explored. The paper knows no others.
-    """
+    __slots__ = ("children", "step")
 
-    __slots__ = ("children", "exact", "step")
-
-    def __init__(self, step: Step, children: list[Node], exact: bool) -> None:
+    def __init__(self, step: Step, children: list[Node]) -> None:
         self.step = step
         self.children = children
-        self.exact = exact
 
 
-def chain(sequence: Sequence[Step], exact: bool) -> Node:
-    """A tree of one branch. ``sequence`` is not empty; ``exact``: of its last step."""
-    node = Node(sequence[-1], [], exact)
+def chain(sequence: Sequence[Step]) -> Node:
+    """A tree of one branch. ``sequence`` is not empty."""
+    node = Node(sequence[-1], [])
     for step in reversed(sequence[:-1]):
-        node = Node(step, [node], True)
+        node = Node(step, [node])
     return node
 
 
-def insert(children: list[Node], sequence: list[Step], exact: bool) -> bool:
+def insert(children: list[Node], sequence: list[Step]) -> bool:
     """Add ``sequence``, which is used up, to the tree of these branches.
 
-    ``exact``: what its last step touches is known. Returns whether the tree has grown: it does
-    not where exploring it covers ``sequence`` anyway.
+    Returns whether the tree has grown: it does not where exploring it covers ``sequence`` anyway.
     """
     while True:
         for child in children:
@@ -80,14 +73,13 @@ def insert(children: list[Node], sequence: list[Step], exact: bool) -> bool:
             if index >= 0:
                 break
         else:
-            children.append(chain(sequence, exact))
+            children.append(chain(sequence))
             return True
         if index < len(sequence):
             del sequence[index]
         children = child.children
-        if not sequence or (not children and child.exact):
+        if not sequence or not children:
             return False
-        exact = exact and child.exact
 
 
 def size(children: Sequence[Node]) -> int:

@@ -1,0 +1,126 @@
+"""``tracelock shrink`` and ``tracelock predict``: from a trace to a smaller one, or to others."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from tracelock.cli.keeping import Keeper
+from tracelock.cli.output import Output
+from tracelock.cli.run import find_modules
+from tracelock.errors import UsageError
+from tracelock.report.wording import clean
+from tracelock.session.shrinking import ShrunkTrace, predict, shrink
+
+
+def shrink_command(options: argparse.Namespace, out: Output) -> int:
+    """Shrink a failing trace, save the small one, and print it."""
+    from tracelock.trace import load_trace
+
+    trace = load_trace(options.trace)
+    find_modules(options)
+    target = options.output or _beside(options.trace, "min")
+    if os.path.exists(target) and options.output is None:
+        raise UsageError(f"{target} is there already: name another file with -o")
+    keeper = Keeper(target, "", "")
+    if options.scenario is not None and os.path.exists(options.scenario):
+        raise UsageError(f"{options.scenario} is there already: name a new file")
+    small = shrink(
+        trace, reduce=options.scenario is not None, confirm=0 if options.no_confirm else 3,
+        allow_call=options.allow_call, start_method=options.start_method,
+    )  # fmt: skip
+    path = keeper.keep(small.trace)
+    if options.scenario is not None and small.reduced is not None:
+        with open(options.scenario, "w", encoding="utf-8") as file:
+            file.write(small.reduced.scenario.to_yaml())
+    if options.json:
+        out.json(shrunk_object(small, path, len(trace.events)))
+    else:
+        _show(small, path, len(trace.events), options, out)
+    return 0
+
+
+def _beside(path: str, word: str) -> str:
+    for end in (".json.gz", ".json"):
+        if path.endswith(end):
+            return f"{path[: -len(end)]}.{word}{end}"
+    return f"{path}.{word}.json"
+
+
+def shrunk_object(small: ShrunkTrace, path: str, before: int) -> dict[str, Any]:
+    """The JSON object of ``shrink``."""
+    shrunk = small.shrunk
+    return {
+        "trace": path, "events": len(small.trace.events), "before": before,
+        "switches": shrunk.executed.switches, "certified": shrunk.certified,
+        "minimum": shrunk.minimum, "runs": shrunk.runs, "confirmed": small.confirmed,
+        "verdict": small.trace.verdict.to_data(),
+    }  # fmt: skip
+
+
+def _show(
+    small: ShrunkTrace, path: str, before: int, options: argparse.Namespace, out: Output
+) -> None:
+    from tracelock.cli.show import steps
+    from tracelock.explore.twin import Twin
+    from tracelock.report.terminal import verdict_block
+
+    shrunk = small.shrunk
+    out.lines(steps(small.trace, out))
+    out.line()
+    switches = f"{shrunk.executed.switches} preemptive switch"
+    switches += "" if shrunk.executed.switches == 1 else "es"
+    out.lines(verdict_block(small.trace.verdict, small.trace.workers, switches))
+    for backend, score in small.confirmed.items():
+        done, _, times = score.partition("/")
+        out.line(f"  confirmed on {backend}, {done} of {times} replays")
+    if isinstance(small.twin, Twin):
+        out.line(f"  {clean(small.twin.explanation)}")
+    proof = {
+        "proved": "no schedule with fewer preemptive switches fails so",
+        "1-minimal": "no single switch can be removed",
+    }.get(shrunk.minimum, "the effort was spent before it could be certified")
+    out.line(f"\n{before:,} events before, {len(small.trace.events):,} now: {proof}")
+    if small.reduced is not None:
+        out.line(f"scenario: {clean(options.scenario)} ({len(small.reduced.history)} reductions)")
+    out.line(f"trace: {clean(path)}")
+
+
+def predict_command(options: argparse.Namespace, out: Output) -> int:
+    """Say what could have gone wrong near a passing trace; 1 if any of it is confirmed."""
+    from tracelock.trace import load_trace
+
+    trace = load_trace(options.trace)
+    find_modules(options)
+    keeper = None if options.no_trace else Keeper(None, "predicted", trace.backend)
+    rows = []
+    for prediction, failing in predict(trace, allow_call=options.allow_call):
+        path = keeper.keep(failing) if keeper is not None and failing is not None else None
+        rows.append((prediction, failing, path))
+    confirmed = any(failing is not None for _, failing, _ in rows)
+    if options.json:
+        out.json(
+            {
+                "predictions": [
+                    {
+                        "kind": one.finding.kind, "title": one.finding.title,
+                        "message": one.finding.message, "events": list(one.finding.events),
+                        "status": one.status, "trace": path,
+                        "verdict": None if failing is None else failing.verdict.to_data(),
+                    }
+                    for one, failing, path in rows
+                ]
+            }
+        )  # fmt: skip
+        return int(confirmed)
+    if not rows:
+        out.line("nothing is predicted from this trace; that is no proof: see tracelock explore")
+    for one, failing, path in rows:
+        out.line(f"{one.status}: {clean(one.finding.title)}")
+        out.line(f"  {clean(one.finding.message)}")
+        if failing is not None:
+            out.line(f"  {failing.verdict.kind}: {clean(failing.verdict.message)}")
+        if path is not None:
+            out.line(f"  replay it: tracelock replay {clean(path)}")
+    return int(confirmed)
