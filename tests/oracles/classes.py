@@ -21,6 +21,7 @@ from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
     CALL,
+    CANCEL,
     COMPARE_EXCHANGE,
     JOIN,
     READ,
@@ -180,7 +181,7 @@ def depend(
     if a[0] == b[0] or a[4] or b[4]:
         return True
     for one, other in ((a, b), (b, a)):
-        if one[1] in (SPAWN, JOIN) and one[2].target == other[0]:
+        if one[1] in (SPAWN, JOIN, CANCEL) and one[2].target == other[0]:
             return True
         started = one[1] == SPAWN and one[3] is None
         if started and other[1] in (SPAWN, JOIN) and one[2].target == other[2].target:
@@ -199,7 +200,7 @@ def touches(layout: Layout, event: tuple[int, int, Op, Value, bool]) -> tuple[se
         return set(result["reads"]), set(result["writes"])
     if kind == READ or (kind == COMPARE_EXCHANGE and result is False):
         return {op.target}, set()
-    if op.kind in (SPAWN, JOIN) or op.target < 0:
+    if op.kind in (SPAWN, JOIN, CANCEL) or op.target < 0:
         return set(), set()
     if op.target >= layout.variables:
         spec = layout.spec(op.target)

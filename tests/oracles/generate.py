@@ -135,7 +135,7 @@ THEMES: dict[str, list[Any]] = {
     ],
 }  # fmt: skip
 
-#: Steps that tasks have and threads do not.
+#: Steps that tasks have and threads do not; and objects and steps that not all tasks have.
 TASKS: list[Any] = [
     {"sleep": 1},
     {"sleep": 0},
@@ -147,6 +147,7 @@ TASKS: list[Any] = [
     {"acquire": "m", "timeout": 1, "into": "l"},
     {"get": "q", "into": "l", "timeout": 2, "got": "k"},
 ]
+_THREADS = ("'r'", "'p'", "'b'", "'clear'")
 
 
 def events(step: Any) -> int:
@@ -191,7 +192,11 @@ def generate(seed: int, theme: str, most: int = 3000, early: bool = False) -> di
     """A scenario document. ``most``: interleavings at most, if nothing waits. ``early``: its
     timers may fire at any moment, which makes for more of them."""
     draw = random.Random(f"{theme}-{seed}")
-    special = TASKS + THEMES[draw.choice(list(THEMES))] if theme == "tasks" else THEMES[theme]
+    special = THEMES[draw.choice(list(THEMES))] if theme == "tasks" else THEMES[theme]
+    if theme == "tasks":
+        special = TASKS + [
+            step for step in special if not any(word in str(step) for word in _THREADS)
+        ]
     while True:
         workers: dict[str, Any] = {}
         for number in range(draw.choice((2, 3, 3, 4))):

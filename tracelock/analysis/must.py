@@ -8,7 +8,7 @@ cannot be reversed, locksets for what can.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from tracelock.analysis.edges import (
@@ -23,7 +23,7 @@ from tracelock.analysis.edges import (
 )
 from tracelock.analysis.steps import Steps, Thing, failed
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE
-from tracelock.trace import MISSING
+from tracelock.trace import MISSING, frozen
 
 __all__ = ["exclusive", "must_edges"]
 
@@ -36,6 +36,10 @@ def must_edges(steps: Steps, *, values: bool = True) -> list[Edge]:
     r in the whole trace, then n - r of its own come first. This reads the trace as all that ever
     happens; a schedule in which a worker takes another branch may know better.
     ``values``: with the edges through variables that are changed indivisibly.
+
+    Two kinds are a convention, not a proof, as with any happens-before detector: who follows a
+    value of such a variable, or gets the one permit of a semaphore that another gave back, is taken
+    to have waited for just that.
     """
     edges = lives(steps)
     if values:
@@ -60,8 +64,15 @@ def must_edges(steps: Steps, *, values: bool = True) -> list[Edge]:
             if len({steps.workers[seq] for seq in own}) == thing.parties:
                 edges += barrier(steps, own, thing.parties)
         elif thing.type == "queue":
-            # who got this very item got it from this very put, in any schedule
-            edges += items(steps, own, thing.order)
+            # who got this very item got it from this very put, in any schedule; equal ones may swap
+            put = Counter(
+                frozen(steps.events.values[seq]) for seq in own if steps.kinds[seq] == PUT
+            )
+            edges += [
+                edge
+                for edge in items(steps, own, thing.order)
+                if put[frozen(steps.events.values[edge.source])] == 1
+            ]
             edges += _counted(steps, own, PUT, GET, 0, "item")
             if thing.maxsize > 0:
                 edges += _counted(steps, own, GET, PUT, thing.maxsize, "room")
@@ -130,10 +141,13 @@ def _shares(
     """``takes(seq)``: whether an event takes; ``need(k)``: how many must have been given before a
     worker's take number k (from 0)."""
     given: dict[int, list[int]] = defaultdict(list)  # by worker, a seq for each one given
+    most: dict[int, int] = defaultdict(int)  # the same with tries, which may succeed elsewhere
     for seq in events:
         if steps.kinds[seq] == give:
-            given[steps.workers[seq]] += [seq] * _made(steps, seq)
-    total = sum(map(len, given.values()))
+            worker, made = steps.workers[seq], _made(steps, seq)
+            given[worker] += [seq] * made
+            most[worker] += made or give in (PUT, GET)
+    total = sum(most.values())
     edges = []
     taken: dict[int, int] = defaultdict(int)
     own: dict[int, int] = defaultdict(int)  # given so far by this worker itself
@@ -148,9 +162,9 @@ def _shares(
         if n <= 0:
             continue
         # what this worker gives only later cannot be what it takes now
-        available = total - len(given.get(worker, ())) + own[worker]
+        available = total - most.get(worker, 0) + own[worker]
         for other, seqs in given.items():
-            share = n - (available - len(seqs))
+            share = n - (available - most[other])
             if other != worker and 0 < share <= len(seqs) and seqs[share - 1] < seq:
                 edges.append(Edge(seqs[share - 1], seq, why))
     return edges

@@ -108,6 +108,7 @@ class FreeCrew:
         self.tasks = [Task() for _ in range(n)]
         self.traps: list[Any] = [None] * n
         self.parked = [False] * n  # has begun to wait in its object
+        self.between = [True] * n  # suspended, and not gone on to its pending op yet
         self.soft = [False] * n  # suspended where a cancellation is looked for afterwards
         self.cut = [False] * n
         self.due = [False] * n  # has cancelled itself, and not been suspended since
@@ -255,6 +256,7 @@ class FreeCrew:
 
     # --- one worker --------------------------------------------------------------------------
     def _live(self, me: int, caught: BaseException | None) -> Steps:
+        self.between[me] = False
         machine, values = self.machines[me], self.values
         record, resume = self._record, self.machines[me].resume
         op = self.ops[me]
@@ -376,6 +378,7 @@ class FreeCrew:
             work = loop.timed(work, timer)
             alarm = self._alarm(op.timeout, partial(self._late, me, op, timer))
         passing = self.level and task.effective
+        self.cut[me] = self.cut[me] or passing
         first = kind in loop.first
         parked = unwinding = False
         asked = monotonic_ns()
@@ -462,7 +465,9 @@ class FreeCrew:
         if asked and self.recording:
             self.left.waits[me][len(self.left.logs[me])] = monotonic_ns() - asked
         self._give(me, WAKE if op.kind == WAIT else ACQUIRE, op, True)
+        self.between[me] = True
         reply = yield trap
+        self.between[me] = False
         try:
             work.send(reply)
         except StopIteration:
@@ -498,6 +503,7 @@ class FreeCrew:
         error: BaseException | None = None
         real: Value = None
         passing = self.level and task.effective
+        self.cut[me] = self.cut[me] or passing
         while True:
             try:
                 trap = send(arg)
@@ -623,6 +629,9 @@ class FreeCrew:
         """Whether a cancellation that was just asked for gets ``me`` out of where it is."""
         if not self.level:
             return True
+        op = self.ops[me]
+        if self.between[me]:
+            return op is not None and cancellable(op, self.layout)
         return self.soft[me] or me in self.loop.aborted
 
     def _strike(self, me: int) -> None:

@@ -125,9 +125,10 @@ class Replay(Scheduler):
         """Whether the event is one that the worker's timer made."""
         op = choice.pending[choice.worker]
         assert op is not None
+        if event.at != choice.at:
+            return False  # a worker in timeout blocks is asked of each deadline by itself
         if event.op == NAMES[TIMEOUT]:
-            # a worker in several timeout blocks is asked of each deadline by itself
-            return event.at == choice.at
+            return True
         if event.op in (NAMES[ACQUIRE], NAMES[PUT], "wake", NAMES[WAIT], "join"):
             return event.result is False or isinstance(event.result, dict)
         if event.op == NAMES[GET]:

@@ -214,37 +214,43 @@ def same_trouble(
     """A gate: the failure that ``target`` tells of ``scenario`` is there under these rules.
 
     Paths change with every edit, so the step or condition that fails is compared as it is
-    written. As a document that always fails is easy to come by (two workers of three cannot count
-    to three), a smaller one must pass on some schedule if the scenario does, and need a preemptive
-    switch if the scenario does. ``states`` and ``seconds`` bound each look at a candidate; one that
-    needs more is not taken.
+    written (``signature``). A document that always fails is easy to come by, two workers of three
+    cannot count to three, and so is one that fails in some other way: a smaller one must pass on
+    some schedule, need a preemptive switch, and have no other failure, each if that is so of the
+    scenario. ``states`` and ``seconds`` bound each search through a candidate; one whose failure is
+    not found so is not taken.
     """
     wanted = signature(scenario, target)
+    limits = RunLimits(steps=10_000)
 
-    def look(candidate: Scenario) -> tuple[bool, bool, bool]:
-        """Whether it fails so, whether that takes a switch, whether it can pass."""
-        if any(feature in rules.refuses for feature, _ in features_of(candidate)):
-            return False, False, False
-        limits = RunLimits(steps=10_000)
+    def search(candidate: Scenario, look: Callable[[Verdict], bool]) -> int:
+        """The fewest preemptive switches to such a verdict, -1 where none is found."""
         runner = Runner(Program(candidate, fuel=_FUEL), rules, clock=clock, limits=limits)
-        failing = fewest(
-            runner,
-            lambda verdict: signature(candidate, verdict) == wanted,
-            states=states,
-            seconds=seconds,
-        )
-        if failing.picks is None:
-            return False, False, False
-        passing = fewest(
-            runner, lambda verdict: verdict.kind == "passed", states=states, seconds=seconds
-        )
-        return True, failing.switches > 0, passing.picks is not None
+        found = fewest(runner, look, states=states, seconds=seconds)
+        return -1 if found.picks is None else found.switches
 
-    _, switch, passes = look(scenario)
+    def switches(candidate: Scenario) -> int:
+        if any(feature in rules.refuses for feature, _ in features_of(candidate)):
+            return -1
+        return search(candidate, lambda verdict: signature(candidate, verdict) == wanted)
+
+    def passes(candidate: Scenario) -> bool:
+        return search(candidate, lambda verdict: verdict.kind == "passed") >= 0
+
+    def fails_else(candidate: Scenario) -> bool:
+        def other(verdict: Verdict) -> bool:
+            return verdict.kind != "passed" and signature(candidate, verdict) != wanted
+
+        return search(candidate, other) >= 0
+
+    least = min(switches(scenario), 1)
+    passed = least >= 0 and passes(scenario)
+    alone = least >= 0 and not fails_else(scenario)
 
     def gate(candidate: Scenario) -> bool:
-        fails, needs, can_pass = look(candidate)
-        return fails and needs >= switch and can_pass >= passes
+        if switches(candidate) < max(least, 0):
+            return False
+        return (not passed or passes(candidate)) and not (alone and fails_else(candidate))
 
     return gate
 

@@ -392,12 +392,12 @@ class History:
         at = -1  # the first transition that is lost with ``e`` and matters to ``op``
         for k in range(e, here):
             if self.exact[k][3] & resource and (k == e or before[k] >> e & 1):
-                if kind == JOIN and not self.cooperative:
-                    # another that joins it changes nothing
-                    if self.steps[k][0] != op.target and k not in self.spawns[op.target]:
-                        continue
-                at = k
-                break
+                # another that joins the same worker changes nothing
+                if kind != JOIN or self.cooperative or k in self.timers or (
+                    self.steps[k][0] == op.target or k in self.spawns[op.target]
+                ):
+                    at = k
+                    break
         if at < 0:
             return YES
         if at in self.timers:
@@ -406,7 +406,8 @@ class History:
             if self._could(at, worker):
                 return YES
             later = any(
-                self.exact[k][3] & resource and not before[k] >> e & 1 for k in range(at, here)
+                self.exact[k][3] & resource and not before[k] >> e & 1
+                for k in range(at + 1, here)
             )
             return PERHAPS if later else NO
         if kind == JOIN:
