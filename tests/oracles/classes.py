@@ -22,6 +22,7 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CANCEL,
+    CANCELLED,
     COMPARE_EXCHANGE,
     JOIN,
     READ,
@@ -198,6 +199,8 @@ def touches(layout: Layout, event: tuple[int, int, Op, Value, bool]) -> tuple[se
     _, kind, op, result, _ = event
     if kind == ATOMIC:
         return set(result["reads"]), set(result["writes"])
+    if kind == CANCELLED and op.target < layout.variables:
+        return set(), set()
     if kind == READ or (kind == COMPARE_EXCHANGE and result is False):
         return {op.target}, set()
     if op.kind in (SPAWN, JOIN, CANCEL) or op.target < 0:

@@ -89,7 +89,7 @@ BLOATED: dict[str, Any] = {
             ]},
             {"write": "noise", "value": "noise + 1"},
         ]},
-        "bystander": {"count": 3, "steps": [
+        "bystander": {"count": 2, "steps": [
             {"put": "q", "value": 1}, {"with": "m", "do": [{"read": "noise", "into": "n"}]},
             {"if": "n > 1", "then": ["checkpoint"], "else": [{"sleep": 1}]},
         ]},
@@ -139,10 +139,10 @@ def test_fewer_rounds_and_instances() -> None:
         "objects": {"a": "lock", "b": "lock"},
         "workers": {
             "ab": {"count": 2, "steps": [
-                {"repeat": 5, "do": [{"with": "a", "do": [{"with": "b", "do": []}]}]},
+                {"repeat": 3, "do": [{"with": "a", "do": [{"with": "b", "do": []}]}]},
             ]},
-            "ba": {"count": 2, "steps": [
-                {"repeat": 4, "do": [{"with": "b", "do": [{"with": "a", "do": []}]}]},
+            "ba": {"count": 1, "steps": [
+                {"repeat": 2, "do": [{"with": "b", "do": [{"with": "a", "do": []}]}]},
             ]},
         },
     }  # fmt: skip

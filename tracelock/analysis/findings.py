@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["ERROR", "NOTE", "SEVERITIES", "WARNING", "Finding", "numbered", "sort_key"]
+__all__ = ["ERROR", "NOTE", "SEVERITIES", "WARNING", "Finding", "sort_key"]
 
 #: It happened in this very trace.
 ERROR: Final = "error"
@@ -54,10 +53,3 @@ def sort_key(finding: Finding) -> tuple[int, int, str]:
     first = min(finding.events, default=0)
     return (SEVERITIES.index(finding.severity), first, finding.kind)
 
-
-def numbered(events: Iterable[int]) -> str:
-    """``event 3``, ``events 3 and 7``, ``events 3, 7 and 9``."""
-    shown = [str(seq) for seq in events]
-    if len(shown) == 1:
-        return f"event {shown[0]}"
-    return f"events {', '.join(shown[:-1])} and {shown[-1]}"

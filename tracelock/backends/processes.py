@@ -80,7 +80,9 @@ class MultiprocessingBackend(Backend):
 
     # --- the pool ----------------------------------------------------------------------------
     def ready(self) -> Pool:
-        """The pool, started if need be."""
+        """The pool, started if need be, all its processes alive."""
+        if self.pool is not None and len(self.pool.pids()) < len(self.pool.up):
+            self.discard()
         if self.pool is None:
             from tracelock.backends.processes_pool import Pool
 
@@ -129,7 +131,8 @@ class MultiprocessingBackend(Backend):
             raise
 
     def _schedule(self, controller: Controller) -> None:
-        pool = self.ready()
+        pool = self.pool
+        assert pool is not None
         os.ftruncate(pool.setup.store.fd, 0)
         self._asleep.clear()
         down, write = pool.down, os.write
@@ -389,7 +392,8 @@ class MultiprocessingBackend(Backend):
 
     def _restore(self) -> None:
         """Undo what a schedule has left behind, in the objects and in the processes."""
-        pool = self.ready()
+        pool = self.pool
+        assert pool is not None
         dead = [worker for worker in range(len(pool.up)) if not pool.alive(worker)]
         if not self._spoilt:
             living = [worker for worker in range(len(pool.up)) if worker not in dead]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
@@ -71,7 +72,8 @@ class FreeProcesses:
         self.board = mmap.mmap(setup.board.fd, BOARD)
         settings = {"record": record, "allow_call": self.options.allow_call}
         for worker in sorted(self.live):
-            wire.send(self.pool.down[worker], wire.RUN + wire.pack(settings))
+            with contextlib.suppress(BrokenPipeError):  # dead: to be heard
+                wire.send(self.pool.down[worker], wire.RUN + wire.pack(settings))
         start = 0
         try:
             for worker in sorted(self.live):
@@ -245,7 +247,8 @@ class FreeProcesses:
             self.spoilt = True
             crashed.append((worker, how))
             at = log[-1][1].at if log else ""
-            log.add(CRASH, Op(CRASH, -1, at, how), None, self.died[worker])
+            last = log[-1][3] if log else 0
+            log.add(CRASH, Op(CRASH, -1, at, how), None, max(last, self.died[worker]))
         failures = [(worker, len(logs[worker]), error) for worker, error in self.failures]
         return FreeRun(
             logs, cells, start, failures=failures, blocked=blocked, crashed=crashed,

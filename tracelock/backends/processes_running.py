@@ -54,7 +54,7 @@ from tracelock.ops import (
     Raised,
     Value,
 )
-from tracelock.scenario.usage import guarded
+from tracelock.scenario.usage import guarded, steps_of
 
 if TYPE_CHECKING:
     from tracelock.backends.processes_worker import Setup
@@ -91,6 +91,12 @@ class Running:
         self.objects = setup.objects
         self.types = [""] * self.layout.variables + [spec.type for spec in self.layout.objects]
         self.exact = [type_ in _HELD for type_ in self.types]
+        # only a try could tell that a lock is held by one who died before recording so
+        tries = any(
+            step.verb == "acquire" and (not step.blocking or step.timeout is not None)
+            for _, step in steps_of(program.scenario)
+        )
+        self.simple = [exact and not tries for exact in self.exact]
         self.guarded = guarded(program.scenario, self.layout)
         self.board = mmap.mmap(setup.board.fd, BOARD)
         self.place = START + STEP * me
@@ -156,7 +162,8 @@ class Running:
         """Run the machine to its end."""
         machine = self.program.machine(self.me, True)
         resume, store, journal, record = machine.resume, self.store, self.journal, self.record
-        objects, guarded, exact = self.objects, self.guarded, self.exact
+        objects, guarded = self.objects, self.guarded
+        exact, simple = self.exact, self.simple
         pread, fd, steps, number = os.pread, store.fd, self.setup.steps, journal.number
         pack_into, written = RECORD.pack_into, 0
         entries, versions = store.entries, store.versions
@@ -188,7 +195,7 @@ class Running:
                 op = resume(None)
                 continue
             result: Value
-            if kind == ACQUIRE and op.blocking and op.timeout is None and exact[op.target]:
+            if kind == ACQUIRE and simple[op.target]:
                 lock = objects[op.target]
                 self.waited = 0
                 if not lock.acquire(False):
@@ -233,19 +240,13 @@ class Running:
             return self._own(op, kind)
         t0 = clock()
         at = self.journal.at
-        visible = kind != GET and kind != ACQUIRE
-        if visible and self.record:
+        if self.record:
             self.journal.mark(kind, op, PENDING, 0, t0)
         result = self._try(op, kind)
         if kind == ACQUIRE and result is True and self.exact[op.target]:
             t0 = 0
-        if not self.record:
-            return result
-        # whom a notify woke is for the linearisation to find out
-        if visible:
+        if self.record:  # whom a notify woke is for the linearisation to find out
             self.journal.put(at, kind, op, result, clock(), t0, self.waited)
-        else:
-            self._add(kind, op, result, t0)
         return result
 
     def _try(self, op: Op, kind: int) -> Value:

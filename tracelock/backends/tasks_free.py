@@ -111,6 +111,7 @@ class FreeCrew:
         self.between = [True] * n  # suspended, and not gone on to its pending op yet
         self.soft = [False] * n  # suspended where a cancellation is looked for afterwards
         self.cut = [False] * n
+        self.missed = [False] * n  # the time of its op was up when it had been cut off already
         self.due = [False] * n  # has cancelled itself, and not been suspended since
         self.blocks: list[dict[int, tuple[Any, Alarm]]] = [{} for _ in range(n)]
         self.overdue: list[set[int]] = [set() for _ in range(n)]
@@ -372,13 +373,14 @@ class FreeCrew:
         loop, kind, task = self.loop, op.kind, self.tasks[me]
         work = loop.start(op, self.objects[op.target])
         line = self.lines.get(op.target) if kind == WAIT else None
-        alarm = None
+        alarm = timer = None
         if op.timeout is not None:
             timer = loop.timer()
             work = loop.timed(work, timer)
             alarm = self._alarm(op.timeout, partial(self._late, me, op, timer))
         passing = self.level and task.effective
         self.cut[me] = self.cut[me] or passing
+        self.missed[me] = False
         first = kind in loop.first
         parked = unwinding = False
         asked = monotonic_ns()
@@ -411,6 +413,9 @@ class FreeCrew:
                 yield from self._finish(me, op, work, trap, alarm, asked if parked else 0)
                 return
             self._record(me, WAIT if kind == WAIT and not parked else REQUEST, op, None)
+            if self.missed[me]:
+                self.missed[me] = False
+                alarm = self._alarm(0, partial(self._late, me, op, timer))
             if line is not None and not parked:
                 line.join(me)
             parked = self.parked[me] = True
@@ -595,8 +600,11 @@ class FreeCrew:
 
     def _late(self, me: int, op: Op, timer: Any) -> None:
         """The time of ``op``, in which ``me`` is suspended, is up."""
-        if self.ops[me] is not op or self.cut[me]:
-            return  # who is cut off already cannot tell the difference
+        if self.ops[me] is not op:
+            return
+        if self.cut[me]:
+            self.missed[me] = True
+            return
         if not self.parked[me]:
             self.loop.fire(timer)
             self.cut[me] = True

@@ -217,16 +217,17 @@ def same_trouble(
     written (``signature``). A document that always fails is easy to come by, two workers of three
     cannot count to three, and so is one that fails in some other way: a smaller one must pass on
     some schedule, need a preemptive switch, and have no other failure, each if that is so of the
-    scenario. ``states`` and ``seconds`` bound each search through a candidate; one whose failure is
-    not found so is not taken.
+    scenario. ``states`` and ``seconds`` bound each search through a candidate (a tenth of them the
+    one for other failures, which as a rule has to see them all); one whose failure is not found so
+    is not taken.
     """
     wanted = signature(scenario, target)
     limits = RunLimits(steps=10_000)
 
-    def search(candidate: Scenario, look: Callable[[Verdict], bool]) -> int:
+    def search(candidate: Scenario, look: Callable[[Verdict], bool], part: int = 1) -> int:
         """The fewest preemptive switches to such a verdict, -1 where none is found."""
         runner = Runner(Program(candidate, fuel=_FUEL), rules, clock=clock, limits=limits)
-        found = fewest(runner, look, states=states, seconds=seconds)
+        found = fewest(runner, look, states=states // part, seconds=seconds)
         return -1 if found.picks is None else found.switches
 
     def switches(candidate: Scenario) -> int:
@@ -241,7 +242,7 @@ def same_trouble(
         def other(verdict: Verdict) -> bool:
             return verdict.kind != "passed" and signature(candidate, verdict) != wanted
 
-        return search(candidate, other) >= 0
+        return search(candidate, other, 10) >= 0
 
     least = min(switches(scenario), 1)
     passed = least >= 0 and passes(scenario)

@@ -252,7 +252,10 @@ class DporScheduler(Scheduler):
                 events = log[first:]
             data = self._data.get(depth) if self._data else None
             picks = () if data is None else tuple(data[0])
-            step = history.add(events, self._notes[new], picks, depth in self._fired)
+            after = self._run.pending if new + 1 == len(self._notes) else ()
+            if not single and not after:
+                after = self._notes[new + 1][2]
+            step = history.add(events, self._notes[new], picks, depth in self._fired, after)
             asleep = sleeps[depth]
             if asleep:
                 worker, _, reads, writes = step

@@ -112,15 +112,25 @@ class History:
     def note(self, op: Op, worker: int) -> Any:
         """What has to be kept of the state before a transition: asked before it happens."""
         if self.cooperative:
-            return op, self.run.waiting[worker]
+            return op, self.run.waiting[worker], tuple(self.run.pending)
         if ACQUIRE <= op.kind <= GET:
             model = self.run.models[self.group[op.target]]
             return model.snapshot()  # type: ignore[union-attr]
         return None
 
     # --- after it ----------------------------------------------------------------------------
-    def add(self, events: Sequence[Entry], note: Any, picks: tuple[int, ...], fired: bool) -> Step:
-        """The next transition: its events, what ``note`` gave, data choices, whether by a timer."""
+    def add(
+        self,
+        events: Sequence[Entry],
+        note: Any,
+        picks: tuple[int, ...],
+        fired: bool,
+        after: Sequence[Op | None] = (),
+    ) -> Step:
+        """The next transition: its events, what ``note`` gave, data choices, whether by a timer.
+
+        ``after``: of tasks, the pending ops right after it.
+        """
         worker, kind, op, result, _, _ = events[0]
         here = len(self.steps)
         line = self.lines[worker]
@@ -139,7 +149,7 @@ class History:
         self.starts.append(note)
         self.entries.append(events)
         if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
-            return self._general(events, cover, picks, fired)
+            return self._general(events, cover, picks, fired, after)
         thing = self.group[op.target]
         bit = 1 << thing
         writers = self.writers[thing]
@@ -207,7 +217,12 @@ class History:
 
     # --- the general case --------------------------------------------------------------------
     def _general(
-        self, events: Sequence[Entry], cover: int, picks: tuple[int, ...], fired: bool
+        self,
+        events: Sequence[Entry],
+        cover: int,
+        picks: tuple[int, ...],
+        fired: bool,
+        after: Sequence[Op | None],
     ) -> Step:
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
@@ -217,13 +232,13 @@ class History:
         undo = [line]
         reads, writes = 0, own
         for event in events:
-            r, w = self.footprint(event)
+            r, w = self.footprint(event, self.starts[here])
             reads |= r
             writes |= w
             if event[1] in (JOIN, CANCEL, SPAWN):
                 good = event[1] == SPAWN and event[3] is None
                 undo.append((self.spawns if good else self.about)[event[2].target])
-        if self.leaves and self.run.ended[worker]:
+        if self.leaves and after[worker] is None:
             writes |= self._held(worker)
         if fired and self.virtual:
             # only when nothing else could happen: after all before it, and before all after it.
@@ -271,8 +286,8 @@ class History:
         """The op that the worker had asked for before transition ``here``."""
         return self.starts[here][0] if self.cooperative else op  # type: ignore[no-any-return]
 
-    def footprint(self, event: Entry) -> tuple[int, int]:
-        """Masks of what an event has read and written."""
+    def footprint(self, event: Entry, note: Any) -> tuple[int, int]:
+        """Masks of what an event has read and written. ``note``: of its transition."""
         worker, kind, op, result, _, _ = event
         if kind == COMPARE_EXCHANGE and result is False:
             return self.bit[op.target], 0
@@ -289,7 +304,7 @@ class History:
         if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
             # whose wait is cut off is struck off at once
             struck = op.target if kind == CANCEL else worker
-            waits = self.run.pending[struck]
+            waits = note[2][struck]
             writes |= self.life[struck]
             if waits is not None:
                 writes |= self.static(waits)[1]
