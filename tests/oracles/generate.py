@@ -155,7 +155,9 @@ def events(step: Any) -> int:
     if isinstance(step, str):
         return 1
     inner = sum(
-        events(part) for key in ("do", "then", "else", "try", "finally") for part in step.get(key, ())
+        events(part)
+        for key in ("do", "then", "else", "try", "finally")
+        for part in step.get(key, ())
     )
     reads = sum(str(value).count(name) for key, value in step.items() if key in (
         "value", "if", "assert") for name in ("x", "y", "z"))  # fmt: skip

@@ -76,7 +76,7 @@ def test_a_circle_of_two_is_found_with_its_events():
     assert finding.targets == ("a", "b")
     assert finding.severity == WARNING
     # each has its first lock before the other takes its second
-    assert set(finding.shows) == {(0, 5), (4, 1)}
+    assert set(finding.shows[0]) == {(0, 5), (4, 1)}
     assert "v takes b (event 1, at v.acquire.b) while it holds a (since event 0)" in finding.message
     assert "Take these locks in the same order" in finding.message
 
@@ -98,8 +98,7 @@ def test_a_circle_of_three():
         "v spawn w\n" + nested("w", "b", "a") + "v join w\n" + nested("v", "a", "b"),
         nested("v", "a", "b") + "v set e\nw wait e -> true\n" + nested("w", "b", "a"),
         # who asks with a timeout does not wait for ever
-        nested("v", "a", "b")
-        + "w acquire b\nw acquire a timeout=0.1\nw release a\nw release b",
+        nested("v", "a", "b") + "w acquire b\nw acquire a timeout=0.1\nw release a\nw release b",
         nested("v", "a", "b") + "w acquire b\nw acquire a timeout=0 -> false\nw release b",
         nested("v", "r", "r"),
     ],
@@ -111,7 +110,9 @@ def test_no_circle(text):
 def test_a_spawn_after_the_section_rules_out_but_not_one_inside():
     after = nested("v", "a", "b") + "v spawn w\n" + nested("w", "b", "a")
     assert lock_order(facts_of(after)) == []
-    inside = "v acquire a\nv spawn w\nv acquire b\nv release b\nv release a\n" + nested("w", "b", "a")
+    inside = "v acquire a\nv spawn w\nv acquire b\nv release b\nv release a\n" + nested(
+        "w", "b", "a"
+    )
     assert len(lock_order(facts_of(inside))) == 1
 
 
@@ -159,7 +160,7 @@ RACE = "v write x = 1\nw read x -> 1"
 def test_a_data_race_and_its_other_order():
     (finding,) = races(facts_of(RACE))
     assert finding.events == (0, 1)
-    assert finding.shows == ((1, 0),)
+    assert finding.shows == (((1, 0),),)
     assert finding.severity == WARNING
     assert "Neither holds a lock" in finding.message
 
@@ -223,7 +224,7 @@ def test_one_that_could_happen_is_a_warning_with_the_order_that_shows_it():
     (finding,) = atomicity(facts_of(SERIAL))
     assert (finding.kind, finding.severity) == ("lost-update", WARNING)
     assert finding.events == (0, 2, 1)
-    assert finding.shows == ((0, 2), (2, 1))
+    assert finding.shows == (((0, 2), (2, 1)),)
     assert "can write it in between" in finding.message
     earlier = "w write x = 5\nv read x -> 5 @ s\nv write x = 1 @ s"
     assert [one.events for one in atomicity(facts_of(earlier))] == [(1, 0, 2)]
@@ -235,10 +236,12 @@ def test_one_that_could_happen_is_a_warning_with_the_order_that_shows_it():
         "v read x -> 0\nw write y = 5\nv write x = 1",
         "v read x -> 0\nw read x -> 0\nv write x = 1",
         # both hold one lock, from the read to the write
-        "v acquire a\nv read x -> 0\nv write x = 1\nv release a\nw acquire a\nw write x = 5\nw release a",
+        "v acquire a\nv read x -> 0\nv write x = 1\nv release a\n"
+        "w acquire a\nw write x = 5\nw release a",
         # it writes blindly
         "v write x = 1\nw write x = 5\nv write x = 2",
-        "v write x = 0\nv read x -> 0\nv spawn w\nw write x = 5\nv join w\nv read x -> 5\nv write x = 6",
+        # it looks again when the other has ended
+        "v read x -> 0\nv spawn w\nw write x = 5\nv join w\nv read x -> 5\nv write x = 6",
         "v fetch_add x = 1 -> 0\nw fetch_add x = 1 -> 1",
         "v read x -> 0\nv compare_exchange x = 1 -> true\nw compare_exchange x = 1 -> false",
     ],
@@ -283,7 +286,7 @@ def test_check_then_act():
     (finding,) = atomicity(facts_of(text))
     assert finding.kind == "check-then-act"
     assert finding.targets == ("free",)
-    assert finding.shows == ((0, 2), (2, 1))
+    assert finding.shows == (((0, 2), (2, 1)),)
     # a step behind the block does not rely on the check
     assert atomicity(facts_of(text.replace("s.then[0]", "t"))) == []
     # nor does one after it was looked at again under the lock that the other holds
@@ -298,7 +301,9 @@ def test_check_then_act():
         w release a
     """
     assert atomicity(facts_of(again)) == []
-    assert len(atomicity(facts_of(again.replace("s.then[0].do[0].then[0]", "s.then[0].do[1]")))) == 1
+    assert (
+        len(atomicity(facts_of(again.replace("s.then[0].do[0].then[0]", "s.then[0].do[1]")))) == 1
+    )
 
 
 def test_a_wait_that_relies_on_a_check_outside_the_lock():
@@ -369,4 +374,3 @@ def test_findings_that_are_alike_are_told_once():
 def test_an_empty_trace_has_no_findings():
     facts = facts_of("")
     assert everything(facts) == []
-

@@ -148,7 +148,8 @@ def test_a_variable_changed_indivisibly_orders_unless_left_out():
 
 
 def test_objects_that_nothing_declares_are_told_by_their_use():
-    steps = Steps(trace_of("""
+    steps = Steps(
+        trace_of("""
         a acquire lock
         a acquire pool
         b acquire pool
@@ -159,7 +160,8 @@ def test_objects_that_nothing_declares_are_told_by_their_use():
         a acquire news
         a notify news -> []
         b put line = 1
-    """))
+    """)
+    )
     assert {name: thing.type for name, thing in steps.things.items()} == {
         "lock": "lock", "pool": "semaphore", "flag": "event", "news": "condition", "line": "queue",
     }  # fmt: skip

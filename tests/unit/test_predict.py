@@ -1,4 +1,4 @@
-"""From one passing run of each scenario to the failures next to it, and none where there are none."""
+"""From one passing run to the failures next to it, and to none where there are none."""
 
 from __future__ import annotations
 
@@ -167,8 +167,9 @@ def test_a_circle_deep_in_the_run():
     }  # fmt: skip
     runner = runner_of(data, "threading")
     predictions = predict(runner, passing_trace(runner, data, "threading"))
-    for p in predictions: print(p.finding.message, p.describe(), p.executed.verdict.blocked)
-    assert prediction.executed.verdict.kind == "deadlock"
+    assert [(one.finding.kind, one.executed.verdict.kind) for one in predictions] == [
+        ("lock-order", "deadlock")
+    ]
 
 
 def test_two_races_together():
@@ -257,9 +258,7 @@ def test_an_ordered_schedule_holds_back_until_the_other_has_been():
     ]
     for follow in (True, False):
         for afterwards in AFTERWARDS:
-            scheduler = OrderedScheduler(
-                wishes, [1, 1, 0, 0], follow=follow, afterwards=afterwards
-            )
+            scheduler = OrderedScheduler(wishes, [1, 1, 0, 0], follow=follow, afterwards=afterwards)
             controller = runner.run(scheduler, lambda _: True)
             made = [(worker, kind) for worker, kind, *_ in controller.log]
             assert made == [(0, 0), (1, 0), (1, 1), (0, 1)]

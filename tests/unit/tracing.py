@@ -52,8 +52,6 @@ def trace_of(
             names.index(name), shape, len(events),
             enabled=[] if enabled and chosen else None, **options,
         )  # fmt: skip
-    if enabled and events.choices is None:
-        events._choices_before(len(events))
     scenario = {"objects": objects or {}}
     mode = "controlled" if enabled else "recorded"
     return Trace(scenario, backend, mode, None, "real", {}, names, events, Verdict("passed"))

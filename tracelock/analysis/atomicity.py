@@ -176,5 +176,5 @@ def _finding(facts: Facts, region: Region, write: int) -> Finding:
         region.kind, title, message, (read, write, act),
         (region.worker, steps.workers[write]), (name,),
         ERROR if happened and region.kind == "lost-update" else WARNING,
-        shows=((read, write), (write, act)),
+        shows=(((read, write), (write, act)),),
     )  # fmt: skip

@@ -7,6 +7,9 @@ from typing import Any, Final
 
 __all__ = ["ERROR", "NOTE", "SEVERITIES", "WARNING", "Finding", "sort_key"]
 
+#: An order of events that is asked for: of each pair the first comes before the second.
+Pairs = tuple[tuple[int, int], ...]
+
 #: It happened in this very trace.
 ERROR: Final = "error"
 #: It did not happen here, and nothing in the trace keeps it from happening in another schedule.
@@ -26,8 +29,8 @@ class Finding:
     it, in the order in which the message tells of them. ``workers``: their indices in the trace;
     ``targets``: variables and objects by name.
 
-    ``shows``: where another schedule would show it, the order that would: pairs (a, b) of
-    ``seq``, event a before event b. Empty where there is nothing to try.
+    ``shows``: where another schedule would show it, the orders that would, the likeliest first:
+    each is pairs (a, b) of ``seq``, event a before event b. Empty where there is nothing to try.
     """
 
     kind: str
@@ -37,7 +40,7 @@ class Finding:
     workers: tuple[int, ...]
     targets: tuple[str, ...]
     severity: str = WARNING
-    shows: tuple[tuple[int, int], ...] = ()
+    shows: tuple[Pairs, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """The finding as JSON data. ``shows`` is for the search and stays out."""
@@ -52,4 +55,3 @@ def sort_key(finding: Finding) -> tuple[int, int, str]:
     """What happened first, then what may happen; among equals the earliest event first."""
     first = min(finding.events, default=0)
     return (SEVERITIES.index(finding.severity), first, finding.kind)
-

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Final
 
 from tracelock.analysis.facts import Facts
@@ -154,11 +155,13 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
         "; ".join(parts) + ". If each gets the lock it takes first before the next one takes it "
         f"second, {everyone} for ever. Take these locks in the same order everywhere."
     )
-    shows = []
-    for one in circle:
-        for other in circle:
-            if one is not other:
-                shows.append((_before(facts, one.taken), other.taken))
+    pairs = list(permutations(circle, 2))
+    meet = tuple((_before(facts, one.taken), other.taken) for one, other in pairs)
+    # what a worker does before its first lock may need what another already holds there: then all
+    # have to be at the first before any of them takes it
+    gather = tuple(
+        (_before(facts, one.held), other.held) for one, other in pairs if steps.locals[one.held] > 1
+    )
     return Finding(
         "lock-order",
         f"Lock-order inversion (possible deadlock): {' -> '.join([*locks, locks[0]])}",
@@ -168,11 +171,11 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
         tuple(locks),
         # a semaphore is often given back by another, or guarded by a count: a weak sign only
         NOTE if any("semaphore" in steps.things[lock].type for lock in locks) else WARNING,
-        shows=tuple(shows),
+        shows=(meet, (*gather, *meet)) if gather else (meet,),
     )
 
 
 def _before(facts: Facts, seq: int) -> int:
-    """The event of the same worker before this one. There is one: it took another lock."""
+    """The event of the same worker before this one, which is not its first."""
     steps = facts.steps
     return steps.by_worker[steps.workers[seq]][steps.locals[seq] - 2]

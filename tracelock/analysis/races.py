@@ -99,5 +99,5 @@ def _finding(facts: Facts, name: str, first: int, second: int) -> Finding:
         (steps.workers[first], steps.workers[second]),
         (name,),
         WARNING if certain else NOTE,
-        shows=((second, first),),
+        shows=(((second, first),),),
     )

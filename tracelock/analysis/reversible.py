@@ -101,5 +101,5 @@ def _finding(facts: Facts, thing: str, first: int, second: int) -> Finding:
     )
     return Finding(
         "order", f"Order of {verbs[0]} and {verbs[1]} on {thing}", message, (first, second),
-        (steps.workers[first], steps.workers[second]), (thing,), NOTE, shows=((second, first),),
+        (steps.workers[first], steps.workers[second]), (thing,), NOTE, shows=(((second, first),),),
     )  # fmt: skip

@@ -346,9 +346,7 @@ class Controlled:
         self._answer([*model, *real])
 
 
-def rehearsed(
-    run: Any, first: Any
-) -> tuple[dict[int, Value], dict[int, Value]]:
+def rehearsed(run: Any, first: Any) -> tuple[dict[int, Value], dict[int, Value]]:
     """Execute an atomic block: what it read before it wrote it, and what it wrote."""
     reads: dict[int, Value] = {}
     writes: dict[int, Value] = {}

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.backends import processes_wire as wire
 from tracelock.backends.base import FreeRun, Options
-from tracelock.backends.processes_journal import SIZE, Notes, cells_of, read_journal
-from tracelock.backends.processes_running import (
+from tracelock.backends.processes_doing import (
     BOARD,
     BUSY,
     FLUSHES,
@@ -23,6 +22,7 @@ from tracelock.backends.processes_running import (
     STEP,
     WAITS,
 )
+from tracelock.backends.processes_journal import SIZE, Notes, cells_of, read_journal
 from tracelock.backends.processes_settle import settle
 from tracelock.engine.history import Log
 from tracelock.engine.limits import INTERRUPTED
@@ -175,8 +175,10 @@ class FreeProcesses:
         if now - self.moved > (GRACE if killed else self.options.limits.stall):
             stuck = [w for w in acting if self._place(w)[0] != WAITS]
             names = ", ".join(self.layout.workers[worker].name for worker in sorted(stuck))
-            why = "in an object that a killed process was using" if killed else (
-                "outside tracelock's control"
+            why = (
+                "in an object that a killed process was using"
+                if killed
+                else ("outside tracelock's control")
             )
             self.limit = f"{names}: stuck {why}"
 
@@ -201,9 +203,8 @@ class FreeProcesses:
             self.failures.append((worker, error))
         elif self.limit is None:
             text = str(error)
-            self.limit = (
-                text if text.startswith("the limit") else f"{self.layout.workers[worker].name}: {text}"
-            )
+            whole = text.startswith("the limit")
+            self.limit = text if whole else f"{self.layout.workers[worker].name}: {text}"
 
     def _dismiss(self) -> None:
         """Those that nobody spawned are not needed any more."""
@@ -224,15 +225,14 @@ class FreeProcesses:
         logs = [Log() for _ in layout.workers]
         waits: list[dict[int, int]] = [{} for _ in layout.workers]
         pending = []
-        if record:
-            for worker, file in enumerate(setup.journals):
-                logs[worker], waits[worker], open_ = read_journal(
-                    file, notes[worker], cells, own[worker]
-                )
-                if open_:
-                    pending.append(worker)
-            settle(layout, logs, pending, setup.objects)
-        else:
+        for worker, file in enumerate(setup.journals):
+            logs[worker], waits[worker], open_ = read_journal(
+                file, notes[worker], cells, own[worker]
+            )
+            if open_:
+                pending.append(worker)
+        settle(layout, logs, pending, setup.objects)
+        if not record:
             cells = [cell[-1:] for cell in cells]
         total = sum(map(len, logs))
         if total > self.options.limits.steps and self.limit is None:

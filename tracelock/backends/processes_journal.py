@@ -25,6 +25,7 @@ from tracelock.backends.processes_store import MARSHAL, SharedFile, chains
 from tracelock.backends.processes_wire import RemoteBody, op_fields, unwrap, wrap
 from tracelock.engine.history import SEEN as SAW
 from tracelock.engine.history import Log
+from tracelock.errors import InternalError
 from tracelock.ops import ATOMIC, EMPTY, READ, WRITE, Layout, Op, Value
 
 #: Stamp, earliest moment, number (of a version, or a place in the notes), ns waited, number of
@@ -195,11 +196,11 @@ def read_journal(
     ops, kinds, starts = notes.ops, log.kinds, log.starts
     add_op, add_result, add_time = log.ops.append, log.results.append, log.times.append
     pending = False
+    cut = -1
     data = journal.content()
-    place = 0
-    for t, t0, number, waited, op_number, short, length, kind, code in RECORD.iter_unpack(
-        data[: len(data) - len(data) % SIZE]
-    ):
+    rows = RECORD.iter_unpack(data[: len(data) - len(data) % SIZE])
+    for place, row in enumerate(rows):
+        t, t0, number, waited, op_number, short, length, kind, code = row
         if not code:
             break
         op = ops[op_number]
@@ -210,7 +211,8 @@ def read_journal(
                 t0 = SAW
         elif code == OWN:
             if ahead is None or ahead[1][2] != place:
-                break  # its writer died between the record and the write
+                cut = place  # its writer died between the record and the write
+                break
             result = ahead[1]
             ahead = next(mine, None)
             if kind == WRITE:
@@ -225,6 +227,7 @@ def read_journal(
                     writes[ahead[0]] = ahead[1]
                     ahead = next(mine, None)
                 if len(writes) != value[1]:
+                    cut = place
                     break
                 result = (reads, writes)
         else:
@@ -239,7 +242,8 @@ def read_journal(
         add_op(op)
         add_result(result)
         add_time(t)
-        place += 1
+    if cut >= 0 and next(rows, (0,))[-1]:
+        raise InternalError(f"event {cut} of a worker is said to have written, and has not")
     return log, waits, pending
 
 

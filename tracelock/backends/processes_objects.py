@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing import synchronize
 from multiprocessing.context import BaseContext
 from typing import Any, Final
@@ -38,6 +38,7 @@ ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, threading.BrokenB
 #: Seconds that an item may take from a put into its pipe while nobody else runs.
 FLUSH: Final = 2.0
 PIPE_BYTES: Final = 1 << 20
+_MOST: Final[int] = vars(synchronize)["SEM_VALUE_MAX"]  # not in the stubs
 
 
 def make_objects(layout: Layout, ctx: BaseContext) -> list[Any]:
@@ -62,15 +63,13 @@ def _make(spec: ObjectSpec, ctx: BaseContext) -> Any:
         return ctx.Event()
     if kind == "barrier":
         return ctx.Barrier(spec.parties)
-    if max(spec.value, spec.maxsize) > synchronize.SEM_VALUE_MAX:
-        raise UsageError(
-            f"{spec.name}: a semaphore between processes counts to {synchronize.SEM_VALUE_MAX:,}"
-        )
+    if max(spec.value, spec.maxsize) > _MOST:
+        raise UsageError(f"{spec.name}: a semaphore between processes counts to {_MOST:,}")
     if kind == "semaphore":
         return ctx.Semaphore(spec.value)
     if kind == "bounded_semaphore":
         return ctx.BoundedSemaphore(spec.value)
-    made = ctx.Queue(spec.maxsize)
+    made: Any = ctx.Queue(spec.maxsize)
     with contextlib.suppress(AttributeError, OSError):  # room before a put has to wait
         fcntl.fcntl(made._writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     return made
@@ -199,7 +198,7 @@ def forget(objects: list[Any]) -> None:
                     lock.release()
             else:
                 # The count of a plain lock says what this process did, not what is so.
-                lock._semlock._after_fork()  # type: ignore[attr-defined]
+                lock._semlock._after_fork()
 
 
 def bring_to(semaphore: Any, value: int) -> None:
@@ -265,5 +264,3 @@ def restore(layout: Layout, objects: list[Any]) -> bool:
                 while True:
                     real.get(False)
     return whole
-
-

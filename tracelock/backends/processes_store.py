@@ -95,9 +95,10 @@ class Store:
         """Digest what is new; ``data`` is what has been read of it already."""
         while data or (data := os.pread(self.fd, CHUNK, self.offset)):
             used = 0
-            for used, variable, entry in chains(data):
+            for end, variable, entry in chains(data):
                 self.entries[variable] = entry
                 self.versions[variable] += 1
+                used = end
             self.offset += used
             if len(data) < CHUNK and used:
                 return

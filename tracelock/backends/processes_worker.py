@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Setup:
-    """What all workers of a program are given. ``program`` reaches a forked process only; any
-    other compiles ``scenario``, plain data, itself. ``journals``, ``board``: see ``processes_journal``.
-    ``starts``, ``taken`` and ``ends``: semaphores by worker (may it start; is it still to be
-    started; has it ended) for spawn and join in free runs."""
+    """What all workers of a program are given.
+
+    ``program`` reaches a forked process only; any other compiles ``scenario``, plain data, itself.
+    ``journals``, ``notes``: see ``processes_journal``; ``board``: ``processes_doing``. ``starts``,
+    ``taken`` and ``ends``: for spawn and join in free runs, semaphores by worker (may it start;
+    is it still to be started; has it ended). ``steps``: the most events of a worker in a free run.
+    """
 
     program: Program | None
     scenario: Any

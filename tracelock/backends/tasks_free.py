@@ -413,6 +413,8 @@ class FreeCrew:
                 yield from self._finish(me, op, work, trap, alarm, asked if parked else 0)
                 return
             self._record(me, WAIT if kind == WAIT and not parked else REQUEST, op, None)
+            if self.overdue[me]:
+                self._ring_again(me)
             if self.missed[me]:
                 self.missed[me] = False
                 alarm = self._alarm(0, partial(self._late, me, op, timer))
@@ -440,7 +442,8 @@ class FreeCrew:
                 self._out_of_line(line, me, cut)
                 unwinding = unwinding or cut
             else:
-                passing = cut
+                # it is not out of it before the error has come through
+                passing = self.cut[me] = cut
         self._silence(alarm)
         self.parked[me] = False
         if parked and self.recording:
@@ -476,6 +479,8 @@ class FreeCrew:
         try:
             work.send(reply)
         except StopIteration:
+            if self.ops[me] is None:  # see ``Controller.ask``
+                self._record(me, CHECKPOINT, Op(CHECKPOINT, -1, op.at), None)
             return
         raise mismatch(self.layout, me, op, True, "waits again")
 
@@ -687,9 +692,16 @@ class FreeCrew:
                 timer = self.loop.timer()
                 self.loop.enter(timer)
                 blocks[uid] = (timer, self._alarm(scope.seconds, partial(self._expire, me, uid)))
-            elif uid in self.overdue[me]:
-                self.overdue[me].discard(uid)
+        if self.overdue[me]:
+            self._ring_again(me)
+
+    def _ring_again(self, me: int) -> None:
+        """Deadlines of blocks that passed while ``me`` was cut off already: they count now."""
+        blocks = self.blocks[me]
+        for uid in sorted(self.overdue[me]):
+            if uid in blocks:
                 blocks[uid] = (blocks[uid][0], self._alarm(0, partial(self._expire, me, uid)))
+        self.overdue[me].clear()
 
     # --- operations that do not wait ---------------------------------------------------------
     def _do(self, me: int, op: Op, kind: int) -> None:

@@ -153,6 +153,7 @@ class Controller:
         self._deadline = 0.0
         self._look = min(1024, self.max_steps)
         self.current = -1
+        self._paused = False  # others go on though the last event was the end of its op
         self.suspended = True
         self.log: list[Entry] = []
         choice = self._choice
@@ -197,6 +198,11 @@ class Controller:
         self._end(worker)
 
     def _end(self, worker: int) -> None:
+        if self._paused and worker == self.current:
+            # it is not over before it has come through the checkpoint at the end of its last op
+            self._paused = False
+            self.ask(worker, Op(CHECKPOINT, -1, self.op.at))
+            return
         self.ended[worker] = True
         self.pending[worker] = None
         if worker in self.active:
@@ -313,9 +319,10 @@ class Controller:
         self.fired = fired
         self.thrown = thrown
         self.current = worker
-        self.suspended = parked or (
+        self._paused = (
             kind in self.rules.after and not fired and self.models[op.target].paused  # type: ignore
         )
+        self.suspended = parked or self._paused
         if self.check is not None and kind <= ATOMIC and kind != READ:
             self._inspect(worker)
         return worker

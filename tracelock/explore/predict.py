@@ -16,7 +16,7 @@ from typing import Final
 
 from tracelock.analysis.atomicity import atomicity
 from tracelock.analysis.facts import Facts
-from tracelock.analysis.findings import NOTE, Finding
+from tracelock.analysis.findings import NOTE, Finding, Pairs
 from tracelock.analysis.lock_order import lock_order
 from tracelock.analysis.races import races
 from tracelock.analysis.reversible import reversible
@@ -153,9 +153,9 @@ def _covered(facts: Facts, race: Finding, predictions: Iterable[Prediction]) -> 
     )
 
 
-def _back(shows: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _back(order: Pairs) -> Pairs:
     """The other order: that of the trace."""
-    return tuple((then, first) for first, then in shows)
+    return tuple((then, first) for first, then in order)
 
 
 class _Trials:
@@ -186,7 +186,9 @@ class _Trials:
     def of(self, finding: Finding) -> Prediction:
         """Try one finding until a run fails, or every way of trying it has been."""
         prediction = Prediction(finding, POSSIBLE, None, False, 0)
-        self._try(prediction, finding.shows)
+        for order in finding.shows:
+            if not prediction.confirmed:
+                self._try(prediction, order)
         return prediction
 
     def together(self, races: Sequence[Prediction]) -> None:
@@ -196,7 +198,7 @@ class _Trials:
         on each; only when two of them come in an unusual order does something go wrong.
         """
         for one, other in combinations(races[:PAIRED], 2):
-            turned, also = one.finding.shows, other.finding.shows
+            turned, also = one.finding.shows[0], other.finding.shows[0]
             for first, second in ((turned, also), (turned, _back(also)), (_back(turned), also)):
                 proved = one if first is turned else other
                 if not one.confirmed and not other.confirmed:
@@ -205,13 +207,12 @@ class _Trials:
     def _try(
         self,
         prediction: Prediction,
-        shows: Sequence[tuple[int, int]],
+        order: Pairs,
         follows: Sequence[bool] = (True, False),
     ) -> None:
-        wishes = [wish for first, then in shows if (wish := self._wish(first, then)) is not None]
+        wishes = [wish for first, then in order if (wish := self._wish(first, then)) is not None]
         if not wishes:
             return
-        seen: set[tuple[int, ...]] = set()
         for follow in follows:
             for afterwards in AFTERWARDS:
                 if self._spent():
@@ -226,9 +227,8 @@ class _Trials:
                 if executed.verdict.kind in FAILED:
                     prediction.status, prediction.executed = CONFIRMED, executed
                     return
-                if not scheduler.fulfilled and tuple(executed.picks) in seen:
+                if not scheduler.fulfilled:
                     break  # what comes after the wishes makes no difference where they are lost
-                seen.add(tuple(executed.picks))
 
     def _spent(self) -> bool:
         if self.left is not None:

@@ -51,12 +51,14 @@ class Livelock:
     """A trap: from its states no end can be reached, whatever is scheduled.
 
     ``picks`` lead into it, ``cycle`` (picks too) once round it; ``executed`` is that, twice
-    round. ``states``: how many there are in it. ``workers``: who goes round.
+    round. ``steps``: events of one round. ``states``: how many there are in it. ``workers``: who
+    goes round.
     """
 
     picks: list[int]
     cycle: list[int]
     executed: Executed
+    steps: int
     states: int
     workers: tuple[str, ...]
     message: str
@@ -314,7 +316,7 @@ class StateSearch:
         names = tuple(self._space.layout.workers[worker].name for worker in sorted(trap.workers))
         found.livelocks.append(
             Livelock(
-                picks, cycle, executed, len(members), names,
+                picks, cycle, executed, len(around), len(members), names,
                 f"{story}: from here no schedule ends",
             )
         )  # fmt: skip

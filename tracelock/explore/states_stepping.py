@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tracelock.backends.simulated import start
 from tracelock.engine.controller import Controller
-from tracelock.engine.interrupts import Task
+from tracelock.engine.interrupts import Block, Task
 from tracelock.errors import ScopeExpired, StepFailure, UsageError
 from tracelock.objects import Rules, frozen
 from tracelock.ops import ATOMIC, CALL, CRASH, SPAWN, Op, Raised, Value
@@ -102,6 +102,13 @@ class _Stepped(Controller):
         """The deadlines of the workers, and who is cancelled or in ``timeout`` blocks: copies."""
         interrupts = self._interrupts
         return self.timers.copy(), None if interrupts is None else interrupts.snapshot()
+
+    def rename(self, worker: int, machine: Machine) -> None:
+        """Number the ``timeout`` blocks of a worker from one."""
+        task = None if self._interrupts is None else self._interrupts.tasks.get(worker)
+        blocks = _renumber(machine, {} if task is None else task.blocks)
+        if task is not None:
+            task.blocks = blocks
 
 
 class _Script(Scheduler):
@@ -210,7 +217,7 @@ class Stepper:
                 "the states strategy goes back in time, which a call step cannot: "
                 "use another strategy"
             )
-        _forget_blocks(machine)
+        controller.rename(number, machine)
         return Worker(ACTIVE, controller.waiting[number], fresh, machine, op)
 
     def _common(self, parts: Parts) -> None:
@@ -336,16 +343,26 @@ def _run_atomic(machine: Machine, op: Op, result: Value) -> None:
     machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
 
 
-def _forget_blocks(machine: Machine) -> None:
-    """Outside all ``timeout`` blocks the numbers for them may begin again.
+def _renumber(machine: Machine, blocks: dict[int, Block]) -> dict[int, Block]:
+    """Number the ``timeout`` blocks that ``machine`` is in from one, and ``blocks`` like it.
 
-    Else no loop with such a block in it would ever come back to the same state.
+    Only that these numbers differ has a meaning. As they come, they grow with every entry of a
+    block, and no loop with one in it would ever come back to the same state.
     """
-    if machine.scopes:
-        return
     slots = machine.L
-    if slots[0] and not any(type(value) is ScopeExpired for value in slots):
-        slots[0] = 0
+    if not slots[0]:
+        return blocks  # it has never been in one
+    place = machine.code.places[machine.at]
+    scopes = [uid for uid, _, _ in place.scopes]
+    errors = [n for n in range(place.live) if type(slots[n]) is ScopeExpired]
+    used = {*blocks, *(slots[n] for n in scopes), *(slots[n].uid for n in errors)}
+    new = {uid: number for number, uid in enumerate(sorted(used), 1)}
+    slots[0] = len(new)
+    for n in scopes:
+        slots[n] = new[slots[n]]
+    for n in errors:
+        slots[n] = ScopeExpired(new[slots[n].uid])
+    return {new[uid]: block for uid, block in blocks.items()}
 
 
 __all__ = [

@@ -45,8 +45,8 @@ class BoundedScheduler(Scheduler):
         self.cut = 0  # schedules that a limit of the run ended
         self._finished = False
         self._run: Run | None = None
-        self._present: list[_Children] = []  # of this bound, to be walked depth first
-        self._later: dict[int, list[_Children]] = {}  # cost -> of dearer children
+        self._present: list[Children] = []  # of this bound, to be walked depth first
+        self._later: dict[int, list[Children]] = {}  # cost -> of dearer children
         # of this schedule
         self._given = array("H")  # places to take
         self._places = array("H")  # taken
@@ -112,12 +112,12 @@ class BoundedScheduler(Scheduler):
         run = (self._places, self._sizes, self._costs)
         start = len(self._given)
         highest = 1 if self.graded else NO_END
-        self._keep(self._present, _Children(run, start, 0, 1, NO_END))
-        dearer = _Children(run, start, 1, 1, highest)
+        self._keep(self._present, Children(run, start, 0, 1, NO_END))
+        dearer = Children(run, start, 1, 1, highest)
         self._keep(self._later.setdefault(self.bound + 1, []), dearer)
 
     @staticmethod
-    def _keep(where: list[_Children], children: _Children) -> None:
+    def _keep(where: list[Children], children: Children) -> None:
         if children.step():
             where.append(children)
 
@@ -147,11 +147,26 @@ class BoundedScheduler(Scheduler):
             self.bound = min(later)
             self._present = later.pop(self.bound)
 
+    # --- in parts ----------------------------------------------------------------------------
+    def present(self) -> list[Children]:
+        """What is left of the present bound. Each of them can be walked by itself."""
+        return self._present
+
+    def later(self) -> dict[int, list[Children]]:
+        """By cost, what comes after it."""
+        return {cost: children for cost, children in self._later.items() if children}
+
+    def go_on(self, bound: int, children: list[Children]) -> None:
+        """Walk these children, of cost ``bound``, and no other. Before the first schedule."""
+        self.bound = self.limit = bound
+        self.schedules = 1
+        self._present = children
+
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "bound": self.bound, "schedule": self.schedules - 1}
 
 
-class _Children:
+class Children:
     """Those children of one schedule that differ from it at a choice of one kind of cost.
 
     ``run``: the places taken, how many there were, and what the others cost. ``start``: the
@@ -196,9 +211,9 @@ class _Children:
         places.append(self.place)
         return places
 
-    def dearer(self) -> _Children:
+    def dearer(self) -> Children:
         """The children that take the next place, and cost one more."""
-        return _Children(self.run, self.start, self.cost, self.lowest + 1, self.highest + 1)
+        return Children(self.run, self.start, self.cost, self.lowest + 1, self.highest + 1)
 
 
 def in_turn(choice: Choice) -> list[int]:

@@ -17,7 +17,19 @@ that can be (compare_exchange, most atomic steps), else taken to be all that it 
 may cost an execution that turns out to be redundant, and never misses one. So no execution is
 redundant for programs of reads, writes, exchanges and blocking objects on threads and processes.
 
-Memory is that of one execution and the sequences planned at its points.
+Memory is that of one execution and of the sequences planned at its points; nothing is kept of what
+has been explored. Planned sequences are few where accesses are under locks, but where one write
+races with many reads there can be as many as executions still to come.
+
+What is left to do can be taken out between executions as plain data (``state``) and given to
+another scheduler of the same program (``resume``): a search can be stopped and gone on with.
+
+Branches cannot simply be shared out: a branch counts on its left neighbours twice. They sleep in
+it, and races found in *them* plan sequences in *it*. To explore one before its left neighbours are
+done, the tree of what it explored has to be kept until then for what they plan in it (put in as
+``wakeup.insert`` does, explored steps being nodes like others), and what it plans above itself
+goes to whoever holds that point, who puts it in unless a step to the left covers it. Kept to, the
+order of work does not matter, and all together explore what one after the other would.
 """
 
 from __future__ import annotations
@@ -25,10 +37,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tracelock.ops import JOIN
+from tracelock.ops import CHECKPOINT, JOIN
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 from tracelock.schedulers.happens import History
-from tracelock.schedulers.wakeup import Node, Step, agree, insert, place
+from tracelock.schedulers.wakeup import Node, Step, agree, as_step, insert, place
 
 Sleep = Sequence[Step]
 
@@ -36,8 +48,8 @@ Sleep = Sequence[Step]
 class DporScheduler(Scheduler):
     """Explores every inequivalent execution of the program it is attached to, each once.
 
-    ``watched``: for each condition on several variables that is checked between steps, the
-    numbers of those variables: writes of them are then not commuted.
+    ``watched``: for each condition that is checked between steps, the numbers of its variables:
+    writes of them are then not commuted.
 
     ``executions``: complete ones so far. ``redundant``: those that turned out to repeat others
     (``cut`` says so of the last one). ``exhaustive``: the whole tree is done, and no execution
@@ -52,7 +64,11 @@ class DporScheduler(Scheduler):
         self.bounded = 0  # executions that a bound ended
         self.finished = False
         self._begun = False
+        self._planned = False  # the next execution is, by ``state`` or ``resume``
+        self._kept: list[Sleep] = []  # of ``resume``: what sleeps, by depth
         self._history: History
+        self._steps: list[Step]
+        self._cooperative = False
         self._run: Run
         # by depth, which is the number of transitions before
         self._trees: list[list[Node]] = [[]]  # what is to be explored from there, besides this
@@ -71,10 +87,12 @@ class DporScheduler(Scheduler):
 
     def attach(self, run: Run) -> None:
         self._run = run
-        if self._begun:
+        if hasattr(self, "_history"):
             self._history.run = run
         else:
             self._history = History(run, self.watched)
+            self._steps = self._history.steps
+            self._cooperative = self._history.cooperative
 
     @property
     def exhaustive(self) -> bool:
@@ -85,10 +103,11 @@ class DporScheduler(Scheduler):
 
     # --- an execution ------------------------------------------------------------------------
     def begin(self) -> bool:
-        if self.finished or (self._begun and not self._next()):
-            self.finished = True
+        self._plan_next()
+        if self.finished:
             return False
         self._begun = True
+        self._planned = False
         self.cut = False
         self._depth = 0
         self._stuck = -1
@@ -104,13 +123,13 @@ class DporScheduler(Scheduler):
         self._depth = depth + 1
         fixed = self._fixed
         if depth < fixed:
-            return self._plan[depth][0]
+            return self._steps[depth][0]
         run = self._run
         if depth > fixed and run.fired:
             self._fired.add(depth - 1)
         options = choice.options
-        if depth < len(self._plan):
-            worker = self._plan[depth][0]
+        if depth - fixed < len(self._plan):
+            worker = self._plan[depth - fixed][0]
             if worker not in options:  # a reversal that cannot be had after all
                 worker = options[0]
                 self._give_up(depth)
@@ -120,7 +139,10 @@ class DporScheduler(Scheduler):
             worker = choice.current
             if worker not in options:
                 worker = options[0]
-        self._starts.append(choice.seq)
+            elif choice.pending[worker].kind == CHECKPOINT and len(options) > 1:  # type: ignore[union-attr]
+                worker = options[options[0] == worker]  # who spins should let others on
+        if self._cooperative:
+            self._starts.append(choice.seq)
         self._notes.append(self._history.note(choice.pending[worker], worker))  # type: ignore[arg-type]
         return worker
 
@@ -151,7 +173,12 @@ class DporScheduler(Scheduler):
         count = self._at[1] if self._at[0] == depth else 0
         self._at = (depth, count + 1)
         options = choice.options
-        planned = self._plan[depth][1] if depth < len(self._plan) else ()
+        new = depth - self._fixed
+        planned: Sequence[int] = ()
+        if new < 0:
+            planned = self._steps[depth][1]
+        elif new < len(self._plan):
+            planned = self._plan[new][1]
         if count < len(planned):
             picked = planned[count]
             if picked not in options:
@@ -182,24 +209,24 @@ class DporScheduler(Scheduler):
             self._fired.add(self._depth - 1)
         self._at = (-1, 0)
         self._look_at(self._depth if self._stuck < 0 else self._stuck)
+        self._kept = []
         if self._stuck >= 0:
             self._repeated(self._stuck)
             return
         self.executions += 1
         if self._run.limit is not None:
             self.bounded += 1
-        races = history.races
-        for depth in range(len(races)):
-            for e in races[depth]:
-                self._reverse(e, history.reversed_step(e, depth))
+        for depth, row in enumerate(history.rows):
+            if row[0]:
+                for e in row[0]:
+                    self._reverse(e, row[1] or history.reversed_step(e, depth))
         for depth in history.timers:
-            for worker in history.entries[depth][0][4] or ():
+            for worker in history.due(depth):
                 if worker != history.steps[depth][0]:
                     self._reverse(depth, (worker, (), -1, -1))
         for depth in self._data:
             self._other_options(depth, history.steps[depth])
-        if self._run.limit is None:
-            self._blocked()
+        self._left()
 
     def _repeated(self, depth: int) -> None:
         """From ``depth`` on this execution has repeated others: forget it."""
@@ -207,20 +234,20 @@ class DporScheduler(Scheduler):
         self.redundant += 1
         self._shorten(depth)
         if depth in self._data and depth >= self._fixed:
-            worker = self._run.log[self._starts[depth - self._fixed]][0]
+            new = depth - self._fixed
+            worker = self._run.log[self._starts[new] if self._cooperative else depth][0]
             self._other_options(depth, (worker, (), -1, -1))
-        for gone in [gone for gone in self._data if gone >= depth]:
-            del self._data[gone]
+        self._data = {kept: data for kept, data in self._data.items() if kept < depth}
 
-    def _blocked(self) -> None:
-        """Who waits at the end may have been able to go on at some time."""
+    def _left(self) -> None:
+        """Who waits at the end, or was left there by a bound, may have gone on at some time."""
         run = self._run
+        history = self._history
         for worker in run.active:
             op = run.pending[worker]
             if op is not None and op.kind != JOIN:
-                races, step = self._history.blocked(worker, op, run.waiting[worker])
-                for e in races:
-                    self._reverse(e, step)
+                for e in history.pending(worker, op, run.waiting[worker]):
+                    self._reverse(e, history.unseen(e, worker, op))
 
     def _other_options(self, depth: int, step: Step) -> None:
         """Reverse ``step``, which is at ``depth``, with each other outcome of its data choices."""
@@ -236,44 +263,49 @@ class DporScheduler(Scheduler):
     def _look_at(self, upto: int) -> None:
         """Take the transitions of the log up to depth ``upto`` into the history."""
         history = self._history
-        steps = history.steps
+        add = history.add
         log = self._run.log
+        notes = self._notes
         sleeps = self._sleeps
         fixed = self._fixed
-        single = not history.cooperative
-        for depth in range(len(steps), upto):
+        first = len(self._steps)
+        fired = self._fired
+        for depth in range(first, upto):
             new = depth - fixed
-            first = self._starts[new]
-            if single:
-                events: Sequence[Any] = (log[first],)
-            elif new + 1 < len(self._starts):
-                events = log[first : self._starts[new + 1]]
-            else:
-                events = log[first:]
             data = self._data.get(depth) if self._data else None
             picks = () if data is None else tuple(data[0])
-            after = self._run.pending if new + 1 == len(self._notes) else ()
-            if not single and not after:
-                after = self._notes[new + 1][2]
-            step = history.add(events, self._notes[new], picks, depth in self._fired, after)
-            asleep = sleeps[depth]
-            if asleep:
-                worker, _, reads, writes = step
-                both = reads | writes
-                left = []
-                for other in asleep:
-                    if other[0] == worker:
-                        if agree(other[1], picks):
-                            self._give_up(depth)
-                            return
-                    elif not (other[3] & both or other[2] & writes):
-                        left.append(other)
-                sleeps.append(left)
+            if not self._cooperative:
+                step = add((log[depth],), notes[new], picks, depth in fired)
+            elif new + 1 < len(notes):
+                events = log[self._starts[new] : self._starts[new + 1]]
+                step = add(events, notes[new], picks, False, notes[new + 1][2])
             else:
-                sleeps.append(())
-            if depth + 1 == len(self._trees):
-                self._trees.append([])
-                self._done.append(0)
+                events = log[self._starts[new] :]
+                step = add(events, notes[new], picks, False, self._run.pending)
+            asleep = sleeps[depth]
+            if depth + 1 < len(self._kept):
+                asleep = self._kept[depth + 1]
+            elif asleep:
+                asleep = self._still_asleep(depth, step)
+                if self._stuck >= 0:
+                    break
+            sleeps.append(asleep)
+        for _ in range(len(sleeps) - len(self._trees)):
+            self._trees.append([])
+            self._done.append(0)
+
+    def _still_asleep(self, depth: int, step: Step) -> Sleep:
+        """Those that sleep at ``depth`` and are not woken by ``step``, if that does not sleep."""
+        worker, picks, reads, writes = step
+        both = reads | writes
+        left = []
+        for other in self._sleeps[depth]:
+            if other[0] == worker:
+                if agree(other[1], picks):
+                    self._give_up(depth)
+            elif not (other[3] & both or other[2] & writes):
+                left.append(other)
+        return left
 
     def _reverse(self, e: int, last: Step) -> None:
         """Plan what does not happen after transition ``e``, then ``last``, instead of ``e``."""
@@ -287,12 +319,48 @@ class DporScheduler(Scheduler):
                 return
         insert(self._trees[e], sequence)
 
+    # --- stopping and going on ---------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """What is left to explore, and the counts so far, as plain data (JSON can hold it).
+
+        Only between executions. ``resume`` of another scheduler takes it.
+        """
+        self._plan_next()
+        return {
+            "counts": [self.executions, self.redundant, self.bounded],
+            "finished": self.finished,
+            "plan": [list(step[:2]) for step in self._steps] + [list(one) for one in self._plan]
+            if self._begun
+            else None,
+            "sleeps": list(self._sleeps),
+            "trees": [[node.data() for node in tree] for tree in self._trees],
+            "done": list(self._done),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken. To be called before the first execution."""
+        self.executions, self.redundant, self.bounded = state["counts"]
+        self.finished = state["finished"]
+        if state["plan"] is None or self.finished:
+            return
+        self._begun = self._planned = True
+        self._plan = [(worker, tuple(picks)) for worker, picks in state["plan"]]
+        self._kept = [[as_step(step) for step in sleep] for sleep in state["sleeps"]]
+        self._sleeps = self._kept[:1]
+        self._trees = [[Node.of(node) for node in tree] for tree in state["trees"]]
+        self._done = list(state["done"])
+
     # --- the next execution ------------------------------------------------------------------
     def _shorten(self, depth: int) -> None:
         self._history.cut(depth)
         del self._trees[depth + 1 :]
         del self._sleeps[depth + 1 :]
         del self._done[depth + 1 :]
+
+    def _plan_next(self) -> None:
+        if self._begun and not self._planned and not self.finished:
+            self.finished = not self._next()
+            self._planned = True
 
     def _next(self) -> bool:
         """Go back to the last point where something is left to explore, and plan the next."""
@@ -307,11 +375,10 @@ class DporScheduler(Scheduler):
             self._sleeps[depth] = [*self._sleeps[depth], history.steps[depth]]
         self._shorten(depth)
         self._done[depth] += 1
-        for gone in [gone for gone in self._data if gone >= depth]:
-            del self._data[gone]
+        if self._data:
+            self._data = {kept: data for kept, data in self._data.items() if kept < depth}
         node = trees[depth].pop(0)
-        plan = [(step[0], step[1]) for step in history.steps]
-        plan.append((node.step[0], node.step[1]))
+        plan = [(node.step[0], node.step[1])]
         while node.children:
             node, *others = node.children
             trees.append(others)

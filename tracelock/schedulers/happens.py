@@ -27,10 +27,8 @@ from tracelock.objects import Model, make_models
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
-    CALL,
     CANCEL,
     COMPARE_EXCHANGE,
-    FETCH_ADD,
     GET,
     JOIN,
     PUT,
@@ -45,20 +43,29 @@ from tracelock.ops import (
     Value,
 )
 from tracelock.schedulers.base import Run
+from tracelock.schedulers.footprints import Entry, Footprints, same, written
 from tracelock.schedulers.wakeup import Step
-
-Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
 
 NO, YES, PERHAPS = 0, 1, 2
 _PARKED: Final = (WAKE, TIMEOUT)
+
+#: What else is known of a transition: the first halves of the races that it is second in; its
+#: step as the end of a reversed sequence (None: see ``reversed_step``); what it touched; its
+#: events; what ``note`` kept; the lists that it is in.
+Row = tuple[
+    Sequence[int], Step | None, Step, Sequence[Entry], Any, tuple[list[int], ...]
+]  # fmt: skip
+_LAST: Final = 1
+_EXACT: Final = 2
+_EVENTS: Final = 3
+_NOTE: Final = 4
+_LISTS: Final = 5
 
 
 class History:
     """The transitions of one execution, which ``add`` makes longer and ``cut`` shorter.
 
-    ``steps``, ``before`` (mask of all that happens before), ``races`` (the first halves of the
-    races that the transition is second in) and ``lasts`` (its step as the end of a reversed
-    sequence; None if that has to be worked out, see ``reversed_step``) are indexed alike.
+    ``steps``, ``before`` (a mask of all that happens before) and ``rows`` are indexed alike.
 
     ``watched``: sets of variables of which every pair of writes counts as dependent, since a
     condition on them is checked in between.
@@ -69,24 +76,16 @@ class History:
         layout = run.layout
         count = len(layout.names)
         workers = len(layout.workers)
+        self.things = count
+        self.all = (1 << count) - 1
+        self.prints = prints = Footprints(run, watched)
+        self.group, self.bit, self.life = prints.group, prints.bit, prints.life
+        self.static = prints.static
         self.cooperative = run.rules.cooperative
         self.leaves = run.rules.leaves
         self.virtual = not run.adversarial
-        self.things = count
-        self.all = (1 << count) - 1
-        self.group = list(range(count))
-        for number, spec in enumerate(layout.objects, layout.variables):
-            if spec.type == "condition":
-                self.group[number] = spec.lock
-        self.bit = [1 << thing for thing in self.group]
-        self.life = [1 << count + worker for worker in range(workers)]
-        self.call = 1 << count + workers
-        self.extra = [0] * count
-        for number, variables in enumerate(watched, count + workers + 1):
-            for variable in variables:
-                self.extra[variable] |= 1 << number
-        self.plain = not self.cooperative and not any(self.extra)
-        self.probes = [] if self.cooperative else make_models(layout, run.rules)
+        self.plain = not self.cooperative and not any(prints.extra)
+        self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier = [
             number >= layout.variables and layout.spec(number).type == "barrier"
             for number in range(count)
@@ -99,13 +98,8 @@ class History:
         self.spawns: list[list[int]] = [[] for _ in range(workers)]
         # by transition
         self.steps: list[Step] = []
-        self.exact: list[Step] = []
         self.before: list[int] = []
-        self.races: list[Sequence[int]] = []
-        self.lasts: list[Step | None] = []
-        self.entries: list[Sequence[Entry]] = []
-        self.starts: list[Any] = []  # what ``note`` kept before it
-        self.undo: list[tuple[list[int], ...]] = []
+        self.rows: list[Row] = []
         self.timers: list[int] = []  # transitions made by a timer of virtual time
 
     # --- before a transition -----------------------------------------------------------------
@@ -114,8 +108,7 @@ class History:
         if self.cooperative:
             return op, self.run.waiting[worker], tuple(self.run.pending)
         if ACQUIRE <= op.kind <= GET:
-            model = self.run.models[self.group[op.target]]
-            return model.snapshot()  # type: ignore[union-attr]
+            return self.run.models[self.group[op.target]].snapshot()  # type: ignore[union-attr]
         return None
 
     # --- after it ----------------------------------------------------------------------------
@@ -136,20 +129,12 @@ class History:
         line = self.lines[worker]
         own = self.life[worker]
         before = self.before
-        if line:
-            last = line[-1]
-            cover = before[last] | 1 << last
-        else:
-            cover = 0
-            if self.spawns[worker]:
-                last = self.spawns[worker][-1]
-                cover = before[last] | 1 << last
+        past = line or self.spawns[worker]
+        cover = before[past[-1]] | 1 << past[-1] if past else 0
         if self.cooperative:
             fired = kind in (SLEEP, TIMEOUT) or (kind == JOIN and result is False and op.blocking)
-        self.starts.append(note)
-        self.entries.append(events)
         if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
-            return self._general(events, cover, picks, fired, after)
+            return self._general(events, note, cover, picks, fired, after)
         thing = self.group[op.target]
         bit = 1 << thing
         writers = self.writers[thing]
@@ -194,24 +179,18 @@ class History:
             hb |= (2 << self.timers[-1]) - 1
         before.append(hb)
         self.steps.append(step)
-        self.exact.append(step)
-        self.races.append(races)
-        self.lasts.append(
-            None if kind == COMPARE_EXCHANGE else (worker, (), step[2], step[3]) if picks else step
-        )
+        last_ = None if kind == COMPARE_EXCHANGE else (worker, (), step[2], step[3])
+        self.rows.append((races, last_, step, events, note, (touched, line)))
         touched.append(here)
         line.append(here)
-        self.undo.append((touched, line))
         return step
 
     def cut(self, length: int) -> None:
         """Back to the first ``length`` transitions."""
-        for lists in self.undo[length:]:
-            for one in lists:
+        for row in self.rows[length:]:
+            for one in row[_LISTS]:
                 one.pop()
-        for kept in (self.steps, self.exact, self.before, self.races, self.lasts, self.entries, self.starts,
-                     self.undo):  # fmt: skip
-            del kept[length:]  # type: ignore[attr-defined]
+        del self.steps[length:], self.before[length:], self.rows[length:]
         while self.timers and self.timers[-1] >= length:
             self.timers.pop()
 
@@ -219,6 +198,7 @@ class History:
     def _general(
         self,
         events: Sequence[Entry],
+        note: Any,
         cover: int,
         picks: tuple[int, ...],
         fired: bool,
@@ -227,48 +207,47 @@ class History:
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
         own = self.life[worker]
-        parked = self.starts[here][1] if self.cooperative else kind in _PARKED
+        parked = note[1] if self.cooperative else kind in _PARKED
+        asked: Op = note[0] if self.cooperative else op
         line = self.lines[worker]
         undo = [line]
         reads, writes = 0, own
         for event in events:
-            r, w = self.footprint(event, self.starts[here])
+            r, w = self.prints.footprint(event, note)
             reads |= r
             writes |= w
             if event[1] in (JOIN, CANCEL, SPAWN):
                 good = event[1] == SPAWN and event[3] is None
                 undo.append((self.spawns if good else self.about)[event[2].target])
         if self.leaves and after[worker] is None:
-            writes |= self._held(worker)
+            writes |= self.prints.held(worker)
         if fired and self.virtual:
             # only when nothing else could happen: after all before it, and before all after it.
             # Without it the op would have gone on waiting.
-            asked = self._asked(here, op)
             reads, writes = self.static(asked)
             writes |= own
-            self.races.append(self._races(here, cover, worker, asked, parked, reads, writes))
-            self.lasts.append((worker, (), -1 if self.cooperative else reads, writes))
+            races = self._races(here, cover, worker, asked, parked, reads, writes)
+            last: Step | None = (worker, (), -1 if self.cooperative else reads, writes)
             exact = step = (worker, picks, -1, -1)
             hb = (1 << here) - 1
             self.timers.append(here)
         else:
-            step = (worker, picks, reads, writes)
-            asked = self._asked(here, op)
-            self.races.append(self._races(here, cover, worker, asked, parked, reads, writes))
+            exact = step = (worker, picks, reads, writes)
+            races = self._races(here, cover, worker, asked, parked, reads, writes)
             hb = cover
             both = reads | writes
-            for e, (_, _, r, w) in enumerate(self.exact):
+            for e, row in enumerate(self.rows):
+                _, _, r, w = row[_EXACT]
                 if (w & both or r & writes) and not hb >> e & 1:
                     hb |= self.before[e] | 1 << e
             if self.timers:
                 hb |= (2 << self.timers[-1]) - 1
-            exact = step
             if self.cooperative:
                 step = (worker, picks, -1, -1)
             elif kind == ATOMIC:
                 step = (worker, picks, 0, own | self.static(op)[1])
             known = kind not in (COMPARE_EXCHANGE, SPAWN) or self.cooperative
-            self.lasts.append((worker, (), step[2], step[3]) if known else None)
+            last = (worker, (), step[2], step[3]) if known else None
             for thing in range(self.things) if both & self.all else ():
                 if writes >> thing & 1:
                     undo.append(self.writers[thing])
@@ -276,66 +255,10 @@ class History:
                     undo.append(self.readers[thing])
         self.before.append(hb)
         self.steps.append(step)
-        self.exact.append(exact)
         for one in undo:
             one.append(here)
-        self.undo.append(tuple(undo))
+        self.rows.append((races, last, exact, events, note, tuple(undo)))
         return step
-
-    def _asked(self, here: int, op: Op) -> Op:
-        """The op that the worker had asked for before transition ``here``."""
-        return self.starts[here][0] if self.cooperative else op  # type: ignore[no-any-return]
-
-    def footprint(self, event: Entry, note: Any) -> tuple[int, int]:
-        """Masks of what an event has read and written. ``note``: of its transition."""
-        worker, kind, op, result, _, _ = event
-        if kind == COMPARE_EXCHANGE and result is False:
-            return self.bit[op.target], 0
-        if kind == ATOMIC:
-            reads = writes = 0
-            for variable in result["reads"]:
-                reads |= self.bit[variable]
-            for variable in result["writes"]:
-                writes |= self.bit[variable] | self.extra[variable]
-            return reads, writes
-        reads, writes = self.static(op)
-        if kind == SPAWN and result is not None:
-            return writes, 0  # it has been started before
-        if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
-            # whose wait is cut off is struck off at once
-            struck = op.target if kind == CANCEL else worker
-            waits = note[2][struck]
-            writes |= self.life[struck]
-            if waits is not None:
-                writes |= self.static(waits)[1]
-        return reads, writes
-
-    def static(self, op: Op) -> tuple[int, int]:
-        """Masks of what an op can read and write, whatever the state."""
-        kind = op.kind
-        if kind <= FETCH_ADD:
-            if kind == READ:
-                return self.bit[op.target], 0
-            return 0, self.bit[op.target] | self.extra[op.target]
-        if kind == ATOMIC:
-            writes = 0
-            for variable in op.body.touches:
-                writes |= self.bit[variable] | self.extra[variable]
-            return 0, writes
-        if kind < SLEEP:
-            return 0, self.bit[op.target]
-        if kind == JOIN:
-            return self.life[op.target], 0
-        if kind in (SPAWN, CANCEL):
-            return 0, self.life[op.target]
-        return 0, self.call if kind == CALL else 0
-
-    def _held(self, worker: int) -> int:
-        mask = 0
-        for thing, model in enumerate(self.run.models):
-            if model is not None and worker in model.holders():
-                mask |= self.bit[thing]
-        return mask
 
     def _races(
         self, here: int, cover: int, worker: int, op: Op, parked: bool, reads: int, writes: int
@@ -346,12 +269,12 @@ class History:
         """
         found: list[int] = []
         both = reads | writes
-        steps = self.exact
+        rows = self.rows
         before = self.before
         for e in range(here - 1, -1, -1):
             if cover >> e & 1:
                 continue
-            _, _, r, w = steps[e]
+            _, _, r, w = rows[e][_EXACT]
             if w & both or r & writes:
                 answer = self._possible(e, here, worker, op, parked)
                 if answer:
@@ -373,16 +296,17 @@ class History:
             return self._could(e, worker)
         if not self.virtual and op.timeout is not None:
             return True  # by its timer at least
-        thing = self.group[op.target]
-        probe: Model = self.probes[thing]  # type: ignore[assignment]
-        probe.restore(self.starts[e])
+        if not self.probes:
+            self.probes = make_models(self.run.layout, self.run.rules)
+        probe: Model = self.probes[self.group[op.target]]  # type: ignore[assignment]
+        probe.restore(self.rows[e][_NOTE])
         return probe.enabled(op, worker)
 
     def _could(self, e: int, worker: int) -> bool:
         """Whether ``worker``, waiting then, could go on in the state before ``e``."""
         if self.timers and e in self.timers:
             return False
-        options = self.entries[e][0][4]
+        options = self.rows[e][_EVENTS][0][4]
         return options is not None and worker in options
 
     def _possible(self, e: int, here: int, worker: int, op: Op, parked: bool) -> int:
@@ -406,13 +330,13 @@ class History:
         before = self.before
         at = -1  # the first transition that is lost with ``e`` and matters to ``op``
         for k in range(e, here):
-            if self.exact[k][3] & resource and (k == e or before[k] >> e & 1):
-                # another that joins the same worker changes nothing
-                if kind != JOIN or self.cooperative or k in self.timers or (
-                    self.steps[k][0] == op.target or k in self.spawns[op.target]
-                ):
-                    at = k
-                    break
+            if not (self.rows[k][_EXACT][3] & resource and (k == e or before[k] >> e & 1)):
+                continue
+            # another that joins the same worker changes nothing
+            joins = kind == JOIN and not self.cooperative and k not in self.timers
+            if not joins or self.steps[k][0] == op.target or k in self.spawns[op.target]:
+                at = k
+                break
         if at < 0:
             return YES
         if at in self.timers:
@@ -421,7 +345,7 @@ class History:
             if self._could(at, worker):
                 return YES
             later = any(
-                self.exact[k][3] & resource and not before[k] >> e & 1
+                self.rows[k][_EXACT][3] & resource and not before[k] >> e & 1
                 for k in range(at + 1, here)
             )
             return PERHAPS if later else NO
@@ -429,62 +353,51 @@ class History:
             return NO
         return YES if self._open(at, worker, op, WAKE if parked else kind) else NO
 
+    def due(self, timer: int) -> Sequence[int]:
+        """The workers whose timer could have fired where that of transition ``timer`` did."""
+        return self.rows[timer][_EVENTS][0][4] or ()
+
     # --- the end of a reversed sequence ------------------------------------------------------
     def reversed_step(self, e: int, here: int) -> Step:
         """Transition ``here`` as it would be without ``e`` and all that happens after ``e``."""
-        known = self.lasts[here]
-        if known is not None:
-            return known
-        worker = self.steps[here][0]
+        row = self.rows[here]
+        return row[_LAST] or self.unseen(e, self.steps[here][0], row[_EVENTS][0][2], here)
+
+    def unseen(self, e: int, worker: int, op: Op, here: int = -1) -> Step:
+        """The step that ``op`` would be after the first ``here`` transitions (-1: all of them),
+        less ``e`` and all that happens after ``e``."""
         own = self.life[worker]
-        _, kind, op, _, _, _ = self.entries[here][0]
-        if kind == SPAWN:
+        if self.cooperative:
+            return worker, (), -1, -1
+        here = len(self.steps) if here < 0 else here
+        reads, writes = self.static(op)
+        seen = False  # whether it only looks
+        if op.kind == COMPARE_EXCHANGE:
+            seen = not same(self._value(op.target, e, here), op.expect)
+        elif op.kind == SPAWN and self.spawns[op.target]:
             [k] = self.spawns[op.target]
-            life = self.life[op.target]
-            if k < here and not (k == e or self.before[k] >> e & 1):
-                return worker, (), life, own
-            return worker, (), 0, own | life
-        bit = self.bit[op.target]
-        if same(self._value(op.target, e, here), op.expect):
-            return worker, (), 0, own | bit | self.extra[op.target]
-        return worker, (), bit, own
+            seen = k < here and not (k == e or self.before[k] >> e & 1)
+        if seen:
+            reads, writes = self.bit[op.target] if op.kind == COMPARE_EXCHANGE else writes, 0
+        return worker, (), reads, own | writes
 
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""
         for k in reversed(self.writers[variable]):
-            event = self.entries[k][0]
+            event = self.rows[k][_EVENTS][0]
             if k >= here or k == e or (k > e and self.before[k] >> e & 1):
                 continue
             if event[3].__class__ is not Raised:
                 return written(event, variable)
         return self.run.layout.initial[variable]
 
-    def blocked(self, worker: int, op: Op, parked: bool) -> tuple[Sequence[int], Step]:
-        """The races of an ``op`` that is pending after the last transition, and its step."""
-        line = self.lines[worker] or self.spawns[worker]
-        cover = self.before[line[-1]] | 1 << line[-1] if line else 0
+    def pending(self, worker: int, op: Op, parked: bool) -> Sequence[int]:
+        """The races of an ``op`` that is pending after the last transition."""
+        past = self.lines[worker] or self.spawns[worker]
+        cover = self.before[past[-1]] | 1 << past[-1] if past else 0
         reads, writes = self.static(op)
         writes |= self.life[worker]
-        if self.cooperative:
-            step = (worker, (), -1, -1)
-        else:
-            step = (worker, (), reads, writes)
-        return self._races(len(self.steps), cover, worker, op, parked, reads, writes), step
+        return self._races(len(self.steps), cover, worker, op, parked, reads, writes)
 
 
-def written(event: Entry, variable: int) -> Value:
-    """What an event that has changed ``variable`` has put there."""
-    _, kind, op, result, _, _ = event
-    if kind == ATOMIC:
-        return result["writes"][variable]
-    if kind == FETCH_ADD:
-        return result + op.value
-    return op.value
-
-
-def same(a: Value, b: Value) -> bool:
-    """Equality as compare_exchange has it: 1 and True differ."""
-    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
-
-
-__all__ = ["Entry", "History", "same", "written"]
+__all__ = ["History"]

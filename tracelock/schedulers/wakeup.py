@@ -9,6 +9,7 @@ which none makes another superfluous.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 #: One transition of one worker: the worker, its data choices (a prefix of them where they are not
 #: known yet), and bit masks of the things that it reads and writes. Every step also writes its
@@ -16,11 +17,10 @@ from collections.abc import Sequence
 Step = tuple[int, tuple[int, ...], int, int]
 
 
-def independent(a: Step, b: Step) -> bool:
-    """Whether two steps of different workers can be swapped."""
-    _, _, reads, writes = a
-    _, _, r, w = b
-    return not (w & (reads | writes) or r & writes)
+def as_step(data: Sequence[Any]) -> Step:
+    """A step that has been plain data."""
+    worker, picks, reads, writes = data
+    return worker, tuple(picks), reads, writes
 
 
 def agree(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
@@ -53,6 +53,15 @@ class Node:
         self.step = step
         self.children = children
 
+    def data(self) -> list[Any]:
+        """This tree as plain data, for ``of``."""
+        return [self.step, [child.data() for child in self.children]]
+
+    @classmethod
+    def of(cls, data: Sequence[Any]) -> Node:
+        """The tree that ``data`` was made of."""
+        return cls(as_step(data[0]), [cls.of(child) for child in data[1]])
+
 
 def chain(sequence: Sequence[Step]) -> Node:
     """A tree of one branch. ``sequence`` is not empty."""
@@ -80,8 +89,3 @@ def insert(children: list[Node], sequence: list[Step]) -> bool:
         children = child.children
         if not sequence or not children:
             return False
-
-
-def size(children: Sequence[Node]) -> int:
-    """How many steps there are in the tree."""
-    return sum(1 + size(child.children) for child in children)

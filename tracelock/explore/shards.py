@@ -1,0 +1,305 @@
+"""One shard of a search: a piece of work that can be done anywhere, and what comes back.
+
+A shard is plain data, so that any ``concurrent.futures.Executor`` can take it to another process or
+another machine: the scenario as text, the name of the rules, and which schedules to run. Back come
+counts and, for each distinct outcome, the picks of a schedule that has it; whoever wants to see
+it runs these again.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.explore.running import Executed, Runner
+from tracelock.explore.search import Budget, Key, Progress, search
+from tracelock.schedulers.base import Choice, Run, Scheduler
+from tracelock.schedulers.bounded import (
+    BoundedScheduler,
+    Children,
+    DelayBoundedScheduler,
+    PreemptionBoundedScheduler,
+)
+from tracelock.schedulers.simple import RandomScheduler, RoundRobinScheduler, mix
+from tracelock.schedulers.subtree import Step, Subtree, SubtreeScheduler
+
+if TYPE_CHECKING:
+    from tracelock.ops import Value
+
+#: Schedules of one shard of a sampler. A sampler that learns starts anew with each.
+CHUNK: Final = 512
+BOUNDED: Final = ("delay", "preemption")
+
+#: Children of a bounded search: places, sizes, costs, then where the cursor stands.
+Cursor = tuple[bytes, bytes, bytes, int, int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all shards of a search have in common. ``scenario``: as JSON; ``rules``: the backend
+    whose rules hold; ``watched``: see ``DporScheduler``; ``prefix``: picks that every schedule
+    begins with; ``depth``: of pct."""
+
+    scenario: str
+    rules: str
+    strategy: str
+    seed: int = 0
+    clock: str = "virtual"
+    limits: RunLimits = field(default_factory=RunLimits)
+    allow_call: bool = False
+    every: bool = False
+    watched: tuple[tuple[int, ...], ...] = ()
+    prefix: tuple[int, ...] = ()
+    floor: int = 0
+    depth: int | None = None
+
+
+@dataclass(slots=True)
+class Shard:
+    """Samplers: ``count`` schedules of chunk ``number`` after the first ``skip``. DPOR: ``part``.
+    Bounded searches: ``children`` (None: from the start) of cost ``bound``.
+
+    ``seconds``: after that long the shard is returned with what is left of it.
+    """
+
+    job: Job
+    number: int = 0
+    skip: int = 0
+    count: int | None = None
+    seconds: float | None = None
+    part: Subtree | None = None
+    bound: int = 0
+    children: list[Cursor] | None = None
+
+
+@dataclass(slots=True)
+class Seen:
+    """One outcome of a shard. ``executed``: the schedule itself, only where it was run here."""
+
+    key: Key
+    picks: list[int]
+    count: int
+    schedule: int
+    executed: Executed | None = None
+
+
+@dataclass(slots=True)
+class ShardResult:
+    """``stopped`` as of ``Searched``; ``bounded``: schedules that a limit of the run ended.
+
+    DPOR: ``left``, ``outside`` and ``head`` of the ``SubtreeScheduler``. Bounded searches:
+    ``children`` left of this bound and, by cost, those of the ``dearer`` ones.
+    """
+
+    number: int
+    schedules: int
+    redundant: int
+    bounded: int
+    stopped: str
+    failed: bool
+    seen: list[Seen]
+    left: Subtree | None = None
+    outside: list[tuple[int, tuple[Step, ...]]] = field(default_factory=list)
+    head: tuple[list[Step], list[list[Step]]] = field(default_factory=lambda: ([], []))
+    children: list[Cursor] = field(default_factory=list)
+    dearer: list[tuple[int, list[Cursor]]] = field(default_factory=list)
+
+
+class Flag(Protocol):
+    """An event that can be looked at: of threads or of processes."""
+
+    def is_set(self) -> bool: ...
+
+
+#: Set in a worker process by whoever started it: the search is over.
+_over: Flag | None = None
+
+
+def run_shard(shard: Shard) -> ShardResult:
+    """Run a shard in this process, whichever it is. What an executor is given."""
+    result = run_on(runner_of(shard.job), shard)
+    for seen in result.seen:
+        seen.executed = None  # picks say it all, and travel lighter
+    return result
+
+
+def run_on(
+    runner: Runner, shard: Shard, progress: Callable[[Progress], None] | None = None
+) -> ShardResult:
+    """Run a shard with a runner that is at hand.
+
+    Where Ctrl-C comes in the middle of a schedule, that one is not counted.
+    """
+    job = shard.job
+    scheduler = inner = _scheduler(shard)
+    if job.prefix and not isinstance(inner, SubtreeScheduler):
+        scheduler = Prefixed(job.prefix, inner)
+    if shard.skip:
+        _skip(runner, scheduler, shard.skip)
+    stop = _over
+
+    def look(at: Progress) -> None:
+        if progress is not None:
+            progress(at)
+        if stop is not None and stop.is_set():
+            raise _Stop
+
+    budget = Budget(shard.count, shard.seconds)
+    found = search(runner, scheduler, budget, every=job.every, progress=look)
+    seen: list[Seen] = []
+    schedules = found.schedules
+    bounded = 0
+    for key, one in found.outcomes.items():
+        if one.kind == "unfinished":
+            bounded += one.count
+            if one.first.verdict.message == INTERRUPTED:
+                schedules -= one.count
+                bounded -= one.count
+                continue
+        seen.append(Seen(key, one.first.picks, one.count, one.schedule, one.first))
+    result = ShardResult(
+        shard.number, schedules, found.redundant, bounded, found.stopped,
+        bool(found.failures()), seen,
+    )  # fmt: skip
+    if isinstance(inner, SubtreeScheduler):
+        result.left, result.outside, result.head = inner.rest(), inner.outside, inner.head()
+    elif isinstance(inner, BoundedScheduler):
+        result.children = [_packed(one) for one in inner.present()]
+        result.dearer = [(cost, [_packed(c) for c in of]) for cost, of in inner.later().items()]
+    return result
+
+
+class _Stop(Exception):
+    """The search is over: what this shard has found interests nobody any more."""
+
+
+@lru_cache(maxsize=4)
+def runner_of(job: Job) -> Runner:
+    """A runner for a job that came from elsewhere. The scenario was checked there."""
+    from tracelock.backends import rules
+    from tracelock.backends.calls import find_call
+    from tracelock.scenario.loading import scenario_from_data
+    from tracelock.scenario.program import Program
+
+    def call(name: str, arguments: list[Value]) -> Value:
+        return find_call(name)(*arguments)
+
+    program = Program(scenario_from_data(json.loads(job.scenario)))
+    return Runner(
+        program, getattr(rules, f"{job.rules.upper()}_RULES"), clock=job.clock,
+        limits=job.limits, call=call if job.allow_call else None,
+    )  # fmt: skip
+
+
+def _skip(runner: Runner, scheduler: Scheduler, count: int) -> None:
+    """Run schedules that were counted before, for what the sampler learns from them."""
+    made = 0
+
+    def done(controller: Any) -> bool:
+        nonlocal made
+        made += 1
+        return made == count
+
+    controller = runner.run(scheduler, done)
+    if controller.limit == INTERRUPTED:
+        raise KeyboardInterrupt
+
+
+def _scheduler(shard: Shard) -> Scheduler:
+    job = shard.job
+    if job.strategy == "dpor":
+        part = shard.part if shard.part is not None else Subtree.whole()
+        return SubtreeScheduler(part, job.watched, job.floor)
+    if job.strategy in BOUNDED:
+        kind = DelayBoundedScheduler if job.strategy == "delay" else PreemptionBoundedScheduler
+        bounded = kind(shard.bound)
+        if shard.children is not None:
+            bounded.go_on(shard.bound, [_unpacked(one) for one in shard.children])
+        return bounded
+    return sampler(job, shard)
+
+
+def direct(strategy: str) -> bool:
+    """Whether schedule k of a sampler depends on nothing but its seed and k."""
+    return strategy in ("random", "pos")
+
+
+def sampler(job: Job, shard: Shard) -> Scheduler:
+    """The sampler of a chunk: the one seed where schedules are numbered through, else its own."""
+    name = job.strategy
+    first = shard.number * CHUNK
+    if name == "random":
+        return RandomScheduler(job.seed, first + shard.skip)
+    if name == "pos":
+        from tracelock.schedulers.pos import PosScheduler
+
+        return PosScheduler(job.seed, first + shard.skip)
+    seed = job.seed if shard.number == 0 else mix(mix(job.seed & (1 << 64) - 1) ^ shard.number)
+    if name == "pct":
+        from tracelock.schedulers.pct import PctScheduler
+
+        return PctScheduler(seed) if job.depth is None else PctScheduler(seed, job.depth)
+    if name == "surw":
+        from tracelock.schedulers.surw import SurwScheduler
+
+        return SurwScheduler(seed)
+    if name == "round-robin":
+        return RoundRobinScheduler()
+    from tracelock.schedulers.portfolio import PortfolioScheduler
+
+    return PortfolioScheduler(seed)
+
+
+def _packed(one: Children) -> Cursor:
+    places, sizes, costs = one.run
+    return (
+        places.tobytes(), sizes.tobytes(), costs.tobytes(),
+        one.start, one.cost, one.lowest, one.highest, one.at, one.place,
+    )  # fmt: skip
+
+
+def _unpacked(cursor: Cursor) -> Children:
+    places, sizes, costs, start, cost, lowest, highest, at, place = cursor
+    run = (array("H", places), array("H", sizes), array("H", costs))
+    one = Children(run, start, cost, lowest, highest)
+    one.at, one.place = at, place
+    return one
+
+
+class Prefixed(Scheduler):
+    """Every schedule begins with the same picks; then ``inner`` decides."""
+
+    def __init__(self, picks: Sequence[int], inner: Scheduler) -> None:
+        self.picks = picks
+        self.inner = inner
+        self._made = 0
+
+    def attach(self, run: Run) -> None:
+        self.inner.attach(run)
+
+    def begin(self) -> bool:
+        self._made = 0
+        return self.inner.begin()
+
+    def pick(self, choice: Choice) -> int:
+        made = self._made
+        if made < len(self.picks):
+            self._made = made + 1
+            return self.picks[made]
+        return self.inner.pick(choice)
+
+    def end(self, steps: int) -> None:
+        self.inner.end(steps)
+
+    def describe(self) -> dict[str, Any]:
+        return self.inner.describe()
+
+    @property
+    def exhaustive(self) -> bool:
+        """As of a systematic search below the prefix."""
+        return bool(getattr(self.inner, "exhaustive", False))

@@ -1,0 +1,120 @@
+"""What an event has touched, and what an op could touch, as bit masks.
+
+One bit for each variable and object, by number; one for each worker, which every step of it
+writes, and whoever starts, awaits or cancels it touches; one for all ``call`` steps; and one for
+each condition that is watched. A condition variable and its lock have the same bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tracelock.ops import (
+    ATOMIC,
+    CALL,
+    CANCEL,
+    COMPARE_EXCHANGE,
+    FETCH_ADD,
+    JOIN,
+    READ,
+    SLEEP,
+    SPAWN,
+    TIMEOUT,
+    Op,
+    Value,
+)
+from tracelock.schedulers.base import Run
+
+Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
+
+
+class Footprints:
+    """The masks of one program. ``group``: of each thing, the number of its bit.
+
+    ``watched``: sets of variables of which every pair of writes counts as dependent.
+    """
+
+    def __init__(self, run: Run, watched: Iterable[Iterable[int]] = ()) -> None:
+        self.run = run
+        layout = run.layout
+        count = len(layout.names)
+        workers = len(layout.workers)
+        self.group = list(range(count))
+        for number, spec in enumerate(layout.objects, layout.variables):
+            if spec.type == "condition":
+                self.group[number] = spec.lock
+        self.bit = [1 << thing for thing in self.group]
+        self.life = [1 << count + worker for worker in range(workers)]
+        self.call = 1 << count + workers
+        self.extra = [0] * count
+        for number, variables in enumerate(watched, count + workers + 1):
+            for variable in variables:
+                self.extra[variable] |= 1 << number
+
+    def footprint(self, event: Entry, note: Any) -> tuple[int, int]:
+        """Masks of what an event has read and written. ``note``: of its transition."""
+        worker, kind, op, result, _, _ = event
+        if kind == COMPARE_EXCHANGE and result is False:
+            return self.bit[op.target], 0
+        if kind == ATOMIC:
+            reads = writes = 0
+            for variable in result["reads"]:
+                reads |= self.bit[variable]
+            for variable in result["writes"]:
+                writes |= self.bit[variable] | self.extra[variable]
+            return reads, writes
+        reads, writes = self.static(op)
+        if kind == SPAWN and result is not None:
+            return writes, 0  # it has been started before
+        if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
+            # whose wait is cut off is struck off at once
+            struck = op.target if kind == CANCEL else worker
+            waits = note[2][struck]
+            writes |= self.life[struck]
+            if waits is not None:
+                writes |= self.static(waits)[1]
+        return reads, writes
+
+    def static(self, op: Op) -> tuple[int, int]:
+        """Masks of what an op can read and write, whatever the state."""
+        kind = op.kind
+        if kind <= FETCH_ADD:
+            if kind == READ:
+                return self.bit[op.target], 0
+            return 0, self.bit[op.target] | self.extra[op.target]
+        if kind == ATOMIC:
+            writes = 0
+            for variable in op.body.touches:
+                writes |= self.bit[variable] | self.extra[variable]
+            return 0, writes
+        if kind < SLEEP:
+            return 0, self.bit[op.target]
+        if kind == JOIN:
+            return self.life[op.target], 0
+        if kind in (SPAWN, CANCEL):
+            return 0, self.life[op.target]
+        return 0, self.call if kind == CALL else 0
+
+    def held(self, worker: int) -> int:
+        """Mask of the objects that ``worker`` holds now."""
+        mask = 0
+        for thing, model in enumerate(self.run.models):
+            if model is not None and worker in model.holders():
+                mask |= self.bit[thing]
+        return mask
+
+
+def written(event: Entry, variable: int) -> Value:
+    """What an event that has changed ``variable`` has put there."""
+    _, kind, op, result, _, _ = event
+    if kind == ATOMIC:
+        return result["writes"][variable]
+    if kind == FETCH_ADD:
+        return result + op.value
+    return op.value
+
+
+def same(a: Value, b: Value) -> bool:
+    """Equality as compare_exchange has it: 1 and True differ."""
+    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
