@@ -167,6 +167,8 @@ RACY = sorted(
      "barrier", "rlock", "two-conditions", "long-values", "pulse", "failure-inside", "queue-tries",
      "self-deadlock", "notify-many", "foreign-release", "crash"} & set(HERE)
 )  # fmt: skip
+#: Those that take longer: they run into timeouts.
+TIMED = frozenset({"notify-many", "foreign-release", "crash", "pulse", "two-conditions"})
 
 
 def offspring() -> list[str]:
@@ -196,13 +198,13 @@ def nobody_left() -> Iterator[None]:
 
 
 # --- controlled ------------------------------------------------------------------------------
-@pytest.mark.parametrize("clock", ["virtual", "adversarial"])
 @pytest.mark.parametrize("name", HERE)
-def test_controlled_is_the_model(name: str, clock: str) -> None:
+def test_controlled_is_the_model(name: str) -> None:
     program = compiled(name)
     with MultiprocessingBackend(program, Options(start_method=QUICK)) as backend:
         for seed in (1, 7):
-            assert_same_as_simulated(backend, program, seed, 20, clock)
+            for clock in ("virtual", "adversarial"):
+                assert_same_as_simulated(backend, program, seed, 15, clock)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -213,12 +215,12 @@ def test_examples(path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["two-conditions", "queue", "crash"])
+@pytest.mark.parametrize("name", ["two-conditions", "crash"])
 def test_start_methods(name: str, method: str) -> None:
     program = compiled(name)
     options = Options(start_method=method, limits=RunLimits(seconds=20))
     with MultiprocessingBackend(program, options) as backend:
-        assert_same_as_simulated(backend, program, 5, 2, "virtual")
+        assert_same_as_simulated(backend, program, 5, 1, "virtual")
         run = backend.free()
         assert len(linearise(run.logs, run.cells, program.layout, backend.rules)) > 0
 
@@ -233,11 +235,11 @@ def test_start_method_by_default() -> None:
 
 
 def test_calls_are_made_in_the_worker() -> None:
-    made = scenario("call", {"w": [{"call": "os:getpid", "into": "p"}, {"write": "x", "value": "p"}]},
-                    shared={"x": 0})  # fmt: skip
+    steps = [{"call": "os:getpid", "into": "p"}, {"write": "x", "value": "p"}]
+    made = scenario("call", {"w": steps}, shared={"x": 0})
     program = Program(scenario_from_data(made))
-    with MultiprocessingBackend(program, Options(None or RunLimits(), QUICK, True)) as backend:
-        (_, values, *_), = schedules(backend, program, 1, 1, "virtual")
+    with MultiprocessingBackend(program, Options(RunLimits(), QUICK, True)) as backend:
+        ((_, values, *_),) = schedules(backend, program, 1, 1, "virtual")
         assert backend.pool is not None
         assert values == [backend.pool.processes[0].pid]
 
@@ -262,7 +264,7 @@ class Killing(RandomScheduler):
         return super().pick(choice)
 
 
-@pytest.mark.parametrize("at", [0, 3, 6, 9])
+@pytest.mark.parametrize("at", [0, 4, 7])
 @pytest.mark.parametrize("name", ["two-conditions", "condition", "queue", "barrier"])
 def test_killed_from_outside_while_controlled(name: str, at: int) -> None:
     program = compiled(name)
@@ -288,7 +290,7 @@ def test_a_full_pipe_is_a_limit() -> None:
                     shared={"big": "x" * 2_000_000}, objects={"q": "queue"})  # fmt: skip
     program = Program(scenario_from_data(made))
     with MultiprocessingBackend(program, Options(start_method=QUICK)) as backend:
-        (events, *_, limit), = schedules(backend, program, 1, 1, "virtual")
+        ((events, *_, limit),) = schedules(backend, program, 1, 1, "virtual")
         assert "the pipe of the queue q is full" in limit
         assert len(events) == 2
         run = backend.free()
@@ -301,7 +303,7 @@ def test_a_full_pipe_is_a_limit() -> None:
 def test_free_runs_are_faithful(name: str) -> None:
     made = scenario_from_data(ALL[name], name)
     settings = Settings("multiprocessing", start_method=QUICK, limits=RunLimits(seconds=10))
-    runs = 2 if name in ("notify-many", "foreign-release", "crash") else 6
+    runs = 6 if name not in TIMED else 1
     with Session(made, settings) as session:
         for outcome in session.each(runs):
             trace = outcome.trace()
@@ -355,13 +357,25 @@ def test_deadlock_is_found_and_ends() -> None:
 
 
 def test_crash_in_a_free_run() -> None:
-    program = compiled("crash")
+    made = scenario("crash", {
+        "a": [{"acquire": "m"}, {"write": "x", "value": 1}, "crash"],
+        "b": [{"while": "x == 0", "do": ["checkpoint"]}, {"join": "d"}, {"acquire": "m"}],
+        "c": [{"write": "y", "value": 1}],
+        "d": {"start": "manual", "steps": ["crash"]},
+        "e": [{"spawn": "d"}, {"join": "d", "into": "over"}, {"write": "y", "value": "over"}],
+    }, shared={"x": 0, "y": 0}, objects={"m": "lock"})  # fmt: skip
+    program = Program(scenario_from_data(made))
     with MultiprocessingBackend(program, Options(start_method=QUICK)) as backend:
-        run = backend.free()
-        assert (0, "crash") in run.crashed
-        assert [op.at for op in run.blocked.values()] in ([], ["workers.c.steps[1]"])
-        assert run.logs[0][-1][1].at == "workers.a.steps[2]"
-        linearise(run.logs, run.cells, program.layout, backend.rules)
+        for record in (True, False):
+            run = backend.free(record)
+            assert sorted(run.crashed) == [(0, "crash"), (3, "crash")]
+            assert {worker: op.at for worker, op in run.blocked.items()} == {
+                1: "workers.b.steps[2]"
+            }
+            assert run.cells[1][-1][0] in (1, True) and run.limit is None
+            if record:
+                assert run.logs[0][-1][1].at == "workers.a.steps[2]"
+                linearise(run.logs, run.cells, program.layout, backend.rules)
         assert_same_as_simulated(backend, program, 2, 5, "virtual")
 
 
@@ -415,7 +429,8 @@ from tracelock.backends.processes import MultiprocessingBackend
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 program = Program(scenario_from_data({
-    "format": "tracelock-scenario/1", "name": "orphans", "shared": {"x": 0}, "objects": {"m": "lock"},
+    "format": "tracelock-scenario/1", "name": "orphans",
+    "shared": {"x": 0}, "objects": {"m": "lock"},
     "workers": {
         "holder": {"steps": [{"acquire": "m"}, {"sleep": 60}]},
         "waiter": {"steps": [{"sleep": 0.05}, {"acquire": "m"}]},
@@ -455,7 +470,6 @@ def test_workers_die_with_their_parent(method: str, death: signal.Signals) -> No
     while any(map(lives, workers)) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not any(map(lives, workers))
-    assert (parent.returncode == 0) is (death == signal.SIGINT)
 
 
 # --- the objects themselves ------------------------------------------------------------------
@@ -487,8 +501,7 @@ def test_rules_are_those_of_the_real_objects(method: str) -> None:
     assert wait(real[4], "event", Op(WAIT, 4, ""), 0.01) is False
     assert do(ACQUIRE, 0) is True and do(ACQUIRE, 0) is False
     assert do(ACQUIRE, 1) is True and do(ACQUIRE, 1) is True
-    assert restore(layout, real) is False  # this thread holds the rlock: none but it can let go
-    do(RELEASE, 1), do(RELEASE, 1)
+    assert do(RELEASE, 1) is None and do(RELEASE, 1) is None
     assert restore(layout, real) is True
     assert [do(ACQUIRE, n) for n in (0, 2, 3)] == [True] * 3
     assert do(ACQUIRE, 3) is False

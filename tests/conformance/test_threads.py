@@ -28,7 +28,8 @@ def quick_switches() -> Iterator[None]:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_controlled_is_the_model(name: str, clock: str) -> None:
     program = Program(scenario_from_data(CASES[name]))
+    before = set(threading.enumerate())
     with ThreadingBackend(program, Options()) as backend:
         assert_same_as_simulated(backend, program, seed=7, count=60, clock=clock)
-    left = [thread for thread in threading.enumerate() if thread.name.startswith("tracelock:")]
+    left = set(threading.enumerate()) - before
     assert not left

@@ -3,7 +3,8 @@
 Each worker's machine runs in a process of its own, in a pool that serves many schedules and
 runs (``processes_pool``). In controlled runs the controller is in the parent
 (``processes_driver``, and ``processes_control`` in the workers); in free runs nothing is decided
-(``processes_free``, and ``processes_running`` in the workers). Shared variables live in ``processes_store``.
+(``processes_free``, and ``processes_running`` in the workers). Shared variables live in
+``processes_store``.
 
 As processes are pooled, ``spawn`` lets a waiting process begin and ``join`` waits for the end of
 a worker's part, not of its process.

@@ -67,6 +67,21 @@ class Driver:
     def schedule(self, controller: Controller, pool: Pool) -> None:
         """Run one schedule, which ``controller`` has begun."""
         self._controller, self._pool = controller, pool
+        before, look = controller.before, pool.deaths.poll
+
+        def step_begins(controller: Controller) -> None:
+            if look(0):
+                self._notice(controller)
+            if before is not None:
+                before(controller)
+
+        controller.before = step_begins
+        try:
+            self._run(controller, pool)
+        finally:
+            controller.before = before
+
+    def _run(self, controller: Controller, pool: Pool) -> None:
         os.ftruncate(pool.setup.store.fd, 0)
         self._asleep.clear()
         down, write = pool.down, os.write
@@ -77,8 +92,6 @@ class Driver:
         while True:
             worker = step()
             if worker < 0:
-                if self._bury(controller):
-                    continue
                 return
             if controller.kind not in SIMPLE or controller.fired:
                 self._grant(controller, worker)
@@ -283,15 +296,14 @@ class Driver:
         return reads, writes
 
     # --- the dead, and cleaning up -----------------------------------------------------------
-    def _died(self, controller: Controller, worker: int) -> None:
-        """A granted worker did not answer, because it is dead (or is as good as dead)."""
-        if controller.limit is not None:
-            return
-        if controller.kind == CRASH:
-            self._pool.how(worker)
-            controller.crash(worker, "crash")
-        else:
-            self._killed(controller, worker)
+    def _notice(self, controller: Controller) -> None:
+        """Before a step: has something outside killed a worker meanwhile?"""
+        for fd, _ in self._pool.deaths.poll(0):
+            worker = self._pool.up.index(fd)
+            self._pool.bury(fd)
+            self.spoilt = True
+            if worker in controller.active:
+                self._killed(controller, worker)
 
     def _killed(self, controller: Controller, worker: int) -> None:
         """Something outside has killed a worker: an event of its own, whose value says how."""
@@ -302,14 +314,19 @@ class Driver:
         controller.log.append((worker, CRASH, event, None, None, controller.now))
         controller.crash(worker, how)
 
-    def _bury(self, controller: Controller) -> bool:
-        """Nothing can happen any more: have some of those who wait been killed from outside?"""
+    def _died(self, controller: Controller, worker: int) -> None:
+        """A granted worker did not answer, because it is dead (or is as good as dead)."""
         if controller.limit is not None:
-            return False
-        dead = [worker for worker in controller.active if not self._pool.alive(worker)]
-        for worker in dead:
-            self._killed(controller, worker)
-        return bool(dead)
+            return
+        self._pool.bury(self._pool.up[worker])
+        if controller.kind == CRASH:
+            self._pool.how(worker)
+            controller.crash(worker, "crash")
+            return
+        # nobody knows whether it still did what the models think it did: the schedule ends
+        controller.log.pop()
+        self._killed(controller, worker)
+        controller.limit = f"{self.layout.workers[worker].name} died in the middle of a step"
 
     def restore(self, pool: Pool) -> bool:
         """Undo what was left behind, in the objects and in the processes; False if impossible."""

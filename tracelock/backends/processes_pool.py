@@ -72,6 +72,7 @@ class Pool:
         self.down = [-1] * count
         self.up = [-1] * count
         self.pollers = [select.poll() for _ in range(count)]  # for messages of each worker
+        self.deaths = select.poll()  # says whose process has ended
         self._ends: list[list[Any]] = [[] for _ in range(count)]
         try:
             with hidden_main():
@@ -84,11 +85,13 @@ class Pool:
     def start(self, worker: int) -> None:
         """Start the process of one worker."""
         for end in self._ends[worker]:
+            self.bury(end.fileno())
             end.close()
         down_read, down_write = self._ctx.Pipe(duplex=False)
         up_read, up_write = self._ctx.Pipe(duplex=False)
         self._ends[worker] = [down_write, up_read]
         self.down[worker], self.up[worker] = down_write.fileno(), up_read.fileno()
+        self.deaths.register(self.up[worker], 0)
         self.pollers[worker] = select.poll()
         self.pollers[worker].register(self.up[worker], select.POLLIN)
         # a forked process inherits every open file: it must not keep its siblings' pipes open
@@ -103,6 +106,11 @@ class Pool:
         self.processes[worker] = process
         down_read.close()
         up_write.close()
+
+    def bury(self, fd: int) -> None:
+        """Hear no more of the death at the other end of ``fd``."""
+        with contextlib.suppress(KeyError):
+            self.deaths.unregister(fd)
 
     def alive(self, worker: int) -> bool:
         """Whether the process of ``worker`` lives."""

@@ -21,7 +21,7 @@ from tracelock.backends.tasks_control import DONE, abandon, exchange, run_atomic
 from tracelock.engine.interrupts import Task, cancellable
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import Cancelled, LimitReached, ModelMismatch, ScopeExpired, StepFailure
-from tracelock.objects.aio import Line
+from tracelock.objects.lines import Line
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,

@@ -113,17 +113,22 @@ class ThreadingBackend(Backend):
         self._threads, self._batons = [], []
 
     def _serve(self, me: int) -> None:
-        baton = self._batons[me]
+        baton, pool = self._batons[me], self._threads
         while True:
             baton.acquire()
-            if self._closing:
+            # a pool that was given up because one of its threads got stuck is not this one
+            if self._closing or pool is not self._threads:
                 return
             try:
                 self._go(me)
             except _Abandon:
+                if self._closing or pool is not self._threads:
+                    return
                 self._inside[me] = False
                 self._main.release()
             except BaseException as error:
+                if self._closing or pool is not self._threads:
+                    return
                 self._inside[me] = False
                 self._error = error
                 self._main.release()
@@ -184,11 +189,19 @@ class ThreadingBackend(Backend):
                     f"{self.layout.workers[worker].name} is stuck outside tracelock's control:\n"
                     f"{where}"
                 )
-                # the thread cannot be ended: it is left behind, and a new pool is made
+                # the thread cannot be ended: it is left behind, the others go
+                self._closing = True
+                threads, batons = self._threads, self._batons
+                for number, baton in enumerate(batons):
+                    if number != worker:
+                        baton.release()
+                for number, thread in enumerate(threads):
+                    if number != worker:
+                        thread.join(1.0)
                 self._threads, self._batons, self._inside = [], [], []
                 self._main = threading.Lock()
                 self._main.acquire()
-                self._closing = True
+                self._closing = False
                 return
 
     def _turnstile(self, real: Any) -> thread_objects.Turnstile:
@@ -198,8 +211,11 @@ class ThreadingBackend(Backend):
         """``me`` has the baton and a grant: do it, go on, and hand over at another's turn."""
         controller = self._controller
         machine = self._machines[me]
+        pool = self._threads
         while True:
             self._perform(me, controller)
+            if pool is not self._threads:
+                raise _Abandon
             controller.advance(machine, me)
             worker = controller.next()
             if worker != me:

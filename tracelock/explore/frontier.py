@@ -21,8 +21,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tracelock.schedulers.subtree import Flat, Subtree, flat, nested, step_of
-from tracelock.schedulers.wakeup import Node, Step, insert, place
+from tracelock.schedulers.subtree import Flat, Subtree, flat, nested
+from tracelock.schedulers.wakeup import Node, Step, as_step, insert, place
 
 __all__ = ["Frontier", "Part"]
 
@@ -292,11 +292,11 @@ class Frontier:
         points: list[Point] = []
         for depth, up, where, sleep, _, planned in data["points"]:
             above = points[up] if up >= 0 else None
-            steps = [step_of(step) for step in sleep]
+            steps = [as_step(step) for step in sleep]
             points.append(Point(depth, above, where, steps, nested(planned)))
         for point, (_, _, _, _, taken, _) in zip(points, data["points"], strict=True):
             point.taken = [
-                (None if step is None else step_of(step), points[behind] if behind >= 0 else None)
+                (None if step is None else as_step(step), points[behind] if behind >= 0 else None)
                 for step, behind in taken
             ]
             if point.up is not None:

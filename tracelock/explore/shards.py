@@ -26,7 +26,8 @@ from tracelock.schedulers.bounded import (
     PreemptionBoundedScheduler,
 )
 from tracelock.schedulers.simple import RandomScheduler, RoundRobinScheduler, mix
-from tracelock.schedulers.subtree import Step, Subtree, SubtreeScheduler
+from tracelock.schedulers.subtree import Subtree, SubtreeScheduler
+from tracelock.schedulers.wakeup import Step
 
 if TYPE_CHECKING:
     from tracelock.ops import Value
@@ -153,15 +154,18 @@ def run_on(
     found = search(runner, scheduler, budget, every=job.every, progress=look)
     seen: list[Seen] = []
     schedules = found.schedules
-    bounded = 0
     for key, one in found.outcomes.items():
-        if one.kind == "unfinished":
-            bounded += one.count
-            if one.first.verdict.message == INTERRUPTED:
-                schedules -= one.count
-                bounded -= one.count
-                continue
-        seen.append(Seen(key, one.first.picks, one.count, one.schedule, one.first))
+        if one.first.verdict.message == INTERRUPTED:
+            schedules -= one.count
+        else:
+            seen.append(Seen(key, one.first.picks, one.count, one.schedule, one.first))
+    bounded = 0
+    if isinstance(inner, SubtreeScheduler):
+        bounded = inner.bounded
+    elif isinstance(inner, BoundedScheduler):
+        if found.stopped == "interrupted":
+            raise KeyboardInterrupt  # what has been walked over cannot be told any more
+        bounded = inner.cut
     result = ShardResult(
         shard.number, schedules, found.redundant, bounded, found.stopped,
         bool(found.failures()), seen,

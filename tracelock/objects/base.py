@@ -129,7 +129,8 @@ class Rules:
     could be, not once. ``passes_notify_on``: a cancelled waiter of a condition notifies the
     next, as the notification might have been lost with it. ``wakes_all``: a semaphore's waiter
     that goes on or is cancelled wakes as many as there are permits for, not one. ``leaves``: an
-    object notices when its holder ends. ``refuses``: features that the backend does not have, each with the reason.
+    object notices when its holder ends. ``refuses``: features that the backend does not have,
+    each with the reason.
     """
 
     backend: str

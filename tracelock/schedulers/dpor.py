@@ -11,11 +11,11 @@ Departures from the paper. Executions are run again from the start, not resumed.
 no rules of its own, see ``happens``. A data choice (which waiter wakes, whether a timer fires) is
 part of its step, and each other option is a reversal of that step with itself. A timer of virtual
 time fires only when nothing else can happen, so it is ordered after all that came before it and
-before all that comes after; where several could be the next, each is explored. The step that ends
-a reversed sequence has not been seen in its new place: what it touches there is worked out where
-that can be (compare_exchange, most atomic steps), else taken to be all that it could touch, which
-may cost an execution that turns out to be redundant, and never misses one. So no execution is
-redundant for programs of reads, writes, exchanges and blocking objects on threads and processes.
+before all that comes after; where several could be the next, each is explored. What an atomic step
+or a task's transition would touch in another place is not known before it is there: races go by
+what it did touch, sleep sets and wakeup trees by all that it could (both must mean the same by it,
+or a step could be planned where it sleeps). So some of their classes are explored more than once;
+with reads, writes, exchanges and blocking objects of threads and processes, none is.
 
 Memory is that of one execution and of the sequences planned at its points; nothing is kept of what
 has been explored. Planned sequences are few where accesses are under locks, but where one write
@@ -24,12 +24,10 @@ races with many reads there can be as many as executions still to come.
 What is left to do can be taken out between executions as plain data (``state``) and given to
 another scheduler of the same program (``resume``): a search can be stopped and gone on with.
 
-Branches cannot simply be shared out: a branch counts on its left neighbours twice. They sleep in
-it, and races found in *them* plan sequences in *it*. To explore one before its left neighbours are
-done, the tree of what it explored has to be kept until then for what they plan in it (put in as
-``wakeup.insert`` does, explored steps being nodes like others), and what it plans above itself
-goes to whoever holds that point, who puts it in unless a step to the left covers it. Kept to, the
-order of work does not matter, and all together explore what one after the other would.
+Branches cannot simply be shared out: the left neighbours of a branch sleep in it, and races found
+in *them* plan sequences in *it*. To explore one before they are done, the tree of what it explored
+has to be kept for what they plan in it (put in as ``wakeup.insert`` does, explored steps being
+nodes), and what it plans above itself goes to whoever holds that point.
 """
 
 from __future__ import annotations
@@ -88,7 +86,7 @@ class DporScheduler(Scheduler):
     def attach(self, run: Run) -> None:
         self._run = run
         if hasattr(self, "_history"):
-            self._history.run = run
+            self._history.run = self._history.prints.run = run
         else:
             self._history = History(run, self.watched)
             self._steps = self._history.steps

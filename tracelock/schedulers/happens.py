@@ -12,7 +12,7 @@ the state before ``e`` plus all that does not happen after ``e``. A blocking ``q
 (an acquire does not race with the release that lets it in), and then it is an earlier transition
 on the same object that it races with: the latest one before which ``q`` was not blocked. The same
 holds for a ``q`` that never happened, being blocked at the end or timed out. That only the latest
-matters follows as for immediate races: with it reversed, ``q`` has fewer predecessors left.
+matters follows as for immediate races: with it reversed, ``q`` has fewer predecessors.
 
 A condition and its lock count as one thing. Whatever happens on a blocking object depends on all
 else there, so that the state of the object in a reversed execution is one that it was in before.

@@ -13,22 +13,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.schedulers.dpor import DporScheduler
-from tracelock.schedulers.wakeup import Node, Step, place
+from tracelock.schedulers.wakeup import Node, Step, as_step, place
 
 #: The limit of a run that Ctrl-C has cut short (the engine's word for it).
 INTERRUPTED: Final = "interrupted"
 
-__all__ = ["Subtree", "SubtreeScheduler", "flat", "nested", "step_of"]
+#: In a sleep set: a step of no worker, which can begin no sequence.
+NOBODY: Final[Step] = (-2, (), -1, -1)
+
+__all__ = ["Subtree", "SubtreeScheduler", "flat", "nested"]
 
 #: A wakeup tree in preorder: (level, step) for each node. Trees are deep: nothing that walks over
 #: one may call itself.
 Flat = list[tuple[int, Step]]
-
-
-def step_of(data: Sequence[Any]) -> Step:
-    """A step from what JSON makes of it."""
-    worker, picks, reads, writes = data
-    return int(worker), tuple(picks), int(reads), int(writes)
 
 
 def flat(children: Sequence[Node]) -> Flat:
@@ -47,7 +44,7 @@ def nested(listed: Iterable[Sequence[Any]]) -> list[Node]:
     top: list[Node] = []
     way = [top]
     for level, step in listed:
-        node = Node(step_of(step), [])
+        node = Node(as_step(step), [])
         del way[level + 1 :]
         way[level].append(node)
         way.append(node.children)
@@ -83,10 +80,10 @@ class Subtree:
     def from_data(cls, data: dict[str, Any]) -> Subtree:
         """What ``to_data`` gave, from JSON."""
         return cls(
-            [step_of(step) for step in data["path"]],
+            [as_step(step) for step in data["path"]],
             int(data["root"]),
-            [[step_of(step) for step in sleep] for sleep in data["sleeps"]],
-            [[(int(level), step_of(step)) for level, step in tree] for tree in data["trees"]],
+            [[as_step(step) for step in sleep] for sleep in data["sleeps"]],
+            [[(int(level), as_step(step)) for level, step in tree] for tree in data["trees"]],
         )
 
 
@@ -106,11 +103,14 @@ class SubtreeScheduler(DporScheduler):
         self.outside: list[tuple[int, tuple[Step, ...]]] = []
         self._reported: set[tuple[int, tuple[Step, ...]]] = set()
         self._part = part
-        self._behind = len(part.path)  # transitions to be made again before anything new
-        self._taken: Node | None = None  # what the present execution has taken from its tree
+        self._ran = False  # an execution was made
         self._interrupted = False
-        self._first = True
-        self._sleeps = [list(sleep) for sleep in part.sleeps]
+        self._taken: Node | None = None  # what the present execution has taken from its tree
+        self._begun = self._planned = True
+        self._kept = [list(sleep) for sleep in part.sleeps]
+        if any(self._kept) and not self._kept[0]:
+            self._kept[0] = [NOBODY]  # or no sleep set would be looked at the first time
+        self._sleeps = self._kept[:1]
         self._trees = [nested(tree) for tree in part.trees]
         self._done = [0] * len(self._trees)
         self._plan = [(step[0], step[1]) for step in part.path]
@@ -124,31 +124,15 @@ class SubtreeScheduler(DporScheduler):
                 self._plan.append((node.step[0], node.step[1]))
 
     def _next(self) -> bool:
-        self._first = False
-        for tree in reversed(self._trees):
-            if tree:
-                self._taken = tree[0]
-                break
+        self._taken = next((tree[0] for tree in reversed(self._trees) if tree), None)
         return super()._next()
 
     def end(self, steps: int) -> None:
         # what was interrupted is as if it had not begun
         self._interrupted = self._run.limit == INTERRUPTED
         if not self._interrupted:
+            self._ran = True
             super().end(steps)
-
-    def _look_at(self, upto: int) -> None:
-        """The way to the part, which is known, is taken in without asking who sleeps."""
-        history = self._history
-        log = self._run.log
-        for depth in range(len(history.steps), min(self._behind, upto)):
-            first = self._starts[depth]
-            last = first + 1
-            if history.cooperative:
-                last = self._starts[depth + 1] if depth + 1 < len(self._starts) else len(log)
-            picks = tuple(self._data[depth][0]) if depth in self._data else ()
-            history.add(log[first:last], self._notes[depth], picks, depth in self._fired)
-        super()._look_at(upto)
 
     def _reverse(self, e: int, last: Step) -> None:
         if e >= self.root:
@@ -172,7 +156,7 @@ class SubtreeScheduler(DporScheduler):
     # --- what is left ------------------------------------------------------------------------
     def rest(self) -> Subtree | None:
         """What is left to explore, None where nothing is. Not while an execution runs."""
-        if not self._begun or (self._interrupted and self._first):
+        if not self._ran:
             return self._part
         if self.finished:
             return None
