@@ -118,7 +118,7 @@ class AsyncioLoop(Loop):
 
     def leave(self, timer: asyncio.Timeout, error: BaseException | None) -> bool:
         try:
-            at_once(timer.__aexit__(error and type(error), error, None))
+            at_once(timer.__aexit__(None if error is None else type(error), error, None))
         except TimeoutError:
             return True
         return False
@@ -143,8 +143,8 @@ class AsyncioLoop(Loop):
     def cancel(self, worker: int) -> None:
         self.tasks[worker].cancel()
 
-    def recall(self, worker: int, trap: Trap) -> None:
-        trap.cancel()
+    def recall(self, worker: int, trap: Trap) -> bool:
+        return bool(trap.cancel())
 
     def forget(self, trap: Trap) -> None:
         """A future nobody waits for is nobody's business."""
@@ -195,6 +195,9 @@ class AsyncioLoop(Loop):
 
     def checkpoint(self) -> Coroutine[Any, Any, None]:
         return asyncio.sleep(0)
+
+    async def keep_time(self) -> None:
+        """The loop itself does."""
 
     async def quiet(self) -> None:
         """``came`` tells all there is to know."""

@@ -22,6 +22,7 @@ from tracelock.backends.processes_store import Store
 from tracelock.backends.processes_wire import (
     ABANDON,
     ATOMICALLY,
+    COUNTED_OUT,
     EXPIRED,
     FAILS,
     GRANT,
@@ -126,6 +127,7 @@ class Controlled:
         self.op: Op | None = None
         self.writes = 0
         self.abandoned = False
+        self.tells = False
         self.out = processes_objects.senders(self.layout, objects)
         self.types = [""] * self.layout.variables + [spec.type for spec in self.layout.objects]
 
@@ -161,7 +163,8 @@ class Controlled:
             if not real.acquire(True, HANDSHAKE):
                 raise InternalError("a notification did not arrive")
             return True
-        if word == TIMED_OUT:
+        if word in (TIMED_OUT, COUNTED_OUT):
+            self.tells = word == COUNTED_OUT
             return False
         self.abandoned = True
         raise Abandoned
@@ -171,6 +174,9 @@ class Controlled:
         if self.abandoned:
             raise Abandoned
         real.release()
+        if self.tells:
+            self.tells = False
+            send(self.up, NOTHING)
         if self._word() != GRANT:
             raise Abandoned
 

@@ -102,6 +102,7 @@ class Doing:
         self.asked = 0
         self.waiting: Op | None = None
         self.began = -1
+        self.notified = False
         self.record = True
         self.allow_call = False
         self.journal: Journal
@@ -177,8 +178,10 @@ class Doing:
             return call(True, op.timeout)
 
     def _get(self, op: Op) -> Value:
-        """Get an item. A queue says "empty" too where another only is about to take an item out,
-        so an answer like that is looked into."""
+        """Get an item. A queue also says "empty" where another is about to take an item out, or
+        where one has been put and has not arrived, for which a bounded queue is full already:
+        no order of puts and gets explains that, so "empty" is looked into.
+        """
         real = self.objects[op.target]
         waited = not op.blocking
         while True:
@@ -188,7 +191,7 @@ class Doing:
                 waited = True
                 with self._blocked(op), contextlib.suppress(queue.Empty):
                     return real.get(True, op.timeout)
-            if not real._poll():
+            if processes_objects.is_empty(real, self.layout.spec(op.target).maxsize):
                 return EMPTY
             time.sleep(0)
 
@@ -234,7 +237,8 @@ class Doing:
         for number, type_ in enumerate(self.types):
             if type_ == "condition":
                 condition = self.objects[number]
-                condition._wait_semaphore = _Sleeping(condition._wait_semaphore, self._roused)
+                condition._wait_semaphore = _Sleeping(condition._wait_semaphore, self)
+                condition._woken_count = _Waking(condition._woken_count, self)
             elif type_ == "event":
                 condition = self.objects[number]._cond
                 condition.wait = self._noting(condition.wait)
@@ -246,6 +250,7 @@ class Doing:
             if type_ == "condition":
                 condition = self.objects[number]
                 condition._wait_semaphore = condition._wait_semaphore.real
+                condition._woken_count = condition._woken_count.real
             elif type_ == "event":
                 del self.objects[number]._cond.wait
             elif type_ == "barrier":
@@ -263,11 +268,14 @@ class Doing:
 
         return noting
 
-    def _roused(self, notified: bool) -> None:
-        """A condition's waiter sleeps no longer, but has to take the lock back."""
+    def counted_out(self) -> None:
+        """A condition's waiter sleeps no longer, but has to take the lock back.
+
+        Only now is one whose time is up no more among those that a notify counts.
+        """
         op = self.waiting
         assert op is not None
-        if not notified and self.record:
+        if not self.notified and self.record:
             now = clock()
             due = self.asked + int((op.timeout or 0.0) * 1e9)
             self.journal.add(TIMEOUT, op, None, now, min(due, now))
@@ -347,14 +355,28 @@ class Doing:
 class _Sleeping:
     """Stands in for the semaphore on which a condition's waiters sleep."""
 
-    def __init__(self, real: Any, roused: Callable[[bool], None]) -> None:
+    def __init__(self, real: Any, worker: Doing) -> None:
         self.real = real
-        self.roused = roused
+        self.worker = worker
         self.release = real.release
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """A try is the notifier's own."""
         result = bool(self.real.acquire(block, timeout))
         if block:
-            self.roused(result)
+            self.worker.notified = result
         return result
+
+
+class _Waking:
+    """Stands in for the semaphore with which waiters tell the notifier that they are awake."""
+
+    def __init__(self, real: Any, worker: Doing) -> None:
+        self.real = real
+        self.worker = worker
+        self.acquire = real.acquire
+
+    def release(self) -> None:
+        """Of a waiter."""
+        self.real.release()
+        self.worker.counted_out()

@@ -62,6 +62,7 @@ class Driver:
         self._cache: list[dict[bytes, tuple[Value, Op]]] = [{} for _ in range(count)]
         self._early: dict[int, Any] = {}  # answers that came while an atomic step was granted
         self._asleep: dict[int, list[int]] = {}  # by object: parked and not yet woken
+        self._late: set[int] = set()  # whose time at a condition is up
         self._first = [self._begin(number) for number in range(count)]
 
     def schedule(self, controller: Controller, pool: Pool) -> None:
@@ -84,6 +85,7 @@ class Driver:
     def _run(self, controller: Controller, pool: Pool) -> None:
         os.ftruncate(pool.setup.store.fd, 0)
         self._asleep.clear()
+        self._late.clear()
         down, write = pool.down, os.write
         step, ask, reply, caches = controller.next, controller.ask, self._reply, self._cache
         for number, spec in enumerate(self.layout.workers):
@@ -217,9 +219,10 @@ class Driver:
             return
         word = wire.GRANT
         dead: list[int] = []
-        if kind == TIMEOUT:  # of a condition: its lock is still to be taken back
-            self._asleep[target].remove(worker)
-            self._say(worker, wire.TIMED_OUT)
+        if kind == TIMEOUT:
+            # of a condition: its lock is still to be taken back. Until somebody can tell, the
+            # worker stays where it is, as a notify may still be wasted on it.
+            self._late.add(worker)
             return
         if kind == WAIT:
             if controller.parked:
@@ -233,8 +236,14 @@ class Driver:
                 if self.layout.spec(target).type == "barrier":  # which is broken from now on
                     dead = self._rouse(target, list(self._asleep[target]))
                 word = wire.TIMED_OUT + wire.GRANT
+            elif worker in self._late:
+                self._late.remove(worker)
+                if worker in self._asleep[target]:
+                    self._asleep[target].remove(worker)
+                    word = wire.TIMED_OUT + wire.GRANT
         elif kind == NOTIFY:
             if controller.result.__class__ is list:
+                self._count_out(target, controller.result)
                 dead = self._rouse(target, controller.result)
         elif kind == SET:
             dead = self._rouse(target, list(self._asleep.get(target, ())))
@@ -272,8 +281,16 @@ class Driver:
         """Tell sleepers that they are about to be woken. Returns those that are dead."""
         for worker in workers:
             self._asleep[target].remove(worker)
-            self._say(worker, wire.NOTIFIED)
+            self._say(worker, wire.TIMED_OUT if worker in self._late else wire.NOTIFIED)
         return [worker for worker in workers if not self._pool.alive(worker)]
+
+    def _count_out(self, target: int, woken: list[int]) -> None:
+        """Before a notify: those whose time is up, and who use up none of it, are out of it."""
+        for worker in list(self._asleep.get(target, ())):
+            if worker in self._late and worker not in woken:
+                self._asleep[target].remove(worker)
+                self._say(worker, wire.COUNTED_OUT)
+                self._reply(worker)
 
     def _stand_in(self, target: int, count: int) -> None:
         """Do the handshake of a notifier with sleepers that were killed from outside."""

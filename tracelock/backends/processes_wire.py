@@ -24,6 +24,7 @@ ATOMICALLY: Final = b"a"  # payload: the model's values; do an atomic step
 FAILS: Final = b"r"  # payload: the text with which the op's exception enters the machine
 NOTIFIED: Final = b"n"  # the sleeper has been chosen: take the real semaphore, then wait
 TIMED_OUT: Final = b"t"  # the sleeper's timer has fired: stop sleeping, then wait
+COUNTED_OUT: Final = b"T"  # the same, and answer when no notifier counts on it any more
 ABANDON: Final = b"x"  # the schedule is over: unwind, hold nothing
 RUN: Final = b"R"  # payload: settings; a free run begins
 QUIT: Final = b"q"

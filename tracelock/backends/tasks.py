@@ -5,19 +5,18 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, ClassVar
 
 import anyio
 
-from tracelock.backends.base import Backend, FreeRun, Options
+from tracelock.backends.base import Backend, FreeRun
 from tracelock.backends.tasks_control import Crew
 from tracelock.backends.tasks_free import FreeCrew
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.ops import EMPTY, GET, Op, Value
-from tracelock.scenario.program import Program
 
 #: What a timed operation gives where its time ran out.
 LATE = object()
@@ -26,7 +25,7 @@ Trap = Any  # what a coroutine yields to its loop
 Steps = Generator[Trap, Any, Any]
 
 
-class Loop:
+class Loop(ABC):
     """How one library runs tasks: the adapter between a crew of workers and its event loop.
 
     One object serves one run of the loop. A *trap* is what a coroutine yields to the loop when
@@ -97,6 +96,7 @@ class Loop:
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Have ``call`` called when ``seconds`` have passed; returns what prevents that."""
 
+    @abstractmethod
     async def keep_time(self) -> None:
         """A task that ``after`` needs, if any."""
 
@@ -142,8 +142,11 @@ class Loop:
         """A ``cancel`` step."""
 
     @abstractmethod
-    def recall(self, worker: int, trap: Trap) -> None:
-        """Get a worker out of ``trap``, a real wait, when its schedule is over."""
+    def recall(self, worker: int, trap: Trap) -> bool:
+        """Get a worker out of ``trap``, a real wait, when its schedule is over.
+
+        False where it has been woken, and will come by itself.
+        """
 
     @abstractmethod
     def forget(self, trap: Trap) -> None:
@@ -188,10 +191,7 @@ class TaskBackend(Backend):
     """Tasks of one event loop. ``controlled`` pools them; ``free`` starts new ones."""
 
     library: ClassVar[str]
-    adapter: ClassVar[Callable[[Any], Loop]]
-
-    def __init__(self, program: Program, options: Options) -> None:
-        super().__init__(program, options)
+    adapter: ClassVar[type[Loop]]
 
     def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
         crew = Crew(self, controller, done)

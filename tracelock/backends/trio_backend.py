@@ -139,9 +139,13 @@ class TrioLoop(Loop):
     def cancel(self, worker: int) -> None:
         self.scopes[worker].cancel()
 
-    def recall(self, worker: int, trap: Trap) -> None:
-        if not self.shielded(trap) and self._abort(trap):
-            trio.lowlevel.reschedule(self.tasks[worker])
+    def recall(self, worker: int, trap: Trap) -> bool:
+        if self.shielded(trap):
+            return True
+        if not self._abort(trap):
+            return False
+        trio.lowlevel.reschedule(self.tasks[worker])
+        return True
 
     @staticmethod
     def _abort(trap: Trap) -> bool:

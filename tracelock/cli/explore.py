@@ -15,6 +15,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
 from tracelock.session.exploring import SEARCH_STEPS, SECONDS, Exploration, Explored, Plan
+from tracelock.session.spreading import Prefix, Spreading
 
 if TYPE_CHECKING:
     from tracelock.explore.search import Progress
@@ -32,8 +33,19 @@ def plan_of(options: argparse.Namespace) -> Plan:
         options.clock or "virtual", options.all, not options.no_shrink,
         0 if options.no_confirm else 3, options.engine, options.depth,
         RunLimits(steps=options.max_steps or SEARCH_STEPS), options.allow_call,
-        options.start_method,
+        options.start_method, spreading_of(options),
     )  # fmt: skip
+
+
+def spreading_of(options: argparse.Namespace) -> Spreading:
+    """How the options spread the search, keep it, or begin it at a prefix."""
+    from tracelock.trace import load_trace
+
+    prefix = None
+    if options.prefix is not None:
+        path, events = parse_prefix(options.prefix)
+        prefix = Prefix(load_trace(path), events, path)
+    return Spreading(options.jobs, options.dask, checkpoint=options.checkpoint, prefix=prefix)
 
 
 def explore_command(options: argparse.Namespace, out: Output) -> int:
@@ -93,6 +105,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "switches": explored.switches,
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
+        "summary": explored.summary,
     }  # fmt: skip
 
 

@@ -159,6 +159,25 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     parser.add_argument(
         "--first", nargs="+", metavar="TRACE", help="failing traces of earlier runs, tried first"
     )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs", type=_at_least(1), default=1, metavar="N",
+        help="share the search among N processes (1)",
+    )  # fmt: skip
+    where.add_argument(
+        "--dask", metavar="ADDRESS",
+        help="share it among the workers of a Dask cluster, such as tcp://host:8786 "
+        "(needs tracelock[dask], there too)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoint", metavar="FILE",
+        help="keep what was found and what is left in FILE, and go on from it if it is there; "
+        "--schedules then counts those before too; states cannot be kept",
+    )  # fmt: skip
+    parser.add_argument(
+        "--prefix", metavar="TRACE:K",
+        help="explore only schedules that begin with the first K events of TRACE",
+    )  # fmt: skip
     traces = parser.add_mutually_exclusive_group()
     traces.add_argument(
         "--trace", metavar="PATH", help="where the failing trace goes (a new file in traces/)"

@@ -243,7 +243,8 @@ class Placing:
         n = record[1].value
         if n == -1 or not 0 < n < len(model.waiting):
             return (None,)
-        hopeful = [u for u in model.waiting if self._may_wake(u)]
+        late = model.timed_out
+        hopeful = [u for u in model.waiting if u in late or self._may_wake(u)]
         hopeful.sort(key=self._returns)
         return islice(combinations(hopeful, n), WAYS)
 

@@ -8,9 +8,11 @@ is done once. It comes to the executions of the sequential search, each once, fo
   below one has all those before it in its sleep set, each as it was really executed: a part is
   given out only once those before it have made their first execution (``seed``).
 * A sequence is new at a point if it cannot begin with any step there, as in the sequential search;
-  if it can begin with one that is planned with more to come, what is left of it goes there. A step
-  that was the last of its planned sequence covers all that begins with it, whoever explores it
-  and how far they are, and so does one of which all is done.
+  if it can begin with one that was planned with more to come, what is left of it goes there, where
+  what was explored since stands as if it were still planned. So that has to be kept until all
+  before it is done: a part by itself does not find all that is to be explored in it as long as
+  steps sleep there. Where a planned sequence ends nothing of that kind sleeps any more, and its
+  last step covers all that can begin with it.
 * So two executions part at some point into an earlier and a later step, where the earlier sleeps
   in the later: none is made twice. And that everything planned can be had without meeting a
   step that sleeps holds as in the paper, since no step ever comes before one that is there.
@@ -27,10 +29,21 @@ from tracelock.schedulers.wakeup import Node, Step, as_step, insert, place
 __all__ = ["Frontier", "Part"]
 
 
+class Taken:
+    """A step explored from a point, or being explored, as executed (None: it could not be had).
+    ``behind``: the point behind it, where sequences may be added there."""
+
+    __slots__ = ("behind", "done", "step")
+
+    def __init__(self, step: Step | None, behind: Point | None = None) -> None:
+        self.step = step
+        self.behind = behind
+        self.done = False
+
+
 class Point:
-    """A point above the parts. ``taken``: the steps explored from there, or being explored, as
-    executed (None: it could not be had), each with the point behind it if sequences may be added
-    there. ``live``: how many of them are not done. ``up`` and ``place``: where it hangs."""
+    """A point above the parts. ``live``: how many of the steps taken are not done. ``up`` and
+    ``place``: where it hangs."""
 
     __slots__ = ("depth", "live", "place", "planned", "sleep", "taken", "up")
 
@@ -42,7 +55,7 @@ class Point:
         self.place = place
         self.sleep = sleep
         self.planned = planned
-        self.taken: list[tuple[Step | None, Point | None]] = []
+        self.taken: list[Taken] = []
         self.live = 0
 
 
@@ -111,7 +124,7 @@ class Frontier:
             node, *others = node.children
             beside.append(others)
             chain.append((len(chain), node.step))
-        sleeps.append(point.sleep + [step for step, _ in point.taken if step is not None])
+        sleeps.append(point.sleep + _steps(point.taken))
         trees: list[Flat] = [[] for _ in path]
         trees.append(chain)
         part = _Seed(Subtree(path, len(path) + len(chain), sleeps, trees), point, beside)
@@ -125,11 +138,10 @@ class Frontier:
         sleeps: list[list[Step]] = []
         while point is not None and point.up is not None:
             up = point.up
-            step = up.taken[point.place][0]
+            step = up.taken[point.place].step
             assert step is not None
             path.append(step)
-            done = [step for step, _ in up.taken[: point.place] if step is not None]
-            sleeps.append(up.sleep + done)
+            sleeps.append(up.sleep + _steps(up.taken[: point.place]))
             point = up
         whole = Subtree.whole(self.base)
         return [*self.base, *reversed(path)], [*whole.sleeps[:-1], *reversed(sleeps)]
@@ -152,7 +164,7 @@ class Frontier:
         for depth, sequence in outside:
             self._insert(part, depth, list(sequence))
         if left is None or not planted:
-            self._ended(part.at)
+            self._ended(part.at, part.place)
         elif split:
             self._split(part, left)
         else:
@@ -167,11 +179,11 @@ class Frontier:
             step = steps[depth] if depth < len(steps) else None
             part.at, part.place = point, len(point.taken)
             if step is None or depth == part.left.root - 1:
-                point.taken.append((step, None))
+                point.taken.append(Taken(step))
                 return step is not None
             planned = part.beside[depth - part.start]
             child = Point(depth + 1, point, len(point.taken), sleeps[depth + 1], planned)
-            point.taken.append((step, child))
+            point.taken.append(Taken(step, child))
             child.live = 1
             if planned:
                 self._open.append(child)
@@ -185,17 +197,17 @@ class Frontier:
             point, origin = point.up, point.place
         while point is not None:
             below: Point | None = None
-            for number, (step, behind) in enumerate(point.taken):
-                if number == origin or step is None:
+            for number, taken in enumerate(point.taken):
+                if number == origin or taken.step is None:
                     continue
-                index = place(step, sequence)
+                index = place(taken.step, sequence)
                 if index < 0:
                     continue
-                if number < origin or behind is None:
+                if number < origin or taken.behind is None:
                     return
                 if index < len(sequence):
                     del sequence[index]
-                below = behind
+                below = taken.behind
                 break
             if below is None:
                 break
@@ -205,18 +217,39 @@ class Frontier:
         if point is not None:
             was = bool(point.planned)
             insert(point.planned, sequence)
-            if point.planned and not was:
+            if not was:
                 self._open.append(point)
+                self._reopen(point)
 
-    def _ended(self, point: Point | None) -> None:
-        """One step of ``point`` has been explored to the end."""
+    def _ended(self, point: Point | None, number: int) -> None:
+        """The step with this number at ``point`` has been explored to the end, for now."""
         while point is not None:
+            point.taken[number].done = True
             point.live -= 1
+            up = point.up
+            if up is None or up.taken[point.place].behind is None:
+                # nobody adds to it from outside: what has nothing before it is done for good
+                for taken in point.taken:
+                    if not taken.done:
+                        break
+                    taken.behind = None
             if point.live or point.planned:
                 return
-            if point.up is not None:
-                point.up.taken[point.place] = (point.up.taken[point.place][0], None)
+            point, number = up, point.place
+
+    def _reopen(self, point: Point) -> None:
+        """Something was added to a point that may have been done."""
+        if point.live:
+            return
+        while point.up is not None:
+            taken = point.up.taken[point.place]
+            if not taken.done:
+                return
+            taken.done = False
             point = point.up
+            point.live += 1
+            if point.live > 1 or point.planned:
+                return
 
     def _split(self, part: Part, left: Subtree) -> None:
         """Take over the highest point at which something is planned, and the way to it."""
@@ -227,7 +260,7 @@ class Frontier:
             planned = nested(left.trees[depth]) if depth == highest else []
             point, number = Point(depth, point, number, left.sleeps[depth], planned), 0
             if depth < deepest:
-                point.taken.append((left.path[depth], None))
+                point.taken.append(Taken(left.path[depth]))
                 point.live = 1
             if planned:
                 self._open.append(point)
@@ -257,8 +290,11 @@ class Frontier:
         seeds = [part for part in self.out if isinstance(part, _Seed)]
         parts = [part for part in self.waiting + self.out if not isinstance(part, _Seed)]
         listed = [[number(part.at), part.place, part.left.to_data()] for part in parts]
-        for point in [*self._open, *(seed.at for seed in seeds)]:
-            number(point)
+        for one in [*self._open, *(seed.at for seed in seeds)]:
+            number(one)
+        for point in points:  # which grows
+            for taken in point.taken:
+                number(taken.behind)
         again: dict[int, Flat] = {}
         for seed in seeds:  # as if it were still planned
             chain = nested(seed.left.trees[-1])
@@ -274,10 +310,7 @@ class Frontier:
                     number(point.up),
                     point.place,
                     point.sleep,
-                    [
-                        [step, numbers.get(id(behind), -1) if behind is not None else -1]
-                        for step, behind in point.taken
-                    ],
+                    [[taken.step, number(taken.behind)] for taken in point.taken],
                     again.get(id(point), []) + flat(point.planned),
                 ]
                 for point in points
@@ -294,18 +327,26 @@ class Frontier:
             above = points[up] if up >= 0 else None
             steps = [as_step(step) for step in sleep]
             points.append(Point(depth, above, where, steps, nested(planned)))
-        for point, (_, _, _, _, taken, _) in zip(points, data["points"], strict=True):
-            point.taken = [
-                (None if step is None else as_step(step), points[behind] if behind >= 0 else None)
-                for step, behind in taken
-            ]
-            if point.up is not None:
-                point.up.live += 1
+        for point, (_, _, _, _, listed, _) in zip(points, data["points"], strict=True):
+            for step, behind in listed:
+                taken = Taken(None if step is None else as_step(step))
+                taken.behind = points[behind] if behind >= 0 else None
+                taken.done = True
+                point.taken.append(taken)
         frontier._open = [point for point in points if point.planned]
         frontier.waiting = []
         for at, where, left in data["parts"]:
             owner = points[at] if at >= 0 else None
             if owner is not None:
                 owner.live += 1
+                owner.taken[where].done = False
             frontier.waiting.append(Part(Subtree.from_data(left), owner, where))
+        for point in reversed(points):  # those behind a point come after it
+            if point.up is not None and (point.live or point.planned):
+                point.up.live += 1
+                point.up.taken[point.place].done = False
         return frontier
+
+
+def _steps(taken: Sequence[Taken]) -> list[Step]:
+    return [one.step for one in taken if one.step is not None]

@@ -362,6 +362,10 @@ def spread(
     except KeyboardInterrupt:
         found.stopped = "interrupted"
     finally:
+        if isinstance(source, Tree):
+            stopped = found.stopped
+            _count(found, runner, source.made(), every)
+            found.stopped = stopped or found.stopped
         for future in flying:
             future.cancel()
         found.seconds += monotonic() - begun

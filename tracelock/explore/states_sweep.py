@@ -15,8 +15,9 @@ from tracelock.scenario.program import Program
 
 #: States between two calls of ``look``.
 _CHUNK: Final = 2048
-#: Bytes that an entry of a look-up table takes: measured.
-_ENTRY: Final = 600
+#: Bytes that an entry of a look-up table takes, and a value that is known not to fail: measured.
+_ENTRY: Final = 450
+_FINE: Final = 100
 
 
 class Sweep:
@@ -173,7 +174,8 @@ class Sweep:
             sys.getsizeof(self._seen)
             + sys.getsizeof(order)
             + len(order) * (sys.getsizeof(order[-1]) + 4)
-            + (self.space.entries + len(self._fine)) * _ENTRY
+            + self.space.entries * _ENTRY
+            + len(self._fine) * _FINE
         )
 
     def path(self, place: int) -> list[int]:

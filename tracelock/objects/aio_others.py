@@ -6,7 +6,7 @@ from typing import Any
 
 from tracelock.objects.base import PARKED, Rules
 from tracelock.objects.lines import PENDING, Line, TaskObject, tries
-from tracelock.objects.plain import Store
+from tracelock.objects.queues import Store
 from tracelock.ops import CLEAR, EMPTY, GET, SET, ObjectSpec, Op, Raised, Value
 
 

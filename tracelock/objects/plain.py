@@ -289,9 +289,8 @@ class Condition(Model):
 
     def expire(self, op: Op, worker: int, parked: bool) -> Value:
         # ``threading`` strikes a waiter whose time is up off its list only when it has the lock
-        # back, so that a notify in between is wasted on it; ``multiprocessing`` counts it out.
-        if self.rules.notify_any:
-            self.waiting.remove(worker)
+        # back, so that a notify in between is wasted on it. ``multiprocessing`` counts it out
+        # as soon as it runs again: a notify before that may be wasted on it, or may not.
         self.timed_out.add(worker)
         return PARKED
 

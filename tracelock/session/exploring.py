@@ -13,6 +13,7 @@ from tracelock.errors import Divergence, InternalError, TracelockError, UsageErr
 from tracelock.session.replaying import replay
 from tracelock.session.running import Session, simulated_call
 from tracelock.session.settings import Settings, make_scheduler
+from tracelock.session.spreading import Spreader, Spreading, below
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Executed, Runner
@@ -31,9 +32,10 @@ EXPLORERS: Final = (
 #: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
 SEARCH_STEPS: Final = 5_000
 SECONDS: Final = 60.0
-#: Schedules that ``auto`` samples before it searches exhaustively, and its share of the time.
+#: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400
-DPOR_SHARE: Final = 0.4
+#: Seconds of the first look that it takes with optimal DPOR.
+LOOK: Final = 1.5
 
 
 class SearchFailed(AssertionError):
@@ -117,6 +119,7 @@ class Plan:
     limits: RunLimits = field(default_factory=lambda: RunLimits(steps=SEARCH_STEPS))
     allow_call: bool = False
     start_method: str | None = None
+    spreading: Spreading = field(default_factory=Spreading)
 
 
 def explore(
@@ -137,6 +140,7 @@ def explore(
     allow_call: bool = False,
     start_method: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    spreading: Spreading | None = None,
 ) -> Explored:
     """Search the schedules of a scenario under a backend's rules for one that goes wrong.
 
@@ -146,6 +150,8 @@ def explore(
     trace is replayed on the real backend before it is reported (0: not at all). ``engine``:
     ``simulated``, or ``real`` to drive the backend's own threads, processes or tasks. ``first``:
     failing traces of earlier runs, tried before anything else. ``limits``: of each schedule.
+    ``spreading``: processes, machines or an executor to share the work with, a checkpoint file to
+    go on from, a prefix to stay below.
 
     Raises what :func:`run` raises; InternalError where a failure that the models show cannot be
     confirmed on the real backend.
@@ -153,6 +159,7 @@ def explore(
     plan = Plan(
         backend, strategy, schedules, seconds, seed, clock, every, shrink, confirm, engine, None,
         limits or RunLimits(steps=SEARCH_STEPS), allow_call, start_method,
+        spreading or Spreading(),
     )  # fmt: skip
     with Exploration(scenario, plan) as exploration:
         return exploration.run(first, progress)
@@ -172,8 +179,11 @@ class Exploration:
             raise UsageError(f"unknown engine {plan.engine!r}: it is simulated or real")
         if plan.engine == "real" and plan.strategy == "states":
             raise UsageError("the states strategy needs worker machines: --engine simulated")
-        if (plan.schedules or 1) < 1 or (plan.seconds or 1) <= 0:
+        if (plan.schedules is not None and plan.schedules < 1) or (
+            plan.seconds is not None and plan.seconds <= 0
+        ):
             raise UsageError("a budget has to be more than nothing")
+        plan.spreading.check(plan)
         self.plan = plan
         self.scenario = scenario
         settings = Settings(
@@ -190,8 +200,10 @@ class Exploration:
             backend=self.session.backend if plan.engine == "real" else None,
             call=simulated_call if plan.allow_call else None,
         )
+        self.spreader = Spreader(self, plan.spreading) if plan.spreading.used else None
         self.states = 0
         self.executions = 0
+        self._spins = False  # some schedule of the search was cut by the bound on its steps
         self.notes: list[str] = []
 
     def __enter__(self) -> Exploration:
@@ -253,12 +265,17 @@ class Exploration:
     ) -> Searched:
         from tracelock.explore.search import search
 
+        if self.spreader is not None:
+            found = self.spreader.search(strategy, budget, progress)
+            if strategy == "dpor":
+                self.executions = found.schedules
+            return found
         if strategy == "dpor":
             from tracelock.schedulers.dpor import DporScheduler
 
             scheduler: Any = DporScheduler(watched(self.program))
         else:
-            scheduler = make_scheduler(strategy, self.plan.seed)
+            scheduler = make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
         found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
         if strategy == "dpor":
             self.executions = found.schedules
@@ -275,22 +292,35 @@ class Exploration:
                 return None
             return max(0.05, (budget.seconds - (monotonic() - begun)) * share)
 
-        samples = SAMPLES if budget.schedules is None else min(SAMPLES, budget.schedules)
+        samples = SAMPLES
+        if budget.schedules is not None:
+            samples = min(SAMPLES, max(1, budget.schedules // 4))
         found = self._schedules("auto", replace(budget, schedules=samples), progress)
         found.strategy = "auto"
-        if self._enough(found, budget):
-            return found
-        remaining = None if budget.schedules is None else budget.schedules - found.schedules
-        share = DPOR_SHARE if self.plan.engine == "simulated" else 1.0
-        dpor_seconds = left(share) if budget.seconds is not None else None
-        if dpor_seconds is None and self.plan.engine == "simulated":
-            dpor_seconds = 30.0
-        part = self._schedules("dpor", replace(budget, schedules=remaining, seconds=dpor_seconds), progress)
-        self._join(found, part)
-        if found.exhaustive or self._enough(found, budget) or self.plan.engine == "real":
-            return found
-        part = self._states(replace(budget, schedules=None, seconds=left()), progress)
-        self._join(found, part)
+        # states are those of the models, from the start
+        states = self.plan.engine == "simulated" and self.plan.spreading.prefix is None
+        # A spin loop makes schedules without end and few states, many workers make many states
+        # and few inequivalent schedules: a short look tells which of the two this is.
+        shares = ((("dpor", LOOK), ("states", 0.6), ("dpor", 1.0)) if states else (("dpor", 1.0),))
+        for strategy, share in shares:
+            if self._enough(found, budget) or found.exhaustive:
+                break
+            seconds = left(share) if share <= 1.0 else min(share, left(0.5) or share)
+            if seconds is None and strategy == "states":
+                seconds = 60.0
+            if strategy == "states":
+                part = self._states(replace(budget, schedules=None, seconds=seconds), progress)
+            else:
+                if self._spins:
+                    break
+                remaining = None
+                if budget.schedules is not None:
+                    remaining = budget.schedules - found.schedules
+                part = self._schedules(
+                    "dpor", replace(budget, schedules=remaining, seconds=seconds), progress
+                )
+                self._spins = any(one.kind == "unfinished" for one in part.outcomes.values())
+            self._join(found, part)
         return found
 
     def _enough(self, found: Searched, budget: Budget) -> bool:
@@ -351,11 +381,17 @@ class Exploration:
             explored.verdict = "failed"
             self.show(explored, failures[0])
         elif found.exhaustive:
-            explored.verdict = "verified"
+            # of what lies below a prefix alone it would say too much
+            explored.verdict = "verified" if self.plan.spreading.prefix is None else "passed"
         elif systematic or bounded or found.stopped == "interrupted":
             explored.verdict = "unfinished"
         explored.notes = self.notes
         explored.summary = summarise(explored, self.plan, self.executions)
+        prefix = self.plan.spreading.prefix
+        if prefix is not None and found.exhaustive and not failures:
+            explored.summary = below(
+                self.executions or explored.schedules, prefix, self.plan.backend
+            )
         return explored
 
     def way(self, outcome: Seen) -> Way:
