@@ -85,6 +85,9 @@ if TYPE_CHECKING:
         Write,
     )
     from tracelock.session import ReplayResult, backends_here, replay, run
+    from tracelock.session.after_fix import Checked, check_fix
+    from tracelock.session.exploring import Explored, SearchFailed, explore
+    from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
         MISSING,
         Blocked,
@@ -114,6 +117,9 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "With", "Work", "WorkerDecl", "Write",
     ),
     "tracelock.session": ("ReplayResult", "backends_here", "replay", "run"),
+    "tracelock.session.after_fix": ("Checked", "check_fix"),
+    "tracelock.session.exploring": ("Explored", "SearchFailed", "explore"),
+    "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (
         "MISSING", "Blocked", "Event", "Events", "Trace", "Verdict", "load_trace",
         "load_trace_text", "recover",
