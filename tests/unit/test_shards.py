@@ -253,11 +253,11 @@ def test_samplers_are_the_same_however_many_work(strategy: str) -> None:
 
 def test_the_first_failure_is_the_first_whoever_finds_it() -> None:
     """One that is rare enough to be in a later chunk."""
-    steps = [{"write": "x", "value": "x + 1"}] * 3
+    steps = [{"write": "x", "value": "x + 1"}] * 6
     scenario = scenario_from_data(
         {
             "format": "tracelock-scenario/1", "name": "rare", "shared": {"x": 0},
-            "workers": {"w": {"count": 3, "steps": steps}}, "finally": ["x != 2"],
+            "workers": {"w": {"count": 2, "steps": steps}}, "finally": ["x != 12"],
         }
     )  # fmt: skip
     runner = Runner(Program(scenario), THREADING_RULES)
@@ -282,7 +282,7 @@ def test_bounded_searches_are_the_same_in_shards(strategy: str) -> None:
         found = spread_over(scenario, strategy, pool, 3, None)
     assert found.exhaustive
     assert alone.exhaustive
-    assert found.schedules == alone.schedules == 20 - 14 + 0 or found.schedules > 0
+    assert found.schedules == alone.schedules > 0
     assert {k: v[0] for k, v in counts(found).items()} == {
         k: v[0] for k, v in counts(alone).items()
     }

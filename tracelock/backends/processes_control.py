@@ -22,7 +22,6 @@ from tracelock.backends.processes_store import Store
 from tracelock.backends.processes_wire import (
     ABANDON,
     ATOMICALLY,
-    COUNTED_OUT,
     EXPIRED,
     FAILS,
     GRANT,
@@ -30,6 +29,7 @@ from tracelock.backends.processes_wire import (
     NOTIFIED,
     SKIPPED,
     TIMED_OUT,
+    WASTED,
     op_fields,
     pack,
     receive_payload,
@@ -127,7 +127,6 @@ class Controlled:
         self.op: Op | None = None
         self.writes = 0
         self.abandoned = False
-        self.tells = False
         self.out = processes_objects.senders(self.layout, objects)
         self.types = [""] * self.layout.variables + [spec.type for spec in self.layout.objects]
 
@@ -159,12 +158,13 @@ class Controlled:
         """Asleep in a condition, its lock released: others go on until the parent says."""
         send(self.up, NOTHING)
         word = self._word()
-        if word == NOTIFIED:
+        if word in (NOTIFIED, WASTED):
+            # a wasted one would be taken back by the notifier; that this process takes it makes
+            # sure that the notifier has counted on it
             if not real.acquire(True, HANDSHAKE):
                 raise InternalError("a notification did not arrive")
-            return True
-        if word in (TIMED_OUT, COUNTED_OUT):
-            self.tells = word == COUNTED_OUT
+            return word == NOTIFIED
+        if word == TIMED_OUT:
             return False
         self.abandoned = True
         raise Abandoned
@@ -174,9 +174,6 @@ class Controlled:
         if self.abandoned:
             raise Abandoned
         real.release()
-        if self.tells:
-            self.tells = False
-            send(self.up, NOTHING)
         if self._word() != GRANT:
             raise Abandoned
 

@@ -220,8 +220,8 @@ class Driver:
         word = wire.GRANT
         dead: list[int] = []
         if kind == TIMEOUT:
-            # of a condition: its lock is still to be taken back. Until somebody can tell, the
-            # worker stays where it is, as a notify may still be wasted on it.
+            # of a condition: its lock is still to be taken back. Until then the worker stays
+            # where it is, as a notify may be wasted on it.
             self._late.add(worker)
             return
         if kind == WAIT:
@@ -243,7 +243,6 @@ class Driver:
                     word = wire.TIMED_OUT + wire.GRANT
         elif kind == NOTIFY:
             if controller.result.__class__ is list:
-                self._count_out(target, controller.result)
                 dead = self._rouse(target, controller.result)
         elif kind == SET:
             dead = self._rouse(target, list(self._asleep.get(target, ())))
@@ -281,16 +280,8 @@ class Driver:
         """Tell sleepers that they are about to be woken. Returns those that are dead."""
         for worker in workers:
             self._asleep[target].remove(worker)
-            self._say(worker, wire.TIMED_OUT if worker in self._late else wire.NOTIFIED)
+            self._say(worker, wire.WASTED if worker in self._late else wire.NOTIFIED)
         return [worker for worker in workers if not self._pool.alive(worker)]
-
-    def _count_out(self, target: int, woken: list[int]) -> None:
-        """Before a notify: those whose time is up, and who use up none of it, are out of it."""
-        for worker in list(self._asleep.get(target, ())):
-            if worker in self._late and worker not in woken:
-                self._asleep[target].remove(worker)
-                self._say(worker, wire.COUNTED_OUT)
-                self._reply(worker)
 
     def _stand_in(self, target: int, count: int) -> None:
         """Do the handshake of a notifier with sleepers that were killed from outside."""

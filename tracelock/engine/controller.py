@@ -16,60 +16,44 @@ Only one caller may be inside at a time; in a controlled run that is whoever has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
-from tracelock.engine.interrupts import Interrupts, Task
-from tracelock.engine.limits import DEFAULT_SECONDS, DEFAULT_STEPS
+from tracelock.engine.effects import rehearse, same
+from tracelock.engine.state import ALWAYS, Caller, Entry
+from tracelock.engine.timing import Timing
 from tracelock.errors import Cancelled, InternalError, LimitReached, ScopeExpired, StepFailure
-from tracelock.objects import PARKED, Model, Rules, frozen, make_models
+from tracelock.objects import PARKED, Model
 from tracelock.ops import (
     ATOMIC,
     CALL,
     CANCEL,
     CHECKPOINT,
-    CLEAR,
     COMPARE_EXCHANGE,
-    CRASH,
     EXCHANGE,
     FETCH_ADD,
     JOIN,
-    NAMES,
     NOTIFY,
     READ,
-    RELEASE,
     REQUEST,
-    SET,
     SLEEP,
     SPAWN,
     TIMEOUT,
     WAIT,
     WAKE,
     WRITE,
-    Layout,
     Op,
     Raised,
     Value,
     added,
 )
-from tracelock.schedulers.base import TIMER, WAITER, WORKER, Choice, Scheduler
+from tracelock.schedulers.base import WAITER, WORKER
 
-#: Kinds that can always happen: nothing has to be true first.
-ALWAYS: Final = tuple(
-    kind <= ATOMIC
-    or kind in (RELEASE, NOTIFY, SET, CLEAR, CHECKPOINT, SPAWN, CANCEL, CRASH, CALL)
-    for kind in range(len(NAMES))
-)
-#: One event, as the hot path keeps it: worker, kind, op, result, the options there were (None:
-#: no choice was made), virtual seconds.
-Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
-
-Caller = Callable[[str, list[Value]], Value]
+__all__ = ["ALWAYS", "Caller", "Controller", "Entry", "rehearse", "same"]
 
 
-class Controller:
+class Controller(Timing):
     """One object serves many schedules of one program under one set of rules.
 
     ``clock``: ``virtual`` (timers fire in the order of their deadlines when nothing else can
@@ -79,83 +63,12 @@ class Controller:
     does.
     """
 
-    def __init__(
-        self,
-        layout: Layout,
-        rules: Rules,
-        scheduler: Scheduler,
-        *,
-        clock: str = "virtual",
-        max_steps: int = DEFAULT_STEPS,
-        max_seconds: float = DEFAULT_SECONDS,
-        check: Callable[[Sequence[Value]], StepFailure | None] | None = None,
-        observer: Callable[[int, int, int, Op, Value], None] | None = None,
-        call: Caller | None = None,
-    ) -> None:
-        self.layout = layout
-        self.rules = rules
-        self.scheduler = scheduler
-        self.adversarial = clock == "adversarial"
-        self.clock = clock
-        self.max_steps = max_steps
-        self.max_seconds = max_seconds
-        self.check = check
-        self.observer = observer
-        self.call = call
-        #: Called before each step; a replay kills here whom something outside killed.
-        self.before: Callable[[Controller], None] | None = None
-        self.models: list[Model | None] = make_models(layout, rules)
-        self._objects = [model for model in self.models if model is not None]
-        self._workers = len(layout.workers)
-        self._choice = Choice()
-        self._cooperative = rules.cooperative
-        self._interrupts = Interrupts(self, rules.level_triggered) if rules.cooperative else None
-        none: tuple[dict[int, Task], set[int]] = ({}, set())
-        interrupts = self._interrupts
-        #: Workers in ``timeout`` blocks or cancelled, and those who are cut off where they wait.
-        self._tasks, self._cut_off = (
-            none if interrupts is None else (interrupts.tasks, interrupts.cut)
-        )
-        #: The cancelled worker has not made its first step, so that its machine never runs.
-        self.stillborn = False
-        # The grant: what the last ``next`` decided.
-        self.op: Op
-        self.kind = 0
-        self.result: Value = None
-        self.parked = False
-        self.fired = False
-        self.thrown: BaseException | None = None
-        #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
-        self.fired_uid = -1
-        self._fires: tuple[float, int, str] | None = None  # the timer that was chosen
-        scheduler.attach(self)
-
     # --- one schedule ------------------------------------------------------------------------
     def begin(self) -> bool:
         """Start a schedule from the initial state; False when the scheduler has no more."""
         if not self.scheduler.begin():
             return False
-        for model in self._objects:
-            model.reset()
-        n = self._workers
-        self.values: list[Value] = list(self.layout.initial)
-        self.pending: list[Op | None] = [None] * n
-        self.waiting = [False] * n  # parked in an object
-        self.active: list[int] = []  # started and not ended, in order
-        self.ended = [False] * n
-        self.timers: dict[int, float] = {}
-        if self._interrupts is not None:
-            self._interrupts.reset()
-        self.crashed: list[tuple[int, str]] = []
-        self.failure: tuple[int, StepFailure] | None = None
-        self.limit: str | None = None
-        self.now = 0.0
-        self._deadline = 0.0
-        self._look = min(1024, self.max_steps)
-        self.current = -1
-        self._paused = False  # others go on though the last event was the end of its op
-        self.suspended = True
-        self.log: list[Entry] = []
+        self._fresh()
         choice = self._choice
         choice.pending = self.pending
         if self.check is not None:
@@ -184,12 +97,6 @@ class Controller:
                 self.suspended = True
             if scopes or self._tasks:
                 self._interrupts.enter(worker, op, scopes)
-
-    def _suspends(self, op: Op) -> bool:
-        """Whether a task that comes to ``op``, one of ``Rules.before``, is suspended in it."""
-        if not op.blocking or (op.timeout is not None and op.timeout <= 0):
-            return False
-        return op.kind != JOIN or self.rules.level_triggered or not self.ended[op.target]
 
     def fail(self, worker: int, failure: StepFailure) -> None:
         """``worker`` has ended with ``failure``; the first one is the run's verdict."""
@@ -369,101 +276,6 @@ class Controller:
                 options = sorted(options + extra)
         return options
 
-    # --- timers and cancellation -------------------------------------------------------------
-    def _pending_timers(self) -> dict[int, float]:
-        """The next deadline of each worker that has one that still matters."""
-        due: dict[int, float] = {}
-        if self._interrupts is not None:
-            for worker in self.active:
-                if worker in self.timers or worker in self._tasks:
-                    timers = self._interrupts.timers(worker)
-                    if timers:
-                        due[worker] = min(timers)[0]
-            return due
-        for worker, deadline in self.timers.items():
-            op = self.pending[worker]
-            assert op is not None
-            if op.kind in (SLEEP, JOIN):
-                due[worker] = deadline
-                continue
-            model = self.models[op.target]
-            assert model is not None
-            if model.may_expire(op, worker, self.waiting[worker]):
-                due[worker] = deadline
-        return due
-
-    def _due(self) -> list[int]:
-        """Nothing else can happen: the workers whose timer is the next to fire."""
-        due = self._pending_timers()
-        if not due:
-            return []
-        first = min(due.values())
-        return sorted(worker for worker, deadline in due.items() if deadline == first)
-
-    def _timer(self, worker: int) -> bool:
-        """Whether a timer of ``worker`` fires: asked of the scheduler where it need not."""
-        op = self.pending[worker]
-        assert op is not None
-        if self._interrupts is not None:
-            timers = self._interrupts.timers(worker)
-        elif worker in self._pending_timers():
-            timers = [(self.timers[worker], -1, op.at)]
-        else:
-            return False
-        must = op.kind == SLEEP or not self._could(worker, op)
-        choice = self._choice
-        for left, timer in enumerate(timers, 1 - len(timers)):
-            if not must or left:
-                choice.kind, choice.options, choice.worker = TIMER, (0, 1), worker
-                choice.at = timer[2]
-                if not self.scheduler.pick(choice):
-                    continue
-            self._fires = timer
-            return True
-        return False
-
-    def _could(self, worker: int, op: Op) -> bool:
-        if ALWAYS[op.kind]:
-            return True
-        if op.kind == JOIN:
-            return self.ended[op.target] or (self._cooperative and not self._suspends(op))
-        if op.kind == SLEEP:
-            return False
-        model = self.models[op.target]
-        assert model is not None
-        return model.ready(op, worker) if self.waiting[worker] else model.enabled(op, worker)
-
-    def _cut(
-        self, worker: int, op: Op, fired: bool
-    ) -> tuple[int, Value, BaseException | None, Op]:
-        """A timer or a cancellation ends ``op``: event kind, result, what is thrown, event op."""
-        if self._interrupts is not None:
-            if not fired:
-                return self._interrupts.deliver(worker, op)
-            timer = self._fires
-            if timer is None:
-                timer = min(self._interrupts.timers(worker), key=itemgetter(0))
-            self._fires = None
-            self.fired_uid = timer[1]
-            return self._interrupts.fire(worker, op, timer)
-        kind = op.kind
-        model = self.models[op.target] if kind < SLEEP and kind > ATOMIC else None
-        self._fires = None
-        self.now = max(self.now, self.timers.pop(worker))
-        if kind == SLEEP:
-            return SLEEP, None, None, op
-        if model is None:
-            return kind, False, None, op
-        result = model.expire(op, worker, self.waiting[worker])
-        if result is PARKED:
-            self.waiting[worker] = True
-            return TIMEOUT, result, None, op
-        if self.waiting[worker]:
-            self.waiting[worker] = False
-            if kind == WAIT:
-                kind = WAKE
-        return kind, result, None, op
-
     # --- the less frequent ops ---------------------------------------------------------------
     def _other(self, worker: int, op: Op, kind: int) -> Value:
         values = self.values
@@ -530,69 +342,6 @@ class Controller:
         worker, kind, op, _, options, now = self.log[-1]
         self.log[-1] = (worker, kind, op, result, options, now)
 
-    # --- going back in time ------------------------------------------------------------------
-    def snapshot(self) -> tuple[Any, ...]:
-        """The whole state but the log, the worker machines and the scheduler; see ``restore``."""
-        return (
-            self.values.copy(),
-            [model.snapshot() for model in self._objects],
-            self.pending.copy(),
-            self.waiting.copy(),
-            self.active.copy(),
-            self.ended.copy(),
-            self.timers.copy(),
-            None if self._interrupts is None else self._interrupts.snapshot(),
-            self.crashed.copy(),
-            self.failure,
-            self.limit,
-            self.now,
-            self.current,
-            self.suspended,
-            len(self.log),
-        )
-
-    def restore(self, state: tuple[Any, ...]) -> None:
-        """Back to a state that ``snapshot`` gave, on this path of the search or an earlier one.
-
-        The log is cut to its length then, which is right as long as it has only grown since.
-        """
-        (values, objects, pending, waiting, active, ended, timers, interrupts,
-         crashed, self.failure, self.limit, self.now, self.current, self.suspended, seq,
-         ) = state  # fmt: skip
-        self.values = values.copy()
-        for model, kept in zip(self._objects, objects, strict=True):
-            model.restore(kept)
-        self.pending = pending.copy()
-        self._choice.pending = self.pending
-        self.waiting = waiting.copy()
-        self.active = active.copy()
-        self.ended = ended.copy()
-        self.timers = timers.copy()
-        if self._interrupts is not None:
-            self._interrupts.restore(interrupts)
-        self.crashed = crashed.copy()
-        del self.log[seq:]
-
-    def key(self) -> Hashable:
-        """What decides the future, the machines aside: equal keys, equal futures.
-
-        Deadlines count from now, so that two moments that differ only in time are one state.
-        """
-        now = self.now
-        return (
-            frozen(tuple(self.values)),
-            tuple([frozen(model.snapshot()) for model in self._objects]),
-            tuple(self.waiting),
-            tuple(self.active),
-            tuple(self.ended),
-            tuple(sorted((worker, when - now) for worker, when in self.timers.items())),
-            self._interrupts.key(now) if self._tasks else None,  # type: ignore[union-attr]
-            tuple(self.crashed),
-            self.failure is not None,
-            # only where a switch needs a suspension does it matter who ran last
-            (self.current, self.suspended) if self._cooperative else None,
-        )
-
     def advance(self, machine: Any, worker: int) -> None:
         """Resume ``machine`` with the result of its op, as granted, and ask for its next one.
 
@@ -620,26 +369,3 @@ class Controller:
             self.stop(worker, limit)
         else:
             self.ask(worker, op, machine.scopes if op is not None else ())
-
-
-def same(a: Value, b: Value) -> bool:
-    """Equality of JSON values: like Python's, but 1 and True are not the same."""
-    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
-
-
-def rehearse(op: Op, values: list[Value]) -> dict[str, dict[int, Value]]:
-    """Run an atomic step on the model's values: ``{"reads": {id: first value}, "writes": ...}``."""
-    reads: dict[int, Value] = {}
-    writes: dict[int, Value] = {}
-
-    def read(number: int) -> Value:
-        value = values[number]
-        if number not in writes:
-            reads.setdefault(number, value)
-        return value
-
-    def write(number: int, value: Value) -> None:
-        writes[number] = values[number] = value
-
-    op.body.rehearse(read, write)
-    return {"reads": reads, "writes": writes}

@@ -39,7 +39,7 @@ from tracelock.ops import (
 )
 
 if TYPE_CHECKING:
-    from tracelock.engine.controller import Controller
+    from tracelock.engine.state import RunState
 
 #: Kinds at which a task may be suspended, and so be cancelled.
 SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN})
@@ -149,7 +149,7 @@ class Task:
 class Interrupts:
     """All of that for one controller whose workers are tasks."""
 
-    def __init__(self, controller: Controller, level_triggered: bool) -> None:
+    def __init__(self, controller: RunState, level_triggered: bool) -> None:
         self._controller = controller
         self._level = level_triggered
         self.tasks: dict[int, Task] = {}
