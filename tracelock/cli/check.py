@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, search_bar, show
 from tracelock.cli.keeping import Keeper
@@ -10,6 +11,7 @@ from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.session.after_fix import check_fix
 from tracelock.session.exploring import Exploration
+from tracelock.session.spreading import Spreading
 
 
 def check_command(options: argparse.Namespace, out: Output) -> int:
@@ -47,6 +49,6 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
     if checked.neighbours:
         out.line(f"its neighbours: {checked.neighbours:,} schedules that leave it somewhere")
     out.line()
-    with Exploration(scenario, plan) as exploration:
+    with Exploration(scenario, replace(plan, spreading=Spreading())) as exploration:
         show(explored, paths, exploration, out)
     return STATUS[explored.verdict]

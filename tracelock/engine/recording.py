@@ -36,9 +36,10 @@ from tracelock.ops import (
 from tracelock.trace import MISSING, Events
 
 #: Kinds whose event has a result (a wait that blocks has none: its wake has).
-RESULTS: Final = frozenset(
-    {READ, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC, ACQUIRE, WAKE, NOTIFY, PUT, GET, JOIN, CALL}
-)
+RESULTS: Final = frozenset({
+    READ, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC, ACQUIRE, WAKE, NOTIFY, PUT, GET, JOIN,
+    CALL,
+})  # fmt: skip
 #: Kinds whose ``op.value`` goes into the event as its value.
 VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
 #: Kinds whose ``op.value`` is a count.
@@ -196,7 +197,6 @@ def record_columns(
             ns = waits[worker].get(number)
             if ns is not None:
                 waited[spot] = ns
-    events.extend_columns(
-        workers, shapes, array("q", (max(0, t - start) for t in times)), values, shown, waited, expects
-    )
+    since = array("q", (max(0, t - start) for t in times))
+    events.extend_columns(workers, shapes, since, values, shown, waited, expects)
     return events

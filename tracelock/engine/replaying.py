@@ -287,6 +287,5 @@ class Replay(Scheduler):
             model = self.controller.models[op.target]
             if model is not None and op.kind != CHECKPOINT and model.holders():
                 held = f", held by {self._names(model.holders())}"
-        return kind(
-            event.seq, expected, could, f"{backend}: {name} cannot go on here: it waits at {what}{held}"
-        )
+        why = f"{backend}: {name} cannot go on here: it waits at {what}{held}"
+        return kind(event.seq, expected, could, why)

@@ -157,7 +157,5 @@ def judge(
         return Verdict("deadlock", None, story(blocked), state, blocked)
     error_at_end = at_end()
     if error_at_end is not None:
-        return Verdict(
-            "failed", "finally", error_at_end.message, state, at=error_at_end.at
-        )
+        return Verdict("failed", "finally", error_at_end.message, state, at=error_at_end.at)
     return Verdict("passed", None, "", state)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import Divergence, InternalError, TracelockError, UsageError
+from tracelock.session.explored import Explored, SearchFailed, Way, summarise
 from tracelock.session.replaying import replay
 from tracelock.session.running import Session, simulated_call
 from tracelock.session.settings import Settings, make_scheduler
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.search import Outcome as Seen
-    from tracelock.explore.shrinking import Shrunk
-    from tracelock.explore.twin import NoTwin, Twin
     from tracelock.scenario.models import Scenario
     from tracelock.scenario.program import Program
     from tracelock.trace import Trace
+
+__all__ = [
+    "EXPLORERS", "Exploration", "Explored", "Plan", "SearchFailed", "Way", "explore",
+]  # fmt: skip
 
 #: What ``explore`` can search by; ``auto`` is samplers first, then exhaustive searches.
 EXPLORERS: Final = (
     "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
 )  # fmt: skip
+#: Those that try everything, if they are not cut.
+SYSTEMATIC: Final = frozenset({"auto", "dpor", "states", "delay", "preemption"})
 #: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
 SEARCH_STEPS: Final = 5_000
 SECONDS: Final = 60.0
@@ -36,69 +41,6 @@ SECONDS: Final = 60.0
 SAMPLES: Final = 400
 #: Seconds of the first look that it takes with optimal DPOR.
 LOOK: Final = 1.5
-
-
-class SearchFailed(AssertionError):
-    """Raised by ``Explored.raise_for_failure``: a schedule fails. Its text shows which."""
-
-
-@dataclass(slots=True)
-class Way:
-    """One distinct way in which schedules ended, as ``--all`` lists them."""
-
-    kind: str
-    failure: str | None
-    message: str
-    state: dict[str, Any]
-    count: int
-    trace: Callable[[], Trace]
-
-
-@dataclass(slots=True)
-class Explored:
-    """What a search came to.
-
-    ``verdict``: ``failed`` (``trace`` shows it), ``verified`` (every inequivalent interleaving, or
-    every state, was tried), ``passed`` (so many schedules were sampled, none failed) or
-    ``unfinished`` (a budget or bound cut an exhaustive search: nothing is claimed). ``schedules``
-    counts complete ones, ``redundant`` those that were cut because they repeat others, ``states``
-    those of the state search. ``trace``: the failing one, the smallest that was found;
-    ``switches``: preemptive switches in it; ``minimum``: ``proved``, ``1-minimal`` or "";
-    ``confirmed``: by backend, replays that reproduced it of those that were made. ``twin``: the
-    nearest passing schedule. ``summary``: all that in one sentence.
-    """
-
-    verdict: str
-    strategy: str
-    schedules: int
-    redundant: int
-    states: int
-    seconds: float
-    ways: list[Way]
-    trace: Trace | None = None
-    switches: int | None = None
-    minimum: str = ""
-    confirmed: dict[str, str] = field(default_factory=dict)
-    twin: Twin | NoTwin | None = None
-    notes: list[str] = field(default_factory=list)
-    shrunk: Shrunk | None = None
-    summary: str = ""
-    stopped: str = ""
-
-    @property
-    def failed(self) -> bool:
-        """Whether a schedule was found that goes wrong."""
-        return self.verdict == "failed"
-
-    @property
-    def exhaustive(self) -> bool:
-        """Whether nothing was left to try."""
-        return self.verdict == "verified"
-
-    def raise_for_failure(self) -> None:
-        """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
-        if self.trace is not None and self.failed:
-            raise SearchFailed(f"{self.summary}\n{self.trace.verdict.message}")
 
 
 @dataclass(slots=True)
@@ -281,9 +223,7 @@ class Exploration:
             self.executions = found.schedules
         return found
 
-    def _auto(
-        self, budget: Budget, progress: Callable[[Progress], None] | None
-    ) -> Searched:
+    def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
         """A short portfolio of samplers, then optimal DPOR, then the state space."""
         begun = monotonic()
 
@@ -301,7 +241,7 @@ class Exploration:
         states = self.plan.engine == "simulated" and self.plan.spreading.prefix is None
         # A spin loop makes schedules without end and few states, many workers make many states
         # and few inequivalent schedules: a short look tells which of the two this is.
-        shares = ((("dpor", LOOK), ("states", 0.6), ("dpor", 1.0)) if states else (("dpor", 1.0),))
+        shares = (("dpor", LOOK), ("states", 0.6), ("dpor", 1.0)) if states else (("dpor", 1.0),)
         for strategy, share in shares:
             if self._enough(found, budget) or found.exhaustive:
                 break
@@ -336,11 +276,9 @@ class Exploration:
         found.merge(part)
         found.strategy = f"auto ({strategy})" if part.exhaustive or part.failures() else "auto"
 
-    def _states(
-        self, budget: Budget, progress: Callable[[Progress], None] | None
-    ) -> Searched:
+    def _states(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
         from tracelock.explore.search import Outcome, Progress, Searched
-        from tracelock.explore.states import StatesProgress, StateSearch
+        from tracelock.explore.states import StateSearch, StatesProgress
 
         def tell(at: StatesProgress) -> None:
             if progress is not None:
@@ -375,7 +313,13 @@ class Exploration:
             "passed", found.strategy, found.schedules, found.redundant, self.states, seconds,
             [self.way(one) for one in found.outcomes.values()], stopped=found.stopped,
         )  # fmt: skip
-        systematic = found.strategy.split(" ")[0] in ("auto", "dpor", "states", "delay", "preemption")
+        systematic = found.strategy.split(" ")[0] in (
+            "auto",
+            "dpor",
+            "states",
+            "delay",
+            "preemption",
+        )
         bounded = any(one.kind == "unfinished" for one in found.outcomes.values())
         if failures:
             explored.verdict = "failed"
@@ -461,34 +405,3 @@ def watched(program: Program) -> list[list[int]]:
                 numbers.update(range(start, start + (1 if length is None else length)))
         groups.append(sorted(numbers))
     return groups
-
-
-def summarise(explored: Explored, plan: Plan, executions: int) -> str:
-    """What is known now, in one sentence; it claims no more than was tried."""
-    tried = f"{explored.schedules:,} schedules"
-    if explored.verdict == "failed":
-        switches = explored.switches
-        count = "no preemptive switch" if not switches else (
-            f"{switches} preemptive switch" + ("es" if switches > 1 else "")
-        )
-        proved = ", the fewest there can be" if explored.minimum == "proved" else ""
-        return f"failed: found after {tried}; it takes {count}{proved}"
-    if explored.verdict == "verified":
-        if explored.strategy.rpartition("(")[2].startswith("states"):
-            return (
-                f"verified: {explored.states:,} states, every state this scenario can reach on "
-                f"{plan.backend}'s rules passes"
-            )
-        return (
-            f"verified: {executions or explored.schedules:,} executions, every inequivalent interleaving of this "
-            f"scenario on {plan.backend}'s rules passes"
-        )
-    if explored.verdict == "passed":
-        return f"passed: {tried} were tried, none failed; others were not"
-    reason = {
-        "schedules": "the budget of schedules is spent", "seconds": "the time is up",
-        "interrupted": "interrupted", "states": "the bound of states is reached",
-        "bytes": "the bound of memory is reached",
-    }.get(explored.stopped, "some schedules were cut by a bound")  # fmt: skip
-    more = f" and {explored.states:,} states" if explored.states else ""
-    return f"unfinished: {tried}{more} were tried, none failed; {reason}, so nothing is claimed"

@@ -74,7 +74,9 @@ def shrink(
         )
         if found.picks is None:
             raise InternalError("the reduced scenario does not fail any more")
-        result = finish(smaller, shrink_schedule(smaller.runner, found.picks), passing_twin, confirm)
+        result = finish(
+            smaller, shrink_schedule(smaller.runner, found.picks), passing_twin, confirm
+        )
         result.reduced = reduced
         return result
 

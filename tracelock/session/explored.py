@@ -1,0 +1,110 @@
+"""What an exploration came to, and how to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracelock.explore.shrinking import Shrunk
+    from tracelock.explore.twin import NoTwin, Twin
+    from tracelock.session.exploring import Plan
+    from tracelock.trace import Trace
+
+
+class SearchFailed(AssertionError):
+    """Raised by ``Explored.raise_for_failure``: a schedule fails. Its text shows which."""
+
+
+@dataclass(slots=True)
+class Way:
+    """One distinct way in which schedules ended, as ``--all`` lists them."""
+
+    kind: str
+    failure: str | None
+    message: str
+    state: dict[str, Any]
+    count: int
+    trace: Callable[[], Trace]
+
+
+@dataclass(slots=True)
+class Explored:
+    """What a search came to.
+
+    ``verdict``: ``failed`` (``trace`` shows it), ``verified`` (every inequivalent interleaving, or
+    every state, was tried), ``passed`` (so many schedules were sampled, none failed) or
+    ``unfinished`` (a budget or bound cut an exhaustive search: nothing is claimed). ``schedules``
+    counts complete ones, ``redundant`` those that were cut because they repeat others, ``states``
+    those of the state search. ``trace``: the failing one, the smallest that was found;
+    ``switches``: preemptive switches in it; ``minimum``: ``proved``, ``1-minimal`` or "";
+    ``confirmed``: by backend, replays that reproduced it of those that were made. ``twin``: the
+    nearest passing schedule. ``summary``: all that in one sentence.
+    """
+
+    verdict: str
+    strategy: str
+    schedules: int
+    redundant: int
+    states: int
+    seconds: float
+    ways: list[Way]
+    trace: Trace | None = None
+    switches: int | None = None
+    minimum: str = ""
+    confirmed: dict[str, str] = field(default_factory=dict)
+    twin: Twin | NoTwin | None = None
+    notes: list[str] = field(default_factory=list)
+    shrunk: Shrunk | None = None
+    summary: str = ""
+    stopped: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a schedule was found that goes wrong."""
+        return self.verdict == "failed"
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether nothing was left to try."""
+        return self.verdict == "verified"
+
+    def raise_for_failure(self) -> None:
+        """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
+        if self.trace is not None and self.failed:
+            raise SearchFailed(f"{self.summary}\n{self.trace.verdict.message}")
+
+
+def summarise(explored: Explored, plan: Plan, executions: int) -> str:
+    """What is known now, in one sentence; it claims no more than was tried."""
+    tried = f"{explored.schedules:,} schedules"
+    if explored.verdict == "failed":
+        switches = explored.switches
+        count = (
+            "no preemptive switch"
+            if not switches
+            else (f"{switches} preemptive switch" + ("es" if switches > 1 else ""))
+        )
+        proved = ", the fewest there can be" if explored.minimum == "proved" else ""
+        return f"failed: found after {tried}; it takes {count}{proved}"
+    if explored.verdict == "verified":
+        if explored.strategy.rpartition("(")[2].startswith("states"):
+            return (
+                f"verified: {explored.states:,} states, every state this scenario can reach on "
+                f"{plan.backend}'s rules passes"
+            )
+        count = executions or explored.schedules
+        return (
+            f"verified: {count:,} execution{'' if count == 1 else 's'}, every inequivalent "
+            f"interleaving of this scenario on {plan.backend}'s rules passes"
+        )
+    if explored.verdict == "passed":
+        return f"passed: {tried} were tried, none failed; others were not"
+    reason = {
+        "schedules": "the budget of schedules is spent", "seconds": "the time is up",
+        "interrupted": "interrupted", "states": "the bound of states is reached",
+        "bytes": "the bound of memory is reached",
+    }.get(explored.stopped, "some schedules were cut by a bound")  # fmt: skip
+    more = f" and {explored.states:,} states" if explored.states else ""
+    return f"unfinished: {tried}{more} were tried, none failed; {reason}, so nothing is claimed"
