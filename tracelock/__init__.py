@@ -128,15 +128,17 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "MISSING", "Acquire", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel", "Checkpoint",
-    "Clear", "CompareExchange", "Continue", "Crash", "Divergence", "Event", "Events", "Exchange",
-    "Expectation", "Fail", "FetchAdd", "Get", "If", "ImpossibleHere", "InternalError", "Join",
-    "Let", "LimitReached", "ModelMismatch", "Notify", "ObjectDecl", "Problem", "Put", "Read",
-    "Release", "Repeat", "ReplayResult", "RunLimits", "Scenario", "ScenarioError", "Set", "Sleep",
-    "Spawn", "Step", "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try",
-    "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl",
-    "Write", "__version__", "backends_here", "load_scenario", "load_scenario_text", "load_trace",
-    "load_trace_text", "recover", "replay", "run", "scenario_from_data", "scenario_schema",
+    "MISSING", "Acquire", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel", "Checked",
+    "Checkpoint", "Clear", "CompareExchange", "Continue", "Crash", "Divergence", "Event",
+    "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Get", "If",
+    "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached", "ModelMismatch", "Notify",
+    "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat", "ReplayResult", "RunLimits",
+    "Scenario", "ScenarioError", "SearchFailed", "Set", "ShrunkTrace", "Sleep", "Spawn", "Step",
+    "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try", "UnsupportedError",
+    "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl", "Write",
+    "__version__", "backends_here", "check_fix", "explore", "load_scenario",
+    "load_scenario_text", "load_trace", "load_trace_text", "predict", "recover", "replay",
+    "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others

@@ -38,8 +38,8 @@ CHECKPOINT: Final = 17
 SPAWN: Final = 18
 JOIN: Final = 19
 CANCEL: Final = 20
-CANCELLED: Final = 21  # a cancellation reaches its worker
-TIMEOUT: Final = 22  # the deadline of a timeout block reaches its worker
+CANCELLED: Final = 21  # a cancellation, by a worker or a timeout block, reaches its worker
+TIMEOUT: Final = 22  # the deadline of a timeout block, or of a waiting op, passes
 CRASH: Final = 23
 CALL: Final = 24
 

@@ -76,9 +76,14 @@ _SCENARIOS = (
         "cancelled-while-it-takes-its-lock-back",
         {
             "waiter": many(2, [{"with": "c", "do": [{"wait": "c"}, "checkpoint", ADD]}]),
-            "hog": [{"with": "c", "do": [{"notify": "c", "all": True}, "checkpoint", "checkpoint"]}],
+            "hog": [
+                {"with": "c", "do": [{"notify": "c", "all": True}, "checkpoint", "checkpoint"]}
+            ],
             "canceller": [
-                "checkpoint", {"cancel": "waiter[0]"}, "checkpoint", {"cancel": "waiter[0]"},
+                "checkpoint",
+                {"cancel": "waiter[0]"},
+                "checkpoint",
+                {"cancel": "waiter[0]"},
             ],
         },
         c="condition",
@@ -159,7 +164,9 @@ _SCENARIOS = (
     case(
         "full-queue",
         {
-            "producer": many(3, [{"put": "q", "value": "index"}, {"put": "q", "value": "index + 10"}]),
+            "producer": many(
+                3, [{"put": "q", "value": "index"}, {"put": "q", "value": "index + 10"}]
+            ),
             "consumer": many(
                 2, [{"repeat": 3, "do": [{"get": "q", "into": "item"}, "checkpoint"]}]
             ),
@@ -173,7 +180,9 @@ _SCENARIOS = (
     case(
         "empty-queue",
         {
-            "consumer": many(3, [{"get": "q", "into": "item"}, {"write": "x", "value": "x + item"}]),
+            "consumer": many(
+                3, [{"get": "q", "into": "item"}, {"write": "x", "value": "x + item"}]
+            ),
             "thief": [{"repeat": 2, "do": [{"get": "q", "blocking": False, "into": "item"}, ADD]}],
             "producer": [{"repeat": 3, "do": [{"put": "q", "value": 1}, "checkpoint"]}],
             "canceller": ["checkpoint", {"cancel": "consumer[0]"}, {"cancel": "consumer[1]"}],
@@ -251,7 +260,9 @@ _SCENARIOS = (
     case(
         "priorities",
         {
-            "producer": many(2, [{"put": "q", "value": "3 - index"}, {"put": "q", "value": "index"}]),
+            "producer": many(
+                2, [{"put": "q", "value": "3 - index"}, {"put": "q", "value": "index"}]
+            ),
             "consumer": many(2, [{"repeat": 2, "do": [{"get": "q", "into": "item"}]}]),
             "spoiler": [{"put": "q", "value": "'text'", "timeout": 0.1, "into": "ok"}],
         },

@@ -208,7 +208,7 @@ class Run:
         me = worker.number
         if model.enabled(op, me):
             if op.kind == NOTIFY and self.rules.notify_any:
-                many = list(model.candidates(op))
+                many = list(model.candidates(op, me))
                 if many:
                     self.rng.shuffle(many)
                     model.choose(many[: op.value])

@@ -30,7 +30,8 @@ from tracelock.explore.frontier import Frontier
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.explore.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
-from tracelock.explore.spread import Tree, add_seen, make_source, spread
+from tracelock.explore.sources import Tree, make_source
+from tracelock.explore.spread import add_seen, spread
 from tracelock.objects import Rules
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.models import Scenario
@@ -108,7 +109,7 @@ def in_parts(runner: Watcher, job: Job, seed: int, width: int = 4) -> tuple[Coun
         redundant += sum(one.redundant for one in results)
 
     while True:
-        while len(flying) < width and (shard := source.next(False)) is not None:
+        while len(flying) < width and (shard := source.next(not flying)) is not None:
             shard.count, shard.seconds = rng.choice([1, 1, 2, 3, 7, 20]), None
             travelled = pickle.loads(pickle.dumps(shard))
             flying.append((shard, run_on(runner, travelled)))
@@ -409,7 +410,7 @@ def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr(executors, "ANSWER", 0.3)
     scenario = load_scenario(DATA / "inc-2.json")
-    with pytest.raises(UsageError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         explore(scenario, strategy="dpor", spreading=Spreading(dask="tcp://127.0.0.1:9"))
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.backends import processes_objects
 from tracelock.backends.calls import run_call
 from tracelock.backends.processes_control import rehearsed
-from tracelock.backends.processes_journal import OWN, PENDING, SEEN, Journal
+from tracelock.backends.processes_journal import OWN, PENDING, SEEN, SIZE, Journal
 from tracelock.backends.processes_objects import ERRORS, Sender, raised
 from tracelock.backends.processes_store import Store
 from tracelock.engine.controller import same
@@ -258,13 +258,17 @@ class Doing:
 
     def _noting(self, wait: Callable[..., Any]) -> Callable[..., Any]:
         def noting(timeout: float | None = None) -> Any:
-            assert self.waiting is not None
-            self.began = self.journal.at
-            self._add(WAIT, self.waiting, None, self.asked)
+            op, journal = self.waiting, self.journal
+            assert op is not None
+            self.began = journal.at - SIZE
+            if self.record:
+                journal.put(self.began, WAIT, op, None, clock(), self.asked)
             try:
                 return wait(timeout)
             finally:
                 self.asked = clock()
+                if self.record:
+                    journal.mark(WAKE, op, PENDING, 0, self.asked)
 
         return noting
 
@@ -289,6 +293,8 @@ class Doing:
         at = self.journal.at
         if type_ == "condition" and self.record:
             self.journal.add(WAIT, op, None, t0)
+        elif self.record:
+            self.journal.mark(WAIT, op, PENDING, 0, t0)
         with self._blocked(op):
             result = processes_objects.wait(self.objects[op.target], type_, op, op.timeout)
         if not self.record:
@@ -300,9 +306,9 @@ class Doing:
                 return result
             self.journal.add(WAKE, op, result, now, 0, self.waited)
         elif self.began < 0:
-            self._add(WAIT, op, result, t0)
+            self.journal.put(at, WAIT, op, result, now, t0)
         else:
-            self._add(WAKE, op, result, self.asked)
+            self.journal.put(at + SIZE, WAKE, op, result, now, self.asked, self.waited)
         return result
 
     # --- workers and time --------------------------------------------------------------------

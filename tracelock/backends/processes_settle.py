@@ -17,7 +17,21 @@ from typing import Any
 
 from tracelock.engine.history import Log
 from tracelock.objects import frozen
-from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, SET, SPAWN, Layout, Op, Value
+from tracelock.ops import (
+    ACQUIRE,
+    EMPTY,
+    GET,
+    PUT,
+    RELEASE,
+    SET,
+    SPAWN,
+    WAIT,
+    WAKE,
+    Layout,
+    Op,
+    Raised,
+    Value,
+)
 
 _NEVER = object()
 
@@ -47,6 +61,8 @@ def _outcome(layout: Layout, logs: list[Log], kind: int, op: Op, objects: list[A
         return _taken(logs, target, real)
     if kind == SET:
         return None if real._flag._semlock._get_value() else _NEVER
+    if kind in (WAIT, WAKE):
+        return _passed(logs, target, spec.parties, kind) if spec.type == "barrier" else _NEVER
     if kind in (ACQUIRE, RELEASE):
         start = spec.value if spec.type.endswith("semaphore") else 1
         recorded = start - _balance(logs, target, spec.type == "rlock")
@@ -80,6 +96,20 @@ def _items(logs: list[Log], target: int, wanted: int) -> list[Value]:
         for kind, op, result, _, _ in log
         if kind == wanted and op.target == target and result is not False and result is not EMPTY
     ]
+
+
+def _passed(logs: list[Log], target: int, parties: int, kind: int) -> Value:
+    """Whether somebody got on at a barrier because the dead had come, or had gone."""
+    came = last = woke = 0
+    for log in logs:
+        for done, op, result, _, _ in log:
+            if op.target == target and result is not False and result.__class__ is not Raised:
+                came += done == WAIT
+                last += done == WAIT and result is True
+                woke += done == WAKE
+    if kind == WAIT:
+        return True if woke > last * (parties - 1) else _NEVER
+    return True if came > last * parties else _NEVER
 
 
 def _taken(logs: list[Log], target: int, real: Any) -> Value:

@@ -14,7 +14,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.ops import ACQUIRE, CLEAR, EMPTY, GET, NOTIFY, PUT, SET, Layout, ObjectSpec, Op, Value
+from tracelock.ops import (
+    ACQUIRE,
+    CLEAR,
+    EMPTY,
+    GET,
+    NOTIFY,
+    PUT,
+    SET,
+    Layout,
+    ObjectSpec,
+    Op,
+    Value,
+)
 
 
 class Turnstile:

@@ -149,7 +149,7 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     parser.add_argument(
         "--all", action="store_true", help="go on after a failure and list every distinct outcome"
     )
-    parser.add_argument("--no-shrink", action="store_true", help="leave a failing schedule as it is")
+    parser.add_argument("--no-shrink", action="store_true", help="leave a failing schedule as is")
     parser.add_argument(
         "--no-confirm", action="store_true", help="do not replay a failure on the real backend"
     )

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock import __version__
 from tracelock.errors import UsageError
 from tracelock.explore.search import Searched
-from tracelock.explore.spread import Source, add_seen, go_on
+from tracelock.explore.sources import Source, go_on
+from tracelock.explore.spread import add_seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 ANSWER = 10.0
 
 
-def here(
-    runner: Runner, progress: Callable[[Progress], None] | None = None
-) -> Submit:
+def here(runner: Runner, progress: Callable[[Progress], None] | None = None) -> Submit:
     """Runs each shard at once, in this process, with this runner."""
 
     def submit(shard: Shard) -> Future[ShardResult]:
@@ -86,11 +84,12 @@ def dask(address: str) -> Generator[tuple[Submit, int]]:
     Raises UsageError where there is no cluster there, or Dask is not installed.
     """
     try:
-        from distributed import Client
+        import distributed
     except ImportError as error:
         raise UsageError("--dask needs Dask: pip install 'tracelock[dask]'") from error
     try:
-        client: Any = Client(address, timeout=ANSWER, set_as_default=False)
+        made: Any = distributed.Client
+        client: Any = made(address, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"no Dask scheduler answers at {address}: {why}") from error

@@ -132,6 +132,25 @@ class Frontier:
         self.out.append(part)
         return part
 
+    def gather(self) -> bool:
+        """Make one part of all that is planned at a point below which nobody works any more.
+
+        Not at a point where others may still add something to what was explored there.
+        """
+        for point in self._open:
+            up = point.up
+            if not point.live and (up is None or up.taken[point.place].behind is None):
+                break
+        else:
+            return False
+        self._open.remove(point)
+        path, sleeps = self._way(point)
+        sleeps.append(point.sleep + _steps(point.taken))
+        trees: list[Flat] = [[] for _ in path]
+        trees.append(flat(point.planned))
+        self.waiting.append(Part(Subtree(path, len(path), sleeps, trees), up, point.place))
+        return True
+
     def _way(self, point: Point | None) -> tuple[list[Step], list[list[Step]]]:
         """The transitions to a point, and who sleeps at each point before it."""
         path: list[Step] = []
@@ -194,7 +213,8 @@ class Frontier:
         """Plan what a part has found out about a point above it, unless that is covered."""
         point, origin = part.at, part.place
         while point is not None and point.depth > depth:
-            point, origin = point.up, point.place
+            origin = point.place
+            point = point.up
         while point is not None:
             below: Point | None = None
             for number, taken in enumerate(point.taken):
@@ -235,7 +255,8 @@ class Frontier:
                     taken.behind = None
             if point.live or point.planned:
                 return
-            point, number = up, point.place
+            number = point.place
+            point = up
 
     def _reopen(self, point: Point) -> None:
         """Something was added to a point that may have been done."""

@@ -140,7 +140,7 @@ def run_on(
     scheduler = inner = _scheduler(shard)
     if job.prefix and not isinstance(inner, SubtreeScheduler):
         scheduler = Prefixed(job.prefix, inner)
-    if shard.skip:
+    if shard.skip and not direct(job.strategy):
         _skip(runner, scheduler, shard.skip)
     stop = _over
 

@@ -210,7 +210,7 @@ class Exploration:
         if self.spreader is not None:
             found = self.spreader.search(strategy, budget, progress)
             if strategy == "dpor":
-                self.executions = found.schedules
+                self.executions = self.spreader.executions(strategy)
             return found
         if strategy == "dpor":
             from tracelock.schedulers.dpor import DporScheduler

@@ -1,4 +1,4 @@
-"""Searches that are more than one loop in this process: spread, kept in a file, or below a prefix."""
+"""Searches that are more than one loop here: spread, kept in a file, or below a prefix."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.shards import Job
+    from tracelock.explore.sources import Source
     from tracelock.explore.spread import Submit
     from tracelock.session.exploring import Exploration, Plan
     from tracelock.trace import Trace
@@ -132,6 +133,7 @@ class Spreader:
         self.exploration = exploration
         self.how = how
         self.base = Base()
+        self._stages: dict[str, tuple[Source, Searched]] = {}
         if how.prefix is not None:
             self.base = base_of(exploration.runner, how.prefix)
         self.checkpoint: Checkpoint | None = None
@@ -170,30 +172,51 @@ class Spreader:
             len(self.base.steps), plan.depth,
         )  # fmt: skip
 
+    def executions(self, strategy: str) -> int:
+        """How many schedules a stage has made, those of earlier sittings too."""
+        return self._stages[strategy][1].schedules
+
     def search(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
     ) -> Searched:
-        """One stage: go on where the checkpoint says, spread it, and keep it."""
+        """One stage: go on where the checkpoint says, spread it, and keep it.
+
+        What was found since it was last asked for the stage: the first time, that is all of it.
+        """
         from tracelock.explore.search import Searched
-        from tracelock.explore.spread import make_source, spread
+        from tracelock.explore.sources import make_source
+        from tracelock.explore.spread import spread
 
         runner, plan = self.exploration.runner, self.exploration.plan
         here = not self.how.spread or strategy == "auto"  # a few samples are not worth sending
-        base = self.base.steps
-        source = make_source(self._job(strategy), budget.schedules, runner, here=here, base=base)
         checkpoint = self.checkpoint
-        found = Searched(strategy)
-        if checkpoint is not None:
-            found = checkpoint.resume(strategy, source, runner, base)
-        if found.failures() and not plan.every:
-            found.stopped = "failure"
-            return found
-        if found.exhaustive:
+        first = strategy not in self._stages
+        if first:
+            base = self.base.steps
+            source = make_source(self._job(strategy), None, runner, here=here, base=base)
+            total = Searched(strategy)
+            if checkpoint is not None:
+                total = checkpoint.resume(strategy, source, runner, base)
+            self._stages[strategy] = (source, total)
+        source, total = self._stages[strategy]
+        source.limit = budget.schedules
+        if not first and budget.schedules is not None:
+            source.limit = total.schedules + budget.schedules
+        found = total if first else Searched(strategy)
+        if total.exhaustive or (total.failures() and not plan.every):
+            found.exhaustive = total.exhaustive
+            found.stopped = "" if total.exhaustive else "failure"
             return found
 
-        def keep() -> None:
+        def keep(now: bool = False) -> None:
             if checkpoint is not None:
-                checkpoint.keep(strategy, found, source)
+                checkpoint.keep(strategy, whole(), source, now=now)
+
+        def whole() -> Searched:
+            both = copied(total)
+            if not first:
+                both.merge(copied(found))
+            return both
 
         try:
             with self._workers(found, progress, here) as (submit, width):
@@ -206,8 +229,9 @@ class Spreader:
                 "a process that ran a part of the search died (killed, or out of memory)"
             ) from error
         finally:
-            if checkpoint is not None:
-                checkpoint.keep(strategy, found, source, now=True)
+            keep(now=True)
+            # what is returned is merged into what others found: it must not be what is kept here
+            self._stages[strategy] = (source, copied(whole()))
         return found
 
     @contextmanager
@@ -236,6 +260,11 @@ class Spreader:
         else:
             with executors.processes(how.jobs) as submit:
                 yield submit, how.jobs
+
+
+def copied(found: Searched) -> Searched:
+    """What has been found, to be added to by itself."""
+    return replace(found, outcomes={key: replace(one) for key, one in found.outcomes.items()})
 
 
 def below(executions: int, prefix: Prefix, backend: str) -> str:
