@@ -76,7 +76,9 @@ def recording() -> None:
                 del outcome
     without, with_ = statistics.median(plain), statistics.median(kept)
     print(f"  without a record {without:.3f} s, with {with_:.3f} s: ratio {with_ / without:.2f},")
-    print(f"  {(with_ - without) / events * 1e6:.2f} us an event for recording and putting in order")
+    print(
+        f"  {(with_ - without) / events * 1e6:.2f} us an event for recording and putting in order"
+    )
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from tracelock.scenario.loading import load_scenario\n"
@@ -111,12 +113,16 @@ def start_up() -> None:
         for _ in range(11):
             for name, command in commands.items():
                 start = time.perf_counter()
-                subprocess.run(command, capture_output=True, cwd=folder, env=environment, check=True)
+                subprocess.run(
+                    command, capture_output=True, cwd=folder, env=environment, check=True
+                )
                 times[name].append(time.perf_counter() - start)
     bare = statistics.median(times["python -c pass"])
     for name, taken in times.items():
         median = statistics.median(taken)
-        print(f"  {name:18} {median * 1e3:6.0f} ms   {(median - bare) * 1e3:+6.0f} ms over bare Python")
+        print(
+            f"  {name:18} {median * 1e3:6.0f} ms   {(median - bare) * 1e3:+6.0f} ms over bare Python"
+        )
 
 
 def main() -> None:

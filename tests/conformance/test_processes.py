@@ -313,6 +313,39 @@ def test_free_runs_are_faithful(name: str) -> None:
                 assert result.reproduced, result.diverged or result.verdict
 
 
+RACES = (
+    scenario(
+        "tries",
+        {
+            "p": {"count": 2, "steps": [{"repeat": 30, "index": "i", "do": [
+                {"put": "q", "value": "i", "blocking": False, "into": "k"}]}]},
+            "c": {"count": 2, "steps": [{"repeat": 30, "do": [
+                {"get": "q", "into": "v", "blocking": False, "got": "g"}]}]},
+        },
+        objects={"q": {"type": "queue", "maxsize": 1}},
+    ),
+    scenario(
+        "notify-against-timeout",
+        {
+            "w": {"count": 2, "steps": [{"repeat": 20, "do": [
+                {"with": "c", "do": [{"wait": "c", "timeout": 0.0003, "into": "g"}]}]}]},
+            "m": [{"repeat": 20, "do": [{"sleep": 0.0003}, {"with": "c", "do": [{"notify": "c"}]}]}],
+        },
+        objects={"c": "condition"},
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("made", RACES, ids=lambda made: made["name"])
+def test_close_races_are_put_in_order(made: dict[str, Any]) -> None:
+    settings = Settings("multiprocessing", start_method=QUICK, limits=RunLimits(seconds=10))
+    with Session(scenario_from_data(made), settings) as session:
+        for outcome in session.each(15):
+            trace = outcome.trace()
+            assert trace.verdict.kind == "passed"
+            assert replay(trace, backend="simulated").reproduced
+
+
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core only")
 def test_updates_get_lost() -> None:
     made = scenario("racy", {"w": {"count": 2, "steps": [

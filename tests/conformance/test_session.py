@@ -163,9 +163,7 @@ def test_a_bound_is_unfinished_never_passed(backend: str) -> None:
         shared={"flag": 0},
     )
     limits = RunLimits(steps=200)
-    trace = run(
-        scenario_from_data(spin), backend=backend, strategy="random", seed=1, limits=limits
-    )
+    trace = run(scenario_from_data(spin), backend=backend, strategy="random", seed=1, limits=limits)
     assert trace.verdict.kind == "unfinished"
     assert "200 steps" in trace.verdict.message
     assert replay(trace).reproduced
@@ -200,9 +198,7 @@ def test_call_has_to_be_allowed() -> None:
         for strategy, seed in ((None, None), ("random", 3)):
             if backend == "simulated" and strategy is None:
                 continue
-            trace = run(
-                made, backend=backend, strategy=strategy, seed=seed, allow_call=True
-            )
+            trace = run(made, backend=backend, strategy=strategy, seed=seed, allow_call=True)
             assert trace.verdict.state == {"x": 4.0}, backend
             assert replay(trace, allow_call=True).reproduced
 

@@ -68,9 +68,7 @@ class Backend(ABC):
         self.options = options
 
     @abstractmethod
-    def controlled(
-        self, controller: Controller, done: Callable[[Controller], bool]
-    ) -> None:
+    def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True.
 
         ``done`` is called after each schedule, in the caller's thread. Raises ModelMismatch
@@ -81,7 +79,7 @@ class Backend(ABC):
     def free(self, record: bool = True) -> FreeRun:
         """Let the workers run as they like, once."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - there may be nothing to end
         """End every worker that is left. Safe to call twice."""
 
     def __enter__(self) -> Backend:

@@ -109,9 +109,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def show(
-    explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output
-) -> None:
+def show(explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output) -> None:
     """Print what was found, the interleaving first."""
     from tracelock.cli.show import steps
     from tracelock.report.terminal import verdict_block

@@ -192,5 +192,3 @@ class Runner:
         return Executed(
             guide.picks, controller.log, self.verdict(controller), preemptions(controller.log)
         )
-
-

@@ -143,20 +143,14 @@ def search(
             and all(check.holds(controller.values) for check in finally_)
         )
         if passed:
-            try:
-                key: tuple[Any, ...] = tuple(controller.values)
-                known = passes.get(key)
-            except TypeError:
-                known = None
+            values = controller.values
+            # the types too: to Python 1 and True are one key
+            key: tuple[Any, ...] = (tuple(values), tuple(map(type, values)))
+            known = passes.get(key)
             if known is not None:
                 known.count += 1
             else:
-                outcome = remember(controller)
-                if controller.values.__class__ is list:
-                    try:
-                        passes[tuple(controller.values)] = outcome
-                    except TypeError:
-                        pass
+                passes[key] = remember(controller)
         else:
             outcome = remember(controller)
             if controller.limit is INTERRUPTED:
@@ -169,7 +163,7 @@ def search(
             found.stopped = "schedules"
             return True
         look += 1
-        if look >= 64 or end is not None and found.schedules < 64:
+        if look >= 64 or (end is not None and found.schedules < 64):
             look = 0
             now = monotonic()
             if progress is not None:

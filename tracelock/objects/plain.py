@@ -149,9 +149,7 @@ class RLock(Lock):
             self.depth += 1
             return True
         if self.owner != worker:
-            return Raised(
-                self.rules.not_owner, "release of an rlock that another holds, or nobody"
-            )
+            return Raised(self.rules.not_owner, "release of an rlock that another holds, or nobody")
         self.depth -= 1
         if not self.depth:
             self.owner = -1

@@ -56,9 +56,7 @@ def load_scenario_text(
 
 def _finder(document: Document) -> Callable[[str], tuple[str, int, int]]:
     def find(at: str) -> tuple[str, int, int]:
-        path = tuple(
-            int(number) if number else name for number, name in _PART.findall(at)
-        )
+        path = tuple(int(number) if number else name for number, name in _PART.findall(at))
         return (document.name, *document.value_at(path, 0))
 
     return find

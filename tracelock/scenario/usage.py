@@ -48,7 +48,9 @@ def features_of(scenario: Scenario) -> Iterator[tuple[str, str]]:
             yield verb, at
         elif verb == "release" and step.n != 1:
             yield "release:n", at
-        elif verb == "wait" and step.timeout is not None and _type(scenario, step.wait) == "barrier":
+        elif (
+            verb == "wait" and step.timeout is not None and _type(scenario, step.wait) == "barrier"
+        ):
             yield "barrier:timeout", at
         elif verb == "call":
             yield "call", at

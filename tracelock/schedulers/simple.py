@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
-
 _MASK: Final = (1 << 64) - 1
 
 

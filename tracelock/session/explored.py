@@ -78,7 +78,7 @@ class Explored:
 
 def summarise(explored: Explored, plan: Plan, executions: int) -> str:
     """What is known now, in one sentence; it claims no more than was tried."""
-    tried = f"{explored.schedules:,} schedules"
+    tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
     if explored.verdict == "failed":
         switches = explored.switches
         count = (
@@ -94,9 +94,9 @@ def summarise(explored: Explored, plan: Plan, executions: int) -> str:
                 f"verified: {explored.states:,} states, every state this scenario can reach on "
                 f"{plan.backend}'s rules passes"
             )
-        count = executions or explored.schedules
+        number = executions or explored.schedules
         return (
-            f"verified: {count:,} execution{'' if count == 1 else 's'}, every inequivalent "
+            f"verified: {number:,} execution{'' if number == 1 else 's'}, every inequivalent "
             f"interleaving of this scenario on {plan.backend}'s rules passes"
         )
     if explored.verdict == "passed":
