@@ -120,9 +120,8 @@ def start_up() -> None:
     bare = statistics.median(times["python -c pass"])
     for name, taken in times.items():
         median = statistics.median(taken)
-        print(
-            f"  {name:18} {median * 1e3:6.0f} ms   {(median - bare) * 1e3:+6.0f} ms over bare Python"
-        )
+        over = (median - bare) * 1e3
+        print(f"  {name:18} {median * 1e3:6.0f} ms   {over:+6.0f} ms over bare Python")
 
 
 def main() -> None:

@@ -70,7 +70,8 @@ def main() -> int:
             unfaithful += bad
             seconds = time.perf_counter() - begun
             print(
-                f"{backend:16} {scenario.name:20} {each} runs {dict(kinds)} unfaithful {bad} ({seconds:.1f} s)"
+                f"{backend:16} {scenario.name:20} {each} runs {dict(kinds)} unfaithful {bad} "
+                f"({seconds:.1f} s)"
             )
         print(f"{backend}: {total} free runs replayed")
     return 1 if unfaithful else 0
