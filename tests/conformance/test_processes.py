@@ -329,7 +329,8 @@ RACES = (
         {
             "w": {"count": 2, "steps": [{"repeat": 20, "do": [
                 {"with": "c", "do": [{"wait": "c", "timeout": 0.0003, "into": "g"}]}]}]},
-            "m": [{"repeat": 20, "do": [{"sleep": 0.0003}, {"with": "c", "do": [{"notify": "c"}]}]}],
+            "m": [{"repeat": 20, "do": [
+                {"sleep": 0.0003}, {"with": "c", "do": [{"notify": "c"}]}]}],
         },
         objects={"c": "condition"},
     ),

@@ -16,7 +16,8 @@ from tracelock.backends.base import mismatch
 from tracelock.backends.calls import run_call
 from tracelock.backends.simulated import start
 from tracelock.backends.tasks_batch import Batch, Steps
-from tracelock.backends.tasks_values import agree, exchange, run_atomic
+from tracelock.backends.tasks_values import agree
+from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired
 from tracelock.ops import (
@@ -263,9 +264,9 @@ class Crew(Batch):
         elif kind == WRITE:
             values[target] = op.value
         elif kind == ATOMIC:
-            real = run_atomic(op, values)
+            real = run_atomic(op.body.run, values)
         elif kind <= ATOMIC:
-            real = exchange(op, kind, values)
+            real = change(op, values)
         elif kind == SPAWN:
             if controller.result is None:
                 start(controller, self.machines[target], target)

@@ -16,7 +16,8 @@ from tracelock.backends.base import mismatch
 from tracelock.backends.calls import run_call
 from tracelock.backends.tasks_control import DONE
 from tracelock.backends.tasks_state import Alarm, FreeState, Steps, Stop
-from tracelock.backends.tasks_values import abandon, exchange, run_atomic
+from tracelock.backends.tasks_values import abandon
+from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired, StepFailure
 from tracelock.objects.lines import Line
@@ -356,9 +357,9 @@ class FreeCrew(FreeState):
     def _do(self, me: int, op: Op, kind: int) -> None:
         result: Value = None
         if kind == ATOMIC:
-            result = run_atomic(op, self.values)
+            result = run_atomic(op.body.run, self.values)
         elif kind < ATOMIC:
-            result = exchange(op, kind, self.values)
+            result = change(op, self.values)
         elif kind == CALL:
             result = run_call(op.body, op.value)
         elif kind == CANCEL:

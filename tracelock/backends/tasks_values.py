@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-from tracelock.engine.controller import same
-from tracelock.ops import COMPARE_EXCHANGE, EMPTY, EXCHANGE, Op, Raised, Value
+from tracelock.engine.effects import same
+from tracelock.ops import EMPTY, Raised, Value
 
 
 def agree(real: Value, model: Value) -> bool:
@@ -17,42 +17,6 @@ def agree(real: Value, model: Value) -> bool:
     if real is EMPTY or model is EMPTY:
         return real is model
     return same(real, model)
-
-
-def exchange(op: Op, kind: int, values: list[Value]) -> Value:
-    """A read-modify-write of a shared variable."""
-    old = values[op.target]
-    if kind == EXCHANGE:
-        values[op.target] = op.value
-        return old
-    if kind == COMPARE_EXCHANGE:
-        if not same(old, op.expect):
-            return False
-        values[op.target] = op.value
-        return True
-    try:
-        values[op.target] = old + op.value
-    except TypeError as error:
-        return Raised("TypeError", str(error))
-    return old
-
-
-def run_atomic(op: Op, values: list[Value]) -> dict[str, dict[int, Value]]:
-    """Run an ``atomic`` step on ``values``; the same form as the controller's rehearsal."""
-    reads: dict[int, Value] = {}
-    writes: dict[int, Value] = {}
-
-    def read(number: int) -> Value:
-        value = values[number]
-        if number not in writes:
-            reads.setdefault(number, value)
-        return value
-
-    def write(number: int, value: Value) -> None:
-        writes[number] = values[number] = value
-
-    op.body.run(read, write)
-    return {"reads": reads, "writes": writes}
 
 
 def abandon(work: Coroutine[Any, Any, Any]) -> None:

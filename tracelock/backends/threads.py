@@ -19,7 +19,8 @@ from tracelock.backends.base import Backend, FreeRun, Options, mismatch
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.backends.simulated import start
 from tracelock.backends.stuck import stack_of
-from tracelock.engine.controller import Controller, same
+from tracelock.engine.controller import Controller
+from tracelock.engine.effects import change, run_atomic, same
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError
 from tracelock.ops import (
@@ -28,8 +29,6 @@ from tracelock.ops import (
     CALL,
     COMPARE_EXCHANGE,
     EMPTY,
-    EXCHANGE,
-    FETCH_ADD,
     NOTIFY,
     READ,
     RELEASE,
@@ -41,7 +40,6 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
-    added,
 )
 from tracelock.scenario.program import Machine, Program
 
@@ -262,7 +260,7 @@ class ThreadingBackend(Backend):
             except ERRORS as error:
                 real = Raised(type(error).__name__, str(error))
         elif COMPARE_EXCHANGE <= kind <= ATOMIC:
-            real = self._modify(op, kind)
+            real = run_atomic(op.body.run, values) if kind == ATOMIC else change(op, values)
         elif kind >= SLEEP:
             if kind == SPAWN and model is None:
                 start(controller, self._machines[op.target], op.target)
@@ -304,48 +302,11 @@ class ThreadingBackend(Backend):
         if real is not False and real is not EMPTY:
             raise mismatch(self.layout, controller.current, op, controller.result, real)
 
-    def _modify(self, op: Op, kind: int) -> Value:
-        values, target = self._values, op.target
-        if kind == ATOMIC:
-            return run_atomic(op, values)
-        old = values[target]
-        if kind == FETCH_ADD:
-            new = added(old, op.value)
-            if new.__class__ is Raised:
-                return new
-            values[target] = new
-            return old
-        if kind == EXCHANGE:
-            values[target] = op.value
-            return old
-        if same(old, op.expect):
-            values[target] = op.value
-            return True
-        return False
-
     # --- free --------------------------------------------------------------------------------
     def free(self, record: bool = True) -> FreeRun:
         from tracelock.backends.threads_free import FreeThreads
 
         return FreeThreads(self.program, self.options).run(record)
-
-
-def run_atomic(op: Op, values: list[Value]) -> dict[str, dict[int, Value]]:
-    """Run an atomic step for real on ``values``; the reads and writes it made."""
-    reads: dict[int, Value] = {}
-    writes: dict[int, Value] = {}
-
-    def read(number: int) -> Value:
-        value = values[number]
-        if number not in writes:
-            reads.setdefault(number, value)
-        return value
-
-    def write(number: int, value: Value) -> None:
-        writes[number] = values[number] = value
-
-    op.body.run(read, write)
-    return {"reads": reads, "writes": writes}
 
 
 def agree(real: Value, model: Value) -> bool:
@@ -364,4 +325,4 @@ def call(op: Op, allowed: bool) -> Value:
     return run_call(str(op.body), list(op.value))
 
 
-__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "agree", "call", "one_core", "run_atomic"]
+__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "agree", "call", "one_core"]

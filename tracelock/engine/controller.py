@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from tracelock.engine.effects import rehearse, same
+from tracelock.engine.effects import change, run_atomic, same
 from tracelock.engine.state import ALWAYS, Caller, Entry
 from tracelock.engine.timing import Timing
 from tracelock.errors import Cancelled, InternalError, LimitReached, ScopeExpired, StepFailure
@@ -31,7 +31,6 @@ from tracelock.ops import (
     CANCEL,
     CHECKPOINT,
     COMPARE_EXCHANGE,
-    EXCHANGE,
     FETCH_ADD,
     JOIN,
     NOTIFY,
@@ -46,11 +45,10 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
-    added,
 )
 from tracelock.schedulers.base import WAITER, WORKER
 
-__all__ = ["ALWAYS", "Caller", "Controller", "Entry", "rehearse", "same"]
+__all__ = ["ALWAYS", "Caller", "Controller", "Entry", "same"]
 
 
 class Controller(Timing):
@@ -280,23 +278,10 @@ class Controller(Timing):
     def _other(self, worker: int, op: Op, kind: int) -> Value:
         values = self.values
         target = op.target
-        if kind == FETCH_ADD:
-            old = values[target]
-            new = added(old, op.value)
-            if new.__class__ is Raised:
-                return new
-            values[target] = new
-            return old
-        if kind == COMPARE_EXCHANGE:
-            if same(values[target], op.expect):
-                values[target] = op.value
-                return True
-            return False
-        if kind == EXCHANGE:
-            old, values[target] = values[target], op.value
-            return old
+        if COMPARE_EXCHANGE <= kind <= FETCH_ADD:
+            return change(op, values)
         if kind == ATOMIC:
-            return rehearse(op, values)
+            return run_atomic(op.body.rehearse, values)
         if kind == JOIN:
             return self.ended[target]
         if kind == SPAWN:

@@ -1,11 +1,11 @@
-"""What an op does to the variables."""
+"""What an op does to the shared variables: one definition for the model and for real values."""
 
 from __future__ import annotations
 
-from tracelock.ops import (
-    Op,
-    Value,
-)
+from collections.abc import Callable
+from typing import Any
+
+from tracelock.ops import COMPARE_EXCHANGE, EXCHANGE, Op, Raised, Value, added
 
 
 def same(a: Value, b: Value) -> bool:
@@ -13,8 +13,30 @@ def same(a: Value, b: Value) -> bool:
     return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
 
 
-def rehearse(op: Op, values: list[Value]) -> dict[str, dict[int, Value]]:
-    """Run an atomic step on the model's values: ``{"reads": {id: first value}, "writes": ...}``."""
+def change(op: Op, values: list[Value]) -> Value:
+    """Do a compare_exchange, exchange or fetch_add on ``values``; its result."""
+    target = op.target
+    old = values[target]
+    if op.kind == COMPARE_EXCHANGE:
+        if not same(old, op.expect):
+            return False
+        values[target] = op.value
+        return True
+    new = op.value if op.kind == EXCHANGE else added(old, op.value)
+    if new.__class__ is Raised:
+        return new
+    values[target] = new
+    return old
+
+
+def run_atomic(
+    execute: Callable[[Callable[[int], Value], Callable[[int, Value], None]], Any],
+    values: list[Value],
+) -> dict[str, dict[int, Value]]:
+    """Execute an atomic step's body on ``values``: ``{"reads": {id: first value}, "writes": ...}``.
+
+    ``execute`` is the body's ``run``, or its ``rehearse`` for the model.
+    """
     reads: dict[int, Value] = {}
     writes: dict[int, Value] = {}
 
@@ -27,5 +49,5 @@ def rehearse(op: Op, values: list[Value]) -> dict[str, dict[int, Value]]:
     def write(number: int, value: Value) -> None:
         writes[number] = values[number] = value
 
-    op.body.rehearse(read, write)
+    execute(read, write)
     return {"reads": reads, "writes": writes}
