@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.controller import Controller
+from tracelock.engine.effects import same
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import ModelMismatch, StepFailure
 from tracelock.objects import Rules
-from tracelock.ops import NAMES, Layout, Op, Value
+from tracelock.ops import EMPTY, NAMES, Layout, Op, Raised, Value
 
 if TYPE_CHECKING:
     from tracelock.scenario.program import Program
@@ -87,6 +88,15 @@ class Backend(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def agree(real: Value, model: Value) -> bool:
+    """Whether a real result is the one that the model gave."""
+    if real.__class__ is Raised or model.__class__ is Raised:
+        return bool(real == model)
+    if real is EMPTY or model is EMPTY:
+        return real is model
+    return same(real, model)
 
 
 def mismatch(layout: Layout, worker: int, op: Op, model: Value, real: Value) -> ModelMismatch:

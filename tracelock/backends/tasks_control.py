@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tracelock.backends.base import mismatch
+from tracelock.backends.base import agree, mismatch
 from tracelock.backends.calls import run_call
 from tracelock.backends.simulated import start
 from tracelock.backends.tasks_batch import Batch, Steps
-from tracelock.backends.tasks_values import agree
 from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired

@@ -6,18 +6,6 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
-from tracelock.engine.effects import same
-from tracelock.ops import EMPTY, Raised, Value
-
-
-def agree(real: Value, model: Value) -> bool:
-    """Whether a real result is the one that the model gave."""
-    if real.__class__ is Raised or model.__class__ is Raised:
-        return bool(real == model)
-    if real is EMPTY or model is EMPTY:
-        return real is model
-    return same(real, model)
-
 
 def abandon(work: Coroutine[Any, Any, Any]) -> None:
     """Close a coroutine that is in the middle of something.

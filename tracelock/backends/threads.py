@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tracelock.backends import thread_objects
-from tracelock.backends.base import Backend, FreeRun, Options, mismatch
+from tracelock.backends.base import Backend, FreeRun, Options, agree, mismatch
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.backends.simulated import start
 from tracelock.backends.stuck import stack_of
 from tracelock.engine.controller import Controller
-from tracelock.engine.effects import change, run_atomic, same
+from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError
 from tracelock.ops import (
@@ -309,13 +309,6 @@ class ThreadingBackend(Backend):
         return FreeThreads(self.program, self.options).run(record)
 
 
-def agree(real: Value, model: Value) -> bool:
-    """Whether a real result is the one that the model said."""
-    if real.__class__ is Raised or model.__class__ is Raised:
-        return bool(real == model)
-    return same(real, model)
-
-
 def call(op: Op, allowed: bool) -> Value:
     """Run a ``call`` step's function: its value, or a ``Raised``."""
     from tracelock.backends.calls import run_call
@@ -325,4 +318,4 @@ def call(op: Op, allowed: bool) -> Value:
     return run_call(str(op.body), list(op.value))
 
 
-__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "agree", "call", "one_core"]
+__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "call", "one_core"]

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from tracelock.engine.history import Entry, Log, Record, describe, stamps
@@ -40,6 +41,7 @@ _LAST: Final = -2
 
 
 T = TypeVar("T")
+_KIND: Final = attrgetter("kind")
 
 
 @dataclass(slots=True)
@@ -134,10 +136,14 @@ class _Merge:
             if not self._merge(turn):
                 raise InternalError(self._stuck())
         workers, logs = self.out_workers, self.logs
+        op = list(_woven(workers, [_ops(log) for log in logs]))
+        # nearly always the kind of an event is that of its op
+        own = all(isinstance(log, Log) and not log.kinds for log in logs)
+        kinds = map(_KIND, op) if own else _woven(workers, [_kinds(log) for log in logs])
         return Linear(
             worker=workers,
-            kind=array("b", _woven(workers, [_kinds(log) for log in logs])),
-            op=list(_woven(workers, [_ops(log) for log in logs])),
+            kind=array("b", kinds),
+            op=op,
             result=self.out_results,
             t=array("q", accumulate(_woven(workers, placed or [stamps(log) for log in logs]), max)),
         )

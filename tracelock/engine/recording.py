@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from operator import sub
 from typing import Any, Final
 
 from tracelock.engine.controller import Entry
@@ -197,6 +199,9 @@ def record_columns(
             ns = waits[worker].get(number)
             if ns is not None:
                 waited[spot] = ns
-    since = array("q", (max(0, t - start) for t in times))
+    # stamps never decrease: if the first is not before the start, none is
+    since = array("q", map(sub, times, repeat(start)))
+    if since and since[0] < 0:
+        since = array("q", (max(0, t) for t in since))
     events.extend_columns(workers, shapes, since, values, shown, waited, expects)
     return events
