@@ -11,10 +11,13 @@ import anyio
 import trio
 import trio.testing
 
+from tracelock.backends.base import Options
 from tracelock.backends.rules import TRIO_RULES
 from tracelock.backends.tasks import LATE, Loop, Steps, TaskBackend, Trap, life
 from tracelock.backends.tasks_control import AGAIN, REPLACE
+from tracelock.errors import UsageError
 from tracelock.ops import ACQUIRE, EMPTY, GET, NOTIFY, PUT, RELEASE, SET, Op, Value
+from tracelock.scenario.program import Program
 
 
 class TrioLoop(Loop):
@@ -270,8 +273,17 @@ def release(op: Op, target: Any) -> None:
 
 
 class TrioBackend(TaskBackend):
-    """Tasks on trio."""
+    """Tasks on trio. Raises UsageError for versions of anyio and trio whose objects differ."""
 
     rules = TRIO_RULES
     library = "trio"
     adapter = TrioLoop
+
+    def __init__(self, program: Program, options: Options) -> None:
+        # before 4.16 a condition of anyio did not know that its lock had been taken directly;
+        # before 0.27 a lock of trio did not notice that its owner had ended
+        if hasattr(anyio.Condition, "_owner_task") or not hasattr(
+            trio.lowlevel, "add_parking_lot_breaker"
+        ):
+            raise UsageError("the trio backend needs anyio 4.16 and trio 0.27, or newer")
+        super().__init__(program, options)

@@ -18,7 +18,10 @@ from tracelock.session.exploring import SEARCH_STEPS, SECONDS, Exploration, Expl
 from tracelock.session.spreading import Prefix, Spreading
 
 if TYPE_CHECKING:
+    from tracelock.explore.running import Executed
     from tracelock.explore.search import Progress
+    from tracelock.explore.twin import NoTwin, Twin
+    from tracelock.trace import Trace
 
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
@@ -130,12 +133,7 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
             done, _, times = score.partition("/")
             out.line(f"  confirmed on {backend}, {done} of {times} replays")
         if explored.twin is not None:
-            from tracelock.explore.twin import Twin
-
-            if isinstance(explored.twin, Twin):
-                out.line(f"  {clean(explored.twin.explanation)}")
-            elif explored.twin.proved:
-                out.line("  No schedule passes: it is not the order of the steps that is wrong.")
+            show_twin(explored.twin, exploration.trace_of, out)
         out.line()
     out.line(clean(explored.summary))
     out.lines(f"  note: {clean(note)}" for note in explored.notes)
@@ -151,6 +149,20 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         path = shlex.quote(clean(paths[-1]))
         allow = " --allow-call" if exploration.plan.allow_call else ""
         out.line(f"\ntrace: {clean(paths[-1])}\nreplay it: tracelock replay {path}{allow}")
+
+
+def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:
+    """The nearest passing schedule, and the one switch that makes the difference."""
+    from tracelock.cli.show import steps
+    from tracelock.explore.twin import Twin
+
+    if isinstance(twin, Twin):
+        out.line(f"  {clean(twin.explanation)}")
+        out.line()
+        out.line(f"its passing twin, the same up to event {twin.switch}:")
+        out.lines(steps(trace_of(twin.passing), out))
+    elif twin.proved:
+        out.line("  No schedule passes: it is not the order of the steps that is wrong.")
 
 
 def _tally(explored: Explored, paths: dict[int, str], out: Output) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from tracelock.cli.explore import show_twin
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
@@ -63,7 +64,6 @@ def _show(
     small: ShrunkTrace, path: str, before: int, options: argparse.Namespace, out: Output
 ) -> None:
     from tracelock.cli.show import steps
-    from tracelock.explore.twin import Twin
     from tracelock.report.terminal import verdict_block
 
     shrunk = small.shrunk
@@ -75,8 +75,7 @@ def _show(
     for backend, score in small.confirmed.items():
         done, _, times = score.partition("/")
         out.line(f"  confirmed on {backend}, {done} of {times} replays")
-    if isinstance(small.twin, Twin):
-        out.line(f"  {clean(small.twin.explanation)}")
+    show_twin(small.twin, small.trace_of, out)
     proof = {
         "proved": "no schedule with fewer preemptive switches fails so",
         "1-minimal": "no single switch can be removed",

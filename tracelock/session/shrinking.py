@@ -13,6 +13,7 @@ from tracelock.session.exploring import Exploration, Plan
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
     from tracelock.explore.reduce import Reduced
+    from tracelock.explore.running import Executed
     from tracelock.explore.shrinking import Shrunk
     from tracelock.explore.twin import NoTwin, Twin
     from tracelock.trace import Trace
@@ -23,13 +24,15 @@ class ShrunkTrace:
     """A failing trace made small.
 
     ``trace``: the small one; ``shrunk``: how it was got and what is certified of it; ``twin``: the
-    nearest passing schedule; ``confirmed``: by backend, replays that reproduced it of those made;
-    ``reduced``: the smaller scenario, where that was asked for (``trace`` is of it then).
+    nearest passing schedule, whose trace ``trace_of`` gives; ``confirmed``: by backend, replays
+    that reproduced it of those made; ``reduced``: the smaller scenario, where that was asked
+    for (``trace`` is of it then).
     """
 
     trace: Trace
     shrunk: Shrunk
     twin: Twin | NoTwin
+    trace_of: Callable[[Executed], Trace]
     confirmed: dict[str, str] = field(default_factory=dict)
     reduced: Reduced | None = None
 
@@ -99,7 +102,9 @@ def finish(
         shrunk.executed.log, {"name": "shrink"}, shrunk.executed.verdict
     )
     small.clock = shrunk.clock
-    result = ShrunkTrace(small, shrunk, twin(exploration.simulated(), shrunk.executed))
+    result = ShrunkTrace(
+        small, shrunk, twin(exploration.simulated(), shrunk.executed), exploration.trace_of
+    )
     if confirm:
         result.confirmed[exploration.plan.backend] = exploration.confirm(small)
     return result
