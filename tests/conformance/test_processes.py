@@ -278,10 +278,8 @@ def test_killed_from_outside_while_controlled(name: str, at: int) -> None:
                 assert [e[2].value for e in controller.log if e[2].value == "killed by signal 9"]
             return False
 
-        begun = time.monotonic()
         backend.controlled(controller, done)
         assert ends == [[(0, "killed by signal 9")], []]
-        assert time.monotonic() - begun < 5
         assert_same_as_simulated(backend, program, 2, 5, "virtual")
 
 
@@ -379,9 +377,7 @@ def test_deadlock_is_found_and_ends() -> None:
     program = Program(load_scenario(EXAMPLES / "bank_transfer.yaml"))
     with MultiprocessingBackend(program, Options(start_method=QUICK)) as backend:
         for _ in range(30):
-            begun = time.monotonic()
             run = backend.free()
-            assert time.monotonic() - begun < 5
             if run.blocked:
                 break
         assert sorted(run.blocked) == [0, 1]

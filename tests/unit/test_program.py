@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -396,13 +396,27 @@ def test_crash_and_call() -> None:
 
 
 def test_work_takes_time_only_when_busy() -> None:
-    program = build([{"work": 200_000}])
-    began = time.perf_counter()
-    program.machine(0).begin()
-    idle = time.perf_counter() - began
-    began = time.perf_counter()
-    program.machine(0, busy=True).begin()
-    assert time.perf_counter() - began > 10 * idle
+    program = build([{"work": 2_000}])
+
+    def lines(busy: bool) -> int:
+        """How many lines of Python are run: a measure of work that no clock disturbs."""
+        count = 0
+
+        def trace(*_: object) -> object:
+            nonlocal count
+            count += 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)  # type: ignore[arg-type]
+        try:
+            program.machine(0, busy=busy).begin()
+        finally:
+            sys.settrace(before)
+        return count
+
+    assert lines(busy=False) < 200
+    assert lines(busy=True) > 2_000
     with pytest.raises(LimitReached):
         build([{"work": 2e9}]).machine(0).begin()
 
@@ -433,11 +447,9 @@ def test_while_reads_in_every_round() -> None:
     ]  # fmt: skip
 
 
-def test_a_million_rounds_are_quick_and_shallow() -> None:
+def test_a_million_rounds_are_shallow() -> None:
     program = build([{"repeat": 1_000_000, "do": [{"let": {"x": 1}}]}])
-    began = time.perf_counter()
     assert program.machine(0).begin() is None
-    assert time.perf_counter() - began < 2
     # A loop with a visible step in it that never comes: each round is a jump.
     jumping = [{"let": {"x": 0}}, {"repeat": 200_000, "do": [{"if": "x", "then": ["checkpoint"]}]}]
     assert build(jumping).machine(0).begin() is None
@@ -742,17 +754,3 @@ def test_a_check_that_cannot_be_evaluated() -> None:
             check.holds(values)
         assert (caught.value.failure, caught.value.at) == ("error", "always[0]")
         assert check.explain(values).startswith("a[n] / m > 0 is false")
-
-
-def test_one_machine_costs_little() -> None:
-    program = build([{"with": "lock", "do": [{"write": "n", "value": "n + 1"}]}], count=2)
-    rounds = 5000
-    began = time.perf_counter()
-    for _ in range(rounds):
-        for worker in (0, 1):
-            machine = program.machine(worker)
-            machine.begin()
-            for result in (True, 0, None, None):
-                machine.resume(result)
-    each = (time.perf_counter() - began) / rounds
-    assert each < 40e-6  # 2 microseconds on a quiet machine
