@@ -229,3 +229,15 @@ def test_the_strategy_stands_in_the_trace_and_gives_the_run_again() -> None:
     second = run(example("bounded_buffer"), strategy="random", seed=11)
     assert first.events == second.events
     assert first.digest() == second.digest()
+
+
+def test_a_sum_that_is_too_large_is_the_workers_error_everywhere() -> None:
+    made = scenario_from_data(
+        scenario("large", {"a": [{"fetch_add": "x", "by": 1e308}]}, shared={"x": 1.7e308})
+    )
+    for backend in BACKENDS:
+        for strategy, seed in ((None, None), ("random", 1)):
+            trace = run(made, backend=backend, strategy=strategy, seed=seed)
+            assert trace.verdict.failure == "error" and trace.verdict.state == {"x": 1.7e308}
+            assert "OverflowError" in trace.verdict.message
+            assert replay(trace).reproduced

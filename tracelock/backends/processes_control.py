@@ -36,7 +36,7 @@ from tracelock.backends.processes_wire import (
     send,
     wrap,
 )
-from tracelock.engine.controller import same
+from tracelock.engine.effects import accesses, modified
 from tracelock.engine.recording import plain
 from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.ops import (
@@ -44,11 +44,8 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CHECKPOINT,
-    COMPARE_EXCHANGE,
     CRASH,
     EMPTY,
-    EXCHANGE,
-    FETCH_ADD,
     GET,
     JOIN,
     PUT,
@@ -321,48 +318,20 @@ class Controlled:
         if kind == CRASH:
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
-        old = self.store.read(op.target)
-        new = op.value
-        result = old
-        if kind == FETCH_ADD:
-            try:
-                new = old + op.value
-            except TypeError as error:
-                return Raised("TypeError", str(error))
-        elif kind == COMPARE_EXCHANGE:
-            result = same(old, op.expect)
-            if not result:
-                return result
-        else:
-            assert kind == EXCHANGE
-        self.writes += 1
-        self.store.write(op.target, new, self.writes)
+        result, new, wrote = modified(op, self.store.read(op.target))
+        if wrote:
+            self.writes += 1
+            self.store.write(op.target, new, self.writes)
         return result
 
     def _atomic(self, values: dict[int, Value]) -> None:
         op = self._op()
         assert op.kind == ATOMIC
-        model = rehearsed(op.body.rehearse, values.__getitem__)
-        real = rehearsed(op.body.run, self.store.read)
+        model = accesses(op.body.rehearse, values.__getitem__)
+        real = accesses(op.body.run, self.store.read)
         self.writes += 1
         self.store.write_all(real[1].items(), self.writes)
         self._answer([*model, *real])
-
-
-def rehearsed(run: Any, first: Any) -> tuple[dict[int, Value], dict[int, Value]]:
-    """Execute an atomic block: what it read before it wrote it, and what it wrote."""
-    reads: dict[int, Value] = {}
-    writes: dict[int, Value] = {}
-
-    def read(number: int) -> Value:
-        if number in writes:
-            return writes[number]
-        if number not in reads:
-            reads[number] = first(number)
-        return reads[number]
-
-    run(read, writes.__setitem__)
-    return reads, writes
 
 
 def _wait_for(condition: Any) -> Any:

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.backends import processes_objects
 from tracelock.backends.calls import run_call
-from tracelock.backends.processes_control import rehearsed
 from tracelock.backends.processes_journal import OWN, PENDING, SEEN, SIZE, Journal
 from tracelock.backends.processes_objects import ERRORS, Sender, raised
 from tracelock.backends.processes_store import Store
-from tracelock.engine.controller import same
+from tracelock.engine.effects import accesses, modified
 from tracelock.engine.recording import plain
 from tracelock.errors import InternalError
 from tracelock.ops import (
@@ -32,11 +31,8 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CHECKPOINT,
-    COMPARE_EXCHANGE,
     CRASH,
     EMPTY,
-    EXCHANGE,
-    FETCH_ADD,
     GET,
     JOIN,
     PUT,
@@ -201,29 +197,17 @@ class Doing:
         store.look()
         k = len(journal)
         if kind == ATOMIC:
-            reads, writes = rehearsed(op.body.run, lambda number: store.entries[number][0])
+            reads, writes = accesses(op.body.run, lambda number: store.entries[number][0])
             seen = {number: store.versions[number] for number in reads}
             if self.record:
                 journal.add(ATOMIC, op, [seen, len(writes)], clock())
             store.write_all(writes.items(), k)
             return None
         target = op.target
-        old = store.entries[target][0]
-        new, result = op.value, old
-        if kind == WRITE:
-            result = None
-        elif kind == FETCH_ADD:
-            try:
-                new = old + op.value
-            except TypeError as error:
-                result = Raised("TypeError", str(error))
-        elif kind == COMPARE_EXCHANGE:
-            result = same(old, op.expect)
-        else:
-            assert kind == EXCHANGE
-        changes = result.__class__ is not Raised and not (
-            kind == COMPARE_EXCHANGE and result is False
-        )
+        result: Value = None
+        new, changes = op.value, True
+        if kind != WRITE:
+            result, new, changes = modified(op, store.entries[target][0])
         if self.record:
             journal.mark(kind, op, OWN if changes else SEEN, store.versions[target])
         if changes:

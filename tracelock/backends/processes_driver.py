@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.backends import processes_wire as wire
-from tracelock.backends.base import Options, mismatch
+from tracelock.backends.base import Options, agree, mismatch
 from tracelock.engine.controller import Controller, same
 from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.ops import (
@@ -31,7 +31,6 @@ from tracelock.ops import (
     WAKE,
     WRITE,
     Op,
-    Raised,
     Value,
 )
 
@@ -352,10 +351,3 @@ class Driver:
             return False
         pool.revive(dead)
         return True
-
-
-def agree(real: Value, model: Value) -> bool:
-    """Whether a real result is the one that the model said."""
-    if real.__class__ is Raised or model.__class__ is Raised:
-        return bool(real == model)
-    return same(real, model)

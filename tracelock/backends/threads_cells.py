@@ -10,18 +10,13 @@ import threading
 from typing import Any
 
 from tracelock.backends.base import Entry
-from tracelock.engine.controller import same
+from tracelock.engine.effects import modified
 from tracelock.ops import (
     ATOMIC,
-    COMPARE_EXCHANGE,
-    EXCHANGE,
-    FETCH_ADD,
     READ,
     WRITE,
     Op,
-    Raised,
     Value,
-    added,
 )
 
 
@@ -42,19 +37,12 @@ class Guarded:
         old: Entry = cell[-1]
         if kind == READ:
             return old[0], old
-        result: Value = old[0]
-        if kind == WRITE:
-            new, result = op.value, None
-        elif kind == EXCHANGE:
-            new = op.value
-        elif kind == FETCH_ADD:
-            new = added(old[0], op.value)
-            if new.__class__ is Raised:
-                return new, old
-        elif kind == COMPARE_EXCHANGE:
-            if not same(old[0], op.expect):
-                return False, old
-            new, result = op.value, True
+        result: Value = None
+        new = op.value
+        if kind != WRITE:
+            result, new, wrote = modified(op, old[0])
+            if not wrote:
+                return result, old
         entry: Entry = (new, me, number)
         cell.append(entry)
         return result, entry

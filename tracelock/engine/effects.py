@@ -7,47 +7,59 @@ from typing import Any
 
 from tracelock.ops import COMPARE_EXCHANGE, EXCHANGE, Op, Raised, Value, added
 
+Execute = Callable[[Callable[[int], Value], Callable[[int, Value], None]], Any]
+
 
 def same(a: Value, b: Value) -> bool:
     """Equality of JSON values: like Python's, but 1 and True are not the same."""
     return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
 
 
-def change(op: Op, values: list[Value]) -> Value:
-    """Do a compare_exchange, exchange or fetch_add on ``values``; its result."""
-    target = op.target
-    old = values[target]
+def modified(op: Op, old: Value) -> tuple[Value, Value, bool]:
+    """A compare_exchange, exchange or fetch_add of a variable that holds ``old``.
+
+    Its result, what it leaves in the variable, and whether it wrote.
+    """
     if op.kind == COMPARE_EXCHANGE:
-        if not same(old, op.expect):
-            return False
-        values[target] = op.value
-        return True
-    new = op.value if op.kind == EXCHANGE else added(old, op.value)
-    if new.__class__ is Raised:
-        return new
-    values[target] = new
-    return old
+        exchanged = same(old, op.expect)
+        return exchanged, op.value if exchanged else old, exchanged
+    if op.kind == EXCHANGE:
+        return old, op.value, True
+    new = added(old, op.value)
+    return (new, old, False) if new.__class__ is Raised else (old, new, True)
 
 
-def run_atomic(
-    execute: Callable[[Callable[[int], Value], Callable[[int, Value], None]], Any],
-    values: list[Value],
-) -> dict[str, dict[int, Value]]:
-    """Execute an atomic step's body on ``values``: ``{"reads": {id: first value}, "writes": ...}``.
+def change(op: Op, values: list[Value]) -> Value:
+    """Do such an op on ``values``; its result."""
+    result, values[op.target], _ = modified(op, values[op.target])
+    return result
 
-    ``execute`` is the body's ``run``, or its ``rehearse`` for the model.
+
+def accesses(
+    execute: Execute, first: Callable[[int], Value]
+) -> tuple[dict[int, Value], dict[int, Value]]:
+    """Execute an atomic step's body: what it read before it wrote it, and what it wrote.
+
+    ``execute`` is the body's ``run``, or its ``rehearse`` for the model; ``first(number)`` gives
+    the value that a variable has before the step.
     """
     reads: dict[int, Value] = {}
     writes: dict[int, Value] = {}
 
     def read(number: int) -> Value:
-        value = values[number]
-        if number not in writes:
-            reads.setdefault(number, value)
-        return value
+        if number in writes:
+            return writes[number]
+        if number not in reads:
+            reads[number] = first(number)
+        return reads[number]
 
-    def write(number: int, value: Value) -> None:
-        writes[number] = values[number] = value
+    execute(read, writes.__setitem__)
+    return reads, writes
 
-    execute(read, write)
+
+def run_atomic(execute: Execute, values: list[Value]) -> dict[str, dict[int, Value]]:
+    """The same on ``values``, which it changes: ``{"reads": {id: first value}, "writes": ...}``."""
+    reads, writes = accesses(execute, values.__getitem__)
+    for number, value in writes.items():
+        values[number] = value
     return {"reads": reads, "writes": writes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from tracelock.engine.effects import change
 from tracelock.engine.linearise import Linear, linearise
 from tracelock.engine.recording import record_columns
 from tracelock.engine.verdicts import Check, first_failure, judge, state_of
@@ -144,21 +145,8 @@ def first_broken(
         elif kind == WRITE:
             values[op.target] = op.value
         else:
-            values[op.target] = changed(op, kind, result, values[op.target])
+            change(op, values)
         error = first_failure(always, "always", values)
         if error is not None:
             return place, worker, error
     return None
-
-
-def changed(op: Op, kind: int, result: Value, old: Value) -> Value:
-    """What a read-modify-write left in its variable."""
-    from tracelock.ops import COMPARE_EXCHANGE, EXCHANGE, Raised
-
-    if result.__class__ is Raised:
-        return old
-    if kind == COMPARE_EXCHANGE:
-        return op.value if result else old
-    if kind == EXCHANGE:
-        return op.value
-    return old + op.value

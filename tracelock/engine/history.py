@@ -23,6 +23,7 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
+    added,
 )
 
 #: One event as its worker saw it: kind, op, result, stamp, and 0 or the start of its interval.
@@ -316,10 +317,7 @@ class Progress:
 
 
 def _refused(kind: int, old: Value, op: Op) -> Value:
-    """The result of a fetch_add that changed nothing: its variable is not a number."""
-    if kind == FETCH_ADD:
-        try:
-            old + op.value
-        except TypeError as error:
-            return Raised("TypeError", str(error))
+    """The result of a fetch_add that changed nothing: there is no such sum."""
+    if kind == FETCH_ADD and (result := added(old, op.value)).__class__ is Raised:
+        return result
     raise InternalError(f"{NAMES[kind]} at {op.at} has no version of its own")
