@@ -84,9 +84,10 @@ if TYPE_CHECKING:
         WorkerDecl,
         Write,
     )
-    from tracelock.session import ReplayResult, backends_here, replay, run
+    from tracelock.session import ReplayResult, backends_here, run
     from tracelock.session.after_fix import Checked, check_fix
-    from tracelock.session.exploring import Explored, SearchFailed, explore
+    from tracelock.session.api import explore, replay
+    from tracelock.session.exploring import Explored, SearchFailed
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
         MISSING,
@@ -116,9 +117,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Scenario", "Set", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait", "While",
         "With", "Work", "WorkerDecl", "Write",
     ),
-    "tracelock.session": ("ReplayResult", "backends_here", "replay", "run"),
+    "tracelock.session": ("ReplayResult", "backends_here", "run"),
     "tracelock.session.after_fix": ("Checked", "check_fix"),
-    "tracelock.session.exploring": ("Explored", "SearchFailed", "explore"),
+    "tracelock.session.api": ("explore", "replay"),
+    "tracelock.session.exploring": ("Explored", "SearchFailed"),
     "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (
         "MISSING", "Blocked", "Event", "Events", "Trace", "Verdict", "load_trace",

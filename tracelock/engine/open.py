@@ -7,13 +7,12 @@ number in every schedule, whether or not it comes up in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tracelock.engine.controller import Controller
-from tracelock.errors import LimitReached, StepFailure
+from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
-from tracelock.ops import CHECKPOINT, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.ops import Layout, ObjectSpec, Value, WorkerSpec
 
 #: Type of the specification of a shared variable, which has no model.
 VARIABLE = "variable"
@@ -30,6 +29,8 @@ class OpenLayout(Layout):
     names: list[str]  # type: ignore[assignment]
     objects: list[ObjectSpec]  # type: ignore[assignment]
     workers: list[WorkerSpec]  # type: ignore[assignment]
+    _numbers: dict[str, int]
+    _places: dict[str, int]
 
     def __init__(self, workers: Sequence[str], capacity: int) -> None:
         super().__init__((), (), (), (), {})
@@ -39,18 +40,14 @@ class OpenLayout(Layout):
         specs = [WorkerSpec(name, name, 0, 1) for name in workers]
         free = [WorkerSpec("", "", 0, 1, manual=True) for _ in range(capacity - len(specs))]
         put(self, "workers", specs + free)
-        self._numbers: dict[str, int] = {}
-        self._places = {spec.name: number for number, spec in enumerate(specs)}
+        put(self, "_numbers", {})
+        put(self, "_places", {spec.name: number for number, spec in enumerate(specs)})
 
     def add(self, spec: ObjectSpec) -> int:
-        """The number of the thing called ``spec.name``, which is new or known."""
-        number = self._numbers.get(spec.name)
-        if number is None:
-            number = self._numbers[spec.name] = len(self.names)
-            self.names.append(spec.name)
-            self.objects.append(spec)
-        elif self.objects[number] != spec:
-            self.objects[number] = spec
+        """Take in a new thing; its number."""
+        number = self._numbers[spec.name] = len(self.names)
+        self.names.append(spec.name)
+        self.objects.append(spec)
         return number
 
     def number_of(self, name: str) -> int | None:
@@ -82,11 +79,14 @@ class OpenController(Controller):
     """
 
     layout: OpenLayout
+    #: Called with the kind of the last event and what it gave, when that is known.
+    replaced: Callable[[int, Value], None] | None = None
 
     def _fresh(self) -> None:
+        self.values: list[Value] = []
         self.sync()
         super()._fresh()
-        self.values: list[Value] = [None] * len(self.layout.names)
+        self.values = [None] * len(self.layout.names)
         self.essential: set[int] = set()
         self.cut_daemons = False
         #: The ready task that a loop is inside of shuts out the others of its loop: worker -> loop.
@@ -95,20 +95,20 @@ class OpenController(Controller):
 
     def sync(self) -> None:
         """Make models for what the layout has got since the last time."""
-        models, objects = self.models, self.layout.objects
-        for number, model in enumerate(models):
-            if model is not None and model.__dict__.get("spec") is not objects[number]:
-                fresh = self._model(number)
-                self._objects[self._objects.index(model)] = fresh
-                models[number] = fresh
+        models, objects, values = self.models, self.layout.objects, self.values
         while len(models) < len(objects):
             spec = objects[len(models)]
             model = None if spec.type == VARIABLE else self._model(len(models))
             models.append(model)
+            values.append(None)
             if model is not None:
                 self._objects.append(model)
-            if hasattr(self, "values"):
-                self.values.append(None)
+
+    def remake(self, number: int) -> None:
+        """The specification of an object has changed: it has another initial state."""
+        old, fresh = self.models[number], self._model(number)
+        self.models[number] = fresh
+        self._objects[next(k for k, model in enumerate(self._objects) if model is old)] = fresh
 
     def _model(self, number: int) -> Model:
         return make_model(self.rules, self.layout.objects[number], self.models)
@@ -124,6 +124,11 @@ class OpenController(Controller):
         super()._end(worker)
         self.essential.discard(worker)
 
+    def replace(self, result: Value) -> None:
+        super().replace(result)
+        if self.replaced is not None:
+            self.replaced(self.log[-1][1], result)
+
     def _options(self) -> list[int]:
         options = super()._options()
         if self.inside:
@@ -134,17 +139,3 @@ class OpenController(Controller):
                 if (loop := loops.get(worker)) is None or inside.get(loop, worker) == worker
             ]
         return options
-
-    def error(self, worker: int, error: BaseException, at: str, message: str) -> None:
-        """``worker`` has ended with an exception that nobody expected."""
-        failure = "assert" if isinstance(error, AssertionError) else "error"
-        self.fail(worker, StepFailure(failure, message, at))
-
-
-def pass_through(at: str) -> Op:
-    """The op of a worker that only lets others come in."""
-    return Op(CHECKPOINT, -1, at)
-
-
-__all__ = ["VARIABLE", "OpenController", "OpenLayout", "pass_through"]
-_ = Any

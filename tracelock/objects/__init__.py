@@ -21,13 +21,13 @@ def _plain(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
     if kind in ("rlock", "condition_lock"):
         return plain.RLock(rules)
     if kind in ("semaphore", "bounded_semaphore"):
-        return plain.Semaphore(spec.value, kind == "bounded_semaphore")
+        return plain.Semaphore(spec.value, kind == "bounded_semaphore", spec.maxsize)
     if kind == "condition":
         lock = models[spec.lock]
         assert isinstance(lock, plain.Lock)
         return plain.Condition(rules, lock)
-    if kind == "event":
-        return waits.Event(rules)
+    if kind in ("event", "flag"):
+        return waits.Event(rules, kind == "flag" and bool(spec.value))
     if kind == "barrier":
         return waits.Barrier(spec.parties)
     if kind == "room":
