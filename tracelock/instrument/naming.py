@@ -22,7 +22,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import VARIABLE, OpenLayout
-from tracelock.ops import WRITE, ObjectSpec
+from tracelock.ops import READ, WRITE, ObjectSpec
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
@@ -84,6 +84,7 @@ class Names:
         self._news: list[Variable] = []
         self._schedule = 0
         self._counts: dict[str, int] = {}
+        self._listings: dict[str, tuple[int, int, int]] = {}
 
     def begin(self) -> None:
         """A schedule begins: nothing but names is left of the one before."""
@@ -182,6 +183,36 @@ class Names:
         if users & (users - 1) and variable.writers and variable.number == -1 and not self.frozen:
             variable.number = -2  # it is among the news
             self._news.append(variable)
+
+    def called(self, label: str) -> Variable:
+        """The variable of this name, which belongs to no object: a path, shared memory."""
+        variable = self.variables.get(label)
+        if variable is None:
+            variable = self.variables[label] = Variable(label, -1)
+        return variable
+
+    def noted(self, label: str, worker: int, kind: int) -> None:
+        """The variable of this name was used, and is not shared.
+
+        A name that ends in ``/`` is what a directory has in it. Whoever makes or removes a file
+        writes that, which concerns nobody as long as nobody lists the directory.
+        """
+        variable = self.called(label)
+        if not label.endswith("/"):
+            self.used(variable, worker, kind)
+            return
+        stamp, readers, writers = self._listings.get(label, (0, 0, 0))
+        if stamp != self._schedule:
+            readers = writers = 0
+        if kind == WRITE:
+            writers |= 1 << worker
+        else:
+            readers |= 1 << worker
+        self._listings[label] = (self._schedule, readers, writers)
+        if readers and writers and (readers | writers) & ((readers | writers) - 1):
+            for one in range((readers | writers).bit_length()):
+                if (readers | writers) >> one & 1:
+                    self.used(variable, one, WRITE if writers >> one & 1 else READ)
 
     def stored(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, locks, sync, threads
+from tracelock.instrument import clock, file_patches, locks, sync, threads
+from tracelock.instrument.files import paths_of
 from tracelock.instrument.hub import Hub
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
@@ -91,11 +92,16 @@ def table() -> list[Patch]:
               CONTROLLED if name == "sleep" else SEEN)
         for name, by in clock.CLOCKS.items()
     ]  # fmt: skip
+    patches += [Patch(*one) for one in file_patches.replacements()]
     return patches
 
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
-EXEMPT: Final = frozenset({"_thread", "_threading_local", "importlib._bootstrap", "_queue"})
+EXEMPT: Final = frozenset({
+    "_thread", "_threading_local", "_queue", "posix", "nt", "_io", "_pyio",
+    "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
+    "linecache", "tokenize", "traceback", "inspect",
+})  # fmt: skip
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -111,17 +117,20 @@ class Patches:
         self._undo: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> Patches:
+        paths_of(self.hub)  # which asks for the directory of temporary files
         made = [patch for patch in table() if patch.name.partition(".")[0] not in self.without]
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
         self._sweep({id(patch.what): patch.by for patch in made if patch.owner is None})
+        file_patches.abilities(True)
         self._adopt()
         Patches.active = self
         return self
 
     def __exit__(self, *exc: object) -> None:
         Patches.active = None
+        file_patches.abilities(False)
         for owner, name, before in reversed(self._undo):
             if isinstance(owner, dict):
                 owner[name] = before

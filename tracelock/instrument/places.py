@@ -141,7 +141,9 @@ def made_at(kind: str, worker: Worker) -> str:
         frame = frame.f_back
     else:
         at = "?:0"
+    worker.through += 1  # to look at the source is not the program's doing
     label = _named(kind, at, frame)
+    worker.through -= 1
     number = worker.made[label] = worker.made.get(label, 0) + 1
     if number > 1:
         label = f"{label}#{number}"

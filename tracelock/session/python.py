@@ -251,6 +251,9 @@ def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> Re
     )  # fmt: skip
     with PythonExploration(program, plan) as exploration:
         targets = {event.target for event in trace.events if event.op in ("read", "write")}
+        for event in trace.events:
+            if event.op == "atomic":  # one operation on several files
+                targets.update(*(part for part in (event.value, event.result) if part))
         exploration.names.preset(sorted(target for target in targets if target is not None))
         return follow(exploration, trace)
 
