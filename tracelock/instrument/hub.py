@@ -89,6 +89,9 @@ class Hub:
         self.await_baton: Callable[[], object] = self.main.acquire
         #: Stands for whoever is not under control: a lock that it holds is held for ever.
         self.outside = self.layout.worker("outside")
+        #: How many garbage collections a schedule may have, and has had.
+        self.collections = 0
+        self.collected = 0
         self.expected: tuple[type[BaseException], ...] = ()
 
     # --- one schedule ------------------------------------------------------------------------
@@ -97,6 +100,7 @@ class Hub:
         self.controller = controller
         self.schedule += 1
         self.over = False
+        self.collected = 0
         self.launching = None
         self.error = None
         self.batons = {-1: self.main}
@@ -172,6 +176,11 @@ class Hub:
         return stuck
 
     # --- things ------------------------------------------------------------------------------
+    @property
+    def unwinding(self) -> bool:
+        """Whether the schedule is over, and workers in the middle of their code are ended."""
+        return self.phase is Phase.UNWIND
+
     def bind(self, obj: object, name: str) -> str:
         """The name of ``obj`` in this schedule: ``name``, unless another object has it."""
         while self.bound.setdefault(name, obj) is not obj:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.errors import InternalError
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
 from tracelock.instrument.places import caller
 from tracelock.instrument.worker import Through, Worker
@@ -137,7 +138,8 @@ class Pooled:
 
     def take(self, worker: Worker, run: Callable[[], object]) -> None:
         """Let this thread be ``worker``'s."""
-        self.idle.acquire()
+        if not self.idle.acquire(timeout=GRACE):
+            raise InternalError(f"the thread of {self.thread.name} has not come back")
         self.thread.name = worker.label
         worker.thread = self.thread
         self.job = (worker, run)
