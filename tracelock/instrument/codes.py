@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from tracelock.instrument.rewriting import rewrite
 from tracelock.instrument.sites import Sites
 
 __all__ = ["Compiled", "compiled", "every_code"]
+
+
+#: ``types.coroutine`` marks a generator function's code after it was compiled.
+_ADDED_LATER = inspect.CO_ITERABLE_COROUTINE
 
 
 class Compiled:
@@ -41,6 +46,10 @@ class Compiled:
         found = self.new_of.get(code)
         if found is not None:
             return found
+        extra = code.co_flags & _ADDED_LATER
+        if extra:
+            found = self.replacement(code.replace(co_flags=code.co_flags & ~extra))
+            return found and found.replace(co_flags=found.co_flags | extra)
         # Compiled by another optimisation level or build: the same function all the same if it
         # is the only one there and has the same lines and variables.
         candidates = self.named.get(_key(code), ())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import collections
+import contextlib
 import gc
 import itertools
 from typing import Any, Final
@@ -127,9 +128,15 @@ THROUGH: Final = frozenset(
 VIEWS: Final = frozenset(type(view) for view in _EMPTY_VIEWS)
 
 
+def order_of(type_: type) -> tuple[type, ...]:
+    """The method resolution order, empty while the class is still being made."""
+    order: tuple[type, ...] | None = type_.__mro__
+    return order or ()
+
+
 def holder_of(type_: type, name: str) -> type | None:
     """The class along the method resolution order that defines ``name``."""
-    for holder in type_.__mro__:
+    for holder in order_of(type_):
         if name in holder.__dict__:
             return holder
     return None
@@ -141,6 +148,32 @@ def access_of(type_: type, name: str) -> int | None:
     A subclass that defines the method itself has its own say: its body is where the accesses
     are, if it was instrumented.
     """
+    try:
+        return _accesses[type_, name]
+    except (KeyError, TypeError):  # TypeError: the metaclass leaves its classes without a hash
+        kind = _access_of(type_, name)
+        _remember(_accesses, type_, name, kind)
+        return kind
+
+
+_accesses: Final[dict[tuple[type, str], int | None]] = {}
+_reads: Final[dict[tuple[type, str], bool]] = {}
+
+
+def _remember(table: dict[tuple[type, str], Any], type_: type, name: str, value: object) -> None:
+    if len(table) > 4096:
+        table.clear()
+    with contextlib.suppress(TypeError):
+        table[type_, name] = value
+
+
+def forget_types() -> None:
+    """Decide anew what methods do: a class was changed, or may be dropped."""
+    _accesses.clear()
+    _reads.clear()
+
+
+def _access_of(type_: type, name: str) -> int | None:
     holder = holder_of(type_, name)
     if holder is None:
         return None
@@ -148,7 +181,7 @@ def access_of(type_: type, name: str) -> int | None:
     if table is not None:
         return table.get(name)
     if holder is object:  # ``__reduce__`` and such, inherited past the container
-        for base in type_.__mro__:
+        for base in order_of(type_):
             if base in METHODS:
                 return METHODS[base].get(name)
     return None
@@ -159,6 +192,15 @@ def reads(type_: type, operation: str) -> bool:
 
     ``__bool__`` stands for a truth test: a type without it answers by its length.
     """
+    try:
+        return _reads[type_, operation]
+    except (KeyError, TypeError):
+        found = _reads_of(type_, operation)
+        _remember(_reads, type_, operation, found)
+        return found
+
+
+def _reads_of(type_: type, operation: str) -> bool:
     if type_ in THROUGH:
         return True
     if operation == "__bool__" and holder_of(type_, "__bool__") is None:
@@ -167,10 +209,12 @@ def reads(type_: type, operation: str) -> bool:
 
 
 def owners(thing: object) -> list[object]:
-    """The containers that a view or an iterator walks over; ``thing`` itself if it is one.
+    """The containers that a view or an iterator walks over; ``thing`` itself otherwise.
 
     An exhausted iterator has let go of its container: the list is empty.
     """
+    if type(thing) not in THROUGH:
+        return [thing]
     found: list[object] = []
     level = [thing]
     for _ in range(6):  # enumerate(zip(reversed(a), b)): deeper nests are not looked into
@@ -180,7 +224,7 @@ def owners(thing: object) -> list[object]:
                 below += gc.get_referents(each)
             elif type(each) is tuple and level[0] is not thing:
                 below += each
-            elif any(base in METHODS for base in type(each).__mro__):
+            elif any(base in METHODS for base in order_of(type(each))):
                 found.append(each)
         if not below:
             break

@@ -29,8 +29,9 @@ READERS: Final = {
     "reversed": "__reversed__", "next": "__next__", "bytes": "__iter__",
     "bytearray": "__iter__", "print": "__str__", "format": "__format__",
 }  # fmt: skip
-_READING: Final[dict[Any, str]] = {
-    getattr(builtins, name): operation for name, operation in READERS.items()
+# By identity: asking for the hash of a callable of the program would run its code.
+_READING: Final[dict[int, str]] = {
+    id(getattr(builtins, name)): operation for name, operation in READERS.items()
 }
 #: C functions that change the list they are given first, and those that only look.
 _FIRST: Final[dict[Any, int]] = {
@@ -46,6 +47,8 @@ _FIRST: Final[dict[Any, int]] = {
     operator.contains: ops.READ,
 }
 _NAMED: Final[dict[Any, bool]] = {getattr: False, hasattr: False, setattr: True, delattr: True}
+_FIRST_BY_ID: Final = {id(function): kind for function, kind in _FIRST.items()}
+_NAMED_BY_ID: Final = {id(function): writes for function, writes in _NAMED.items()}
 #: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
 FUNCTION_NAMES: Final = frozenset(
     [
@@ -57,17 +60,15 @@ FUNCTION_NAMES: Final = frozenset(
 
 def controlled(function: Any, site: Site) -> Any:
     """``function``, or what makes its points and then calls it."""
-    try:
-        if function in _READING:
-            return functools.partial(_reading, function, _READING[function], site)
-        if function in _FIRST:
-            return functools.partial(_first, function, _FIRST[function], site)
-        if function in _NAMED:
-            return functools.partial(_named, function, _NAMED[function], site)
-        if function is functools.reduce:
-            return functools.partial(_reading, function, "__iter__", site)
-    except TypeError:  # a callable that cannot be hashed is none of ours
-        pass
+    number = id(function)
+    if number in _READING:
+        return functools.partial(_reading, function, _READING[number], site)
+    if number in _FIRST_BY_ID:
+        return functools.partial(_first, function, _FIRST_BY_ID[number], site)
+    if number in _NAMED_BY_ID:
+        return functools.partial(_named, function, _NAMED_BY_ID[number], site)
+    if function is functools.reduce:
+        return functools.partial(_reading, function, "__iter__", site)
     return function
 
 
@@ -104,7 +105,7 @@ def _named(
     function: Callable[..., Any], writes: bool, site: Site, /, *args: Any, **keywords: Any
 ) -> Any:
     context = _context()
-    if context is None or len(args) < 2 or not isinstance(args[1], str):
+    if context is None or len(args) < 2 or not issubclass(type(args[1]), str):
         return function(*args, **keywords)
     obj, name = args[0], args[1]
     if writes:

@@ -48,7 +48,7 @@ def attribute(obj: Any, name: str, site: Site) -> Any:
     type_ = type(obj)
     try:
         plan = read_plans[type_][name]
-    except KeyError:
+    except (KeyError, TypeError):
         plan = plan_read(type_, name)
     if plan is None:
         return obj
@@ -65,7 +65,7 @@ def storing(obj: Any, name: str, site: Site, value: object = None) -> Any:
     type_ = type(obj)
     try:
         plan = write_plans[type_][name]
-    except KeyError:
+    except (KeyError, TypeError):
         plan = plan_write(type_, name)
     if plan is not None:
         plan(obj, name, site, context, value)
@@ -89,13 +89,11 @@ def _plain(key: object) -> bool:
 
 def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | None:
     """Make the point of ``obj[key]``: None for no container, else whether it was shown."""
-    kind = _item_kinds.get(type(obj), _NOTHING)
-    if kind is _NOTHING:
-        kind = _item_kind(type(obj))
+    kind = access_of(type(obj), "__getitem__")
     if kind is None:
         return None
-    context.access(kind, obj, None, site)  # type: ignore[arg-type]
-    if isinstance(obj, dict):
+    context.access(kind, obj, None, site)
+    if issubclass(type(obj), dict):
         if not _plain(key):
             return False
         value = dict.get(obj, key, _NOTHING)
@@ -109,16 +107,6 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
     if value is not _NOTHING:
         context.saw(value)
     return True
-
-
-_item_kinds: Final[dict[type, int | None]] = {}
-
-
-def _item_kind(type_: type) -> int | None:
-    if len(_item_kinds) > 4096:
-        _item_kinds.clear()
-    kind = _item_kinds[type_] = access_of(type_, "__getitem__")
-    return kind
 
 
 def item(obj: Any, site: Site, key: object) -> Any:

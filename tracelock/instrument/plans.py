@@ -7,6 +7,7 @@ from. None: methods, properties and the like, where the access, if there is one,
 
 from __future__ import annotations
 
+import contextlib
 from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
@@ -19,7 +20,13 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.containers import METHODS, access_of, holder_of
+from tracelock.instrument.containers import (
+    METHODS,
+    access_of,
+    forget_types,
+    holder_of,
+    order_of,
+)
 from tracelock.instrument.contexts import Context
 from tracelock.instrument.sites import Site
 from tracelock.instrument.stand_ins import Later, Method, Unbound
@@ -58,13 +65,16 @@ def forget() -> None:
     """Empty the tables: a class changed, or a run ended."""
     read_plans.clear()
     write_plans.clear()
+    forget_types()
 
 
 def plan_read(type_: type, name: str) -> Plan | None:
     """The plan for loading ``name`` from an instance of ``type_``, remembered."""
     if len(read_plans) > _MOST_TYPES:
         forget()
-    plan = read_plans.setdefault(type_, {})[name] = _read_plan(type_, name)
+    plan = _read_plan(type_, name)
+    with contextlib.suppress(TypeError):  # the metaclass leaves its classes without a hash
+        read_plans.setdefault(type_, {})[name] = plan
     return plan
 
 
@@ -72,7 +82,9 @@ def plan_write(type_: type, name: str) -> WritePlan | None:
     """The plan for storing or deleting ``name``, remembered."""
     if len(write_plans) > _MOST_TYPES:
         forget()
-    plan = write_plans.setdefault(type_, {})[name] = _write_plan(type_, name)
+    plan = _write_plan(type_, name)
+    with contextlib.suppress(TypeError):
+        write_plans.setdefault(type_, {})[name] = plan
     return plan
 
 
@@ -101,12 +113,17 @@ def _read_plan(type_: type, name: str) -> Plan | None:
     if isinstance(value, FunctionType | classmethod | staticmethod | GetSetDescriptorType):
         return None
     described = type(value)
-    if not hasattr(described, "__get__"):
+    if holder_of(described, "__get__") is None:
         return _class_default if holder.__module__ != "builtins" else None
-    if hasattr(described, "__set__") or not type_.__dictoffset__:
+    if _keeps_out(described) or not type_.__dictoffset__:
         return None
     # functools.cached_property and its like: data once the instance has it
     return _instance_data if not isinstance(value, BuiltinFunctionType) else None
+
+
+def _keeps_out(type_: type) -> bool:
+    """Whether descriptors of this type stand before what the instance itself holds."""
+    return holder_of(type_, "__set__") is not None or holder_of(type_, "__delete__") is not None
 
 
 def _write_plan(type_: type, name: str) -> WritePlan | None:
@@ -119,7 +136,7 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         value = holder.__dict__[name]
         if isinstance(value, MemberDescriptorType):
             return _write if "__slots__" in holder.__dict__ else None
-        if hasattr(type(value), "__set__") or hasattr(type(value), "__delete__"):
+        if _keeps_out(type(value)):
             return None
         if type_.__dictoffset__:
             return _write_over
@@ -153,9 +170,10 @@ def _class_default(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _own(obj: Any, name: str) -> object:
     try:
-        return _peek(obj, "__dict__").get(name, _ABSENT)
+        held = _peek(obj, "__dict__")
     except AttributeError:
         return _ABSENT
+    return dict.get(held, name, _ABSENT) if issubclass(type(held), dict) else _ABSENT
 
 
 def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -167,7 +185,7 @@ def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     meta = holder_of(type(obj), name)
-    if meta is not None and hasattr(type(meta.__dict__[name]), "__set__"):
+    if meta is not None and _keeps_out(type(meta.__dict__[name])):
         return obj  # __name__, __dict__, a property of the metaclass
     holder = holder_of(obj, name)
     if holder is None:
@@ -180,7 +198,7 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
             return obj
         return Later(Unbound(getattr(obj, name), kind, False, site))
     value = holder.__dict__[name]
-    if hasattr(type(value), "__get__") or holder.__module__ == "builtins":
+    if holder_of(type(value), "__get__") is not None or holder.__module__ == "builtins":
         return obj
     if holder is not obj:
         context.access(ops.READ, holder, name, site)
@@ -194,7 +212,7 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     value = _own(obj, name)
-    if value is _ABSENT or isinstance(value, _NO_DATA):
+    if value is _ABSENT or issubclass(type(value), _NO_DATA):
         return obj
     return _instance_data(obj, name, site, context)
 
@@ -210,9 +228,11 @@ def _container_write(obj: Any, name: str, site: Site, context: Context) -> Any:
 def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
     """``super().append`` in a subclass of a container, ``super().__setattr__``."""
     real = obj.__self__
-    if real is None or isinstance(real, type):
+    if real is None or issubclass(type(real), type):
         return obj
-    order = type(real).__mro__
+    order = order_of(type(real))
+    if obj.__thisclass__ not in order:
+        return obj
     for holder in order[order.index(obj.__thisclass__) + 1 :]:
         if name in holder.__dict__:
             break
@@ -252,15 +272,16 @@ def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> 
 
 def _write_over(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     """Over something in the class: from now on reads of this name look at the instance."""
-    plans = read_plans.setdefault(type(obj), {})
-    if plans.get(name, _read_plan(type(obj), name)) is None:
-        plans[name] = _overridden
+    with contextlib.suppress(TypeError):
+        plans = read_plans.setdefault(type(obj), {})
+        if plans.get(name, _read_plan(type(obj), name)) is None:
+            plans[name] = _overridden
     context.access(ops.WRITE, obj, name, site, value)
 
 
 def _write_class(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     meta = holder_of(type(obj), name)
-    if meta is not None and hasattr(type(meta.__dict__[name]), "__set__"):
+    if meta is not None and _keeps_out(type(meta.__dict__[name])):
         return
     forget()  # what instances of the class hold under this name may be decided anew
     context.access(ops.WRITE, obj, name, site, value)

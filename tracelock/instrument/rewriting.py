@@ -147,7 +147,15 @@ class Rewriter(ExpressionRewriter):
         if isinstance(node.target, ast.Name):
             node.value = self.bound(node.target.id, self.visited(node.value), node.target)
             return node
-        return self.visit_Assign(_at(ast.Assign([node.target], node.value), node))
+        # The annotation stays: it is not evaluated here, but its names count for closures.
+        target, annotation = node.target, node.annotation
+        made = self.visit_Assign(_at(ast.Assign([target], node.value), node))
+        return [
+            _at(ast.AnnAssign(target, annotation, each.value, 0), each)
+            if isinstance(each, ast.Assign) and each.targets[0] is target
+            else each
+            for each in (made if isinstance(made, list) else [made])
+        ]
 
     def store(self, target: ast.expr, value: ast.expr, free: int) -> list[ast.stmt]:
         """Statements that store the simple ``value``; hidden names from ``free`` on are free."""

@@ -22,7 +22,7 @@ def _arguments(args: tuple[object, ...]) -> object:
 
 
 class Method:
-    """A container's bound method whose call is one access."""
+    # A container's bound method whose call is one access.
 
     __slots__ = ("_kind", "_owner", "_real", "_site")
 
@@ -45,6 +45,10 @@ class Method:
     def __class__(self) -> type:
         return type(self._real)
 
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._real.__doc__
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
@@ -59,7 +63,7 @@ class Method:
 
 
 class Unbound:
-    """``dict.__setitem__`` and ``object.__setattr__``, called with the object in front."""
+    # ``dict.__setitem__`` and ``object.__setattr__``, called with the object in front.
 
     __slots__ = ("_kind", "_named", "_real", "_site")
 
@@ -85,6 +89,10 @@ class Unbound:
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         return type(self._real)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._real.__doc__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
