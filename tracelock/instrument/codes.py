@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
-from tracelock.instrument.expressions import MARK
 from tracelock.instrument.rewriting import rewrite
 from tracelock.instrument.sites import Sites
+from tracelock.instrument.trees import MARK
 
 __all__ = ["Compiled", "compiled", "every_code"]
 

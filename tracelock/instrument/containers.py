@@ -56,10 +56,10 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         _DICT_WRITE + " move_to_end",
         _DICT_NOTHING + " __dict__",
     ),
-    # A missing key is put in by ``__getitem__`` itself.
+    # A missing key is put in by the look-up itself: see ``access_of``.
     collections.defaultdict: (
-        _DICT_READ.replace(" __getitem__", "") + " __copy__",
-        _DICT_WRITE + " __getitem__ __missing__",
+        _DICT_READ + " __copy__",
+        _DICT_WRITE + " __missing__",
         _DICT_NOTHING + " default_factory",
     ),
     collections.Counter: (
@@ -179,7 +179,8 @@ def _access_of(type_: type, name: str) -> int | None:
         return None
     table = METHODS.get(holder)
     if table is not None:
-        return table.get(name)
+        missing = holder_of(type_, "__missing__") if name == "__getitem__" else None
+        return METHODS[missing]["__missing__"] if missing in METHODS else table.get(name)
     if holder is object:  # ``__reduce__`` and such, inherited past the container
         for base in order_of(type_):
             if base in METHODS:

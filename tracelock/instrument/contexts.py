@@ -19,7 +19,8 @@ class Context(Protocol):
 
         ``kind`` is ``ops.READ`` or ``ops.WRITE``. ``name`` is the attribute, global or
         variable, None for what a container holds. ``value`` is what is written: for a
-        container's method its argument, or the tuple of its arguments.
+        container's method its argument, or the tuple of its arguments; a container among them
+        (``extend``, ``update``, ``+=``) is read by this same step.
         """
 
     def saw(self, value: object) -> None:

@@ -3,113 +3,40 @@
 from __future__ import annotations
 
 import ast
-from typing import Any, TypeVar, cast
+import operator
+from typing import Any, cast
 
 from tracelock.instrument import hooks
 from tracelock.instrument.containers import METHOD_NAMES
 from tracelock.instrument.functions import FUNCTION_NAMES, READERS
-from tracelock.instrument.places import Closure, Home
-from tracelock.instrument.scopes import scopes_of
-from tracelock.instrument.sites import Site, Sites
+from tracelock.instrument.trees import TreeBuilder, at_place, copied
 
-__all__ = ["MARK", "ExpressionRewriter"]
+__all__ = ["ExpressionRewriter"]
 
-#: What stands in the tree for an object that becomes a constant of the code.
-MARK = "\0tracelock:"
-_Node = TypeVar("_Node", bound=ast.AST)
 _ANSWERS_BOOL = frozenset(
     {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
 )
+#: What was made right there is nobody else's.
+_FRESH = (
+    ast.Constant, ast.JoinedStr, ast.Compare, ast.Lambda, ast.GeneratorExp, ast.Tuple, ast.List,
+    ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp,
+)  # fmt: skip
+#: Operators that look into containers, as functions that do the same.
+_COMPARED: dict[type[ast.cmpop], Any] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
+_COMBINED: dict[type[ast.operator], Any] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.BitOr: operator.or_, ast.BitAnd: operator.and_, ast.BitXor: operator.xor,
+}  # fmt: skip
+_SPELLED = {
+    each: f"__{each.__name__.rstrip('_')}__" for each in (*_COMPARED.values(), *_COMBINED.values())
+}
 
 
-class ExpressionRewriter(ast.NodeTransformer):
-    """The half of the rewriter that deals with expressions; ``rewriting`` has the rest.
-
-    ``objects`` collects what the marks in the tree stand for.
-    """
-
-    def __init__(self, tree: ast.Module, file: str, module: str, sites: Sites) -> None:
-        self.file = file
-        self.sites = sites
-        self.home = Home(module)
-        self.scopes = scopes_of(tree)
-        self.scope = self.scopes[tree]
-        self.module_scope = self.scope
-        self.objects: list[object] = []
-        self._marks: dict[int, int] = {}
-        self._closures: dict[str, Closure] = {}
-
-    # --- parts of the new tree ---
-
-    @property
-    def active(self) -> bool:
-        """Whether this code runs in a function: the rest runs once, at import."""
-        return self.scope.function.kind == "function"
-
-    def mark(self, obj: object, at: ast.AST) -> ast.Constant:
-        number = self._marks.get(id(obj))
-        if number is None:
-            number = self._marks[id(obj)] = len(self.objects)
-            self.objects.append(obj)
-        return _at(ast.Constant(f"{MARK}{number}"), at)
-
-    def hook(self, function: object, at: ast.AST, *arguments: ast.expr) -> ast.Call:
-        call = ast.Call(func=self.mark(function, at), args=list(arguments), keywords=[])
-        return _at(call, at)
-
-    def site(self, node: ast.AST) -> Site:
-        line: int = node.lineno  # type: ignore[attr-defined]
-        return self.sites.site(self.file, line, self.scope.function.qualname)
-
-    def place(self, node: ast.AST) -> ast.Constant:
-        return self.mark(self.site(node), node)
-
-    def sharing(self, name: str) -> tuple[object, str] | None:
-        """Where a variable that others may rebind lives, and its name there; else None."""
-        name = self.scope.mangled(name)
-        owner = self.scope.owner(name)
-        if owner is None:
-            return (self.home, name) if name in self.module_scope.rebound else None
-        if name not in owner.rebound:
-            return None
-        function = owner.function.qualname
-        closure = self._closures.get(function)
-        if closure is None:
-            closure = self._closures[function] = Closure(self.file, function)
-        return closure, name
-
-    def simple(self, node: ast.expr | None) -> bool:
-        """Whether evaluating ``node`` once more, or a little later, changes nothing."""
-        match node:
-            case None | ast.Constant():
-                return True
-            case ast.Name(id=name):
-                return self.sharing(name) is None
-            case ast.UnaryOp(operand=ast.Constant()):
-                return True
-            case ast.Tuple(elts=elements):
-                return all(self.simple(each) for each in elements)
-            case ast.Slice(lower=lower, upper=upper, step=step):
-                return self.simple(lower) and self.simple(upper) and self.simple(step)
-        return False
-
-    def key(self, node: ast.expr) -> ast.expr:
-        """A subscript as a value: slices are written only between brackets."""
-        if isinstance(node, ast.Slice):
-            nothing = ast.Constant(None)
-            parts = [each or _at(nothing, node) for each in (node.lower, node.upper, node.step)]
-            return self.hook(slice, node, *parts)
-        if isinstance(node, ast.Tuple):
-            return _at(ast.Tuple([self.key(each) for each in node.elts], ast.Load()), node)
-        return node
-
-    def builtin(self, name: str) -> bool:
-        """Whether ``name`` can only mean the built-in of that name here."""
-        module = self.module_scope
-        return self.scope.owner(name) is None and name not in module.bound and not module.starred
-
-    def visited(self, node: _Node) -> _Node:
-        return cast(_Node, self.visit(node))
+class ExpressionRewriter(TreeBuilder):
+    """The half of the rewriter that deals with expressions; ``rewriting`` has the rest."""
 
     # --- loads ---
 
@@ -121,15 +48,15 @@ class ExpressionRewriter(ast.NodeTransformer):
             return node
         place, name = shared
         point = self.hook(
-            hooks.variable, node, self.mark(place, node), _at(ast.Constant(name), node),
+            hooks.variable, node, self.mark(place, node), at_place(ast.Constant(name), node),
             self.place(node),
         )  # fmt: skip
-        both = _at(ast.BoolOp(ast.Or(), [point, node]), node)
+        both = at_place(ast.BoolOp(ast.Or(), [point, node]), node)
         return self.hook(hooks.seen, node, both)
 
     def attribute_of(self, node: ast.Attribute, value: ast.expr) -> ast.expr:
         """``value``, asked for before ``node.attr`` is loaded from it."""
-        name = _at(ast.Constant(self.scope.mangled(node.attr)), node.value)
+        name = at_place(ast.Constant(self.scope.mangled(node.attr)), node.value)
         return self.hook(hooks.attribute, node.value, value, name, self.place(node))
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
@@ -162,13 +89,13 @@ class ExpressionRewriter(ast.NodeTransformer):
         if isinstance(base, ast.Constant | ast.JoinedStr):
             return node
         if cheap_key:
-            again = self.key(_copy(key))
+            again = self.key(copied(key))
             node.value = self.hook(hooks.item, base, node.value, place, again)
         elif cheap_base:
-            node.slice = self.hook(hooks.item_key, key, _copy(base), self.key(node.slice), place)
+            node.slice = self.hook(hooks.item_key, key, copied(base), self.key(node.slice), place)
         else:
             late = self.hook(hooks.item_late, node, node.value, self.key(node.slice), place)
-            return _at(ast.Call(func=late, args=[], keywords=[]), node)
+            return at_place(ast.Call(func=late, args=[], keywords=[]), node)
         return node
 
     # --- calls ---
@@ -199,9 +126,10 @@ class ExpressionRewriter(ast.NodeTransformer):
             case ast.Attribute(value=ast.Constant(value=str()), attr="join") if one:
                 node.args[0] = self.reading(node.args[0], "__iter__", place)
                 return node
-            case ast.Attribute(value=ast.Name(id=name), attr=attr) if self._imported(name):
-                if attr in FUNCTION_NAMES:
-                    node.func = self.hook(hooks.calling, function, function, place)
+            case ast.Attribute(attr=attr) if attr in FUNCTION_NAMES:
+                node.func = self.hook(hooks.calling, function, self.visited(function), place)
+                return node
+            case ast.Attribute(value=ast.Name(id=name)) if self._imported(name):
                 return node
         node.func = self.visited(function)
         return node
@@ -212,10 +140,10 @@ class ExpressionRewriter(ast.NodeTransformer):
 
     def reading(self, node: ast.expr, operation: str, place: ast.Constant) -> ast.expr:
         """``node``, read as a whole if it is a container."""
-        if isinstance(node, ast.Constant | ast.JoinedStr | ast.Compare | ast.Lambda):
+        if isinstance(node, _FRESH):
             return node
         return self.hook(
-            hooks.reading, node, node, _at(ast.Constant(operation), node), _copy(place)
+            hooks.reading, node, node, at_place(ast.Constant(operation), node), copied(place)
         )
 
     def visit_keyword(self, node: ast.keyword) -> ast.keyword:
@@ -279,29 +207,65 @@ class ExpressionRewriter(ast.NodeTransformer):
         return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        cheap = [self.simple(each) for each in node.comparators]
-        flat = [isinstance(each, ast.Constant) for each in (node.left, *node.comparators)]
+        left, right = node.left, node.comparators[0]
         self.generic_visit(node)
         if not self.active:
             return node
-        for number, operator in enumerate(node.ops):
-            right = node.comparators[number]
-            if isinstance(operator, ast.In | ast.NotIn):
-                place = self.place(right)
-                node.comparators[number] = self.reading(right, "__contains__", place)
-            elif len(node.ops) == 1 and not isinstance(operator, ast.Is | ast.IsNot):
-                # One point for each side, and the left one must come after the right operand.
-                if not flat[1]:
-                    node.comparators[0] = self.reading(right, "__eq__", self.place(right))
-                if not flat[0] and cheap[0]:
-                    node.left = self.reading(node.left, "__eq__", self.place(node.left))
+        if len(node.ops) == 1 and type(node.ops[0]) in _COMPARED:
+            function = _COMPARED[type(node.ops[0])]
+            node.left, node.comparators[0], late = self._operands(
+                node, function, left, right, node.left, node.comparators[0]
+            )
+            return late or node
+        for number, operation in enumerate(node.ops):
+            if isinstance(operation, ast.In | ast.NotIn):
+                searched = node.comparators[number]
+                node.comparators[number] = self.reading(
+                    searched, "__contains__", self.place(searched)
+                )
         return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = node.left, node.right
+        self.generic_visit(node)
+        function = _COMBINED.get(type(node.op))
+        if self.active and function is not None:
+            node.left, node.right, late = self._operands(
+                node, function, left, right, node.left, node.right
+            )
+            return late or node
+        return node
+
+    def _operands(
+        self, node: ast.expr, function: Any, left: ast.expr, right: ast.expr,
+        new_left: ast.expr, new_right: ast.expr,
+    ) -> tuple[ast.expr, ast.expr, ast.expr | None]:  # fmt: skip
+        """Both sides of an operator that reads them, with the points after both are there.
+
+        The third is what stands for the whole where neither side can be evaluated twice.
+        """
+        if any(isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)):
+            return new_left, new_right, None
+        operation, place = at_place(ast.Constant(_SPELLED[function]), node), self.place(node)
+        if self.simple(left):
+            again = self.key(copied(left))
+            wrapped = self.hook(hooks.operands, right, again, new_right, operation, place)
+            return new_left, wrapped, None
+        if self.simple(right):
+            again = self.key(copied(right))
+            wrapped = self.hook(hooks.operands_left, left, new_left, again, operation, place)
+            return wrapped, new_right, None
+        late = self.hook(
+            hooks.operands_late, node, self.mark(function, node), new_left, new_right,
+            operation, place,
+        )  # fmt: skip
+        return new_left, new_right, at_place(ast.Call(func=late, args=[], keywords=[]), node)
 
     # --- loops inside expressions ---
 
     def looping(self, before: ast.expr, node: ast.expr) -> ast.expr:
         """``node``, the iterable of a loop."""
-        if isinstance(before, ast.Constant | ast.GeneratorExp):
+        if isinstance(before, _FRESH):
             return node
         return self.hook(hooks.iterating, before, node, self.place(before))
 
@@ -366,21 +330,6 @@ class ExpressionRewriter(ast.NodeTransformer):
             return value
         place, stored = shared
         return self.hook(
-            hooks.rebinding, at, self.mark(place, at), _at(ast.Constant(stored), at),
+            hooks.rebinding, at, self.mark(place, at), at_place(ast.Constant(stored), at),
             self.place(at), value,
         )  # fmt: skip
-
-
-def _at(node: _Node, at: ast.AST) -> _Node:
-    return ast.copy_location(node, at)
-
-
-def _copy(node: _Node) -> _Node:
-    """A copy of an expression without scopes in it."""
-    fields: dict[str, Any] = {}
-    for name, value in ast.iter_fields(node):
-        if isinstance(value, list):
-            fields[name] = [_copy(each) for each in value]
-        else:
-            fields[name] = _copy(value) if isinstance(value, ast.AST) else value
-    return ast.copy_location(type(node)(**fields), node)

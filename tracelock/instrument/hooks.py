@@ -181,6 +181,32 @@ def iterating(obj: Any, site: Site) -> Any:
     return Walk(iter(obj), held, site)
 
 
+def operands(left: Any, right: Any, operation: str, site: Site) -> Any:
+    """Before ``left + right`` and its like, comparisons too; returns ``right``."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            for each in (left, right):
+                if reads(type(each), operation):
+                    for owner in owners(each):
+                        context.access(ops.READ, owner, None, site)
+    return right
+
+
+def operands_left(left: Any, right: Any, operation: str, site: Site) -> Any:
+    """The same; returns ``left``."""
+    if contexts:
+        operands(left, right, operation, site)
+    return left
+
+
+def operands_late(function: Any, left: Any, right: Any, operation: str, site: Site) -> Any:
+    """The same; returns what gives the result when called, from C."""
+    if contexts:
+        operands(left, right, operation, site)
+    return functools.partial(function, left, right)
+
+
 def in_place(obj: Any, operand: Any, operation: str, site: Site) -> Any:
     """Before ``obj += operand`` and its like change a container; returns ``operand``."""
     if contexts:

@@ -11,8 +11,9 @@ import ast
 from collections.abc import Sequence
 
 from tracelock.instrument import hooks
-from tracelock.instrument.expressions import ExpressionRewriter, _at, _copy
+from tracelock.instrument.expressions import ExpressionRewriter
 from tracelock.instrument.sites import Sites
+from tracelock.instrument.trees import at_place, copied
 
 __all__ = ["Rewriter", "rewrite"]
 
@@ -83,8 +84,8 @@ class Rewriter(ExpressionRewriter):
         if self.active:
             for name in names:
                 if self.sharing(name) is not None:
-                    value = self.bound(name, _at(ast.Constant(None), node), node)
-                    points.append(_at(ast.Expr(value), node))
+                    value = self.bound(name, at_place(ast.Constant(None), node), node)
+                    points.append(at_place(ast.Expr(value), node))
         return [*points, node] if points else node
 
     # --- assignment ---
@@ -104,13 +105,13 @@ class Rewriter(ExpressionRewriter):
 
     def hidden(self, number: int, at: ast.AST, ctx: ast.expr_context | None = None) -> ast.Name:
         # A leading @, as pytest's rewritten assertions have it: their tracebacks leave it out.
-        return _at(ast.Name(f"@tl{number}", ctx or ast.Load()), at)
+        return at_place(ast.Name(f"@tl{number}", ctx or ast.Load()), at)
 
     def keep(self, number: int, value: ast.expr, at: ast.AST) -> ast.stmt:
-        return _at(ast.Assign([self.hidden(number, at, ast.Store())], value), at)
+        return at_place(ast.Assign([self.hidden(number, at, ast.Store())], value), at)
 
     def drop(self, at: ast.AST, *numbers: int) -> ast.stmt:
-        return _at(ast.Delete([self.hidden(each, at, ast.Del()) for each in numbers]), at)
+        return at_place(ast.Delete([self.hidden(each, at, ast.Del()) for each in numbers]), at)
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | list[ast.stmt]:
         if not self.active:
@@ -149,9 +150,9 @@ class Rewriter(ExpressionRewriter):
             return node
         # The annotation stays: it is not evaluated here, but its names count for closures.
         target, annotation = node.target, node.annotation
-        made = self.visit_Assign(_at(ast.Assign([target], node.value), node))
+        made = self.visit_Assign(at_place(ast.Assign([target], node.value), node))
         return [
-            _at(ast.AnnAssign(target, annotation, each.value, 0), each)
+            at_place(ast.AnnAssign(target, annotation, each.value, 0), each)
             if isinstance(each, ast.Assign) and each.targets[0] is target
             else each
             for each in (made if isinstance(made, list) else [made])
@@ -163,18 +164,18 @@ class Rewriter(ExpressionRewriter):
             case ast.Name(id=name):
                 return [self._assign(target, self.bound(name, value, target))]
             case ast.Attribute():
-                target.value = self.storing(target, self.visited(target.value), _copy(value))
+                target.value = self.storing(target, self.visited(target.value), copied(value))
                 return [self._assign(target, value)]
             case ast.Subscript(value=base, slice=key):
                 if self.simple(key) or self.simple(base):
-                    self.storing_item(target, _copy(value))
+                    self.storing_item(target, copied(value))
                     return [self._assign(target, value)]
                 kept = self.hidden(free, base)
                 first = self.keep(free, self.visited(base), base)
                 key_value = self.key(self.visited(key))
                 wrapped = self.hook(
-                    hooks.storing_key, key, _copy(kept), key_value, self.place(target),
-                    _copy(value),
+                    hooks.storing_key, key, copied(kept), key_value, self.place(target),
+                    copied(value),
                 )  # fmt: skip
                 target.value, target.slice = kept, wrapped
                 return [first, self._assign(target, value), self.drop(target, free)]
@@ -189,7 +190,7 @@ class Rewriter(ExpressionRewriter):
                     kept_as: ast.expr = self.hidden(number, element, ast.Store())
                     inner = element
                     if isinstance(element, ast.Starred):
-                        kept_as = _at(ast.Starred(kept_as, ast.Store()), element)
+                        kept_as = at_place(ast.Starred(kept_as, ast.Store()), element)
                         inner = element.value
                     fresh.append(kept_as)
                     stores += self.store(inner, self.hidden(number, inner), after)
@@ -199,10 +200,10 @@ class Rewriter(ExpressionRewriter):
         raise AssertionError(target)  # the grammar has no other targets
 
     def _assign(self, target: ast.expr, value: ast.expr) -> ast.stmt:
-        return _at(ast.Assign([target], value), target)
+        return at_place(ast.Assign([target], value), target)
 
     def storing(self, target: ast.Attribute, base: ast.expr, *value: ast.expr) -> ast.expr:
-        name = _at(ast.Constant(self.scope.mangled(target.attr)), target)
+        name = at_place(ast.Constant(self.scope.mangled(target.attr)), target)
         return self.hook(hooks.storing, target.value, base, name, self.place(target), *value)
 
     def storing_item(self, target: ast.Subscript, *value: ast.expr) -> None:
@@ -212,7 +213,7 @@ class Rewriter(ExpressionRewriter):
             target.value = self.hook(hooks.storing_item, base, self.visited(base), place, *value)
         else:
             new = self.key(self.visited(key))
-            target.slice = self.hook(hooks.storing_key, key, _copy(base), new, place, *value)
+            target.slice = self.hook(hooks.storing_key, key, copied(base), new, place, *value)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt | list[ast.stmt]:
         if not self.active:
@@ -226,7 +227,7 @@ class Rewriter(ExpressionRewriter):
         used = [0]
         base: ast.expr
         if isinstance(target, ast.Name):
-            load: ast.expr = self.visited(_at(ast.Name(target.id, ast.Load()), target))
+            load: ast.expr = self.visited(at_place(ast.Name(target.id, ast.Load()), target))
             store: ast.expr = target
         else:
             base = target.value
@@ -235,24 +236,24 @@ class Rewriter(ExpressionRewriter):
                 used.append(1)
                 base = self.hidden(1, base)
             if isinstance(target, ast.Attribute):
-                load = _at(ast.Attribute(base, target.attr, ast.Load()), target)
-                load.value = self.attribute_of(load, _copy(base))
-                store = _at(ast.Attribute(_copy(base), target.attr, ast.Store()), target)
+                load = at_place(ast.Attribute(base, target.attr, ast.Load()), target)
+                load.value = self.attribute_of(load, copied(base))
+                store = at_place(ast.Attribute(copied(base), target.attr, ast.Store()), target)
             else:
                 key = target.slice
                 if not self.simple(key):
                     before.append(self.keep(2, self.key(self.visited(key)), key))
                     used.append(2)
                     key = self.hidden(2, key)
-                asked = self.hook(hooks.item, base, base, self.place(target), self.key(_copy(key)))
-                load = _at(ast.Subscript(asked, key, ast.Load()), target)
-                store = _at(ast.Subscript(_copy(base), _copy(key), ast.Store()), target)
+                asked = self.hook(hooks.item, base, base, self.place(target), self.key(copied(key)))
+                load = at_place(ast.Subscript(asked, key, ast.Load()), target)
+                store = at_place(ast.Subscript(copied(base), copied(key), ast.Store()), target)
         kept = self.hidden(0, target, ast.Store())
         value = self._operand(node, self.hidden(0, target), self.visited(node.value))
         return [
             *before,
             self.keep(0, load, target),
-            _at(ast.AugAssign(kept, node.op, value), node),
+            at_place(ast.AugAssign(kept, node.op, value), node),
             *self.store(store, self.hidden(0, target), 3),
             self.drop(node, *used),
         ]
@@ -263,8 +264,8 @@ class Rewriter(ExpressionRewriter):
         if operation is None or (number and not isinstance(node.value.value, str | bytes)):  # type: ignore[attr-defined]
             return value
         return self.hook(
-            hooks.in_place, node.value, _at(ast.Name(obj.id, ast.Load()), obj), value,
-            _at(ast.Constant(operation), node), self.place(node),
+            hooks.in_place, node.value, at_place(ast.Name(obj.id, ast.Load()), obj), value,
+            at_place(ast.Constant(operation), node), self.place(node),
         )  # fmt: skip
 
     def visit_Delete(self, node: ast.Delete) -> ast.stmt | list[ast.stmt]:
@@ -281,8 +282,8 @@ class Rewriter(ExpressionRewriter):
                 return [each for element in elements for each in self._delete(element)]
             case ast.Name(id=name):
                 if self.sharing(name) is not None:
-                    point = self.bound(name, _at(ast.Constant(None), target), target)
-                    before.append(_at(ast.Expr(point), target))
+                    point = self.bound(name, at_place(ast.Constant(None), target), target)
+                    before.append(at_place(ast.Expr(point), target))
             case ast.Attribute():
                 target.value = self.storing(target, self.visited(target.value))
             case ast.Subscript(value=base, slice=key):
@@ -291,7 +292,7 @@ class Rewriter(ExpressionRewriter):
                     target.value = self.hidden(0, base)
                     after.append(self.drop(target, 0))
                 self.storing_item(target)
-        return [*before, _at(ast.Delete([target]), target), *after]
+        return [*before, at_place(ast.Delete([target]), target), *after]
 
     # --- statements with targets and blocks ---
 
@@ -321,7 +322,7 @@ class Rewriter(ExpressionRewriter):
         ]
         if self.active and any(receiving[:-1]):
             # The rest is evaluated after the first is stored: a block of its own.
-            inner = _at(type(node)(node.items[1:], node.body), node)
+            inner = at_place(type(node)(node.items[1:], node.body), node)
             node.items, node.body = node.items[:1], [inner]
         first: list[ast.stmt] = []
         for each in node.items:
