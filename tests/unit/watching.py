@@ -34,7 +34,7 @@ class Watcher:
         self.values.append(value)
 
     def lock(self, raw: object) -> object:
-        return self.locks[id(raw)]
+        return self.locks.get(id(raw), raw)
 
     def shown(self, names: dict[str, object]) -> list[str]:
         """``read o.n``, ``write d``: objects by the names given to them here."""
