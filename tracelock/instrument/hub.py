@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
+from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.ops import ObjectSpec
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 new_baton: Final = _thread.allocate_lock
 get_ident: Final = _thread.get_ident
 
-#: How long a worker may take to unwind, in seconds.
-PATIENCE: Final = 2.0
 #: The context of the worker on each thread that has one, by thread identifier. Code that runs on
 #: another thread is not under control, and everything that was patched does what it always did.
-contexts: dict[int, Any] = {}
+contexts: Final[dict[int, Any]] = _contexts
+#: How long a worker may take to unwind, in seconds.
+PATIENCE: Final = 2.0
 
 
 class Phase(IntEnum):

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError
+from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
-from tracelock.instrument.places import caller
 from tracelock.instrument.worker import Through, Worker
 from tracelock.ops import JOIN, SPAWN, Op
 
