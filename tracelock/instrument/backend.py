@@ -45,7 +45,6 @@ class PythonBackend:
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
-        self.hub.await_baton = self._await
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         self.cut_daemons = False
@@ -94,15 +93,8 @@ class PythonBackend:
         state = self._set_up(controller)
         hub.phase = Phase.RUN
         try:
-            for number, work in enumerate(program.workers):
-                run = self._body(work, state)
-                worker = Worker(hub, number)
-                pooled = self._pooled(number)
-                hub.start(worker, hub.main, partial(pooled.take, worker, run))
-            first = hub.decide()
-            if first >= 0:
-                hub.hand_over(first)
-                self._await()
+            hub.launch_all(self._workers(state))
+            self._await()
         except _Stuck:
             pass
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
@@ -122,6 +114,11 @@ class PythonBackend:
             and program.check is not None
         ):
             self._check(controller, state)
+
+    def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
+        for number, work in enumerate(self.program.workers):
+            worker = Worker(self.hub, number)
+            yield worker, partial(self._pooled(number).take, worker, self._body(work, state))
 
     def _body(self, work: Callable[..., Any], state: Any) -> Callable[[], Any]:
         if inspect.iscoroutinefunction(work):

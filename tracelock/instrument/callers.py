@@ -15,7 +15,7 @@ from tracelock.instrument.sites import stable_file
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
 
-_HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 #: Modules of the standard library whose own lines are no news: who called them is shown.
 PLUMBING: Final = frozenset(
@@ -35,7 +35,7 @@ shown: set[str] = set()
 _files: dict[tuple[str, str], str] = {}
 _paths: dict[str, str] = {}
 _digests: dict[tuple[str, int, int], str] = {}
-_places: dict[tuple[CodeType, int], str | None] = {}
+_places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 #: place -> function, for the trace.
 functions: dict[str, str] = {}
 
@@ -99,39 +99,34 @@ def digest(path: str) -> str:
     return known
 
 
+def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
+    """The first place from ``frame`` outwards that is the user's, and its frame."""
+    spare: FrameType | None = None
+    while frame is not None:
+        code, line = frame.f_code, frame.f_lineno
+        # by identity, since to hash a code object is to hash all that is in it; it is kept beside
+        # the answer so that its address stays its own
+        known = _places.get((id(code), line))
+        if known is None:
+            known = _places[id(code), line] = (code, _place(code, line, frame))
+        if known[1] is not None:
+            return known[1], frame
+        if spare is None and not code.co_filename.startswith(_HERE):
+            spare = frame
+        frame = frame.f_back
+    if spare is None:
+        return "?:0", None
+    return f"{os.path.basename(spare.f_code.co_filename)}:{spare.f_lineno}", spare
+
+
 def caller(worker: Worker | None = None, depth: int = 2) -> str:
     """The place in the user's code that led here."""
-    found: FrameType | None = sys._getframe(depth)
-    first = found
-    while found is not None:
-        code, line = found.f_code, found.f_lineno
-        key = (code, line)
-        try:
-            at = _places[key]
-        except KeyError:
-            at = _places[key] = _place(code, line, found)
-        if at is not None:
-            return at
-        found = found.f_back
-    if first is None:
-        return "?:0"
-    return f"{os.path.basename(first.f_code.co_filename)}:{first.f_lineno}"
+    return _find(sys._getframe(depth))[0]
 
 
 def made_at(kind: str, worker: Worker) -> str:
     """A name for something that is made here: after what it is assigned to, and where."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        key = (frame.f_code, frame.f_lineno)
-        try:
-            at = _places[key]
-        except KeyError:
-            at = _places[key] = _place(frame.f_code, frame.f_lineno, frame)
-        if at is not None:
-            break
-        frame = frame.f_back
-    else:
-        at = "?:0"
+    at, frame = _find(sys._getframe(2))
     label = _named(kind, at, frame)
     number = worker.made[label] = worker.made.get(label, 0) + 1
     if number > 1:

@@ -9,7 +9,8 @@ runs ``setup``, lets each worker run up to its first op, and gets the baton back
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,6 +75,7 @@ class Hub:
         self.schedule = 0
         self.over = False  # nobody can go on
         self.launching: Worker | None = None
+        self.queue: deque[tuple[Worker, Callable[[], object]]] = deque()
         self.controller: OpenController
         self.main = new_baton()
         self.main.acquire()
@@ -86,8 +88,6 @@ class Hub:
         self.stand_ins = StandIns(self)
         #: Which object has which name in this schedule.
         self.bound: dict[str, object] = {}
-        #: How the main thread waits for the baton: with a bound, see the backend.
-        self.await_baton: Callable[[], object] = self.main.acquire
         #: Stands for whoever is not under control: a lock that it holds is held for ever.
         self.outside = self.layout.worker("outside")
         #: How many garbage collections a schedule may have, and has had.
@@ -103,6 +103,7 @@ class Hub:
         self.over = False
         self.collected = 0
         self.launching = None
+        self.queue.clear()
         self.error = None
         self.batons = {-1: self.main}
         self.workers = {}
@@ -135,20 +136,39 @@ class Hub:
             self.over = True
         return worker
 
-    def start(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
-        """Let ``run`` be the work of ``child``; returns in the launching thread when it has come
-        to its first op. ``run`` starts its thread."""
+    def launch(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
+        """``run`` starts the thread of ``child``, which gives the baton back to ``launcher`` when
+        it has come to its first op (``launched``)."""
         child.launcher = launcher
         self.enter(child.number, child)
         if not child.daemon:
             self.controller.essential.add(child.number)
         self.launching = child
         run()
-        if launcher is self.main:
-            self.await_baton()
-        else:
-            launcher.acquire()
+
+    def launch_all(self, children: Iterable[tuple[Worker, Callable[[], object]]]) -> None:
+        """Start these from the main thread: each starts the next, and the last one decides who
+        begins, so that the baton need not come back in between."""
+        self.queue.extend(children)
+        child, run = self.queue.popleft()
+        self.launch(child, self.main, run)
+
+    def launched(self, launcher: Any) -> int:
+        """Called by a worker that has come to its first op. Who has the baton now, -2 if that is
+        not for the worker to know."""
         self.launching = None
+        if launcher is not self.main or self.phase is not Phase.RUN:
+            launcher.release()
+            return -2
+        if self.queue:
+            child, run = self.queue.popleft()
+            self.launch(child, launcher, run)
+            return -2
+        to = self.decide()
+        me = contexts.get(get_ident())
+        if me is None or to != me.number:
+            self.hand_over(to)
+        return to
 
     def ended(self, worker: Worker) -> None:
         """The code of ``worker`` has ended, by an error if it has one."""

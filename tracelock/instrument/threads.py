@@ -56,7 +56,8 @@ def thread_start(self: Any) -> None:
     self._tracelock = (hub.schedule, child)
     self.run = lambda: serve(child, run)
     with Through(worker):
-        hub.start(child, worker.baton, lambda: ORIGINAL["start"](self))
+        hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
+        worker.baton.acquire()
     if hub.phase is Phase.UNWIND:
         raise Abandon
 
@@ -173,10 +174,11 @@ def thread_locals() -> MutableMapping[Any, Any]:
     """The dictionary in which CPython keeps the thread-local objects of this thread."""
     try:
         get = ctypes.pythonapi.PyThreadState_GetDict
-        get.restype = ctypes.py_object
-        found = get()
-    except (AttributeError, ValueError):  # another implementation
+    except AttributeError:  # another implementation
         return {}
+    get.restype = ctypes.c_void_p  # a borrowed reference, which ``py_object`` would take over
+    address = get()
+    found = None if address is None else ctypes.cast(address, ctypes.py_object).value
     return found if isinstance(found, dict) else {}
 
 

@@ -68,13 +68,13 @@ class Worker:
         controller.ask(me, op)
         if self.launcher is not None:
             launcher, self.launcher = self.launcher, None
-            launcher.release()
-            self.wait()
+            to = hub.launched(launcher)
         else:
             to = hub.decide()
             if to != me:
                 hub.hand_over(to)
-                self.wait()
+        if to != me:
+            self.wait()
         while controller.parked:
             if parked is not None:
                 parked()
@@ -191,7 +191,7 @@ class Worker:
         except BaseException as error:
             hub.error = error
         if launcher is not None:
-            launcher.release()  # it came to no op at all: whoever started it goes on
+            hub.launched(launcher)  # it came to no op at all
         else:
             hub.hand_over(hub.decide())
 
