@@ -127,10 +127,18 @@ class PythonSession:
 
         program = self.program
         events = record_log(program.layout, log)
+        known = program.layout.known()
+        named = {name for one in verdict.blocked for name in (one.worker, *one.holder)}
+        last = max(
+            len(program.workers) - 1,
+            *(entry[0] for entry in log),
+            *(place for place, name in enumerate(known) if name in named),
+            -1,
+        )
         sources, places = self.sources.of({entry[2].at for entry in log})
         return Trace(
             program.to_data(sources, places), self.plan.backend, "controlled", strategy,
-            self.plan.clock, environment(None), program.layout.known(), events, verdict,
+            self.plan.clock, environment(None), known[: last + 1], events, verdict,
         )  # fmt: skip
 
 
