@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Final
 
 from tracelock.errors import StepFailure
-from tracelock.instrument.places import PLUMBING, file_label
+from tracelock.instrument.callers import PLUMBING, file_label
 
-_HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def failure_of(error: BaseException, failure: str = "") -> StepFailure:

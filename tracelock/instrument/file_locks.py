@@ -14,7 +14,7 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.files import Handle, here, paths_of
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.places import caller
+from tracelock.instrument.callers import caller
 from tracelock.instrument.worker import Worker
 from tracelock.objects.files import END
 from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tracelock.instrument.file_locks import closing
 from tracelock.instrument.files import Names, here, paths_of, saw, text, touch
-from tracelock.instrument.places import caller
+from tracelock.instrument.callers import caller
 from tracelock.instrument.worker import Worker
 
 real_open: Final = builtins.open

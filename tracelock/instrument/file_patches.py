@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tracelock.instrument import file_locks, file_objects
 from tracelock.instrument.files import Names, here, next_name, paths_of, saw, text, touch
-from tracelock.instrument.places import caller
+from tracelock.instrument.callers import caller
 from tracelock.instrument.worker import Worker
 
 #: How an operation touches its path: the names it reads, those it writes.

@@ -36,7 +36,7 @@ def worker_names(workers: Sequence[Work]) -> list[str]:
         bases.append("worker" if name in ("<lambda>", "") else name)
     names = []
     for place, base in enumerate(bases):
-        several = bases.count(base) > 1 or base == "worker"
+        several = bases.count(base) > 1
         names.append(f"{base}[{bases[:place].count(base)}]" if several else base)
     return names
 
@@ -122,10 +122,11 @@ class PythonProgram:
         python["places"] = places
         if self.document is not None:
             return {**self.document, "python": {**self.document.get("python", {}), **python}}
-        workers = {
-            name: {"steps": [{"call": name_of(work)}]}
-            for name, work in zip(worker_names(self.workers), self.workers, strict=True)
-        }
+        workers: dict[str, Any] = {}
+        for name, work in zip(worker_names(self.workers), self.workers, strict=True):
+            group = workers.setdefault(name.partition("[")[0], {"count": 0, "steps": []})
+            group["count"] += 1
+            group["steps"] = group["steps"] or [{"call": name_of(work)}]
         return {"format": FORMAT, "name": self.name, "workers": workers, "python": python}
 
 
