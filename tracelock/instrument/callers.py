@@ -7,9 +7,11 @@ import linecache
 import os
 import re
 import sys
+from _thread import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.instrument.contexts import contexts
 from tracelock.instrument.sites import stable_file
 
 if TYPE_CHECKING:
@@ -53,7 +55,14 @@ def file_label(filename: str, module: str) -> str:
     key = (filename, module)
     label = _files.get(key)
     if label is None:
-        label = _files[key] = _label(filename, module)
+        worker: Any = contexts.get(get_ident())
+        if worker is not None:
+            worker.through += 1  # to look where files are is not the program's doing
+        try:
+            label = _files[key] = _label(filename, module)
+        finally:
+            if worker is not None:
+                worker.through -= 1
         _paths.setdefault(label, filename)
     return label
 

@@ -108,7 +108,7 @@ def open_file(
         encoding = io.text_encoding(None, 2)
     number = isinstance(file, int)
     paths = paths_of(worker.hub)
-    label = ""
+    label, looked = "", False
     if number:
         handle = paths.handles.get(file)
         label = "" if handle is None else handle.label
@@ -122,8 +122,15 @@ def open_file(
                 {"a": "opened to append", "w": "made or emptied", "x": "made"}[(kinds & set("awx")).pop()],
             )  # fmt: skip
         else:
-            touch(worker, at, [*names.all, *names.above])
-    raw = RawFile(file, "".join(k for k in mode if k not in "bt"), closefd, opener)
+            looked = touch(worker, at, [*names.all, *names.above])
+    try:
+        raw = RawFile(file, "".join(k for k in mode if k not in "bt"), closefd, opener)
+    except FileNotFoundError:
+        if looked:
+            saw(worker, False)
+        raise
+    if looked:
+        saw(worker, True)
     try:
         if not number:
             descriptor = raw.fileno()
