@@ -88,6 +88,8 @@ class OpenController(Controller):
     def _fresh(self) -> None:
         #: Waits that ended by their timeout when nothing else at all could happen.
         self.rescues: list[tuple[int, Op]] = []
+        #: What there is to say of a thing that somebody waits for in vain.
+        self.remarks: dict[int, str] = {}
         self.values: list[Value] = []
         self.sync()
         super()._fresh()
@@ -145,6 +147,11 @@ class OpenController(Controller):
         choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
+
+    def _other(self, worker: int, op: Op, kind: int) -> Value:
+        if kind == CANCEL and self._interrupts is None:
+            return None  # of a process: whoever kills it says so
+        return super()._other(worker, op, kind)
 
     def replace(self, result: Value) -> None:
         super().replace(result)

@@ -18,6 +18,8 @@ def failure_of(error: BaseException, failure: str = "") -> StepFailure:
 
     The message is the exception, then its traceback: portable file names, no frame of tracelock.
     """
+    if isinstance(error, StepFailure):
+        return error  # told of by another process
     failure = failure or ("assert" if isinstance(error, AssertionError) else "error")
     frames = list(_frames(error.__traceback__))
     own = [frame for frame in frames if not frame[3]] or frames
