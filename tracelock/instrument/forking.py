@@ -109,6 +109,21 @@ class Launch:
         relays.launch(worker, self._relay)
 
 
+def pose(name: str) -> None:
+    """In a process that was forked without ``multiprocessing``: be one of its, of this name."""
+    from multiprocessing import process, util
+
+    parent, me = process._current_process, process.BaseProcess(name=name)  # type: ignore
+    process._parent_process = process._ParentProcess(  # type: ignore[attr-defined]
+        parent.name, parent.pid, None
+    )
+    process._current_process = me  # type: ignore[attr-defined]
+    process._children.clear()  # type: ignore[attr-defined]
+    me._parent_pid = os.getppid()
+    util._finalizer_registry.clear()  # type: ignore[attr-defined]
+    util._run_after_forkers()  # type: ignore[attr-defined]
+
+
 def name_for(worker: Worker, base: str) -> str:
     """The name of what ``worker`` starts."""
     if worker.label != "setup":

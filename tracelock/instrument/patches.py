@@ -9,6 +9,7 @@ what the original does on threads that are no workers.
 from __future__ import annotations
 
 import _thread
+import os
 import queue
 import sys
 import threading
@@ -93,6 +94,10 @@ def table() -> list[Patch]:
         for name, by in clock.CLOCKS.items()
     ]  # fmt: skip
     patches += [Patch(*one) for one in file_patches.replacements()]
+    if hasattr(os, "fork"):
+        from tracelock.instrument import process_patches
+
+        patches += [Patch(*one) for one in process_patches.replacements()]
     return patches
 
 
@@ -115,6 +120,7 @@ class Patches:
         self.hub = hub
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
         self._undo: list[tuple[Any, str, Any]] = []
+        self._more: list[Callable[[], object]] = []  # other ways to undo something
 
     def __enter__(self) -> Patches:
         paths_of(self.hub)  # which asks for the directory of temporary files
@@ -131,6 +137,9 @@ class Patches:
     def __exit__(self, *exc: object) -> None:
         Patches.active = None
         file_patches.abilities(False)
+        for undo in reversed(self._more):
+            undo()
+        self._more.clear()
         for owner, name, before in reversed(self._undo):
             if isinstance(owner, dict):
                 owner[name] = before
@@ -175,6 +184,16 @@ class Patches:
                     value, (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
                 ):
                     value.__dict__.setdefault("_tracelock_name", f"{module}.{name}")
+                elif type(value).__module__.startswith("multiprocessing."):
+                    self._adopt_shared(value, f"{module}.{name}")
+
+    def _adopt_shared(self, value: Any, name: str) -> None:
+        """The same for an object of ``multiprocessing``."""
+        from tracelock.instrument import process_patches
+
+        undo = process_patches.adopt(value, self.hub, name)
+        if undo is not None:
+            self._more.append(undo)
 
 
 __all__ = ["CONTROLLED", "NOT_CONTROLLED", "SEEN", "Patch", "Patches", "table"]

@@ -50,10 +50,6 @@ def _init(cls: Any, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 
 def queue_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    worker = here()
-    if worker is not None and isinstance(self, JOINABLE):
-        ORIGINAL[QUEUE, "__init__"](self, *args, **kwargs)  # inside of its own, which goes on
-        return
     _init(QUEUE, self, args, kwargs)
 
 
