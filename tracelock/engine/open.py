@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
-from tracelock.ops import SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.ops import CANCEL, SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
 from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.

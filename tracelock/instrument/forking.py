@@ -124,6 +124,22 @@ def pose(name: str) -> None:
     util._run_after_forkers()  # type: ignore[attr-defined]
 
 
+def spawns(worker: Worker, name: str) -> None:
+    """The step that a fork is: it starts a worker and reads the state of every lock of this
+    process, which is copied. It comes right before the fork itself."""
+    hub = worker.hub
+    locks = [
+        number
+        for number, spec in enumerate(hub.layout.objects)
+        if spec.type in _LOCKS and spec.name not in hub.across and spec.name not in hub.copied
+    ]
+    worker.do(Op(SPAWN, hub.layout.worker(name), caller(worker, 3), body=tuple(locks)))
+
+
+#: What has a state that is copied by a fork, and can keep somebody waiting.
+_LOCKS: Final = frozenset({"lock", "rlock", "semaphore", "bounded_semaphore"})
+
+
 def name_for(worker: Worker, base: str) -> str:
     """The name of what ``worker`` starts."""
     if worker.label != "setup":
@@ -139,9 +155,9 @@ def fork() -> int:
     if worker is None or worker.hub.phase is not Phase.RUN:
         return real_fork()
     name = name_for(worker, "fork")
-    worker.do(Op(SPAWN, worker.hub.layout.worker(name), caller(worker)))
+    spawns(worker, name)
     launch = Launch(worker, name, False)
-    with quietly():
+    with quietly(), Through(worker):  # what is done at a fork takes locks, and so would it
         pid = real_fork()
     if not pid:
         made = launch.become()
@@ -282,7 +298,7 @@ def process_start(self: Any) -> None:
     if not self.name.startswith("Process-") and not self.name.startswith("ForkProcess-"):
         base = self.name
     name = name_for(worker, base)
-    worker.do(Op(SPAWN, worker.hub.layout.worker(name), caller(worker)))
+    spawns(worker, name)
     launch = Launch(worker, name, bool(self.daemon))
     run = self.run
 

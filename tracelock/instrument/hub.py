@@ -99,6 +99,7 @@ class Hub:
         # workers that were killed; threads that can serve; seconds without a word from one.
         self.across: set[str] = set()
         self.foreign: set[str] = set()
+        self.copied: set[str] = set()  # names of what forked processes have, from any schedule
         self.stores: dict[str, deque[bytes]] = {}
         self.relays: list[Any] = []
         self.pids: dict[int, int] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import time
@@ -21,7 +22,7 @@ from tracelock.instrument.files import Touching
 from tracelock.instrument.hub import Abandon, Hub, Phase
 from tracelock.instrument.process_wire import Channel, wrapped
 from tracelock.instrument.remote import LOOK
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Through, Worker
 from tracelock.objects.files import FileLock
 from tracelock.objects.plain import Lock
 from tracelock.ops import ATOMIC, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 real_waitpid: Final = os.waitpid
 real_kill: Final = os.kill
+real_close: Final = os.close
 #: How long a process may take to unwind and to exit, in seconds.
 GRACE: Final = 1.0
 
@@ -128,12 +130,17 @@ class Relay:
     def _op(self, kind: int, target: Any, at: str, value: Value, timeout: float | None,
             blocking: bool, expect: Any, body: Any) -> Op:  # fmt: skip
         if kind == ATOMIC:
-            body = Touching(*body)
+            reads, writes, shown = body
+            body = Touching(map(self._number, reads), map(self._number, writes), shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.worker(target)
-        elif target.__class__ is tuple:
-            target = self._thing(*target)
+            body = tuple(map(self._number, body)) if body else None
+        else:
+            target = self._number(target)
         return Op(kind, target, at, value, timeout, blocking, expect, body)
+
+    def _number(self, target: Any) -> int:
+        return self._thing(*target) if target.__class__ is tuple else int(target)
 
     def _thing(self, name: str, rest: Any, holders: list[str], process: str) -> int:
         """The number of a thing that the process has told all about."""
@@ -145,6 +152,8 @@ class Relay:
         if lock.__class__ is tuple:
             lock = self._thing(*lock)
         hub.foreign.add(name)
+        if name.endswith(f" in {process}"):
+            hub.copied.add(name)
         number = hub.thing(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
         model = hub.controller.models[number]
         for holder in holders:
@@ -231,31 +240,42 @@ class Relay:
 
 def reaped(pid: int) -> int | None:
     """The exit status of a child that ends, or is killed; None where it is no child of ours."""
-    end = time.monotonic() + GRACE
-    pause = 0.0005
     try:
-        found, status = real_waitpid(pid, os.WNOHANG)
-        while not found:
-            if time.monotonic() > end:
-                real_kill(pid, signal.SIGKILL)
-                found, status = real_waitpid(pid, 0)
-                break
-            time.sleep(pause)
-            pause = min(pause * 2, 0.02)
-            found, status = real_waitpid(pid, os.WNOHANG)
+        if not _over(pid):
+            real_kill(pid, signal.SIGKILL)
+        _, status = real_waitpid(pid, 0)
     except (ChildProcessError, ProcessLookupError):
         return None
     return os.waitstatus_to_exitcode(status)
+
+
+def _over(pid: int) -> bool:
+    """Wait for the end of a child. Whether it has come in time."""
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                return bool(select.select([descriptor], [], [], GRACE)[0])
+            finally:
+                real_close(descriptor)
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end:
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if found is not None:
+            return True
+        time.sleep(0.001)
+    return False
 
 
 def launch(parent: Worker, relay: Relay) -> None:
     """Let ``relay`` serve its worker; returns when that has come to its first op."""
     hub = relay.hub
     hub.relays.append(relay.channel)
-    pooled: Pooled = hub.pool(relay.worker.number)
-    run: Callable[[], object] = partial(pooled.take, relay.worker, relay.serve)
-    hub.launch(relay.worker, parent.baton, run)
-    parent.baton.acquire()
+    with Through(parent):
+        pooled: Pooled = hub.pool(relay.worker.number)
+        run: Callable[[], object] = partial(pooled.take, relay.worker, relay.serve)
+        hub.launch(relay.worker, parent.baton, run)
+        parent.baton.acquire()
     if hub.phase is Phase.UNWIND:
         raise Abandon
 

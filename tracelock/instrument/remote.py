@@ -107,9 +107,11 @@ class RemoteWorker(Worker):
         body = op.body
         target: Any = op.target
         if kind == ATOMIC:
-            body = (body.reads, body.writes, body.shown)
+            reads, writes = ([self.reference(n) for n in part] for part in (body.reads, body.writes))
+            body = (reads, writes, body.shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.workers[target].name
+            body = [self.reference(n) for n in body] if body else None
         elif target >= 0:
             target = self.reference(target)
         return (kind, target, op.at, op.value, op.timeout, op.blocking, op.expect, body)

@@ -103,7 +103,10 @@ class Footprints:
         if kind == JOIN:
             return self.life[op.target], 0
         if kind in (SPAWN, CANCEL):
-            return 0, self.life[op.target]
+            reads = 0
+            for copied in op.body or ():
+                reads |= self.bit[copied]
+            return reads, self.life[op.target]
         if kind == CHECKPOINT and op.target >= 0:
             return 0, self.bit[op.target]  # a task of real code goes on: of its loop's tasks one
         return 0, self.call if kind == CALL else 0

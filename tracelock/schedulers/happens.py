@@ -144,6 +144,9 @@ class History:
         if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
             return self._general(events, note, cover, picks, fired, after)
         thing = self.group[op.target]
+        if kind > ATOMIC and self.readers[thing]:
+            # an object that was only looked at (is an event set, a lock held), which real code does
+            return self._general(events, note, cover, picks, fired, after)
         bit = self.bit[op.target]
         writers = self.writers[thing]
         races: Sequence[int] = ()
