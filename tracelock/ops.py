@@ -229,9 +229,9 @@ def conflicts(a: Op, b: Op) -> bool:
     if ka == ATOMIC or kb == ATOMIC:
         return not touched(a).isdisjoint(touched(b))
     if ka in ON_WORKER or kb in ON_WORKER:
-        if (ka == SPAWN and a.body and kb not in ON_WORKER and kb != READ and b.target in a.body) or (
-            kb == SPAWN and b.body and ka not in ON_WORKER and ka != READ and a.target in b.body
-        ):
+        if (
+            ka == SPAWN and a.body and kb not in ON_WORKER and kb != READ and b.target in a.body
+        ) or (kb == SPAWN and b.body and ka not in ON_WORKER and ka != READ and a.target in b.body):
             return True  # a fork copies the state that this changes
         return ka in ON_WORKER and kb in ON_WORKER and a.target == b.target
     if ka == CALL and kb == CALL:

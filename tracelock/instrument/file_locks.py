@@ -12,16 +12,16 @@ import contextlib
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
+from tracelock.instrument.callers import caller
 from tracelock.instrument.files import Handle, here, paths_of
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.callers import caller
 from tracelock.instrument.worker import Worker
 from tracelock.objects.files import END
 from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 
 fcntl: Any = None
 with contextlib.suppress(ImportError):  # Windows has none
-    import fcntl  # type: ignore[no-redef]
+    import fcntl
 
 real_flock: Final[Any] = None if fcntl is None else fcntl.flock
 real_lockf: Final[Any] = None if fcntl is None else fcntl.lockf

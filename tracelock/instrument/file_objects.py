@@ -12,12 +12,13 @@ import builtins
 import io
 from typing import Any, Final
 
+from tracelock.instrument.callers import caller
 from tracelock.instrument.file_locks import closing
 from tracelock.instrument.files import Names, here, paths_of, saw, text, touch
-from tracelock.instrument.callers import caller
 from tracelock.instrument.worker import Worker
 
 real_open: Final = builtins.open
+_OPENED: Final = {"a": "opened to append", "w": "made or emptied", "x": "made"}
 
 
 class RawFile(io.FileIO):
@@ -119,7 +120,7 @@ def open_file(
         if kinds & set("awx"):
             touch(
                 worker, at, [*names.all, *names.above], [*names.all, names.listing],
-                {"a": "opened to append", "w": "made or emptied", "x": "made"}[(kinds & set("awx")).pop()],
+                _OPENED[(kinds & set("awx")).pop()],
             )  # fmt: skip
         else:
             looked = touch(worker, at, [*names.all, *names.above])
@@ -185,4 +186,3 @@ def fdopen(fd: int, mode: str = "r", buffering: int = -1, encoding: Any = None, 
     if not isinstance(fd, int):
         raise TypeError(f"invalid fd type ({type(fd)}, expected integer)")
     return open_file(fd, mode, buffering, encoding, *args, **kwargs)
-

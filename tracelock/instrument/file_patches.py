@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument import file_locks, file_objects
-from tracelock.instrument.files import Names, here, next_name, paths_of, saw, text, touch
 from tracelock.instrument.callers import caller
+from tracelock.instrument.files import Names, here, next_name, paths_of, saw, text, touch
 from tracelock.instrument.worker import Worker
 
 #: How an operation touches its path: the names it reads, those it writes.
@@ -37,7 +37,7 @@ def _on_handle(worker: Worker, fd: int, write: bool) -> Touch | None:
     return ([], [handle.label]) if write else ([handle.label], [])
 
 
-# --- how each of them touches its path ------------------------------------------------------------
+# --- how each of them touches its path -----------------------------------------------------
 def _looks(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     path = _first(args, kwargs, "path")
     if isinstance(path, int):
@@ -273,7 +273,7 @@ _ABILITIES: Final = ("supports_dir_fd", "supports_effective_ids", "supports_fd",
 def abilities(on: bool) -> None:
     """Let the patched functions be known to be able to do what the real ones can."""
     for ability in _ABILITIES:
-        known = getattr(os, ability, set())
+        known: set[Any] = getattr(os, ability, set())
         for name, by in CALLS.items():
             if REAL[name] in known:
                 (known.add if on else known.discard)(by)

@@ -208,7 +208,7 @@ def text(data: Any) -> Any:
     return f"{len(data)} bytes"
 
 
-# --- what a path is ----------------------------------------------------------------------------
+# --- what a path is ------------------------------------------------------------------------
 def absolute(path: Any, directory: int | None = None) -> str:
     """An absolute, normal path; ``directory``: the descriptor that it is relative to."""
     name = os.fsdecode(path)
@@ -257,7 +257,7 @@ class Names:
         return [name for name in worker.hub.names.variables if name.startswith(inside)]
 
 
-# --- temporary names -----------------------------------------------------------------------------
+# --- temporary names -----------------------------------------------------------------------
 _SEQUENCE: Final[Any] = tempfile._RandomNameSequence  # type: ignore[attr-defined]
 _next: Final = _SEQUENCE.__next__
 

@@ -167,7 +167,7 @@ def raw_array(typecode_or_type: Any, size_or_initializer: Any) -> Any:
     return _made(real_array(typecode_or_type, size_or_initializer), "array")
 
 
-# --- SharedMemory ----------------------------------------------------------------------------------
+# --- SharedMemory --------------------------------------------------------------------------
 MEMORY: Final = shared_memory.SharedMemory
 LIST: Final = shared_memory.ShareableList
 real_memory_init: Final = MEMORY.__init__
@@ -186,6 +186,8 @@ def memory_init(self: Any, *args: Any, **kwargs: Any) -> None:
         return
     label = _blocks.get(self.name)
     if label is None:
+        if len(_blocks) > 1_000:
+            _blocks.clear()  # of schedules long past
         label = _blocks[self.name] = f"shared:{made_at('memory', worker)}"
     self._tracelock_label = label
     address = id(self.buf)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracelock.instrument import forking, process_memory, process_queues, process_sync
+from tracelock.instrument import (
+    forking,
+    process_memory,
+    process_queues,
+    process_starting,
+    process_sync,
+)
 
 
 def replacements() -> list[tuple[str, Any, str, Any, Any]]:
     """Name, owner (None: in all modules), attribute, original, and ours, of each patch."""
-    found = forking.replacements() + process_memory.replacements()
+    found = forking.replacements() + process_starting.replacements()
+    found += process_memory.replacements()
     for methods in (process_sync.METHODS, process_queues.METHODS):
         for cls, pairs in methods.items():
             for name, by in pairs.items():

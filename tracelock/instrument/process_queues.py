@@ -71,12 +71,10 @@ def number_of(self: Any, worker: Worker) -> int:
         with Through(worker):
             while self._poll():
                 store.append(self._reader.recv_bytes())
-                if isinstance(self, QUEUE):
+                if issubclass(type(self), QUEUE):
                     self._sem.release()
         most = getattr(self, "_maxsize", 0)
-        return ObjectSpec(
-            name, "room", value=len(store), maxsize=most if most < _MOST else 0
-        )
+        return ObjectSpec(name, "room", value=len(store), maxsize=most if most < _MOST else 0)
 
     return numbered(self, worker, "queue", spec)
 
@@ -149,10 +147,10 @@ def queue_full(self: Any) -> bool:
     worker = here()
     if worker is None:
         return bool(ORIGINAL[QUEUE, "full"](self))
-    return _size(self, worker) >= self._maxsize
+    return _size(self, worker) >= int(self._maxsize)
 
 
-# --- with task_done and join -----------------------------------------------------------------------
+# --- with task_done and join ---------------------------------------------------------------
 # How many are unfinished is a semaphore of the queue's that is not under control: it changes along
 # with ops on the queue.
 def joinable_put(self: Any, obj: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -188,7 +186,7 @@ def joinable_join(self: Any) -> None:
             self._cond.wait()
 
 
-# --- without bounds ------------------------------------------------------------------------------------
+# --- without bounds ------------------------------------------------------------------------
 def simple_put(self: Any, obj: Any) -> None:
     worker = here()
     if worker is None:

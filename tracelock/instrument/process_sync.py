@@ -166,7 +166,7 @@ def _named(obj: Any, kind: str, worker: Worker) -> None:
     obj._tracelock_name = made_at(kind, worker)
 
 
-# --- conditions ------------------------------------------------------------------------------------
+# --- conditions ----------------------------------------------------------------------------
 def condition_init(self: Any, lock: Any = None, *, ctx: Any) -> None:
     worker = here()
     if worker is None:
@@ -240,7 +240,7 @@ def condition_notify_all(self: Any) -> None:
     worker.do(Op(NOTIFY, condition_number(self, worker), caller(worker), -1))
 
 
-# --- events --------------------------------------------------------------------------------------------
+# --- events --------------------------------------------------------------------------------
 def event_init(self: Any, *, ctx: Any) -> None:
     worker = here()
     if worker is None:
@@ -316,7 +316,8 @@ METHODS: Final[dict[Any, dict[str, Any]]] = {
 
 def adopt(value: Any, hub: Hub, name: str) -> Any:
     """Put an object that a module has had before under control; how that is undone, or None."""
-    if isinstance(value, SEMLOCK):
+    kind = type(value)
+    if issubclass(kind, SEMLOCK):
         if isinstance(value._semlock, Semaphore):
             return None
         before = control(value, hub, name)
@@ -326,7 +327,7 @@ def adopt(value: Any, hub: Hub, name: str) -> Any:
             value._make_methods()
 
         return undo
-    if isinstance(value, CONDITION):
+    if issubclass(kind, CONDITION):
         value.__dict__.setdefault("_tracelock_name", name)
         inner = adopt(value._lock, hub, f"{name}.lock")
         if inner is None:
@@ -338,6 +339,6 @@ def adopt(value: Any, hub: Hub, name: str) -> Any:
             value._make_methods()
 
         return undo_both
-    if isinstance(value, EVENT):
+    if issubclass(kind, EVENT):
         value.__dict__.setdefault("_tracelock_name", name)
     return None

@@ -53,7 +53,7 @@ class Relay:
         self.status: int | None = None
         worker.through = 1  # what this thread calls is not the program's doing
 
-    # --- its life ------------------------------------------------------------------------------
+    # --- its life ---------------------------------------------------------------------------
     def serve(self) -> None:
         """Serve until the worker has ended. Raises what ended it."""
         self.channel.sock.settimeout(self.stall)
@@ -71,9 +71,7 @@ class Relay:
         try:
             return self.channel.receive()
         except TimeoutError:
-            raise LimitReached(
-                f"is stuck outside tracelock's control:\n{self._where()}"
-            ) from None
+            raise LimitReached(f"is stuck outside tracelock's control:\n{self._where()}") from None
 
     def _where(self) -> str:
         """Where a process is that does not come to an op. It does not live on."""
@@ -112,12 +110,12 @@ class Relay:
         elif what == "killed":
             end_of(self.hub, *about)
 
-    # --- steps ---------------------------------------------------------------------------------
+    # --- steps ------------------------------------------------------------------------------
     def _step(self, fields: tuple[Any, ...], payload: Any) -> None:
         op = self._op(*fields)
         result = self.worker.step(op, self._parked)
         extra = None
-        if 0 <= op.target and op.kind in (PUT, GET, READ):
+        if op.target >= 0 and op.kind in (PUT, GET, READ):
             extra = stored(self.hub, op, result, payload)
         self.channel.send(process_wire.GRANT, wrapped(result), self.hub.controller.now, extra)
 
@@ -165,7 +163,7 @@ class Relay:
                 )
         return number
 
-    # --- its children ----------------------------------------------------------------------------
+    # --- its children -----------------------------------------------------------------------
     def _launch(self, name: str, daemon: bool) -> None:
         hub = self.hub
         child = Worker(hub, hub.layout.worker(name))
@@ -176,7 +174,7 @@ class Relay:
         launch(self.worker, relay)
         self.channel.send(process_wire.GO)
 
-    # --- its end ---------------------------------------------------------------------------------
+    # --- its end ----------------------------------------------------------------------------
     def _end(self, fields: tuple[Any, ...], held: list[str]) -> None:
         if held:  # what its files hold is given up when it exits, and not before
             with contextlib.suppress(EOFError, OSError, TimeoutError):

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, Final
 
 from tracelock.engine.open import VARIABLE
-from tracelock.errors import LimitReached, TracelockError
+from tracelock.errors import TracelockError
 from tracelock.instrument import callers, process_wire
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.files import paths_of
@@ -62,7 +62,7 @@ class RemoteWorker(Worker):
         self.leads = True
         self.bare = False
 
-    # --- scheduling points -------------------------------------------------------------------
+    # --- scheduling points ------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None, payload: Any = None) -> Value:
         """Ask the controller; ``payload``: what a put puts in."""
         hub = self.hub
@@ -107,7 +107,9 @@ class RemoteWorker(Worker):
         body = op.body
         target: Any = op.target
         if kind == ATOMIC:
-            reads, writes = ([self.reference(n) for n in part] for part in (body.reads, body.writes))
+            reads, writes = (
+                [self.reference(n) for n in part] for part in (body.reads, body.writes)
+            )
             body = (reads, writes, body.shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.workers[target].name
@@ -143,18 +145,24 @@ class RemoteWorker(Worker):
             self.told.add(key)
             self.notes.append(("seen", label, kind))
 
-    # --- what rewritten code calls: memory is the process's own --------------------------------
+    # --- what rewritten code calls: memory is the process's own -----------------------------
     def access(
         self, kind: int, obj: object, name: str | None, site: Any, value: object = None
     ) -> None:
         self.last = None
-        if self.hub.phase is Phase.UNWIND and not self.through:
+        if self.through:
+            return
+        if self.hub.phase is Phase.UNWIND:
             raise Abandon
+        if obj.__class__ is memoryview:
+            from tracelock.instrument.process_memory import item_touched
+
+            item_touched(obj, kind, self, site.at, value)
 
     def saw(self, value: object) -> None:
         pass
 
-    # --- threads and processes that it starts --------------------------------------------------
+    # --- threads and processes that it starts -----------------------------------------------
     def launching(self, name: str, daemon: bool) -> Channel:
         """A thread or process is about to start that is a worker: its end of a channel."""
         ours, theirs = socket.socketpair()
@@ -176,15 +184,13 @@ class RemoteWorker(Worker):
             self.hub.phase = Phase.UNWIND
             raise Abandon
 
-    # --- its life ------------------------------------------------------------------------------
+    # --- its life ---------------------------------------------------------------------------
     def finish(self) -> None:
         """Its code has ended; the process does too, where this worker leads it."""
         contexts.pop(self.ident, None)
         error = self.error
         fields: tuple[Any, ...] = ()
-        if isinstance(error, LimitReached):
-            fields = ending(error)
-        elif isinstance(error, TracelockError):
+        if isinstance(error, TracelockError):
             fields = ending(error)
         elif error is not None and not isinstance(error, (*self.hub.expected, SystemExit, Abandon)):
             fields = ending(failure_of(error))
