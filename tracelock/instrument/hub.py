@@ -127,6 +127,9 @@ class Hub:
         """Who goes on, as the controller says; -1 where the schedule is over or broken."""
         if self.phase is Phase.UNWIND:
             return -1
+        if self.error is not None:
+            self.over = True
+            return -1
         try:
             worker = self.controller.next()
         except BaseException as error:
@@ -178,7 +181,7 @@ class Hub:
         elif error is None or isinstance(error, (*self.expected, SystemExit)):
             controller.ask(worker.number, None)
         elif isinstance(error, (TracelockError, KeyboardInterrupt)):
-            self.error = error
+            self.error = self.error or error
             controller.ask(worker.number, None)
         else:
             controller.fail(worker.number, failure_of(error))
