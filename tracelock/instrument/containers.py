@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import collections
-import contextlib
 import gc
 import itertools
 from typing import Any, Final
@@ -156,15 +155,20 @@ def access_of(type_: type, name: str) -> int | None:
         return kind
 
 
+#: A program under test may put its own ``len`` in the place of Python's.
+_len: Final = len
 _accesses: Final[dict[tuple[type, str], int | None]] = {}
 _reads: Final[dict[tuple[type, str], bool]] = {}
 
 
 def _remember(table: dict[tuple[type, str], Any], type_: type, name: str, value: object) -> None:
-    if len(table) > 4096:
+    if _len(table) > 4096:
         table.clear()
-    with contextlib.suppress(TypeError):
+    # No contextlib here nor in other modules that hooks use: it may be under control itself.
+    try:  # noqa: SIM105
         table[type_, name] = value
+    except TypeError:
+        pass
 
 
 def forget_types() -> None:

@@ -43,7 +43,8 @@ class Instrumentation:
         self.notes: list[str] = []
         self._digests: dict[str, str] = {}
         self._known: dict[tuple[str, str], Compiled] = {}
-        self._back: dict[CodeType, CodeType] = {}
+        # By identity: functions of two files may be equal where they have no accesses.
+        self._back: dict[int, tuple[CodeType, CodeType]] = {}
         self._changed: dict[int, tuple[FunctionType, CodeType]] = {}
         self._finder: _Finder | None = None
 
@@ -83,13 +84,13 @@ class Instrumentation:
         sys.meta_path.remove(self._finder)
         self._finder = None
         for function, code in self._changed.values():
-            function.__code__ = code
+            if id(function.__code__) in self._back:
+                function.__code__ = code
         self._changed.clear()
-        by_identity = {id(new): old for new, old in self._back.items()}
         for function in _functions():
-            old = by_identity.get(id(function.__code__))
-            if old is not None:
-                function.__code__ = old
+            pair = self._back.get(id(function.__code__))
+            if pair is not None:
+                function.__code__ = pair[1]
         self._back.clear()
         forget()
 
@@ -113,6 +114,8 @@ class Instrumentation:
         for name, module in modules:
             path = source_path(module)
             if path is None:
+                if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+                    continue  # a namespace package has no code of its own
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
                 continue
             filenames = {path, f"<frozen {name}>"}
@@ -124,7 +127,7 @@ class Instrumentation:
         refused: dict[str, list[str]] = {}
         for function in _functions():
             entry = of_globals.get(id(function.__globals__))
-            if entry is None or function.__code__ in self._back:
+            if entry is None or id(function.__code__) in self._back:
                 continue
             name, made, filenames = entry
             code = function.__code__
@@ -133,6 +136,8 @@ class Instrumentation:
                 if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
                     refused.setdefault(name, []).append(code.co_qualname)
                 continue
+            if new == code:
+                continue  # no access in it
             if new.co_filename != code.co_filename:
                 new = _renamed(new, code.co_filename)
             self._remember(new, code)
@@ -148,14 +153,14 @@ class Instrumentation:
 
     def _remember(self, new: CodeType, old: CodeType) -> None:
         """Also what is nested, so that closures made meanwhile get the old code by identity."""
-        self._back[new] = old
+        self._back[id(new)] = new, old
         olds: dict[tuple[str, int], list[CodeType]] = {}
         for code in every_code(old):
             olds.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
         for code in every_code(new):
             same = olds.get((code.co_qualname, code.co_firstlineno))
             if same:
-                self._back.setdefault(code, same.pop(0) if len(same) > 1 else same[0])
+                self._back[id(code)] = code, same.pop(0) if len(same) > 1 else same[0]
 
     def _compile(
         self, name: str, path: str, filename: str, pytest_hook: object = None

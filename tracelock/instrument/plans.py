@@ -7,7 +7,6 @@ from. None: methods, properties and the like, where the access, if there is one,
 
 from __future__ import annotations
 
-import contextlib
 from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
@@ -73,8 +72,10 @@ def plan_read(type_: type, name: str) -> Plan | None:
     if len(read_plans) > _MOST_TYPES:
         forget()
     plan = _read_plan(type_, name)
-    with contextlib.suppress(TypeError):  # the metaclass leaves its classes without a hash
+    try:  # noqa: SIM105
         read_plans.setdefault(type_, {})[name] = plan
+    except TypeError:  # the metaclass leaves its classes without a hash
+        pass
     return plan
 
 
@@ -83,8 +84,10 @@ def plan_write(type_: type, name: str) -> WritePlan | None:
     if len(write_plans) > _MOST_TYPES:
         forget()
     plan = _write_plan(type_, name)
-    with contextlib.suppress(TypeError):
+    try:  # noqa: SIM105
         write_plans.setdefault(type_, {})[name] = plan
+    except TypeError:
+        pass
     return plan
 
 
@@ -272,10 +275,12 @@ def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> 
 
 def _write_over(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     """Over something in the class: from now on reads of this name look at the instance."""
-    with contextlib.suppress(TypeError):
+    try:
         plans = read_plans.setdefault(type(obj), {})
         if plans.get(name, _read_plan(type(obj), name)) is None:
             plans[name] = _overridden
+    except TypeError:
+        pass
     context.access(ops.WRITE, obj, name, site, value)
 
 
