@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import _thread
 import collections
+import gc
 import re
 import sys
 import textwrap
+import weakref
 from typing import Any
 
 import pytest
@@ -543,6 +545,32 @@ def test_who_has_a_say_over_an_inherited_method() -> None:
     assert access_of(Mine, "pop") == ops.WRITE
     assert access_of(frozenset, "copy") is None
     assert access_of(str, "__len__") is None
+
+
+def test_types_are_not_kept_and_their_metaclass_is_not_asked() -> None:
+    _, new = both("def f(o):\n o.n = 1\n o.n += 1\n return [*o.items], len(o.items), o == o.items")
+    asked: list[str] = []
+
+    class Meta(type):
+        def __eq__(cls, other: object) -> bool:
+            asked.append("eq")
+            return cls is other
+
+    class Items(list[int], metaclass=Meta):
+        pass
+
+    class Local(metaclass=Meta):
+        items = Items([1])
+
+    with pytest.raises(TypeError):
+        hash(Local)
+    with under(Watcher()):
+        assert new["f"](Local())[:2] == ([1], 1)
+    assert asked == []
+    gone = weakref.ref(Local)
+    del Local
+    gc.collect()
+    assert gone() is None
 
 
 def test_frames_look_the_same_from_inside() -> None:

@@ -84,17 +84,15 @@ def compiled(
     module's. ``pytest_hook`` is pytest's loader if it rewrote the assertions of the module.
     Raises SyntaxError where the source has one.
     """
-    trees = [ast.parse(source, filename) for _ in range(2)]
+    tree = ast.parse(source, filename)
     if pytest_hook is not None:
-        for tree in trees:
-            _rewrite_asserts(tree, source, filename, pytest_hook)
-    plain_tree, tree = trees
-    objects = rewrite(tree, file, name, sites)
+        _rewrite_asserts(tree, source, filename, pytest_hook)
     with warnings.catch_warnings():
         # The compiler says of each mark that a string cannot be called; what it has to say of
         # the source itself it said when the module was first compiled.
         warnings.simplefilter("ignore", SyntaxWarning)
-        plain = compile(plain_tree, filename, "exec", dont_inherit=True)
+        plain = compile(tree, filename, "exec", dont_inherit=True)
+        objects = rewrite(tree, file, name, sites)
         marked = compile(tree, filename, "exec", dont_inherit=True)
     return Compiled(plain, _with_objects(marked, objects))
 

@@ -47,8 +47,8 @@ def attribute(obj: Any, name: str, site: Site) -> Any:
         return obj
     type_ = type(obj)
     try:
-        plan = read_plans[type_][name]
-    except (KeyError, TypeError):
+        plan = read_plans[id(type_)][name]
+    except KeyError:
         plan = plan_read(type_, name)
     if plan is None:
         return obj
@@ -64,8 +64,8 @@ def storing(obj: Any, name: str, site: Site, value: object = None) -> Any:
         return obj
     type_ = type(obj)
     try:
-        plan = write_plans[type_][name]
-    except (KeyError, TypeError):
+        plan = write_plans[id(type_)][name]
+    except KeyError:
         plan = plan_write(type_, name)
     if plan is not None:
         plan(obj, name, site, context, value)

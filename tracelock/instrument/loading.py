@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import sys
+from _weakref import ref
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -17,8 +18,8 @@ from types import CodeType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 from tracelock.errors import UsageError
+from tracelock.instrument.bytype import forget
 from tracelock.instrument.codes import Compiled, compiled, every_code, pytest_loader
-from tracelock.instrument.plans import forget
 from tracelock.instrument.sites import Sites, source_path, stable_file
 
 __all__ = ["Instrumentation"]
@@ -45,7 +46,7 @@ class Instrumentation:
         self._known: dict[tuple[str, str], Compiled] = {}
         # By identity: functions of two files may be equal where they have no accesses.
         self._back: dict[int, tuple[CodeType, CodeType]] = {}
-        self._changed: dict[int, tuple[FunctionType, CodeType]] = {}
+        self._changed: list[tuple[ref[FunctionType], CodeType]] = []
         self._finder: _Finder | None = None
 
     # --- what others ask ---
@@ -83,14 +84,15 @@ class Instrumentation:
             return
         sys.meta_path.remove(self._finder)
         self._finder = None
-        for function, code in self._changed.values():
-            if id(function.__code__) in self._back:
+        for reference, code in self._changed:
+            function = reference()
+            if function is not None and id(function.__code__) in self._back:
                 function.__code__ = code
         self._changed.clear()
-        for function in _functions():
-            pair = self._back.get(id(function.__code__))
+        for each in _functions():
+            pair = self._back.get(id(each.__code__))
             if pair is not None:
-                function.__code__ = pair[1]
+                each.__code__ = pair[1]
         self._back.clear()
         forget()
 
@@ -141,7 +143,7 @@ class Instrumentation:
             if new.co_filename != code.co_filename:
                 new = _renamed(new, code.co_filename)
             self._remember(new, code)
-            self._changed[id(function)] = (function, code)
+            self._changed.append((ref(function), code))
             function.__code__ = new
         for name, functions in refused.items():
             shown = ", ".join(sorted(set(functions))[:5])
