@@ -1,1 +1,1 @@
-"""Real Python code watched: its accesses and locks become steps of the controller."""
+"""Real Python code under control: its locks, its shared accesses, its threads and tasks."""

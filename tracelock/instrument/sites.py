@@ -35,6 +35,8 @@ class Sites:
     def __init__(self) -> None:
         self.all: list[Site] = []
         self._known: dict[tuple[str, int, str], Site] = {}
+        self._functions: dict[str, str] = {}
+        self._counted = 0
 
     def site(self, file: str, line: int, function: str) -> Site:
         """The site of ``function`` at ``file:line``, new or known."""
@@ -44,6 +46,14 @@ class Sites:
             site = self._known[key] = Site(len(self.all), file, line, function)
             self.all.append(site)
         return site
+
+    def function(self, at: str) -> str | None:
+        """The function at a place, the first one where several share the line."""
+        if self._counted < len(self.all):
+            for site in self.all[self._counted :]:
+                self._functions.setdefault(site.at, site.function)
+            self._counted = len(self.all)
+        return self._functions.get(at)
 
     def places(self) -> dict[str, str]:
         """``file:line`` -> function, of every site; the first function of a line counts."""
