@@ -305,6 +305,24 @@ def test_what_counts_as_data_of_an_object() -> None:
     ]  # fmt: skip
 
 
+def test_the_code_of_a_descriptor_runs_once() -> None:
+    _, new = both("def f(o): return o.count, o.count")
+    calls: list[object] = []
+
+    class Counting:
+        def __get__(self, obj: object, kind: type | None = None) -> int:
+            calls.append(obj)
+            return len(calls)
+
+    class Holder:
+        count = Counting()
+
+    holder = Holder()
+    with under(Watcher()) as watcher:
+        assert new["f"](holder) == (1, 2)
+    assert watcher.shown({"o": holder}) == ["read o.count", "read o.count"]
+
+
 def test_data_in_the_class_depends_on_class_and_instance() -> None:
     _, new = both(CLASSES)
     watcher = Watcher()

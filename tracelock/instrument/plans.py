@@ -96,7 +96,7 @@ def _read_plan(type_: type, name: str) -> Plan | None:
     if _keeps_out(described) or not type_.__dictoffset__:
         return None
     # functools.cached_property and its like: data once the instance has it
-    return _instance_data if not isinstance(value, BuiltinFunctionType) else None
+    return None if isinstance(value, BuiltinFunctionType) else _cached
 
 
 def _is_lock(type_: type) -> bool:
@@ -156,6 +156,15 @@ def _own(obj: Any, name: str) -> object:
     except AttributeError:
         return _ABSENT
     return dict.get(held, name, _ABSENT) if issubclass(type(held), dict) else _ABSENT
+
+
+def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """What the instance holds hides a descriptor; without it, that one's code will run."""
+    context.access(ops.READ, obj, name, site)
+    value = _own(obj, name)
+    if value is not _ABSENT:
+        context.saw(value)
+    return obj
 
 
 def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
