@@ -323,6 +323,31 @@ def test_the_code_of_a_descriptor_runs_once() -> None:
     assert watcher.shown({"o": holder}) == ["read o.count", "read o.count"]
 
 
+def test_a_namespace_is_its_object() -> None:
+    _, new = both(
+        """
+        def f(o):
+            d = o.__dict__
+            d["n"] = 1
+            d["n"] += 1
+            o.__dict__.setdefault("k", 5)
+            del d["k"]
+            return d.get("n"), len(d), o.n
+        """
+    )
+    o = Thing()
+    with under(Watcher()) as watcher:
+        assert new["f"](o) == (2, 1, 2)
+    assert watcher.shown({"o": o, "d": vars(o)}) == [
+        "write o.n", "read o.n", "write o.n", "write o.k", "write o.k", "read o.n", "read d",
+        "read o.n",
+    ]  # fmt: skip
+    held, o.__dict__ = vars(o), {}
+    with under(Watcher()) as watcher:
+        both("def f(d): d['n'] = 1")[1]["f"](held)
+    assert watcher.shown({"d": held}) == ["write d"]
+
+
 def test_data_in_the_class_depends_on_class_and_instance() -> None:
     _, new = both(CLASSES)
     watcher = Watcher()

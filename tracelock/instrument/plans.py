@@ -23,6 +23,7 @@ from tracelock.instrument.bytype import by_type, entry, forget
 from tracelock.instrument.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.contexts import Context
 from tracelock.instrument.sites import Site
+from tracelock.instrument.spaces import learn
 from tracelock.instrument.stand_ins import Later, Method, Unbound
 
 __all__ = ["LOCKS", "forget", "plan_read", "plan_write", "read_plans", "write_plans"]
@@ -75,6 +76,8 @@ def _read_plan(type_: type, name: str) -> Plan | None:
         return _class_data
     if issubclass(type_, ModuleType):
         return _module_data
+    if name == "__dict__" and type_.__dictoffset__:
+        return _namespace
     if issubclass(type_, _local):
         return None
     holder = holder_of(type_, name)
@@ -164,6 +167,15 @@ def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
     value = _own(obj, name)
     if value is not _ABSENT:
         context.saw(value)
+    return obj
+
+
+def _namespace(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """No access yet: what is done with the namespace will be."""
+    try:  # noqa: SIM105
+        learn(obj, _peek(obj, "__dict__"))
+    except AttributeError:
+        pass
     return obj
 
 

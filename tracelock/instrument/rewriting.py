@@ -222,7 +222,10 @@ class Rewriter(ExpressionRewriter):
         """Wrap the base or the key of a store or delete, whichever is evaluated last."""
         base, key, place = target.value, target.slice, self.place(target)
         if self.simple(key):
-            target.value = self.hook(hooks.storing_item, base, self.visited(base), place, *value)
+            again = self.key(copied(key))
+            target.value = self.hook(
+                hooks.storing_item, base, self.visited(base), place, again, *value
+            )
         else:
             new = self.key(self.visited(key))
             target.slice = self.hook(hooks.storing_key, key, copied(base), new, place, *value)
