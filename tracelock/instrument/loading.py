@@ -24,6 +24,10 @@ from tracelock.instrument.sites import Sites, source_path, stable_file
 
 __all__ = ["Instrumentation"]
 
+#: Sources rewritten so far: a test run instruments the same libraries again and again.
+_compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
+_MOST_SOURCES = 1024
+
 
 class Instrumentation:
     """The modules whose shared accesses are scheduling points.
@@ -43,7 +47,6 @@ class Instrumentation:
         self.sites = sites or Sites()
         self.notes: list[str] = []
         self._digests: dict[str, str] = {}
-        self._known: dict[tuple[str, str], Compiled] = {}
         # By identity: functions of two files may be equal where they have no accesses.
         self._back: dict[int, tuple[CodeType, CodeType]] = {}
         self._changed: list[tuple[ref[FunctionType], CodeType]] = []
@@ -132,6 +135,8 @@ class Instrumentation:
             if entry is None or id(function.__code__) in self._back:
                 continue
             name, made, filenames = entry
+            if made.is_rewritten(function.__code__):
+                continue  # by another that is installed around this one
             code = function.__code__
             new = made.replacement(code)
             if new is None or new.co_freevars != code.co_freevars:
@@ -174,14 +179,18 @@ class Instrumentation:
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
-        known = self._known.get((name, digest))
+        key = (file, filename, name, digest, pytest_hook is not None)
+        known = _compiled.get(key)
         if known is None:
             try:
-                known = compiled(source, filename, file, name, self.sites, pytest_hook)
+                known = compiled(source, filename, file, name, pytest_hook)
             except (SyntaxError, ValueError) as error:
                 self.notes.append(f"{name}: its source does not compile ({error})")
                 return None
-            self._known[name, digest] = known
+            if len(_compiled) >= _MOST_SOURCES:
+                _compiled.clear()
+            _compiled[key] = known
+        self.sites.adopt(known.sites)
         self._digests[file] = digest
         return known
 
