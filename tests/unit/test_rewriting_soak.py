@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 #: Modules to rewrite, and the tests to run, which are rewritten as well.
 QUICK = [
-    ("heapq,textwrap,functools", "test_heapq,test_textwrap,test_functools"),
+    ("heapq,textwrap", "test_heapq,test_textwrap"),
     ("dataclasses,_weakrefset", "test_dataclasses,test_weakset"),
     (
         "contextlib,types",
@@ -27,6 +27,7 @@ QUICK = [
     ),
 ]
 LONG = [
+    ("functools", "test_functools"),
     ("collections,_collections_abc", "test_collections,test_ordered_dict,test_userdict"),
     ("queue,threading", "test_queue,test_threading_local"),
     ("weakref", "test_weakref"),
