@@ -7,7 +7,6 @@ that calls these by their names in ``os``, on every version, and so are controll
 from __future__ import annotations
 
 import builtins
-import functools
 import inspect
 import os
 import tempfile
@@ -176,7 +175,7 @@ def _controlled(name: str, real: Any, describe: Describe) -> Callable[..., Any]:
                 saw(worker, text(result))
         return result
 
-    functools.update_wrapper(call, real)
+    call.__name__ = call.__qualname__ = name
     return call
 
 
@@ -251,7 +250,7 @@ def _closer(original: Any) -> Callable[..., Any]:
         kwargs.setdefault("unlink", os.unlink)
         return original(self, *args, **kwargs)
 
-    functools.update_wrapper(close, original)
+    close.__name__ = close.__qualname__ = original.__name__
     return close
 
 

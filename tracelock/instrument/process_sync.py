@@ -8,7 +8,7 @@ such a condition.
 
 from __future__ import annotations
 
-from multiprocessing import synchronize
+from multiprocessing import queues, sharedctypes, synchronize
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
@@ -318,7 +318,7 @@ def adopt(value: Any, hub: Hub, name: str) -> Any:
     """Put an object that a module has had before under control; how that is undone, or None."""
     kind = type(value)
     if issubclass(kind, SEMLOCK):
-        if isinstance(value._semlock, Semaphore):
+        if type(value._semlock) is Semaphore:
             return None
         before = control(value, hub, name)
 
@@ -327,18 +327,29 @@ def adopt(value: Any, hub: Hub, name: str) -> Any:
             value._make_methods()
 
         return undo
+    if issubclass(kind, (CONDITION, EVENT, *_QUEUES)):
+        hub.mark(value, name)
+    inner = None
     if issubclass(kind, CONDITION):
-        value.__dict__.setdefault("_tracelock_name", name)
         inner = adopt(value._lock, hub, f"{name}.lock")
-        if inner is None:
-            return None
-        value._make_methods()
+        again = value._make_methods
+    elif issubclass(kind, synchronize.Barrier):
+        return adopt(value._cond, hub, f"{name}.condition")
+    elif issubclass(kind, sharedctypes.SynchronizedBase):
+        inner = adopt(value._lock, hub, f"{name}.lock")
 
-        def undo_both() -> None:
-            inner()
-            value._make_methods()
+        def again() -> None:
+            value.acquire, value.release = value._lock.acquire, value._lock.release
 
-        return undo_both
-    if issubclass(kind, EVENT):
-        value.__dict__.setdefault("_tracelock_name", name)
-    return None
+    if inner is None:
+        return None
+    again()
+
+    def undo_both() -> None:
+        inner()
+        again()
+
+    return undo_both
+
+
+_QUEUES: Final = (queues.Queue, queues.SimpleQueue)
