@@ -240,15 +240,16 @@ class Names:
             self.all = [self.own]
             try:
                 found = real_lstat(name)
+                if stat.S_ISLNK(found.st_mode) and follow:
+                    target = os.path.realpath(name)
+                    self.all.append(paths.label(target))
+                    self.above.extend(paths.above(target))
+                    found = real_lstat(target)
             except (OSError, ValueError):
                 return
-            if stat.S_ISLNK(found.st_mode) and follow:
-                target = os.path.realpath(name)
-                self.all.append(paths.label(target))
-                self.above.extend(paths.above(target))
-            elif found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
-                same = paths.inodes.setdefault((found.st_dev, found.st_ino), self.own)
-                if same != self.own:
+            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+                same = paths.inodes.setdefault((found.st_dev, found.st_ino), self.all[-1])
+                if same not in self.all:
                     self.all.append(same)
 
     def below(self, worker: Worker) -> list[str]:
