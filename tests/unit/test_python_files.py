@@ -22,6 +22,7 @@ from tracelock.objects.files import END, FileLock
 from tracelock.ops import ACQUIRE, RELEASE, Op
 from tracelock.session.explored import Explored
 from tracelock.session.python import explore_python, make_program, replay_python
+
 from tracelock.engine.limits import RunLimits  # isort: skip
 
 made: list[Path] = []
@@ -52,7 +53,7 @@ def events(found: Explored) -> list[tuple[str, str, str | None]]:
     return [(found.trace.workers[e.worker], e.op, e.target) for e in found.trace.events]
 
 
-# --- the classics --------------------------------------------------------------------------
+# --- the classics -------------------------------------------------------------------------
 def check_then_create(d: Path) -> None:
     if not os.path.exists(d / "x"):
         with open(d / "x", "a") as file:
@@ -315,7 +316,7 @@ FORMS: list[Callable[[Path, Path], object]] = [
     lambda d, x: x.stat(),
     lambda d, x: x.lstat(),
     lambda d, x: open(x).close(),
-    lambda d, x: io.open(x, "rb").close(),
+    lambda d, x: open(x, "rb").close(),
     lambda d, x: x.read_text(),
     lambda d, x: x.read_bytes(),
     lambda d, x: x.open().close(),
@@ -409,7 +410,7 @@ def test_a_trace_is_replayed() -> None:
     assert result.reproduced, result.diverged
 
 
-# --- what is patched -----------------------------------------------------------------------
+# --- what is patched ----------------------------------------------------------------------
 def test_patches_are_undone() -> None:
     names = [getattr(os, name) for name in file_patches.CALLS]  # a dictionary is patched too
     abilities = set(os.supports_dir_fd)
@@ -453,13 +454,13 @@ def test_opened_files_are_what_open_gives() -> None:
             assert Path(d / "f").read_bytes() == b"\xc3\xa4\r\n"
         for arguments in (("rw",), ("rt", 0), ("rb", -1, "utf-8"), ("q",)):
             with pytest.raises(ValueError):
-                open(d / "f", *arguments)  # type: ignore[call-overload]
+                open(d / "f", *arguments)  # type: ignore[call-overload]  # noqa: SIM115
 
     found = explore(work)
     assert found.verdict == "verified", found.trace and found.trace.verdict.message
 
 
-# --- the model of a lock -------------------------------------------------------------------
+# --- the model of a lock ------------------------------------------------------------------
 def test_ranges_of_a_file_are_locked_by_themselves() -> None:
     lock = FileLock()
 
@@ -482,7 +483,7 @@ def test_ranges_of_a_file_are_locked_by_themselves() -> None:
     assert lock.holders() == (1,)
 
 
-# --- the same as every order ---------------------------------------------------------------
+# --- the same as every order --------------------------------------------------------------
 def append(word: str) -> Callable[[Path], None]:
     def work(d: Path) -> None:
         with open(d / "log", "a") as file:

@@ -34,6 +34,7 @@ def _descriptor(file: Any) -> int:
 def _number(worker: Worker, handle: Handle, kind: str) -> int:
     name = f"{handle.label} {kind}"
     handle.locked.add(name)
+    worker.hub.across.add(name)
     return worker.hub.thing(ObjectSpec(name, "file_lock"))
 
 

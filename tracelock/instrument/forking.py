@@ -114,7 +114,7 @@ def pose(name: str) -> None:
 
     parent, me = process._current_process, process.BaseProcess(name=name)  # type: ignore
     process._parent_process = process._ParentProcess(  # type: ignore[attr-defined]
-        parent.name, parent.pid, None
+        parent.name, os.getppid(), None
     )
     process._current_process = me  # type: ignore[attr-defined]
     process._children.clear()  # type: ignore[attr-defined]
@@ -223,14 +223,15 @@ def kill(pid: int, sig: int, /) -> None:
 
 def ends(worker: Worker, number: int, how: str, end: Callable[[], object]) -> None:
     """``worker`` ends another's process, by ``end``; ``how`` is "" where that is no crash."""
-    worker.step(Op(CANCEL, number, caller(worker)))
+    at = caller(worker)
+    worker.step(Op(CANCEL, number, at))
     with Through(worker):
         end()
     name = worker.hub.layout.workers[number].name
     if isinstance(worker, RemoteWorker):
-        worker.notes.append(("killed", name, how))
+        worker.notes.append(("killed", name, how, at))
     else:
-        relays.end_of(worker.hub, name, how)
+        relays.end_of(worker.hub, name, how, at)
 
 
 # --- threads of a forked process -----------------------------------------------------------

@@ -106,7 +106,7 @@ class Hub:
         self.stores: dict[str, deque[bytes]] = {}
         self.relays: list[Any] = []
         self.pids: dict[int, int] = {}
-        self.killed: set[int] = set()
+        self.killed: dict[int, str] = {}
         self.pool: Callable[[int], Any]
         self.stall = 5.0
 

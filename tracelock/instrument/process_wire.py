@@ -13,7 +13,7 @@ import socket
 import struct
 from typing import Any, Final
 
-from tracelock.errors import LimitReached, StepFailure
+from tracelock.errors import InternalError, LimitReached, StepFailure, UsageError
 from tracelock.ops import EMPTY, Raised, Value
 
 # What a worker says.
@@ -91,6 +91,8 @@ def ending(error: BaseException | None) -> tuple[Any, ...]:
         return ()
     if isinstance(error, LimitReached):
         return ("limit", str(error))
+    if isinstance(error, UsageError):
+        return ("usage", str(error))
     if isinstance(error, StepFailure):
         return ("failure", error.failure, error.message, error.at)
     return ("error", f"{type(error).__name__}: {error}")
@@ -98,12 +100,12 @@ def ending(error: BaseException | None) -> tuple[Any, ...]:
 
 def ended(fields: tuple[Any, ...]) -> BaseException | None:
     """The exception that ended a worker, None for none."""
-    from tracelock.errors import InternalError
-
     if not fields:
         return None
     if fields[0] == "limit":
         return LimitReached(fields[1])
+    if fields[0] == "usage":
+        return UsageError(fields[1])
     if fields[0] == "failure":
         return StepFailure(*fields[1:])
     return InternalError(f"in a worker's process: {fields[1]}")

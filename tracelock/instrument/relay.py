@@ -25,7 +25,7 @@ from tracelock.instrument.remote import LOOK
 from tracelock.instrument.worker import Through, Worker
 from tracelock.objects.files import FileLock
 from tracelock.objects.plain import Lock
-from tracelock.ops import ATOMIC, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
+from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
 
 if TYPE_CHECKING:
     from tracelock.instrument.threads import Pooled
@@ -177,8 +177,7 @@ class Relay:
     # --- its end ----------------------------------------------------------------------------
     def _end(self, fields: tuple[Any, ...], held: list[str]) -> None:
         if held:  # what its files hold is given up when it exits, and not before
-            with contextlib.suppress(EOFError, OSError, TimeoutError):
-                self.channel.receive()
+            _over(self.pid)
             self._drop()
         self.channel.close()
         error = process_wire.ended(fields)
@@ -194,10 +193,11 @@ class Relay:
     def _died(self) -> None:
         """The process is gone without a word."""
         self.channel.close()
-        if self.hub.phase is Phase.UNWIND or self.worker.number in self.hub.killed:
+        if self.hub.phase is Phase.UNWIND:
             return
-        controller = self.hub.controller
-        controller.crash(self.worker.number, self._how())
+        how = self.hub.killed.get(self.worker.number)
+        if how != "":
+            self.hub.controller.crash(self.worker.number, how or self._how())
         self._drop()
 
     def _how(self) -> str:
@@ -248,7 +248,7 @@ def reaped(pid: int) -> int | None:
 
 
 def _over(pid: int) -> bool:
-    """Wait for the end of a child. Whether it has come in time."""
+    """Wait for the end of a process. Whether it has come in time."""
     if hasattr(os, "pidfd_open"):
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
@@ -258,9 +258,9 @@ def _over(pid: int) -> bool:
                 real_close(descriptor)
     end = time.monotonic() + GRACE
     while time.monotonic() < end:
-        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if found is not None:
-            return True
+        with contextlib.suppress(ChildProcessError):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+                return True
         time.sleep(0.001)
     return False
 
@@ -292,16 +292,16 @@ def stored(hub: Hub, op: Op, result: Value, payload: Any) -> Any:
     return len(store)
 
 
-def end_of(hub: Hub, name: str, how: str) -> None:
-    """A worker was killed by another: ``how`` is "" where that is the program's own way."""
+def end_of(hub: Hub, name: str, how: str, at: str) -> None:
+    """A worker was killed by another: ``how`` is "" where that is the program's own way.
+
+    Its next step is its death: another worker may go on before that, it itself may not.
+    """
     number = hub.layout.worker(name)
-    if hub.controller.ended[number]:
+    controller = hub.controller
+    if controller.ended[number] or controller.pending[number] is None:
         return
-    hub.killed.add(number)
-    if how:
-        hub.controller.crash(number, how)
-    else:
-        hub.controller.ask(number, None)
-    for model in hub.controller.models:
-        if isinstance(model, FileLock):
-            model.drop(name)
+    hub.killed[number] = how
+    controller.waiting[number] = False
+    controller.timers.pop(number, None)
+    controller.pending[number] = Op(CRASH, -1, at)

@@ -80,7 +80,7 @@ class Footprints:
         if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
             # whose wait is cut off is struck off at once
             struck = op.target if kind == CANCEL else worker
-            waits = note[2][struck]
+            waits = note[2][struck] if note and note[2] else None  # of tasks alone
             writes |= self.life[struck]
             if waits is not None:
                 writes |= self.static(waits)[1]
