@@ -2,6 +2,9 @@
 
 ``os.path.exists`` and its like, ``pathlib``, ``shutil``, ``glob`` and ``tempfile`` are Python code
 that calls these by their names in ``os``, on every version, and so are controlled with them.
+
+Not controlled: files that were opened before there was control, memory maps, extended attributes,
+and whatever opens files in C (databases, ``io.FileIO`` called directly, other programs).
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""The table of what is patched of processes and of ``multiprocessing``."""
+"""The table of what is patched of processes and of ``multiprocessing``.
+
+Not controlled: pipes and connections, managers, pools, listeners, signals but for killing another
+worker, and processes that are spawned or run other programs. A worker that waits for one of those
+is named as stuck, with its stack. A Barrier is the standard library's code on a condition that is
+controlled.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import traceback
+import zlib
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
@@ -231,7 +232,7 @@ def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
     hub.over = False
     hub.controller.log = []
     hub.controller.observer = None
-    random.seed(f"{process}")  # else the interpreter has seeded it anew, with what is random
+    random.seed(zlib.crc32(process.encode()))  # else the interpreter has seeded it anew, with what is random
     paths = paths_of(hub)
     paths.process = process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
