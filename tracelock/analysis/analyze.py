@@ -82,5 +82,9 @@ class Analysis(Sequence[Finding]):
 def analyze(trace: Trace) -> Analysis:
     """Everything that the analyses find in ``trace``."""
     facts = Facts(trace)
-    findings = [*lock_order(facts), *atomicity(facts), *races(facts)]
+    findings = [
+        *lock_order(facts),
+        *atomicity(facts),
+        *races(facts, tolerant=trace.verdict.kind != "failed"),
+    ]
     return Analysis(trace, tuple(sorted(facts.distinct(findings), key=sort_key)), ())

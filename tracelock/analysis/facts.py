@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from functools import cached_property
+from typing import Any
 
-from tracelock.analysis.edges import observed_edges
+from tracelock.analysis.edges import observed_edges, reads_from
 from tracelock.analysis.findings import Finding
+from tracelock.analysis.flags import flags
 from tracelock.analysis.happens_before import Order, order_of
 from tracelock.analysis.locksets import Locksets
 from tracelock.analysis.must import must_edges
@@ -62,4 +64,28 @@ class Facts:
 
     def told(self, seq: int) -> str:
         """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""
-        return f"(event {seq}, at {self.steps.at(seq)})"
+        return f"(event {seq}, at {self.place(self.steps.at(seq))})"
+
+    def place(self, at: str) -> str:
+        """A step's path, or ``bank.py:31 in Account.withdraw`` where the trace knows that."""
+        function = self._functions.get(at)
+        return at if not isinstance(function, str) else f"{at} in {function}"
+
+    @cached_property
+    def _functions(self) -> dict[str, Any]:
+        python = self.trace.scenario.get("python")
+        places = python.get("places") if isinstance(python, dict) else None
+        return places if isinstance(places, dict) else {}
+
+    @cached_property
+    def flags(self) -> dict[str, str]:
+        """Plain variables that are there to synchronise, each with the reason."""
+        return flags(self.steps, self.locks)
+
+    @cached_property
+    def tolerant(self) -> Order:
+        """As ``must``, with the edges through flags: who follows one has waited for it."""
+        if not self.flags:
+            return self.must
+        edges = must_edges(self.steps) + reads_from(self.steps, frozenset(self.flags))
+        return order_of(self.steps, edges)

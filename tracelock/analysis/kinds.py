@@ -21,6 +21,7 @@ KINDS: Final[dict[str, str]] = {
     # --- shared variables
     "data-race": "two accesses to one variable, one a write, that nothing keeps apart",
     "inconsistent-locks": "accesses to one variable are guarded by different locks",
+    "order-violation": "nothing decides which of two accesses comes first, and a check needs one",
     "lost-update": "between a worker's read and its write another writes, and that is overwritten",
     "check-then-act": "what a worker checked may have changed by the time it acts on it",
     "atomicity-violation": "an access comes into the middle of another worker's critical section",
