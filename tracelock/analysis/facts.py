@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable
 from functools import cached_property
 from typing import Any
 
-from tracelock.analysis.edges import observed_edges, reads_from
+from tracelock.analysis.edges import by_thing, observed_edges, reads_from
 from tracelock.analysis.findings import Finding
 from tracelock.analysis.flags import flags
 from tracelock.analysis.happens_before import Order, order_of
@@ -24,6 +25,7 @@ class Facts:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.steps = Steps(trace)
+        self.of_kind: dict[tuple[str, int], list[int]] = {}  # of ``on``, as far as it was asked
 
     @cached_property
     def locks(self) -> Locksets:
@@ -76,6 +78,18 @@ class Facts:
         python = self.trace.scenario.get("python")
         places = python.get("places") if isinstance(python, dict) else None
         return places if isinstance(places, dict) else {}
+
+    @cached_property
+    def on(self) -> dict[str, list[int]]:
+        """The events of each synchronisation object, in order."""
+        return by_thing(self.steps)
+
+    def held_at(self, worker: int, lock: str, seq: int) -> int:
+        """The event with which ``worker`` took ``lock``, if it holds it at event ``seq``; or -1."""
+        own = self.steps.by_worker[worker]
+        place = bisect_left(own, seq)
+        holds = self.locks.holds[own[place]] if place < len(own) else self.locks.ends[worker]
+        return next((hold.taken for hold in holds if hold.lock == lock), -1)
 
     @cached_property
     def flags(self) -> dict[str, str]:

@@ -34,7 +34,8 @@ _CONDITIONS: Final = frozenset({"if", "while", "until"})
 #: Keys whose text names an object, a worker or a local, or is for people.
 _NO_EXPRESSION: Final = frozenset({
     "acquire", "release", "with", "wait", "notify", "set", "clear", "put", "get", "spawn", "join",
-    "cancel", "write", "into", "got", "index", "message", "description", "fail", "call", "start", "count",
+    "cancel", "write", "into", "got", "index", "message", "description", "fail", "call", "start",
+    "count",
 })  # fmt: skip
 _QUIET: Final = frozenset({READ, SLEEP, CHECKPOINT})
 
