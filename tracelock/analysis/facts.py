@@ -14,6 +14,7 @@ from tracelock.analysis.happens_before import Order, order_of
 from tracelock.analysis.locksets import Locksets
 from tracelock.analysis.must import must_edges
 from tracelock.analysis.steps import Steps
+from tracelock.analysis.usage import LockUse, Usage
 from tracelock.trace import Trace
 
 __all__ = ["Facts"]
@@ -90,6 +91,16 @@ class Facts:
         place = bisect_left(own, seq)
         holds = self.locks.holds[own[place]] if place < len(own) else self.locks.ends[worker]
         return next((hold.taken for hold in holds if hold.lock == lock), -1)
+
+    @cached_property
+    def usage(self) -> Usage:
+        """Who had each lock when."""
+        return Usage(self.steps, self.locks)
+
+    @cached_property
+    def uses(self) -> tuple[LockUse, ...]:
+        """The use of each lock, in numbers."""
+        return self.usage.summary()
 
     @cached_property
     def flags(self) -> dict[str, str]:

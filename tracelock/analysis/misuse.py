@@ -130,7 +130,7 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
         )  # fmt: skip
     if owner >= 0:
         last, how = last_words(facts, owner)
-        if last < seq and how != "ended" or last <= taken:
+        if (last < seq and how != "ended") or last <= taken:
             return _abandoned(facts, target, owner, taken, seq)
     return None
 

@@ -86,7 +86,7 @@ def suspects(facts: Facts) -> frozenset[str]:
         if verdict.failure == "error":
             return frozenset()
         seqs = steps.by_worker[verdict.worker]
-        read = set()
+        read: set[str] = set()
         for seq in reversed(seqs):
             if steps.at(seq) != verdict.at and read:
                 break

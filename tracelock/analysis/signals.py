@@ -58,10 +58,15 @@ def missed(facts: Facts, one: Pending) -> Finding:
     )  # fmt: skip
 
 
-def _on(facts: Facts, target: str, *kinds: int) -> list[int]:
-    """The events of these kinds on an object, in order."""
-    steps = facts.steps
-    return [seq for seq in facts.on.get(target, ()) if steps.kinds[seq] in kinds]
+def on(facts: Facts, target: str, kind: int) -> list[int]:
+    """The events of this kind on an object, in order."""
+    key = (target, kind)
+    found = facts.of_kind.get(key)
+    if found is None:
+        kinds = facts.steps.kinds
+        found = [seq for seq in facts.on.get(target, ()) if kinds[seq] == kind]
+        facts.of_kind[key] = found
+    return found
 
 
 def _waiting_since(facts: Facts, one: Pending) -> int:
@@ -153,15 +158,15 @@ def _wrong_waiter(facts: Facts, one: Pending, start: int, notifies: list[int]) -
             if type(other) is not int or not 0 <= other < len(steps.names):
                 continue
             later = [seq for seq in steps.by_worker[other] if seq > notify]
-            on = [seq for seq in later if steps.targets[seq] == one.target]
-            again = next((seq for seq in on if steps.kinds[seq] == WAIT), -1)
+            there = [seq for seq in later if steps.targets[seq] == one.target]
+            again = next((seq for seq in there if steps.kinds[seq] == WAIT), -1)
             changed = [
                 seq for seq in later
                 if steps.kinds[seq] in (WRITE, NOTIFY) and (again < 0 or seq < again)
             ]  # fmt: skip
             if changed:
                 continue  # it could use the signal
-            woken = next((seq for seq in on if steps.kinds[seq] == WAKE), -1)
+            woken = next((seq for seq in there if steps.kinds[seq] == WAKE), -1)
             what = "finds nothing to do and waits again" if again >= 0 else "does nothing with it"
             return _lost(
                 facts, one, f"Lost wake-up: the notify of {one.target} went to the wrong waiter",

@@ -135,8 +135,8 @@ def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
             "self-deadlock",
             f"Self-deadlock: {names[one.worker]} waits for {one.target}, which it holds itself",
             f"{names[one.worker]} took {one.target}{_since(facts, one.worker, one.target)} and "
-            f"asks for it again (at {facts.place(one.at)}). This lock is not re-entrant: it waits for "
-            "itself, for ever. Use an rlock, or split the function so that the inner part "
+            f"asks for it again (at {facts.place(one.at)}). This lock is not re-entrant: it waits "
+            "for itself, for ever. Use an rlock, or split the function so that the inner part "
             "expects the lock to be held already.",
             _events([taken, one.since]), (one.worker,), (one.target,),
             ERROR if final else WARNING,
