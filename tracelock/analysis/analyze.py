@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from tracelock.analysis.atomicity import atomicity
 from tracelock.analysis.facts import Facts
-from tracelock.analysis.findings import SEVERITIES, Finding, sort_key
+from tracelock.analysis.findings import ERROR, SEVERITIES, Finding, sort_key
 from tracelock.analysis.guards import guards, held_while_waiting, useless
 from tracelock.analysis.lock_order import lock_order
 from tracelock.analysis.misuse import misuse
@@ -25,6 +25,7 @@ __all__ = ["Analysis", "analyze"]
 
 #: The run's end comes after its causes, within one severity.
 _LAST = frozenset({"failed-check", "worker-error", "crash", "unfinished"})
+_RACES = frozenset({"data-race", "order-violation"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,13 +82,12 @@ def analyze(trace: Trace) -> Analysis:
     round of a loop are told once. No finding is no proof: see ``tracelock explore``.
     """
     facts = Facts(trace)
-    failed = trace.verdict.kind == "failed"
     findings = [
         *stuck(facts),
         *misuse(facts),
         *violations(facts),
         *atomicity(facts),
-        *races(facts, tolerant=not failed),
+        *races(facts, tolerant=trace.verdict.kind != "failed"),
         *guards(facts),
         *aba(facts),
         *lock_order(facts),
@@ -97,11 +97,36 @@ def analyze(trace: Trace) -> Analysis:
         *held_while_waiting(facts),
         *useless(facts),
         *contention(facts),
-        *outcome(facts),
     ]
-    if failed and facts.steps.cooperative:
-        findings += order_violations(facts, suspects(facts))
-    return Analysis(trace, tuple(sorted(_once(facts, findings), key=_rank)), facts.uses)
+    if trace.verdict.kind == "failed":
+        findings = _blame(facts, findings)
+    findings = _once(facts, [*findings, *outcome(facts)])
+    return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.uses)
+
+
+def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
+    """The findings of a run that failed, with those that are causes of the failure as errors.
+
+    That is what came in between in this very run, and a race on what the failed check looked at;
+    where there is no such cause, every race is suspected.
+    """
+    names = suspects(facts)
+    bases = {name.partition("[")[0] for name in names}
+    if facts.steps.cooperative:
+        told = {one.targets[0] for one in findings if one.kind in ("lost-update", "check-then-act")}
+        findings = findings + [
+            one for one in order_violations(facts, names) if one.targets[0] not in told
+        ]
+    blamed = []
+    for one in findings:
+        happened = one.kind in ("lost-update", "check-then-act") and list(one.events) == sorted(
+            one.events
+        )
+        racing = one.kind in _RACES and any(t.partition("[")[0] in bases for t in one.targets)
+        blamed.append(replace(one, severity=ERROR) if happened or racing else one)
+    if any(one.severity == ERROR for one in blamed):
+        return blamed
+    return [replace(one, severity=ERROR) if one.kind in _RACES else one for one in blamed]
 
 
 def _rank(finding: Finding) -> tuple[int, bool, int, str]:

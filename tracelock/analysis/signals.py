@@ -8,6 +8,8 @@ set until it is cleared. What a timeout hides of this is in ``timeouts``.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from tracelock.analysis.ending import Pending
@@ -28,11 +30,14 @@ from tracelock.ops import (
     WAKE,
     WRITE,
 )
+from tracelock.trace import MISSING
 
-__all__ = ["FEW", "LOOP", "missed", "on", "unique"]
+__all__ = ["BACK", "FEW", "LOOP", "between", "missed", "on", "unique", "wrote_between"]
 
 #: Events quoted of each sort, so that a long run's finding can still be read.
 FEW: Final = 3
+#: How far back a worker's last look is searched for, in its own events.
+BACK: Final = 12
 
 
 def missed(facts: Facts, one: Pending) -> Finding:
@@ -116,10 +121,8 @@ def _condition(facts: Facts, one: Pending) -> Finding:
     wrong = _wrong_waiter(facts, one, start, notifies)
     if wrong is not None:
         return wrong
-    early = [seq for seq in notifies if seq < start]
-    if early:
-        notify = early[-1]
-        look = _look_before(facts, one.worker, notify)
+    notify, look = _too_early(facts, one, start, notifies)
+    if notify >= 0:
         seen = f" It had looked at {steps.targets[look]} {facts.told(look)} before that." if (
             look >= 0
         ) else ""  # fmt: skip
@@ -183,12 +186,36 @@ def _told(facts: Facts, seq: int) -> str:
     return f" {facts.told(seq)}" if 0 <= seq < len(facts.steps) else ""
 
 
-def _look_before(facts: Facts, worker: int, end: int) -> int:
-    """The last read of a shared variable by a worker before event ``end``; -1: none."""
+def _too_early(facts: Facts, one: Pending, start: int, notifies: Sequence[int]) -> tuple[int, int]:
+    """The notify that woke nobody and that ``one`` needed, and its last look before; or (-1, -1).
+
+    It needed it if it had looked at what the notifier then changed, or at nothing at all: a look
+    after the change would have shown it.
+    """
     steps = facts.steps
-    return next(
-        (s for s in reversed(steps.by_worker[worker]) if s < end and steps.kinds[s] == READ), -1
-    )
+    own = steps.by_worker[one.worker]
+    before = own[: bisect_left(own, min(start, one.since + 1))]
+    looks = [seq for seq in before[-BACK:] if steps.kinds[seq] == READ]
+    for notify in reversed(notifies):
+        if notify >= start or steps.results[notify] not in ([], MISSING):
+            continue
+        if not looks:
+            return notify, -1
+        if looks[-1] < notify and wrote_between(facts, looks[-1], notify):
+            return notify, looks[-1]
+    return -1, -1
+
+
+def wrote_between(facts: Facts, look: int, signal: int) -> bool:
+    """Whether who signals has changed, since that look, what was looked at."""
+    steps = facts.steps
+    name, other = steps.targets[look], steps.workers[signal]
+    return any(name in steps.written(seq) for seq in between(steps.by_worker[other], look, signal))
+
+
+def between(seqs: Sequence[int], first: int, last: int) -> Sequence[int]:
+    """Those of sorted numbers that lie between two others."""
+    return seqs[bisect_right(seqs, first) : bisect_left(seqs, last)]
 
 
 def _changed_meanwhile(facts: Facts, one: Pending, start: int) -> int:

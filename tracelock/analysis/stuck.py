@@ -9,6 +9,7 @@ holds itself, that is a circle too (*nested monitor lockout*).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tracelock.analysis.ending import FINAL, Pending, last_words, pending
 from tracelock.analysis.facts import Facts
@@ -46,6 +47,14 @@ def stuck(facts: Facts) -> list[Finding]:
                 found.append(_lockout(facts, one, [waits[other] for other in sorted(behind)]))
             else:
                 found.append(missed(facts, one))
+    # where one signal is lost, who waits for the next one at the same object waits behind that
+    lost = {one.targets for one in found if one.kind == "lost-wakeup"}
+    found = [one for one in found if one.kind != "missing-signal" or one.targets not in lost]
+    if facts.trace.verdict.kind == "failed":  # who failed may have been the one to signal
+        found = [
+            replace(one, severity=WARNING) if one.kind == "missing-signal" else one
+            for one in found
+        ]  # fmt: skip
     return found
 
 

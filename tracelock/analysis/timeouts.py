@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
 from typing import Final
 
 from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import NOTE, WARNING, Finding
-from tracelock.analysis.signals import FEW, LOOP, on, unique
+from tracelock.analysis.signals import BACK, FEW, LOOP, between, on, unique, wrote_between
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -21,7 +19,6 @@ from tracelock.ops import (
     TIMEOUT,
     WAIT,
     WAKE,
-    WRITE,
 )
 from tracelock.trace import MISSING
 
@@ -29,8 +26,6 @@ __all__ = ["timeouts"]
 
 #: Time-outs of one step that are looked into.
 MOST: Final = 500
-#: How far back a worker's last look is searched for, in its own events.
-_BACK: Final = 12
 
 
 def timeouts(facts: Facts) -> list[Finding]:
@@ -85,21 +80,21 @@ def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
     worker = steps.workers[seq]
     start = _began(facts, seq)
     own = steps.by_worker[worker]
-    mine = list(own[max(0, steps.locals[start] - _BACK) : steps.locals[start] - 1])
+    mine = list(own[max(0, steps.locals[start] - BACK) : steps.locals[start] - 1])
     if thing.type == "condition":
         look = next((one for one in reversed(mine) if steps.kinds[one] == READ), -1)
         lost = [
-            one for one in _between(on(facts, target, NOTIFY), look, start)
+            one for one in between(on(facts, target, NOTIFY), look, start)
             if steps.workers[one] != worker and steps.results[one] == []
         ]  # fmt: skip
-        if not lost or (look >= 0 and not _wrote_between(facts, look, lost[-1])):
+        if not lost or (look >= 0 and not wrote_between(facts, look, lost[-1])):
             return None
         signal, then = lost[-1], []
         what = "notifies"
     elif thing.type == "event":
         woken = next((one for one in reversed(mine) if steps.targets[one] == target), -1)
-        sets = _between(on(facts, target, SET), woken, start)
-        clears = _between(on(facts, target, CLEAR), sets[-1], start) if sets else []
+        sets = between(on(facts, target, SET), woken, start)
+        clears = between(on(facts, target, CLEAR), sets[-1], start) if sets else []
         if not clears or worker in (steps.workers[sets[-1]], steps.workers[clears[-1]]):
             return None
         look, signal, then, what = -1, sets[-1], [clears[-1]], "sets"
@@ -115,21 +110,6 @@ def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
         unique([look, signal, *then, start, seq]), unique([worker, steps.workers[signal]]),
         (target,), WARNING,
     )  # fmt: skip
-
-
-def _wrote_between(facts: Facts, look: int, notify: int) -> bool:
-    """Whether who notifies has changed, since that look, what was looked at."""
-    steps = facts.steps
-    name, other = steps.targets[look], steps.workers[notify]
-    return any(
-        steps.kinds[seq] == WRITE and steps.targets[seq] == name
-        for seq in _between(steps.by_worker[other], look, notify)
-    )
-
-
-def _between(seqs: Sequence[int], first: int, last: int) -> Sequence[int]:
-    """Those of sorted numbers that lie between two others."""
-    return seqs[bisect_right(seqs, first) : bisect_left(seqs, last)]
 
 
 def _timed_out(facts: Facts, target: str, seqs: list[int]) -> Finding:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from tracelock.analysis.facts import Facts
-from tracelock.analysis.findings import NOTE, WARNING, Finding
+from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.analysis.usage import LockUse
 
 __all__ = ["contention", "duration", "starvation", "unfair"]
@@ -71,7 +71,7 @@ def duration(ns: int) -> str:
 def unfair(facts: Facts) -> list[Finding]:
     """A finding (``unfair-handover``) for each lock that went past somebody who waited for it.
 
-    A warning where the run failed, else a note: few locks promise an order.
+    An error where the run failed, else a note: few locks promise an order.
     """
     steps, usage = facts.steps, facts.usage
     found = []
@@ -97,13 +97,13 @@ def unfair(facts: Facts) -> list[Finding]:
         found.append(
             Finding(
                 "unfair-handover", f"Unfair hand-over of {lock}: {other} takes it past {name}",
-                f"{name} waits for {lock} since before event {asked + 1}; {again} "
+                f"{name} already waits for {lock} at event {asked}; {again} "
                 f"{facts.told(turn.got)}.{times} A lock of threading or multiprocessing is free "
                 "for anybody who comes, one of asyncio or trio goes to the first in line. Do not "
                 "rely on an order: hand the turn over by an event, a semaphore or a queue.",
                 tuple(seq for seq in (asked, released, turn.got) if seq >= 0),
                 (worker, turn.worker), (lock,),
-                WARNING if facts.trace.verdict.kind == "failed" else NOTE,
+                ERROR if facts.trace.verdict.kind == "failed" else NOTE,
             )
         )  # fmt: skip
     return found
@@ -113,10 +113,10 @@ def starvation(facts: Facts) -> list[Finding]:
     """A finding (``starvation``) for each worker that others kept from a lock again and again.
 
     Either all its tries were in vain while others had their turns, or it was passed over many
-    times in one wait. A warning where the run failed, else a note.
+    times in one wait. An error where the run failed, else a note.
     """
     steps, usage = facts.steps, facts.usage
-    severity = WARNING if facts.trace.verdict.kind == "failed" else NOTE
+    severity = ERROR if facts.trace.verdict.kind == "failed" else NOTE
     found = []
     for lock in {**usage.turns, **usage.tries}:
         turns = usage.turns.get(lock, [])
@@ -150,7 +150,7 @@ def starvation(facts: Facts) -> list[Finding]:
             found.append(
                 Finding(
                     "starvation", f"Starvation: {name} is passed over {times} times for {lock}",
-                    f"{name} waits for {lock} since before event {asked + 1}, and {times} times it "
+                    f"{name} already waits for {lock} at event {asked}, and {times} times it "
                     f"goes to one who asked later, first {facts.told(over[0].got)}, last "
                     f"{facts.told(over[-1].got)}. Let the others do more outside of the lock, or "
                     "hand the turn over by a queue or a fair lock.",

@@ -210,6 +210,8 @@ class Usage:
             asked = before
             if before < 0 or steps.kinds[before] not in (REQUEST, TIMEOUT):
                 asked = self._stopped(worker, before, len(steps))
+                if steps.events.choices is None:  # a free run: it asked soon after its last event
+                    asked = before + 1
             if asked >= 0:
                 self.waiting[steps.lock_of(one.target)].append((worker, asked))
 
