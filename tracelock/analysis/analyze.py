@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from tracelock.analysis.atomicity import atomicity
 from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, SEVERITIES, Finding, sort_key
 from tracelock.analysis.guards import guards, held_while_waiting, useless
+from tracelock.analysis.kinds import KINDS
 from tracelock.analysis.lock_order import lock_order
 from tracelock.analysis.misuse import misuse
 from tracelock.analysis.outcome import outcome, suspects
@@ -23,9 +24,8 @@ from tracelock.trace import Trace
 
 __all__ = ["Analysis", "analyze"]
 
-#: The run's end comes after its causes, within one severity.
-_LAST = frozenset({"failed-check", "worker-error", "crash", "unfinished"})
-_RACES = frozenset({"data-race", "order-violation"})
+_PLACE: Final = {kind: place for place, kind in enumerate(KINDS)}
+_RACES: Final = frozenset({"data-race", "order-violation"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -129,9 +129,10 @@ def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
     return [replace(one, severity=ERROR) if one.kind in _RACES else one for one in blamed]
 
 
-def _rank(finding: Finding) -> tuple[int, bool, int, str]:
+def _rank(finding: Finding) -> tuple[int, int, int]:
+    """The gravest first, then what explains most (the order of ``KINDS``), then the earliest."""
     severity, first, kind = sort_key(finding)
-    return severity, finding.kind in _LAST, first, kind
+    return severity, _PLACE[kind], first
 
 
 def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:

@@ -155,7 +155,10 @@ def reads_from(steps: Steps, variables: frozenset[str] | None = None) -> list[Ed
 
 def by_thing(steps: Steps) -> dict[str, list[int]]:
     """The events of each object in their order; those of a condition count for its lock too."""
+    if steps.by_thing is not None:
+        return steps.by_thing
     found: dict[str, list[int]] = defaultdict(list)
+    steps.by_thing = found
     for seq, kind in enumerate(steps.kinds):
         target = steps.targets[seq]
         if ACQUIRE <= kind <= GET and target is not None:

@@ -15,6 +15,7 @@ their accesses decides the result they have in common with threads.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Final
 
 from tracelock.analysis.facts import Facts
@@ -27,9 +28,16 @@ __all__ = ["MOST", "order_violations", "races"]
 #: Races reported for one variable.
 MOST: Final = 20
 
-#: Worker and locks held, then the steps' shapes: accesses that agree in these are alike.
-_Group = tuple[int, frozenset[str]]
-_Alike = tuple[_Group, int]
+#: Worker, locks held, the step's shape: accesses that agree in these are alike.
+_Alike = tuple[int, frozenset[str], int]
+
+
+@dataclass(slots=True)
+class _Accesses:
+    """The last access of a worker with some locks held, and the last by each step's shape."""
+
+    last: int
+    steps: dict[int, int]
 
 
 def races(facts: Facts, *, tolerant: bool = False) -> list[Finding]:
@@ -74,8 +82,8 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
     steps, locks = facts.steps, facts.locks
     kinds, targets, workers, shapes = steps.kinds, steps.targets, steps.workers, steps.shapes
     atomics = steps.atomics
-    # by worker and locks: its latest access of all, and the latest of each step
-    latest: dict[str, dict[_Group, tuple[int, dict[int, int]]]] = defaultdict(dict)
+    # by locks held, then worker: its latest access of all, and the latest of each step
+    latest: dict[str, dict[frozenset[str], dict[int, _Accesses]]] = defaultdict(dict)
     done: set[tuple[_Alike, _Alike]] = set()
     counts: dict[str, int] = defaultdict(int)
     found: list[tuple[str, int, int]] = []
@@ -89,28 +97,35 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
             continue
         worker, shape = workers[seq], shapes[seq]
         held = locks.at(seq)
+        mine = (worker, held, shape)
         known = latest[name]
-        mine = (worker, held)
-        for group, (last, accesses) in known.items():
-            # what a worker did before an access that comes before this one does so too
-            if group[0] == worker or held & group[1] or order.before(last, seq):
+        for others, by_worker in known.items():
+            if held & others:
                 continue
-            for other, before in accesses.items():
-                if kind == READ and kinds[before] == READ:
+            for other, accesses in by_worker.items():
+                # what a worker did before an access that comes before this one does so too
+                if other == worker or order.before(accesses.last, seq):
                     continue
-                pair = ((group, other), (mine, shape))
-                if pair in done or order.before(before, seq):
-                    continue
-                done.add(pair)
-                done.add((pair[1], pair[0]))
-                counts[name] += 1
-                if counts[name] <= MOST:
-                    found.append((name, before, seq))
-        if mine in known:
-            known[mine][1][shape] = seq
-            known[mine] = (seq, known[mine][1])
+                for step, before in accesses.steps.items():
+                    if kind == READ and kinds[before] == READ:
+                        continue
+                    pair = ((other, others, step), mine)
+                    if pair in done or order.before(before, seq):
+                        continue
+                    done.add(pair)
+                    done.add((pair[1], pair[0]))
+                    counts[name] += 1
+                    if counts[name] <= MOST:
+                        found.append((name, before, seq))
+        group = known.get(held)
+        if group is None:
+            group = known[held] = {}
+        own = group.get(worker)
+        if own is None:
+            group[worker] = _Accesses(seq, {shape: seq})
         else:
-            known[mine] = (seq, {shape: seq})
+            own.last = seq
+            own.steps[shape] = seq
     return found
 
 

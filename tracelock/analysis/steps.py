@@ -118,6 +118,7 @@ class Steps:
         #: Variables that some event changed indivisibly: they are there to synchronise.
         self.atomics = self._atomics()
         self._segments: array[int] | None = None
+        self.by_thing: dict[str, list[int]] | None = None  # made by ``edges.by_thing`` when asked
 
     def __len__(self) -> int:
         return len(self.workers)

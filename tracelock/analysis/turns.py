@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from typing import Final
 
 from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
-from tracelock.analysis.usage import LockUse
+from tracelock.analysis.usage import LockUse, Turn
 
 __all__ = ["contention", "duration", "starvation", "unfair"]
 
@@ -34,11 +35,24 @@ def contention(facts: Facts) -> list[Finding]:
                 f"had to wait for it. {_times(facts, use)} The longest wait was that of "
                 f"{steps.names[longest.worker]} {facts.told(longest.got)}. Where that matters do "
                 "less with the lock held, or use one lock for each thing that it guards.",
-                (longest.asked, longest.got), tuple(sorted({turn.worker for turn in turns})),
+                _proof(facts, use.name, longest), tuple(sorted({turn.worker for turn in turns})),
                 (use.name,), NOTE,
             )
         )  # fmt: skip
     return found
+
+
+def _proof(facts: Facts, lock: str, turn: Turn) -> tuple[int, ...]:
+    """The turn before, for which one had to wait, and the one for which it did."""
+    before = [one.got for one in facts.usage.turns[lock] if one.got < turn.got]
+    return (*before[-1:], turn.got)
+
+
+def _own(facts: Facts, worker: int, asked: int) -> int:
+    """The last event of a worker before it could not go on; -1: none."""
+    own = facts.steps.by_worker[worker]
+    place = bisect_right(own, asked) - 1
+    return own[place] if place >= 0 else -1
 
 
 def _waited(facts: Facts, asked: int, got: int) -> tuple[int, int]:
@@ -101,7 +115,7 @@ def unfair(facts: Facts) -> list[Finding]:
                 f"{facts.told(turn.got)}.{times} A lock of threading or multiprocessing is free "
                 "for anybody who comes, one of asyncio or trio goes to the first in line. Do not "
                 "rely on an order: hand the turn over by an event, a semaphore or a queue.",
-                tuple(seq for seq in (asked, released, turn.got) if seq >= 0),
+                tuple(s for s in (_own(facts, worker, asked), released, turn.got) if s >= 0),
                 (worker, turn.worker), (lock,),
                 ERROR if facts.trace.verdict.kind == "failed" else NOTE,
             )
@@ -141,12 +155,14 @@ def starvation(facts: Facts) -> list[Finding]:
                     severity,
                 )
             )  # fmt: skip
-        passed = Counter((worker, asked) for _, worker, asked in usage.passed_over(lock))
-        for (worker, asked), times in passed.items():
+        passed: dict[tuple[int, int], list[Turn]] = defaultdict(list)
+        for turn, worker, asked in usage.passed_over(lock):
+            passed[worker, asked].append(turn)
+        for (worker, asked), over in passed.items():
+            times = len(over)
             if times < PATIENCE:
                 continue
-            name = steps.names[worker]
-            over = [turn for turn, *who in usage.passed_over(lock) if who == [worker, asked]]
+            name, own = steps.names[worker], _own(facts, worker, asked)
             found.append(
                 Finding(
                     "starvation", f"Starvation: {name} is passed over {times} times for {lock}",
@@ -154,7 +170,7 @@ def starvation(facts: Facts) -> list[Finding]:
                     f"goes to one who asked later, first {facts.told(over[0].got)}, last "
                     f"{facts.told(over[-1].got)}. Let the others do more outside of the lock, or "
                     "hand the turn over by a queue or a fair lock.",
-                    (asked, over[0].got, over[-1].got),
+                    tuple(s for s in (own, over[0].got, over[-1].got) if s >= 0),
                     tuple(dict.fromkeys((worker, *(turn.worker for turn in over)))), (lock,),
                     severity,
                 )

@@ -134,6 +134,7 @@ class Usage:
         self.turns = dict(turns)
         self._at_the_end()
         self._starts: dict[str, list[int]] = {}
+        self._over: dict[str, list[tuple[Turn, int, int]]] = {}
 
     def after(self, lock: str, seq: int) -> Turn | None:
         """The first turn at ``lock`` that begins after event ``seq``."""
@@ -214,6 +215,28 @@ class Usage:
                     asked = before + 1
             if asked >= 0:
                 self.waiting[steps.lock_of(one.target)].append((worker, asked))
+        if not steps.trace.verdict.blocked and steps.trace.verdict.kind == "failed":
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Who could go on again after a lock was released, and did not before the run failed.
+
+        A controlled run that fails ends at once and lists nobody; but whom a release enables had
+        waited for just that.
+        """
+        steps = self._steps
+        choices = steps.events.choices
+        for worker, own in enumerate(steps.by_worker):
+            asked = self._stopped(worker, own[-1] if own else -1, len(steps))
+            if asked < 0 or choices is None:
+                continue
+            for seq in range(asked + 1, len(steps)):
+                chosen = self._chosen[choices[seq]]
+                if chosen is not None and worker in chosen:
+                    target = steps.targets[seq - 1]
+                    if steps.kinds[seq - 1] == RELEASE and target is not None:
+                        self.waiting[target].append((worker, asked))
+                    break
 
     def summary(self) -> tuple[LockUse, ...]:
         """The use of every lock and semaphore, those most waited for first, then by name."""
@@ -249,6 +272,8 @@ class Usage:
 
         One entry for each turn, with the worker that had waited longest.
         """
+        if lock in self._over:
+            return self._over[lock]
         turns = self.turns.get(lock, [])
         end = len(self._steps)
         # (asked, got, worker) of all who ever waited, in the order in which they asked
@@ -256,7 +281,7 @@ class Usage:
             [(turn.asked, turn.got, turn.worker) for turn in turns if turn.asked >= 0]
             + [(asked, end, worker) for worker, asked in self.waiting.get(lock, ())]
         )
-        found = []
+        found = self._over[lock] = []
         place = 0
         inside: list[tuple[int, int, int]] = []
         for turn in turns:

@@ -135,7 +135,7 @@ def _spread(use: LockUse, *, wait: bool) -> str:
     from tracelock.analysis.turns import duration
 
     spread = use.wait if wait else use.held
-    if not spread.count:
+    if not spread.max:
         return "-"
     return " / ".join(
         duration(ns).replace(" ", "") for ns in (spread.p50, spread.p99, spread.max)
