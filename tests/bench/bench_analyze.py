@@ -2,10 +2,10 @@
 
     python -m tests.bench.bench_analyze [--events N]
 
-The traces are made here, without running anything, and written to a file first, so that loading
-is part of what is measured (in processor time: other processes do not count). Each is the worst for some analysis: many locks and nestings, one
-contended lock, many workers that race, conditions with time-outs, few objects and long loops, and
-a controlled trace in which every event names the workers that could have gone.
+The traces are made here, without running anything, and written to a file first, so that loading is
+part of what is measured (in processor time: other processes do not count). Each is the worst for
+some analysis: many locks and nestings, one contended lock, many workers that race, conditions with
+time-outs, each free and controlled, where every event names the workers that could have gone.
 """
 
 from __future__ import annotations

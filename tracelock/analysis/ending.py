@@ -45,7 +45,7 @@ def pending(facts: Facts) -> list[Pending]:
         kind = KIND_OF.get(one.op)
         if worker is None or kind is None:
             continue
-        holders = tuple(number[name] for name in one.holder if name in number)
+        holders = tuple(dict.fromkeys(number[name] for name in one.holder if name in number))
         found.append(Pending(worker, kind, one.target, one.at, _last(facts, worker), holders))
     if found or facts.trace.verdict.kind != "unfinished":
         return found

@@ -37,6 +37,8 @@ __all__ = ["guards", "held_while_waiting", "useless"]
 
 #: Findings of a kind in one trace.
 MOST: Final = 20
+#: Pairs of accesses compared for one variable: a bound against traces from strangers.
+PAIRS: Final = 5_000
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ def guards(facts: Facts) -> list[Finding]:
 def _apart(facts: Facts, sets: dict[frozenset[str], _Use]) -> tuple[int, int] | None:
     """Two accesses, one a write, by workers that hold different locks; unordered if there are."""
     ordered = None
+    budget = PAIRS
     for held, use in sets.items():
         for others, other in sets.items():
             if held & others:
@@ -83,6 +86,9 @@ def _apart(facts: Facts, sets: dict[frozenset[str], _Use]) -> tuple[int, int] | 
                 for second, access in other.by_worker.items():
                     if second == worker:
                         continue
+                    budget -= 1
+                    if budget < 0:
+                        return ordered
                     pair = (min(write, access), max(write, access))
                     if not facts.must.before(*pair) and not facts.steps.cooperative:
                         return pair

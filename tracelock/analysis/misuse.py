@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tracelock.analysis.ending import last_words, pending
 from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
@@ -10,6 +12,9 @@ from tracelock.ops import ACQUIRE, RELEASE, WAIT, WAKE
 
 __all__ = ["misuse"]
 
+#: Events told of in one trace.
+MOST: Final = 300
+
 
 def misuse(facts: Facts) -> list[Finding]:
     """Releases by others or of what is free, locks taken twice, broken barriers, locks kept."""
@@ -17,6 +22,8 @@ def misuse(facts: Facts) -> list[Finding]:
     found: list[Finding] = []
     strangers = dict(facts.locks.strangers)
     for seq, kind in enumerate(steps.kinds):
+        if len(found) >= MOST:
+            break
         if kind == RELEASE:
             if seq in strangers and strangers[seq] >= 0:
                 found.append(_stranger(facts, seq, strangers[seq]))

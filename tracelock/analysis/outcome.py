@@ -9,7 +9,10 @@ from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.ops import ATOMIC, CRASH, ON_VARIABLE, READ
 
-__all__ = ["outcome", "suspects"]
+__all__ = ["OUTCOMES", "outcome", "suspects"]
+
+#: The kinds of finding that tell how a run ended.
+OUTCOMES: Final = frozenset({"failed-check", "worker-error", "crash", "unfinished"})
 
 #: Events quoted at most.
 _FEW: Final = 8

@@ -24,12 +24,32 @@ __all__ = ["aba", "violations"]
 MOST: Final = 5
 
 
+class _Last:
+    """The last access of each worker, and of any other than one given."""
+
+    __slots__ = ("by", "latest", "second")
+
+    def __init__(self) -> None:
+        self.by: dict[int, int] = {}
+        self.latest = (-1, -1)  # seq, worker
+        self.second = -1  # the last by anybody but that worker
+
+    def add(self, worker: int, seq: int) -> None:
+        if worker != self.latest[1]:
+            self.second = self.latest[0]
+        self.by[worker] = seq
+        self.latest = (seq, worker)
+
+    def by_other(self, worker: int) -> int:
+        return self.second if self.latest[1] == worker else self.latest[0]
+
+
 def violations(facts: Facts) -> list[Finding]:
     """A finding (``atomicity-violation``) for each access that came into another's section."""
     steps, locks = facts.steps, facts.locks
     kinds, workers = steps.kinds, steps.workers
-    reads: dict[str, dict[int, int]] = defaultdict(dict)  # by variable and worker: the last
-    writes: dict[str, dict[int, int]] = defaultdict(dict)
+    reads: dict[str, _Last] = defaultdict(_Last)
+    writes: dict[str, _Last] = defaultdict(_Last)
     counts: dict[str, int] = defaultdict(int)
     done: set[tuple[int, int, int]] = set()
     found = []
@@ -39,19 +59,18 @@ def violations(facts: Facts) -> list[Finding]:
         name, worker = steps.targets[seq], workers[seq]
         if name is None:
             continue
-        read, written = reads[name].get(worker, -1), writes[name].get(worker, -1)
+        read, written = reads[name].by.get(worker, -1), writes[name].by.get(worker, -1)
         first = max(read, written)
         if first >= 0 and locks.holds[first] and locks.holds[seq] and counts[name] < MOST:
             dirty = kind == WRITE and first == written  # even to look at it is too much then
-            others = reads[name] if dirty else writes[name]
-            between = max((at for w, at in others.items() if w != worker), default=-1)
+            between = (reads if dirty else writes)[name].by_other(worker)
             if between > first and (held := locks.throughout(first, seq)):
                 key = (steps.shapes[first], steps.shapes[between], steps.shapes[seq])
                 if key not in done and not held & locks.at(between):
                     done.add(key)
                     counts[name] += 1
                     found.append(_violation(facts, name, (first, between, seq), min(held)))
-        (reads if kind == READ else writes)[name][worker] = seq
+        (reads if kind == READ else writes)[name].add(worker, seq)
     return found
 
 
