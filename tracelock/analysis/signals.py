@@ -56,7 +56,8 @@ def missed(facts: Facts, one: Pending) -> Finding:
         return _permit(facts, one)
     name = facts.steps.names[one.worker]
     if one.op == JOIN:
-        return _never(facts, one, f"{name} waits for {one.target}, which never ends", "", [])
+        cure = "See what that one does last, or join it with a timeout."
+        return _never(facts, one, f"{name} waits for {one.target}, which never ends", cure, [])
     return _never(
         facts, one, f"{name} waits for {one.target}, and nobody is left who could let it go on",
         "Something else than the workers of this trace must have it.", [],
