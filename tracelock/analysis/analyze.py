@@ -82,12 +82,13 @@ def analyze(trace: Trace) -> Analysis:
     round of a loop are told once. No finding is no proof: see ``tracelock explore``.
     """
     facts = Facts(trace)
+    tolerant = trace.verdict.kind != "failed"
     findings = [
         *stuck(facts),
         *misuse(facts),
         *violations(facts),
-        *atomicity(facts),
-        *races(facts, tolerant=trace.verdict.kind != "failed"),
+        *atomicity(facts, tolerant=tolerant),
+        *races(facts, tolerant=tolerant),
         *guards(facts),
         *aba(facts),
         *lock_order(facts),
@@ -98,7 +99,7 @@ def analyze(trace: Trace) -> Analysis:
         *useless(facts),
         *contention(facts),
     ]
-    if trace.verdict.kind == "failed":
+    if not tolerant:
         findings = _blame(facts, findings)
     findings = _once(facts, [*findings, *outcome(facts)])
     return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.uses)

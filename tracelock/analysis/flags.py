@@ -131,11 +131,11 @@ def _watched(
                     f"it is looked at again with {min(guard)} held before anything is changed"
                 )
             continue
+        if guard:
+            peeks[worker, name] = shape
         if not writers[name] - {worker}:
             continue
         looks[name].add(shape)
-        if guard:
-            peeks[worker, name] = shape
         again = last[1] + 1 if last is not None and last[0] == shape else 1
         spun[worker] = (shape, again)
         if spins and again >= 3:
