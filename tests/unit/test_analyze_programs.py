@@ -177,6 +177,11 @@ def test_objects_are_known_by_name_and_use() -> None:
         t1 notify other -> []
         t1 set Lock#9
         t1 put pkg.PriorityQueue#3 = 1
+        t1 release bank.ready
+        t2 acquire bank.ready
+        t1 acquire m
+        t1 wait cond@bank.py:6
+        t1 wait unknown
     """)
     )
     kinds = {name: thing.type for name, thing in facts.steps.things.items()}
@@ -186,8 +191,37 @@ def test_objects_are_known_by_name_and_use() -> None:
         "thing": "semaphore", "other": "condition",
         "Lock#9": "event",  # whatever its name says: it was set
         "pkg.PriorityQueue#3": "queue",
+        "bank.ready": "semaphore",  # given before anybody took it: a signal
+        "m": "lock", "cond@bank.py:6": "condition", "unknown": "condition",
     }  # fmt: skip
     assert facts.steps.things["pkg.PriorityQueue#3"].order == "priority"
+    assert facts.steps.things["bank.ready"].value == 0
+
+
+def test_a_wait_that_keeps_its_lock_is_none_at_a_condition() -> None:
+    text = "t1 acquire m\nt2 read x -> 0\nt1 wait unknown"
+    verdict = stuck("t1 wait unknown", "t2 acquire m t1")
+    trace = python_trace(text, verdict=verdict)
+    assert Facts(trace).steps.things["unknown"].type == "event"
+    assert [one.kind for one in analyze(trace) if one.severity != NOTE] == ["deadlock"]
+    trace.verdict = stuck("t1 wait unknown")
+    thing = Facts(trace).steps.things["unknown"]
+    assert (thing.type, thing.lock) == ("condition", "m")
+
+
+def test_a_stale_look_of_python_code_in_a_run_that_failed() -> None:
+    text = (
+        "t2 read A#1.n -> 100 @ b.py:13\nt1 read A#1.n -> 100 @ b.py:13\n"
+        "t1 write A#1.n = 40 @ b.py:14\n"
+        "t2 read A#1.n -> 40 @ b.py:14\nt2 write A#1.n = -20 @ b.py:14"
+    )
+    verdict = Verdict("failed", "finally", "AssertionError\n  test.py:3 in check", at="test:check")
+    found = analyze(python_trace(text, verdict=verdict))
+    (stale,) = [one for one in found if one.kind == "check-then-act"]
+    assert (stale.severity, stale.events) == ("error", (0, 2, 3, 4))
+    (check,) = [one for one in found if one.kind == "failed-check"]
+    assert "AssertionError; test.py:3 in check" in check.explanation
+    assert "check-then-act" not in {one.kind for one in analyze(python_trace(text))}
 
 
 def test_a_condition_of_another_lock_gives_that_up() -> None:

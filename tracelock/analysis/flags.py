@@ -54,7 +54,8 @@ def flags(steps: Steps, locks: Locksets) -> dict[str, str]:
         writers.pop(name, None)
     if not writers:
         return {}
-    conditions = _only_conditions(steps.trace.scenario.get("workers"))
+    scenario = steps.trace.scenario
+    conditions = None if "python" in scenario else _only_conditions(scenario.get("workers"))
     if conditions is not None:
         found = {
             name: "every look at it only decides whether to go on"
