@@ -55,8 +55,8 @@ def outcome(facts: Facts) -> list[Finding]:
         return [
             Finding(
                 "worker-error", f"A worker failed{who}: {_first(verdict.message)}",
-                f"The run failed with {_flat(verdict.message)}{who}{at}.{last} Where another finding "
-                "names a cause, mend that first.",
+                f"The run failed with {_flat(verdict.message)}{who}{at}.{last} Where another "
+                "finding names a cause, mend that first.",
                 events, worker, (), ERROR,
             )
         ]  # fmt: skip
