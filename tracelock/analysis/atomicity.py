@@ -171,9 +171,9 @@ def _finding(facts: Facts, region: Region, write: int) -> Finding:
             "date."
         )
     both = f"{mine} from the read to the end, {other} around its write"
-    message = f"{story} Hold one lock, {both}, or make it one indivisible step."
+    explanation = f"{story} Hold one lock, {both}, or make it one indivisible step."
     return Finding(
-        region.kind, title, message, (read, write, act),
+        region.kind, title, explanation, (read, write, act),
         (region.worker, steps.workers[write]), (name,),
         ERROR if happened and region.kind == "lost-update" else WARNING,
         shows=(((read, write), (write, act)),),

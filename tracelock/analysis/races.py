@@ -3,8 +3,8 @@
 Two accesses race where they have no lock in common and neither comes before the other by the must
 order (O'Callahan and Choi, PPoPP 2003). Whether they also race by what was observed, which is the
 classic definition (Lamport 1978; Flanagan and Freund, *FastTrack*, PLDI 2009), is told in the
-message: then even this run's locks did not order them. As in FastTrack only the latest access of
-each kind is kept: if an older one races with a new one, so does the latest.
+explanation: then even this run's locks did not order them. As in FastTrack only the latest access
+of each kind is kept: if an older one races with a new one, so does the latest.
 
 A variable that is changed indivisibly (``fetch_add``, ``compare_exchange``) is there to
 synchronise and has no data races, as the atomics of other languages. Tasks have none at all: they
@@ -86,7 +86,7 @@ def _finding(facts: Facts, name: str, first: int, second: int) -> Finding:
         if certain
         else " In this run other synchronisation happened to order them; in another it need not."
     )
-    message = (
+    explanation = (
         f"{steps.name(first)} {verbs[0]} {name} {facts.told(first)}, {steps.name(second)} "
         f"{verbs[1]} it {facts.told(second)}. {why}, and nothing makes one wait for the other, so "
         f"they can come in either order, and the result may differ.{only}"
@@ -94,7 +94,7 @@ def _finding(facts: Facts, name: str, first: int, second: int) -> Finding:
     return Finding(
         "data-race",
         f"Data race on {name}",
-        message,
+        explanation,
         (first, second),
         (steps.workers[first], steps.workers[second]),
         (name,),
