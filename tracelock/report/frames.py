@@ -38,8 +38,8 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """``variables`` and ``objects``: what changed since the frame before, by name; of the first
-    frame all of them."""
+    """``variables`` (values as JSON) and ``objects`` (state, who waits for it), by name as the
+    trace has them; variables only where they may have changed since the frame before."""
 
     workers: tuple[Worker, ...]
     variables: dict[str, str]
@@ -167,12 +167,10 @@ class _Walk:
         for name, one in zip(self.line.workers, workers, strict=True):
             if one.waits:
                 waiters.setdefault(one.waits, []).append(name)
-        variables = {
-            clean(name): self._value(name) for name in self.variables if _touches(event, name)
-        }
+        variables = {name: self._value(name) for name in self.variables if _touches(event, name)}
         # who waits changes with any event
         objects = {
-            clean(name): (self.state.told(name), ", ".join(waiters.get(name, [])))
+            name: (self.state.told(name), ", ".join(waiters.get(name, [])))
             for name in self.objects
         }
         return Frame(workers, variables, objects)

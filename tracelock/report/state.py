@@ -38,6 +38,7 @@ class State:
     def __init__(self, trace: Trace, *, values: bool = False) -> None:
         self.trace = trace
         self.events: Events = trace.events
+        self.names = [clean(name) for name in trace.workers]
         self.objects = _objects(trace)
         self.holders: dict[str, list[int]] = {}
         self.inside: dict[str, list[Any]] = {}
@@ -192,7 +193,7 @@ class State:
     def told(self, target: str) -> str:
         """An object in words: ``held by transfer[0]``, ``free``, ``1 of 2 permits left``."""
         kind = self.type(target)
-        names = [clean(name) for name in self.trace.workers]
+        names = self.names
         holders = self.holders.get(target, [])
         if "semaphore" in kind:
             value = self.declared(target).get("value", 1)
