@@ -189,12 +189,13 @@ def _controls() -> Iterator[str]:
     yield '<nav class="controls" id="controls" aria-label="Step through the run" hidden>'
     yield '<div class="buttons">'
     for name, sign, words in (
-        ("first", "\N{BLACK LEFT-POINTING DOUBLE TRIANGLE}", "to the start (Home)"),
+        ("first", "|\N{BLACK LEFT-POINTING TRIANGLE}", "to the start (Home)"),
         ("back", "\N{BLACK LEFT-POINTING TRIANGLE}", "one step back (left arrow)"),
         ("next", "\N{BLACK RIGHT-POINTING TRIANGLE}", "one step on (right arrow)"),
-        ("last", "\N{BLACK RIGHT-POINTING DOUBLE TRIANGLE}", "to the end (End)"),
+        ("last", "\N{BLACK RIGHT-POINTING TRIANGLE}|", "to the end (End)"),
     ):
-        sign += "\N{VARIATION SELECTOR-15}"
+        # the selector asks for the plain sign, where a font would draw a picture
+        sign = "".join(f"{char}\N{VARIATION SELECTOR-15}" if char != "|" else char for char in sign)
         yield (
             f'<button type="button" data-go="{name}" title="{words}" aria-label="{words}">'
             f"{sign}</button>"

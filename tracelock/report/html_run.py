@@ -185,7 +185,7 @@ class Run:
         for worker, (name, lines) in enumerate(zip(self.names, self.code, strict=True)):
             one = last.workers[worker]
             yield f'<article class="card" data-kind="{text(one.kind)}" data-state>'
-            yield f"<h4>{text(name)}</h4>"
+            yield f"<h4>{text(name)}{_index(name)}</h4>"
             yield f'<p class="status" data-text>{text(one.status)}</p>'
             if lines is None:
                 yield f"<p data-text>{text(_at(one.place))}</p></article>"
@@ -300,6 +300,12 @@ class Run:
 def _bar(slot: int, colour: int, kind: str) -> str:
     end = f" {kind}" if kind else ""
     return f'<i class="p{slot} c{colour}{end}"></i>'
+
+
+def _index(name: str) -> str:
+    """The number that the steps of this instance call ``index``."""
+    number = name.rpartition("[")[2].removesuffix("]")
+    return f" <small>index = {number}</small>" if name.endswith("]") and number.isdecimal() else ""
 
 
 def _at(place: str) -> str:

@@ -64,6 +64,8 @@
       const before = this.done;
       this.done = done;
       this.show(Math.abs(done - before) === 1);
+      const over = done === seqs.length && this.atEnd();
+      this.table.classList.toggle("over", over);
       const row = done ? this.rows[done - 1] : this.start;
       if (this.current) this.current.classList.remove("now");
       this.current = row;
@@ -71,7 +73,7 @@
       if (scroll && row) this.reveal(row);
       this.light(done ? seqs[done - 1] : -1);
       if (this.when) {
-        this.when.textContent = done === seqs.length && this.atEnd()
+        this.when.textContent = over
           ? "State at the end"
           : done ? `State after event ${seqs[done - 1]}` : `State before event ${seqs[0] ?? 0}`;
       }
@@ -135,7 +137,7 @@
       const cell = this.rows[this.done - 1].cells[worker + 1];
       const from = arrows.find((arrow) => arrow[1] === seq);
       const by = from ? `, handed over by event ${from[0]}` : "";
-      return `event ${seq} of ${this.data.total}: ${this.names[worker]} ${cell.textContent}${by}`;
+      return `event ${seq}: ${this.names[worker]} ${cell.textContent}${by}`;
     }
     // Arrows from who gave to who got: only the script knows where the cells are.
     draw() {
@@ -150,8 +152,9 @@
         const b = this.place(to, worker.get(to));
         if (!a || !b) continue;
         const right = b.left > a.left;
-        const x1 = right ? a.right - 6 : a.left + 2;
-        const x2 = right ? b.left + 1 : b.right - 3;
+        const reach = Math.min(80, (a.right - a.left) / 3);
+        const x1 = right ? a.right - reach : a.left + 2;
+        const x2 = right ? b.left + 1 : b.right - reach;
         const bend = (x2 - x1) / 2;
         const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
         path.setAttribute("d", `M${x1} ${a.y}C${x1 + bend} ${a.y} ${x2 - bend} ${b.y} ${x2} ${b.y}` +
@@ -200,8 +203,9 @@
     scrub.value = String(at);
     const said = runs[0].told();
     scrub.setAttribute("aria-valuetext", said);
-    now.textContent = runs.length > 1 && runs[0].told() !== runs[1].told()
-      ? `${said}  |  twin: ${runs[1].told()}` : said;
+    const both = runs.length > 1 && runs[1].told() !== said ? `\ntwin: ${runs[1].told()}` : "";
+    const total = Math.max(...data.runs.map((run) => run.total));
+    now.textContent = `${seqs[at]} of ${total} done; ${said}${both}`;
     controls.dataset.at = String(at);
   }
   const jump = (id) => {
