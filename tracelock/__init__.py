@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from tracelock.report.render import render_report
     from tracelock.scenario.jsonschema import scenario_schema
     from tracelock.scenario.loading import (
         load_scenario,
@@ -107,6 +108,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Problem", "ScenarioError", "TraceError", "TracelockError", "UnsupportedError",
         "UsageError",
     ),
+    "tracelock.report.render": ("render_report",),
     "tracelock.scenario.jsonschema": ("scenario_schema",),
     "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
     "tracelock.scenario.models": (
@@ -137,8 +139,8 @@ __all__ = [
     "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try", "UnsupportedError",
     "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl", "Write",
     "__version__", "backends_here", "check_fix", "explore", "load_scenario",
-    "load_scenario_text", "load_trace", "load_trace_text", "predict", "recover", "replay",
-    "run", "scenario_from_data", "scenario_schema", "shrink",
+    "load_scenario_text", "load_trace", "load_trace_text", "predict", "recover",
+    "render_report", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others

@@ -14,7 +14,7 @@ from tracelock.report.window import focus, window
 from tracelock.report.wording import clean, outcome_name, verdict_lines
 from tracelock.trace import Trace
 
-__all__ = ["Subject", "facts", "how_recorded", "how_to_replay", "needs_calls", "summary"]
+__all__ = ["Subject", "counted", "facts", "how_recorded", "how_to_replay", "needs_calls", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Subject:
     """What a report is about, and how much of it is to be shown.
 
     ``findings``: of ``trace``, the gravest first; ``locks``: their use. ``twin``: a passing run
-    of the same scenario, or None. ``most``: rows at most; ``around``: the event in their middle,
+    of the same scenario, or None. ``most``: rows at most (None: as many as the form is good for);
+    ``around``: the event in their middle,
     None for the failure. ``sources``: Python files by the names that the trace has. ``path``: of
     the trace, for the command that replays it.
     """
@@ -31,7 +32,7 @@ class Subject:
     findings: Sequence[Finding] = ()
     locks: Sequence[LockUse] = ()
     twin: Trace | None = None
-    most: int = 1_000
+    most: int | None = None
     around: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     path: str | None = None
@@ -49,15 +50,14 @@ class Subject:
         """The event that the report is about."""
         return focus(self.trace, self.findings) if self.around is None else self.around
 
-    def window(self, turn: Turn | None, most: int | None = None) -> list[range]:
-        """The rows to show: around the focus, with what the findings and the turn name."""
+    def window(self, turn: Turn | None, most: int) -> list[range]:
+        """At most so many rows around the focus, with what the findings and the turn name."""
         also = [seq for finding in self.findings[:20] for seq in finding.events]
         if turn is not None:
             also.append(turn.seq)
         if self.around is not None:
             also = []
-        size = self.most if most is None else most
-        return window(len(self.trace.events), self.focus(), size, also)
+        return window(len(self.trace.events), self.focus(), most, also)
 
 
 def summary(trace: Trace) -> str:
@@ -89,7 +89,7 @@ def facts(trace: Trace, switches: int, preemptions: int | None) -> list[tuple[st
     python = " ".join(str(part) for part in parts if part is not None)
     if environment.get("gil") is False:
         python += " (free-threaded)"
-    count = f"{len(trace.events):,} events, {switches:,} switches"
+    count = f"{counted(len(trace.events), 'event')}, {counted(switches, 'switch', 'es')}"
     if preemptions is not None:
         count += f", {preemptions:,} of them preemptive"
     rows = [
@@ -103,6 +103,11 @@ def facts(trace: Trace, switches: int, preemptions: int | None) -> list[tuple[st
         ("run", count),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def counted(count: int, word: str, ending: str = "s") -> str:
+    """``1 event``, ``2,000 events``."""
+    return f"{count:,} {word}{'' if count == 1 else ending}"
 
 
 def needs_calls(trace: Trace) -> bool:

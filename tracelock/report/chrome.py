@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 from tracelock.analysis.edges import observed_edges
@@ -26,6 +27,9 @@ __all__ = ["chrome_trace"]
 _STEP: Final = 1_000.0
 _LENGTH: Final = 900.0
 _PROCESS: Final = 1
+_CHANGING: Final = frozenset({"acquire", "release", "wait", "wake", "cancelled", "timeout"})
+_WRITING: Final = frozenset({"write", "exchange", "compare_exchange", "fetch_add", "atomic"})
+_quoted = encode_basestring_ascii
 
 
 def chrome_trace(trace: Trace) -> str:
@@ -38,7 +42,7 @@ def chrome_trace(trace: Trace) -> str:
         about["message"] = clean(verdict.message)
     head = {"displayTimeUnit": "ns", "otherData": about}
     # An event a line, as in a trace: long files can be looked into with a pager.
-    lines = ",\n".join(json.dumps(one, ensure_ascii=True) for one in _events(trace))
+    lines = ",\n".join(_lines(trace))
     return f'{json.dumps(head)[:-1]}, "traceEvents": [\n{lines}\n]}}\n'
 
 
@@ -71,19 +75,20 @@ class _Clock:
         return self.start(count - 1) + self.length(count - 1) if count else 0.0
 
 
-def _events(trace: Trace) -> Iterator[dict[str, Any]]:
+def _lines(trace: Trace) -> Iterator[str]:
+    """The events of the document, each as JSON: texts are encoded, all else is numbers. Written
+    out because ``json.dumps`` of a dictionary each takes three times as long."""
     name = trace.scenario.get("name")
     title = f"{clean(name)} on {clean(trace.backend)}" if isinstance(name, str) else "tracelock"
-    yield _named("process_name", 0, title)
+    yield _named("process_name", 0, f'"name":{_quoted(title)}')
     for worker, one in enumerate(trace.workers):
-        yield _named("thread_name", worker + 1, clean(one))
-        yield {
-            "ph": "M", "pid": _PROCESS, "tid": worker + 1, "name": "thread_sort_index",
-            "args": {"sort_index": worker},
-        }  # fmt: skip
+        yield _named("thread_name", worker + 1, f'"name":{_quoted(clean(one))}')
+        yield _named("thread_sort_index", worker + 1, f'"sort_index":{worker}')
     clock = _Clock(trace)
     waits = trace.events.waits
     previous: dict[int, int] = {}
+    places = [_quoted(clean(shape.at)) for shape in trace.events.table]
+    shapes = trace.events.shapes
     for event in trace.events:
         seq, worker = event.seq, event.worker
         start = clock.start(seq)
@@ -94,32 +99,30 @@ def _events(trace: Trace) -> Iterator[dict[str, Any]]:
             if before is not None:
                 begin = max(begin, clock.start(before) + clock.length(before))
             if begin < start:
-                yield _slice(f"waits for {clean(event.target or event.op)}", "wait", worker, begin,
-                             start - begin, {})  # fmt: skip
-        args: dict[str, Any] = {"event": seq, "at": clean(event.at)}
-        yield _slice(
-            describe(event, trace.workers), clean(event.op), worker, start, clock.length(seq), args
-        )
+                what = f"waits for {clean(event.target or event.op)}"
+                yield _slice(what, "wait", worker, begin, start - begin, "")
+        args = f'"event":{seq},"at":{places[shapes[seq]]}'
+        told = describe(event, trace.workers)
+        yield _slice(told, event.op, worker, start, clock.length(seq), args)
         previous[worker] = seq
     yield from _blocked(trace, clock, previous)
     yield from _held(trace, clock)
     yield from _arrows(trace, clock)
 
 
-def _named(what: str, tid: int, name: str) -> dict[str, Any]:
-    return {"ph": "M", "pid": _PROCESS, "tid": tid, "name": what, "args": {"name": name}}
+def _named(what: str, tid: int, args: str) -> str:
+    return f'{{"ph":"M","pid":{_PROCESS},"tid":{tid},"name":"{what}","args":{{{args}}}}}'
 
 
-def _slice(
-    name: str, category: str, worker: int, start: float, length: float, args: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "ph": "X", "pid": _PROCESS, "tid": worker + 1, "name": name, "cat": category,
-        "ts": round(start, 3), "dur": round(length, 3), "args": args,
-    }  # fmt: skip
+def _slice(name: str, category: str, worker: int, start: float, length: float, args: str) -> str:
+    """``category`` is one of our own words."""
+    return (
+        f'{{"ph":"X","pid":{_PROCESS},"tid":{worker + 1},"name":{_quoted(name)},'
+        f'"cat":"{category}","ts":{start:.3f},"dur":{length:.3f},"args":{{{args}}}}}'
+    )
 
 
-def _blocked(trace: Trace, clock: _Clock, last: dict[int, int]) -> Iterator[dict[str, Any]]:
+def _blocked(trace: Trace, clock: _Clock, last: dict[int, int]) -> Iterator[str]:
     """Who waits at the end: to the end of the picture, and a little beyond."""
     for one in trace.verdict.blocked:
         if one.worker not in trace.workers:
@@ -127,67 +130,72 @@ def _blocked(trace: Trace, clock: _Clock, last: dict[int, int]) -> Iterator[dict
         worker = trace.workers.index(one.worker)
         seq = last.get(worker)
         start = 0.0 if seq is None else clock.start(seq) + clock.length(seq)
-        length = clock.end() + (_STEP if clock.logical else 1.0) - start
+        length = max(clock.end() + (_STEP if clock.logical else 1.0) - start, 0.0)
         held = f" (held by {', '.join(map(clean, one.holder))})" if one.holder else ""
-        yield _slice(f"waits for {clean(one.target)}{held}", "blocked", worker, start,
-                     max(length, 0.0), {"at": clean(one.at)})  # fmt: skip
+        args = f'"at":{_quoted(clean(one.at))}'
+        yield _slice(f"waits for {clean(one.target)}{held}", "blocked", worker, start, length, args)
 
 
-def _held(trace: Trace, clock: _Clock) -> Iterator[dict[str, Any]]:
+def _held(trace: Trace, clock: _Clock) -> Iterator[str]:
     """Who holds what from when to when, and the variables that are numbers."""
     state = State(trace, values=True)
     table, events = trace.events.table, trace.events
-    open_: dict[tuple[str, int], int] = {}
+    held: dict[str, dict[int, int]] = {}  # lock, worker -> number of the slice
     number = 0
-    changing = {"acquire", "release", "wait", "wake", "cancelled", "timeout"}
-    values = {"write", "exchange", "compare_exchange", "fetch_add", "atomic"}
     known: dict[str, Any] = {}
+    names = [
+        []
+        if shape.target is None
+        else list(dict.fromkeys((shape.target, state.lock_of(shape.target))))
+        for shape in table
+    ]
     for seq, shape in enumerate(events.shapes):
-        one = table[shape]
-        state.advance(seq + 1)
-        time = round(clock.start(seq), 3)
-        if one.op in changing:
-            # only the locks of this event can have changed hands, but for a cancelled wait
-            names = {state.lock_of(one.target), one.target} if one.target else set(state.holders)
-            names |= {name for name, _ in open_} if not one.target else set()
-            for name in sorted(names):
-                held = set(state.holders.get(name, ()))
-                for worker in sorted(held):
-                    if (name, worker) not in open_:
+        op = table[shape].op
+        if op in _CHANGING:
+            state.advance(seq + 1)
+            # only the locks of this event change hands, but where a wait is cut off
+            for name in names[shape] or sorted({*state.holders, *held}):
+                now = state.holders.get(name, ())
+                before = held.setdefault(name, {})
+                for worker in now:
+                    if worker not in before:
                         number += 1
-                        open_[name, worker] = number
-                        yield _hold("b", name, trace.workers[worker], number, time)
-                for lock, worker in sorted(key for key in open_ if key[0] == name):
-                    if worker not in held:
-                        yield _hold("e", lock, trace.workers[worker], open_.pop((lock, worker)), time)
-        elif one.op in values:
-            changed = [one.target] if one.op != "atomic" else list(state.variables)
-            for variable in changed:
-                value = state.variables.get(variable or "")
-                plain = type(value) is int or type(value) is float
-                if variable is not None and plain and known.get(variable) != value:
+                        before[worker] = number
+                        yield _hold("b", name, trace.workers[worker], number, clock.start(seq))
+                for worker in [one for one in before if one not in now]:
+                    own = before.pop(worker)
+                    yield _hold("e", name, trace.workers[worker], own, clock.start(seq))
+        elif op in _WRITING:
+            state.advance(seq + 1)
+            target = table[shape].target
+            for variable in state.variables if target is None else (target,):
+                value = state.variables.get(variable)
+                plain = type(value) is int or (type(value) is float and value - value == 0)
+                if plain and known.get(variable) != value:
                     known[variable] = value
-                    yield {
-                        "ph": "C", "pid": _PROCESS, "name": clean(variable), "ts": time,
-                        "args": {"value": value},
-                    }  # fmt: skip
-    end = round(clock.end() + (_STEP if clock.logical else 1.0), 3)
-    for (name, worker), own in open_.items():
-        yield _hold("e", name, trace.workers[worker], own, end)
+                    yield (
+                        f'{{"ph":"C","pid":{_PROCESS},"name":{_quoted(clean(variable))},'
+                        f'"ts":{clock.start(seq):.3f},"args":{{"value":{json.dumps(value)}}}}}'
+                    )
+    end = clock.end() + (_STEP if clock.logical else 1.0)
+    for name, workers in held.items():
+        for worker, own in workers.items():
+            yield _hold("e", name, trace.workers[worker], own, end)
 
 
-def _hold(phase: str, lock: str, worker: str, number: int, time: float) -> dict[str, Any]:
-    return {
-        "ph": phase, "cat": "held", "pid": _PROCESS, "tid": 0, "id": number, "ts": time,
-        "name": f"{clean(lock)} held by {clean(worker)}",
-    }  # fmt: skip
+def _hold(phase: str, lock: str, worker: str, number: int, time: float) -> str:
+    told = _quoted(f"{clean(lock)} held by {clean(worker)}")
+    return (
+        f'{{"ph":"{phase}","cat":"held","pid":{_PROCESS},"tid":0,"id":{number},'
+        f'"ts":{time:.3f},"name":{told}}}'
+    )
 
 
-def _arrows(trace: Trace, clock: _Clock) -> Iterator[dict[str, Any]]:
+def _arrows(trace: Trace, clock: _Clock) -> Iterator[str]:
     workers = trace.events.workers
     for number, (source, dest, why) in enumerate(observed_edges(Steps(trace))):
-        for phase, seq, more in (("s", source, {}), ("f", dest, {"bp": "e"})):
-            yield {
-                "ph": phase, "cat": "order", "name": why, "id": number, "pid": _PROCESS,
-                "tid": workers[seq] + 1, "ts": round(clock.start(seq), 3), **more,
-            }  # fmt: skip
+        for phase, seq, more in (("s", source, ""), ("f", dest, ',"bp":"e"')):
+            yield (
+                f'{{"ph":"{phase}","cat":"order","name":"{why}","id":{number},"pid":{_PROCESS},'
+                f'"tid":{workers[seq] + 1},"ts":{clock.start(seq):.3f}{more}}}'
+            )

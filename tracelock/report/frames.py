@@ -170,8 +170,7 @@ class _Walk:
         variables = {name: self._value(name) for name in self.variables if _touches(event, name)}
         # who waits changes with any event
         objects = {
-            name: (self.state.told(name), ", ".join(waiters.get(name, [])))
-            for name in self.objects
+            name: (self.state.told(name), ", ".join(waiters.get(name, []))) for name in self.objects
         }
         return Frame(workers, variables, objects)
 

@@ -35,6 +35,8 @@ __all__ = ["html_report", "page"]
 
 #: Findings listed; the gravest come first.
 MOST_FINDINGS: Final = 50
+#: Events shown where nobody asked for another number.
+MOST: Final = 1_000
 _BAD: Final = ("failed", "deadlock", "crashed")
 
 
@@ -42,16 +44,17 @@ def html_report(subject: Subject) -> str:
     """The page. Raises UsageError where the twin is of other workers than the trace."""
     trace, twin = subject.trace, subject.twin
     turn = subject.turn()
-    parts = subject.window(turn)
+    most = subject.most or MOST
+    parts = subject.window(turn, most)
     main = story(trace, parts)
     marked = frozenset(seq for one in subject.findings[:MOST_FINDINGS] for seq in one.events)
     runs = [Run("a", trace, main, turn, subject.sources, marked)]
     titles = [_title(trace)]
     if twin is not None and turn is not None:
         around = turn.seq if subject.around is None else subject.around
-        beside = Subject(twin, most=subject.most, around=min(around, max(0, len(twin.events) - 1)))
+        beside = Subject(twin, around=min(around, max(0, len(twin.events) - 1)))
         other = Turn(turn.seq, "here it goes another way", turn.text, True)
-        shown = story(twin, beside.window(None))
+        shown = story(twin, beside.window(None, most))
         runs.append(Run("b", twin, shown, other, subject.sources))
         titles.append(_title(twin))
     body = [*_head(subject, main.timeline), *_verdict(subject, turn)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from tracelock.analysis.edges import observed_edges
@@ -70,14 +71,17 @@ class Run:
         label = f"The events in their order, a column for each of {len(self.names)} workers"
         yield '<div class="scroll" tabindex="0" role="region" aria-label="Timeline">'
         yield '<svg class="arrows" aria-hidden="true"></svg>'
-        yield f'<table class="lanes s{min(widest, SLOTS)}"><caption class="sr">{text(label)}</caption>'
+        yield f'<table class="lanes s{min(widest, SLOTS)}">'
+        yield f'<caption class="sr">{text(label)}</caption>'
         heads = "".join(f'<th scope="col">{text(name)}</th>' for name in self.names)
-        yield f'<thead><tr><th scope="col" title="number of the event">#</th>{heads}</tr></thead><tbody>'
+        yield f'<thead><tr><th scope="col" title="number of the event">#</th>{heads}</tr></thead>'
+        yield "<tbody>"
         first = rows[0].seq if rows else 0
         if first:
             yield self._gap(first)
         else:
-            yield f'<tr class="start"><th scope="row">start</th>{"<td></td>" * len(self.names)}</tr>'
+            empty = "<td></td>" * len(self.names)
+            yield f'<tr class="start"><th scope="row">start</th>{empty}</tr>'
         expected = first
         for row, cells in zip(rows, bars, strict=False):
             if row.seq != expected:
@@ -105,9 +109,8 @@ class Run:
             if worker == row.worker:
                 timer = '<b class="timer">timer</b>' if row.timer else ""
                 place = f' title="{text(_short(row.at))}"'
-                parts.append(
-                    f'<td class="on"{place}>{drawn}{text(row.text)}{timer}{note if left < 0 else ""}</td>'
-                )
+                here = note if left < 0 else ""
+                parts.append(f'<td class="on"{place}>{drawn}{text(row.text)}{timer}{here}</td>')
             elif worker == left and row.switch is not None:
                 why = f'<em class="{text(row.switch.kind)}">{text(row.switch.text)}</em>'
                 parts.append(f"<td>{drawn}{why}{note}</td>")
@@ -133,7 +136,7 @@ class Run:
         one begins or ends."""
         places: list[dict[str, int]] = [{} for _ in self.names]
         frames = self.story.frames
-        for before, after in zip(frames, frames[1:], strict=False):
+        for before, after in pairwise(frames):
             row = []
             for worker, own in enumerate(places):
                 had, has = before.workers[worker], after.workers[worker]
@@ -229,7 +232,8 @@ class Run:
         if not rows:
             return
         titles = "".join(f'<th scope="col">{head}</th>' for head in heads)
-        yield f'<table class="facts"><caption>{title}</caption><thead><tr>{titles}</tr></thead><tbody>'
+        yield f'<table class="facts"><caption>{title}</caption><thead><tr>{titles}</tr></thead>'
+        yield "<tbody>"
         for row in rows:
             yield f"<tr>{''.join(row)}</tr>"
         yield "</tbody></table>"
@@ -265,7 +269,8 @@ class Run:
         return {
             "key": self.key, "seqs": [row.seq for row in self.story.rows],
             "total": self.story.timeline.events, "texts": list(self._texts), "init": init,
-            "rows": rows, "arrows": self._arrows(), "workers": [row.worker for row in self.story.rows],
+            "rows": rows, "arrows": self._arrows(),
+            "workers": [row.worker for row in self.story.rows],
         }  # fmt: skip
 
     def _values(

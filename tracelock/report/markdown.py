@@ -88,8 +88,8 @@ def markdown(subject: Subject, *, title: bool = True) -> str:
     """
     trace = subject.trace
     turn = subject.turn()
-    default = subject.most == Subject.most
-    line = timeline(trace, subject.window(turn, TABLE if default else subject.most))
+    most = subject.most or TABLE
+    line = timeline(trace, subject.window(turn, most))
     parts: list[str] = []
     if title:
         verdict = trace.verdict
@@ -100,9 +100,8 @@ def markdown(subject: Subject, *, title: bool = True) -> str:
     parts += _interleaving(trace, line, turn, "What happened, in this order")
     if subject.twin is not None:
         around = min(turn.seq if turn is not None else 0, max(0, len(subject.twin.events) - 1))
-        beside = Subject(subject.twin, most=subject.most, around=around)
-        window = beside.window(None, TABLE if default else subject.most)
-        other = timeline(subject.twin, window)
+        beside = Subject(subject.twin, around=around)
+        other = timeline(subject.twin, beside.window(None, most))
         parts += _interleaving(subject.twin, other, None, "The same, where it passes")
     small = timeline(trace, subject.window(turn, DIAGRAM))
     if len(small.rows) > DIAGRAM:  # what lies far off has no place in a diagram
@@ -128,7 +127,7 @@ def _verdict(trace: Trace, turn: Turn | None) -> Iterator[str]:
     if trace.verdict.state:
         lines.append(f"- final state: {code(state_text(trace.verdict.state))}")
     if turn is not None:
-        lines.append(f"- {turn.label}: before event {turn.seq}. {plain(turn.text)}")
+        lines.append(f"- **{turn.label}** is before event {turn.seq}: {plain(turn.text)}")
     if lines:
         yield "\n".join(lines)
     about = trace.scenario.get("description")
@@ -159,9 +158,7 @@ def _finding(number: int, finding: Finding, trace: Trace) -> Iterator[str]:
             yield f"   - event {seq}: {who} {what} at {code(event.at)}"
 
 
-def _interleaving(
-    trace: Trace, line: Timeline, turn: Turn | None, title: str
-) -> Iterator[str]:
+def _interleaving(trace: Trace, line: Timeline, turn: Turn | None, title: str) -> Iterator[str]:
     yield f"### {title}"
     if not line.rows:
         yield "(no events)"
@@ -246,7 +243,8 @@ def _steps(subject: Subject) -> Iterator[str]:
         seen.add(key)
         group = name.partition("[")[0]
         alike = [one for one in trace.workers if one.partition("[")[0] == group]
-        lines.append(f"{clean(group if len(alike) > 1 else name)}:")
+        who = f"  # {', '.join(map(clean, alike[:8]))}" if len(alike) > 1 else ""
+        lines.append(f"{clean(group if len(alike) > 1 else name)}:{who}")
         written = [("  " * (line.indent + 1) + line.text, clean(_step(line.at))) for line in own]
         width = min(60, max(len(said) for said, _ in written))
         for said, at in written:

@@ -56,7 +56,9 @@ def turning_point(
     if within is not None:
         return within
     if switches:
-        text = f"The last of {len(switches):,} preemptive switches; which of them matter is not known."
+        text = (
+            f"The last of {len(switches):,} preemptive switches; which of them matter is not known."
+        )
         return Turn(switches[-1], "the last preemptive switch", text, False)
     return None
 
@@ -76,7 +78,9 @@ def _within(trace: Trace, findings: Sequence[Finding], switches: Sequence[int]) 
             place = last + 1
             if switches and place not in switches:
                 break
-            text = f"Here {clean(trace.workers[own])} is left in the middle: {clean(finding.title)}."
+            text = (
+                f"Here {clean(trace.workers[own])} is left in the middle: {clean(finding.title)}."
+            )
             return Turn(place, "the switch that matters", text, False)
     return None
 
@@ -111,7 +115,9 @@ def _parting(trace: Trace, twin: Trace) -> Turn:
             event = run.events[place]
             worker = clean(run.workers[event.worker])
             sides.append(f"in {name} {worker} does '{describe(event, run.workers)}'")
-    start = f"Both runs are the same up to event {place - 1}" if place else "From the first event on"
+    start = (
+        f"Both runs are the same up to event {place - 1}" if place else "From the first event on"
+    )
     text = f"{start}. Then {sides[0]}, and {sides[1]}."
     if not place:
         text = f"{start} they differ: {sides[0]}, and {sides[1]}."

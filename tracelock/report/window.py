@@ -32,9 +32,7 @@ def focus(trace: Trace, findings: Sequence[Finding] = ()) -> int:
     return last
 
 
-def window(
-    events: int, around: int, most: int, also: Iterable[int] = ()
-) -> list[range]:
+def window(events: int, around: int, most: int, also: Iterable[int] = ()) -> list[range]:
     """At most ``most`` of so many events, around one; and a few rows around each of ``also``.
 
     Ascending, disjoint ranges. All events where they are no more than ``most``.
