@@ -5,6 +5,7 @@ The browser is optional: where there is none on the machine the tests that need 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -69,10 +70,8 @@ class Browser:
         self._session = f"/session/{answer['sessionId']}"
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(Failed, OSError):  # it is gone, and the driver goes now
             self._call("DELETE", self._session)
-        except (Failed, OSError):
-            pass  # it is gone, and the driver goes now
         self._driver.terminate()
         self._driver.wait(20)
         assert self._driver.stdout is not None

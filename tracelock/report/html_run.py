@@ -250,7 +250,8 @@ class Run:
         they begin with, and for each row those that change: slot, text, slot, text, ..."""
         lines: list[dict[str, int]] = []
         for one in self.code:
-            lines.append({line.at: n for n, line in reversed(list(enumerate(one or ())))})
+            numbered = [(line.at, n) for n, line in enumerate(one or ()) if line.at]
+            lines.append(dict(reversed(numbered)))
         frames = self.story.frames
         state = dict(frames[0].variables), dict(frames[0].objects)
         init = [self._text(value) for value in self._values(frames[0], *state, lines)]

@@ -104,6 +104,7 @@ def _text(subject: Subject) -> str:
     from tracelock.report.about import facts
     from tracelock.report.terminal import Style, header_lines, table, verdict_block
     from tracelock.report.timeline import timeline
+    from tracelock.report.wording import clean
 
     trace = subject.trace
     line = timeline(trace, subject.window(subject.turn(), subject.most or ROWS))
@@ -111,5 +112,6 @@ def _text(subject: Subject) -> str:
     lines += ["", *(one.plain for one in table(line, Style(120))), ""]
     lines += [one.plain for one in verdict_block(trace.verdict, trace.workers)]
     for finding in subject.findings:
-        lines += ["", f"{finding.severity}: {finding.title}", f"  {finding.explanation}"]
+        lines += ["", clean(f"{finding.severity}: {finding.title}")]
+        lines += [f"  {clean(one)}" for one in finding.explanation.split("\n")]
     return "\n".join(lines) + "\n"
