@@ -105,17 +105,16 @@ class Run:
         left = row.switch.left if row.switch is not None else -1
         note = f'<b class="turn">{text(turn.label)}</b>' if turn is not None else ""
         for worker, bars in enumerate(cells):
-            drawn = "".join(_bar(*bar) for bar in bars)
             if worker == row.worker:
                 timer = '<b class="timer">timer</b>' if row.timer else ""
                 place = f' title="{text(_short(row.at))}"'
                 here = note if left < 0 else ""
-                parts.append(f'<td class="on"{place}>{drawn}{text(row.text)}{timer}{here}</td>')
+                parts.append(_cell(bars, f"{text(row.text)}{timer}{here}", "on", place))
             elif worker == left and row.switch is not None:
                 why = f'<em class="{text(row.switch.kind)}">{text(row.switch.text)}</em>'
-                parts.append(f"<td>{drawn}{why}{note}</td>")
+                parts.append(_cell(bars, why + note))
             else:
-                parts.append(f"<td>{drawn}</td>")
+                parts.append(_cell(bars))
         return "".join(parts) + "</tr>"
 
     def _gap(self, count: int) -> str:
@@ -125,10 +124,10 @@ class Run:
     def _end(self, frame: Frame, before: Sequence[Sequence[tuple[int, int, str]]]) -> str:
         parts = ['<tr class="end"><th scope="row">end</th>']
         for worker, bars in enumerate(before):
-            drawn = "".join(_bar(slot, colour, "") for slot, colour, kind in bars if kind != "e")
+            held = [(slot, colour, "") for slot, colour, kind in bars if kind != "e"]
             one = frame.workers[worker]
             words = one.status if one.kind != "next" else "takes no further step"
-            parts.append(f'<td>{drawn}<em class="{text(one.kind)}">{text(words)}</em></td>')
+            parts.append(_cell(held, f'<em class="{text(one.kind)}">{text(words)}</em>'))
         return "".join(parts) + "</tr>"
 
     def _bars(self) -> Iterator[list[list[tuple[int, int, str]]]]:
@@ -303,9 +302,21 @@ class Run:
         return sorted(found)
 
 
-def _bar(slot: int, colour: int, kind: str) -> str:
-    end = f" {kind}" if kind else ""
-    return f'<i class="p{slot} c{colour}{end}"></i>'
+def _cell(
+    bars: Sequence[tuple[int, int, str]], content: str = "", kind: str = "", more: str = ""
+) -> str:
+    """One cell of the lanes. That it waits is a class of the cell, not an element of its own: most
+    cells of a run of many workers are of those that wait."""
+    classes = [kind] if kind else []
+    drawn = []
+    for slot, colour, part in bars:
+        if slot:
+            end = f" {part}" if part else ""
+            drawn.append(f'<i class="p{slot} c{colour}{end}"></i>')
+        else:
+            classes += [f"w{part}", f"c{colour}"]
+    said = f' class="{" ".join(classes)}"' if classes else ""
+    return f"<td{said}{more}>{''.join(drawn)}{content}</td>"
 
 
 def _index(name: str) -> str:
