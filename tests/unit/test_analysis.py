@@ -77,10 +77,8 @@ def test_a_circle_of_two_is_found_with_its_events():
     assert finding.severity == WARNING
     # each has its first lock before the other takes its second
     assert set(finding.shows[0]) == {(0, 5), (4, 1)}
-    assert (
-        "v takes b (event 1, at v.acquire.b) while it holds a (since event 0)"
-        in finding.explanation
-    )
+    told = "v takes b (event 1, at v.acquire.b) while it holds a (since event 0)"
+    assert told in finding.explanation
     assert "Take these locks in the same order" in finding.explanation
 
 

@@ -90,6 +90,10 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.shrink import predict_command
 
         return predict_command(options, out)
+    if command == "analyze":
+        from tracelock.cli.analyze import analyze_command
+
+        return analyze_command(options, out)
     if command == "show":
         from tracelock.cli.show import show_command
 
