@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracelock.analysis.analyze import Analysis, LockUse
+from tracelock.analysis.analyze import Analysis
 from tracelock.analysis.findings import Finding
+from tracelock.analysis.usage import LockUse
 from tracelock.report.turning import Turn, turning_point
 from tracelock.report.window import focus, window
 from tracelock.report.wording import clean, outcome_name, verdict_lines

@@ -39,7 +39,7 @@ STEPS: Final = 60
 COLUMNS: Final = 8
 #: What a tracker would turn into a mention, a reference or a link.
 _LINKS: Final = re.compile(r"@\w|#\d|GH-\d|://|www\.", re.IGNORECASE)
-_ESCAPED: Final = re.compile(r"([\\`*<>|~&!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:]))")
+_ESCAPED: Final = re.compile(r"([\\`*<|~&]|!(?=\[)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:]))")
 
 
 def plain(text: str) -> str:
@@ -48,7 +48,7 @@ def plain(text: str) -> str:
     if _LINKS.search(text):
         return code(text)
     text = _ESCAPED.sub(r"\\\1", text)
-    return re.sub(r"^(\s*)([-+#=]|\d+(?=[.)]))", lambda m: m[1] + _first(m[2]), text)
+    return re.sub(r"^(\s*)([-+#=>]|\d+(?=[.)]))", lambda m: m[1] + _first(m[2]), text)
 
 
 def _first(begin: str) -> str:
@@ -246,7 +246,7 @@ def _steps(subject: Subject) -> Iterator[str]:
         who = f"  # {', '.join(map(clean, alike[:8]))}" if len(alike) > 1 else ""
         lines.append(f"{clean(group if len(alike) > 1 else name)}:{who}")
         written = [("  " * (line.indent + 1) + line.text, clean(_step(line.at))) for line in own]
-        width = min(60, max(len(said) for said, _ in written))
+        width = min(70, max(len(said) for said, _ in written))
         for said, at in written:
             mark = at if at and not said.lstrip().startswith(at.rpartition(":")[2]) else ""
             lines.append(f"{said:<{width}}  # {mark}" if mark else said)
