@@ -601,9 +601,9 @@ def test_pipes_in_cells() -> None:
         ("# head", r"\# head"),
         ("- item", r"\- item"),
         ("12. item", "1&#50;. item"),
-        ("@octocat hello", "`@octocat hello`"),
-        ("see #12", "`see #12`"),
-        ("https://example.org", "`https://example.org`"),
+        ("@octocat *hello*", r"`@octocat` \*hello\*"),
+        ("see #12, and Account#1.balance.", "see `#12`, and `Account#1.balance`."),
+        ("(https://example.org)", "`(https://example.org`)"),
     ],
 )  # fmt: skip
 def test_running_text_is_no_markdown(text: str, expected: str) -> None:

@@ -87,7 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
     _trace(show)
     _rows(show)
     show.add_argument("--around", type=_at_least(0), metavar="N", help="only the events near N")
-    _json(show)
+    how = show.add_mutually_exclusive_group()
+    _json(how)
+    how.add_argument("--step", action="store_true", help="step through it, key by key")
     report = add("report", "write a trace as a page, as Markdown or for another tool")
     report.add_argument("trace", metavar="TRACE|COMPARISON", help="a file, .json or .json.gz")
     report.add_argument(
@@ -253,7 +255,7 @@ def _rows(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object and nothing else"
     )

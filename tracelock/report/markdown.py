@@ -39,14 +39,28 @@ STEPS: Final = 60
 COLUMNS: Final = 8
 #: What a tracker would turn into a mention, a reference or a link.
 _LINKS: Final = re.compile(r"@\w|#\d|GH-\d|://|www\.", re.IGNORECASE)
-_ESCAPED: Final = re.compile(r"([\\`*<|~&]|!(?=\[)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:]))")
+_WORD: Final = re.compile(r"\S+")
+_ESCAPED: Final = re.compile(
+    r"([\\`*<|~&]|!(?=\[)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:]))"
+)
 
 
 def plain(text: str) -> str:
     """``text`` as running text, on one line: nothing in it is Markdown."""
     text = clean(text)
-    if _LINKS.search(text):
-        return code(text)
+    if _LINKS.search(text):  # only the words that would be links
+        return _WORD.sub(lambda found: _unlinked(found[0]), text)
+    return _escaped(text)
+
+
+def _unlinked(word: str) -> str:
+    if not _LINKS.search(word):
+        return _escaped(word)
+    end = len(word.rstrip(",.;:)"))
+    return code(word[:end]) + word[end:]
+
+
+def _escaped(text: str) -> str:
     text = _ESCAPED.sub(r"\\\1", text)
     return re.sub(r"^(\s*)([-+#=>]|\d+(?=[.)]))", lambda m: m[1] + _first(m[2]), text)
 
@@ -256,7 +270,7 @@ def _steps(subject: Subject) -> Iterator[str]:
     if len(lines) > STEPS:
         cut.append(f"... ({len(lines) - STEPS} more lines)")
     yield "### The steps of the workers"
-    yield fenced("\n".join(cut), "yaml" if trace.scenario.get("workers") else "")
+    yield fenced("\n".join(cut), "" if trace.scenario.get("python") else "yaml")
 
 
 def _environment(subject: Subject, line: Timeline) -> Iterator[str]:
