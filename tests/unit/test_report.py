@@ -438,6 +438,25 @@ def test_pages_are_well_formed_and_load_nothing(library: list[tuple[str, Trace]]
                 assert href[1:] in ids, (name, href)
 
 
+def test_thousands_of_workers_are_told_of_in_part() -> None:
+    count = 3_000
+    rows = [(n, "read", "x", {"result": n, "enabled": [0]}) for n in range(1_000)]
+    blocked = [Blocked("w[2999]", "acquire", "guard", "p", ["w[7]"])]
+    names = tuple(f"w[{n}]" for n in range(count))
+    trace = make(rows, Verdict("deadlock", blocked=blocked), workers=names)
+    one = story(trace)
+    assert len(one.workers) == 32 and 2_999 in one.workers
+    assert all(len(frame.workers) == 32 for frame in one.frames)
+    text = tracelock.render_report(trace, findings=[])
+    assert "2,968 of 3,000 workers have no lane here" in text
+    assert len(text.encode()) < 700_000
+    parsed = Page(text)
+    ids = [attrs.get("id") for tag, attrs in parsed.elements if tag == "tr"]
+    assert all(f"a{n}" in ids for n in range(1_000))
+    for form in FORMS:
+        assert tracelock.render_report(trace, form, findings=[])
+
+
 def test_a_thousand_events_take_less_than_400_kb() -> None:
     for workers in (2, 8):
         rows = []

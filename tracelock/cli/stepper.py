@@ -82,14 +82,14 @@ def screen(one: Story, at: int, style: Style) -> Iterator[Text]:
     )  # fmt: skip
     done = f"{line.rows[at - 1].seq}" if at else ""
     for text in table(part, style):
-        number = text.plain.split(maxsplit=1)[:1]
-        if number == [done]:
+        if text.plain.split(maxsplit=1)[:1] == [done]:
             text.stylize("reverse")
         yield text
     yield Text()
     yield Text(f"after event {done}" if at else "before the first event shown", "bold")
     frame = one.frames[at]
-    for name, worker in zip(line.workers, frame.workers, strict=True):
+    for number, worker in zip(one.workers, frame.workers, strict=True):
+        name = line.workers[number]
         held = f"  holds {', '.join(map(clean, worker.holds))}" if worker.holds else ""
         place = f"  at {clean(worker.place)}" if worker.place else ""
         colour = "red" if worker.kind in ("waits", "failed", "died") else ""

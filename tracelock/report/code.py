@@ -6,6 +6,7 @@ The scenario inside a trace is a stranger's data: whatever is no step is shown a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from tracelock.report.wording import clean, shown
@@ -38,18 +39,16 @@ def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list
         if one.worker in trace.workers:
             seen[trace.workers.index(one.worker)].setdefault(one.at)
     groups = trace.scenario.get("workers")
-    found = []
+    found: list[list[Line]] = []
+    alike: dict[str, list[Line]] = {}  # instances of one worker have the same steps
     for name, places in zip(trace.workers, seen, strict=True):
         group = name.partition("[")[0]
         declared = groups.get(group) if isinstance(groups, Mapping) else None
         steps = declared.get("steps") if isinstance(declared, Mapping) else None
         if isinstance(steps, list) and not any(_position(at) for at in places):
-            lines: list[Line] = []
-            for line in _steps(steps, f"workers.{group}.steps", 0):
-                lines.append(line)
-                if len(lines) >= _LONGEST:
-                    break
-            found.append(lines)
+            if group not in alike:
+                alike[group] = list(islice(_steps(steps, f"workers.{group}.steps", 0), _LONGEST))
+            found.append(alike[group])
         else:
             found.append(list(_places(places, places_of(trace), sources or {})))
     return found

@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tracelock.report.state import UNSEEN, State
 from tracelock.report.timeline import Reasons, Row, Timeline, timeline
@@ -17,6 +18,10 @@ from tracelock.report.wording import clean, shown
 from tracelock.trace import MISSING, Blocked, Event, Trace
 
 __all__ = ["Frame", "Story", "Worker", "story"]
+
+
+#: More lanes than this nobody can follow.
+MOST_WORKERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,13 @@ class Frame:
 class Story:
     """A timeline and its ``frames``: one more than there are rows.
 
-    ``types``: of each object that appears, by name.
+    ``workers``: those that the frames tell of, as indices in the trace. ``types``: of each object
+    that appears, by name.
     """
 
     timeline: Timeline
     frames: list[Frame]
+    workers: list[int]
     types: dict[str, str]
 
     @property
@@ -62,20 +69,36 @@ class Story:
         return self.timeline.rows
 
 
-def story(trace: Trace, wanted: Iterable[range] | None = None) -> Story:
+def story(trace: Trace, wanted: Iterable[range] | None = None, most: int = MOST_WORKERS) -> Story:
     """The timeline of a trace, or of the parts ``wanted`` (ascending, disjoint), with its frames.
 
-    Costs time for each row and worker, and a walk along what comes before.
+    The frames tell of ``most`` workers at most: where there are more, of those that have most to
+    do with the rows. Costs time for each row and worker, and a walk along what comes before.
     """
     line = timeline(trace, wanted)
-    walk = _Walk(trace, line)
+    walk = _Walk(trace, line, _busiest(trace, line, most))
     frames = walk.frames()
-    return Story(line, frames, {name: walk.type(name) for name in walk.objects})
+    return Story(line, frames, walk.workers, {name: walk.type(name) for name in walk.objects})
+
+
+def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
+    """All workers, or the ``most`` that the rows and the verdict have most to do with."""
+    if len(trace.workers) <= most:
+        return list(range(len(trace.workers)))
+    counts = [0] * len(trace.workers)
+    for row in line.rows:
+        counts[row.worker] += 1
+    stuck = {one.worker for one in trace.verdict.blocked[:most]}
+    for worker, name in enumerate(trace.workers):
+        if name in stuck or worker == trace.verdict.worker:
+            counts[worker] += 1 + len(line.rows)
+    return sorted(sorted(range(len(counts)), key=lambda worker: -counts[worker])[:most])
 
 
 class _Walk:
-    def __init__(self, trace: Trace, line: Timeline) -> None:
+    def __init__(self, trace: Trace, line: Timeline, workers: list[int]) -> None:
         self.trace = trace
+        self.workers = workers
         self.line = line
         self.reasons = Reasons(trace, values=True)
         self.state: State = self.reasons.state
@@ -94,7 +117,7 @@ class _Walk:
 
     def type(self, name: str) -> str:
         kind = self.state.type(name)
-        return "lock" if kind == "mutex" else kind
+        return "lock" if kind == "mutex" else clean(kind)
 
     def frames(self) -> list[Frame]:
         rows = self.line.rows
@@ -154,19 +177,19 @@ class _Walk:
 
     # --- one frame ---------------------------------------------------------------------------
     def _frame(self, seq: int, event: Event | None) -> Frame:
-        held: list[list[str]] = [[] for _ in self.trace.workers]
+        held: dict[int, list[str]] = {worker: [] for worker in self.workers}
         for lock, holders in self.state.holders.items():
             for worker in dict.fromkeys(holders):
-                if worker < len(held):
+                if worker in held:
                     held[worker].append(lock)
-        for worker, locks in enumerate(held):
+        for worker, locks in held.items():
             kept = [lock for lock in self.order[worker] if lock in locks]
             self.order[worker] = kept + [lock for lock in locks if lock not in kept]
-        workers = tuple(self._worker(worker, seq) for worker in range(len(held)))
+        workers = tuple(self._worker(worker, seq) for worker in self.workers)
         waiters: dict[str, list[str]] = {}
-        for name, one in zip(self.line.workers, workers, strict=True):
+        for worker, one in zip(self.workers, workers, strict=True):
             if one.waits:
-                waiters.setdefault(one.waits, []).append(name)
+                waiters.setdefault(one.waits, []).append(self.line.workers[worker])
         variables = {name: self._value(name) for name in self.variables if _touches(event, name)}
         # who waits changes with any event
         objects = {

@@ -230,6 +230,11 @@ def _run(run: Run, title: str, *, alone: bool) -> Iterator[str]:
             f"({', '.join(_ranges(run)[:8])}). "
             "<code>tracelock report TRACE --around N</code> shows another part.</p>"
         )
+    if run.hidden:
+        yield (
+            f'<p class="window">{run.hidden:,} of {len(run.trace.workers):,} workers have no lane '
+            "here: they have the least to do with these events.</p>"
+        )
     yield run.legend()
     yield '<div class="both"><div class="left">'
     yield from lanes

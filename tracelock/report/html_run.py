@@ -18,7 +18,7 @@ from tracelock.report.frames import Frame, Story
 from tracelock.report.timeline import Row
 from tracelock.report.turning import Turn
 from tracelock.report.wording import clean
-from tracelock.trace import Trace
+from tracelock.trace import MISSING, Trace
 
 __all__ = ["Run", "text"]
 
@@ -55,7 +55,9 @@ class Run:
         self.story = story
         self.turn = turn
         self.marked = marked
-        self.names = story.timeline.workers
+        self.names = [story.timeline.workers[worker] for worker in story.workers]
+        self.column = {worker: column for column, worker in enumerate(story.workers)}
+        self.hidden = len(trace.workers) - len(self.names)
         self.code = self._code(sources)
         self.colour: dict[str, int] = {}
         self._slots: list[str] = []  # the text of each slot in the frame last added
@@ -102,12 +104,16 @@ class Run:
             classes.append("turn")
         said = f' class="{" ".join(classes)}"' if classes else ""
         parts = [f'<tr id="{self.key}{row.seq}"{said}><th scope="row">{row.seq}</th>']
-        left = row.switch.left if row.switch is not None else -1
+        left = self.column.get(row.switch.left, -1) if row.switch is not None else -1
+        own = self.column.get(row.worker, -1)
+        if own < 0:
+            said = f"{self.story.timeline.workers[row.worker]}: {row.text}"
+            return f'{parts[0]}<td colspan="{len(self.names)}">{text(said)}</td></tr>'
         note = f'<b class="turn">{text(turn.label)}</b>' if turn is not None else ""
         for worker, bars in enumerate(cells):
-            if worker == row.worker:
+            if worker == own:
                 timer = '<b class="timer">timer</b>' if row.timer else ""
-                place = f' title="{text(_short(row.at))}"'
+                place = f' title="{text(self._when(row))}"'
                 here = note if left < 0 else ""
                 parts.append(_cell(bars, f"{text(row.text)}{timer}{here}", "on", place))
             elif worker == left and row.switch is not None:
@@ -116,6 +122,15 @@ class Run:
             else:
                 parts.append(_cell(bars))
         return "".join(parts) + "</tr>"
+
+    def _when(self, row: Row) -> str:
+        """Where in its steps an event is, and in a run of real time when it was."""
+        said = _short(row.at)
+        if self.trace.clock == "real":
+            said += f", after {row.event.t / 1e6:,.3f} ms"
+            if row.event.waited is not MISSING:
+                said += f", waited {row.event.waited / 1e6:,.3f} ms for it"
+        return said
 
     def _gap(self, count: int) -> str:
         what = "1 event is" if count == 1 else f"{count:,} events are"
@@ -238,7 +253,8 @@ class Run:
         yield "</tbody></table>"
 
     def _code(self, sources: Mapping[str, str]) -> list[list[Line] | None]:
-        lines = listing(self.trace, sources)
+        every = listing(self.trace, sources)
+        lines = [every[worker] for worker in self.story.workers]
         if sum(map(len, lines)) <= CODE_LINES:
             return list(lines)
         return [None for _ in lines]
@@ -270,7 +286,7 @@ class Run:
             "key": self.key, "seqs": [row.seq for row in self.story.rows],
             "total": self.story.timeline.events, "texts": list(self._texts), "init": init,
             "rows": rows, "arrows": self._arrows(),
-            "workers": [row.worker for row in self.story.rows],
+            "workers": [self.column.get(row.worker, -1) for row in self.story.rows],
         }  # fmt: skip
 
     def _values(

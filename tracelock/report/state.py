@@ -167,8 +167,11 @@ class State:
                 self.variables[target] = value
         elif op == "fetch_add":
             # not a number: a trace from somewhere else, of which nothing is known
-            numbers = isinstance(result, int | float) and isinstance(value, int | float)
-            self.variables[target] = result + value if numbers else UNSEEN
+            try:
+                numbers = isinstance(result, int | float) and isinstance(value, int | float)
+                self.variables[target] = result + value if numbers else UNSEEN
+            except OverflowError:
+                self.variables[target] = UNSEEN
         elif op == "atomic":
             for part in (result, value):
                 if isinstance(part, dict) and "error" not in part:
@@ -197,9 +200,10 @@ class State:
         holders = self.holders.get(target, [])
         if "semaphore" in kind:
             value = self.declared(target).get("value", 1)
-            left = value - self.permits.get(target, 0) if isinstance(value, int) else "?"
             who = f", taken by {_listed(holders, names)}" if holders else ""
-            return f"{left} of {value} permits left{who}"
+            if not isinstance(value, int):
+                return f"permits not known{who}"
+            return f"{value - self.permits.get(target, 0)} of {value} permits left{who}"
         if kind == "queue":
             items = self.inside.get(target, [])
             more = f", ... ({len(items)} in all)" if len(items) > _SHOWN_ITEMS else ""
@@ -209,8 +213,9 @@ class State:
         if kind == "event":
             return "set" if self.flags.get(target) else "not set"
         if kind == "barrier":
-            parties = self.declared(target).get("parties", "?")
-            return f"{len(self.waiting.get(target, []))} of {parties} have arrived"
+            parties = self.declared(target).get("parties")
+            of = f" of {parties}" if isinstance(parties, int) else ""
+            return f"{len(self.waiting.get(target, []))}{of} have arrived"
         if kind == "condition" and self.lock_of(target) != target:
             return f"its lock is {clean(self.lock_of(target))}"
         return f"held by {_listed(holders, names)}" if holders else "free"

@@ -134,10 +134,10 @@
       if (!this.done) return "before the first event shown";
       const seq = seqs[this.done - 1];
       const worker = workers[this.done - 1];
-      const cell = this.rows[this.done - 1].cells[worker + 1];
+      const cell = this.rows[this.done - 1].cells[Math.max(worker, 0) + 1];
       const from = arrows.find((arrow) => arrow[1] === seq);
       const by = from ? `, handed over by event ${from[0]}` : "";
-      return `event ${seq}: ${this.names[worker]} ${cell.textContent}${by}`;
+      return `event ${seq}: ${this.names[worker] ?? ""} ${cell.textContent}${by}`;
     }
     // Arrows from who gave to who got: only the script knows where the cells are.
     draw() {
@@ -169,7 +169,7 @@
     }
     place(seq, worker) {
       const row = document.getElementById(this.data.key + seq);
-      const cell = row && row.cells[worker + 1];
+      const cell = row && worker >= 0 && row.cells[worker + 1];
       if (!cell) return null;
       return {
         left: cell.offsetLeft, right: cell.offsetLeft + cell.offsetWidth,
