@@ -496,3 +496,44 @@ def test_what_a_screen_reader_finds(browser: Browser, tmp_path: Path) -> None:
     assert (
         browser.run("return document.getElementById('now').getAttribute('aria-live')") == "polite"
     )
+
+
+def test_arrows_lead_from_who_gave_to_who_got(browser: Browser, tmp_path: Path) -> None:
+    trace = counters(40)
+    browser.open(page(tmp_path, trace))
+    arrows = json.loads(browser.texts("#data")[0])["runs"][0]["arrows"]
+    workers = list(trace.events.workers)
+    given = [
+        [seq, following]
+        for seq, event in enumerate(trace.events)
+        if event.op == "release"
+        for following in [next((n for n in range(seq, 40) if trace.events[n].op == "acquire"), 0)]
+        if following and workers[following] != event.worker
+    ]
+    assert [arrow[:2] for arrow in arrows] == given
+    titles = browser.texts("svg.arrows path title")
+    assert titles == [f"lock: event {a} to event {b}" for a, b in given]
+    a, b = given[0]
+    browser.click(f"#a{b} td.on")
+    assert browser.texts("svg.arrows path.lit title") == [titles[0]]
+    assert f"handed over by event {a}" in browser.texts("#now")[0]
+
+
+def test_a_worker_without_a_lane_is_still_told_of(browser: Browser, tmp_path: Path) -> None:
+    events = [
+        {"seq": n, "worker": n, "op": "write", "target": "x", "value": n, "at": "p", "t": 0}
+        for n in range(40)
+    ]
+    data = {
+        "format": "tracelock-trace/1", "tracelock": "0", "scenario": {"name": "many"},
+        "backend": "threading", "mode": "recorded", "strategy": None, "clock": "real",
+        "environment": {}, "workers": [f"w[{n}]" for n in range(40)], "events": events,
+        "verdict": {"kind": "passed", "failure": None, "message": "", "state": {}, "blocked": []},
+    }  # fmt: skip
+    trace = tracelock.load_trace_text(json.dumps(data), "many.json")
+    browser.open(page(tmp_path, trace))
+    browser.press("End")
+    assert "event 39:  w[39]: write x = 39" in browser.texts("#now")[0]
+    assert browser.texts("table.facts td")[0] == "39"
+    browser.press("Home", "ArrowRight")
+    assert "event 0: w[0] write x = 0" in browser.texts("#now")[0]

@@ -413,10 +413,14 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
+        if tag in ("td", "th", "tr") and self.open[-1] == "td":
+            self.open.pop()  # its end tag may be left out
         if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "tr" and self.open[-1] == "td":
+            self.open.pop()
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
@@ -449,16 +453,17 @@ def test_thousands_of_workers_are_told_of_in_part() -> None:
     assert all(len(frame.workers) == 32 for frame in one.frames)
     text = tracelock.render_report(trace, findings=[])
     assert "2,968 of 3,000 workers have no lane here" in text
-    assert len(text.encode()) < 700_000
+    assert len(text.encode()) < 400_000
+    assert "Only a part is shown: 390 of 1,000 events" in text
     parsed = Page(text)
     ids = [attrs.get("id") for tag, attrs in parsed.elements if tag == "tr"]
-    assert all(f"a{n}" in ids for n in range(1_000))
+    assert all(f"a{n}" in ids for n in range(610, 1_000))
     for form in FORMS:
         assert tracelock.render_report(trace, form, findings=[])
 
 
 def test_a_thousand_events_take_less_than_400_kb() -> None:
-    for workers in (2, 8):
+    for workers in (2, 8, 16):
         rows = []
         for n in range(250):
             w = n % workers

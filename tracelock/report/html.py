@@ -24,7 +24,7 @@ from tracelock.report.about import (
     story_of,
     summary,
 )
-from tracelock.report.frames import story
+from tracelock.report.frames import MOST_WORKERS, story
 from tracelock.report.html_run import Run, text
 from tracelock.report.timeline import Timeline
 from tracelock.report.turning import Turn
@@ -37,6 +37,7 @@ __all__ = ["html_report", "page"]
 MOST_FINDINGS: Final = 50
 #: Events shown where nobody asked for another number.
 MOST: Final = 1_000
+_CELLS: Final = 12_500
 _BAD: Final = ("failed", "deadlock", "crashed")
 
 
@@ -44,7 +45,8 @@ def html_report(subject: Subject) -> str:
     """The page. Raises UsageError where the twin is of other workers than the trace."""
     trace, twin = subject.trace, subject.twin
     turn = subject.turn()
-    most = subject.most or MOST
+    # many lanes make long rows: the page shall not grow with them
+    most = subject.most or min(MOST, _CELLS // max(1, min(len(trace.workers), MOST_WORKERS)))
     parts = subject.window(turn, most)
     main = story(trace, parts)
     marked = frozenset(seq for one in subject.findings[:MOST_FINDINGS] for seq in one.events)

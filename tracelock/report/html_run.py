@@ -28,6 +28,8 @@ COLOURS: Final = 8
 SLOTS: Final = 4
 #: Lines of steps beyond which a worker's card tells only the step it is at.
 CODE_LINES: Final = 400
+#: How the class of a cell begins whose worker waits, begins to or ends to wait.
+_WAITS: Final = {"": "w", "b": "x", "e": "y"}
 _ARROWS: Final = frozenset(
     {"lock", "permit", "item", "room", "set", "notify", "spawn", "join", "barrier", "cancel"}
 )
@@ -321,8 +323,9 @@ class Run:
 def _cell(
     bars: Sequence[tuple[int, int, str]], content: str = "", kind: str = "", more: str = ""
 ) -> str:
-    """One cell of the lanes. That it waits is a class of the cell, not an element of its own: most
-    cells of a run of many workers are of those that wait."""
+    """One cell of the lanes, as short as HTML allows (it may leave out ``</td>``, and quotes around
+    plain words): a page has tens of thousands. That it waits is a class of the cell, not an element
+    of its own: most cells of a run of many workers are of those that wait."""
     classes = [kind] if kind else []
     drawn = []
     for slot, colour, part in bars:
@@ -330,9 +333,11 @@ def _cell(
             end = f" {part}" if part else ""
             drawn.append(f'<i class="p{slot} c{colour}{end}"></i>')
         else:
-            classes += [f"w{part}", f"c{colour}"]
-    said = f' class="{" ".join(classes)}"' if classes else ""
-    return f"<td{said}{more}>{''.join(drawn)}{content}</td>"
+            classes.append(f"{_WAITS[part]}{colour}")
+    said = ""
+    if classes:
+        said = f" class={classes[0]}" if len(classes) == 1 else f' class="{" ".join(classes)}"'
+    return f"<td{said}{more}>{''.join(drawn)}{content}"
 
 
 def _index(name: str) -> str:
