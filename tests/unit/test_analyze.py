@@ -117,6 +117,25 @@ CASES = {
         "w notify news -> [0]\nw release m\nu wake news\nu write x = 0\nu release m",
         stuck("v wait news", "u wait news"), stuck("v wait news"), words="wrong waiter",
     ),
+    "lost-wakeup-timed-out-waiter": Case(
+        "lost-wakeup", ERROR,
+        "u acquire m\nu wait news timeout=1\nv acquire m\nv wait news\nw acquire m\n"
+        "w write x = 1\nw notify news -> [0]\nw release m\nu wake news timeout=1 -> false\n"
+        "u release m", (3, 6, 8),
+        "u acquire m\nu wait news timeout=1\nv acquire m\nv wait news\nw acquire m\n"
+        "w write x = 1\nw notify news -> [0]\nw release m\nu wake news timeout=1\n"
+        "u write x = 0\nu release m",
+        stuck("v wait news"), stuck("v wait news"), words="had run out of time already",
+    ),
+    "lost-wakeup-cancelled-waiter": Case(
+        "lost-wakeup", ERROR,
+        "u acquire m\nu wait news\nv acquire m\nv wait news\nw acquire m\nw write x = 1\n"
+        "w notify news -> [0]\nw cancel u\nw release m\nu cancelled .", (3, 6, 9),
+        "u acquire m\nu wait news\nv acquire m\nv wait news\nw acquire m\nw write x = 1\n"
+        "w notify news -> [1]\nw cancel u\nw release m\nu cancelled .\nv wake news\n"
+        "v release m",
+        stuck("v wait news"), words="is cancelled before", options={"backend": "asyncio"},
+    ),
     "lost-wakeup-pulse": Case(
         "lost-wakeup", ERROR, "w set go\nw clear go\nv read x -> 0", (0, 1, 2),
         "w set go\nv wait go -> true\nw clear go", stuck("v wait go"), words="A pulse reaches",

@@ -20,8 +20,9 @@ def trace_of(
     scenario: dict[str, Any] | None = None,
     apart: int = 1,
 ) -> Trace:
-    """A trace, of a passing run unless told otherwise. Each line: worker's name, op, target (``.``: none), then in any order
+    """A trace, of a passing run unless told otherwise. One line is one event:
 
+    worker's name, op, target (``.``: none), then in any order
     ``-> RESULT`` (JSON; acquire, wake, put and join succeed unless told otherwise), ``= VALUE``
     (JSON), ``@ PATH`` (else one made of the worker, op and target), ``timeout=S``, ``n=N`` and
     ``!`` (a choice was made here, in a controlled trace: ``enabled``; ``!0,2``: these workers could

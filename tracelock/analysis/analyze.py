@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
 from tracelock.analysis.atomicity import atomicity
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.facts import Facts, base_of
 from tracelock.analysis.findings import ERROR, SEVERITIES, Finding, sort_key
 from tracelock.analysis.guards import guards, held_while_waiting, useless
 from tracelock.analysis.kinds import KINDS
@@ -15,7 +15,7 @@ from tracelock.analysis.lock_order import lock_order
 from tracelock.analysis.misuse import misuse
 from tracelock.analysis.outcome import OUTCOMES, outcome, suspects
 from tracelock.analysis.races import order_violations, races
-from tracelock.analysis.sections import aba, violations
+from tracelock.analysis.sections import aba, stale, violations
 from tracelock.analysis.stuck import stuck
 from tracelock.analysis.timeouts import timeouts
 from tracelock.analysis.turns import contention, starvation, unfair
@@ -82,12 +82,13 @@ def analyze(trace: Trace) -> Analysis:
     round of a loop are told once. No finding is no proof: see ``tracelock explore``.
     """
     facts = Facts(trace)
+    tolerant = trace.verdict.kind != "failed"
     findings = [
         *stuck(facts),
         *misuse(facts),
         *violations(facts),
-        *atomicity(facts),
-        *races(facts, tolerant=trace.verdict.kind != "failed"),
+        *atomicity(facts, tolerant=tolerant),
+        *races(facts, tolerant=tolerant),
         *guards(facts),
         *aba(facts),
         *lock_order(facts),
@@ -98,7 +99,8 @@ def analyze(trace: Trace) -> Analysis:
         *useless(facts),
         *contention(facts),
     ]
-    if trace.verdict.kind == "failed":
+    if not tolerant:
+        findings += stale(facts)
         findings = _blame(facts, findings)
     findings = _once(facts, [*findings, *outcome(facts)])
     return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.uses)
@@ -111,7 +113,7 @@ def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
     where there is no such cause, every race is suspected.
     """
     names = suspects(facts)
-    bases = {name.partition("[")[0] for name in names}
+    bases = set(map(base_of, names))
     if facts.steps.cooperative:
         told = {one.targets[0] for one in findings if one.kind in ("lost-update", "check-then-act")}
         findings = findings + [
@@ -122,7 +124,7 @@ def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
         happened = one.kind in ("lost-update", "check-then-act") and list(one.events) == sorted(
             one.events
         )
-        racing = one.kind in _RACES and any(t.partition("[")[0] in bases for t in one.targets)
+        racing = one.kind in _RACES and not bases.isdisjoint(map(base_of, one.targets))
         blamed.append(replace(one, severity=ERROR) if happened or racing else one)
     if any(one.severity == ERROR for one in blamed):
         return blamed

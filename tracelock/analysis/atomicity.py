@@ -102,12 +102,19 @@ def regions(facts: Facts) -> list[Region]:
     return found
 
 
-def atomicity(facts: Facts) -> list[Finding]:
-    """A finding (``lost-update``, ``check-then-act``) for each region another can come into."""
+def atomicity(facts: Facts, *, tolerant: bool = False) -> list[Finding]:
+    """A finding (``lost-update``, ``check-then-act``) for each region another can come into.
+
+    ``tolerant``: who follows a flag has waited for it, see ``races``; and a flag is never written
+    with what was read of it, so that no update of it can be lost, nor is it a stale check where
+    flags decide about flags, as in Dekker's and Peterson's locks.
+    """
     steps, locks = facts.steps, facts.locks
     by_act: dict[int, list[Region]] = defaultdict(list)
     wanted = set()
     for region in regions(facts):
+        if tolerant and _protocol(facts, region):
+            continue
         by_act[region.act].append(region)
         wanted.add(region.name)
     found: list[Finding] = []
@@ -122,7 +129,7 @@ def atomicity(facts: Facts) -> list[Finding]:
     def consider(region: Region, own: _Alike, write: int, other: _Alike) -> None:
         if other.worker == own.worker or (own, other) in done:
             return
-        order = _order(facts, region)
+        order = _order(facts, region, tolerant)
         if order.before(write, region.read) or order.before(region.act, write):
             return
         done.add((own, other))
@@ -157,9 +164,18 @@ def atomicity(facts: Facts) -> list[Finding]:
     return found
 
 
-def _order(facts: Facts, region: Region) -> Order:
+def _protocol(facts: Facts, region: Region) -> bool:
+    flags = facts.flags
+    return region.name in flags and (
+        region.kind == "lost-update" or facts.steps.targets[region.act] in flags
+    )
+
+
+def _order(facts: Facts, region: Region, tolerant: bool) -> Order:
     # for a variable that others change indivisibly, its own values do not protect it
-    return facts.definite if region.name in facts.steps.atomics else facts.must
+    if region.name in facts.steps.atomics:
+        return facts.definite
+    return facts.tolerant if tolerant and region.name not in facts.flags else facts.must
 
 
 def _finding(facts: Facts, region: Region, write: int) -> Finding:

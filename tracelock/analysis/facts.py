@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Hashable, Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from tracelock.analysis.edges import by_thing, observed_edges, reads_from
 from tracelock.analysis.findings import Finding
@@ -17,7 +18,15 @@ from tracelock.analysis.steps import Steps
 from tracelock.analysis.usage import LockUse, Usage
 from tracelock.trace import Trace
 
-__all__ = ["Facts"]
+__all__ = ["Facts", "base_of"]
+
+
+_PLACE: Final = re.compile(r"#\d+|\[[^\]]*\]")
+
+
+def base_of(target: str) -> str:
+    """A name without the element of an array or the number of an object: ``Account.balance``."""
+    return _PLACE.sub("", target)
 
 
 class Facts:
@@ -55,7 +64,7 @@ class Facts:
 
         Ten workers that add to one counter without a lock are ninety lost updates, and one bug.
         """
-        names = frozenset(target.partition("[")[0] for target in finding.targets)
+        names = frozenset(map(base_of, finding.targets))
         return finding.kind, names, frozenset(map(self.steps.at, finding.events))
 
     def distinct(self, findings: Iterable[Finding]) -> list[Finding]:

@@ -54,7 +54,8 @@ def flags(steps: Steps, locks: Locksets) -> dict[str, str]:
         writers.pop(name, None)
     if not writers:
         return {}
-    conditions = _only_conditions(steps.trace.scenario.get("workers"))
+    scenario = steps.trace.scenario
+    conditions = None if "python" in scenario else _only_conditions(scenario.get("workers"))
     if conditions is not None:
         found = {
             name: "every look at it only decides whether to go on"
@@ -131,11 +132,11 @@ def _watched(
                     f"it is looked at again with {min(guard)} held before anything is changed"
                 )
             continue
+        if guard:
+            peeks[worker, name] = shape
         if not writers[name] - {worker}:
             continue
         looks[name].add(shape)
-        if guard:
-            peeks[worker, name] = shape
         again = last[1] + 1 if last is not None and last[0] == shape else 1
         spun[worker] = (shape, again)
         if spins and again >= 3:

@@ -55,8 +55,8 @@ def outcome(facts: Facts) -> list[Finding]:
         return [
             Finding(
                 "worker-error", f"A worker failed{who}: {_first(verdict.message)}",
-                f"The run failed with {verdict.message}{who}{at}.{last} Where other findings name "
-                "a cause, mend that first.",
+                f"The run failed with {_flat(verdict.message)}{who}{at}.{last} Where another "
+                "finding names a cause, mend that first.",
                 events, worker, (), ERROR,
             )
         ]  # fmt: skip
@@ -67,8 +67,8 @@ def outcome(facts: Facts) -> list[Finding]:
     return [
         Finding(
             "failed-check", f"{what}{who}: {_first(verdict.message)}",
-            f"{verdict.message}{who}{at}.{last} The check is what went wrong last; the cause is "
-            "an earlier event: see what the other findings say of the same variables.",
+            f"{_flat(verdict.message)}{who}{at}.{last} The check is what went wrong last; the "
+            "cause is an earlier event: see what the other findings say of the same variables.",
             events, worker, tuple(sorted(names))[:_FEW], ERROR,
         )
     ]  # fmt: skip
@@ -78,6 +78,11 @@ def _first(message: str) -> str:
     """The first line, and not too much of it."""
     line = message.split("\n", 1)[0]
     return line if len(line) <= 160 else line[:157] + "..."
+
+
+def _flat(message: str) -> str:
+    """All lines of a message in one."""
+    return "; ".join(line.strip() for line in message.splitlines() if line.strip())
 
 
 def suspects(facts: Facts) -> frozenset[str]:

@@ -12,6 +12,7 @@ changed it to another and back in between. Equal is not the same as unchanged.
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import Final
 
 from tracelock.analysis.facts import Facts
@@ -72,6 +73,59 @@ def violations(facts: Facts) -> list[Finding]:
                     found.append(_violation(facts, name, (first, between, seq), min(held)))
         (reads if kind == READ else writes)[name].add(worker, seq)
     return found
+
+
+def stale(facts: Facts) -> list[Finding]:
+    """A finding (``check-then-act``) for each worker that looked at a variable twice, at different
+    places and with another's write in between, before it wrote it.
+
+    Of a scenario the steps tell what a look decides (see ``atomicity``); of Python code they do
+    not, but in a run that failed such a look is suspect: what was concluded from it was out of
+    date by the time of the write.
+    """
+    steps, locks = facts.steps, facts.locks
+    if "python" not in facts.trace.scenario:
+        return []
+    looks: dict[tuple[str, int], list[int]] = {}  # its last look at a place, the one at another
+    writes: dict[str, _Last] = defaultdict(_Last)
+    done: set[tuple[int, int, int]] = set()
+    found: list[Finding] = []
+    for seq, kind in enumerate(steps.kinds):
+        name, worker = steps.targets[seq], steps.workers[seq]
+        if kind > WRITE or name is None:
+            continue
+        key = (name, worker)
+        if kind == READ:
+            before = looks.setdefault(key, [])
+            if before and steps.shapes[before[-1]] == steps.shapes[seq]:
+                before[-1] = seq
+            else:
+                before.append(seq)
+            continue
+        for first, second in pairwise(looks.pop(key, [])):
+            between = max((at for w, at in writes[name].by.items() if w != worker), default=-1)
+            alike = (steps.shapes[first], steps.shapes[between], steps.shapes[seq])
+            if not first < between < second or alike in done or len(found) >= MOST:
+                continue
+            if not locks.throughout(first, seq) and not steps.together(first, seq):
+                done.add(alike)
+                found.append(_stale(facts, name, (first, between, second, seq)))
+        writes[name].add(worker, seq)
+    return found
+
+
+def _stale(facts: Facts, name: str, four: tuple[int, int, int, int]) -> Finding:
+    steps = facts.steps
+    first, between, second, act = four
+    mine, other = steps.name(first), steps.name(between)
+    return Finding(
+        "check-then-act", f"Check-then-act on {name}",
+        f"{mine} looks at {name} {facts.told(first)}; {other} writes it {facts.told(between)}; "
+        f"then {mine} reads it again {facts.told(second)} and writes it {facts.told(act)}. What it "
+        f"concluded from the first look was out of date by then. Hold one lock, {mine} from the "
+        f"look to the end, {other} around its write.",
+        four, (steps.workers[first], steps.workers[between]), (name,), ERROR,
+    )  # fmt: skip
 
 
 def _violation(facts: Facts, name: str, three: tuple[int, int, int], lock: str) -> Finding:

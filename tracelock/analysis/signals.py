@@ -17,6 +17,7 @@ from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.ops import (
     ACQUIRE,
+    CANCELLED,
     CLEAR,
     GET,
     JOIN,
@@ -36,6 +37,8 @@ __all__ = ["BACK", "FEW", "LOOP", "between", "missed", "on", "unique", "wrote_be
 
 #: Events quoted of each sort, so that a long run's finding can still be read.
 FEW: Final = 3
+#: Signals, and events after one, that are looked into.
+LATEST: Final = 200
 #: How far back a worker's last look is searched for, in its own events.
 BACK: Final = 12
 
@@ -134,34 +137,38 @@ def _condition(facts: Facts, one: Pending) -> Finding:
             f"ever: a notify is not remembered.{seen} {LOOP}",
             [look, notify, one.since],
         )  # fmt: skip
+    more = " any more" if notifies else ""
+    title = f"Missing notify: {name} waits at {one.target}, which nobody notifies{more}"
     changed = _changed_meanwhile(facts, one, start)
     if changed >= 0:
         return _never(
-            facts, one, f"Missing notify: {name} waits at {one.target}, which nobody notifies",
+            facts, one, title,
             f"{steps.name(changed)} writes {steps.targets[changed]} {facts.told(changed)}, which "
             f"{name} had looked at before it waited, and does not notify {one.target} afterwards. "
             "Notify after every change that a waiter may wait for, with the lock still held.",
             [changed],
         )  # fmt: skip
     return _never(
-        facts, one, f"Missing notify: {name} waits at {one.target}, which nobody notifies",
+        facts, one, title,
         "Whoever changes what it waits for must notify the condition, and nobody is left who "
         "could.", [],
     )  # fmt: skip
 
 
 def _wrong_waiter(facts: Facts, one: Pending, start: int, notifies: list[int]) -> Finding | None:
-    """A notify that came while ``one`` waited and went to one who waited again, or timed out."""
+    """A notify that came while ``one`` waited and went to one who could not use it."""
     steps = facts.steps
     name = steps.names[one.worker]
-    for notify in reversed(notifies):
+    for notify in reversed(notifies[bisect_left(notifies, start) :][-LATEST:]):
         result = steps.results[notify]
-        if notify < start or not isinstance(result, list) or one.worker in result:
+        if not isinstance(result, list) or one.worker in result:
             continue
         for other in result:
             if type(other) is not int or not 0 <= other < len(steps.names):
                 continue
-            later = [seq for seq in steps.by_worker[other] if seq > notify]
+            own = steps.by_worker[other]
+            after = bisect_right(own, notify)
+            later = own[after : after + LATEST]
             there = [seq for seq in later if steps.targets[seq] == one.target]
             again = next((seq for seq in there if steps.kinds[seq] == WAIT), -1)
             changed = [
@@ -171,7 +178,15 @@ def _wrong_waiter(facts: Facts, one: Pending, start: int, notifies: list[int]) -
             if changed:
                 continue  # it could use the signal
             woken = next((seq for seq in there if steps.kinds[seq] == WAKE), -1)
-            what = "finds nothing to do and waits again" if again >= 0 else "does nothing with it"
+            gone = next((seq for seq in later if steps.kinds[seq] == CANCELLED), -1)
+            if woken >= 0 and steps.results[woken] is False:
+                what, again = "had run out of time already", woken
+            elif again >= 0:
+                what = "finds nothing to do and waits again"
+            elif gone >= 0:
+                what, again = "is cancelled before it does anything with it", gone
+            else:
+                what = "does nothing with it"
             return _lost(
                 facts, one, f"Lost wake-up: the notify of {one.target} went to the wrong waiter",
                 f"{name} waits at {one.target}{_told(facts, start)}. {steps.name(notify)} notifies "

@@ -243,6 +243,7 @@ def _infer(steps: Steps) -> None:
     The name may say it (``Semaphore#1``, ``lock@bank.py:12``); else what was done with it does.
     """
     used: dict[str, set[int]] = defaultdict(set)
+    told: set[str] = set()  # by their names
     for shape in steps.events.table:
         kind = KIND_OF[shape.op]
         on_object = ACQUIRE <= kind <= GET
@@ -252,28 +253,38 @@ def _infer(steps: Steps) -> None:
         word = re.split("[#@]", name)[0].rpartition(".")[2].lower()
         if word in _NAMED and kinds <= _FITS[_NAMED[word]]:
             what = _NAMED[word]
+            told.add(name)
         elif NOTIFY in kinds:
             what = "condition"
         elif kinds & {PUT, GET}:
             what = "queue"
         elif kinds & {ACQUIRE, RELEASE}:
             what = "condition" if WAIT in kinds else "lock"
+        elif "cond" in word and kinds <= _FITS["condition"]:
+            what = "condition"
         else:
             what = "event"
         order = {"lifoqueue": "lifo", "priorityqueue": "priority"}.get(word, "fifo")
         steps.things[name] = Thing(name, what, lock=name, order=order)
-    for name, most in _most_held(steps, used).items():
+    most, given = _most_held(steps, used)
+    for name in used:
         thing = steps.things[name]
-        if thing.type in _LOCKS and most > 1:
-            steps.things[name] = Thing(name, "semaphore", most)
-        elif thing.type in ("semaphore", "bounded_semaphore"):
-            thing.value = most
+        if thing.type in _LOCKS and (most[name] > 1 or name in given):
+            thing = steps.things[name] = Thing(name, "semaphore")
+        if thing.type in ("semaphore", "bounded_semaphore"):
+            # who gives before anybody took makes a signal of it, which begins with none
+            thing.value = 0 if name in given else most[name]
     for name, kinds in used.items():
         thing = steps.things[name]
         if thing.type == "barrier":
             thing.parties = len(_users(steps, name))
         elif thing.type == "condition" and not kinds & {ACQUIRE, RELEASE}:
             thing.lock = _lock_around(steps, name) or name
+        elif thing.type == "event" and not kinds & {SET, CLEAR} and name not in told:
+            lock = _lock_around(steps, name)
+            if lock is not None and not _kept(steps, lock):
+                # waited for with a lock held that the wait gives up
+                thing.type, thing.lock = "condition", lock
 
 
 def _users(steps: Steps, name: str) -> set[int]:
@@ -300,13 +311,23 @@ def _lock_around(steps: Steps, condition: str) -> str | None:
     return min(common) if common else None
 
 
-def _most_held(steps: Steps, names: Collection[str]) -> dict[str, int]:
-    """How many workers held each of ``names`` at once, at most."""
+def _kept(steps: Steps, lock: str) -> bool:
+    """Whether somebody waits at the end for ``lock``, which is thus held by one who waits too."""
+    blocked = steps.trace.verdict.blocked
+    waiting = {one.worker for one in blocked if one.op == "wait"}
+    return any(one.target == lock and waiting & set(one.holder) for one in blocked)
+
+
+def _most_held(steps: Steps, names: Collection[str]) -> tuple[dict[str, int], set[str]]:
+    """How many workers held each of ``names`` at once, at most; and which of them were released
+    before anybody had taken them."""
+    taken: set[str] = set()
+    given: set[str] = set()
     held: dict[str, dict[int, int]] = {name: defaultdict(int) for name in names}
     inside: dict[str, int] = dict.fromkeys(names, 0)
     most = dict(inside)
     if not names:
-        return most
+        return most, given
     for seq, name in enumerate(steps.targets):
         if name is None or name not in held:
             continue
@@ -314,6 +335,7 @@ def _most_held(steps: Steps, names: Collection[str]) -> dict[str, int]:
         if (kind == ACQUIRE and steps.results[seq] in (True, MISSING)) or (
             kind == WAKE and steps.things[name].type in _LOCKS
         ):
+            taken.add(name)
             held[name][worker] += 1
             if held[name][worker] == 1:
                 inside[name] += 1
@@ -321,4 +343,6 @@ def _most_held(steps: Steps, names: Collection[str]) -> dict[str, int]:
         elif kind in (RELEASE, WAIT) and held[name][worker]:
             held[name][worker] -= 1
             inside[name] -= not held[name][worker]
-    return most
+        elif kind == RELEASE and name not in taken and not failed(steps.results[seq]):
+            given.add(name)
+    return most, given

@@ -33,7 +33,7 @@ def analyze_command(options: argparse.Namespace, out: Output) -> int:
         out.json(analysis.to_data())
         return 0
     width = min(out.style.width, _WIDEST)
-    out.lines(_header(analysis))
+    out.lines(_header(analysis, width))
     for finding in analysis:
         out.line()
         out.lines(_finding(analysis, finding, width))
@@ -43,20 +43,31 @@ def analyze_command(options: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _header(analysis: Analysis) -> Iterator[Text]:
+def _header(analysis: Analysis, width: int) -> Iterator[Text]:
     from tracelock.report.terminal import header_lines
+    from tracelock.report.wording import clean
 
     trace = analysis.trace
     verdict = trace.verdict
     what = verdict.kind if verdict.failure is None else f"{verdict.kind} ({verdict.failure})"
     how = "free run" if trace.mode == "recorded" else "controlled"
-    yield from header_lines(
-        [
-            ("scenario", trace.scenario.get("name", "(no name)")),
-            ("backend", f"{trace.backend}, {how}, {len(trace.events):,} events"),
-            ("verdict", what + (f": {verdict.message}" if verdict.message else "")),
-        ]
-    )
+    count = len(trace.events)
+    text = clean(what + (f": {verdict.message}" if verdict.message else ""))
+    lines = textwrap.wrap(text, max(20, width - 10), break_on_hyphens=False)
+    facts: list[tuple[str, object]] = [
+        ("scenario", trace.scenario.get("name", "(no name)")),
+        ("backend", f"{trace.backend}, {how}, {count:,} event{'' if count == 1 else 's'}"),
+        ("verdict", lines[0]),
+    ]
+    yield from header_lines(facts)
+    for line in lines[1:]:
+        yield _plain(" " * 10 + line)
+
+
+def _plain(line: str) -> Text:
+    from rich.text import Text
+
+    return Text(line)
 
 
 def _finding(analysis: Analysis, finding: Finding, width: int) -> Iterator[Text]:
