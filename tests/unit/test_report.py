@@ -576,6 +576,18 @@ def test_tables_have_as_many_cells_in_each_row(library: list[tuple[str, Trace]])
             assert counts == {len(trace.workers) + 3}, name
 
 
+def test_a_message_of_several_lines() -> None:
+    said = "AssertionError: no\n  bank.py:39 in check\n    assert x < `y`"
+    trace = make([(0, "checkpoint", None, {})], Verdict("failed", "finally", said, at="bank:check"))
+    text = tracelock.render_report(trace, "markdown", findings=[])
+    assert (
+        "- **AssertionError: no** at `bank:check`\n"
+        "  ```\n    bank.py:39 in check\n      assert x < `y`\n  ```\n"
+    ) in text
+    page = tracelock.render_report(trace, "html", findings=[])
+    assert "<pre>  bank.py:39 in check\n    assert x &lt; `y`</pre></li>" in page
+
+
 def test_long_traces_are_cut_and_say_so() -> None:
     rows = [(n % 2, "read", "x", {"result": n, "enabled": [0, 1]}) for n in range(500)]
     trace = make(rows, Verdict("failed", "assert", "no", worker=1))

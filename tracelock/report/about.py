@@ -12,7 +12,7 @@ from tracelock.analysis.findings import Finding
 from tracelock.analysis.usage import LockUse
 from tracelock.report.turning import Turn, turning_point
 from tracelock.report.window import focus, window
-from tracelock.report.wording import clean, outcome_name, verdict_lines
+from tracelock.report.wording import Said, clean, outcome_name, said_of
 from tracelock.trace import Trace
 
 __all__ = ["Subject", "counted", "facts", "how_recorded", "how_to_replay", "needs_calls", "summary"]
@@ -124,6 +124,6 @@ def how_to_replay(trace: Trace, path: str | None = None) -> str:
     return f"tracelock replay {shlex.quote(clean(path or 'trace.json'))}{allow}"
 
 
-def story_of(trace: Trace) -> list[tuple[str, str | None]]:
-    """What the verdict says beyond its name, with the places it speaks of."""
-    return verdict_lines(trace.verdict, trace.workers)
+def story_of(trace: Trace) -> list[Said]:
+    """What the verdict says beyond its name."""
+    return said_of(trace.verdict, trace.workers)

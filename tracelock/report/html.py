@@ -140,9 +140,10 @@ def _verdict(subject: Subject, turn: Turn | None) -> Iterator[str]:
     kind = "bad" if verdict.kind in _BAD else "good" if verdict.kind == "passed" else "open"
     yield f'<section class="verdict {kind}" aria-label="Verdict">'
     yield f"<h2>{text(outcome_name(verdict.kind, verdict.failure))}</h2><ul>"
-    for said, at in story_of(trace):
+    for said, at, more in story_of(trace):
         where = f' <span class="at">at {text(at)}</span>' if at is not None else ""
-        yield f"<li>{text(said)}{where}</li>"
+        lines = f"<pre>{chr(10).join(map(text, more))}</pre>" if more else ""
+        yield f"<li>{text(said)}{where}{lines}</li>"
     if verdict.state:
         yield f"<li>final state: <code>{text(state_text(verdict.state))}</code></li>"
     yield "</ul>"

@@ -135,9 +135,11 @@ def markdown(subject: Subject, *, title: bool = True) -> str:
 # --- parts ---------------------------------------------------------------------------------------
 def _verdict(trace: Trace, turn: Turn | None) -> Iterator[str]:
     lines = []
-    for said, at in story_of(trace):
+    for said, at, more in story_of(trace):
         where = f" at {code(at)}" if at is not None else ""
         lines.append(f"- **{plain(said)}**{where}")
+        if more:
+            lines += [f"  {line}" for line in fenced("\n".join(more)).split("\n")]
     if trace.verdict.state:
         lines.append(f"- final state: {code(state_text(trace.verdict.state))}")
     if turn is not None:
