@@ -7,6 +7,8 @@ import hashlib
 import html
 import json
 import re
+import sys
+import types
 from collections.abc import Callable, Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -895,6 +897,24 @@ def test_what_cannot_be_done_is_said(
     assert (status, out) == (2, "")
     assert message in err
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.json.gz"])
+def test_a_comparison_goes_to_its_own_page(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    data = {"format": "tracelock-comparison/1", "name": "x", "rows": [1] * 3_000}
+    text = json.dumps(data).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    given: list[Any] = []
+    module = types.ModuleType("tracelock.report.comparison")
+    module.comparison_html = lambda one: given.append(one) or "<p>it"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tracelock.report.comparison", module)
+    assert shell("report", name, "-o", "c.html")[0] == 0
+    assert (tmp_path / "c.html").read_text() == "<p>it"
+    assert given == [data]
+    (tmp_path / name).write_bytes(text[:-5])
+    assert shell("report", name, "-o", "c.html")[0] == 2
 
 
 def test_the_command_line_knows_all_forms() -> None:
