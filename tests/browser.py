@@ -59,6 +59,9 @@ class Browser:
             if found:
                 self._root = f"http://127.0.0.1:{found[1]}"
                 break
+        if not self._root:
+            self._driver.wait(20)
+            raise Failed("chromedriver does not start")
         binary = next(path for path in map(shutil.which, _CHROMIUM) if path is not None)
         options = [*_OPTIONS, f"--user-data-dir={profile}"]
         wanted = {
@@ -66,12 +69,19 @@ class Browser:
             "goog:chromeOptions": {"binary": binary, "args": options},
             "goog:loggingPrefs": {"browser": "ALL"},
         }
-        answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        try:
+            answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        except Failed:
+            self._end()
+            raise
         self._session = f"/session/{answer['sessionId']}"
 
     def close(self) -> None:
         with contextlib.suppress(Failed, OSError):  # it is gone, and the driver goes now
             self._call("DELETE", self._session)
+        self._end()
+
+    def _end(self) -> None:
         self._driver.terminate()
         self._driver.wait(20)
         assert self._driver.stdout is not None

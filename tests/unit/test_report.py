@@ -569,6 +569,21 @@ def test_markdown_for_an_issue() -> None:
     assert "| Python | `CPython " in text
 
 
+@pytest.mark.parametrize(
+    ("severity", "heading"),
+    [
+        (ERROR, "What is wrong, and what to change"),
+        (WARNING, "What can go wrong, and what to change"),
+        ("note", "Worth knowing"),
+    ],
+)
+def test_findings_stand_under_what_they_are(severity: str, heading: str) -> None:
+    found = [Finding("x", "X", "Y.", (), (), (), severity)]
+    trace = make([(0, "checkpoint", None, {})])
+    assert f"### {heading}\n" in tracelock.render_report(trace, "markdown", findings=found)
+    assert f"<h2>{heading}</h2>" in tracelock.render_report(trace, findings=found)
+
+
 def test_tables_have_as_many_cells_in_each_row(library: list[tuple[str, Trace]]) -> None:
     for name, trace in library:
         rows = [line for line in markdown(Subject(trace)).split("\n") if line.startswith("|")]

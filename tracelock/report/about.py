@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracelock.analysis.analyze import Analysis
-from tracelock.analysis.findings import Finding
+from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.analysis.usage import LockUse
 from tracelock.report.turning import Turn, turning_point
 from tracelock.report.window import focus, window
@@ -42,6 +42,14 @@ class Subject:
     def of(cls, trace: Trace, analysis: Analysis, **more: Any) -> Subject:
         """The subject with everything that an analysis found."""
         return cls(trace, analysis.findings, analysis.locks, **more)
+
+    @property
+    def heading(self) -> str:
+        """What stands above the findings."""
+        grave = {finding.severity for finding in self.findings}
+        if ERROR in grave:
+            return "What is wrong, and what to change"
+        return "What can go wrong, and what to change" if WARNING in grave else "Worth knowing"
 
     def turn(self) -> Turn | None:
         """The switch that matters."""

@@ -158,7 +158,7 @@ def _findings(subject: Subject, shown: set[int]) -> Iterator[str]:
     if not findings:
         return
     yield '<section class="findings" aria-label="Findings">'
-    yield "<h2>What is wrong, and what to change</h2><ol>"
+    yield f"<h2>{subject.heading}</h2><ol>"
     for finding in findings[:MOST_FINDINGS]:
         yield _finding(finding, subject.trace, shown)
     yield "</ol>"

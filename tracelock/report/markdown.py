@@ -154,7 +154,7 @@ def _verdict(trace: Trace, turn: Turn | None) -> Iterator[str]:
 def _findings(subject: Subject) -> Iterator[str]:
     if not subject.findings:
         return
-    yield "### What is wrong, and what to change"
+    yield f"### {subject.heading}"
     for number, finding in enumerate(subject.findings[:FINDINGS], 1):
         yield "\n".join(_finding(number, finding, subject.trace))
     if len(subject.findings) > FINDINGS:

@@ -135,9 +135,12 @@
       const seq = seqs[this.done - 1];
       const worker = workers[this.done - 1];
       const cell = this.rows[this.done - 1].cells[Math.max(worker, 0) + 1];
+      // the cell's own text, without what is pinned to it
+      const text = [...cell.childNodes].filter((one) => one.nodeType === 3);
+      const said = text.map((one) => one.textContent).join("");
       const from = arrows.find((arrow) => arrow[1] === seq);
       const by = from ? `, handed over by event ${from[0]}` : "";
-      return `event ${seq}: ${this.names[worker] ?? ""} ${cell.textContent}${by}`;
+      return `event ${seq}: ${this.names[worker] ?? ""} ${said}${by}`;
     }
     // Arrows from who gave to who got: only the script knows where the cells are.
     draw() {
