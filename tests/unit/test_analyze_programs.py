@@ -247,19 +247,48 @@ def test_double_checked_locking_in_python(again: bool, severity: str) -> None:
     look = "t1 read Pool.instance -> 0 @ p.py:{}\n"
     text = "t2 read Pool.instance -> 0 @ p.py:3\n" + look.format(3) + "t1 acquire Lock#1\n"
     text += (look.format(5) if again else "") + "t1 write Pool.instance = 1 @ p.py:6\n"
-    text += "t1 release Lock#1\nt2 read Pool.instance -> 1 @ p.py:3"
+    text += "t1 release Lock#1\nt2 acquire Lock#2\nt2 read Pool.instance -> 1 @ p.py:3"
     races = [one for one in analyze(python_trace(text)) if one.kind == "data-race"]
     assert {one.severity for one in races} == {severity}
 
 
-@pytest.mark.parametrize(("rounds", "severity"), [(3, NOTE), (1, WARNING)])
-def test_a_flag_that_is_spun_on_in_python(rounds: int, severity: str) -> None:
-    text = (
-        "t1 read App.stop -> false @ a.py:9\nt1 sleep . @ a.py:10\n" * rounds
-        + "t2 write App.stop = true @ a.py:20\nt1 read App.stop -> true @ a.py:9"
-    )
-    (race,) = [one for one in analyze(python_trace(text)) if one.kind == "data-race"]
-    assert race.severity == severity
+SPIN = "t1 read App.level -> 0 @ a.py:9\nt1 sleep . @ a.py:10\n"
+FLAGS = {
+    "spun on": (
+        SPIN + "t2 write App.level = 3 @ a.py:20\nt1 read App.level -> 3 @ a.py:9", NOTE,
+    ),
+    "looked at in two places": (
+        SPIN + "t2 write App.level = 3 @ a.py:20\nt1 read App.level -> 3 @ a.py:12", WARNING,
+    ),
+    "something else is done in between": (
+        SPIN + "t1 acquire Lock#1\nt2 write App.level = 3 @ a.py:20\n"
+        "t1 read App.level -> 3 @ a.py:9", WARNING,
+    ),
+    "a yes or no": (
+        "t1 read App.stop -> false @ a.py:9\nt2 write App.stop = true @ a.py:20", NOTE,
+    ),
+    "a yes or no that is claimed": (
+        "t1 read App.stop -> false @ a.py:9\nt2 read App.stop -> false @ a.py:9\n"
+        "t2 write App.stop = true @ a.py:20", WARNING,
+    ),
+    "a yes or no that is waited for": (
+        "t1 read App.stop -> false @ a.py:9\nt2 acquire Lock#1\n"
+        "t2 write App.stop = true @ a.py:20\nt2 notify Condition#1 -> []\nt2 release Lock#1\n"
+        "t1 acquire Lock#1\nt1 wait Condition#1 timeout=1", WARNING,
+    ),
+    "looked at again only to be changed": (
+        "t1 read App.n -> 9 @ a.py:9\nt2 acquire Lock#1\nt2 read App.n -> 9 @ a.py:20\n"
+        "t2 write App.n = 8 @ a.py:20\nt2 release Lock#1\nt1 acquire Lock#1\n"
+        "t1 read App.n -> 8 @ a.py:20\nt1 write App.n = 7 @ a.py:20\nt1 release Lock#1", WARNING,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_what_python_code_takes_for_a_flag(name: str) -> None:
+    text, severity = FLAGS[name]
+    races = [one for one in analyze(python_trace(text)) if one.kind == "data-race"]
+    assert {one.severity for one in races} == {severity}
 
 
 def test_a_deadlock_of_python_threads() -> None:

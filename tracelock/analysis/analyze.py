@@ -25,6 +25,7 @@ from tracelock.trace import Trace
 __all__ = ["Analysis", "analyze"]
 
 _PLACE: Final = {kind: place for place, kind in enumerate(KINDS)}
+_UPDATES: Final = frozenset({"lost-update", "check-then-act"})
 _RACES: Final = frozenset({"data-race", "order-violation"})
 
 
@@ -102,7 +103,8 @@ def analyze(trace: Trace) -> Analysis:
     if not tolerant:
         findings += stale(facts)
         findings = _blame(facts, findings)
-    findings = _once(facts, [*findings, *outcome(facts)])
+    explained = any(one.severity == ERROR for one in findings)
+    findings = _once(facts, [*findings, *outcome(facts, explained=explained)])
     return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.uses)
 
 
@@ -115,15 +117,13 @@ def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
     names = suspects(facts)
     bases = set(map(base_of, names))
     if facts.steps.cooperative:
-        told = {one.targets[0] for one in findings if one.kind in ("lost-update", "check-then-act")}
+        told = {one.targets[0] for one in findings if one.kind in _UPDATES}
         findings = findings + [
             one for one in order_violations(facts, names) if one.targets[0] not in told
         ]
     blamed = []
     for one in findings:
-        happened = one.kind in ("lost-update", "check-then-act") and list(one.events) == sorted(
-            one.events
-        )
+        happened = one.kind in _UPDATES and list(one.events) == sorted(one.events)
         racing = one.kind in _RACES and not bases.isdisjoint(map(base_of, one.targets))
         blamed.append(replace(one, severity=ERROR) if happened or racing else one)
     if any(one.severity == ERROR for one in blamed):
@@ -138,10 +138,17 @@ def _rank(finding: Finding) -> tuple[int, int, int]:
 
 
 def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
-    """One of each set that is alike, the gravest, which says how many more there are."""
+    """One of each set that is alike, the gravest, which says how many more there are.
+
+    A lost update is three races at least: who is told of it needs but one of them.
+    """
+    told_of = {base_of(one.targets[0]) for one in findings if one.kind in _UPDATES}
     alike: dict[Any, list[Finding]] = {}
     for finding in findings:
-        alike.setdefault(facts.alike(finding), []).append(finding)
+        key = facts.alike(finding)
+        if finding.kind == "data-race" and base_of(finding.targets[0]) in told_of:
+            key = finding.kind, base_of(finding.targets[0])
+        alike.setdefault(key, []).append(finding)
     told = []
     for same in alike.values():
         first = _whole(facts, min(same, key=_rank))

@@ -11,9 +11,12 @@ A variable is a flag where every look at it that can race only decides a branch:
 
 - the scenario mentions it in the conditions of ``if``, ``while`` and ``wait ... until`` only,
   never in a value, an assertion or a ``read``; or
-- it is *spun on*: one worker reads it at one place again and again, doing nothing in between that
-  others could notice, until another has written it (traces without a scenario's steps); or
-- it is *double-checked*: looked at without the lock that guards its writes, and again with it.
+- it is *double-checked*: looked at without the lock that guards its writes, and again with it held
+  before it is written (a read that is part of the update itself, as of ``x += 1``, is no look); or
+- in traces of Python code, which have no steps that say what a look is for: it is *spun on*, that
+  is read at one place again and again, with nothing in between that others could notice, until
+  another has written it; or it is a mere yes or no, and no worker that looks at it also writes it,
+  nor waits at a condition because of it.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any, Final
 
 from tracelock.analysis.locksets import Locksets
 from tracelock.analysis.steps import Steps
-from tracelock.ops import CHECKPOINT, READ, SLEEP, WRITE
+from tracelock.ops import CHECKPOINT, READ, SLEEP, WAIT, WRITE
 
 __all__ = ["flags"]
 
@@ -63,7 +66,10 @@ def flags(steps: Steps, locks: Locksets) -> dict[str, str]:
         }  # fmt: skip
     else:
         found = {}
-    for name, why in _watched(steps, locks, writers, guards, spins=conditions is None).items():
+    watch = _Watch(steps, locks, writers, guards)
+    for seq, kind in enumerate(steps.kinds):
+        watch.event(seq, kind)
+    for name, why in watch.flags(python=conditions is None).items():
         found.setdefault(name, why)
     return found
 
@@ -104,44 +110,103 @@ def _names(expression: Any) -> set[str]:
     return set(_NAME.findall(_STRING.sub("", expression)))
 
 
-def _watched(
-    steps: Steps,
-    locks: Locksets,
-    writers: dict[str, set[int]],
-    guards: dict[str, frozenset[str]],
-    *,
-    spins: bool,
-) -> dict[str, str]:
-    """What the run itself shows to be spun on or double-checked."""
-    looks: dict[str, set[int]] = defaultdict(set)  # shapes of the reads that can race
-    good: dict[str, dict[int, str]] = defaultdict(dict)
-    spun: dict[int, tuple[int, int] | None] = {}  # by worker: the place it looks at, how often
-    peeks: dict[tuple[int, str], int] = {}  # by worker and name: where it looked without the lock
-    for seq, kind in enumerate(steps.kinds):
-        worker, shape, name = steps.workers[seq], steps.shapes[seq], steps.targets[seq]
-        last = spun.get(worker)
+class _Watch:
+    """What the run itself shows of each variable, one event after the other.
+
+    A *look* is a read that another's write can race with: without the lock that guards all writes,
+    and not just a second read of what the worker has seen already. A variable is a flag where the
+    places of all looks at it are ``good``, by what their worker does next, and none is ``bad``.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        locks: Locksets,
+        writers: dict[str, set[int]],
+        guards: dict[str, frozenset[str]],
+    ) -> None:
+        self.steps, self.locks, self.writers, self.guards = steps, locks, writers, guards
+        self.looks: dict[str, set[int]] = defaultdict(set)
+        self.good: dict[str, dict[int, str]] = defaultdict(dict)
+        self.bad: dict[str, set[int]] = defaultdict(set)
+        self.relied: set[str] = set()  # written by a worker that had looked at it
+        self.odd: set[str] = set()  # has a value that is no yes or no
+        self.pending: dict[int, dict[str, int]] = defaultdict(dict)  # looks not looked at again
+        self.again: dict[tuple[int, str], tuple[int, str]] = {}  # with the lock: the look, the step
+        self.written: dict[str, tuple[int, int]] = {}  # the last write, its worker
+        self.seen: dict[tuple[int, str], int] = {}  # a worker's last read
+        self.spun: dict[int, tuple[int, int, int]] = {}  # by worker: shape, how often, last read
+
+    def event(self, seq: int, kind: int) -> None:
+        """Take one event into account."""
+        steps = self.steps
+        worker, name = steps.workers[seq], steps.targets[seq]
         if kind not in _QUIET:
-            spun[worker] = None
-        if kind != READ or name not in writers or name is None:
-            continue
-        guard = guards[name]
-        if guard & locks.at(seq):
-            peek = peeks.pop((worker, name), None)
-            if peek is not None:
-                good[name][peek] = (
-                    f"it is looked at again with {min(guard)} held before anything is changed"
-                )
-            continue
-        if guard:
-            peeks[worker, name] = shape
-        if not writers[name] - {worker}:
-            continue
-        looks[name].add(shape)
-        again = last[1] + 1 if last is not None and last[0] == shape else 1
-        spun[worker] = (shape, again)
-        if spins and again >= 3:
-            good[name].setdefault(shape, "it is spun on: read at one place until another writes it")
-    return {
-        name: next(iter(good[name].values()))
-        for name, shapes in looks.items() if shapes <= good[name].keys()
-    }  # fmt: skip
+            self.spun.pop(worker, None)
+        if kind == WAIT and name is not None and steps.things[name].type == "condition":
+            for looked, shape in self.pending[worker].items():
+                self.bad[looked].add(shape)  # it waits because of what it saw without the lock
+        if kind > WRITE or name is None or name not in self.writers:
+            return
+        value = steps.results[seq] if kind == READ else steps.events.values[seq]
+        if value is not None and type(value) is not bool:
+            self.odd.add(name)
+        looked_again = self.again.pop((worker, name), None)
+        if looked_again is not None:
+            look, at = looked_again
+            if kind == WRITE and steps.at(seq) == at:  # no look of its own: part of an update
+                self.bad[name].add(look)
+            else:
+                self._checked(name, look)
+        if kind == WRITE:
+            if name in self.pending[worker]:
+                self.relied.add(name)
+            self.written[name] = (seq, worker)
+        else:
+            self._read(seq, worker, name)
+
+    def _read(self, seq: int, worker: int, name: str) -> None:
+        steps = self.steps
+        guard, shape = self.guards[name], steps.shapes[seq]
+        before = self.seen.get((worker, name), -1)
+        self.seen[worker, name] = seq
+        if guard & self.locks.at(seq):
+            look = self.pending[worker].pop(name, None)
+            if look is not None:
+                self.again[worker, name] = (look, steps.at(seq))
+            return
+        write, by = self.written.get(name, (-1, -1))
+        changed = write > before and by != worker
+        shape_before, times, last = self.spun.get(worker, (-1, 0, -1))
+        times = times + 1 if shape_before == shape else 1
+        self.spun[worker] = (shape, times, seq)
+        if times >= 3 or (times == 2 and changed and write > last):
+            self.good[name].setdefault(
+                shape, "it is spun on: read at one place until another writes it"
+            )
+        if before >= 0 and not changed and times == 1:
+            return  # it has seen this value already
+        self.pending[worker][name] = shape
+        if self.writers[name] - {worker}:
+            self.looks[name].add(shape)
+
+    def _checked(self, name: str, look: int) -> None:
+        lock = min(self.guards[name])
+        why = f"it is looked at again with {lock} held before anything is changed"
+        self.good[name].setdefault(look, why)
+
+    def flags(self, *, python: bool) -> dict[str, str]:
+        """The flags; ``python``: there are no steps that say what a look is for."""
+        for (_, name), (look, _) in self.again.items():
+            self._checked(name, look)
+        found = {}
+        for name, shapes in self.looks.items():
+            known = self.good[name]
+            spins = [why for why in known.values() if "spun" in why]
+            if shapes & self.bad[name]:
+                continue
+            if shapes <= known.keys() and (python or not spins):
+                found[name] = next(iter(known.values()))
+            elif python and name not in self.odd and name not in self.relied:
+                found[name] = "it is a yes or no that some set and others look at"
+        return found

@@ -8,7 +8,7 @@ from tracelock.analysis.ending import last_words, pending
 from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.analysis.steps import failed
-from tracelock.ops import ACQUIRE, RELEASE, WAIT, WAKE
+from tracelock.ops import ACQUIRE, CRASH, RELEASE, WAIT, WAKE
 
 __all__ = ["misuse"]
 
@@ -154,19 +154,29 @@ def _abandoned(facts: Facts, lock: str, owner: int, taken: int, seq: int) -> Fin
     )  # fmt: skip
 
 
+def _ended(facts: Facts) -> set[int]:
+    """The workers that surely have ended by the end of the trace, if they do not wait."""
+    verdict, steps = facts.trace.verdict, facts.steps
+    if verdict.kind == "unfinished" or verdict.failure == "always":
+        return set()  # the run was stopped where it was
+    if verdict.failure in ("assert", "error"):
+        return set() if verdict.worker is None else {verdict.worker}
+    if verdict.kind == "crashed":
+        return {steps.workers[seq] for seq, kind in enumerate(steps.kinds) if kind == CRASH}
+    return set(range(len(steps.names)))
+
+
 def _kept(facts: Facts) -> list[Finding]:
     """Locks that a worker still held when it ended and for which nobody waits: a note."""
-    kind = facts.trace.verdict.kind
-    if kind == "unfinished":
-        return []
     steps = facts.steps
+    ended = _ended(facts)
     waits = pending(facts)
     waiting = {one.worker for one in waits}
     wanted = {steps.lock_of(one.target) for one in waits}
     found = []
     for worker, holds in enumerate(facts.locks.ends):
         for hold in holds:
-            if worker in waiting or hold.lock in wanted:
+            if worker not in ended or worker in waiting or hold.lock in wanted:
                 continue
             last, how = last_words(facts, worker)
             found.append(

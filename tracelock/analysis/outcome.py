@@ -19,8 +19,11 @@ _FEW: Final = 8
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-def outcome(facts: Facts) -> list[Finding]:
-    """One finding for a run that failed, crashed or was cut off; none for one that passed."""
+def outcome(facts: Facts, *, explained: bool = True) -> list[Finding]:
+    """One finding for a run that failed, crashed or was cut off; none for one that passed.
+
+    ``explained``: whether other findings name a cause of the failure.
+    """
     verdict, steps = facts.trace.verdict, facts.steps
     if verdict.kind == "unfinished":
         return [
@@ -51,6 +54,12 @@ def outcome(facts: Facts) -> list[Finding]:
     at = "" if verdict.at is None else f" at {facts.place(verdict.at)}"
     who = "" if verdict.worker is None else f" in {steps.names[verdict.worker]}"
     last = f" The events that led there: {', '.join(map(str, events))}." if events else ""
+    cause = (
+        "The check is what went wrong last; the cause is an earlier event: see what the other "
+        "findings say."
+        if explained
+        else "No other finding explains it: follow the events before it (tracelock show)."
+    )
     if verdict.failure == "error":
         return [
             Finding(
@@ -67,8 +76,7 @@ def outcome(facts: Facts) -> list[Finding]:
     return [
         Finding(
             "failed-check", f"{what}{who}: {_first(verdict.message)}",
-            f"{_flat(verdict.message)}{who}{at}.{last} The check is what went wrong last; the "
-            "cause is an earlier event: see what the other findings say of the same variables.",
+            f"{_flat(verdict.message)}{who}{at}.{last} {cause}",
             events, worker, tuple(sorted(names))[:_FEW], ERROR,
         )
     ]  # fmt: skip
