@@ -881,6 +881,8 @@ def test_a_twin_that_is_given_or_found(shell: Shell, tmp_path: Path) -> None:
     small = tracelock.shrink(recorded("deadlock_ab_ba"), confirm=0)
     small.trace_of(small.twin.passing).save(tmp_path / "twin.json")  # type: ignore[union-attr]
     assert shell("report", "t.json", "--as", "html", "--twin", "twin.json")[1] == found
+    here = shell("report", str(tmp_path / "t.json"), "--as", "markdown")[1]
+    assert "tracelock replay t.json\n" in here and str(tmp_path) not in here
     both = shell("attach", "t.json", "--twin", "twin.json")[1]
     assert "### The same, where it passes" in both
     assert "### The same" not in shell("attach", "t.json")[1]

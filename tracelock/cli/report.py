@@ -69,8 +69,10 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     elif options.find_twin:
         twin = _find_twin(trace)
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
+    # the name alone: a report is for others, whom the folders of this machine do not concern
+    name = os.path.basename(options.trace)
     return Subject.of(
-        trace, analyze(trace), twin=twin, around=around, path=options.trace,
+        trace, analyze(trace), twin=twin, around=around, path=name,
         sources=sources_of(trace, options.sources or "."), **more,
     )  # fmt: skip
 
