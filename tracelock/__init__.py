@@ -151,7 +151,7 @@ __all__ = [
 
 #: Functions that are called like a room of the package: importing something from the room must not
 #: put the room in the function's place.
-_CALLED_LIKE_ROOMS: Final = ("explore", "compare", "export", "report")
+_CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "report"} & _HOME_OF.keys())
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
     import sys
