@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from tracelock.report.render import render_report
     from tracelock.scenario.jsonschema import scenario_schema
     from tracelock.scenario.loading import (
         load_scenario,
@@ -112,6 +113,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Problem", "ScenarioError", "TraceError", "TracelockError", "UnsupportedError",
         "UsageError",
     ),
+    "tracelock.report.render": ("render_report",),
     "tracelock.scenario.jsonschema": ("scenario_schema",),
     "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
     "tracelock.scenario.models": (
@@ -144,12 +146,12 @@ __all__ = [
     "TracelockError", "Try", "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With",
     "Work", "WorkerDecl", "Write", "__version__", "analyze", "backends_here", "check_fix",
     "explore", "load_scenario", "load_scenario_text", "load_trace", "load_trace_text", "predict",
-    "recover", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
+    "recover", "render_report", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
 #: Functions that are called like a room of the package: importing something from the room must not
 #: put the room in the function's place.
-_CALLED_LIKE_ROOMS: Final = ("explore", "compare", "export", "report")
+_CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "report"} & _HOME_OF.keys())
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
     import sys

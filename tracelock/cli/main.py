@@ -98,6 +98,14 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.show import show_command
 
         return show_command(options, out)
+    if command == "report":
+        from tracelock.cli.report import report_command
+
+        return report_command(options, out)
+    if command == "attach":
+        from tracelock.cli.attach import attach_command
+
+        return attach_command(options, out)
     if command == "recover":
         from tracelock.cli.recover import recover_command
 
