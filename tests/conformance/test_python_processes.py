@@ -625,9 +625,21 @@ PROGRAMS: dict[str, tuple[Callable[[], Any], list[Any], Callable[[Any], Any]]] =
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_dpor_finds_every_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dpor_finds_every_end_in_processes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     setup, workers, final = PROGRAMS[name]
     reduced, few = ends_of(setup, workers, final, PROCESSES)
     everything, many = ends_of(setup, workers, final, PROCESSES, monkeypatch)
     assert reduced == everything
     assert few <= many
+
+
+@pytest.mark.parametrize("fork", [forker, starter], ids=["fork", "Process"])
+def test_dpor_finds_every_end_of_a_fork(
+    fork: Callable[[State], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers = [holder, fork]
+    reduced, few = ends_of(threaded, workers, lambda s: s.done.value, "threading")
+    everything, many = ends_of(threaded, workers, lambda s: s.done.value, "threading", monkeypatch)
+    assert reduced == everything
+    assert len(reduced) == 2, "it is held at the fork, or not"
+    assert few < many

@@ -232,7 +232,8 @@ def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
     hub.over = False
     hub.controller.log = []
     hub.controller.observer = None
-    random.seed(zlib.crc32(process.encode()))  # else the interpreter has seeded it anew, with what is random
+    # the interpreter has seeded it anew, with what is random
+    random.seed(zlib.crc32(process.encode()))
     paths = paths_of(hub)
     paths.process = process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
