@@ -527,6 +527,30 @@ def test_a_child_that_never_leaves_ends_with_the_worker() -> None:
     assert ends == {1, 2}
 
 
+def test_a_forked_child_that_is_killed_is_a_crash() -> None:
+    def work(s: State) -> None:
+        pid = os.fork()
+        if not pid:
+            os.kill(os.getpid(), signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+    found = verdict(explore(work, setup=threaded, backend="threading"))
+    assert found.kind == "crashed"
+    assert found.message == "work/fork died (SIGKILL) holding nothing"
+
+    def kill(s: State) -> None:
+        pid = os.fork()
+        if not pid:
+            with s.lock:
+                s.done.value = 1
+            os._exit(0)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    killed = explore(kill, setup=threaded, backend="threading")
+    assert "kill/fork died (SIGKILL from kill)" in verdict(killed).message
+
+
 # --- files --------------------------------------------------------------------------------
 made: list[Path] = []
 

@@ -205,7 +205,8 @@ class Relay:
             self.reap()
         elif self.pid and self.status is None and hasattr(os, "waitid"):
             with contextlib.suppress(OSError):  # looked at only: the program may wait for it
-                found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+                _over(self.pid)
+                found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
                 if found is not None:
                     exited = found.si_code == os.CLD_EXITED
                     self.status = found.si_status if exited else -found.si_status
