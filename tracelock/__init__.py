@@ -86,6 +86,8 @@ if TYPE_CHECKING:
     )
     from tracelock.session import ReplayResult, backends_here, replay, run
     from tracelock.session.after_fix import Checked, check_fix
+    from tracelock.compare import Comparison, compare
+    from tracelock.session.exporting import export
     from tracelock.session.exploring import Explored, SearchFailed, explore
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
@@ -118,6 +120,8 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "tracelock.session": ("ReplayResult", "backends_here", "replay", "run"),
     "tracelock.session.after_fix": ("Checked", "check_fix"),
+    "tracelock.compare": ("Comparison", "compare"),
+    "tracelock.session.exporting": ("export",),
     "tracelock.session.exploring": ("Explored", "SearchFailed", "explore"),
     "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (
@@ -129,14 +133,14 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "MISSING", "Acquire", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel", "Checked",
-    "Checkpoint", "Clear", "CompareExchange", "Continue", "Crash", "Divergence", "Event",
+    "Checkpoint", "Clear", "CompareExchange", "Comparison", "Continue", "Crash", "Divergence", "Event",
     "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Get", "If",
     "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached", "ModelMismatch", "Notify",
     "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat", "ReplayResult", "RunLimits",
     "Scenario", "ScenarioError", "SearchFailed", "Set", "ShrunkTrace", "Sleep", "Spawn", "Step",
     "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try", "UnsupportedError",
     "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl", "Write",
-    "__version__", "backends_here", "check_fix", "explore", "load_scenario",
+    "__version__", "backends_here", "check_fix", "compare", "explore", "export", "load_scenario",
     "load_scenario_text", "load_trace", "load_trace_text", "predict", "recover", "replay",
     "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip

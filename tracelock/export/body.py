@@ -12,7 +12,7 @@ from tracelock.export.expressions import Space, Unfolder, negated
 from tracelock.export.kinds import BOOL, Kinds
 from tracelock.export.naming import Naming
 from tracelock.export.points import Action, Points
-from tracelock.export.writing import Lines
+from tracelock.export.writing import Lines, quoted
 from tracelock.ops import Layout
 from tracelock.scenario import models
 from tracelock.scenario.expressions import parse_reference
@@ -34,6 +34,7 @@ class Shop:
     kinds: dict[str, Kinds]
     points: Points | None
     names: list[str]  # of the workers, by number
+    lenient: bool = False  # a turn that does not come is waited for a second only
     always: str | None = None  # the condition that the trace ends with breaking
     needs: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)  # variables whose plain writes need the guard
@@ -47,6 +48,7 @@ class Shop:
 class Body(Lines):
     """Writes the function of one worker. Subclasses know one backend each."""
 
+    me = "threading.current_thread().name"
     wait = ""  # what stands before a call that may suspend
     with_ = "with"
     guard: str | None = "with atomic:"  # around what is one step
@@ -157,16 +159,16 @@ class Body(Lines):
             return True
         return at in self.counters
 
-    def passed(self, at: str, many: int = 1) -> None:
-        """``many`` operations of a step have been written: hand over where the trace does."""
-        self.done[at] = self.done.get(at, 0) + many
+    def passed(self, at: str, read: bool = False) -> None:
+        """An operation of a step has been written: hand over where the trace does."""
+        self.done[at] = self.done.get(at, 0) + 1
         forced = self.forced(at)
         if not forced:
             return
         counter = self.counters.get(at)
         if counter is not None:
             self.put(f"{counter} += 1")
-        self._around(at, forced, self.done[at], "after", 0)
+        self._around(at, forced, self.done[at], "after", 0, read)
         self.broken(at)
 
     def coming(self, at: str) -> None:
@@ -186,8 +188,9 @@ class Body(Lines):
             self._around(at, forced, self.done.get(at, 0) + 1, "however", 1)
 
     def _around(
-        self, at: str, forced: dict[int, dict[int, Any]], number: int, when: str, ahead: int
-    ) -> None:
+        self, at: str, forced: dict[int, dict[int, Any]], number: int, when: str, ahead: int,
+        read: bool = False,
+    ) -> None:  # fmt: skip
         counter = self.counters.get(at)
         if counter is None:
             self.actions(
@@ -197,7 +200,7 @@ class Body(Lines):
         for n, doings in forced.items():
             for passes, one in doings.items():
                 actions = getattr(one, when)
-                if not actions:
+                if not actions or one.read != read:
                     continue
                 test = f"{counter} == {passes - ahead}"
                 if len(self.numbers) > 1:
@@ -219,7 +222,7 @@ class Body(Lines):
             tests.insert(0, f"index == {self.shop.layout.workers[n].index}")
         with self.block(f"if {' and '.join(tests)}:" if tests else None):
             held = self.space.source(self.space.tree(self.shop.always))
-            self.put(f"assert {held}, {self.shop.always + ' is false'!r}")
+            self.put(f"assert {held}, {quoted(self.shop.always + ' is false')}")
 
     def actions(self, by_worker: dict[int, list[Action]]) -> None:
         """What instances do here, each its own."""
@@ -240,8 +243,11 @@ class Body(Lines):
                 whose = points.whose[number]
                 note = "the rest" if whose is None else f"{self.shop.names[whose]} goes on"
                 self.put(f"turn[{number}].set()  # {note}")
+            elif what == "back":
+                self.put(f"back[{self.me}] = turn[{number}]")
             else:
-                self.put(f"{self.wait}turn[{number}].wait()")
+                take = f"take({number})" if self.shop.lenient else f"turn[{number}].wait()"
+                self.put(f"{self.wait}{take}")
 
     # --- expressions -------------------------------------------------------------------------
     def temporary(self, wanted: str) -> str:
@@ -260,7 +266,8 @@ class Body(Lines):
         if apart:
             at = self.at
             unfolder = Unfolder(
-                self.space, self._guarded_read, self.block, self.temporary, lambda: self.passed(at)
+                self.space, self._guarded_read, self.block, self.temporary,
+                lambda: self.passed(at, True),
             )
             return self.space.source(unfolder.unfold(tree))
         self.done[self.at] = self.done.get(self.at, 0) + self.space.count(tree)
@@ -428,14 +435,14 @@ class Body(Lines):
         self.counted(at, trees)
         name, index = self.target(step.fetch_add, trees[-1:], apart)
         by = self.operand(trees[-1], apart)
-        if not by.replace(".", "").replace("_", "").isalnum():
-            by = f"({by})"
         variable = self.variable(name, index, True)
         into = self.local(step.into)
         with self.atomic():
             if into is None:
                 self.put(f"{variable} += {by}")
             else:
+                if not isinstance(trees[-1], ast.Constant | ast.Name | ast.UnaryOp):
+                    by = f"({by})"
                 self.put(f"{into}, {variable} = {variable}, {variable} + {by}")
         self.passed(at)
 
@@ -526,10 +533,10 @@ class Body(Lines):
     def on_assert_(self, step: models.Assert, at: str) -> None:
         tree, apart = self.condition(step.assert_, at)
         text = step.message if step.message is not None else f"{step.assert_} is false"
-        self.put(f"assert {self.value(tree, apart)}, {text!r}")
+        self.put(f"assert {self.value(tree, apart)}, {quoted(text)}")
 
     def on_fail(self, step: models.Fail, at: str) -> None:
-        self.put(f"raise AssertionError({step.fail!r})")
+        self.put(f"raise AssertionError({quoted(step.fail)})")
 
     def on_try_(self, step: models.Try, at: str) -> None:
         with self.block("try:"):

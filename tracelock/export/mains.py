@@ -204,3 +204,107 @@ def same(a, b):
     """Whether two values are equal; a truth value and a number never are."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 '''
+
+#: Conditions whose woken waiters take the lock back in a turn of their own.
+HELD: Final = {
+    "threading": '''
+back = {}  # worker -> the turn in which it takes the lock back after a wait
+
+
+class Condition(threading.Condition):
+    """A condition whose waiters, once woken, take the lock back when it is their turn."""
+
+    def __init__(self, lock=None):
+        super().__init__(lock)
+        self.take_back = self._acquire_restore
+        self._acquire_restore = self.in_turn
+
+    def in_turn(self, state):
+        if threading.current_thread().name in back:
+            back.pop(threading.current_thread().name).wait(PATIENCE / 2)
+        self.take_back(state)
+
+''',
+    "multiprocessing": '''
+back = {}  # worker -> the turn in which it takes the lock back after a wait
+
+
+class InTurn:
+    """A condition's lock, which its woken waiters take back when it is their turn."""
+
+    def __init__(self, lock):
+        self.lock = lock
+
+    def acquire(self):
+        if multiprocessing.current_process().name in back:
+            back.pop(multiprocessing.current_process().name).wait(PATIENCE / 2)
+        return self.lock.acquire()
+
+    def __getattr__(self, name):
+        return getattr(self.lock, name)
+
+
+def Condition(lock=None):
+    condition = ctx.Condition(lock)
+    condition._lock = InTurn(condition._lock)
+    return condition
+
+''',
+    "asyncio": '''
+back = {}  # task -> the turn in which it takes the lock back after a wait
+
+
+class Condition(asyncio.Condition):
+    """A condition whose waiters, once woken, take the lock back when it is their turn."""
+
+    def __init__(self, lock=None):
+        super().__init__(lock)
+        self.take_back = self.acquire
+        self.acquire = self.in_turn
+
+    async def in_turn(self):
+        if asyncio.current_task() in back:
+            await back.pop(asyncio.current_task()).wait()
+        return await self.take_back()
+
+''',
+    "trio": '''
+back = {}  # task -> the turn in which it takes the lock back after a wait
+
+
+class Condition(anyio.Condition):
+    """A condition whose waiters, once woken, take the lock back when it is their turn."""
+
+    async def acquire(self):
+        if trio.lowlevel.current_task() in back:
+            await back.pop(trio.lowlevel.current_task()).wait()
+        await super().acquire()
+
+''',
+}
+
+#: In a test: a mended program may never come to a turn, and shall pass all the same.
+_TAKE = {
+    "threading": '''
+def take(number):
+    """Wait for a turn. A mended program may never come to it: then go on without."""
+    turn[number].wait(1)
+''',
+    "asyncio": '''
+async def take(number):
+    """Wait for a turn. A mended program may never come to it: then go on without."""
+    try:
+        async with asyncio.timeout(1):
+            await turn[number].wait()
+    except TimeoutError:
+        pass
+''',
+    "trio": '''
+async def take(number):
+    """Wait for a turn. A mended program may never come to it: then go on without."""
+    with trio.move_on_after(1):
+        await turn[number].wait()
+''',
+}
+_TAKE["multiprocessing"] = _TAKE["threading"]
+TAKE: Final = {name: text.lstrip("\n") for name, text in _TAKE.items()}

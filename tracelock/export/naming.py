@@ -11,9 +11,9 @@ from typing import Final
 #: What the programs use themselves.
 TAKEN: Final = frozenset(
     {
-        "asyncio", "atomic", "ctx", "ctypes", "ended", "failures", "faulthandler", "index",
+        "anyio", "asyncio", "atomic", "back", "Condition", "InTurn", "condition", "ctx", "ctypes", "ended", "failures", "faulthandler", "index",
         "item", "main", "math", "multiprocessing", "os", "processes", "queue", "requests", "run",
-        "run_all", "same", "scope", "signal", "spawn", "start", "starting", "sys", "tasks",
+        "run_all", "same", "scope", "signal", "spawn", "start", "take", "starting", "sys", "tasks",
         "threading", "threads", "time", "traceback", "trio", "turn", "verdict", "waits_at",
         "work", "workers", "PATIENCE", "nursery", "news", "scopes", "linecache", "wrong", "error",
         "name", "process", "thread", "failure", "line", "stack", "mine", "frame", "task", "running",

@@ -13,7 +13,8 @@ from typing import Final
 
 from tracelock.trace import Blocked, Event, Trace
 
-#: What a worker does at a point: ("give", turn) or ("take", turn).
+#: What a worker does at a point: ("give", turn), ("take", turn), or ("back", turn): take a
+#: condition's lock back, once woken, in that turn.
 Action = tuple[str, int]
 _PARKS: Final = frozenset({"wait", "request"})
 #: Events that end an operation which has begun before: nobody can be held back before them.
@@ -22,8 +23,9 @@ _ENDS: Final = frozenset({"wake", "cancelled", "timeout"})
 
 @dataclass(slots=True)
 class Doings:
-    """What a worker does around one operation of its own."""
+    """What a worker does around one operation of its own. ``read``: it is a plain read."""
 
+    read: bool = False
     before: list[Action] = field(default_factory=list)
     after: list[Action] = field(default_factory=list)
     however: list[Action] = field(default_factory=list)  # after it, even if it is cut off
@@ -44,6 +46,7 @@ class Points:
     start: dict[int, list[Action]] = field(default_factory=dict)
     at: dict[int, dict[str, dict[int, Doings]]] = field(default_factory=dict)
     last: tuple[int, str, int] | None = None
+    held: bool = False  # somebody takes a lock back in a turn of its own
 
     def doings(self, worker: int, path: str) -> dict[int, Doings]:
         """By number, what a worker does around its operations at a step."""
@@ -83,7 +86,7 @@ def points_of(trace: Trace) -> Points:
             last = turn[2]
             call = calls[last]
             doings = points.at.setdefault(worker, {}).setdefault(call.path, {})
-            here = doings.setdefault(call.number, Doings())
+            here = doings.setdefault(call.number, Doings(events[last].op == "read"))
             parks = kinds[last] in ("park", "crash")
             gives = not (number + 1 == end and failed)
             if gives:
@@ -94,10 +97,35 @@ def points_of(trace: Trace) -> Points:
                 then, (_, first, _) = mine[following]
                 if kinds[first] == "struck":
                     continue
-                here.after.append(("take", then))
+                if kinds[first] == "end" and _contended(trace, events, last, first):
+                    here.before.append(("back", then))
+                    points.held = True
+                else:
+                    here.after.append(("take", then))
             elif number + 1 < end and not parks and name not in joined:
                 here.after.append(("take", end))
     return points
+
+
+def _contended(trace: Trace, events: Sequence[Event], parked: int, woken: int) -> bool:
+    """Whether others have the lock of a condition after they woke a waiter and before it went on."""
+    target = events[parked].target or ""
+    objects = trace.scenario.get("objects") or {}
+    decl = objects.get(target.partition("[")[0])
+    if events[parked].op != "wait" or decl is None:
+        return False
+    kind = decl if isinstance(decl, str) else decl.get("type")
+    if kind != "condition":
+        return False
+    lock = None if isinstance(decl, str) else decl.get("lock")
+    theirs = {target.partition("[")[0], lock}
+    notified = False
+    for event in events[parked + 1 : woken]:
+        same = (event.target or "").partition("[")[0] in theirs
+        notified = notified or (same and event.op == "notify")
+        if notified and same and event.op in ("acquire", "wake"):
+            return True
+    return False
 
 
 def _is_end(kind: str) -> bool:

@@ -17,7 +17,7 @@ from tracelock.export.naming import Naming
 from tracelock.export.points import Points, points_of
 from tracelock.export.tasks import Asyncio, Trio
 from tracelock.export.threads import Processes, Threads
-from tracelock.export.writing import WIDTH, Lines
+from tracelock.export.writing import WIDTH, Lines, quoted
 from tracelock.scenario import models
 from tracelock.scenario.layout import build_layout, elements
 from tracelock.scenario.models import Scenario
@@ -91,7 +91,7 @@ class _Program:
         self.shop = Shop(
             scenario, layout, naming, naming.all(scenario.shared), naming.all(scenario.objects),
             naming.all(scenario.workers), cells, kinds, points,
-            [worker.name for worker in layout.workers], always,
+            [worker.name for worker in layout.workers], test, always,
         )  # fmt: skip
         self._guard()
 
@@ -166,13 +166,13 @@ class _Program:
         modules = {
             name
             for name in (
-                "asyncio", "ctypes", "faulthandler", "linecache", "math", "multiprocessing", "os", "queue",
+                "anyio", "asyncio", "ctypes", "faulthandler", "linecache", "math", "multiprocessing", "os", "queue",
                 "signal", "sys", "threading", "time", "traceback", "trio", "pytest",
             )
             if re.search(rf"(?<![\w.]){name}\.", text)
         }  # fmt: skip
         modules |= {need[7:] for need in self.shop.needs if need.startswith("import ")}
-        others = modules & {"trio", "pytest"}
+        others = modules & {"anyio", "trio", "pytest"}
         lines = [f"import {name}" for name in sorted(modules - others)]
         if others:
             lines += ["", *[f"import {name}" for name in sorted(others)]]
@@ -182,10 +182,21 @@ class _Program:
         shop = self.shop
         bound = FORCED_PATIENCE if self.trace is not None else PATIENCE
         sleeps = sum(_seconds(step) for _, step in steps_of(self.scenario))
+        rounds = sum(
+            step.repeat * self.scenario.workers[at.split(".")[1]].count
+            for at, step in steps_of(self.scenario)
+            if isinstance(step, models.Repeat) and isinstance(step.repeat, int)
+        )
+        bound += rounds // 20_000
+        if shop.lenient and shop.points is not None:
+            bound += shop.points.turns
         bound = min(bound + sleeps, 3600.0)
         lines.put(f"PATIENCE = {bound:g}  # seconds; who still waits then waits for ever")
         if self.backend == "multiprocessing":
             lines.put('ctx = multiprocessing.get_context("fork")')
+        held = shop.points is not None and shop.points.held
+        if held:
+            lines.put(*mains.HELD[self.backend].rstrip("\n").split("\n"), "")
         lines.put("")
         for name, value in self.scenario.shared.items():
             lines.put(f"{shop.variables[name]} = {self._variable(name, value)}")
@@ -200,6 +211,8 @@ class _Program:
                 f"turn = [{event} for _ in range({shop.points.turns})]"
                 "  # turn[k]: the k-th switch may happen",
             )
+            if shop.lenient:
+                lines.put("", "", *mains.TAKE[self.backend].rstrip("\n").split("\n"))
         if "atomic" in shop.needs:
             kind = "threading" if self.backend == "threading" else "ctx"
             lines.put(f"atomic = {kind}.Lock()  # around what is one indivisible step")
@@ -216,17 +229,26 @@ class _Program:
             return f"ctx.RawArray({code}, {value!r})"
         return f"ctx.RawValue({code}, {value!r})"
 
+    def _made(self, decl: models.ObjectDecl, lock: str | None) -> str:
+        made = self.body.made(decl, lock)
+        if self.shop.points is None or not self.shop.points.held:
+            return made
+        if decl.type == "condition":
+            return f"Condition({lock or ''})"
+        # the locks of trio go with conditions of its own only
+        return "anyio.Lock()" if made == "trio.Lock()" else made
+
     def _object(self, lines: Lines, name: str, decl: models.ObjectDecl) -> None:
         lock = None if decl.lock is None else self.shop.objects[decl.lock]
         if decl.lock is not None and decl.count is not None:
             if self.scenario.objects[decl.lock].count is not None:
                 lock = f"{lock}[place]"
-            made = self.body.made(decl, lock)
+            made = self._made(decl, lock)
             line = f"{self.shop.objects[name]} = [{made} for place in range({decl.count})]"
         else:
-            line = f"{self.shop.objects[name]} = {self.body.made(decl, lock)}"
+            line = f"{self.shop.objects[name]} = {self._made(decl, lock)}"
             if decl.count is not None:
-                made = self.body.made(decl, lock)
+                made = self._made(decl, lock)
                 line = f"{self.shop.objects[name]} = [{made} for _ in range({decl.count})]"
         lines.put(line)
 
@@ -364,13 +386,15 @@ class _Program:
                 item += f" for index in range({count})"
             head = f"{where} = [" if first else f"{where} += ["
             first = False
-            if len(head + item) + 5 <= WIDTH and count == 1 or len(head + item) < 70:
+            if len(head + item) + 5 <= WIDTH:
                 lines.put(f"{head}{item}]")
+            elif len(item) + 8 <= WIDTH:
+                lines.put(head, f"    {item}" + ("," if count == 1 else ""), "]")
             elif count > 1:
                 one, _, rest = item.rpartition(" for index in ")
-                lines.put(head, f"    {one}", f"    for index in {rest}", "]")
+                lines.put(head, *_broken(one), f"    for index in {rest}", "]")
             else:
-                lines.put(head, f"    {item}", "]")
+                lines.put(head, *_broken(f"{item},"), "]")
         if first:
             lines.put(f"{where} = []")
         if self.backend != "asyncio":
@@ -409,13 +433,14 @@ class _Program:
         if self.trace is None or self.trace.verdict.kind not in ("deadlock", "crashed"):
             return ""
         pieces = textwrap.wrap(self.trace.verdict.message, 78) or [""]
-        lines = [f"        print({piece!r})" for piece in pieces]
+        lines = [f"        print({quoted(piece)})" for piece in pieces]
         return "\n".join(['        print("as in the trace:")', *lines]) + "\n"
 
     def _finals(self) -> str:
         arrays = {n: len(v) for n, v in self.scenario.shared.items() if isinstance(v, list)}
         space = Space(self.shop.variables, arrays, self.shop.cells, {}, {})
-        rows = []
+        rows = Lines()
+        rows.depth = 1
         for expr in [*self.scenario.finally_, *self.scenario.always]:
             tree = space.tree(expr)
             text = " ".join((expr if isinstance(expr, str) else repr(expr)).split())
@@ -424,10 +449,13 @@ class _Program:
                 for name in dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
                 if name in self.scenario.shared
             ]
-            told = ", ".join(f'"{name} =", {self._shown(name)}' for name in names)
-            told = f'{f"failed: {text} is false:"!r}, {told}' if told else repr(f"failed: {text}")
-            rows.append(f"    if {negated(space, tree)}:\n        print({told})\n        return 1\n")
-        return "".join(rows)
+            told = [f'"{name} =", {self._shown(name)}' for name in names]
+            said = quoted(f"failed: {text} is false" + (":" if told else ""))
+            with rows.block(f"if {negated(space, tree)}:"):
+                flat = [part for one in [said, *told] for part in _parts(one)]
+                rows.long("print(", flat, ")")
+                rows.put("return 1")
+        return "".join(f"{line}\n" for line in rows.text)
 
     def _state(self) -> str:
         shown = [f"{name} = {{{self._shown(name)}}}" for name in self.scenario.shared]
@@ -446,6 +474,21 @@ class _Program:
         if isinstance(self.scenario.shared[name], list):
             return f"{own}[:]"
         return f"{own}.value" if name in self.shop.cells else own
+
+
+def _broken(call: str) -> list[str]:
+    """A call in a list, over three lines where it is too long for one."""
+    if len(call) + 8 <= WIDTH:
+        return [f"    {call}"]
+    name, _, rest = call.partition("(")
+    inside, _, end = rest.rpartition(")")
+    return [f"    {name}(", f"        {inside}", f"    ){end}"]
+
+
+def _parts(text: str) -> list[str]:
+    """``"counter =", counter`` as the two arguments it is."""
+    head, comma, rest = text.partition('", ')
+    return [head + '"', rest] if comma and text.startswith('"') else [text]
 
 
 def _base(reference: str) -> str:

@@ -15,6 +15,7 @@ class Asyncio(Threads):
     module: ClassVar[str] = "asyncio"
     empty: ClassVar[str] = "asyncio.QueueEmpty"
     full: ClassVar[str] = "asyncio.QueueFull"
+    me = "asyncio.current_task()"
     wait = "await "
     with_ = "async with"
     guard = None
@@ -183,6 +184,7 @@ class Trio(Asyncio):
     module: ClassVar[str] = "trio"
     empty: ClassVar[str] = "trio.WouldBlock"
     full: ClassVar[str] = "trio.WouldBlock"
+    me = "trio.lowlevel.current_task()"
 
     @staticmethod
     def made(decl: ObjectDecl, lock: str | None) -> str:

@@ -148,6 +148,7 @@ class Processes(Threads):
 
     module: ClassVar[str] = "multiprocessing"
     nonblocking: ClassVar[str] = "block=False"
+    me = "multiprocessing.current_process().name"
 
     @staticmethod
     def made(decl: ObjectDecl, lock: str | None) -> str:

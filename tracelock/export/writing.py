@@ -9,6 +9,12 @@ from typing import Final
 WIDTH: Final = 100
 
 
+def quoted(text: str) -> str:
+    """``text`` as a literal, in double quotes where that takes no backslash."""
+    made = repr(text)
+    return f'"{made[1:-1]}"' if made[0] == "'" and '"' not in text else made
+
+
 class Lines:
     """Source that is written line by line."""
 
