@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Final
 
 _JUDGE: Final = '''\
-{finals}    print({passed})
-    return 0
+{finals}{passed}    return 0
 '''
 
 THREADS: Final = '''\
 def run(worker, *args):
     name = threading.current_thread().name
-    try:
+{begin}    try:
         worker(*args)
     except Exception as error:
         traceback.print_exc()
@@ -25,7 +24,7 @@ def run(worker, *args):
 def main():
     """Run the workers; 0 if all went well, 1 if not."""
 {starts}
-    end = time.monotonic() + PATIENCE
+{go}    end = time.monotonic() + PATIENCE
     while (alive := [t for t in {threads} if t.is_alive()]) and not failures:
         if time.monotonic() > end:
             break

@@ -11,7 +11,7 @@ from typing import Final
 #: What the programs use themselves.
 TAKEN: Final = frozenset(
     {
-        "anyio", "asyncio", "atomic", "back", "Condition", "InTurn", "condition", "ctx", "ctypes", "ended", "failures", "faulthandler", "index",
+        "anyio", "asyncio", "atomic", "back", "begin", "Condition", "InTurn", "condition", "ctx", "ctypes", "ended", "failures", "faulthandler", "index",
         "item", "main", "math", "multiprocessing", "os", "processes", "queue", "requests", "run",
         "run_all", "same", "scope", "signal", "spawn", "start", "take", "starting", "sys", "tasks",
         "threading", "threads", "time", "traceback", "trio", "turn", "verdict", "waits_at",

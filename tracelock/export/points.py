@@ -68,17 +68,23 @@ def points_of(trace: Trace) -> Points:
             turns[-1] = (event.worker, turns[-1][1], place)
         else:
             turns.append((event.worker, place, place))
-    points = Points(len(turns) + 1, [*[turn[0] for turn in turns], None])
+    end = len(turns)
+    failed = trace.verdict.kind == "failed" and trace.verdict.failure != "finally"
+    loser = trace.verdict.worker if failed else None
+    late = loser is not None and bool(turns) and turns[-1][0] != loser
+    whose: list[int | None] = [*[turn[0] for turn in turns], None]
+    if late:  # the failure itself, which is no event, comes after the steps of others
+        whose[end:] = [loser, None]
+    points = Points(len(whose), whose)
+    rest = len(whose) - 1
     calls, kinds = _calls(trace, events)
     if events:
         points.last = (events[-1].worker, calls[-1].path, calls[-1].number)
-    end = len(turns)
-    failed = trace.verdict.kind == "failed" and trace.verdict.failure != "finally"
     joined = {event.target for event in events if event.op == "join"}
     for worker, name in enumerate(trace.workers):
         mine = [(number, turn) for number, turn in enumerate(turns) if turn[0] == worker]
         if not mine:
-            points.start[worker] = [("take", end)]
+            points.start[worker] = [("take", end if worker == loser else rest)]
             continue
         if mine[0][0] > 0 and not _is_end(kinds[mine[0][1][1]]):
             points.start[worker] = [("take", mine[0][0])]
@@ -88,7 +94,7 @@ def points_of(trace: Trace) -> Points:
             doings = points.at.setdefault(worker, {}).setdefault(call.path, {})
             here = doings.setdefault(call.number, Doings(events[last].op == "read"))
             parks = kinds[last] in ("park", "crash")
-            gives = not (number + 1 == end and failed)
+            gives = late or not (number + 1 == end and failed)
             if gives:
                 give = ("give", number + 1)
                 struck = kinds[last] == "struck"
@@ -103,7 +109,7 @@ def points_of(trace: Trace) -> Points:
                 else:
                     here.after.append(("take", then))
             elif number + 1 < end and not parks and name not in joined:
-                here.after.append(("take", end))
+                here.after.append(("take", end if worker == loser else rest))
     return points
 
 

@@ -275,6 +275,15 @@ class _Program:
         """Whether workers are looked up by name as the program runs."""
         return bool(self.shop.needs & {"spawn", "cancel"})
 
+    @property
+    def _together(self) -> bool:
+        """Whether all threads must be there before one runs: an rlock knows its owner by a number
+        that a later thread may get again."""
+        return any(
+            decl.type == "rlock" or (decl.type == "condition" and decl.lock is None)
+            for decl in self.scenario.objects.values()
+        )
+
     def _head(self) -> list[str]:
         """What the surroundings of the workers keep."""
         needs, head = self.shop.needs, []
@@ -299,6 +308,8 @@ class _Program:
             return head
         if self.backend == "threading" and self._named:
             head.append("threads = {}")
+        if self.backend == "threading" and self._together:
+            head.append("begin = threading.Event()  # all threads are there: off they go")
         if self.backend == "asyncio" and self._named:
             head.append("tasks = {}")
         if self.backend == "trio":
@@ -322,6 +333,8 @@ class _Program:
         if backend == "threading":
             parts["threads"] = "list(threads.values())" if self._named else "threads"
             parts["start"] = mains.THREADS_START if self._named else ""
+            parts["begin"] = "    begin.wait()\n" if self._together else ""
+            parts["go"] = "    begin.set()\n" if self._together else ""
             parts["starts"] = self._starts(
                 "threads", "threading.Thread(target=run, args=({args}), name={name}, daemon=True)",
             )  # fmt: skip
@@ -459,7 +472,17 @@ class _Program:
 
     def _state(self) -> str:
         shown = [f"{name} = {{{self._shown(name)}}}" for name in self.scenario.shared]
-        return f'f"passed: {", ".join(shown)}"' if shown else '"passed"'
+        lines = Lines()
+        lines.depth = 1
+        line = f'print(f"passed: {", ".join(shown)}")' if shown else 'print("passed")'
+        if len(line) + 4 <= WIDTH:
+            lines.put(line)
+        else:
+            parts = [('"passed:"')]
+            for name in self.scenario.shared:
+                parts += [f'"{name} ="', self._shown(name)]
+            lines.long("print(", parts, ")")
+        return "".join(f"{line}\n" for line in lines.text)
 
     def _test(self) -> str:
         name = re.sub(r"\W", "_", self.scenario.name, flags=re.ASCII).strip("_").lower() or "it"
