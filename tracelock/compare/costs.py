@@ -58,12 +58,18 @@ class Cell:
                 self.held.append(result["held"] / 1e3 / taken)
                 self.again.append(result["again"] / taken)
             return
-        self.seconds.append(result["seconds"])
         end = "passed"
         if result["status"]:
             end = "deadlock" if " waits" in result["output"] else "failed"
             self.state = result["state"]
+        if end != "deadlock":  # how long one waits for a run that hangs is no cost
+            self.seconds.append(result["seconds"])
         self.ends[end] = self.ends.get(end, 0) + 1
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it is not worth waiting for it any more."""
+        return self.ends.get("deadlock", 0) >= 2 and not self.seconds
 
     def to_data(self) -> dict[str, Any]:
         per_second = None
@@ -177,17 +183,19 @@ def _rounds(
     workshop: Workshop, cells: list[Cell], runs: int, begun: float, seconds: float,
     progress: Callable[[float], None] | None, data: dict[str, Any],
 ) -> None:  # fmt: skip
-    total = runs + max(2, runs // 2)
-    for turn in range(total):
-        # plain runs first, then some with locks that measure
-        timed = turn >= runs
+    # some runs with locks that measure come early, so that a cut leaves something of both
+    early = min(LEAST, runs)
+    turns = [False] * early + [True] * 2 + [False] * (runs - early)
+    turns += [True] * max(0, runs // 2 - 2)
+    for turn, timed in enumerate(turns):
         for place, cell in enumerate(cells):
             left = seconds - (monotonic() - begun)
-            plenty = len(cell.seconds) >= LEAST and not timed
-            if left <= 0 and (plenty or timed or turn > 0):
+            if left <= 0 and turn > 0:
                 data["cut"] = True
+                return
+            if cell.error is not None or cell.hangs:
                 continue
-            if cell.error is not None or (timed and not cell.prepared.config["timed"]):
+            if timed and not cell.prepared.config["timed"]:
                 continue
             result = workshop.run(
                 cell.prepared, python=cell.python, timed=timed,
@@ -195,7 +203,7 @@ def _rounds(
             )  # fmt: skip
             cell.take(result, timed)
             if progress is not None:
-                progress((turn * len(cells) + place + 1) / (total * len(cells)))
+                progress((turn * len(cells) + place + 1) / (len(turns) * len(cells)))
 
 
 def noise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

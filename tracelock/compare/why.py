@@ -40,15 +40,27 @@ def why(trace: Trace, backend: str, elsewhere: Mapping[str, Divergence | None]) 
     seq = divergence.seq
     if not 0 <= seq < len(events):
         return f"On {names} the same steps end otherwise: {divergence.why}."
+    last = events[-1]
+    if trace.verdict.failure == "error" and isinstance(last.result, dict):
+        name = last.result.get("error", "an error")
+        everywhere = _and([one for one, _ in told])
+        done = "wait" if last.op == "wake" else last.op
+        return (
+            f"On {backend} {trace.workers[last.worker]}'s {done} {last.target} raises {name} "
+            f"there; on {everywhere} it does not: the objects have other rules."
+        )
     event = events[seq]
+    if event.op == "timeout":
+        return (
+            f"On {backend} {trace.workers[event.worker]} just leaves {event.target} when its time "
+            f"is up; on {names} that is noticed by the others."
+        )
     before = events[seq - 1] if seq else None
     if before is not None and before.worker != event.worker:
         return _switch(trace, events, seq, backend, names, other)
     if event.op == "acquire" or "first in line" in divergence.why:
         return _handover(trace, event, backend, names)
-    return (
-        f"At {_did(trace, event)}, {names} does otherwise: {_short(divergence.why)}"
-    )
+    return f"At {_did(trace, event)} {names} goes on with {divergence.got} instead."
 
 
 def _switch(
@@ -90,11 +102,6 @@ def _did(trace: Trace, event: Event) -> str:
 
 def _did_what(event: Event) -> str:
     return f"{event.op} {event.target}" if event.target else event.op
-
-
-def _short(text: str) -> str:
-    text = text.partition(": ")[2] or text
-    return text if text.endswith(".") else f"{text}."
 
 
 def _and(words: list[str]) -> str:

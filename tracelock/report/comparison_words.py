@@ -1,0 +1,89 @@
+"""The cells of a comparison in words: the same in the terminal and in the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracelock.report.comparison_picture import duration
+from tracelock.report.wording import clean
+
+
+def can(cell: dict[str, Any] | None) -> str:
+    """Whether it can happen: ``possible, 1 switch``, ``impossible``, ``not found in 504``."""
+    if cell is None:
+        return "refused"
+    if cell["can"] == "possible":
+        switches = cell.get("switches")
+        if switches is None:
+            return "possible"
+        return f"possible, {switches} switch" + ("" if switches == 1 else "es")
+    if cell["can"] == "not found":
+        return f"not found in {cell['tried']:,}"
+    return str(cell["can"])
+
+
+def did(cell: dict[str, Any] | None) -> str:
+    """How often it did: ``3 % (1 to 8) of 100``."""
+    if cell is None or not cell.get("runs"):
+        return ""
+    return f"{percent(cell['share'])} ({percent(cell['low'])} to {percent(cell['high'])})"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with a digit where it is small."""
+    value = 100 * share
+    if 0 < value < 1 or 99 < value < 100:
+        return f"{value:.1f} %"
+    return f"{value:.0f} %"
+
+
+def spread_of(one: dict[str, Any] | None, kind: str) -> tuple[str, str]:
+    """A spread as (median, interval); empty where it was not measured."""
+    if one is None:
+        return "", ""
+    show = {
+        "seconds": duration,
+        "share": percent,
+        "held": lambda value: duration(value / 1e6),
+        "speed": lambda value: f"{value:,.0f}/s" if value >= 10 else f"{value:.2g}/s",
+    }[kind]
+    return show(one["median"]), f"{show(one['low'])} to {show(one['high'])}"
+
+
+def summary(data: dict[str, Any]) -> str:
+    """The comparison in a sentence or two."""
+    rows = data["outcomes"]["rows"]
+    differ = [row for row in rows if row["differs"] and row["kind"] != "passed"]
+    wrong = [row for row in rows if row["kind"] not in ("passed", "unfinished")]
+    if differ:
+        row = differ[0]
+        yes = [b for b, cell in row["cells"].items() if cell["can"] == "possible"]
+        no = [b for b, cell in row["cells"].items() if cell["can"] == "impossible"]
+        text = f"It depends on the backend. “{clean(row['outcome'])}” is possible on "
+        text += f"{words(yes)} and impossible on {words(no)}."
+    elif any(cell["can"] == "possible" for row in wrong for cell in row["cells"].values()):
+        text = "It can go wrong, and the backends do not differ in that as far as was seen."
+    else:
+        text = "Nothing goes wrong on any of the backends, as far as was seen."
+    if not data["complete"]:
+        text += " The comparison is not complete; see the notes."
+    return text
+
+
+def words(names: list[str]) -> str:
+    """``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def check(data: Any) -> dict[str, Any]:
+    """``data`` if it is a comparison. Raises TraceError for anything else."""
+    from tracelock.errors import TraceError
+
+    if not isinstance(data, dict) or data.get("format") != "tracelock-comparison/1":
+        raise TraceError("this is no comparison (tracelock-comparison/1)")
+    parts = {"outcomes": dict, "costs": dict, "leftovers": list, "backends": list,
+             "scenario": dict, "notes": list, "refused": dict}  # fmt: skip
+    for name, kind in parts.items():
+        if not isinstance(data.get(name), kind):
+            raise TraceError(f"the comparison is damaged: {name} is missing")
+    return data
