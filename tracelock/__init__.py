@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
+    from tracelock.compare import Comparison, compare
     from tracelock.engine.limits import RunLimits
     from tracelock.errors import (
         Divergence,
@@ -86,9 +87,8 @@ if TYPE_CHECKING:
     )
     from tracelock.session import ReplayResult, backends_here, replay, run
     from tracelock.session.after_fix import Checked, check_fix
-    from tracelock.compare import Comparison, compare
-    from tracelock.session.exporting import export
     from tracelock.session.exploring import Explored, SearchFailed, explore
+    from tracelock.session.exporting import export
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
         MISSING,
@@ -133,7 +133,8 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "MISSING", "Acquire", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel", "Checked",
-    "Checkpoint", "Clear", "CompareExchange", "Comparison", "Continue", "Crash", "Divergence", "Event",
+    "Checkpoint", "Clear", "CompareExchange", "Comparison", "Continue", "Crash", "Divergence",
+    "Event",
     "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Get", "If",
     "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached", "ModelMismatch", "Notify",
     "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat", "ReplayResult", "RunLimits",

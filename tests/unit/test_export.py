@@ -122,9 +122,7 @@ def _kept(steps: Any) -> list[Any]:
 
 @given(steps=STEPS, count=st.integers(0, 9))
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_worker_alone_does_what_the_simulated_backend_does(
-    steps: list[Any], count: int
-) -> None:
+def test_a_worker_alone_does_what_the_simulated_backend_does(steps: list[Any], count: int) -> None:
     data = {
         "format": "tracelock-scenario/1",
         "name": "alone",
@@ -209,7 +207,7 @@ def run_processes(times: int, files: list[str]) -> dict[str, list[list[Any]]]:
 
 
 def forced_on_processes(folder: Path) -> tuple[list[str], list[str]]:
-    """The files of the recorded failures as processes: those that end at once, and those that hang."""
+    """The recorded failures as programs of processes: those that end, and those that hang."""
     quick, slow = [], []
     for path in TRACES:
         trace = load_trace(path)
@@ -330,7 +328,7 @@ def pytest_run(tmp_path: Path, source: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "test_bug.py"
     file.write_text(source, encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(file)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
         capture_output=True, text=True, timeout=60, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip

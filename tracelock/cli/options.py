@@ -218,7 +218,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--native", action="store_true",
-        help="the costs alone, and the outcomes of plain Python, without the search and the recorder",
+        help="the costs alone, and how the plain programs end: no search, no recorder",
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=_seconds, default=60.0, metavar="S",

@@ -7,8 +7,8 @@ something; ``notes`` says what.
 - ``refused``: backend -> why it cannot do the scenario.
 - ``outcomes``: ``{"rows", "searched", "shortened"}``. A row is one way to end: ``outcome`` (words),
   ``kind``, ``failure``, ``differs`` (backends disagree whether it can happen), ``why`` (a sentence)
-  and ``cells``: for each backend ``can`` (``possible``, ``impossible``: every schedule was tried, or
-  ``not found``), ``tried`` (schedules and runs), ``switches`` (preemptive, in the minimal trace),
+  and ``cells``: for each backend ``can`` (``possible``, ``impossible``: every schedule was tried,
+  or ``not found``), ``tried`` (schedules and runs), ``switches`` (of the minimal trace),
   ``trace`` (``workers``, ``events``, ``verdict``; None where none was kept), ``seen`` of ``runs``
   free runs, their ``share`` with its 95 % interval ``low``, ``high`` (Wilson), and ``states`` (some
   final states). ``shortened``: the length that long loops were cut to for the search, or None.

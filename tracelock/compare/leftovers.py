@@ -27,7 +27,7 @@ def leftovers(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row for each kind of lock and way to go: ``{"kind", "way", "what", "cells"}``, a cell
     being ``{"left", "text"}``: left is ``held``, ``free``, ``error`` or ``refused``."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for way, what in WAYS.items():
         for kind in kinds:
             if expired():

@@ -250,7 +250,5 @@ class Workshop:
 
 @contextlib.contextmanager
 def _ignored() -> Iterator[None]:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         yield
-    except (ProcessLookupError, PermissionError):
-        pass

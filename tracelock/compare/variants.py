@@ -163,9 +163,7 @@ def _base(reference: str) -> str:
 
 
 def _holds(steps: list[Any], free: set[str]) -> bool:
-    return any(
-        _base(step.get("with") or step.get("acquire") or "") in free for step in _all(steps)
-    )
+    return any(_base(step.get("with") or step.get("acquire") or "") in free for step in _all(steps))
 
 
 def _nesting(steps: list[Any], free: set[str]) -> str | None:

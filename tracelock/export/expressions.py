@@ -122,7 +122,11 @@ class _Renamer(ast.NodeTransformer):
         for arg in node.args:
             made = self.visit(arg)
             whole = type(arg) is ast.Name and arg.id in self.space.arrays
-            if whole and isinstance(made, ast.Call) and node.func.id in ("len", "sum", "min", "max"):
+            if (
+                whole
+                and isinstance(made, ast.Call)
+                and node.func.id in ("len", "sum", "min", "max")
+            ):
                 made = made.args[0]  # these do not keep it: no copy is needed
             args.append(made)
         return ast.Call(func, args, [])
@@ -192,9 +196,7 @@ class Unfolder:
                 return self._chain(left, ops, others)
         made = copy.copy(node)
         for field, value in ast.iter_fields(node):
-            if isinstance(value, ast.expr) and not (
-                isinstance(node, ast.Call) and field == "func"
-            ):
+            if isinstance(value, ast.expr) and not (isinstance(node, ast.Call) and field == "func"):
                 setattr(made, field, self.unfold(value))
             elif isinstance(value, list):
                 parts_ = [self.unfold(v) if isinstance(v, ast.expr) else v for v in value]
@@ -216,9 +218,7 @@ class Unfolder:
             self.put(f"{found} = {self.space.source(self.unfold(last))}")
         return ready(found)
 
-    def _chain(
-        self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]
-    ) -> ast.expr:
+    def _chain(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]) -> ast.expr:
         found = self.temporary("holds")
         a = self._kept(left)
         b = self._kept(others[0])

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-_JUDGE: Final = '''\
+_JUDGE: Final = """\
 {finals}{passed}    return 0
-'''
+"""
 
 THREADS: Final = '''\
 def run(worker, *args):
@@ -39,14 +39,14 @@ def main():
 {told}        return 1
 ''' + _JUDGE  # fmt: skip
 
-THREADS_START: Final = '''
+THREADS_START: Final = """
 
 def start(name, worker, *args):
     if name in threads:
         raise RuntimeError(f"{name} has been started already")
     threads[name] = threading.Thread(target=run, args=(worker, *args), name=name, daemon=True)
     threads[name].start()
-'''
+"""
 
 PROCESSES: Final = '''\
 def run(worker, *args):
@@ -129,16 +129,16 @@ def main():
 {told}        return 1
 ''' + _JUDGE  # fmt: skip
 
-ASYNCIO_START: Final = '''\
+ASYNCIO_START: Final = """\
 def start(name, worker, *args):
     if name in tasks:
         raise RuntimeError(f"{name} has been started already")
     tasks[name] = asyncio.create_task({made}, name=name)
 
 
-'''
+"""
 
-ENDING: Final = '''\
+ENDING: Final = """\
 async def ending(worker, *args):
     try:
         await worker(*args)
@@ -146,7 +146,7 @@ async def ending(worker, *args):
         ended[asyncio.current_task().get_name()].set()
 
 
-'''
+"""
 
 TRIO: Final = '''\
 async def run(name, worker, *args):
@@ -181,14 +181,14 @@ def main():
 {told}        return 1
 ''' + _JUDGE  # fmt: skip
 
-TRIO_START: Final = '''
+TRIO_START: Final = """
 
 def start(name, worker, *args):
     if name in started:
         raise RuntimeError(f"{name} has been started already")
     started.add(name)
     nursery.start_soon(run, name, worker, *args)
-'''
+"""
 
 WORK: Final = '''\
 def work(rounds):

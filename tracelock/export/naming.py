@@ -10,17 +10,15 @@ from typing import Final
 
 #: What the programs use themselves.
 TAKEN: Final = frozenset(
-    {
-        "anyio", "asyncio", "atomic", "back", "begin", "Condition", "InTurn", "condition", "ctx", "ctypes", "ended", "failures", "faulthandler", "index",
-        "item", "main", "math", "multiprocessing", "os", "processes", "queue", "requests", "run",
-        "run_all", "same", "scope", "signal", "spawn", "start", "take", "starting", "sys", "tasks",
-        "threading", "threads", "time", "traceback", "trio", "turn", "verdict", "waits_at",
-        "work", "workers", "PATIENCE", "nursery", "news", "scopes", "linecache", "wrong", "error",
-        "name", "process", "thread", "failure", "line", "stack", "mine", "frame", "task", "running",
-        "left", "end", "alive", "one", "manual", "started", "patience", "waiting", "ending",
-        "failed", "worker", "args", "f", "p", "t", "x", "a", "b",
-    }
-) | frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins))  # fmt: skip
+    """
+    a alive anyio args asyncio atomic b back begin Condition condition ctx ctypes end ended
+    ending error f failed failure failures faulthandler frame index InTurn item left line
+    linecache main manual math mine multiprocessing name news nursery one os p patience PATIENCE
+    process processes queue requests run run_all running same scope scopes signal spawn stack
+    start started starting sys t take task tasks thread threading threads time traceback trio
+    turn verdict waiting waits_at work worker workers wrong x
+    """.split()
+) | frozenset([*keyword.kwlist, *keyword.softkwlist, *dir(builtins)])
 
 
 class Naming:

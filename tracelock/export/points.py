@@ -114,7 +114,7 @@ def points_of(trace: Trace) -> Points:
 
 
 def _contended(trace: Trace, events: Sequence[Event], parked: int, woken: int) -> bool:
-    """Whether others have the lock of a condition after they woke a waiter and before it went on."""
+    """Whether others have a condition's lock after they woke a waiter, before that goes on."""
     target = events[parked].target or ""
     objects = trace.scenario.get("objects") or {}
     decl = objects.get(target.partition("[")[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from tracelock.export.threads import Threads
@@ -144,7 +145,7 @@ class Asyncio(Threads):
             self.put(f"{every} = True")
         for name, _, _ in workers:
             call = f"ended[{name}].wait()"
-            self.operate(at, lambda call=call: self.timed(call, timeout, into, None))
+            self.operate(at, partial(self.timed, call, timeout, into, None))
             if every is not None:
                 self.put(f"{every} = {every} and {into}")
         if every is not None:

@@ -38,5 +38,11 @@ def searching_test(scenario: Scenario, backend: str, origin: str | None = None) 
         yaml = yaml.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     told = f"\n\nWritten by: {origin}" if origin else ""
     return _TEXT.format(
-        title=title, yaml=yaml, raw=raw, name=name, file=f"{name}.yaml", backend=backend, origin=told
+        title=title,
+        yaml=yaml,
+        raw=raw,
+        name=name,
+        file=f"{name}.yaml",
+        backend=backend,
+        origin=told,
     )

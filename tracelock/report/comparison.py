@@ -18,7 +18,7 @@ _PAGE: Final = """\
 @media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--dim:#9da7b3;--line:#30363d;--bg:#0d1117;
 --soft:#161b22;--good:#7ee2a0;--goodbg:#0f3a22;--bad:#ffb3ab;--badbg:#4a1915;--open:#f2cc60;
 --openbg:#3d2f00}}
-body{margin:0 auto;max-width:62rem;padding:1.5rem;background:var(--bg);color:var(--ink);
+body{margin:0 auto;max-width:68rem;padding:1.5rem;background:var(--bg);color:var(--ink);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
 h1{font-size:1.5rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}
 .lead{font-size:1.05rem}.dim{color:var(--dim)}.scroll{overflow-x:auto}
@@ -84,7 +84,7 @@ def _outcomes(data: dict[str, Any]) -> Iterator[str]:
         yield f'<tr{main}><th scope="row">{escape(clean(row["outcome"]))}'
         yield f'<span class="dim">{mark}</span></th>{cells}</tr>'
         if row["why"]:
-            why = f"<td></td><td colspan=\"{len(backends)}\">{escape(clean(row['why']))}</td>"
+            why = f'<td></td><td colspan="{len(backends)}">{escape(clean(row["why"]))}</td>'
             yield f'<tr class="why">{why}</tr>'
     yield "</tbody></table></div>"
     for name, reason in data["refused"].items():
@@ -108,10 +108,8 @@ def _outcome_cell(row: dict[str, Any], data: dict[str, Any], backend: str) -> st
 
 
 def _trace(row: dict[str, Any], backend: str, trace: dict[str, Any]) -> Iterator[str]:
-    from tracelock.trace import Events
     from tracelock.trace.events import Event
 
-    assert Events
     workers = [clean(str(name)) for name in trace["workers"]]
     yield (
         f"<details><summary>The smallest schedule to “{escape(clean(row['outcome']))}” "
@@ -121,7 +119,7 @@ def _trace(row: dict[str, Any], backend: str, trace: dict[str, Any]) -> Iterator
     yield f'<div class="scroll"><table><thead><tr><th scope="col">#</th>{heads}</tr></thead><tbody>'
     for number, one in enumerate(trace["events"]):
         known = {key: one[key] for key in Event._fields if key in one}
-        event = Event(**{**{"target": None, "at": ""}, **known})
+        event = Event(**{"target": None, "at": "", **known})
         cells = "".join(
             f'<td class="mono">{escape(describe(event, workers)) if n == event.worker else ""}</td>'
             for n in range(len(workers))
@@ -162,7 +160,8 @@ def _costs(data: dict[str, Any]) -> Iterator[str]:
             told = wrong(row)
             runs = sum(row["ends"].values())
             end = f'<span class="bad">{escape(told)}</span>' if told else f"{runs}, all right"
-            yield f'<tr><th scope="row">{where}</th><td>{variant}</td>{cells}<td>{end}</td></tr>'
+            first = f'<th scope="row">{where}</th><td class="num">{variant}</td>'
+            yield f"<tr>{first}{cells}<td>{end}</td></tr>"
     yield "</tbody></table></div>"
     for one in costs["noise"]:
         yield f'<p class="note">{escape(clean(one["text"]))}</p>'
@@ -171,10 +170,8 @@ def _costs(data: dict[str, Any]) -> Iterator[str]:
 def _spread_cell(one: dict[str, Any] | None, kind: str) -> str:
     middle, interval = spread_of(one, kind)
     if not middle:
-        return '<td class="dim">–</td>'
-    return (
-        f'<td class="num">{escape(middle)}<br><span class="dim">{escape(interval)}</span></td>'
-    )
+        return '<td class="dim">-</td>'
+    return f'<td class="num">{escape(middle)}<br><span class="dim">{escape(interval)}</span></td>'
 
 
 # --- what is left ----------------------------------------------------------------------------

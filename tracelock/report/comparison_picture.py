@@ -13,7 +13,7 @@ WIDTH: Final = 780
 LEFT: Final = 172  # where the bars begin
 RIGHT: Final = 560  # where they end at most
 ROW: Final = 21
-GAP: Final = 18
+GAP: Final = 30
 
 STYLE: Final = """
 .tl-pic{font:12px system-ui,-apple-system,"Segoe UI",sans-serif}
@@ -36,6 +36,13 @@ def duration(seconds: float) -> str:
             digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
             return f"{value:.{digits}f} {unit}"
     return f"{seconds:g} s"
+
+
+def interval(low: str, high: str) -> str:
+    """Two quantities as an interval; a unit that both have is written once."""
+    number, _, unit = low.rpartition(" ")
+    other, _, same = high.rpartition(" ")
+    return f"{number}-{other} {unit}" if unit == same and number else f"{low} to {high}"
 
 
 def place_of(row: dict[str, Any]) -> str:
@@ -96,8 +103,8 @@ def costs_svg(data: dict[str, Any]) -> str:
     parts = [
         f'<svg class="tl-pic" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" role="img" aria-labelledby="tl-t tl-d">',
-        f"<title id=\"tl-t\">What {name} costs</title>",
-        f"<desc id=\"tl-d\">{escape(alternative(data))}</desc>",
+        f'<title id="tl-t">What {name} costs</title>',
+        f'<desc id="tl-d">{escape(alternative(data))}</desc>',
         f"<style>{STYLE}</style>",
         f'<text x="0" y="16" class="tl-head">{name}: time per run</text>',
         '<text x="0" y="34" class="tl-dim">bar: median; line: 95 % interval of the median; '
@@ -113,11 +120,11 @@ def costs_svg(data: dict[str, Any]) -> str:
     y = top
     for place, bars in groups:
         parts.append(f'<text x="0" y="{y + 4}" class="tl-head">{escape(place)}</text>')
-        y += 12
+        y += 10
         for row in bars:
             parts += _bar(row, y, x, names)
             y += ROW
-        y += GAP - 12
+        y += GAP - 10
     parts.append("</svg>")
     return "\n".join(parts)
 
@@ -128,7 +135,8 @@ def _decade(power: int) -> str:
 
 
 def _bar(row: dict[str, Any], y: int, x: Any, names: list[str]) -> list[str]:
-    shade = min(names.index(row["variant"]) if row["variant"] in names else 0, 2)
+    place = names.index(row["variant"]) if row["variant"] in names else 0
+    shade = 2 if len(names) == 1 else min(place, 2)
     middle = y + ROW / 2
     label = escape(clean(row["variant"]))
     weight = ' class="tl-head"' if row["own"] else ""
@@ -152,7 +160,9 @@ def _bar(row: dict[str, Any], y: int, x: Any, names: list[str]) -> list[str]:
                      + (f' <tspan class="tl-bad">✗ {escape(told)}</tspan>' if told else "")
                      + "</text>")  # fmt: skip
     elif told:
-        parts.append(f'<text class="tl-bad" x="{after + 8}" y="{middle + 4}">✗ {escape(told)}</text>')
+        parts.append(
+            f'<text class="tl-bad" x="{after + 8}" y="{middle + 4}">✗ {escape(told)}</text>'
+        )
     return parts
 
 
@@ -166,7 +176,7 @@ def alternative(data: dict[str, Any]) -> str:
             one = row["seconds"]
             text = (
                 f"{place}, {clean(row['variant'])}: {duration(one['median'])} "
-                f"({duration(one['low'])} to {duration(one['high'])})"
+                f"({interval(duration(one['low']), duration(one['high']))})"
             )
             told.append(text + (f", {wrong(row)}" if wrong(row) else ""))
     return "; ".join(told)

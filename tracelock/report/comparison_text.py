@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.report.comparison_picture import groups_of, wrong
 from tracelock.report.comparison_words import can, did, spread_of, summary
@@ -15,12 +15,32 @@ if TYPE_CHECKING:
 
     from tracelock.report.terminal import Style
 
+#: Each in as many characters as it had, so that columns stay columns.
+_PLAIN: Final = str.maketrans({"µ": "u", "“": '"', "”": '"', "…": "~", "✗": "x"})
+
 Cell = tuple[str, str]  # text, rich style
 
 
 def comparison_lines(data: dict[str, Any], style: Style) -> Iterator[Text | str]:
     """All of a comparison, in tables."""
-    width = max(60, min(style.width, 110))
+    for line in _all(data, max(60, min(style.width, 110))):
+        if style.unicode:
+            yield line
+        else:
+            yield from _ascii(line)
+
+
+def _ascii(line: Text | str) -> Iterator[Text | str]:
+    """The line in characters that any terminal has."""
+    if isinstance(line, str):
+        yield line.translate(_PLAIN)
+        return
+    made = line.copy()
+    made.plain = line.plain.translate(_PLAIN)
+    yield made
+
+
+def _all(data: dict[str, Any], width: int) -> Iterator[Text | str]:
     yield from wrap(summary(data), width)
     yield from _outcomes(data, width)
     yield from _costs(data, width)
@@ -36,7 +56,7 @@ def _outcomes(data: dict[str, Any], width: int) -> Iterator[Text | str]:
     if not rows:
         return
     backends = data["backends"]
-    room = max(12, (width - 2) // len(backends) - 2)
+    room = max(17, (width - 2) // len(backends) - 1)
     yield ""
     yield _line([("What can happen", "bold")])
     yield ""
@@ -46,7 +66,9 @@ def _outcomes(data: dict[str, Any], width: int) -> Iterator[Text | str]:
         yield _line([(clean(row["outcome"]), f"bold {tone}"),
                      ("  (the backends differ)" if row["differs"] else "", "yellow")])  # fmt: skip
         cells = [row["cells"][name] for name in backends]
-        yield _columns([(can(cell), _tone(cell, tone)) for cell in cells], [room] * len(cells), "  ")
+        told = [can(cell) if room > 20 else can(cell).partition(",")[0] for cell in cells]
+        tones = [_tone(cell, tone) for cell in cells]
+        yield _columns(list(zip(told, tones, strict=True)), [room] * len(cells), "  ")
         shares = [did(cell) for cell in cells]
         if any(shares):
             yield _columns([(share, "dim") for share in shares], [room] * len(cells), "  ")
@@ -75,10 +97,12 @@ def _costs(data: dict[str, Any], width: int) -> Iterator[Text | str]:
     if not rows:
         return
     yield ""
-    yield _line([("What it costs", "bold"), ("  (medians, and the 95 % interval of the time)", "dim")])
+    yield _line(
+        [("What it costs", "bold"), ("  (medians, and the 95 % interval of the time)", "dim")]
+    )
     yield ""
-    sizes = [22, 9, 19, 10, 7, 8, 7]
-    heads = ["", "per run", "", "rounds", "waiting", "held", "again"]
+    sizes = [23, 9, 18, 9, 7, 8, 7]
+    heads = ["", "per run", "", "rounds", "waits", "held", "again"]
     yield _columns([(head, "bold") for head in heads], sizes, "")
     for place, bars in groups_of(rows):
         yield _line([(place, "bold")])
@@ -102,12 +126,12 @@ def _leftovers(data: dict[str, Any], width: int) -> Iterator[Text | str]:
     if not rows:
         return
     backends = data["backends"]
-    room = max(12, (width - 14) // len(backends) - 1)
+    room = max(16, (width - 12) // len(backends) - 1)
     yield ""
     yield _line([("Crash and cancel", "bold"),
                  ("  (what is left of a lock when its holder ...)", "dim")])  # fmt: skip
     yield ""
-    sizes = [12, *[room] * len(backends)]
+    sizes = [10, *[room] * len(backends)]
     yield _columns([("", ""), *[(name, "bold") for name in backends]], sizes, "  ")
     before = None
     for row in rows:
@@ -117,8 +141,8 @@ def _leftovers(data: dict[str, Any], width: int) -> Iterator[Text | str]:
         cells: list[Cell] = [(row["kind"], "")]
         for name in backends:
             cell = row["cells"][name]
-            words = {"held": "held for ever", "free": "free", "refused": "-"}
-            text = words.get(cell["left"], cell["text"].replace("the next one gets ", ""))
+            words = {"held": "held for ever", "free": "free", "refused": "-", "unknown": "?"}
+            text = words.get(cell["left"], "the next fails")
             tone = {"held": "red", "error": "red", "free": "green"}.get(cell["left"], "dim")
             cells.append((text, tone))
         yield _columns(cells, sizes, "  ")

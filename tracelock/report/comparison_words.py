@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracelock.report.comparison_picture import duration
+from tracelock.report.comparison_picture import duration, interval
 from tracelock.report.wording import clean
 
 
@@ -23,10 +23,11 @@ def can(cell: dict[str, Any] | None) -> str:
 
 
 def did(cell: dict[str, Any] | None) -> str:
-    """How often it did: ``3 % (1 to 8) of 100``."""
+    """How often it did, with the interval: ``3 % (1-8)``."""
     if cell is None or not cell.get("runs"):
         return ""
-    return f"{percent(cell['share'])} ({percent(cell['low'])} to {percent(cell['high'])})"
+    low, high = (percent(cell[key]).removesuffix(" %") for key in ("low", "high"))
+    return f"{percent(cell['share'])} ({low}-{high})"
 
 
 def percent(share: float) -> str:
@@ -45,9 +46,19 @@ def spread_of(one: dict[str, Any] | None, kind: str) -> tuple[str, str]:
         "seconds": duration,
         "share": percent,
         "held": lambda value: duration(value / 1e6),
-        "speed": lambda value: f"{value:,.0f}/s" if value >= 10 else f"{value:.2g}/s",
+        "speed": speed,
     }[kind]
-    return show(one["median"]), f"{show(one['low'])} to {show(one['high'])}"
+    return show(one["median"]), interval(show(one["low"]), show(one["high"]))
+
+
+def speed(value: float) -> str:
+    """So many a second: ``1.23 M/s``."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size * 0.9995:
+            shown = value / size
+            digits = 2 if shown < 9.995 else 1 if shown < 99.95 else 0
+            return f"{shown:.{digits}f} {unit}/s"
+    return f"{value:.3g}/s"
 
 
 def summary(data: dict[str, Any]) -> str:

@@ -101,9 +101,7 @@ def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scen
     check_supported(scenario, backend, allow_call=True)
     if trace.verdict.kind == "unfinished":
         raise UsageError("the trace is unfinished: there is no end to force the program to")
-    if trace.verdict.kind != "passed" and (
-        trace.mode == "recorded" or _switches(trace) > MANY
-    ):
+    if trace.verdict.kind != "passed" and (trace.mode == "recorded" or _switches(trace) > MANY):
         trace = shrink(trace, confirm=0, allow_call=allow_call).trace
     if _switches(trace) > 40 * MANY:
         raise UsageError(f"the trace has {_switches(trace):,} switches: too many to write out")
