@@ -147,6 +147,18 @@ __all__ = [
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
+    import sys
+    from types import ModuleType
+
+    class _Package(ModuleType):
+        """The package itself. Importing the room ``compare`` must not hide the function of that
+        name, as the import system, which sets the room as an attribute, otherwise would."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if not (name in _HOME_OF and isinstance(value, ModuleType)):
+                super().__setattr__(name, value)
+
+    sys.modules[__name__].__class__ = _Package
 
     def __getattr__(name: str) -> Any:
         module = _HOME_OF.get(name)

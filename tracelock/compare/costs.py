@@ -216,8 +216,8 @@ def noise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 continue
             if not apart(a["seconds"], b["seconds"]):
                 text = (
-                    f"{a['backend']}: {a['variant']!r} and {b['variant']!r} cannot be told apart: "
-                    "their intervals overlap (the machine was too busy, or they cost the same)"
+                    f"{a['backend']}: “{a['variant']}” and “{b['variant']}” cannot be told apart "
+                    "by these runs: the intervals of their times overlap"
                 )
                 found.append(
                     {"backend": a["backend"], "a": a["variant"], "b": b["variant"], "text": text}

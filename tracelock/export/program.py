@@ -169,8 +169,8 @@ class _Program:
         modules = {
             name
             for name in (
-                "anyio", "asyncio", "ctypes", "faulthandler", "linecache", "math", "multiprocessing",
-                "os", "queue",
+                "anyio", "asyncio", "ctypes", "faulthandler", "linecache", "math",
+                "multiprocessing", "os", "queue",
                 "signal", "sys", "threading", "time", "traceback", "trio", "pytest",
             )
             if re.search(rf"(?<![\w.]){name}\.", text)

@@ -46,7 +46,7 @@ def comparison_html(data: dict[str, Any]) -> str:
     """
     check(data)
     name = escape(clean(str(data["scenario"].get("name", "scenario"))))
-    about = escape(" ".join(str(data["scenario"].get("description", "")).split()))
+    about = escape(clean(" ".join(str(data["scenario"].get("description", "")).split())))
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

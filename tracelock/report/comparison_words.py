@@ -34,7 +34,7 @@ def percent(share: float) -> str:
     """A share in per cent, with a digit where it is small."""
     value = 100 * share
     if 0 < value < 1 or 99 < value < 100:
-        return f"{value:.1f} %"
+        return f"{min(max(value, 0.1), 99.9):.1f} %"
     return f"{value:.0f} %"
 
 
