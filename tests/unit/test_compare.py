@@ -449,3 +449,10 @@ def test_a_room_does_not_hide_the_function_of_its_name() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["function", "function", "function", "module"], done.stderr
+
+
+def test_the_command_line_offers_what_there_is() -> None:
+    from tracelock.cli.options import EXPORTS
+    from tracelock.session.exporting import TARGETS
+
+    assert EXPORTS == TARGETS

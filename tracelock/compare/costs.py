@@ -199,8 +199,11 @@ def _rounds(
                 continue
             result = workshop.run(
                 cell.prepared, python=cell.python, timed=timed,
-                switch_interval=cell.switch_interval, seconds=max(10.0, min(left, 60.0)),
+                switch_interval=cell.switch_interval, seconds=max(15.0, min(left, 60.0)),
             )  # fmt: skip
+            if "error" in result and (cell.seconds or timed):
+                data["cut"] = True  # it has worked before: only the time was too short now
+                continue
             cell.take(result, timed)
             if progress is not None:
                 progress((turn * len(cells) + place + 1) / (len(turns) * len(cells)))
