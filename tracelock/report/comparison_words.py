@@ -48,7 +48,8 @@ def spread_of(one: dict[str, Any] | None, kind: str) -> tuple[str, str]:
         "held": lambda value: duration(value / 1e6),
         "speed": speed,
     }[kind]
-    return show(one["median"]), interval(show(one["low"]), show(one["high"]))
+    low, high = show(one["low"]), show(one["high"])
+    return show(one["median"]), "" if low == high else interval(low, high)
 
 
 def speed(value: float) -> str:
