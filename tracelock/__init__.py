@@ -85,9 +85,10 @@ if TYPE_CHECKING:
         WorkerDecl,
         Write,
     )
-    from tracelock.session import ReplayResult, backends_here, replay, run
+    from tracelock.session import ReplayResult, backends_here, run
     from tracelock.session.after_fix import Checked, check_fix
-    from tracelock.session.exploring import Explored, SearchFailed, explore
+    from tracelock.session.api import explore, replay
+    from tracelock.session.exploring import Explored, SearchFailed
     from tracelock.session.exporting import export
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
@@ -118,11 +119,12 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Scenario", "Set", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait", "While",
         "With", "Work", "WorkerDecl", "Write",
     ),
-    "tracelock.session": ("ReplayResult", "backends_here", "replay", "run"),
+    "tracelock.session": ("ReplayResult", "backends_here", "run"),
     "tracelock.session.after_fix": ("Checked", "check_fix"),
     "tracelock.compare": ("Comparison", "compare"),
+    "tracelock.session.api": ("explore", "replay"),
+    "tracelock.session.exploring": ("Explored", "SearchFailed"),
     "tracelock.session.exporting": ("export",),
-    "tracelock.session.exploring": ("Explored", "SearchFailed", "explore"),
     "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (
         "MISSING", "Blocked", "Event", "Events", "Trace", "Verdict", "load_trace",
@@ -146,19 +148,13 @@ __all__ = [
     "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
+#: Functions that are called like a room of the package: importing something from the room must not
+#: put the room in the function's place.
+_CALLED_LIKE_ROOMS: Final = ("explore", "compare", "export", "report")
+
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
     import sys
     from types import ModuleType
-
-    class _Package(ModuleType):
-        """The package itself. Importing the room ``compare`` must not hide the function of that
-        name, as the import system, which sets the room as an attribute, otherwise would."""
-
-        def __setattr__(self, name: str, value: object) -> None:
-            if not (name in _HOME_OF and isinstance(value, ModuleType)):
-                super().__setattr__(name, value)
-
-    sys.modules[__name__].__class__ = _Package
 
     def __getattr__(name: str) -> Any:
         module = _HOME_OF.get(name)
@@ -167,8 +163,26 @@ if not TYPE_CHECKING:  # a type checker shall know every name, and complain abou
         import importlib
 
         value = getattr(importlib.import_module(module), name)
-        globals()[name] = value
+        if name not in _CALLED_LIKE_ROOMS:
+            globals()[name] = value
         return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
+
+    class _Package(ModuleType):
+        """The package: what the import system sets for a room is not seen from outside."""
+
+    def _function(name: str) -> property:
+        def get(self: ModuleType) -> Any:
+            return __getattr__(name)
+
+        def ignore(self: ModuleType, value: Any) -> None:
+            if not isinstance(value, ModuleType):
+                raise AttributeError(f"{name} of {__name__!r} cannot be set")
+
+        return property(get, ignore)
+
+    for _name in _CALLED_LIKE_ROOMS:
+        setattr(_Package, _name, _function(_name))
+    sys.modules[__name__].__class__ = _Package

@@ -96,6 +96,8 @@ def fewest(
     ``below``: only schedules that cost less are of interest. A failure ends a schedule: what comes
     after it is not counted. After ``states`` states or ``seconds`` the search gives up.
     """
+    if not runner.copies:
+        return Fewest(None, 0, False, 0)
     return _Search(runner, wanted, below).run(states, seconds)
 
 

@@ -136,7 +136,12 @@ class Tape(Scheduler):
 
 
 class Runner:
-    """Runs schedules of one program under one backend's rules, simulated unless told otherwise."""
+    """Runs schedules of one program under one backend's rules, simulated unless told otherwise.
+
+    ``copies``: its workers are machines that can be copied, so that a search may go back in time.
+    """
+
+    copies = True
 
     def __init__(
         self,
@@ -168,6 +173,14 @@ class Runner:
             max_seconds=self.limits.seconds,
             check=check,
             call=self.call,
+        )
+
+    def with_clock(self, clock: str) -> Runner:
+        """The same runner with another clock."""
+        if clock == self.clock:
+            return self
+        return Runner(
+            self.program, self.rules, clock=clock, limits=self.limits, backend=self.backend
         )
 
     def verdict(self, controller: Controller) -> Verdict:

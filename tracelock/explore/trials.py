@@ -208,20 +208,11 @@ def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdi
     first: Divergence | None = None
     for clock in clocks:
         try:
-            return _followed(with_clock(runner, clock), trace)
+            return _followed(runner.with_clock(clock), trace)
         except Divergence as error:
             first = first or error
     assert first is not None
     raise first
-
-
-def with_clock(runner: Runner, clock: str) -> Runner:
-    """The same runner with another clock."""
-    if clock == runner.clock:
-        return runner
-    return Runner(
-        runner.program, runner.rules, clock=clock, limits=runner.limits, backend=runner.backend
-    )
 
 
 def _followed(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:

@@ -8,7 +8,7 @@ from tracelock.objects import plain, queues, waits
 from tracelock.objects.base import PARKED, Model, Rules, frozen
 from tracelock.ops import Layout, ObjectSpec
 
-__all__ = ["PARKED", "Model", "Rules", "frozen", "make_models"]
+__all__ = ["PARKED", "Model", "Rules", "frozen", "make_model", "make_models"]
 
 Maker = Callable[[Rules, ObjectSpec, list["Model | None"]], Model]
 
@@ -21,15 +21,17 @@ def _plain(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
     if kind in ("rlock", "condition_lock"):
         return plain.RLock(rules)
     if kind in ("semaphore", "bounded_semaphore"):
-        return plain.Semaphore(spec.value, kind == "bounded_semaphore")
+        return plain.Semaphore(spec.value, kind == "bounded_semaphore", spec.maxsize)
     if kind == "condition":
         lock = models[spec.lock]
         assert isinstance(lock, plain.Lock)
         return plain.Condition(rules, lock)
-    if kind == "event":
-        return waits.Event(rules)
+    if kind in ("event", "flag"):
+        return waits.Event(rules, kind == "flag" and bool(spec.value))
     if kind == "barrier":
         return waits.Barrier(spec.parties)
+    if kind == "room":
+        return queues.Room(spec)
     return queues.Queue(spec)
 
 
@@ -45,6 +47,11 @@ def _family(name: str) -> Maker:
     return anyio.make
 
 
+def make_model(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
+    """The model of one object; ``models`` has those of the objects it refers to."""
+    return _family(rules.family)(rules, spec, models)
+
+
 def make_models(layout: Layout, rules: Rules) -> list[Model | None]:
     """The models of all objects by number; None stands for the variables before them."""
     make = _family(rules.family)
@@ -52,6 +59,6 @@ def make_models(layout: Layout, rules: Rules) -> list[Model | None]:
     # conditions last: each needs the model of its lock, which may be declared after it
     for late in (False, True):
         for number, spec in enumerate(layout.objects, layout.variables):
-            if (spec.type == "condition") is late:
+            if (spec.type == "condition") is late and spec.type != "variable":
                 models[number] = make(rules, spec, models)
     return models

@@ -183,9 +183,9 @@ class Semaphore(Model):
 
     __slots__ = ("bound", "initial", "taken", "value")
 
-    def __init__(self, value: int, bounded: bool) -> None:
+    def __init__(self, value: int, bounded: bool, bound: int = 0) -> None:
         self.initial = self.value = value
-        self.bound = value if bounded else -1
+        self.bound = (bound or value) if bounded else -1
         self.taken: list[int] = []
 
     def enabled(self, op: Op, worker: int) -> bool:

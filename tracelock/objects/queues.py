@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from tracelock.objects.base import Model
-from tracelock.ops import EMPTY, GET, ObjectSpec, Op, Raised, Value
+from tracelock.ops import EMPTY, GET, PUT, ObjectSpec, Op, Raised, Value
 
 
 class Store:
@@ -79,3 +79,40 @@ class Queue(Model):
 
     def restore(self, state: Any) -> None:
         self.store.items = deque(state) if self.store.order == "fifo" else list(state)
+
+
+class Room(Model):
+    """A queue of which only the number of items is kept: its items are a real queue's own."""
+
+    __slots__ = ("initial", "maxsize", "size")
+
+    def __init__(self, spec: ObjectSpec) -> None:
+        self.maxsize = spec.maxsize
+        self.size = self.initial = spec.value
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return op.kind not in (PUT, GET) or not op.blocking or self.possible(op.kind)
+
+    def possible(self, kind: int) -> bool:
+        """Whether a put or a get would succeed at once."""
+        return self.size > 0 if kind == GET else not 0 < self.maxsize <= self.size
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if op.kind not in (PUT, GET):
+            return None
+        if not self.possible(op.kind):
+            return EMPTY if op.kind == GET else False
+        self.size += -1 if op.kind == GET else 1
+        return None if op.kind == GET else True
+
+    def expire(self, op: Op, worker: int, parked: bool) -> Value:
+        return EMPTY if op.kind == GET else False
+
+    def reset(self) -> None:
+        self.size = self.initial
+
+    def snapshot(self) -> Any:
+        return self.size
+
+    def restore(self, state: Any) -> None:
+        self.size = state

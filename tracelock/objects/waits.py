@@ -13,11 +13,11 @@ class Event(Model):
 
     except where ``rules.event_rechecks``: a process looks at the flag once more."""
 
-    __slots__ = ("flag", "rules", "waiting", "woken")
+    __slots__ = ("flag", "initial", "rules", "waiting", "woken")
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, initial: bool = False) -> None:
         self.rules = rules
-        self.flag = False
+        self.flag = self.initial = initial
         self.waiting: list[int] = []
         self.woken: set[int] = set()
 
@@ -59,7 +59,7 @@ class Event(Model):
         return tuple(self.waiting)
 
     def reset(self) -> None:
-        self.flag = False
+        self.flag = self.initial
         self.waiting.clear()
         self.woken.clear()
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: What a choice is about.
 WORKER: Final = "worker"  # which worker goes next; options are worker numbers
 WAITER: Final = "waiter"  # which waiter a notify wakes; options are worker numbers
+INJECT: Final = "inject"  # whether a collection, or a cancellation, comes in here (1) or not (0)
 TIMER: Final = "timer"  # whether a pending timer fires now (1) or the op goes on (0)
 
 

@@ -123,6 +123,8 @@ class DporScheduler(Scheduler):
         if depth < fixed:
             return self._steps[depth][0]
         run = self._run
+        if len(run.layout.names) != self._history.things:
+            self._history.grow()
         if depth > fixed and run.fired:
             self._fired.add(depth - 1)
         options = choice.options

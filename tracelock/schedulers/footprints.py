@@ -1,8 +1,9 @@
 """What an event has touched, and what an op could touch, as bit masks.
 
-One bit for each variable and object, by number; one for each worker, which every step of it
-writes, and whoever starts, awaits or cancels it touches; one for all ``call`` steps; and one for
-each condition that is watched. A condition variable and its lock have the same bit.
+One bit for each worker, which every step of it writes, and whoever starts, awaits or cancels it
+touches; one for all ``call`` steps; one for each condition that is watched; and above ``base`` one
+for each variable and object, by number: in real code there come to be more of them (``grow``). A
+condition variable and its lock have the same bit.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CANCEL,
+    CHECKPOINT,
     COMPARE_EXCHANGE,
     FETCH_ADD,
     JOIN,
@@ -37,20 +39,28 @@ class Footprints:
 
     def __init__(self, run: Run, watched: Iterable[Iterable[int]] = ()) -> None:
         self.run = run
-        layout = run.layout
-        count = len(layout.names)
-        workers = len(layout.workers)
-        self.group = list(range(count))
-        for number, spec in enumerate(layout.objects, layout.variables):
-            if spec.type == "condition":
-                self.group[number] = spec.lock
-        self.bit = [1 << thing for thing in self.group]
-        self.life = [1 << count + worker for worker in range(workers)]
-        self.call = 1 << count + workers
-        self.extra = [0] * count
-        for number, variables in enumerate(watched, count + workers + 1):
+        workers = len(run.layout.workers)
+        groups = [tuple(variables) for variables in watched]
+        self.life = [1 << worker for worker in range(workers)]
+        self.call = 1 << workers
+        self.base = workers + 1 + len(groups)
+        self.group: list[int] = []
+        self.bit: list[int] = []
+        self.extra: list[int] = []
+        self.grow()
+        for number, variables in enumerate(groups, workers + 1):
             for variable in variables:
                 self.extra[variable] |= 1 << number
+
+    def grow(self) -> None:
+        """Take in the things that the layout has got since the last time."""
+        layout = self.run.layout
+        for number in range(len(self.group), len(layout.names)):
+            spec = layout.spec(number) if number >= layout.variables else None
+            thing = spec.lock if spec is not None and spec.type == "condition" else number
+            self.group.append(thing)
+            self.extra.append(0)
+            self.bit.append(1 << self.base + thing)
 
     def footprint(self, event: Entry, note: Any) -> tuple[int, int]:
         """Masks of what an event has read and written. ``note``: of its transition."""
@@ -94,6 +104,8 @@ class Footprints:
             return self.life[op.target], 0
         if kind in (SPAWN, CANCEL):
             return 0, self.life[op.target]
+        if kind == CHECKPOINT and op.target >= 0:
+            return 0, self.bit[op.target]  # a task of real code goes on: of its loop's tasks one
         return 0, self.call if kind == CALL else 0
 
     def held(self, worker: int) -> int:

@@ -73,11 +73,8 @@ class History:
 
     def __init__(self, run: Run, watched: Iterable[Iterable[int]] = ()) -> None:
         self.run = run
-        layout = run.layout
-        count = len(layout.names)
-        workers = len(layout.workers)
-        self.things = count
-        self.all = (1 << count) - 1
+        workers = len(run.layout.workers)
+        self.things = 0
         self.prints = prints = Footprints(run, watched)
         self.group, self.bit, self.life = prints.group, prints.bit, prints.life
         self.static = prints.static
@@ -86,13 +83,11 @@ class History:
         self.virtual = not run.adversarial
         self.plain = not self.cooperative and not any(prints.extra)
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
-        self.barrier = [
-            number >= layout.variables and layout.spec(number).type == "barrier"
-            for number in range(count)
-        ]
+        self.barrier: list[bool] = []
         # by thing and by worker: transitions, oldest first
-        self.writers: list[list[int]] = [[] for _ in range(count)]
-        self.readers: list[list[int]] = [[] for _ in range(count)]
+        self.writers: list[list[int]] = []
+        self.readers: list[list[int]] = []
+        self.grow()
         self.lines: list[list[int]] = [[] for _ in range(workers)]
         self.about: list[list[int]] = [[] for _ in range(workers)]  # that join or cancel it
         self.spawns: list[list[int]] = [[] for _ in range(workers)]
@@ -101,6 +96,19 @@ class History:
         self.before: list[int] = []
         self.rows: list[Row] = []
         self.timers: list[int] = []  # transitions made by a timer of virtual time
+
+    def grow(self) -> None:
+        """Take in the things that the layout has got since the last time."""
+        layout = self.run.layout
+        for number in range(self.things, len(layout.names)):
+            blocking = number >= layout.variables
+            self.barrier.append(blocking and layout.spec(number).type == "barrier")
+            self.writers.append([])
+            self.readers.append([])
+        self.prints.grow()
+        self.things = len(layout.names)
+        self.all = ((1 << self.things) - 1) << self.prints.base
+        self.probes = []
 
     # --- before a transition -----------------------------------------------------------------
     def note(self, op: Op, worker: int) -> Any:
@@ -136,7 +144,7 @@ class History:
         if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
             return self._general(events, note, cover, picks, fired, after)
         thing = self.group[op.target]
-        bit = 1 << thing
+        bit = self.bit[op.target]
         writers = self.writers[thing]
         races: Sequence[int] = ()
         hb = cover
@@ -248,11 +256,12 @@ class History:
                 step = (worker, picks, 0, own | self.static(op)[1])
             known = kind not in (COMPARE_EXCHANGE, SPAWN) or self.cooperative
             last = (worker, (), step[2], step[3]) if known else None
-            for thing in range(self.things) if both & self.all else ():
-                if writes >> thing & 1:
-                    undo.append(self.writers[thing])
-                elif reads >> thing & 1:
-                    undo.append(self.readers[thing])
+            left = (both & self.all) >> self.prints.base
+            while left:
+                thing = (left & -left).bit_length() - 1
+                left &= left - 1
+                changed = writes >> self.prints.base + thing & 1
+                undo.append((self.writers if changed else self.readers)[thing])
         self.before.append(hb)
         self.steps.append(step)
         for one in undo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracelock.engine.limits import RunLimits
@@ -21,13 +21,14 @@ class ReplayResult:
     ``reproduced``: it followed the trace to its end and ended with the same verdict.
     ``diverged``: the :class:`~tracelock.errors.Divergence` that stopped it, or None.
     ``verdict``: how the replay itself ended (``unfinished`` where it diverged). ``trace``: the
-    trace of the replay, as far as it came.
+    trace of the replay, as far as it came. ``notes``: what else there is to say of it.
     """
 
     reproduced: bool
     diverged: Divergence | None
     verdict: Verdict
     trace: Trace
+    notes: list[str] = field(default_factory=list)
 
 
 def replay(

@@ -1,0 +1,163 @@
+"""A controller whose objects and workers come into being while it runs: for real Python code.
+
+A scenario declares everything beforehand. Python code makes locks, threads and objects as it goes,
+so that here the layout grows. What a name stands for never changes: the same name has the same
+number in every schedule, whether or not it comes up in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tracelock.engine.controller import Controller
+from tracelock.errors import LimitReached
+from tracelock.objects import Model, make_model
+from tracelock.ops import SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.schedulers.base import INJECT
+
+#: Type of the specification of a shared variable, which has no model.
+VARIABLE = "variable"
+#: Events with which a wait for somebody's signal ends.
+RESCUES = frozenset({WAIT, WAKE})
+
+
+class OpenLayout(Layout):
+    """A layout that grows. Variables and objects share one numbering, in the order of their coming.
+
+    ``objects`` has an entry for each, of type ``VARIABLE`` for a variable; ``initial`` is empty.
+    ``workers`` has a fixed length, ``capacity``: schedulers keep lists by worker. Places that
+    nobody has taken yet have no name.
+    """
+
+    names: list[str]  # type: ignore[assignment]
+    objects: list[ObjectSpec]  # type: ignore[assignment]
+    workers: list[WorkerSpec]  # type: ignore[assignment]
+    _numbers: dict[str, int]
+    _places: dict[str, int]
+
+    def __init__(self, workers: Sequence[str], capacity: int) -> None:
+        super().__init__((), (), (), (), {})
+        put = object.__setattr__
+        put(self, "names", [])
+        put(self, "objects", [])
+        specs = [WorkerSpec(name, name, 0, 1) for name in workers]
+        free = [WorkerSpec("", "", 0, 1, manual=True) for _ in range(capacity - len(specs))]
+        put(self, "workers", specs + free)
+        put(self, "_numbers", {})
+        put(self, "_places", {spec.name: number for number, spec in enumerate(specs)})
+
+    def add(self, spec: ObjectSpec) -> int:
+        """Take in a new thing; its number."""
+        number = self._numbers[spec.name] = len(self.names)
+        self.names.append(spec.name)
+        self.objects.append(spec)
+        return number
+
+    def number_of(self, name: str) -> int | None:
+        """The number of a thing, None for one that is not known."""
+        return self._numbers.get(name)
+
+    def worker(self, name: str, group: str = "") -> int:
+        """The number of the worker of this name, which is new or known. Raises LimitReached."""
+        number = self._places.get(name)
+        if number is None:
+            number = len(self._places)
+            if number >= len(self.workers):
+                raise LimitReached(f"more than {len(self.workers)} threads and tasks were started")
+            self._places[name] = number
+            self.workers[number] = WorkerSpec(name, group or name, 0, 1, manual=True)
+        return number
+
+    def known(self) -> list[str]:
+        """The names of all workers that there have been, by number."""
+        return list(self._places)
+
+
+class OpenController(Controller):
+    """A controller on an :class:`OpenLayout`.
+
+    ``essential``: the workers that a schedule waits for. When they have ended so has the schedule,
+    as a process ends whatever its daemon threads do; ``cut_daemons`` says that some of those could
+    have gone on, so that not every order was looked at.
+    """
+
+    layout: OpenLayout
+    #: Called with the kind of the last event and what it gave, when that is known.
+    replaced: Callable[[int, Value], None] | None = None
+
+    def _fresh(self) -> None:
+        #: Waits that ended by their timeout when nothing else at all could happen.
+        self.rescues: list[tuple[int, Op]] = []
+        self.values: list[Value] = []
+        self.sync()
+        super()._fresh()
+        self.values = [None] * len(self.layout.names)
+        self.essential: set[int] = set()
+        self.cut_daemons = False
+        #: The ready task that a loop is inside of shuts out the others of its loop: worker -> loop.
+        self.loops: dict[int, int] = {}
+        self.inside: dict[int, int] = {}
+
+    def sync(self) -> None:
+        """Make models for what the layout has got since the last time."""
+        models, objects, values = self.models, self.layout.objects, self.values
+        while len(models) < len(objects):
+            spec = objects[len(models)]
+            model = None if spec.type == VARIABLE else self._model(len(models))
+            models.append(model)
+            values.append(None)
+            if model is not None:
+                self._objects.append(model)
+
+    def remake(self, number: int) -> None:
+        """The specification of an object has changed: it has another initial state."""
+        old, fresh = self.models[number], self._model(number)
+        self.models[number] = fresh
+        self._objects[next(k for k, model in enumerate(self._objects) if model is old)] = fresh
+
+    def _model(self, number: int) -> Model:
+        return make_model(self.rules, self.layout.objects[number], self.models)
+
+    def next(self) -> int:
+        if not self.essential:
+            self.cut_daemons = bool(self.active)
+            self.active.clear()
+            return -1
+        worker = super().next()
+        if worker >= 0 and self.kind in RESCUES and self.timed_out():
+            pending = self.pending
+            if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
+                self.rescues.append((worker, self.op))
+        return worker
+
+    def timed_out(self) -> bool:
+        """Whether the last event is a wait that ended because its time was up."""
+        entry = self.log[-1]
+        return entry[2].timeout is not None and entry[3] is False and self.clock == "virtual"
+
+    def _end(self, worker: int) -> None:
+        super()._end(worker)
+        self.essential.discard(worker)
+
+    def inject(self, worker: int, at: str) -> bool:
+        """Whether something that may come in anywhere does so at ``at``, where ``worker`` is."""
+        choice = self._choice
+        choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
+        choice.seq = len(self.log)
+        return self.scheduler.pick(choice) == 1
+
+    def replace(self, result: Value) -> None:
+        super().replace(result)
+        if self.replaced is not None:
+            self.replaced(self.log[-1][1], result)
+
+    def _options(self) -> list[int]:
+        options = super()._options()
+        if self.inside:
+            loops, inside = self.loops, self.inside
+            options = [
+                worker
+                for worker in options
+                if (loop := loops.get(worker)) is None or inside.get(loop, worker) == worker
+            ]
+        return options

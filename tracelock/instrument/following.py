@@ -1,0 +1,219 @@
+"""Replay of a trace of real code, also where that code has changed a little since.
+
+Events are matched by worker, op, target and place. Where the sources are the recorded ones anything
+else is a divergence at once. Where a file has changed, places have moved: there events are matched
+by function and access, accesses that are new are passed over, and those that are gone are skipped,
+as long as their worker comes to a later event of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from tracelock.engine.controller import Controller
+from tracelock.engine.open import OpenController, OpenLayout
+from tracelock.engine.recording import result_of
+from tracelock.engine.replaying import Replay
+from tracelock.errors import Divergence
+from tracelock.objects import Rules
+from tracelock.ops import (
+    ACQUIRE,
+    CALL,
+    CANCELLED,
+    CHECKPOINT,
+    NAMES,
+    READ,
+    RELEASE,
+    WRITE,
+    Op,
+    Value,
+)
+from tracelock.schedulers.base import INJECT, WORKER, Choice
+from tracelock.trace import Event, Verdict, frozen
+
+#: New steps of one worker in a row that are passed over before the replay gives up.
+NEW: Final = 500
+#: Events of a worker that may be gone between two that are there.
+GONE: Final = 50
+#: What comes and goes with the lines of a function; the order of all else is what a trace is about.
+_ACCESSES: Final = frozenset({NAMES[READ], NAMES[WRITE], NAMES[ACQUIRE], NAMES[RELEASE]})
+
+_INJECTED: Final = frozenset({NAMES[CALL], NAMES[CANCELLED]})
+
+
+class PythonReplay(Replay):
+    """Follows the trace of real code.
+
+    ``changed``: files that are not what they were (their labels). ``function(at)`` gives the
+    function at a place now, ``places`` that of the trace. ``passed`` and ``skipped`` count the
+    steps that are new and the events that are gone.
+    """
+
+    def __init__(
+        self,
+        events: Sequence[Event],
+        verdict: Verdict,
+        layout: OpenLayout,
+        rules: Rules,
+        *,
+        changed: Sequence[str] = (),
+        places: Mapping[str, str] | None = None,
+        function: Callable[[str], str | None] = lambda at: None,
+    ) -> None:
+        super().__init__(events, verdict, layout, rules)
+        self.changed = frozenset(changed)
+        self.places = dict(places or {})
+        self.function = function
+        self.passed = 0
+        self.skipped: set[int] = set()
+        self._row = 0
+
+    def follow(self, controller: Controller) -> None:
+        super().follow(controller)
+        if isinstance(controller, OpenController):
+            controller.replaced = self._replaced
+
+    def pick(self, choice: Choice) -> int:
+        self._skip()
+        if choice.kind == INJECT:
+            return int(self._injected(choice))
+        if choice.kind == WORKER and self.changed and self.position < len(self.events):
+            event = self.events[self.position]
+            if event.worker not in choice.options:
+                self._give_up_events(event.worker, choice)
+                self._skip()
+        return super().pick(choice)
+
+    def _injected(self, choice: Choice) -> bool:
+        """Whether the next event of that worker is one that was injected there."""
+        for event in self.events[self.position :]:
+            if event.worker == choice.worker:
+                return event.op in _INJECTED and self._same_place(event.at, choice.at)
+        return False
+
+    def _skip(self) -> None:
+        while self.position in self.skipped:
+            self.position += 1
+
+    def _give_up_events(self, worker: int, choice: Choice) -> None:
+        """The worker of the next event cannot go on: have its events up to one that is pending
+        gone? Only accesses and locks come and go with the lines of a function."""
+        op = choice.pending[worker]
+        gone = []
+        for number in range(self.position, len(self.events)):
+            event = self.events[number]
+            if event.worker != worker or number in self.skipped:
+                continue
+            if op is not None and self._is(event, op.kind, op):
+                break
+            gone.append(number)
+            if event.op not in _ACCESSES or len(gone) > GONE:
+                return
+        self.skipped.update(gone)
+
+    def _is(self, event: Event, kind: int, op: Op) -> bool:
+        """Whether ``op`` is what the event tells of, wherever its line is now."""
+        if event.op != NAMES[kind]:
+            return False
+        target = self.layout.names[op.target] if 0 <= op.target < len(self.layout.names) else None
+        if _less_lines(event.target) != _less_lines(target) and kind != CHECKPOINT:
+            return False
+        return self._same_place(event.at, op.at)
+
+    def _same_place(self, then: str, now: str) -> bool:
+        if then == now:
+            return True
+        if then.rpartition(":")[0] not in self.changed:
+            return False
+        return self.places.get(then) == self.function(now)
+
+    def observe(self, seq: int, worker: int, kind: int, op: Op, result: Value) -> None:
+        self._skip()
+        if self.changed and self.position < len(self.events):
+            got = self._event(seq, worker, kind, op, result)
+            event = self.events[self.position]
+            if self._difference(event, got):
+                gone = self._lost(worker, kind, op)
+                if gone is None and op.at.rpartition(":")[0] in self.changed and self._row < NEW:
+                    self._row += 1
+                    self.passed += 1
+                    return
+                if gone is not None:
+                    self.skipped.update(gone)
+                    self._skip()
+        self._row = 0
+        try:
+            super().observe(seq, worker, kind, op, result)
+        except Divergence as error:
+            if self.changed:
+                error.args = (f"{error}; changed since: {', '.join(sorted(self.changed))}",)
+            raise
+
+    def _lost(self, worker: int, kind: int, op: Op) -> list[int] | None:
+        """The events of ``worker`` before the one that ``op`` is, if they are but accesses."""
+        gone: list[int] = []
+        for number in range(self.position, len(self.events)):
+            event = self.events[number]
+            if event.worker != worker or number in self.skipped:
+                if number == self.position:
+                    return None
+                continue
+            if self._is(event, kind, op):
+                return gone
+            if event.op not in _ACCESSES or len(gone) >= GONE:
+                return None
+            gone.append(number)
+        return None
+
+    def _difference(self, event: Event, got: Event) -> str:
+        if event.worker != got.worker:
+            return "worker"
+        if event.op != got.op:
+            return "op"
+        if not self._same_place(event.at, got.at):
+            return "place"
+        if (
+            _less_lines(event.target) != _less_lines(got.target)
+            if self.changed
+            else (event.target != got.target)
+        ):
+            return "target"
+        return ""
+
+    def _replaced(self, kind: int, value: Value) -> None:
+        """What a step gave is known only now: is it what the trace has?"""
+        if not self.position or self.changed:
+            return
+        event = self.events[self.position - 1]
+        if event.op == NAMES[READ] and frozen(event.result) != frozen(
+            result_of(self.layout, kind, value)
+        ):
+            raise Divergence(
+                event.seq, self._shown(event), f"{value!r}",
+                "the same step gives another value: the program is not deterministic, or what it "
+                "is run with is not what was recorded",
+            )  # fmt: skip
+
+    def _beyond(self, choice: Choice) -> int:
+        if self.changed and self.verdict.kind in ("deadlock", "passed", "failed"):
+            # new lines after the last event: they change nothing that the trace is about
+            if choice.kind == WORKER and choice.current in choice.options:
+                return choice.current
+            return choice.options[0]
+        return super()._beyond(choice)
+
+    def _shown(self, event: Event) -> str:
+        return f"{super()._shown(event)} at {event.at}"
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "replay"}
+
+
+def _less_lines(name: str | None) -> str | None:
+    """A name without the line it may have in it: ``lock@bank.py:12`` is called after its place."""
+    if name is None or "@" not in name:
+        return name
+    head, _, tail = name.partition("@")
+    file, colon, rest = tail.partition(":")
+    return f"{head}@{file}{colon}{rest.lstrip('0123456789')}"

@@ -1,0 +1,266 @@
+"""The hub: who has the baton, and what belongs to one schedule of real Python code.
+
+One thread runs at a time. A worker that comes to a scheduling point asks the controller, which
+runs right there, in its thread; where another is to go on it is handed the baton directly. The
+thread that called ``explore`` (the *main* thread) has the baton before and after a schedule: it
+runs ``setup``, lets each worker run up to its first op, and gets the baton back at the end.
+"""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.engine.open import OpenController
+from tracelock.errors import InternalError, LimitReached, TracelockError
+from tracelock.instrument.contexts import contexts as _contexts
+from tracelock.instrument.failures import failure_of
+from tracelock.ops import ObjectSpec
+from tracelock.schedulers.base import WORKER, Choice, Scheduler
+
+if TYPE_CHECKING:
+    from tracelock.instrument.naming import Names
+    from tracelock.instrument.worker import Worker
+
+new_baton: Final = _thread.allocate_lock
+get_ident: Final = _thread.get_ident
+
+#: The context of the worker on each thread that has one, by thread identifier. Code that runs on
+#: another thread is not under control, and everything that was patched does what it always did.
+contexts: Final[dict[int, Any]] = _contexts
+_schedules: Final = itertools.count(1)
+#: How long a worker may take to unwind, in seconds.
+PATIENCE: Final = 2.0
+
+
+class Phase(IntEnum):
+    """What the hub is doing. In ``SETUP`` and ``CHECK`` nothing is chosen and nothing recorded."""
+
+    IDLE = 0
+    SETUP = 1
+    RUN = 2
+    CHECK = 3
+    UNWIND = 4
+
+
+class Abandon(BaseException):
+    """Unwinds a worker that is in the middle of its code when its schedule is over."""
+
+
+class First(Scheduler):
+    """Whoever runs goes on, else the first that can; used where nothing is chosen."""
+
+    def pick(self, choice: Choice) -> int:
+        if choice.kind == WORKER and choice.current in choice.options:
+            return choice.current
+        return choice.options[0]
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "first"}
+
+
+class Hub:
+    """What the workers of one program share; reused from schedule to schedule.
+
+    ``error``: what ended a schedule that is not the program's fault (a divergence of a replay,
+    an error of tracelock's own); raised in the main thread. ``schedule`` counts them.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.layout = names.layout
+        self.phase = Phase.IDLE
+        self.schedule = 0  # its number, which no schedule of another hub has
+        self.over = False  # nobody can go on
+        self.launching: Worker | None = None
+        self.queue: deque[tuple[Worker, Callable[[], object]]] = deque()
+        self.controller: OpenController
+        self.main = new_baton()
+        self.main.acquire()
+        #: Batons and contexts of the workers of this schedule, by number.
+        self.batons: dict[int, Any] = {-1: self.main}
+        self.workers: dict[int, Worker] = {}
+        self.error: BaseException | None = None
+        self.first = First()
+        self.notes: list[str] = []
+        self.stand_ins = StandIns(self)
+        #: Which object has which name in this schedule.
+        self.bound: dict[str, object] = {}
+        self._marked: list[Any] = []
+        #: Stands for whoever is not under control: a lock that it holds is held for ever.
+        self.outside = self.layout.worker("outside")
+        #: How many garbage collections a schedule may have, and has had.
+        self.collections = 0
+        self.collected = 0
+        self.expected: tuple[type[BaseException], ...] = ()
+
+    # --- one schedule ------------------------------------------------------------------------
+    def begin(self, controller: OpenController) -> None:
+        """A schedule begins, in the main thread; ``controller.begin`` has been called."""
+        self.controller = controller
+        self.schedule = next(_schedules)
+        self.over = False
+        self.collected = 0
+        self.launching = None
+        self.queue.clear()
+        self.error = None
+        self.batons = {-1: self.main}
+        self.workers = {}
+        self.bound = {}
+        controller.sync()
+
+    def enter(self, number: int, worker: Worker) -> None:
+        """``worker`` is one of this schedule from now on."""
+        self.workers[number] = worker
+        self.batons[number] = worker.baton
+
+    def hand_over(self, to: int) -> None:
+        """Give the baton to a worker, or to the main thread (-1)."""
+        baton = self.batons.get(to)
+        if baton is None:
+            self.error = InternalError(f"worker {to} was picked but is not here")
+            baton = self.main
+        baton.release()
+
+    def decide(self) -> int:
+        """Who goes on, as the controller says; -1 where the schedule is over or broken."""
+        if self.phase is Phase.UNWIND:
+            return -1
+        if self.error is not None:
+            self.over = True
+            return -1
+        try:
+            worker = self.controller.next()
+        except BaseException as error:
+            self.error = error
+            worker = -1
+        if worker < 0:
+            self.over = True
+        return worker
+
+    def launch(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
+        """``run`` starts the thread of ``child``, which gives the baton back to ``launcher`` when
+        it has come to its first op (``launched``)."""
+        child.launcher = launcher
+        self.enter(child.number, child)
+        if not child.daemon:
+            self.controller.essential.add(child.number)
+        self.launching = child
+        run()
+
+    def launch_all(self, children: Iterable[tuple[Worker, Callable[[], object]]]) -> None:
+        """Start these from the main thread: each starts the next, and the last one decides who
+        begins, so that the baton need not come back in between."""
+        self.queue.extend(children)
+        child, run = self.queue.popleft()
+        self.launch(child, self.main, run)
+
+    def launched(self, launcher: Any) -> int:
+        """Called by a worker that has come to its first op. Who has the baton now, -2 if that is
+        not for the worker to know."""
+        self.launching = None
+        if launcher is not self.main or self.phase is not Phase.RUN:
+            launcher.release()
+            return -2
+        if self.queue:
+            child, run = self.queue.popleft()
+            self.launch(child, launcher, run)
+            return -2
+        to = self.decide()
+        me = contexts.get(get_ident())
+        if me is None or to != me.number:
+            self.hand_over(to)
+        return to
+
+    def ended(self, worker: Worker) -> None:
+        """The code of ``worker`` has ended, by an error if it has one."""
+        controller, error = self.controller, worker.error
+        if isinstance(error, LimitReached):
+            controller.stop(worker.number, error)
+        elif error is None or isinstance(error, (*self.expected, SystemExit)):
+            controller.ask(worker.number, None)
+        elif isinstance(error, (TracelockError, KeyboardInterrupt)):
+            self.error = self.error or error
+            controller.ask(worker.number, None)
+        else:
+            controller.fail(worker.number, failure_of(error))
+
+    def unwind(self) -> list[Worker]:
+        """The schedule is over: end the workers that are in the middle of their code, one after
+        the other. In the main thread. Returns those that cannot be ended."""
+        self.phase = Phase.UNWIND
+        stuck = []
+        for worker in list(self.workers.values()):
+            if contexts.get(worker.ident) is worker and worker.own_thread:
+                worker.baton.release()
+                if not self.main.acquire(timeout=PATIENCE):
+                    stuck.append(worker)
+        self.phase = Phase.IDLE
+        return stuck
+
+    # --- things ------------------------------------------------------------------------------
+    @property
+    def unwinding(self) -> bool:
+        """Whether the schedule is over, and workers in the middle of their code are ended."""
+        return self.phase is Phase.UNWIND
+
+    def mark(self, obj: Any, name: str) -> None:
+        """Call an object that was there before by this name, as long as control lasts."""
+        if "_tracelock_name" not in obj.__dict__:
+            obj._tracelock_name = name
+            self._marked.append(obj)
+
+    def unmark(self) -> None:
+        """Control is over: objects that were there before have nothing of ours left."""
+        for obj in self._marked:
+            for name in ("_tracelock_name", "_tracelock_bound", "_tracelock_number"):
+                obj.__dict__.pop(name, None)
+        self._marked.clear()
+
+    def bind(self, obj: object, name: str) -> str:
+        """The name of ``obj`` in this schedule: ``name``, unless another object has it."""
+        while self.bound.setdefault(name, obj) is not obj:
+            name += "'"
+        return name
+
+    def thing(self, spec: ObjectSpec) -> int:
+        """The number of an object with a model, which is made where it is new."""
+        layout = self.layout
+        number = layout.number_of(spec.name)
+        if number is None:
+            number = layout.add(spec)
+            self.controller.sync()
+        elif layout.objects[number] != spec:
+            layout.objects[number] = spec
+            self.controller.remake(number)
+        return number
+
+
+class StandIns:
+    """What stands in for locks that were made before there was control: one for each of them."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.made: dict[int, Any] = {}
+        self._counts: dict[str, int] = {}
+        self.raws: list[object] = []  # so that an address stays what it is
+
+    def of(self, raw: object, name: str = "") -> Any:
+        """The stand-in of a real lock; anything else is given back."""
+        known = self.made.get(id(raw))
+        if known is None:
+            from tracelock.instrument.locks import wrap
+
+            known = wrap(self.hub, raw, name)
+            if known is raw:
+                return raw
+            count = self._counts[known.name] = self._counts.get(known.name, 0) + 1
+            if count > 1:
+                known.name = f"{known.name}#{count}"
+            self.made[id(raw)] = known
+            self.raws.append(raw)
+        return known

@@ -1,0 +1,223 @@
+"""Stable names for the objects of real code, and which of their parts are shared.
+
+A trace must mean the same in another process and on another Python version, so that nothing here
+depends on addresses or hashes. An object is known by who met it first and as which of its class
+(``Account#1``; ``Account#2@withdraw[0]`` where that was a worker), a container by where it was
+read or put (``Account#1.items[]``). What ``setup`` made is met before any worker runs, in the order
+of a walk through it.
+
+Only what two workers touch in one schedule, one of them to write, is *shared*; accesses to all else
+are no scheduling points. That is found out while schedules run and counts from the next one on. It
+loses nothing: if some schedule had two workers at a variable that is not known to be shared, the
+first such schedule differs from one that was run by the order of known accesses alone, and in that
+one they are at it too. A search that has noticed something new begins again (``grown``).
+"""
+
+from __future__ import annotations
+
+import weakref
+from array import array
+from collections import OrderedDict, deque
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.engine.open import VARIABLE, OpenLayout
+from tracelock.ops import WRITE, ObjectSpec
+
+if TYPE_CHECKING:
+    from tracelock.instrument.worker import Worker
+
+CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
+#: Objects of ``setup`` that are named before the workers run; others are when they are met.
+MOST: Final = 2_000
+#: The worker that ``setup`` runs as.
+SETUP: Final = "setup"
+_ATOMS: Final = (
+    str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
+)  # fmt: skip
+
+
+class Variable:
+    """One shared part of one object: an attribute, or what a container contains.
+
+    ``shared``: accesses are scheduling points. ``users`` and ``writers``: bit masks of the workers
+    of schedule number ``stamp``. ``reads``: the read op of each site.
+    """
+
+    __slots__ = ("name", "number", "reads", "shared", "stamp", "users", "writers")
+
+    def __init__(self, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+        self.shared = False
+        self.stamp = 0
+        self.users = 0
+        self.writers = 0
+        self.reads: dict[Any, Any] = {}
+
+
+class Known:
+    """An object that has a name in this schedule. ``parts``: its variables, by attribute."""
+
+    __slots__ = ("keep", "label", "parts")
+
+    def __init__(self, label: str, keep: object) -> None:
+        self.label = label
+        self.keep = keep  # so that its address means nothing else while this schedule lasts
+        self.parts: dict[str | None, Variable] = {}
+
+
+class Names:
+    """All names of one program, and the objects that have them in the current schedule.
+
+    ``frozen``: what is shared is given (in a replay: what the trace has) and not found out.
+    ``held``: what is found out does not count yet: a search that compares schedules goes on.
+    ``grown``: how many variables turned out to be shared so far.
+    """
+
+    def __init__(self, layout: OpenLayout) -> None:
+        self.layout = layout
+        self.variables: dict[str, Variable] = {}
+        self.objects: dict[int, Known] = {}
+        self.lasting: dict[int, Known] = {}  # modules and classes: the same in every schedule
+        self.frozen = False
+        self.held = False
+        self.grown = 0
+        self._news: list[Variable] = []
+        self._schedule = 0
+        self._counts: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """A schedule begins: nothing but names is left of the one before."""
+        self._schedule += 1
+        self.objects = {}
+        self._counts = {}
+        if not self.held:
+            self.settle()
+
+    @property
+    def news(self) -> bool:
+        """Whether something turned out to be shared that does not count yet."""
+        return bool(self._news)
+
+    def settle(self) -> None:
+        """What turned out to be shared counts from now on. Only between two schedules."""
+        for variable in self._news:
+            variable.shared = True
+            variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
+            self.grown += 1
+        self._news.clear()
+
+    def preset(self, names: list[str]) -> None:
+        """In a replay these, and no others, are shared."""
+        self.frozen = True
+        for name in names:
+            variable = self.variables.get(name)
+            if variable is None:
+                number = self.layout.number_of(name)
+                if number is None:
+                    number = self.layout.add(ObjectSpec(name, VARIABLE))
+                variable = self.variables[name] = Variable(name, number)
+            variable.shared = True
+
+    # --- objects -----------------------------------------------------------------------------
+    def meet(self, obj: object, worker: Worker | None, label: str = "") -> Known:
+        """What is known of ``obj``, which gets a name where it has none."""
+        known = self.objects.get(id(obj)) or self.lasting.get(id(obj))
+        if known is not None:
+            return known
+        cls = obj.__class__
+        if cls is ModuleType or isinstance(obj, type):
+            name = obj.__name__  # type: ignore[attr-defined]
+            known = self.lasting[id(obj)] = Known(name, obj)
+            return known
+        if not label:
+            label = self._count(cls.__name__, worker)
+        elif label in self._counts:
+            self._counts[label] += 1
+            label = f"{label}#{self._counts[label]}"
+        else:
+            self._counts[label] = 1
+        known = self.objects[id(obj)] = Known(label, self._keep(obj))
+        return known
+
+    def _count(self, name: str, worker: Worker | None) -> str:
+        apart = worker is not None and worker.label != SETUP
+        counts = worker.made if worker is not None and apart else self._counts
+        number = counts[name] = counts.get(name, 0) + 1
+        if worker is None or not apart:
+            return f"{name}#{number}"
+        return f"{name}#{number}@{worker.label}"
+
+    def _keep(self, obj: object) -> object:
+        """What keeps the address from being used again: nothing that keeps ``obj`` alive, if
+        possible, since finalizers and weak references are part of the program."""
+        objects, address = self.objects, id(obj)
+        if isinstance(obj, CONTAINERS) and obj.__class__.__module__ in ("builtins", "collections"):
+            return obj
+        try:
+            return weakref.ref(obj, lambda _: objects.pop(address, None))
+        except TypeError:
+            return obj
+
+    def variable(self, obj: object, name: str | None, worker: Worker) -> Variable:
+        """The variable that attribute ``name`` of ``obj`` is (None: its contents)."""
+        known = self.objects.get(id(obj)) or self.lasting.get(id(obj)) or self.meet(obj, worker)
+        variable = known.parts.get(name)
+        if variable is None:
+            label = known.label if name is None else f"{known.label}.{name}"
+            variable = self.variables.get(label)
+            if variable is None:
+                variable = self.variables[label] = Variable(label, -1)
+            known.parts[name] = variable
+        return variable
+
+    def used(self, variable: Variable, worker: int, kind: int) -> None:
+        """A variable that is not shared was used: does that make it so, from the next schedule?"""
+        if variable.stamp != self._schedule:
+            variable.stamp = self._schedule
+            variable.users = variable.writers = 0
+        bit = 1 << worker
+        variable.users |= bit
+        if kind == WRITE:
+            variable.writers |= bit
+        users = variable.users
+        if users & (users - 1) and variable.writers and variable.number == -1 and not self.frozen:
+            variable.number = -2  # it is among the news
+            self._news.append(variable)
+
+    def stored(self, variable: Variable, value: object, worker: Worker) -> None:
+        """``value`` was read from or written to ``variable``: a container is called after it."""
+        if isinstance(value, CONTAINERS) and id(value) not in self.objects:
+            self.meet(value, worker, f"{variable.name}[]")
+
+    # --- what setup made ---------------------------------------------------------------------
+    def walk(self, root: object, label: str = "state") -> None:
+        """Name ``root`` and what can be reached from it, in a fixed order."""
+        pending: deque[tuple[object, str]] = deque([(root, label)])
+        seen: set[int] = set()
+        while pending and len(seen) < MOST:
+            obj, name = pending.popleft()
+            if isinstance(obj, _ATOMS) or id(obj) in seen:
+                continue
+            seen.add(id(obj))
+            if isinstance(obj, (tuple, frozenset)):
+                if isinstance(obj, tuple):
+                    pending.extend((item, f"{name}[{k}]") for k, item in enumerate(obj))
+                continue
+            if isinstance(obj, CONTAINERS):
+                known = self.meet(obj, None, name)
+                inner = known.label
+                if isinstance(obj, dict):
+                    pending.extend((v, f"{inner}[{k!r}]") for k, v in obj.items() if _plain(k))
+                elif isinstance(obj, (list, deque)):
+                    pending.extend((item, f"{inner}[{k}]") for k, item in enumerate(obj))
+            elif not hasattr(obj, "__dict__"):
+                continue
+            if hasattr(obj, "__dict__") and isinstance(obj.__dict__, dict):
+                known = self.meet(obj, None)
+                pending.extend((v, f"{known.label}.{k}") for k, v in obj.__dict__.items())
+
+
+def _plain(key: object) -> bool:
+    return isinstance(key, (str, int, float, bool, type(None)))

@@ -1,0 +1,136 @@
+"""A program of real Python code: what to set up, who works on it, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tracelock.engine.open import OpenLayout
+from tracelock.errors import StepFailure, UsageError
+from tracelock.ops import Value
+
+#: Threads and tasks that one schedule may start, beside the workers that were given.
+SPARE: Final = 24
+FORMAT: Final = "tracelock-scenario/1"
+
+Work = Callable[..., Any]
+
+
+def name_of(function: Any, at: int = 0) -> str:
+    """How a function is called in a trace: ``bank.race:withdraw``, or where it was written."""
+    module = getattr(function, "__module__", None) or "?"
+    name = getattr(function, "__qualname__", None) or type(function).__name__
+    if "<lambda>" in name:
+        code = getattr(function, "__code__", None)
+        return f"{module}:lambda:{code.co_firstlineno}" if code is not None else f"{module}:lambda"
+    return f"{module}:{name}"
+
+
+def worker_names(workers: Sequence[Work]) -> list[str]:
+    """A name for each worker: of its function, numbered where several have the same."""
+    bases = []
+    for work in workers:
+        name = getattr(work, "__name__", "") or type(work).__name__
+        bases.append("worker" if name in ("<lambda>", "") else name)
+    names = []
+    for place, base in enumerate(bases):
+        several = bases.count(base) > 1
+        names.append(f"{base}[{bases[:place].count(base)}]" if several else base)
+    return names
+
+
+class Outcome:
+    """What ``check`` said of the schedule that has just ended: the one condition of ``finally``."""
+
+    def __init__(self, text: str, at: str) -> None:
+        self.text = text
+        self.at = at
+        self.failure: StepFailure | None = None
+
+    def holds(self, values: Sequence[Value]) -> bool:
+        return self.failure is None
+
+    def explain(self, values: Sequence[Value]) -> str:
+        return "" if self.failure is None else self.failure.message
+
+
+@dataclass(slots=True, eq=False)
+class PythonProgram:
+    """Real code to be explored.
+
+    ``setup()`` makes what the workers share, anew for each schedule (None: they take no argument);
+    each worker is called with it; ``check`` is too, at the end, and raises or returns False on
+    the bug. ``instrument``: modules (and what is below them) whose shared accesses are scheduling
+    points. ``expected``: exceptions that may end a worker. ``collections``, ``cancellations``: how
+    many garbage collections and cancellations a schedule may have. ``source``: how the same
+    program can be had again (``{"pytest": "tests/test_bank.py::test_withdraw"}``).
+    """
+
+    workers: Sequence[Work]
+    setup: Callable[[], Any] | None = None
+    check: Callable[..., Any] | None = None
+    instrument: Sequence[str] = ()
+    expected: tuple[type[BaseException], ...] = ()
+    collections: int = 0
+    cancellations: int = 0
+    name: str = "python"
+    source: dict[str, Any] = field(default_factory=dict)
+    document: dict[str, Any] | None = None
+    layout: OpenLayout = field(init=False)
+    outcome: Outcome = field(init=False)
+    always: tuple[Any, ...] = ()
+    finally_: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not self.workers:
+            raise UsageError("there is nothing to explore: no workers were given")
+        for work in self.workers:
+            if not callable(work):
+                raise UsageError(f"a worker has to be callable, not {type(work).__name__}")
+        names = worker_names(self.workers)
+        self.layout = OpenLayout([*names, "setup"], len(names) + 2 + SPARE)
+        text = name_of(self.check) if self.check is not None else "check"
+        self.outcome = Outcome(text, text)
+        self.finally_ = (self.outcome,)
+
+    def natural_backend(self) -> str:
+        """The backend that its workers are written for: tasks or threads."""
+        kinds = {inspect.iscoroutinefunction(work) for work in self.workers}
+        if len(kinds) > 1:
+            raise UsageError("coroutine functions and plain functions cannot be workers together")
+        return "asyncio" if kinds == {True} else "threading"
+
+    def takes_state(self, work: Work) -> bool:
+        """Whether a worker or check is called with what ``setup`` made."""
+        return self.setup is not None
+
+    def to_data(self, sources: dict[str, str], places: dict[str, str]) -> dict[str, Any]:
+        """The scenario that a trace of this program has in it."""
+        python: dict[str, Any] = dict(self.source)
+        if self.setup is not None:
+            python["setup"] = name_of(self.setup)
+        if self.check is not None:
+            python["check"] = name_of(self.check)
+        python["instrument"] = list(self.instrument)
+        if self.collections:
+            python["collections"] = self.collections
+        if self.cancellations:
+            python["cancellations"] = self.cancellations
+        python["sources"] = sources
+        python["places"] = places
+        if self.document is not None:
+            return {**self.document, "python": {**self.document.get("python", {}), **python}}
+        workers: dict[str, Any] = {}
+        for name, work in zip(worker_names(self.workers), self.workers, strict=True):
+            group = workers.setdefault(name.partition("[")[0], {"count": 0, "steps": []})
+            group["count"] += 1
+            group["steps"] = group["steps"] or [{"call": name_of(work)}]
+        return {"format": FORMAT, "name": self.name, "workers": workers, "python": python}
+
+
+def module_of(function: Any) -> str | None:
+    """The name of the module in which a function was written, None where that is not known."""
+    found = inspect.getmodule(inspect.unwrap(function)) if callable(function) else None
+    return None if found is None else found.__name__

@@ -1,0 +1,191 @@
+"""Threads of real code: those that workers start are workers too; user workers get pooled ones."""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.errors import InternalError
+from tracelock.instrument.callers import caller
+from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.worker import Through, Worker
+from tracelock.ops import JOIN, SPAWN, Op
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+THREAD: Final = threading.Thread
+ORIGINAL: Final = {
+    name: THREAD.__dict__[name] for name in ("__init__", "start", "join", "is_alive")
+}
+#: How long the end of a thread that has done its work may take, in seconds.
+GRACE: Final = 5.0
+
+
+def _here() -> Worker | None:
+    worker: Worker | None = contexts.get(get_ident())
+    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+        return None
+    return worker
+
+
+def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
+    worker = _here()
+    if worker is None:
+        ORIGINAL["__init__"](self, *args, **kwargs)
+        return
+    with Through(worker):
+        ORIGINAL["__init__"](self, *args, **kwargs)
+
+
+def thread_start(self: Any) -> None:
+    worker = _here()
+    if worker is None or self._started.is_set():
+        ORIGINAL["start"](self)
+        return
+    hub = worker.hub
+    child = Worker(hub, hub.layout.worker(_label(self, worker)))
+    child.daemon = self.daemon or _idles(self)
+    worker.do(Op(SPAWN, child.number, caller(worker)))
+    run = self.run
+    child.thread = self
+    self._tracelock = (hub.schedule, child)
+    self.run = lambda: serve(child, run)
+    with Through(worker):
+        hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
+        worker.baton.acquire()
+    if hub.phase is Phase.UNWIND:
+        raise Abandon
+
+
+def _label(thread: Any, parent: Worker) -> str:
+    target = getattr(thread, "_target", None)
+    name = thread._name
+    if isinstance(name, str) and not name.startswith(("Thread-", "ThreadPoolExecutor-")):
+        base = name
+    elif target is not None:
+        base = getattr(target, "__name__", type(target).__name__)
+    else:
+        base = type(thread).__name__
+    if _idles(thread):
+        base = "executor"
+    if parent.label != "setup":
+        base = f"{parent.label}/{base}"
+    number = parent.made[base, "thread"] = parent.made.get((base, "thread"), 0) + 1
+    return base if number == 1 else f"{base}#{number}"
+
+
+def _idles(thread: Any) -> bool:
+    """Whether this is a thread of an executor, which waits for more work until it is told not to:
+    nobody waits for it, and its waiting is no deadlock."""
+    target = getattr(thread, "_target", None)
+    return getattr(target, "__module__", "") == "concurrent.futures.thread"
+
+
+def serve(child: Worker, run: Callable[[], object]) -> None:
+    """The life of a worker on the thread that it is called in."""
+    child.attach()
+    try:
+        run()
+    except Abandon:
+        pass
+    except BaseException as error:
+        child.error = error
+    finally:
+        child.finish()
+
+
+def _child(thread: Any, worker: Worker) -> Worker | None:
+    schedule, child = thread.__dict__.get("_tracelock", (0, None))
+    return child if schedule == worker.hub.schedule else None
+
+
+def thread_join(self: Any, timeout: float | None = None) -> None:
+    worker = _here()
+    child = None if worker is None else _child(self, worker)
+    if worker is None or child is None or child is worker:
+        ORIGINAL["join"](self, timeout)
+        return
+    wait = None if timeout is None else max(0.0, timeout)
+    if worker.do(Op(JOIN, child.number, caller(worker), None, wait)):
+        with Through(worker):
+            ORIGINAL["join"](self, GRACE)
+
+
+def thread_is_alive(self: Any) -> bool:
+    worker = _here()
+    child = None if worker is None else _child(self, worker)
+    if worker is None or child is None:
+        return bool(ORIGINAL["is_alive"](self))
+    return not worker.step(Op(JOIN, child.number, caller(worker), blocking=False))
+
+
+# --- the pool --------------------------------------------------------------------------------
+class Pooled:
+    """A thread that serves one worker after the other."""
+
+    def __init__(self) -> None:
+        self.wake = new_baton()
+        self.wake.acquire()
+        self.job: tuple[Worker, Callable[[], object]] | None = None
+        self.closing = False
+        self.idle = new_baton()
+        self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
+        self.thread.start()
+
+    def take(self, worker: Worker, run: Callable[[], object]) -> None:
+        """Let this thread be ``worker``'s."""
+        if not self.idle.acquire(timeout=GRACE):
+            raise InternalError(f"the thread of {self.thread.name} has not come back")
+        self.thread.name = worker.label
+        worker.thread = self.thread
+        self.job = (worker, run)
+        self.wake.release()
+
+    def _serve(self) -> None:
+        locals_ = thread_locals()
+        clean = set(locals_)
+        while True:
+            self.wake.acquire()
+            job, self.job = self.job, None
+            if self.closing or job is None:
+                return
+            worker, run = job
+            serve(worker, partial(contextvars.Context().run, run))
+            del worker, run, job
+            # what the schedule has left in thread-locals is not to be seen by the next
+            for key in [key for key in locals_ if key not in clean]:
+                del locals_[key]
+            self.idle.release()
+
+    def close(self) -> None:
+        """End the thread, if it is not stuck in a worker's code."""
+        self.closing = True
+        if self.idle.acquire(False):
+            self.wake.release()
+            self.thread.join(GRACE)
+
+
+def thread_locals() -> MutableMapping[Any, Any]:
+    """The dictionary in which CPython keeps the thread-local objects of this thread."""
+    try:
+        get = ctypes.pythonapi.PyThreadState_GetDict
+    except AttributeError:  # another implementation
+        return {}
+    get.restype = ctypes.c_void_p  # a borrowed reference, which ``py_object`` would take over
+    address = get()
+    found = None if address is None else ctypes.cast(address, ctypes.py_object).value
+    return found if isinstance(found, dict) else {}
+
+
+def interrupt(worker: Worker) -> None:
+    """Raise Abandon in a thread that runs Python code without coming to an op."""
+    try:
+        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    except AttributeError:
+        return
+    raise_in(ctypes.c_ulong(worker.ident), ctypes.py_object(Abandon))

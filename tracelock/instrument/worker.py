@@ -1,0 +1,254 @@
+"""A worker: the context of one thread (or task) under control, and its scheduling points."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident, new_baton
+from tracelock.ops import CALL, READ, WRITE, Op, Raised, Value
+
+if TYPE_CHECKING:
+    from tracelock.instrument.naming import Variable
+
+#: What the event of a garbage collection is a call of.
+COLLECT: Final = "gc.collect"
+collect_garbage: Final = gc.collect
+
+
+class Worker:
+    """One worker in one schedule.
+
+    ``through``: how deep it is in calls of patched things that shall do what they always did.
+    ``launcher``: who waits until it has come to its first op. ``daemon``: nobody waits for its end.
+    """
+
+    __slots__ = (
+        "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last", "launcher",
+        "made", "number", "own_thread", "thread", "through",
+    )  # fmt: skip
+
+    def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
+        self.hub = hub
+        self.number = number
+        self.baton = baton
+        if baton is None:
+            self.baton = new_baton()
+            self.baton.acquire()
+        self.label = hub.layout.workers[number].name
+        self.through = 0
+        self.launcher: Any = None
+        self.daemon = False
+        self.collecting = False
+        self.last: Variable | None = None
+        self.made: dict[Any, Any] = {}  # how many of each kind of thing it has made or met
+        self.ident = 0
+        self.thread: Any = None
+        self.error: BaseException | None = None
+        self.own_thread = True  # a task has not
+
+    # --- scheduling points -------------------------------------------------------------------
+    def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
+        """Come to ``op`` and go on when it has been granted; its result.
+
+        ``parked`` is called when the op has begun to wait (its lock is given up, say). Raises
+        Abandon when the schedule is over.
+        """
+        hub = self.hub
+        controller = hub.controller
+        me = self.number
+        if hub.phase is not Phase.RUN:
+            if hub.phase is Phase.UNWIND:
+                raise Abandon
+        elif hub.collections:
+            self.collect(op.at)
+            if hub.unwinding:  # which a finalizer keeps to itself
+                raise Abandon
+        controller.ask(me, op)
+        if self.launcher is not None:
+            launcher, self.launcher = self.launcher, None
+            to = hub.launched(launcher)
+        else:
+            to = hub.decide()
+            if to != me:
+                hub.hand_over(to)
+        if to != me:
+            self.wait()
+        while controller.parked:
+            if parked is not None:
+                parked()
+                parked = None
+            to = hub.decide()
+            if to != me:
+                hub.hand_over(to)
+                self.wait()
+        return controller.result
+
+    def collect(self, at: str) -> None:
+        """Whether garbage is collected here, before the next op, is a choice. Finalizers run in
+        this worker then, as they do where an allocation of its thread starts a collection."""
+        hub = self.hub
+        controller = hub.controller
+        if self.collecting or self.launcher is not None or hub.collected >= hub.collections:
+            return
+        if not controller.log or controller.log[-1][0] != self.number:
+            return  # not the one that runs: what comes first in a turn is before a choice of worker
+        if controller.inject(self.number, at):
+            hub.collected += 1
+            self.collecting = True
+            try:
+                self.step(Op(CALL, -1, at, [], body=COLLECT))
+                collect_garbage()
+            finally:
+                self.collecting = False
+
+    def wait(self) -> None:
+        """Wait for the baton. Raises Abandon when the schedule is over."""
+        self.baton.acquire()
+        if self.hub.phase is Phase.UNWIND:
+            raise Abandon
+
+    def do(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
+        """The same, with an error of the object raised as the real object raises it."""
+        result = self.step(op, parked)
+        if result.__class__ is Raised:
+            raise _ERRORS.get(result.kind, RuntimeError)(result.message)
+        return result
+
+    def record(self, value: Value) -> None:
+        """The result of the last op as the real object gave it."""
+        controller = self.hub.controller
+        if self.hub.phase is Phase.RUN and controller.log:
+            controller.replace(value)
+
+    # --- what rewritten code calls -----------------------------------------------------------
+    def access(
+        self, kind: int, obj: object, name: str | None, site: Any, value: object = None
+    ) -> None:
+        """A read or write of an attribute of ``obj`` (None: of its contents) comes next."""
+        hub = self.hub
+        names = hub.names
+        if self.through or hub.phase is not Phase.RUN:
+            if hub.phase is Phase.UNWIND and not self.through:
+                raise Abandon
+            if hub.phase is Phase.SETUP:
+                names.meet(obj, self)
+            self.last = None
+            return
+        variable = names.variable(obj, name, self)
+        self.last = variable
+        if not variable.shared:
+            if hub.collections:
+                self.collect(site.at)
+            names.used(variable, self.number, kind)
+            if kind == WRITE and value is not None:
+                names.stored(variable, value, self)
+            return
+        if kind == READ:
+            op = variable.reads.get(site)
+            if op is None:
+                op = variable.reads[site] = Op(READ, variable.number, site.at)
+        else:
+            op = Op(WRITE, variable.number, site.at, shown(value))
+            if value is not None:
+                names.stored(variable, value, self)
+        self.step(op)
+
+    def saw(self, value: object) -> None:
+        """What the read that ``access`` announced has read."""
+        variable = self.last
+        if variable is None:
+            return
+        names = self.hub.names
+        if value.__class__ not in PLAIN:
+            names.stored(variable, value, self)
+        if variable.shared and self.hub.phase is Phase.RUN and not self.through:
+            self.hub.controller.replace(shown(value))
+
+    def lock(self, raw: object) -> object:
+        """What stands in for a lock that was made before there was any control."""
+        from tracelock.instrument.locks import stand_in
+
+        return stand_in(self.hub, raw)
+
+    # --- its life ----------------------------------------------------------------------------
+    def attach(self) -> None:
+        """This thread is the worker's from now on."""
+        self.ident = get_ident()
+        contexts[self.ident] = self
+
+    def finish(self) -> None:
+        """Its code has ended: hand over for the last time. In its own thread."""
+        hub = self.hub
+        contexts.pop(self.ident, None)
+        if hub.phase is Phase.UNWIND:
+            hub.main.release()
+            return
+        launcher, self.launcher = self.launcher, None
+        try:
+            hub.ended(self)
+        except BaseException as error:
+            hub.error = error
+        if launcher is not None:
+            hub.launched(launcher)  # it came to no op at all
+        else:
+            hub.hand_over(hub.decide())
+
+
+class Main(Worker):
+    """The main thread while it runs ``setup`` or ``check``: nothing is chosen then."""
+
+    __slots__ = ()
+
+    def wait(self) -> None:
+        self.baton.acquire()
+        if self.hub.over:
+            raise Blocked
+
+
+class Blocked(BaseException):
+    """``setup`` or ``check`` waits for something that never comes."""
+
+
+PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
+
+
+def shown(value: object) -> Value:
+    """A value as a trace shows it: itself where JSON has it and it is short, else its type."""
+    kind = value.__class__
+    if kind is int or kind is bool or value is None:
+        return value
+    if kind is str:
+        return value if len(value) <= 80 else value[:77] + "..."  # type: ignore[arg-type, index]
+    if kind is float:
+        return value if value - value == 0.0 else repr(value)  # type: ignore[operator]
+    return f"<{kind.__name__}>"
+
+
+_ERRORS: dict[str, type[Exception]] = {
+    "RuntimeError": RuntimeError,
+    "ValueError": ValueError,
+    "AssertionError": AssertionError,
+}
+
+
+def current() -> Worker | None:
+    """The worker on this thread, where it is under control and not to be passed through."""
+    worker: Worker | None = contexts.get(get_ident())
+    return worker if worker is not None and not worker.through else None
+
+
+class Through:
+    """While this is entered, patched things on this worker do what they always did."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+
+    def __enter__(self) -> None:
+        self.worker.through += 1
+
+    def __exit__(self, *exc: object) -> None:
+        self.worker.through -= 1

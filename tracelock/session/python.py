@@ -1,0 +1,376 @@
+"""Explore and replay real Python code: the same search, shrinker and traces, on another backend."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace as changed_copy
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.engine.limits import RunLimits
+from tracelock.engine.verdicts import verdict_of
+from tracelock.errors import Divergence, TraceError, UsageError
+from tracelock.explore.running import Runner
+from tracelock.explore.search import Budget, Searched
+from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.sources import Sources
+from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.injecting import InjectingScheduler
+from tracelock.session.explored import Explored, summarise
+from tracelock.session.exploring import Exploration, Plan
+from tracelock.session.python_parts import (
+    InOrder,
+    Keeping,
+    PythonRunner,
+    PythonSession,
+    Restarting,
+    differ,
+    steps_of,
+)
+from tracelock.session.replaying import ReplayResult, same_ending
+
+if TYPE_CHECKING:
+    from tracelock.explore.running import Executed
+    from tracelock.explore.search import Progress
+    from tracelock.trace import Trace
+
+#: What ``explore`` does unless told otherwise: so many schedules, for so long.
+SCHEDULES: Final = 1_000
+SECONDS: Final = 60.0
+STEPS: Final = 20_000
+STALL: Final = 5.0
+
+
+class PythonExploration(Exploration):
+    """One exploration of one Python program. A context manager."""
+
+    def __init__(self, program: PythonProgram, plan: Plan) -> None:
+        from tracelock.session.python_backends import make_python_backend
+
+        plan.engine = "real"
+        if plan.strategy == "states":
+            raise UsageError("the states strategy needs a scenario: real code cannot be copied")
+        if (plan.schedules is not None and plan.schedules < 1) or (
+            plan.seconds is not None and plan.seconds <= 0
+        ):
+            raise UsageError("a budget has to be more than nothing")
+        self.plan = plan
+        self.python = program
+        self.program = program  # type: ignore[assignment]
+        self.spreader = None
+        self.states = 0
+        self.executions = 0
+        self._spins = False
+        self.notes: list[str] = []
+        self.sources = Sources(program.instrument)
+        self.backend = make_python_backend(program, plan)
+        self.names = self.backend.names
+        self.session = PythonSession(program, self.backend, plan, self.sources)  # type: ignore
+        self.runner = PythonRunner(program, self.backend, plan.clock, plan.limits)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> PythonExploration:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.sources)
+            stack.enter_context(self.backend)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    # --- the search --------------------------------------------------------------------------
+    def search(self, progress: Callable[[Progress], None] | None) -> Searched:
+        begun = monotonic()
+        found = self._warm_up()
+        if found.stopped in ("failure", "interrupted"):
+            return found
+        if self.backend.stuck:
+            found.stopped = "stuck"
+            return found
+        plan = self.plan
+        spent = found.schedules
+        budget = plan.schedules
+        seconds = None
+        if plan.seconds is not None:
+            seconds = max(0.05, plan.seconds - (monotonic() - begun))
+        if budget is not None and spent >= budget:
+            found.stopped = "schedules"
+            return found
+        self.plan = changed_copy(
+            plan, schedules=None if budget is None else budget - spent, seconds=seconds
+        )
+        try:
+            more = super().search(progress)
+        finally:
+            self.plan = plan
+        found.merge(more)
+        found.strategy = more.strategy
+        found.exhaustive = more.exhaustive and not self.backend.cut_daemons
+        if self.backend.stuck:
+            found.exhaustive = False
+            found.stopped = "stuck"
+        if more.exhaustive and self.backend.cut_daemons:
+            self.notes.append(
+                "daemon threads were cut off when the others had ended: what they would have done "
+                "later was not tried, so nothing is proved"
+            )
+        return found
+
+    def _warm_up(self) -> Searched:
+        """Schedules without preemption, the first worker first and the last worker first: what is
+        imported or filled at first use is there then, and most of what is shared is known. Then
+        the first of them twice more: a program that depends on the schedule alone does the same.
+        """
+        from tracelock.explore.search import search
+
+        found = Searched("warm-up")
+        seen: list[list[tuple[Any, ...]]] = []
+        for number, backwards in enumerate((False, True, False, False)):
+            self.names.held = number > 2
+            try:
+                scheduler = Keeping(InOrder(backwards))
+                part = search(self.runner, scheduler, Budget(1), every=self.plan.every)
+            finally:
+                self.names.held = False
+            if number < 2:
+                found.merge(part)
+            else:
+                seen.append(steps_of(self.python.layout, scheduler.log))
+            if part.stopped in ("failure", "interrupted") or self.backend.stuck:
+                return found
+        difference = differ(*seen)
+        if difference:
+            self.notes.append(f"the program is not deterministic: {difference}")
+        return found
+
+    def _schedules(
+        self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
+    ) -> Searched:
+        from tracelock.explore.search import search
+        from tracelock.session.settings import make_scheduler
+
+        def make() -> Scheduler:
+            return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
+
+        names = self.names
+        names.settle()
+        scheduler: Scheduler
+        if strategy in ("dpor", "preemption", "delay"):
+            scheduler = Restarting(make, names)
+            names.held = True
+        elif self.python.collections or self.python.cancellations:
+            scheduler = InjectingScheduler(make(), self.plan.seed)
+        else:
+            scheduler = make()
+        try:
+            found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
+        finally:
+            names.held = False
+        if names.news and found.exhaustive:
+            found.exhaustive = False
+        if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
+            self.notes.append(
+                "the program is not deterministic: a worker that went on at some point could not "
+                "do so again after the same steps"
+            )
+        if strategy == "dpor":
+            self.executions = int(getattr(scheduler, "executions", 0))
+        return found
+
+    # --- afterwards --------------------------------------------------------------------------
+    def finish(self, found: Searched, seconds: float) -> Explored:
+        explored = super().finish(found, seconds)
+        cut = any(one.kind == "unfinished" for one in found.outcomes.values())
+        if self.backend.stuck and explored.verdict != "failed":
+            explored.verdict = "unfinished"
+            explored.summary = f"unfinished: {self.backend.stuck.splitlines()[0]}"
+            explored.notes.append(self.backend.stuck)
+        elif explored.verdict == "unfinished" and found.stopped in ("schedules", "seconds"):
+            if not cut:
+                explored.verdict = "passed"
+                explored.summary = summarise(explored, self.plan, self.executions)
+        elif explored.verdict == "verified" and self.python.collections:
+            explored.verdict = "passed"
+            explored.summary = summarise(explored, self.plan, self.executions)
+        explored.summary = explored.summary.replace("this scenario", "this program")
+        for (worker, at), count in sorted(self.backend.rescued.items()):
+            explored.notes.append(
+                f"in {count} of {explored.schedules} schedules {worker} got on at {at} only "
+                "because its wait timed out: nobody was left to wake it, so that without the "
+                "timeout it would hang (a lost wake-up that the timeout hides?)"
+            )
+        return explored
+
+    def simulated(self) -> Runner:
+        return self.runner
+
+    def show(self, explored: Explored, outcome: Any) -> None:
+        names = self.names
+        names.held = True
+        try:
+            super().show(explored, outcome)
+        finally:
+            names.held = False
+
+    def trace_of(self, executed: Executed) -> Trace:
+        strategy = {"name": self.plan.strategy, "seed": self.plan.seed}
+        return self.session.trace(executed.log, strategy, executed.verdict)
+
+    def confirm(self, trace: Trace) -> str:
+        times = self.plan.confirm
+        for number in range(times):
+            result = follow(self, trace)
+            if not result.reproduced:
+                why = result.diverged or f"it ended {result.verdict.kind}: {result.verdict.message}"
+                self.notes.append(
+                    "the program is not deterministic: the failing schedule did not fail again "
+                    f"({why}). Look for unseeded random numbers, the wall clock, the order of a "
+                    "set or of ids, or state that setup does not make anew"
+                )
+                return f"{number}/{times}"
+        return f"{times}/{times}"
+
+
+def follow(exploration: PythonExploration, trace: Trace) -> ReplayResult:
+    """Execute a trace of this program again, event by event, within an exploration."""
+    from tracelock.engine.replaying import EndOfTrace
+    from tracelock.instrument.following import PythonReplay
+    from tracelock.trace import Verdict
+
+    python = trace.scenario.get("python", {})
+    layout = exploration.python.layout
+    follower = PythonReplay(
+        trace.events, trace.verdict, layout, exploration.runner.rules,
+        changed=exploration.sources.changed(python.get("sources", {})),
+        places=python.get("places", {}), function=exploration.sources.function,
+    )  # fmt: skip
+    controller = exploration.runner.with_clock(trace.clock).controller(follower)
+    follower.follow(controller)
+    diverged: Divergence | None = None
+    try:
+        exploration.backend.controlled(controller, lambda _: True)
+        follower.check_end()
+    except EndOfTrace:
+        if controller.failure is None:
+            controller.limit = controller.limit or "the trace ends here"
+    except Divergence as error:
+        diverged = error
+    if diverged is not None:
+        verdict = Verdict("unfinished", None, f"the replay diverged: {diverged}")
+        reproduced = False
+    else:
+        verdict = verdict_of(controller, exploration.python.finally_)
+        if follower.changed:
+            reproduced = (verdict.kind, verdict.failure) == (
+                trace.verdict.kind, trace.verdict.failure,
+            )  # fmt: skip
+        else:
+            reproduced = same_ending(verdict, trace.verdict)
+    record = exploration.session.trace(controller.log, follower.describe(), verdict)
+    result = ReplayResult(reproduced, diverged, verdict, record)
+    if follower.changed:
+        result.notes.append(
+            f"changed since the recording: {', '.join(sorted(follower.changed))}; "
+            f"{follower.passed} new steps were passed over, {len(follower.skipped)} are gone"
+        )
+    return result
+
+
+def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> ReplayResult:
+    """Execute a trace of real code again, in this process.
+
+    Raises TraceError where its workers are not those of ``program``.
+    """
+    layout = program.layout
+    given = layout.known()
+    for place, name in enumerate(trace.workers):
+        if place < len(program.workers) and given[place] != name:
+            raise TraceError(
+                f"worker {place} of the trace is {name}, the one given is {given[place]}"
+            )
+        layout.worker(name)
+    plan = Plan(
+        backend=trace.backend, strategy="random", clock=trace.clock, limits=limits, shrink=False,
+    )  # fmt: skip
+    with PythonExploration(program, plan) as exploration:
+        targets = {event.target for event in trace.events if event.op in ("read", "write")}
+        exploration.names.preset(sorted(target for target in targets if target is not None))
+        return follow(exploration, trace)
+
+
+def explore_python(
+    *,
+    workers: Sequence[Callable[..., Any]],
+    setup: Callable[[], Any] | None = None,
+    check: Callable[..., Any] | None = None,
+    instrument: Sequence[str] | None = None,
+    backend: str | None = None,
+    strategy: str = "auto",
+    schedules: int | None = SCHEDULES,
+    seconds: float | None = SECONDS,
+    seed: int = 0,
+    clock: str = "virtual",
+    cancellations: int = 0,
+    gc: bool | int = False,
+    every: bool = False,
+    shrink: bool = True,
+    confirm: int = 3,
+    expected_errors: Sequence[type[BaseException]] = (),
+    first: Sequence[Trace] = (),
+    limits: RunLimits | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    source: dict[str, Any] | None = None,
+    name: str = "",
+) -> Explored:
+    """Search the schedules of real Python code; see ``tracelock.explore``."""
+    program = make_program(
+        workers, setup, check, instrument, expected_errors, cancellations, gc, source, name
+    )
+    plan = Plan(
+        backend or program.natural_backend(), strategy, schedules, seconds, seed, clock, every,
+        shrink, confirm, "real", None, limits or default_limits(),
+    )  # fmt: skip
+    with PythonExploration(program, plan) as exploration:
+        return exploration.run(first, progress)
+
+
+def default_limits() -> RunLimits:
+    """The bounds of one schedule of real code."""
+    return RunLimits(steps=STEPS, stall=STALL)
+
+
+def make_program(
+    workers: Sequence[Callable[..., Any]],
+    setup: Callable[[], Any] | None,
+    check: Callable[..., Any] | None,
+    instrument: Sequence[str] | None,
+    expected_errors: Sequence[type[BaseException]] = (),
+    cancellations: int = 0,
+    gc: bool | int = False,
+    source: dict[str, Any] | None = None,
+    name: str = "",
+) -> PythonProgram:
+    """The program that these arguments describe. Raises UsageError where they make no sense.
+
+    Where ``instrument`` is None it is the modules in which the workers were written.
+    """
+    from tracelock.instrument.program import module_of
+
+    if isinstance(instrument, str):
+        raise UsageError(f"instrument is a list of modules: instrument=[{instrument!r}]")
+    if cancellations < 0:
+        raise UsageError("cancellations is how many a schedule may have: 0 or more")
+    modules: list[str] = []
+    if instrument is None:
+        for work in workers:
+            found = module_of(work)
+            if found is not None and found not in modules:
+                modules.append(found)
+    else:
+        modules = list(instrument)
+    return PythonProgram(
+        list(workers), setup, check, modules, tuple(expected_errors), int(gc), cancellations,
+        name or "python", dict(source or {}),
+    )  # fmt: skip

@@ -1,0 +1,23 @@
+"""Which backend runs real code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tracelock.errors import UsageError
+
+if TYPE_CHECKING:
+    from tracelock.instrument.program import PythonProgram
+    from tracelock.session.exploring import Plan
+
+
+def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
+    """The backend of that name for real code. Raises UsageError for one that there is not."""
+    if plan.backend == "threading":
+        from tracelock.instrument.backend import PythonBackend
+
+        return PythonBackend(program, plan.limits)
+    raise UsageError(
+        f"unknown backend {plan.backend!r} for Python code: it is one of threading, "
+        "multiprocessing, asyncio, trio"
+    )
