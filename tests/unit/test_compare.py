@@ -351,6 +351,9 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert page.read_text(encoding="utf-8") == comparison_html(data)
     assert picture.read_text(encoding="utf-8").strip() == costs_svg(data)
     assert main(["compare", str(SCENARIOS / "locked_counter.yaml"), "--backends", "x"]) == 2
+    nowhere = str(tmp_path / "no" / "c.html")
+    assert main(["compare", str(SCENARIOS / "locked_counter.yaml"), "--html", nowhere]) == 2
+    assert main(["compare", str(SCENARIOS / "locked_counter.yaml"), "-o", str(tmp_path)]) == 2
     script = tmp_path / "bug.py"
     trace = str(ROOT / "traces" / "unlocked_counter.json")
     assert main(["export", trace, "--as", "threading", "-o", str(script)]) == 0

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tracelock.cli.export import write_text
+from tracelock.cli.export import check_writable, write_text
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.compare import Comparison, compare
@@ -27,6 +27,8 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     from tracelock.scenario.loading import load_scenario
 
     scenario: Scenario = load_scenario(options.scenario)
+    for path in (options.output, options.html, options.svg):
+        check_writable(path)
     find_modules(options)
     backends = None
     if options.backends is not None:

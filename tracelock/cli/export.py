@@ -13,6 +13,7 @@ from tracelock.session.exporting import export
 
 def export_command(options: argparse.Namespace, out: Output) -> int:
     """Write the program to standard output, or to the file that ``-o`` names."""
+    check_writable(options.output)
     words = ["tracelock", "export", os.path.basename(options.source), "--as", options.target]
     if options.backend is not None:
         words += ["--backend", options.backend]
@@ -28,6 +29,19 @@ def export_command(options: argparse.Namespace, out: Output) -> int:
     run = "python -m pytest" if options.target == "pytest" else "python"
     out.line(f"written: {options.output}\nrun it: {run} {shlex.quote(options.output)}")
     return 0
+
+
+def check_writable(path: str | None) -> None:
+    """Raises UsageError, before anything is run, where a file cannot be written."""
+    if path is None:
+        return
+    folder = os.path.dirname(path) or "."
+    if path == "" or os.path.isdir(path):
+        raise UsageError(f"cannot write {path or 'a file without a name'}: it is a folder")
+    if not os.path.isdir(folder):
+        raise UsageError(f"cannot write {path}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"cannot write {path}: no permission to write in {folder}")
 
 
 def write_text(path: str, text: str) -> None:
