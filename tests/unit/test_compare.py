@@ -308,21 +308,24 @@ def test_an_interruption_leaves_what_there_is(monkeypatch: pytest.MonkeyPatch) -
     assert found.data["costs"]["rows"][0]["seconds"] is None
 
 
-def test_ctrl_c_on_the_command_line(tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-m", "tracelock", "compare", str(SCENARIOS / "counter_each_round.yaml"),
-        "--backends", "trio", "--native", "--seconds", "300", "--json",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    try:
-        process.wait(3)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    data = json.loads(out)
-    assert not data["complete"] and "interrupted" in data["notes"][-1], err
+def test_ctrl_c_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = Workshop.run
+    calls = []
+
+    def run(self: Workshop, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        calls.append(args)
+        if len(calls) > 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Workshop, "run", run)
+    path = str(SCENARIOS / "locked_counter.yaml")
+    assert main(["compare", path, "--backends", "asyncio", "--native", "--json"]) == 5
+    data = json.loads(capsys.readouterr().out)
+    assert not data["complete"] and "interrupted" in data["notes"][-1]
+    assert [bar["seconds"]["n"] for bar in data["costs"]["rows"]] == [1, 1]
 
 
 def test_refusals() -> None:
