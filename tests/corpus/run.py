@@ -1,0 +1,68 @@
+"""Explore or replay one case in this process: ``python -m tests.corpus.run CASE [--trace FILE]``.
+
+Without ``--replay`` the case is explored with what ``tracelock.explore`` does by default, and its
+failing trace, if there is one, is saved to FILE; with it, the trace is executed again. Either way
+one line of JSON says what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import tracelock
+from tests.corpus.cases import BY_NAME, Case
+
+SCHEDULES = 1_000
+
+
+def explore(case: Case, trace: str | None, seed: int = 0) -> dict[str, Any]:
+    """Explore a case with the default strategy; what was found, as plain data."""
+    found = tracelock.explore(
+        **case.arguments(), gc=case.gc, schedules=SCHEDULES, seed=seed, seconds=None
+    )
+    result = {
+        "verdict": found.verdict, "strategy": found.strategy, "schedules": found.schedules,
+        "seconds": found.seconds, "summary": found.summary, "notes": found.notes,
+        "confirmed": found.confirmed,
+    }  # fmt: skip
+    if found.trace is not None:
+        verdict = found.trace.verdict
+        result |= {"failure": verdict.failure, "message": verdict.message}
+        result["events"] = len(found.trace.events)
+        if trace is not None:
+            found.trace.save(trace)
+    return result
+
+
+def replay(case: Case, trace: str) -> dict[str, Any]:
+    """Execute a saved trace again; whether it ended as it says, as plain data."""
+    result = tracelock.replay(tracelock.Trace.load(trace), **case.arguments())
+    return {
+        "reproduced": result.reproduced,
+        "diverged": str(result.diverged) if result.diverged else None,
+        "message": result.verdict.message,
+        "notes": result.notes,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", choices=sorted(BY_NAME))
+    parser.add_argument("--trace")
+    parser.add_argument("--replay", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    case = BY_NAME[options.case]
+    missing = case.missing()
+    if missing:
+        print(json.dumps({"missing": missing}))
+    elif options.replay:
+        print(json.dumps(replay(case, options.trace)))
+    else:
+        print(json.dumps(explore(case, options.trace, options.seed)))
+
+
+if __name__ == "__main__":
+    main()
