@@ -1,14 +1,15 @@
 """Explore or replay one case in this process: ``python -m tests.corpus.run CASE [--trace FILE]``.
 
-Without ``--replay`` the case is explored with what ``tracelock.explore`` does by default, and its
+Without ``--replay`` the case is explored (by the default strategy unless told otherwise), and its
 failing trace, if there is one, is saved to FILE; with it, the trace is executed again. Either way
-one line of JSON says what came of it.
+the last line printed is JSON that says what came of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import tracelock
@@ -17,11 +18,12 @@ from tests.corpus.cases import BY_NAME, Case
 SCHEDULES = 1_000
 
 
-def explore(case: Case, trace: str | None, seed: int = 0) -> dict[str, Any]:
-    """Explore a case with the default strategy; what was found, as plain data."""
+def explore(case: Case, trace: str | None, seed: int = 0, strategy: str = "auto") -> dict[str, Any]:
+    """Explore a case; what was found, as plain data."""
     found = tracelock.explore(
-        **case.arguments(), gc=case.gc, schedules=SCHEDULES, seed=seed, seconds=None
-    )
+        **case.arguments(), gc=case.gc, schedules=SCHEDULES, seed=seed, seconds=None,
+        strategy=strategy,
+    )  # fmt: skip
     result = {
         "verdict": found.verdict, "strategy": found.strategy, "schedules": found.schedules,
         "seconds": found.seconds, "summary": found.summary, "notes": found.notes,
@@ -53,15 +55,19 @@ def main() -> None:
     parser.add_argument("--trace")
     parser.add_argument("--replay", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strategy", default="auto")
     options = parser.parse_args()
     case = BY_NAME[options.case]
     missing = case.missing()
+    result: dict[str, Any]
     if missing:
-        print(json.dumps({"missing": missing}))
+        result = {"missing": missing}
     elif options.replay:
-        print(json.dumps(replay(case, options.trace)))
+        result = replay(case, options.trace)
     else:
-        print(json.dumps(explore(case, options.trace, options.seed)))
+        result = explore(case, options.trace, options.seed, options.strategy)
+    # the programs may have put something else in the place of ``sys.stdout``
+    print(json.dumps(result), file=sys.__stdout__, flush=True)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class OpenController(Controller):
     ``essential``: the workers that a schedule waits for. When they have ended so has the schedule,
     as a process ends whatever its daemon threads do; ``cut_daemons`` says that some of those could
     have gone on, so that not every order was looked at.
+
+    Under the virtual clock time goes on only when nothing else can happen, as everywhere. But a
+    timer whose time is up by then (of two that sleep for as long, the second) is *late*: it fires
+    at any point from there on, as it does where the operating system runs several threads.
     """
 
     layout: OpenLayout
@@ -92,6 +96,7 @@ class OpenController(Controller):
         self.sync()
         super()._fresh()
         self.values = [None] * len(self.layout.names)
+        self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
         #: The ready task that a loop is inside of shuts out the others of its loop: worker -> loop.
@@ -124,11 +129,27 @@ class OpenController(Controller):
             self.active.clear()
             return -1
         worker = super().next()
-        if worker >= 0 and self.kind in RESCUES and self.timed_out():
+        if worker >= 0 and self.kind in RESCUES and self.forced and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
         return worker
+
+    def _late(self) -> list[int]:
+        """The workers whose timer is late. Who sleeps for no time at all only lets others on."""
+        late = []
+        for worker, deadline in self._pending_timers().items():
+            if deadline <= self.now:
+                op = self.pending[worker]
+                assert op is not None
+                if op.value if op.kind == SLEEP else op.timeout:
+                    late.append(worker)
+        return late
+
+    def _timer(self, worker: int) -> bool:
+        if not self.adversarial and worker not in self._late():
+            return False
+        return super()._timer(worker)
 
     def timed_out(self) -> bool:
         """Whether the last event is a wait that ended because its time was up."""
@@ -153,6 +174,11 @@ class OpenController(Controller):
 
     def _options(self) -> list[int]:
         options = super()._options()
+        if self.now and not self.adversarial and not self._cooperative:
+            late = self._late() if self.timers else []
+            self.late = bool(late)
+            if late:
+                options = sorted({*options, *late})
         if self.inside:
             loops, inside = self.loops, self.inside
             options = [
