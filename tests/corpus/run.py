@@ -40,7 +40,7 @@ def explore(case: Case, trace: str | None, seed: int = 0, strategy: str = "auto"
 
 def replay(case: Case, trace: str) -> dict[str, Any]:
     """Execute a saved trace again; whether it ended as it says, as plain data."""
-    result = tracelock.replay(tracelock.Trace.load(trace), **case.arguments())
+    result = tracelock.replay(tracelock.load_trace(trace), **case.arguments())
     return {
         "reproduced": result.reproduced,
         "diverged": str(result.diverged) if result.diverged else None,
