@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, locks, sync, threads
+from tracelock.instrument import clock, futures, locks, sync, threads
 from tracelock.instrument.hub import Hub
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
 SEEN: Final = "seen"  # recorded, or answered from the schedule, without a choice
 NOT_CONTROLLED: Final = "not controlled"
+#: Stands for what a class does not have of its own.
+MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def _methods(owner: Any, label: str, pairs: dict[str, Callable[..., Any]]) -> li
     return [
         Patch(f"{label}.{name}", owner, name, owner.__dict__[name], by)
         for name, by in pairs.items()
+        if name in owner.__dict__  # some are newer than the oldest Python
     ]
 
 
@@ -75,11 +78,18 @@ def table() -> list[Patch]:
             "__init__": sync.queue_init, "put": sync.queue_put, "get": sync.queue_get,
             "qsize": sync.queue_qsize, "empty": sync.queue_empty, "full": sync.queue_full,
             "task_done": sync.queue_task_done, "join": sync.queue_join,
+            "shutdown": sync.queue_shutdown,
         }),
         *_methods(sync.SIMPLE, "queue.SimpleQueue", {
             "put": sync.simple_put, "get": sync.simple_get,
             "qsize": sync.simple_qsize, "empty": sync.simple_empty,
         }),
+        Patch("concurrent.futures.Future.__init__", futures.FUTURE, "__init__",
+              futures.ORIGINAL[futures.FUTURE], futures.future_init, SEEN),
+        Patch("concurrent.futures.Future.__hash__", futures.FUTURE, "__hash__",
+              MISSING, futures.future_hash, SEEN),
+        Patch("concurrent.futures.wait", futures.ACQUIRE, "__init__",
+              futures.ORIGINAL[futures.ACQUIRE], futures.acquire_init, SEEN),
         Patch("queue.SimpleQueue", None, "SimpleQueue", queue.SimpleQueue,
               sync.make_simple_queue),
         Patch("threading.Lock", None, "Lock", _thread.allocate_lock, locks.make_lock),
@@ -127,13 +137,15 @@ class Patches:
         for owner, name, before in reversed(self._undo):
             if isinstance(owner, dict):
                 owner[name] = before
+            elif before is MISSING:
+                delattr(owner, name)
             else:
                 setattr(owner, name, before)
         self._undo.clear()
         self.hub.unmark()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
-        self._undo.append((owner, name, owner.__dict__[name]))
+        self._undo.append((owner, name, owner.__dict__.get(name, MISSING)))
         setattr(owner, name, value)
 
     def _modules(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -38,6 +38,7 @@ from tracelock.ops import (
     TIMEOUT,
     WAIT,
     WAKE,
+    WRITE,
     Op,
     Raised,
     Value,
@@ -117,6 +118,9 @@ class History:
             return op, self.run.waiting[worker], tuple(self.run.pending)
         if ACQUIRE <= op.kind <= GET:
             return self.run.models[self.group[op.target]].snapshot()  # type: ignore[union-attr]
+        if op.kind <= WRITE:  # of real code, also what an object shows of itself
+            model = self.run.models[self.group[op.target]]
+            return None if model is None else model.snapshot()
         return None
 
     # --- after it ----------------------------------------------------------------------------
