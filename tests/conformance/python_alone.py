@@ -399,9 +399,15 @@ def futures(out: Out) -> None:
 
 
 def executors_shut_down(out: Out) -> None:
-    event = threading.Event()
+    begun, event = threading.Event(), threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return event.wait(5)
+
     pool = ThreadPoolExecutor(1)
-    running = pool.submit(event.wait, 5)
+    running = pool.submit(work)
+    begun.wait()
     queued = [pool.submit(abs, -1) for _ in range(2)]
     pool.shutdown(wait=False, cancel_futures=True)
     out.append([future.cancelled() for future in queued])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
-from tracelock.ops import SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.ops import SLEEP, TIMEOUT, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
 from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
@@ -115,9 +115,13 @@ class OpenController(Controller):
                 self._objects.append(model)
 
     def remake(self, number: int) -> None:
-        """The specification of an object has changed: it has another initial state."""
+        """The specification of an object has changed: it has another initial state, or it was
+        taken for a variable (a trace that only looks at it does not say what it is)."""
         old, fresh = self.models[number], self._model(number)
         self.models[number] = fresh
+        if old is None:
+            self._objects.append(fresh)
+            return
         self._objects[next(k for k, model in enumerate(self._objects) if model is old)] = fresh
 
     def _model(self, number: int) -> Model:
@@ -129,7 +133,7 @@ class OpenController(Controller):
             self.active.clear()
             return -1
         worker = super().next()
-        if worker >= 0 and self.kind in RESCUES and self.forced and self.timed_out():
+        if worker >= 0 and self.forced and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
@@ -142,7 +146,7 @@ class OpenController(Controller):
             if deadline <= self.now:
                 op = self.pending[worker]
                 assert op is not None
-                if op.value if op.kind == SLEEP else op.timeout:
+                if op.kind != SLEEP or op.value:
                     late.append(worker)
         return late
 
@@ -152,9 +156,9 @@ class OpenController(Controller):
         return super()._timer(worker)
 
     def timed_out(self) -> bool:
-        """Whether the last event is a wait that ended because its time was up."""
-        entry = self.log[-1]
-        return entry[2].timeout is not None and entry[3] is False and self.clock == "virtual"
+        """Whether the last event is that of a wait whose time is up."""
+        kind = self.kind
+        return kind == TIMEOUT or (kind in RESCUES and self.log[-1][3] is False)
 
     def _end(self, worker: int) -> None:
         super()._end(worker)
@@ -174,7 +178,7 @@ class OpenController(Controller):
 
     def _options(self) -> list[int]:
         options = super()._options()
-        if self.now and not self.adversarial and not self._cooperative:
+        if not self.adversarial and not self._cooperative:
             late = self._late() if self.timers else []
             self.late = bool(late)
             if late:

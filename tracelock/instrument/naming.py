@@ -186,6 +186,15 @@ class Names:
             variable.number = -2  # it is among the news
             self._news.append(variable)
 
+    def suspect(self, variable: Variable | None) -> bool:
+        """A worker does nothing but look at ``variable``: may another be meant to change it? Then
+        looking is a scheduling point from the next schedule on."""
+        if variable is None or variable.number != -1 or self.frozen:
+            return False
+        variable.number = -2
+        self._news.append(variable)
+        return True
+
     def stored(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if isinstance(value, CONTAINERS) and id(value) not in self.objects:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock
+from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
 from tracelock.instrument.worker import Through, Worker, shown
 from tracelock.ops import (
     ACQUIRE,
@@ -76,7 +76,7 @@ def named(obj: Any, kind: str, worker: Worker) -> str:
         if name is None:
             name = f"{kind}@{caller(worker, 3)}"
             hub.mark(obj, name)
-        name = hub.bind(obj, name)
+        name = hub.bind(obj, name, held.get("_tracelock_born", 0))
         obj._tracelock_bound = (hub.schedule, name)
     return str(name)
 
@@ -94,13 +94,33 @@ def name_it(obj: Any, kind: str) -> None:
     """An object is being made: it is called after the place."""
     worker = here()
     if worker is not None:
-        obj._tracelock_name = made_at(kind, worker)
+        call_it(obj, made_at(kind, worker), worker)
+
+
+def call_it(obj: Any, name: str, worker: Worker) -> None:
+    """An object that is made in this schedule gets its name."""
+    obj._tracelock_name = name
+    obj._tracelock_born = worker.hub.schedule
+
+
+def patience(blocking: Any, timeout: float | None) -> tuple[float | None, bool]:
+    """How long to wait (None: for ever), and whether to wait at all: not where it is no time."""
+    if not blocking or (timeout is not None and timeout <= 0):
+        return None, False
+    return timeout, True
 
 
 # --- conditions ------------------------------------------------------------------------------
 def condition_init(self: Any, lock: Any = None) -> None:
+    worker = here()
+    if worker is None:
+        ORIGINAL[CONDITION, "__init__"](self, lock)
+        return
+    name = made_at("condition", worker)
+    if lock is None:
+        lock = RLock(worker.hub, new_rlock(), f"{name}.lock", worker.hub.schedule)
     ORIGINAL[CONDITION, "__init__"](self, lock)
-    name_it(self, "condition")
+    call_it(self, name, worker)
 
 
 def lock_of(self: Any, worker: Worker) -> Any:
@@ -218,7 +238,8 @@ def semaphore_acquire(self: Any, blocking: bool = True, timeout: float | None = 
         return bool(ORIGINAL[SEMAPHORE, "acquire"](self, blocking, timeout))
     if not blocking and timeout is not None:
         raise ValueError("can't specify timeout for non-blocking acquire")
-    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, timeout, bool(blocking))
+    wait, blocking = patience(blocking, timeout)
+    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, wait, blocking)
     got = bool(worker.do(op))
     if got:
         with Through(worker):
@@ -290,6 +311,8 @@ def event_wait(self: Any, timeout: float | None = None) -> bool:
     worker = here()
     if worker is None:
         return bool(ORIGINAL[EVENT, "wait"](self, timeout))
+    if timeout is not None and timeout <= 0:
+        return event_is_set(self)
     return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, timeout)))
 
 
@@ -301,13 +324,14 @@ def queue_init(self: Any, maxsize: int = 0) -> None:
         return
     with Through(worker):
         ORIGINAL[QUEUE, "__init__"](self, maxsize)
-    name = self._tracelock_name = made_at("queue", worker)
+    name = made_at("queue", worker)
+    call_it(self, name, worker)
     # Whoever uses them from outside, as in ``with q.mutex: q.queue.clear()``, is under control.
-    self.mutex = Lock(worker.hub, self.mutex, f"{name}.mutex")
+    self.mutex = Lock(worker.hub, self.mutex, f"{name}.mutex", worker.hub.schedule)
     for part in ("not_empty", "not_full", "all_tasks_done"):
         condition = getattr(self, part)
         ORIGINAL[CONDITION, "__init__"](condition, self.mutex)
-        condition._tracelock_name = f"{name}.{part}"
+        call_it(condition, f"{name}.{part}", worker)
 
 
 def queue_number(self: Any, worker: Worker) -> int:
@@ -327,8 +351,8 @@ def queue_put(self: Any, item: Any, block: bool = True, timeout: float | None = 
         return
     if timeout is not None and timeout < 0 and block and self.maxsize > 0:
         raise ValueError("'timeout' must be a non-negative number")
-    wait = timeout if block else None
-    op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, bool(block))
+    wait, block = patience(block, timeout)
+    op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, block)
     if not worker.do(op):
         raise queue.ShutDown if _shut(self) else queue.Full  # type: ignore[attr-defined]
     with Through(worker):
@@ -346,8 +370,8 @@ def queue_get(self: Any, block: bool = True, timeout: float | None = None) -> An
 
 
 def _get(self: Any, block: bool, timeout: float | None, worker: Worker, take: Any) -> Any:
-    wait = timeout if block else None
-    op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, bool(block))
+    wait, block = patience(block, timeout)
+    op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, block)
     if worker.step(op) is not None:
         raise queue.ShutDown if _shut(self) else queue.Empty  # type: ignore[attr-defined]
     with Through(worker):
