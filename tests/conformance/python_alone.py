@@ -315,7 +315,7 @@ def arguments(out: Out) -> None:
         out.append((args, keywords))
 
     thread = threading.Thread(target=work, args=(1, 2), kwargs={"key": 3}, name="named")
-    out.append((thread.name, thread.daemon, thread.ident))
+    out.append((thread.name, thread.ident))
     thread.start()
     thread.join()
     idle = threading.Thread()

@@ -278,4 +278,4 @@ def test_a_daemon_is_left_behind_and_another_thread_is_not() -> None:
     found = explore(cases.counter, [cases.leave_a_daemon], counts(1), schedules=20)
     assert not found.failed, message(found)
     found = explore(cases.counter, [cases.leave_a_thread], schedules=20)
-    assert "forgotten waits for" in message(found)
+    assert "forgotten waits at" in message(found)

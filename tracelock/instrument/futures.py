@@ -1,9 +1,9 @@
-"""Futures of ``concurrent.futures``: the order in which several are taken is not that of ids.
+"""Sets of threads and futures: their order is not that of addresses.
 
-``wait`` and ``as_completed`` keep futures in sets and lock them in the order of their addresses,
-which are others in each process. A future that a worker makes has a hash, and a place in that
-order, by who made it and as which of its futures. All else about futures is the standard library's
-own code, on conditions under control.
+``concurrent.futures`` keeps futures, and the threads of a pool, in sets, and locks several futures
+in the order of their ids, which are others in each process; so do programs. A thread or future
+that a worker makes has a hash, and a place in that order, by who made it and as which of its own.
+All else about futures is the standard library's own code, on conditions under control.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ from tracelock.instrument.worker import Worker
 FUTURE: Final[Any] = _base.Future
 ACQUIRE: Final[Any] = _base._AcquireFutures
 ORIGINAL: Final = {cls: cls.__dict__["__init__"] for cls in (FUTURE, ACQUIRE)}
-#: Futures that one worker may make before the next one's numbers begin.
+#: Things that one worker may make before the next one's numbers begin.
 _MANY: Final = 1 << 32
+
+
+def put_in_order(obj: Any, worker: Worker) -> None:
+    """``worker`` makes ``obj``, which is kept in sets by its hash."""
+    count = worker.made["order"] = worker.made.get("order", 0) + 1
+    obj._tracelock_order = (worker.number + 1) * _MANY + count
+
+
+def stable_hash(self: Any) -> int:
+    order = self.__dict__.get("_tracelock_order")
+    return object.__hash__(self) if order is None else int(order)
 
 
 def future_init(self: Any) -> None:
     ORIGINAL[FUTURE](self)
     worker: Worker | None = contexts.get(get_ident())
     if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
-        count = worker.made["future"] = worker.made.get("future", 0) + 1
-        self._tracelock_order = (worker.number + 1) * _MANY + count
-
-
-def future_hash(self: Any) -> int:
-    order = self.__dict__.get("_tracelock_order")
-    return object.__hash__(self) if order is None else int(order)
+        put_in_order(self, worker)
 
 
 def acquire_init(self: Any, futures: Iterable[Any]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
+from tracelock.instrument.futures import put_in_order
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
 from tracelock.instrument.worker import Through, Worker
 from tracelock.ops import JOIN, SPAWN, Op
@@ -52,6 +53,7 @@ def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
     if worker is None:
         ORIGINAL["__init__"](self, *args, **kwargs)
         return
+    put_in_order(self, worker)
     with Through(worker):
         ORIGINAL["__init__"](self, *args, **kwargs)
 
