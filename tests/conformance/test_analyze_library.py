@@ -61,7 +61,7 @@ def fresh(scenario: Scenario, backend: str) -> list[Trace]:
     for seed in range(1 if few else 4):
         traces.append(run(scenario, backend=backend, strategy="random", seed=seed))
     if backend == "threading":
-        for seed in range(12):
+        for seed in range(6):
             traces.append(run(scenario, backend="simulated", strategy="random", seed=seed))
             traces.append(run(scenario, backend="simulated", strategy="pct", seed=seed))
     return traces
@@ -97,6 +97,8 @@ def test_a_failing_trace_of_a_search_is_named(path: Path, backend: str) -> None:
     expected = scenario_in(path).expect.get(backend)
     if expected is None or expected.verdict == "passes":
         return
+    if backend == "multiprocessing" and "threading" in scenario_in(path).expect:
+        return  # the search follows the same rules there
     found = explore(small(path), backend=backend, schedules=4000, shrink=False, confirm=0)
     assert found.trace is not None
     check_named(analyze(found.trace), path.stem)

@@ -88,8 +88,8 @@ def analyze(trace: Trace) -> Analysis:
         *stuck(facts),
         *misuse(facts),
         *violations(facts),
-        *atomicity(facts, tolerant=tolerant),
-        *races(facts, tolerant=tolerant),
+        *atomicity(facts, tolerant=tolerant, merged=True),
+        *races(facts, tolerant=tolerant, merged=True),
         *guards(facts),
         *aba(facts),
         *lock_order(facts),
@@ -144,8 +144,11 @@ def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
     """
     told_of = {base_of(one.targets[0]) for one in findings if one.kind in _UPDATES}
     alike: dict[Any, list[Finding]] = {}
+    keys: dict[int, Any] = {}  # by identity: many stand here more than once
     for finding in findings:
-        key = facts.alike(finding)
+        key = keys.get(id(finding))
+        if key is None:
+            key = keys[id(finding)] = facts.alike(finding)
         if finding.kind == "data-race" and base_of(finding.targets[0]) in told_of:
             key = finding.kind, base_of(finding.targets[0])
         alike.setdefault(key, []).append(finding)

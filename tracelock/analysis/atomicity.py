@@ -14,10 +14,11 @@ A compare-and-exchange or a fetch-and-add brings its own check and is no such wr
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.facts import Facts, base_of
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.analysis.happens_before import Order
 from tracelock.ops import ATOMIC, READ, WAIT, WRITE
@@ -102,12 +103,12 @@ def regions(facts: Facts) -> list[Region]:
     return found
 
 
-def atomicity(facts: Facts, *, tolerant: bool = False) -> list[Finding]:
+def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list[Finding]:
     """A finding (``lost-update``, ``check-then-act``) for each region another can come into.
 
     ``tolerant``: who follows a flag has waited for it, see ``races``; and a flag is never written
     with what was read of it, so that no update of it can be lost, nor is it a stale check where
-    flags decide about flags, as in Dekker's and Peterson's locks.
+    flags decide about flags, as in Dekker's and Peterson's locks. ``merged``: see ``races``.
     """
     steps, locks = facts.steps, facts.locks
     by_act: dict[int, list[Region]] = defaultdict(list)
@@ -124,6 +125,7 @@ def atomicity(facts: Facts, *, tolerant: bool = False) -> list[Finding]:
     writes: _ByLocks[int] = defaultdict(lambda: defaultdict(dict))
     past: _ByLocks[Region] = defaultdict(lambda: defaultdict(dict))
     done: set[tuple[_Alike, _Alike]] = set()
+    told: dict[Hashable, Finding] = {}
     counts: dict[str, int] = defaultdict(int)
 
     def consider(region: Region, own: _Alike, write: int, other: _Alike) -> None:
@@ -135,7 +137,14 @@ def atomicity(facts: Facts, *, tolerant: bool = False) -> list[Finding]:
         done.add((own, other))
         counts[region.name] += 1
         if counts[region.name] <= MOST:
-            found.append(_finding(facts, region, write))
+            key: Hashable = (region, write)
+            if merged:  # what would be told once in the end is put into words once
+                at, happened = steps.at, region.read < write < region.act
+                places = at(region.read), at(write), at(region.act)
+                key = (region.kind, base_of(region.name), places, happened)
+            if key not in told:
+                told[key] = _finding(facts, region, write)
+            found.append(told[key])
 
     for seq, kind in enumerate(steps.kinds):
         for region in by_act.get(seq, ()):

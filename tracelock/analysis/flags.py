@@ -66,6 +66,10 @@ def flags(steps: Steps, locks: Locksets) -> dict[str, str]:
         }  # fmt: skip
     else:
         found = {}
+    if conditions is not None:  # what is not guarded when it is written cannot be double-checked
+        writers = {name: who for name, who in writers.items() if guards[name]}
+        if not writers:
+            return found
     watch = _Watch(steps, locks, writers, guards)
     for seq, kind in enumerate(steps.kinds):
         watch.event(seq, kind)

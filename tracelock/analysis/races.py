@@ -15,10 +15,11 @@ their accesses decides the result they have in common with threads.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.facts import Facts, base_of
 from tracelock.analysis.findings import NOTE, WARNING, Finding
 from tracelock.analysis.happens_before import Order
 from tracelock.ops import READ, WRITE
@@ -40,19 +41,29 @@ class _Accesses:
     steps: dict[int, int]
 
 
-def races(facts: Facts, *, tolerant: bool = False) -> list[Finding]:
+def races(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list[Finding]:
     """A finding (``data-race``) for each pair of steps that race on a variable.
 
     ``tolerant``: who follows a flag (see ``flags``) has waited for it, and races on flags
     themselves are notes. Not for a run that failed: there, no race is presumed to be harmless.
+    ``merged``: races that are alike (see `Facts.alike`) are one finding, which stands here as often
+    as there are races.
     """
     if facts.steps.cooperative:
         return []
     order = facts.tolerant if tolerant else facts.must
-    return [
-        _finding(facts, name, first, second, tolerant)
-        for name, first, second in _pairs(facts, order, None)
-    ]
+    steps = facts.steps
+    found = []
+    told: dict[tuple[Hashable, ...], Finding] = {}
+    for name, first, second in _pairs(facts, order, None):
+        # what would be told once in the end is put into words once
+        key = (
+            base_of(name), steps.at(first), steps.at(second), facts.observed.before(first, second)
+        ) if merged else (first, second)  # fmt: skip
+        if key not in told:
+            told[key] = _finding(facts, name, first, second, tolerant)
+        found.append(told[key])
+    return found
 
 
 def order_violations(facts: Facts, names: frozenset[str]) -> list[Finding]:
