@@ -225,7 +225,10 @@ class Names:
                 continue
             if hasattr(obj, "__dict__") and isinstance(obj.__dict__, dict):
                 known = self.meet(obj, None)
-                pending.extend((v, f"{known.label}.{k}") for k, v in obj.__dict__.items())
+                for name, value in obj.__dict__.items():
+                    # what a container contains is not the attribute that it is kept in
+                    contents = "[]" if isinstance(value, CONTAINERS) else ""
+                    pending.append((value, f"{known.label}.{name}{contents}"))
 
 
 def _plain(key: object) -> bool:
