@@ -187,7 +187,10 @@ class PythonExploration(Exploration):
             explored.verdict = "unfinished"
             explored.summary = f"unfinished: {self.backend.stuck.splitlines()[0]}"
             explored.notes.append(self.backend.stuck)
-        elif explored.verdict == "unfinished" and found.stopped in ("schedules", "seconds"):
+        elif explored.verdict == "unfinished" and (
+            found.stopped in ("schedules", "seconds")
+            or (not found.stopped and self.backend.cut_daemons)
+        ):
             if not cut:
                 explored.verdict = "passed"
                 explored.summary = summarise(explored, self.plan, self.executions)
