@@ -11,7 +11,9 @@ from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
 from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session import ReplayResult, replay
+from tracelock.session import ReplayResult
+from tracelock.session.api import replay
+from tracelock.session.python_named import NOT_ALLOWED, is_python, node_of
 from tracelock.trace import Trace, load_trace
 
 DIFFERENT: Final = 1
@@ -25,6 +27,13 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
     find_modules(options)
+    node = node_of(trace)
+    if node is not None:
+        from tracelock.cli.python import replay_test
+
+        return replay_test(trace, node, options)
+    if is_python(trace) and not options.allow_call:
+        raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
     try:
         result = replay(
             trace, backend=options.backend, allow_call=options.allow_call,
@@ -56,8 +65,9 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         out.lines(facts(trace, result.trace.backend))
         out.line()
         if len(result.trace.events) or result.diverged is None:
-            out.lines(steps(result.trace, out, every=options.all))
+            out.lines(steps(result.trace, out, every=options.all, sources=True))
             out.line()
+    out.lines(f"note: {clean(note)}" for note in result.notes)
     diverged = result.diverged
     if diverged is not None:
         impossible = isinstance(diverged, ImpossibleHere)

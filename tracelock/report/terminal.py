@@ -5,8 +5,8 @@ Nothing is printed here: the lines are rich ``Text`` values, whose ``plain`` is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rich.cells import cell_len, set_cell_size
@@ -56,11 +56,21 @@ class Style:
         return "⋮" if self.unicode else ":"
 
 
-def table(timeline: Timeline, style: Style) -> Iterator[Text]:
+def table(
+    timeline: Timeline, style: Style, sources: Callable[[str], str] | None = None
+) -> Iterator[Text]:
     """The timeline, a column for each worker; one event a line where they would be too narrow.
 
-    Where a worker is left, the next row says in its column why.
+    Where a worker is left, the next row says in its column why. ``sources``: gives the source line
+    at a row's place, "" where there is none; it is shown after the place.
     """
+    if sources is not None:
+        lines = sources
+        rows = [
+            replace(row, at=f"{row.at}  {clean(text)}") if (text := lines(row.event.at)) else row
+            for row in timeline.rows
+        ]
+        timeline = replace(timeline, rows=rows)
     if not timeline.workers:
         return
     widths = _widths(timeline, style)
