@@ -81,13 +81,16 @@ def steps(
 ) -> Iterator[Any]:
     """The lines of the table of steps; with ``sources``, of Python code, the source lines too."""
     from tracelock.report.terminal import table
-    from tracelock.report.timeline import timeline
+    from tracelock.report.timeline import timeline, without_idle
 
     line = timeline(trace, selected(trace, every, around))
+    python = isinstance(trace.scenario.get("python"), dict)
+    if python:
+        line = without_idle(line, set(trace.events.workers))
     if not line.events:
         yield "(no events)"
     lines = None
-    if sources and isinstance(trace.scenario.get("python"), dict):
+    if sources and python:
         from tracelock.instrument.source_lines import source_lines
 
         lines = source_lines(trace)
