@@ -84,6 +84,9 @@ class PythonDecl(Model):
     )
     collections: OptionalWhole = Field(None, description="Recorded: what gc was.")
     pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
+    exploration: OptionalWhole = Field(
+        None, description="Recorded: which exploration of that test it was, from 0."
+    )
     sources: Table = Field(
         default_factory=dict, description="Recorded: the digests of the source files."
     )

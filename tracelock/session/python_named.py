@@ -190,7 +190,7 @@ def program_of_trace(trace: Trace, *, allow_call: bool) -> PythonProgram:
     return PythonProgram(
         program.workers, program.setup, program.check, program.instrument, program.expected,
         program.collections, program.cancellations, str(trace.scenario.get("name", "python")),
-        {key: python[key] for key in ("pytest",) if key in python},
+        {key: python[key] for key in ("pytest", "exploration") if key in python},
         dict(trace.scenario), names,
     )  # fmt: skip
 
