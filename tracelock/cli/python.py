@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tracelock.engine.limits import DEFAULT_SECONDS, RunLimits
 from tracelock.errors import UsageError
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from tracelock.trace import Trace
 
 #: Options of ``explore`` that need a scenario's own steps.
-_NOT_HERE = ("jobs", "dask", "checkpoint", "prefix")
+_NOT_HERE: Final = ("jobs", "dask", "checkpoint", "prefix")
+#: The plugin adds this to the exit status of a replay, to tell it from pytest's own.
+FINISHED: Final = 100
+#: Statuses of pytest where it did not come to that: 2 was interrupted, 3 is internal.
+_STATUSES: Final = {0: 2, 1: 2, 2: 130, 3: 4, 4: 2, 5: 2}
 
 
 def python_exploration(
@@ -65,8 +70,34 @@ def replay_test(trace: Trace, node: str, options: argparse.Namespace) -> int:
     if importlib.util.find_spec("pytest") is None:
         raise UsageError(f"the trace is of the test {node}, and pytest is not installed")
     alone = ["-n0"] if importlib.util.find_spec("xdist") is not None else []
+    plugin = [] if _plugin_installed() else ["-p", "tracelock.pytest_plugin"]
+    path = os.path.abspath(options.trace)
     command = [
-        sys.executable, "-m", "pytest", "-q", "--no-header", *alone, "--tracelock-replay",
-        options.trace, "--tracelock-replay-status", "--", node,
+        sys.executable, "-m", "pytest", "-q", "--no-header", *alone, *plugin,
+        "--tracelock-replay", path, "--tracelock-replay-status", "--", node,
     ]  # fmt: skip
-    return subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
+    return status - FINISHED if status >= FINISHED else _STATUSES.get(status, 4)
+
+
+def _root_of(node: str, path: str) -> str | None:
+    """The folder that a node id is relative to: this one, else the nearest above the trace."""
+    file = node.partition("::")[0]
+    folder = os.getcwd()
+    if os.path.exists(os.path.join(folder, file)):
+        return None
+    folder = os.path.dirname(path)
+    while folder != os.path.dirname(folder):
+        if os.path.exists(os.path.join(folder, file)):
+            return folder
+        folder = os.path.dirname(folder)
+    raise UsageError(f"the trace is of the test {node}, and there is no {file} here")
+
+
+def _plugin_installed() -> bool:
+    """Whether pytest finds the plugin by itself."""
+    from importlib.metadata import entry_points
+
+    return any(
+        entry.value == "tracelock.pytest_plugin" for entry in entry_points(group="pytest11")
+    )

@@ -108,6 +108,9 @@ class OpenController(Controller):
         """The specification of an object has changed: it has another initial state."""
         old, fresh = self.models[number], self._model(number)
         self.models[number] = fresh
+        if old is None:  # a trace, which reads variables and events alike, did not say what it is
+            self._objects.append(fresh)
+            return
         self._objects[next(k for k, model in enumerate(self._objects) if model is old)] = fresh
 
     def _model(self, number: int) -> Model:

@@ -10,7 +10,8 @@ from typing import Final
 from tracelock.errors import StepFailure
 from tracelock.instrument.places import PLUMBING, file_label
 
-_HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
+#: The package: none of its frames is news to anybody.
+_HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def failure_of(error: BaseException, failure: str = "") -> StepFailure:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from tracelock.session.replaying import ReplayResult
     from tracelock.trace import Trace
 
-#: As ``tracelock replay`` ends.
+#: As ``tracelock replay`` ends, which takes this off: pytest has statuses of its own.
+FINISHED: Final = 100
 REPRODUCED, DIFFERENT, UNUSABLE, DIVERGED, INTERNAL = 0, 1, 2, 3, 4
 _INTERRUPTED: Final = 130
 
@@ -93,6 +94,9 @@ class Replaying:
 
     def status(self, exit_status: int) -> int:
         """The exit status of ``tracelock replay``, where pytest's own is ``exit_status``."""
+        return FINISHED + self._status(exit_status)
+
+    def _status(self, exit_status: int) -> int:
         if exit_status == pytest.ExitCode.INTERRUPTED:
             return _INTERRUPTED
         if exit_status == pytest.ExitCode.INTERNAL_ERROR:

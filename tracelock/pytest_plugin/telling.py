@@ -29,16 +29,18 @@ class TracelockWarning(UserWarning):
 def told(trace: Trace, about: str = "") -> list[str]:
     """What went wrong, then the interleaving as columns, one worker each."""
     from tracelock.report.terminal import verdict_block
+    from tracelock.report.wording import clean
 
-    blocks = [text.plain for text in verdict_block(trace.verdict, trace.workers, about)]
+    verdict = trace.verdict
+    blocks = [text.plain for text in verdict_block(verdict, trace.workers, about)]
     head, message = blocks[0], blocks[1:]
-    if message and trace.verdict.kind == "failed":
-        # pytest's own summary shows the first line
-        first = message[0].strip()
-        blocks = [first, *message[1:], "", *_table(trace), "", head]
-    else:
-        blocks = [head, *message, "", *_table(trace)]
-    return blocks
+    if not message or verdict.kind != "failed":
+        return [head, *message, "", *_table(trace)]
+    # pytest's own summary shows the first line: what went wrong, not in whom
+    first = clean(verdict.message.split("\n")[0])
+    if verdict.worker:
+        first += f"  (in {clean(trace.workers[verdict.worker])})"
+    return [first, *message[1:], "", *_table(trace), "", head]
 
 
 def _table(trace: Trace) -> Iterator[str]:

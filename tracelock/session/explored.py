@@ -72,6 +72,7 @@ class Explored:
 
     def raise_for_failure(self) -> None:
         """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
+        __tracebackhide__ = True  # pytest shows the line that called this
         if self.trace is not None and self.failed:
             raise SearchFailed(f"{self.summary}\n{self.trace.verdict.message}")
 
