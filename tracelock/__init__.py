@@ -143,7 +143,13 @@ __all__ = [
     "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
+#: Functions that are called like a room of the package: importing something from the room must not
+#: put the room in the function's place.
+_CALLED_LIKE_ROOMS: Final = ("explore", "compare", "export", "report")
+
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
+    import sys
+    from types import ModuleType
 
     def __getattr__(name: str) -> Any:
         module = _HOME_OF.get(name)
@@ -152,8 +158,26 @@ if not TYPE_CHECKING:  # a type checker shall know every name, and complain abou
         import importlib
 
         value = getattr(importlib.import_module(module), name)
-        globals()[name] = value
+        if name not in _CALLED_LIKE_ROOMS:
+            globals()[name] = value
         return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
+
+    class _Package(ModuleType):
+        """The package: what the import system sets for a room is not seen from outside."""
+
+    def _function(name: str) -> property:
+        def get(self: ModuleType) -> Any:
+            return __getattr__(name)
+
+        def ignore(self: ModuleType, value: Any) -> None:
+            if not isinstance(value, ModuleType):
+                raise AttributeError(f"{name} of {__name__!r} cannot be set")
+
+        return property(get, ignore)
+
+    for _name in _CALLED_LIKE_ROOMS:
+        setattr(_Package, _name, _function(_name))
+    sys.modules[__name__].__class__ = _Package

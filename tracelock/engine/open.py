@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
-from tracelock.ops import Layout, ObjectSpec, Value, WorkerSpec
+from tracelock.ops import SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
 VARIABLE = "variable"
+#: Events with which a wait for somebody's signal ends.
+RESCUES = frozenset({WAIT, WAKE})
 
 
 class OpenLayout(Layout):
@@ -83,6 +86,8 @@ class OpenController(Controller):
     replaced: Callable[[int, Value], None] | None = None
 
     def _fresh(self) -> None:
+        #: Waits that ended by their timeout when nothing else at all could happen.
+        self.rescues: list[tuple[int, Op]] = []
         self.values: list[Value] = []
         self.sync()
         super()._fresh()
@@ -121,11 +126,28 @@ class OpenController(Controller):
             self.cut_daemons = bool(self.active)
             self.active.clear()
             return -1
-        return super().next()
+        worker = super().next()
+        if worker >= 0 and self.kind in RESCUES and self.timed_out():
+            pending = self.pending
+            if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
+                self.rescues.append((worker, self.op))
+        return worker
+
+    def timed_out(self) -> bool:
+        """Whether the last event is a wait that ended because its time was up."""
+        entry = self.log[-1]
+        return entry[2].timeout is not None and entry[3] is False and self.clock == "virtual"
 
     def _end(self, worker: int) -> None:
         super()._end(worker)
         self.essential.discard(worker)
+
+    def inject(self, worker: int, at: str) -> bool:
+        """Whether something that may come in anywhere does so at ``at``, where ``worker`` is."""
+        choice = self._choice
+        choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
+        choice.seq = len(self.log)
+        return self.scheduler.pick(choice) == 1
 
     def replace(self, result: Value) -> None:
         super().replace(result)

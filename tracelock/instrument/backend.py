@@ -17,7 +17,7 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
 from tracelock.instrument.failures import failure_of
-from tracelock.instrument.hub import First, Hub, Phase, contexts
+from tracelock.instrument.hub import Abandon, First, Hub, Phase, contexts
 from tracelock.instrument.naming import Names
 from tracelock.instrument.patches import Patches
 from tracelock.instrument.program import PythonProgram
@@ -43,7 +43,8 @@ class PythonBackend:
         self.names = Names(program.layout)
         self.hub = Hub(self.names)
         self.hub.expected = program.expected
-        self.hub.await_baton = self._await
+        self.hub.collections = program.collections
+        self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         self.cut_daemons = False
@@ -53,13 +54,11 @@ class PythonBackend:
         self._since_sweep = 0
 
     def __enter__(self) -> PythonBackend:
-        from tracelock.instrument.hub import contexts as shared
-
-        del shared
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
         self._stack.enter_context(no_collections())
+        self._stack.enter_context(quiet_unwinding())
         self._stack.enter_context(Patches(self.hub, tuple(self.program.instrument)))
         return self
 
@@ -94,19 +93,15 @@ class PythonBackend:
         state = self._set_up(controller)
         hub.phase = Phase.RUN
         try:
-            for number, work in enumerate(program.workers):
-                run = self._body(work, state)
-                worker = Worker(hub, number)
-                pooled = self._pooled(number)
-                hub.start(worker, hub.main, partial(pooled.take, worker, run))
-            first = hub.decide()
-            if first >= 0:
-                hub.hand_over(first)
-                self._await()
+            hub.launch_all(self._workers(state))
+            self._await()
         except _Stuck:
             pass
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
-        stuck = [] if self.stuck else hub.unwind()
+        for number, op in controller.rescues:
+            key = (program.layout.workers[number].name, op.at)
+            self.rescued[key] = self.rescued.get(key, 0) + 1
+        stuck = hub.unwind()
         hub.phase = Phase.IDLE
         if stuck:
             self._give_up(controller, stuck[0])
@@ -119,6 +114,11 @@ class PythonBackend:
             and program.check is not None
         ):
             self._check(controller, state)
+
+    def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
+        for number, work in enumerate(self.program.workers):
+            worker = Worker(self.hub, number)
+            yield worker, partial(self._pooled(number).take, worker, self._body(work, state))
 
     def _body(self, work: Callable[..., Any], state: Any) -> Callable[[], Any]:
         if inspect.iscoroutinefunction(work):
@@ -133,7 +133,7 @@ class PythonBackend:
     def _sweep(self) -> None:
         """Collect garbage now and then, where no schedule is under way."""
         self._since_sweep += 1
-        if self._since_sweep >= SWEEP:
+        if self._since_sweep >= SWEEP or self.hub.collections:
             self._since_sweep = 0
             gc.collect()
 
@@ -233,7 +233,7 @@ class PythonBackend:
                 continue
             if not warned:
                 warned, still = True, 0.0
-                controller.limit = controller.limit or self._told(worker)
+                self.stuck = controller.limit = controller.limit or self._told(worker)
                 interrupt(worker)  # a loop in Python can be ended, a call into C cannot
                 continue
             self._give_up(controller, worker)
@@ -280,9 +280,29 @@ def one_core() -> Iterator[None]:
 def no_collections() -> Iterator[None]:
     """Keep the cyclic collector away: it would run finalizers at points that nobody chose."""
     was = gc.isenabled()
+    gc.collect()
     gc.disable()
+    gc.freeze()  # a collection looks at what the program has made, not at all that there is
     try:
         yield
     finally:
+        gc.unfreeze()
         if was:
             gc.enable()
+
+
+@contextlib.contextmanager
+def quiet_unwinding() -> Iterator[None]:
+    """A finalizer that was waiting when its schedule ended is no news to anybody."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Abandon):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = before

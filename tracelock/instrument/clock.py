@@ -6,8 +6,8 @@ import time
 from typing import Any, Final
 
 from tracelock.errors import LimitReached
+from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.places import caller
 from tracelock.instrument.worker import Worker
 from tracelock.ops import SLEEP, Op
 

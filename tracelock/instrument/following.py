@@ -17,7 +17,18 @@ from tracelock.engine.recording import result_of
 from tracelock.engine.replaying import Replay
 from tracelock.errors import Divergence
 from tracelock.objects import Rules
-from tracelock.ops import ACQUIRE, CALL, CHECKPOINT, NAMES, READ, RELEASE, WRITE, Op, Value
+from tracelock.ops import (
+    ACQUIRE,
+    CALL,
+    CANCELLED,
+    CHECKPOINT,
+    NAMES,
+    READ,
+    RELEASE,
+    WRITE,
+    Op,
+    Value,
+)
 from tracelock.schedulers.base import INJECT, WORKER, Choice
 from tracelock.trace import Event, Verdict, frozen
 
@@ -27,6 +38,8 @@ NEW: Final = 500
 GONE: Final = 50
 #: What comes and goes with the lines of a function; the order of all else is what a trace is about.
 _ACCESSES: Final = frozenset({NAMES[READ], NAMES[WRITE], NAMES[ACQUIRE], NAMES[RELEASE]})
+
+_INJECTED: Final = frozenset({NAMES[CALL], NAMES[CANCELLED]})
 
 
 class PythonReplay(Replay):
@@ -63,16 +76,21 @@ class PythonReplay(Replay):
 
     def pick(self, choice: Choice) -> int:
         self._skip()
-        if choice.kind == INJECT and self.position < len(self.events):
-            event = self.events[self.position]
-            return int(event.worker == choice.worker and event.at == choice.at
-                       and event.op in (NAMES[CALL], "cancelled"))  # fmt: skip
+        if choice.kind == INJECT:
+            return int(self._injected(choice))
         if choice.kind == WORKER and self.changed and self.position < len(self.events):
             event = self.events[self.position]
             if event.worker not in choice.options:
                 self._give_up_events(event.worker, choice)
                 self._skip()
         return super().pick(choice)
+
+    def _injected(self, choice: Choice) -> bool:
+        """Whether the next event of that worker is one that was injected there."""
+        for event in self.events[self.position :]:
+            if event.worker == choice.worker:
+                return event.op in _INJECTED and self._same_place(event.at, choice.at)
+        return False
 
     def _skip(self) -> None:
         while self.position in self.skipped:

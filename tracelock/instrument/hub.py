@@ -9,12 +9,14 @@ runs ``setup``, lets each worker run up to its first op, and gets the baton back
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
+from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.ops import ObjectSpec
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
 new_baton: Final = _thread.allocate_lock
 get_ident: Final = _thread.get_ident
 
-#: How long a worker may take to unwind, in seconds.
-PATIENCE: Final = 2.0
 #: The context of the worker on each thread that has one, by thread identifier. Code that runs on
 #: another thread is not under control, and everything that was patched does what it always did.
-contexts: dict[int, Any] = {}
+contexts: Final[dict[int, Any]] = _contexts
+#: How long a worker may take to unwind, in seconds.
+PATIENCE: Final = 2.0
 
 
 class Phase(IntEnum):
@@ -73,6 +75,7 @@ class Hub:
         self.schedule = 0
         self.over = False  # nobody can go on
         self.launching: Worker | None = None
+        self.queue: deque[tuple[Worker, Callable[[], object]]] = deque()
         self.controller: OpenController
         self.main = new_baton()
         self.main.acquire()
@@ -85,10 +88,11 @@ class Hub:
         self.stand_ins = StandIns(self)
         #: Which object has which name in this schedule.
         self.bound: dict[str, object] = {}
-        #: How the main thread waits for the baton: with a bound, see the backend.
-        self.await_baton: Callable[[], object] = self.main.acquire
         #: Stands for whoever is not under control: a lock that it holds is held for ever.
         self.outside = self.layout.worker("outside")
+        #: How many garbage collections a schedule may have, and has had.
+        self.collections = 0
+        self.collected = 0
         self.expected: tuple[type[BaseException], ...] = ()
 
     # --- one schedule ------------------------------------------------------------------------
@@ -97,7 +101,9 @@ class Hub:
         self.controller = controller
         self.schedule += 1
         self.over = False
+        self.collected = 0
         self.launching = None
+        self.queue.clear()
         self.error = None
         self.batons = {-1: self.main}
         self.workers = {}
@@ -121,6 +127,9 @@ class Hub:
         """Who goes on, as the controller says; -1 where the schedule is over or broken."""
         if self.phase is Phase.UNWIND:
             return -1
+        if self.error is not None:
+            self.over = True
+            return -1
         try:
             worker = self.controller.next()
         except BaseException as error:
@@ -130,20 +139,39 @@ class Hub:
             self.over = True
         return worker
 
-    def start(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
-        """Let ``run`` be the work of ``child``; returns in the launching thread when it has come
-        to its first op. ``run`` starts its thread."""
+    def launch(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
+        """``run`` starts the thread of ``child``, which gives the baton back to ``launcher`` when
+        it has come to its first op (``launched``)."""
         child.launcher = launcher
         self.enter(child.number, child)
         if not child.daemon:
             self.controller.essential.add(child.number)
         self.launching = child
         run()
-        if launcher is self.main:
-            self.await_baton()
-        else:
-            launcher.acquire()
+
+    def launch_all(self, children: Iterable[tuple[Worker, Callable[[], object]]]) -> None:
+        """Start these from the main thread: each starts the next, and the last one decides who
+        begins, so that the baton need not come back in between."""
+        self.queue.extend(children)
+        child, run = self.queue.popleft()
+        self.launch(child, self.main, run)
+
+    def launched(self, launcher: Any) -> int:
+        """Called by a worker that has come to its first op. Who has the baton now, -2 if that is
+        not for the worker to know."""
         self.launching = None
+        if launcher is not self.main or self.phase is not Phase.RUN:
+            launcher.release()
+            return -2
+        if self.queue:
+            child, run = self.queue.popleft()
+            self.launch(child, launcher, run)
+            return -2
+        to = self.decide()
+        me = contexts.get(get_ident())
+        if me is None or to != me.number:
+            self.hand_over(to)
+        return to
 
     def ended(self, worker: Worker) -> None:
         """The code of ``worker`` has ended, by an error if it has one."""
@@ -153,7 +181,7 @@ class Hub:
         elif error is None or isinstance(error, (*self.expected, SystemExit)):
             controller.ask(worker.number, None)
         elif isinstance(error, (TracelockError, KeyboardInterrupt)):
-            self.error = error
+            self.error = self.error or error
             controller.ask(worker.number, None)
         else:
             controller.fail(worker.number, failure_of(error))
@@ -172,6 +200,11 @@ class Hub:
         return stuck
 
     # --- things ------------------------------------------------------------------------------
+    @property
+    def unwinding(self) -> bool:
+        """Whether the schedule is over, and workers in the middle of their code are ended."""
+        return self.phase is Phase.UNWIND
+
     def bind(self, obj: object, name: str) -> str:
         """The name of ``obj`` in this schedule: ``name``, unless another object has it."""
         while self.bound.setdefault(name, obj) is not obj:

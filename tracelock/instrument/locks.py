@@ -10,8 +10,8 @@ import _thread
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
+from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
-from tracelock.instrument.places import caller, made_at
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, READ, RELEASE, ObjectSpec, Op
 

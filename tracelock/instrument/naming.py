@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 #: Objects of ``setup`` that are named before the workers run; others are when they are met.
 MOST: Final = 2_000
+#: The worker that ``setup`` runs as.
+SETUP: Final = "setup"
 _ATOMS: Final = (
     str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
 )  # fmt: skip
@@ -140,9 +142,10 @@ class Names:
         return known
 
     def _count(self, name: str, worker: Worker | None) -> str:
-        counts = self._counts if worker is None or worker.number < 0 else worker.made
+        apart = worker is not None and worker.label != SETUP
+        counts = worker.made if worker is not None and apart else self._counts
         number = counts[name] = counts.get(name, 0) + 1
-        if worker is None or counts is self._counts:
+        if worker is None or not apart:
             return f"{name}#{number}"
         return f"{name}#{number}@{worker.label}"
 

@@ -1,163 +1,44 @@
-"""Where in the user's code something happens: ``bank.py:12``, the same on every machine."""
+"""What stands for the owner of a variable that is no attribute of any object."""
 
 from __future__ import annotations
 
-import hashlib
-import linecache
-import os
-import re
 import sys
-from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
 
-if TYPE_CHECKING:
-    from tracelock.instrument.worker import Worker
-
-_HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-#: Modules of the standard library whose own lines are no news: who called them is shown.
-PLUMBING: Final = frozenset(
-    {
-        "threading", "queue", "concurrent.futures.thread", "concurrent.futures._base",
-        "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
-        "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
-        "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
-        "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
-        "genericpath", "pathlib._local", "pathlib._abc",
-    }
-)  # fmt: skip
-_ASSIGNED: Final = re.compile(r"([A-Za-z_][\w.]*)\s*(?::[^=]+)?=[^=]")
-
-#: Modules whose lines are shown although they are plumbing: the user named them.
-shown: set[str] = set()
-_files: dict[tuple[str, str], str] = {}
-_paths: dict[str, str] = {}
-_digests: dict[tuple[str, int, int], str] = {}
-_places: dict[tuple[CodeType, int], str | None] = {}
-#: place -> function, for the trace.
-functions: dict[str, str] = {}
+__all__ = ["Closure", "Home"]
 
 
-def clear() -> None:
-    """Forget all places: other modules may be instrumented now."""
-    _places.clear()
-    _files.clear()
+class Home:
+    """The module whose globals some code uses, found when it is needed.
+
+    A module that is in no table (loaded by its path, then dropped) is stood for by its home.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def module(self) -> ModuleType | Home:
+        return sys.modules.get(self.name) or self
+
+    def __repr__(self) -> str:
+        return f"<globals of {self.name}>"
 
 
-def file_label(filename: str, module: str) -> str:
-    """A portable name of a source file: by its module where that is importable by name."""
-    key = (filename, module)
-    label = _files.get(key)
-    if label is None:
-        label = _files[key] = _label(filename, module)
-        _paths.setdefault(label, filename)
-    return label
+class Closure:
+    """The variables of ``function`` that functions inside it share and somebody rebinds.
 
+    One for each function in the source, not for each call of it: two closures of one function
+    count as one place, which adds points but loses none.
+    """
 
-def _label(filename: str, module: str) -> str:
-    base = os.path.basename(filename)
-    if filename.startswith("<frozen "):
-        return module.replace(".", "/") + ".py"
-    if module and module != "__main__":
-        parts = module.split(".")
-        if base == "__init__.py":
-            return "/".join(parts) + "/__init__.py"
-        if parts[-1] + ".py" == base:
-            return "/".join(parts) + ".py"
-    path = os.path.abspath(filename)
-    here = os.getcwd() + os.sep
-    if path.startswith(here):
-        return path[len(here) :].replace(os.sep, "/")
-    return base
+    __slots__ = ("file", "function")
 
+    def __init__(self, file: str, function: str) -> None:
+        self.file = file
+        self.function = function
 
-def _place(code: CodeType, line: int, frame: FrameType) -> str | None:
-    filename = code.co_filename
-    module = frame.f_globals.get("__name__", "")
-    if filename.startswith((_HERE, "<string")):
-        return None
-    if module in PLUMBING and module not in shown:
-        return None
-    label = file_label(filename, module)
-    at = f"{label}:{line}"
-    functions.setdefault(at, code.co_qualname)
-    return at
-
-
-def path_of(label: str) -> str | None:
-    """The file that has this label, None where it is not known here (yet)."""
-    found = _paths.get(label)
-    if found is not None and os.path.isfile(found):
-        return found
-    if os.path.isfile(label):
-        return os.path.abspath(label)
-    name = label.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    module = sys.modules.get(name)
-    path = getattr(module, "__file__", None) or os.path.join(_LIB, label)
-    return path if os.path.isfile(path) else None
-
-
-def digest(path: str) -> str:
-    """``sha256:...`` of a source file."""
-    stat = os.stat(path)
-    key = (path, stat.st_mtime_ns, stat.st_size)
-    known = _digests.get(key)
-    if known is None:
-        with open(path, "rb") as file:
-            known = _digests[key] = "sha256:" + hashlib.sha256(file.read()).hexdigest()
-    return known
-
-
-def caller(worker: Worker | None = None, depth: int = 2) -> str:
-    """The place in the user's code that led here."""
-    found: FrameType | None = sys._getframe(depth)
-    first = found
-    while found is not None:
-        code, line = found.f_code, found.f_lineno
-        key = (code, line)
-        try:
-            at = _places[key]
-        except KeyError:
-            at = _places[key] = _place(code, line, found)
-        if at is not None:
-            return at
-        found = found.f_back
-    if first is None:
-        return "?:0"
-    return f"{os.path.basename(first.f_code.co_filename)}:{first.f_lineno}"
-
-
-def made_at(kind: str, worker: Worker) -> str:
-    """A name for something that is made here: after what it is assigned to, and where."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        key = (frame.f_code, frame.f_lineno)
-        try:
-            at = _places[key]
-        except KeyError:
-            at = _places[key] = _place(frame.f_code, frame.f_lineno, frame)
-        if at is not None:
-            break
-        frame = frame.f_back
-    else:
-        at = "?:0"
-    label = _named(kind, at, frame)
-    number = worker.made[label] = worker.made.get(label, 0) + 1
-    if number > 1:
-        label = f"{label}#{number}"
-    if worker.label != "setup":
-        label = f"{label} of {worker.label}"
-    return label
-
-
-_labels: dict[tuple[str, str], str] = {}
-
-
-def _named(kind: str, at: str, frame: Any) -> str:
-    label = _labels.get((kind, at))
-    if label is None:
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
-        match = _ASSIGNED.search(line.strip())
-        name = match.group(1).removeprefix("self.") if match else kind
-        label = _labels[kind, at] = f"{name}@{at}"
-    return label
+    def __repr__(self) -> str:
+        return f"<variables of {self.function} in {self.file}>"

@@ -66,7 +66,7 @@ def worker_names(workers: Sequence[Work]) -> list[str]:
         bases.append("worker" if name in ("<lambda>", "") else name)
     names = []
     for place, base in enumerate(bases):
-        several = bases.count(base) > 1 or base == "worker"
+        several = bases.count(base) > 1
         names.append(f"{base}[{bases[:place].count(base)}]" if several else base)
     return names
 
@@ -156,10 +156,16 @@ class PythonProgram:
         python["places"] = places
         if self.document is not None:
             return {**self.document, "python": {**self.document.get("python", {}), **python}}
-        workers = {
-            name: {"steps": [{"call": name_of(work)}]}
-            for name, work in zip(self.names, self.workers, strict=True)
-        }
+        calls = [name_of(work) for work in self.workers]
+        groups: dict[str, set[str]] = {}
+        for name, call in zip(self.names, calls, strict=True):
+            groups.setdefault(name.partition("[")[0], set()).add(call)
+        workers: dict[str, Any] = {}
+        for name, call in zip(self.names, calls, strict=True):
+            base = name.partition("[")[0]
+            entry = base if len(groups[base]) == 1 else name  # one entry has one function
+            group = workers.setdefault(entry, {"count": 0, "steps": [{"call": call}]})
+            group["count"] += 1
         return {"format": FORMAT, "name": self.name, "workers": workers, "python": python}
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tracelock.instrument import places
+from tracelock.instrument import callers
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
@@ -40,9 +40,9 @@ def _lines(label: str, digest: object) -> list[str]:
     # a stranger's trace must not choose which file is shown
     if os.path.isabs(label) or ".." in label.split("/") or not label.endswith(".py"):
         return []
-    path = places.path_of(label)
+    path = callers.path_of(label)
     try:
-        if path is None or places.digest(path) != digest:
+        if path is None or callers.digest(path) != digest:
             return []
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().splitlines()

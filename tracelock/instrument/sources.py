@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from tracelock.instrument import places
+from tracelock.errors import UsageError
+from tracelock.instrument import callers
+from tracelock.instrument.loading import Instrumentation
 
 
 class Sources:
-    """What is instrumented, and what a trace says of it. A context manager."""
+    """What is instrumented, and what a trace says of it. A context manager.
+
+    Entering imports the modules and rewrites them; raises UsageError for one that cannot be
+    imported. ``notes`` says what could not be rewritten.
+    """
 
     def __init__(self, modules: Sequence[str]) -> None:
         self.modules = tuple(modules)
-        self._inner: Any = None
+        self._rewritten = Instrumentation(self.modules)
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Sources:
-        places.clear()
-        places.shown.clear()
-        places.shown.update(self.modules)
+        callers.clear()
+        callers.shown.clear()
+        for name in self.modules:
+            if name == "__main__":
+                continue
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
+        callers.shown.update(self.modules)
+        self._stack.enter_context(self._rewritten)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        places.shown.clear()
-        places.clear()
+        self._stack.close()
+        callers.shown.clear()
+        callers.clear()
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be rewritten, and why."""
+        return self._rewritten.notes
 
     def of(self, ats: set[str]) -> tuple[dict[str, str], dict[str, str]]:
         """The digests of the files and the functions of these places."""
-        functions = {at: places.functions[at] for at in sorted(ats) if at in places.functions}
+        functions = {at: name for at in sorted(ats) if (name := self.function(at)) is not None}
         files = {at.rpartition(":")[0] for at in ats}
         return {file: digest for file in sorted(files) if (digest := self.digest(file))}, functions
 
     def digest(self, label: str) -> str | None:
         """The digest of a file as it is now, by the name that it has in traces."""
-        path = places.path_of(label)
-        return None if path is None else places.digest(path)
+        known = self._rewritten.digests().get(label)
+        if known is not None:
+            return known
+        path = callers.path_of(label)
+        return None if path is None else callers.digest(path)
 
     def changed(self, recorded: Mapping[str, str]) -> list[str]:
         """The files of a trace that are not what they were."""
@@ -46,4 +71,4 @@ class Sources:
 
     def function(self, at: str) -> str | None:
         """The function that is at a place now."""
-        return places.functions.get(at)
+        return callers.functions.get(at) or self._rewritten.sites.function(at)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
+from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock
-from tracelock.instrument.places import caller, made_at
 from tracelock.instrument.worker import Through, Worker, shown
 from tracelock.ops import (
     ACQUIRE,

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.errors import InternalError
+from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
-from tracelock.instrument.places import caller
 from tracelock.instrument.worker import Through, Worker
 from tracelock.ops import JOIN, SPAWN, Op
 
@@ -55,7 +56,8 @@ def thread_start(self: Any) -> None:
     self._tracelock = (hub.schedule, child)
     self.run = lambda: serve(child, run)
     with Through(worker):
-        hub.start(child, worker.baton, lambda: ORIGINAL["start"](self))
+        hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
+        worker.baton.acquire()
     if hub.phase is Phase.UNWIND:
         raise Abandon
 
@@ -137,7 +139,8 @@ class Pooled:
 
     def take(self, worker: Worker, run: Callable[[], object]) -> None:
         """Let this thread be ``worker``'s."""
-        self.idle.acquire()
+        if not self.idle.acquire(timeout=GRACE):
+            raise InternalError(f"the thread of {self.thread.name} has not come back")
         self.thread.name = worker.label
         worker.thread = self.thread
         self.job = (worker, run)
@@ -171,10 +174,11 @@ def thread_locals() -> MutableMapping[Any, Any]:
     """The dictionary in which CPython keeps the thread-local objects of this thread."""
     try:
         get = ctypes.pythonapi.PyThreadState_GetDict
-        get.restype = ctypes.py_object
-        found = get()
-    except (AttributeError, ValueError):  # another implementation
+    except AttributeError:  # another implementation
         return {}
+    get.restype = ctypes.c_void_p  # a borrowed reference, which ``py_object`` would take over
+    address = get()
+    found = None if address is None else ctypes.cast(address, ctypes.py_object).value
     return found if isinstance(found, dict) else {}
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident, new_baton
-from tracelock.ops import READ, WRITE, Op, Raised, Value
+from tracelock.ops import CALL, READ, WRITE, Op, Raised, Value
 
 if TYPE_CHECKING:
     from tracelock.instrument.naming import Variable
+
+#: What the event of a garbage collection is a call of.
+COLLECT: Final = "gc.collect"
+collect_garbage: Final = gc.collect
 
 
 class Worker:
@@ -20,8 +25,8 @@ class Worker:
     """
 
     __slots__ = (
-        "baton", "daemon", "error", "hub", "ident", "label", "last", "launcher", "made", "number",
-        "own_thread", "thread", "through",
+        "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last", "launcher",
+        "made", "number", "own_thread", "thread", "through",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -35,6 +40,7 @@ class Worker:
         self.through = 0
         self.launcher: Any = None
         self.daemon = False
+        self.collecting = False
         self.last: Variable | None = None
         self.made: dict[Any, Any] = {}  # how many of each kind of thing it has made or met
         self.ident = 0
@@ -52,18 +58,23 @@ class Worker:
         hub = self.hub
         controller = hub.controller
         me = self.number
-        if hub.phase is Phase.UNWIND:
-            raise Abandon
+        if hub.phase is not Phase.RUN:
+            if hub.phase is Phase.UNWIND:
+                raise Abandon
+        elif hub.collections:
+            self.collect(op.at)
+            if hub.unwinding:  # which a finalizer keeps to itself
+                raise Abandon
         controller.ask(me, op)
         if self.launcher is not None:
             launcher, self.launcher = self.launcher, None
-            launcher.release()
-            self.wait()
+            to = hub.launched(launcher)
         else:
             to = hub.decide()
             if to != me:
                 hub.hand_over(to)
-                self.wait()
+        if to != me:
+            self.wait()
         while controller.parked:
             if parked is not None:
                 parked()
@@ -73,6 +84,24 @@ class Worker:
                 hub.hand_over(to)
                 self.wait()
         return controller.result
+
+    def collect(self, at: str) -> None:
+        """Whether garbage is collected here, before the next op, is a choice. Finalizers run in
+        this worker then, as they do where an allocation of its thread starts a collection."""
+        hub = self.hub
+        controller = hub.controller
+        if self.collecting or self.launcher is not None or hub.collected >= hub.collections:
+            return
+        if not controller.log or controller.log[-1][0] != self.number:
+            return  # not the one that runs: what comes first in a turn is before a choice of worker
+        if controller.inject(self.number, at):
+            hub.collected += 1
+            self.collecting = True
+            try:
+                self.step(Op(CALL, -1, at, [], body=COLLECT))
+                collect_garbage()
+            finally:
+                self.collecting = False
 
     def wait(self) -> None:
         """Wait for the baton. Raises Abandon when the schedule is over."""
@@ -110,6 +139,8 @@ class Worker:
         variable = names.variable(obj, name, self)
         self.last = variable
         if not variable.shared:
+            if hub.collections:
+                self.collect(site.at)
             names.used(variable, self.number, kind)
             if kind == WRITE and value is not None:
                 names.stored(variable, value, self)
@@ -160,7 +191,7 @@ class Worker:
         except BaseException as error:
             hub.error = error
         if launcher is not None:
-            launcher.release()  # it came to no op at all: whoever started it goes on
+            hub.launched(launcher)  # it came to no op at all
         else:
             hub.hand_over(hub.decide())
 

@@ -74,7 +74,31 @@ class Explored:
         """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
         __tracebackhide__ = True  # pytest shows the line that called this
         if self.trace is not None and self.failed:
-            raise SearchFailed(f"{self.summary}\n{self.trace.verdict.message}")
+            raise SearchFailed(f"{self.summary}\n\n{self.story()}")
+
+    def story(self, width: int = 100) -> str:
+        """The failing interleaving as plain text: a column for each worker, then the verdict, what
+        would make the difference, and the notes. "" where nothing fails."""
+        from tracelock.explore.twin import Twin
+        from tracelock.report.terminal import Style, table, verdict_block
+        from tracelock.report.timeline import selection, timeline
+
+        trace = self.trace
+        if trace is None:
+            return ""
+        lines = [
+            text.plain
+            for text in table(timeline(trace, selection(len(trace.events))), Style(width))
+        ]
+        lines.append("")
+        lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
+        for backend, score in self.confirmed.items():
+            done, _, times = score.partition("/")
+            lines.append(f"  confirmed on {backend}, {done} of {times} replays")
+        if isinstance(self.twin, Twin):
+            lines.append(f"  {self.twin.explanation}")
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(line.rstrip() for line in lines)
 
 
 def summarise(explored: Explored, plan: Plan, executions: int) -> str:

@@ -10,16 +10,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import verdict_of
-from tracelock.errors import Divergence, InternalError, TraceError, UsageError
+from tracelock.errors import Divergence, TraceError, UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Searched
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.sources import Sources
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
-from tracelock.session.explored import Explored
+from tracelock.session.explored import Explored, summarise
 from tracelock.session.exploring import Exploration, Plan
-from tracelock.session.python_parts import InOrder, PythonRunner, PythonSession, Restarting
+from tracelock.session.python_parts import (
+    InOrder,
+    Keeping,
+    PythonRunner,
+    PythonSession,
+    Restarting,
+    differ,
+    steps_of,
+)
 from tracelock.session.replaying import ReplayResult, same_ending
 
 if TYPE_CHECKING:
@@ -81,7 +89,10 @@ class PythonExploration(Exploration):
     def search(self, progress: Callable[[Progress], None] | None) -> Searched:
         begun = monotonic()
         found = self._warm_up()
-        if found.stopped in ("failure", "interrupted") or self.backend.stuck:
+        if found.stopped in ("failure", "interrupted"):
+            return found
+        if self.backend.stuck:
+            found.stopped = "stuck"
             return found
         plan = self.plan
         spent = found.schedules
@@ -105,7 +116,6 @@ class PythonExploration(Exploration):
         if self.backend.stuck:
             found.exhaustive = False
             found.stopped = "stuck"
-            self.notes.append(self.backend.stuck)
         if more.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "
@@ -114,16 +124,30 @@ class PythonExploration(Exploration):
         return found
 
     def _warm_up(self) -> Searched:
-        """Two schedules without preemption, first worker first and last worker first: what is
-        imported or filled at first use is there then, and most of what is shared is known."""
+        """Schedules without preemption, the first worker first and the last worker first: what is
+        imported or filled at first use is there then, and most of what is shared is known. Then
+        the first of them twice more: a program that depends on the schedule alone does the same.
+        """
         from tracelock.explore.search import search
 
         found = Searched("warm-up")
-        for backwards in (False, True):
-            part = search(self.runner, InOrder(backwards), Budget(1), every=self.plan.every)
-            found.merge(part)
+        seen: list[list[tuple[Any, ...]]] = []
+        for number, backwards in enumerate((False, True, False, False)):
+            self.names.held = number > 2
+            try:
+                scheduler = Keeping(InOrder(backwards))
+                part = search(self.runner, scheduler, Budget(1), every=self.plan.every)
+            finally:
+                self.names.held = False
+            if number < 2:
+                found.merge(part)
+            else:
+                seen.append(steps_of(self.python.layout, scheduler.log))
             if part.stopped in ("failure", "interrupted") or self.backend.stuck:
-                break
+                return found
+        difference = differ(*seen)
+        if difference:
+            self.notes.append(f"the program is not deterministic: {difference}")
         return found
 
     def _schedules(
@@ -149,11 +173,39 @@ class PythonExploration(Exploration):
             names.held = False
         if names.news and found.exhaustive:
             found.exhaustive = False
+        if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
+            self.notes.append(
+                "the program is not deterministic: a worker that went on at some point could not "
+                "do so again after the same steps"
+            )
         if strategy == "dpor":
             self.executions = int(getattr(scheduler, "executions", 0))
         return found
 
     # --- afterwards --------------------------------------------------------------------------
+    def finish(self, found: Searched, seconds: float) -> Explored:
+        explored = super().finish(found, seconds)
+        cut = any(one.kind == "unfinished" for one in found.outcomes.values())
+        if self.backend.stuck and explored.verdict != "failed":
+            explored.verdict = "unfinished"
+            explored.summary = f"unfinished: {self.backend.stuck.splitlines()[0]}"
+            explored.notes.append(self.backend.stuck)
+        elif explored.verdict == "unfinished" and found.stopped in ("schedules", "seconds"):
+            if not cut:
+                explored.verdict = "passed"
+                explored.summary = summarise(explored, self.plan, self.executions)
+        elif explored.verdict == "verified" and self.python.collections:
+            explored.verdict = "passed"
+            explored.summary = summarise(explored, self.plan, self.executions)
+        explored.summary = explored.summary.replace("this scenario", "this program")
+        for (worker, at), count in sorted(self.backend.rescued.items()):
+            explored.notes.append(
+                f"in {count} of {explored.schedules} schedules {worker} got on at {at} only "
+                "because its wait timed out: nobody was left to wake it, so that without the "
+                "timeout it would hang (a lost wake-up that the timeout hides?)"
+            )
+        return explored
+
     def simulated(self) -> Runner:
         return self.runner
 
@@ -175,22 +227,13 @@ class PythonExploration(Exploration):
             result = follow(self, trace)
             if not result.reproduced:
                 why = result.diverged or f"it ended {result.verdict.kind}: {result.verdict.message}"
-                raise NotDeterministic(
-                    f"the failing schedule does not fail again (replay {number + 1} of {times}): "
-                    f"{why}. The program does not depend on the schedule alone: look for unseeded "
-                    "random numbers, the wall clock, the order of a set or of ids, or state that "
-                    "setup does not make anew"
+                self.notes.append(
+                    "the program is not deterministic: the failing schedule did not fail again "
+                    f"({why}). Look for unseeded random numbers, the wall clock, the order of a "
+                    "set or of ids, or state that setup does not make anew"
                 )
+                return f"{number}/{times}"
         return f"{times}/{times}"
-
-
-class NotDeterministic(InternalError):
-    """A schedule of real code did not do the same again.
-
-    What to do: take away what the message names, or make ``setup`` start from the same state.
-    """
-
-    exit_status = 2
 
 
 def follow(exploration: PythonExploration, trace: Trace) -> ReplayResult:

@@ -176,23 +176,36 @@ def program_of_trace(trace: Trace, *, allow_call: bool) -> PythonProgram:
     nameless = {who: name for who, name in named.items() if not by_name(name)}
     if nameless:
         raise TraceError(_how_else(trace, nameless))
-    data = {**trace.scenario, "python": document_keys(python)}
-    single = list(calls) == list(trace.workers[: len(calls)])
-    if single:
-        # one entry for each worker, by the name it has in the trace, which no document may have
-        workers = trace.scenario["workers"].values()
-        data["workers"] = {f"w{place}": worker for place, worker in enumerate(workers)}
     from tracelock.scenario.loading import scenario_from_data
 
-    scenario = scenario_from_data(data, "the trace's scenario")
-    program = program_of(scenario, allow_call=True)
-    names = list(calls) if single else program.names
+    entries = dict(trace.scenario["workers"])
+    # under names that a document may have
+    renamed = {f"w{place}": worker for place, worker in enumerate(entries.values())}
+    data = {**trace.scenario, "workers": renamed, "python": document_keys(python)}
+    program = program_of(scenario_from_data(data, "the trace's scenario"), allow_call=True)
+    works = dict(zip(_instances(entries), program.workers, strict=True))
+    order = trace.workers[: len(works)]
+    if set(order) != works.keys():
+        raise TraceError(
+            f"the trace's workers ({', '.join(order)}) are not those of its scenario "
+            f"({', '.join(works)})"
+        )
     return PythonProgram(
-        program.workers, program.setup, program.check, program.instrument, program.expected,
-        program.collections, program.cancellations, str(trace.scenario.get("name", "python")),
+        [works[name] for name in order], program.setup, program.check, program.instrument,
+        program.expected, program.collections, program.cancellations,
+        str(trace.scenario.get("name", "python")),
         {key: python[key] for key in ("pytest", "exploration") if key in python},
-        dict(trace.scenario), names,
+        dict(trace.scenario), order,
     )  # fmt: skip
+
+
+def _instances(entries: dict[str, Any]) -> list[str]:
+    """The names of all workers that these entries of a scenario are."""
+    names: list[str] = []
+    for name, worker in entries.items():
+        count = worker.get("count", 1)
+        names += [name] if count == 1 else [f"{name}[{place}]" for place in range(count)]
+    return names
 
 
 def _calls(trace: Trace) -> dict[str, str]:

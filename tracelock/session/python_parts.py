@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.engine.limits import RunLimits
-from tracelock.engine.open import OpenController
+from tracelock.engine.open import OpenController, OpenLayout
+from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.sources import Sources
+from tracelock.ops import NAMES
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan
 
@@ -61,6 +64,8 @@ class Restarting(Scheduler):
         self.names = names
         self.inner = make()
         self.restarts = 0
+        #: A worker that was to go on could not: the program does not depend on the schedule alone.
+        self.lost = False
         self._run: Run
 
     def attach(self, run: Run) -> None:
@@ -68,6 +73,8 @@ class Restarting(Scheduler):
         self.inner.attach(run)
 
     def begin(self) -> bool:
+        if self.lost:
+            return False
         if self.names.news:
             self.names.settle()
             self.restarts += 1
@@ -76,10 +83,20 @@ class Restarting(Scheduler):
         return self.inner.begin()
 
     def pick(self, choice: Choice) -> int:
-        return self.inner.pick(choice)
+        if not self.lost:
+            picked = self.inner.pick(choice)
+            if picked in choice.options:
+                return picked
+            self.lost = True
+        return choice.options[0]
 
     def end(self, steps: int) -> None:
-        self.inner.end(steps)
+        if not self.lost:
+            self.inner.end(steps)
+
+    @property
+    def exhaustive(self) -> bool:
+        return not self.lost and bool(getattr(self.inner, "exhaustive", False))
 
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()
@@ -110,10 +127,18 @@ class PythonSession:
 
         program = self.program
         events = record_log(program.layout, log)
+        known = program.layout.known()
+        named = {name for one in verdict.blocked for name in (one.worker, *one.holder)}
+        last = max(
+            len(program.workers) - 1,
+            *(entry[0] for entry in log),
+            *(place for place, name in enumerate(known) if name in named),
+            -1,
+        )
         sources, places = self.sources.of({entry[2].at for entry in log})
         return Trace(
             program.to_data(sources, places), self.plan.backend, "controlled", strategy,
-            self.plan.clock, environment(None), program.layout.known(), events, verdict,
+            self.plan.clock, environment(None), known[: last + 1], events, verdict,
         )  # fmt: skip
 
 
@@ -137,3 +162,55 @@ class InOrder(Scheduler):
 
     def describe(self) -> dict[str, Any]:
         return {"name": "in-order"}
+
+
+class Keeping(Scheduler):
+    """Any scheduler, with the log of the last schedule kept in ``log``."""
+
+    def __init__(self, inner: Scheduler) -> None:
+        self.inner = inner
+        self.log: Any = []
+        self._run: Run
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+
+    def begin(self) -> bool:
+        return self.inner.begin()
+
+    def pick(self, choice: Choice) -> int:
+        return self.inner.pick(choice)
+
+    def end(self, steps: int) -> None:
+        self.log = self._run.log
+
+    def describe(self) -> dict[str, Any]:
+        return self.inner.describe()
+
+
+def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:
+    """What a schedule did, as it would be told in a trace."""
+    return [
+        (layout.workers[worker].name, NAMES[kind], target_name(layout, kind, op), op.at, result)
+        for worker, kind, op, result, _, _ in log
+    ]
+
+
+def differ(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
+    """Where two runs of one schedule differ, "" where they do not."""
+
+    def told(step: tuple[Any, ...] | None) -> str:
+        if step is None:
+            return "nothing more"
+        worker, op, target, at, result = step
+        shown = "" if result is None else f" -> {result!r}"
+        return f"{worker} {op} {target or ''}{shown} at {at}"
+
+    for number, (a, b) in enumerate(zip_longest(one, other)):
+        if a != b:
+            return (
+                f"run twice, the same schedule did two things at event {number}: {told(a)}; "
+                f"{told(b)}. Look for unseeded random numbers, the wall clock, the order of a set "
+                "or of ids, or state that setup does not make anew"
+            )
+    return ""

@@ -1,0 +1,73 @@
+"""A worker under control for tests: writes down each access and lets it happen."""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tracelock import ops
+from tracelock.instrument.codes import compiled
+from tracelock.instrument.contexts import contexts
+from tracelock.instrument.sites import Site, Sites
+
+
+class Watcher:
+    """A fake context. ``before`` is called at each point, as another worker might run there."""
+
+    def __init__(self, before: Callable[[], None] | None = None) -> None:
+        self.events: list[tuple[str, object, str | None, Site, object]] = []
+        self.values: list[object] = []
+        self.locks: dict[int, Any] = {}
+        self.before = before
+
+    def access(
+        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
+    ) -> None:
+        self.events.append((ops.NAMES[kind], obj, name, site, value))
+        if self.before is not None:
+            self.before()
+
+    def saw(self, value: object) -> None:
+        self.values.append(value)
+
+    def lock(self, raw: object) -> object:
+        return self.locks.get(id(raw), raw)
+
+    def shown(self, names: dict[str, object]) -> list[str]:
+        """``read o.n``, ``write d``: objects by the names given to them here."""
+        labels = {id(obj): name for name, obj in names.items()}
+        return [
+            f"{kind} {labels.get(id(obj), type(obj).__name__)}{f'.{name}' if name else ''}"
+            for kind, obj, name, _, _ in self.events
+        ]
+
+
+@contextlib.contextmanager
+def under(watcher: Watcher) -> Iterator[Watcher]:
+    ident = _thread.get_ident()
+    contexts[ident] = watcher
+    try:
+        yield watcher
+    finally:
+        del contexts[ident]
+
+
+def both(source: str, name: str = "sample") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The globals of ``source`` run as it is, and run rewritten."""
+    made = compiled(textwrap.dedent(source).encode(), f"{name}.py", f"{name}.py", name, Sites())
+    plain: dict[str, Any] = {"__name__": name}
+    new: dict[str, Any] = {"__name__": name}
+    exec(made.plain, plain)
+    exec(made.rewritten, new)
+    return plain, new
+
+
+def outcome(call: Callable[[], Any]) -> tuple[str, Any]:
+    """What ``call`` returns, or the error it ends with, in a form that can be compared."""
+    try:
+        return "returned", call()
+    except Exception as error:
+        return type(error).__name__, (str(error), repr(error.__context__))

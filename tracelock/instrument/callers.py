@@ -1,0 +1,149 @@
+"""Where in the user's code something happens: ``bank.py:12``, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import os
+import re
+import sys
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.instrument.sites import stable_file
+
+if TYPE_CHECKING:
+    from tracelock.instrument.worker import Worker
+
+_HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+#: Modules of the standard library whose own lines are no news: who called them is shown.
+PLUMBING: Final = frozenset(
+    {
+        "threading", "queue", "concurrent.futures.thread", "concurrent.futures._base",
+        "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
+        "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
+        "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
+        "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
+        "genericpath", "pathlib._local", "pathlib._abc",
+    }
+)  # fmt: skip
+_ASSIGNED: Final = re.compile(r"([A-Za-z_][\w.]*)\s*(?::[^=]+)?=[^=]")
+
+#: Modules whose lines are shown although they are plumbing: the user named them.
+shown: set[str] = set()
+_files: dict[tuple[str, str], str] = {}
+_paths: dict[str, str] = {}
+_digests: dict[tuple[str, int, int], str] = {}
+_places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+#: place -> function, for the trace.
+functions: dict[str, str] = {}
+
+
+def clear() -> None:
+    """Forget all places: other modules may be instrumented now."""
+    _places.clear()
+    _files.clear()
+
+
+def file_label(filename: str, module: str) -> str:
+    """A portable name of a source file: by its module where that is importable by name."""
+    key = (filename, module)
+    label = _files.get(key)
+    if label is None:
+        label = _files[key] = _label(filename, module)
+        _paths.setdefault(label, filename)
+    return label
+
+
+def _label(filename: str, module: str) -> str:
+    if filename.startswith("<frozen "):
+        return stable_file(module, None)
+    return stable_file(module, os.path.abspath(filename))
+
+
+def _place(code: CodeType, line: int, frame: FrameType) -> str | None:
+    filename = code.co_filename
+    module = frame.f_globals.get("__name__", "")
+    if filename.startswith((_HERE, "<string")):
+        return None
+    if module in PLUMBING and module not in shown:
+        return None
+    label = file_label(filename, module)
+    at = f"{label}:{line}"
+    functions.setdefault(at, code.co_qualname)
+    return at
+
+
+def path_of(label: str) -> str | None:
+    """The file that has this label, None where it is not known here (yet)."""
+    found = _paths.get(label)
+    if found is not None and os.path.isfile(found):
+        return found
+    if os.path.isfile(label):
+        return os.path.abspath(label)
+    name = label.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    module = sys.modules.get(name)
+    path = getattr(module, "__file__", None) or os.path.join(_LIB, label)
+    return path if os.path.isfile(path) else None
+
+
+def digest(path: str) -> str:
+    """``sha256:...`` of a source file."""
+    stat = os.stat(path)
+    key = (path, stat.st_mtime_ns, stat.st_size)
+    known = _digests.get(key)
+    if known is None:
+        with open(path, "rb") as file:
+            known = _digests[key] = "sha256:" + hashlib.sha256(file.read()).hexdigest()
+    return known
+
+
+def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
+    """The first place from ``frame`` outwards that is the user's, and its frame."""
+    spare: FrameType | None = None
+    while frame is not None:
+        code, line = frame.f_code, frame.f_lineno
+        # by identity, since to hash a code object is to hash all that is in it; it is kept beside
+        # the answer so that its address stays its own
+        known = _places.get((id(code), line))
+        if known is None:
+            known = _places[id(code), line] = (code, _place(code, line, frame))
+        if known[1] is not None:
+            return known[1], frame
+        if spare is None and not code.co_filename.startswith(_HERE):
+            spare = frame
+        frame = frame.f_back
+    if spare is None:
+        return "?:0", None
+    return f"{os.path.basename(spare.f_code.co_filename)}:{spare.f_lineno}", spare
+
+
+def caller(worker: Worker | None = None, depth: int = 2) -> str:
+    """The place in the user's code that led here."""
+    return _find(sys._getframe(depth))[0]
+
+
+def made_at(kind: str, worker: Worker) -> str:
+    """A name for something that is made here: after what it is assigned to, and where."""
+    at, frame = _find(sys._getframe(2))
+    label = _named(kind, at, frame)
+    number = worker.made[label] = worker.made.get(label, 0) + 1
+    if number > 1:
+        label = f"{label}#{number}"
+    if worker.label != "setup":
+        label = f"{label} of {worker.label}"
+    return label
+
+
+_labels: dict[tuple[str, str], str] = {}
+
+
+def _named(kind: str, at: str, frame: Any) -> str:
+    label = _labels.get((kind, at))
+    if label is None:
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
+        match = _ASSIGNED.search(line.strip())
+        name = match.group(1).removeprefix("self.") if match else kind
+        label = _labels[kind, at] = f"{name}@{at}"
+    return label

@@ -1,0 +1,293 @@
+"""Which variables several functions share: the scopes of a module, worked out from its tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Literal
+
+__all__ = ["Scope", "scopes_of"]
+
+Kind = Literal["module", "class", "function", "comprehension"]
+_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Scope:
+    """One scope: what it binds and which of its variables are shared and rebound.
+
+    ``rebound`` (of functions): variables that functions inside use and that are bound again
+    after those were made, here or there. ``rebound`` (of the module): globals that some
+    function binds. ``qualname`` is spelled as the interpreter does.
+    """
+
+    def __init__(self, kind: Kind, parent: Scope | None, name: str, qualname: str) -> None:
+        self.kind: Kind = kind
+        self.parent = parent
+        self.name = name
+        self.qualname = qualname
+        self.bound: set[str] = set()
+        self.imported: set[str] = set()
+        self.globals: set[str] = set()
+        self.nonlocals: set[str] = set()
+        self.rebound: set[str] = set()
+        self.starred = False  # of the module: ``from x import *`` may bind anything
+        self.order = 0  # when it was made, within its parent
+        self.loops: frozenset[int] = frozenset()
+        self.bindings: dict[str, list[tuple[int, frozenset[int]]]] = {}
+        self.uses: set[str] = set()
+
+    @property
+    def function(self) -> Scope:
+        """The scope whose frame runs the code here: comprehensions count as their function."""
+        scope = self
+        while scope.kind == "comprehension" and scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    @property
+    def module(self) -> Scope:
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    def owner(self, name: str) -> Scope | None:
+        """The scope that ``name`` means here; None: a global or a built-in."""
+        scope: Scope | None = self
+        here = True
+        while scope is not None and scope.kind != "module":
+            if scope.kind != "class" or here:
+                if name in scope.globals:
+                    return None
+                if name in scope.bound and name not in scope.nonlocals:
+                    return scope
+            here = here and scope.kind == "comprehension"
+            scope = scope.parent
+        return None
+
+    def mangled(self, name: str) -> str:
+        """``name`` as the innermost class mangles it."""
+        if not name.startswith("__") or name.endswith("__") or "." in name:
+            return name
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.kind == "class":
+                bare = scope.name.lstrip("_")
+                return f"_{bare}{name}" if bare else name
+            scope = scope.parent
+        return name
+
+
+def scopes_of(tree: ast.Module) -> dict[ast.AST, Scope]:
+    """The scope of the module and of each function, lambda, class and comprehension in it."""
+    collector = _Collector(tree)
+    for statement in tree.body:
+        collector.visit(statement)
+    _find_rebound(collector.scopes.values())
+    return collector.scopes
+
+
+def _find_rebound(scopes: Iterable[Scope]) -> None:
+    first_capture: dict[tuple[Scope, str], list[tuple[int, frozenset[int]]]] = {}
+    for scope in scopes:
+        if scope.kind == "function":
+            module = scope.module
+            module.rebound |= scope.globals & scope.bound
+        for name in scope.uses | scope.nonlocals:
+            owner = scope.owner(name)
+            if owner is None or owner.kind not in ("function", "comprehension"):
+                continue
+            inner = _made_in(scope, owner)
+            if inner is None:
+                continue
+            if name in scope.nonlocals and name in scope.bound:
+                owner.rebound.add(name)
+            first_capture.setdefault((owner, name), []).append((inner.order, inner.loops))
+    for (owner, name), captures in first_capture.items():
+        earliest = min(order for order, _ in captures)
+        loops = frozenset[int]().union(*(each for _, each in captures))
+        for order, around in owner.bindings.get(name, ()):
+            if order > earliest or around & loops:
+                owner.rebound.add(name)
+
+
+def _made_in(scope: Scope, owner: Scope) -> Scope | None:
+    """The function or class right inside ``owner``'s frame that leads to ``scope``."""
+    found: Scope | None = None
+    each: Scope | None = scope
+    while each is not None and each is not owner:
+        if each.kind in ("function", "class"):
+            found = each
+        each = each.parent
+    return found
+
+
+class _Collector(ast.NodeVisitor):
+    def __init__(self, tree: ast.Module) -> None:
+        self.here = Scope("module", None, "<module>", "<module>")
+        self.scopes: dict[ast.AST, Scope] = {tree: self.here}
+        self.clock = 0
+        self.loops: frozenset[int] = frozenset()
+
+    # --- names ---
+
+    def bind(self, name: str, scope: Scope | None = None, imported: bool = False) -> None:
+        scope = scope or self.here
+        name = scope.mangled(name)
+        if imported:
+            if name not in scope.bound:
+                scope.imported.add(name)
+        else:
+            scope.imported.discard(name)
+        scope.bound.add(name)
+        self.clock += 1
+        scope.bindings.setdefault(name, []).append((self.clock, self.loops))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.here.uses.add(self.here.mangled(node.id))
+        else:
+            self.bind(node.id)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        self.bind(node.target.id, self.here.function)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.here.globals.update(self.here.mangled(name) for name in node.names)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        self.here.nonlocals.update(self.here.mangled(name) for name in node.names)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.bind(alias.asname or alias.name.partition(".")[0], imported=True)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            if alias.name == "*":
+                self.here.module.starred = True
+            else:
+                self.bind(alias.asname or alias.name)
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name:
+            self.bind(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        if node.name:
+            self.bind(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        if node.name:
+            self.bind(node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        if node.rest:
+            self.bind(node.rest)
+        self.generic_visit(node)
+
+    # --- loops ---
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        self.visit(node.iter)
+        around, self.loops = self.loops, self.loops | {id(node)}
+        self.visit(node.target)
+        for statement in node.body:
+            self.visit(statement)
+        self.loops = around
+        for statement in node.orelse:
+            self.visit(statement)
+
+    visit_AsyncFor = visit_For
+
+    def visit_While(self, node: ast.While) -> None:
+        around, self.loops = self.loops, self.loops | {id(node)}
+        self.generic_visit(node)
+        self.loops = around
+
+    # --- scopes ---
+
+    def enter(self, kind: Kind, node: ast.AST, name: str) -> Scope:
+        parent = self.here
+        frame = parent.function
+        if name in frame.globals or frame.kind == "module":
+            qualname = name
+        elif frame.kind == "function":
+            qualname = f"{frame.qualname}.<locals>.{name}"
+        else:
+            qualname = f"{frame.qualname}.{name}"
+        self.clock += 1
+        scope = self.here = self.scopes[node] = Scope(kind, parent, name, qualname)
+        scope.order = self.clock
+        scope.loops = self.loops
+        return scope
+
+    def function(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, name: str
+    ) -> None:
+        arguments = node.args
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if default is not None:
+                self.visit(default)
+        outer, around = self.here, self.loops
+        self.enter("function", node, name)
+        self.loops = frozenset()
+        for each in (
+            *arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs,
+            arguments.vararg, arguments.kwarg,
+        ):  # fmt: skip
+            if each is not None:
+                self.bind(each.arg)
+        for statement in node.body if isinstance(node.body, list) else [node.body]:
+            self.visit(statement)
+        self.here, self.loops = outer, around
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        self.bind(node.name)
+        self.function(node, node.name)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.function(node, "<lambda>")
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for expression in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(expression)
+        self.bind(node.name)
+        outer, around = self.here, self.loops
+        self.enter("class", node, node.name)
+        self.loops = frozenset()
+        for statement in node.body:
+            self.visit(statement)
+        self.here, self.loops = outer, around
+
+    def comprehension(self, node: ast.AST, *values: ast.expr) -> None:
+        generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
+        self.visit(generators[0].iter)
+        outer = self.here
+        self.enter("comprehension", node, "<comprehension>")
+        around, self.loops = self.loops, self.loops | {id(node)}
+        for number, generator in enumerate(generators):
+            if number:
+                self.visit(generator.iter)
+            self.visit(generator.target)
+            for test in generator.ifs:
+                self.visit(test)
+        for value in values:
+            self.visit(value)
+        self.here, self.loops = outer, around
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
+        self.comprehension(node, node.elt)
+
+    visit_SetComp = visit_ListComp
+    visit_GeneratorExp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> None:
+        self.comprehension(node, node.key, node.value)

@@ -1,0 +1,100 @@
+"""Where an access stands in the source: the same place on every machine and Python version."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["Site", "Sites", "stable_file"]
+
+
+class Site:
+    """One line of one function. ``at`` is ``file:line``, ``function`` its qualified name.
+
+    ``number`` counts from 0 in the table the site belongs to; sites of one table are unique, so
+    they may be compared by identity. Several accesses on a line share their site.
+    """
+
+    __slots__ = ("at", "file", "function", "line", "number")
+
+    def __init__(self, number: int, file: str, line: int, function: str) -> None:
+        self.number = number
+        self.file = file
+        self.line = line
+        self.function = function
+        self.at = f"{file}:{line}"
+
+    def __repr__(self) -> str:
+        return f"<Site {self.number} {self.at} {self.function}>"
+
+
+class Sites:
+    """The table of sites; asking twice for one place gives one site."""
+
+    def __init__(self) -> None:
+        self.all: list[Site] = []
+        self._known: dict[tuple[str, int, str], Site] = {}
+        self._functions: dict[str, str] = {}
+        self._counted = 0
+
+    def site(self, file: str, line: int, function: str) -> Site:
+        """The site of ``function`` at ``file:line``, new or known."""
+        key = (file, line, function)
+        site = self._known.get(key)
+        if site is None:
+            site = self._known[key] = Site(len(self.all), file, line, function)
+            self.all.append(site)
+        return site
+
+    def function(self, at: str) -> str | None:
+        """The function at a place, the first one where several share the line."""
+        if self._counted < len(self.all):
+            for site in self.all[self._counted :]:
+                self._functions.setdefault(site.at, site.function)
+            self._counted = len(self.all)
+        return self._functions.get(at)
+
+    def places(self) -> dict[str, str]:
+        """``file:line`` -> function, of every site; the first function of a line counts."""
+        places: dict[str, str] = {}
+        for site in self.all:
+            places.setdefault(site.at, site.function)
+        return places
+
+
+def stable_file(name: str, path: str | None) -> str:
+    """The name of a module's file in traces: ``pkg/sub.py``, never an absolute path.
+
+    ``name`` is the dotted name, ``path`` the source file if there is one. A module whose file
+    does not end as its name says (``__main__``, a file loaded by its path) is named by the path
+    below the current directory, or by its base name where it lies elsewhere.
+    """
+    tail = name.replace(".", "/")
+    if path is None:
+        return f"{tail}.py"
+    posix = Path(path).as_posix()
+    for end in (f"{tail}.py", f"{tail}/__init__.py"):
+        if name != "__main__" and (posix == end or posix.endswith(f"/{end}")):
+            return end
+    try:
+        below = os.path.relpath(os.path.realpath(path), os.path.realpath(os.curdir))
+    except (OSError, ValueError):  # another drive, or a current directory that is gone
+        return os.path.basename(path)
+    below = Path(below).as_posix()
+    return os.path.basename(path) if below.startswith("../") else below
+
+
+def source_path(module: ModuleType) -> str | None:
+    """The source file of a loaded module; frozen ones name theirs in their spec."""
+    spec = getattr(module, "__spec__", None)
+    state = getattr(spec, "loader_state", None)
+    candidates = (
+        getattr(module, "__file__", None),
+        getattr(state, "filename", None),
+        getattr(spec, "origin", None),
+    )
+    for candidate in candidates:
+        if isinstance(candidate, str) and candidate.endswith((".py", ".pyw")):
+            return candidate
+    return None
