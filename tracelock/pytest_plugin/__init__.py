@@ -23,6 +23,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracelock.pytest_plugin.kept import Kept
     from tracelock.pytest_plugin.replaying import Replaying
     from tracelock.session.explored import Explored
 
@@ -32,6 +33,8 @@ _MARKER: Final = (
     "or tasks"
 )
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
+#: What the explorations of a test came to, in their order.
+EXPLORED: Final = pytest.StashKey["list[Kept]"]()
 #: The replay that this run of pytest is, if it is one.
 REPLAYING: Final = pytest.StashKey["Replaying"]()
 
@@ -92,10 +95,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if call.when == "call":
+    if call.when == "call" and EXPLORED in item.stash:
         from tracelock.pytest_plugin import kept
 
-        kept.settle(item, report)
+        kept.settle(item, report, None if call.excinfo is None else call.excinfo.value)
     return report
 
 

@@ -37,9 +37,7 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
                 python["pytest"] = item.nodeid
                 if this:
                     python["exploration"] = this
-            text = failure_text(explored)
-            item.add_report_section("call", f"tracelock exploration {this + 1}", text)
-        kept.note(item, this, trace)
+        kept.note(item, this, trace, failure_text(explored) if trace is not None else "")
         return explored
 
     return explore

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin import EXPLORED
+from tracelock.session.explored import SearchFailed
+
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
@@ -26,14 +29,12 @@ _LONGEST: Final = 80
 
 @dataclass(slots=True)
 class Kept:
-    """What came of one exploration of a test: where its failing trace goes, None if it passed."""
+    """What came of one exploration of a test: where its failing trace goes, None if it passed;
+    ``text``: what a failing test has to be told with, where its own exception does not say it."""
 
     path: Path
     trace: Trace | None
-
-
-#: What the explorations of a test came to, in their order.
-_KEPT: Final = pytest.StashKey[list[Kept]]()
+    text: str
 
 
 def path_for(item: pytest.Item, number: int = 0) -> Path:
@@ -57,21 +58,23 @@ def earlier(path: Path) -> list[Trace]:
         return []
 
 
-def note(item: pytest.Item, number: int, trace: Trace | None) -> None:
+def note(item: pytest.Item, number: int, trace: Trace | None, text: str = "") -> None:
     """An exploration of a test has ended, with a failing trace or without."""
-    item.stash.setdefault(_KEPT, []).append(Kept(path_for(item, number), trace))
+    item.stash.setdefault(EXPLORED, []).append(Kept(path_for(item, number), trace, text))
 
 
-def settle(item: pytest.Item, report: pytest.TestReport) -> None:
+def settle(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
     """The test is over: keep its failing traces, or take those of earlier runs away."""
     commands = []
-    for kept in item.stash.get(_KEPT, ()):
+    for kept in item.stash.get(EXPLORED, ()):
         if report.failed and kept.trace is not None:
             commands.append(_save(item, kept))
+            if not isinstance(error, SearchFailed):
+                report.sections.append(("tracelock", kept.text))
         elif kept.trace is None:
             with contextlib.suppress(OSError):
                 kept.path.unlink()
-    item.stash[_KEPT] = []
+    item.stash[EXPLORED] = []
     if commands:
         # simple data, so that it comes along from another process
         extended: Any = report
