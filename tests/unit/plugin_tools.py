@@ -26,9 +26,13 @@ for _found in pkgutil.walk_packages(tracelock.__path__, "tracelock."):
         importlib.import_module(_found.name)
 
 
-def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    """Run pytest in this process."""
-    options = ("-o", "asyncio_default_fixture_loop_scope=function", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+def run(pytester: pytest.Pytester, *arguments: str, others: bool = False) -> pytest.RunResult:
+    """Run pytest in this process; without the plugins of others, which take long to import."""
+    options = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    if others:
+        options += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    else:
+        options += [f"-pno:{name}" for name in ("xdist", "asyncio", "anyio", "hypothesispytest")]
     return pytester.runpytest_inprocess(*PLUGIN, *options, *arguments)
 
 

@@ -21,6 +21,8 @@ NARROWEST: Final = 16
 #: ... and no wider.
 WIDEST: Final = 44
 GAP: Final = 2
+#: What places with source lines get at least, where there is room.
+SOURCES: Final = 34
 #: The column with the steps' places is left out where it would get less than this.
 PLACES: Final = 12
 
@@ -73,7 +75,7 @@ def table(
         timeline = replace(timeline, rows=rows)
     if not timeline.workers:
         return
-    widths = _widths(timeline, style)
+    widths = _widths(timeline, style, 0 if sources is None else SOURCES)
     if widths is None:
         yield from _list(timeline, style)
         return
@@ -97,8 +99,11 @@ def table(
         yield from _joined("end".rjust(number), cells, kinds, columns, [], places)
 
 
-def _widths(timeline: Timeline, style: Style) -> tuple[int, list[int], int] | None:
-    """Widths of the number, of each worker's column and of the places (0: left out)."""
+def _widths(
+    timeline: Timeline, style: Style, reserved: int
+) -> tuple[int, list[int], int] | None:
+    """Widths of the number, of each worker's column and of the places (0: left out), which get
+    ``reserved`` before any column gets more than it must have."""
     number = max(3, len(str(max(0, timeline.events - 1))))
     wanted = [max(NARROWEST, cell_len(name)) for name in timeline.workers]
     for row in timeline.rows:
@@ -113,13 +118,16 @@ def _widths(timeline: Timeline, style: Style) -> tuple[int, list[int], int] | No
     room = style.width - number - GAP * len(wanted)
     if room < NARROWEST * len(wanted):
         return None
+    longest = max((cell_len(_place(row)) for row in timeline.rows), default=0)
+    reserved = min(reserved, longest, room - NARROWEST * len(wanted) - GAP)
+    if reserved >= PLACES:
+        room -= GAP + reserved
     over = sum(wanted) - room
     while over > 0:  # take from the widest, down to the next widest
         widest = max(wanted)
         all_widest = [i for i, width in enumerate(wanted) if width == widest]
         wanted[all_widest[-1]] -= 1
         over -= 1
-    longest = max((cell_len(_place(row)) for row in timeline.rows), default=0)
     spare = style.width - _total(number, wanted) - GAP
     places = min(longest, spare) if spare >= min(PLACES, longest) else 0
     return number, wanted, max(0, places)
