@@ -19,8 +19,8 @@ PLUGIN = (
     else ("-p", "tracelock.pytest_plugin")
 )
 
-# An inner run of pytest in this process forgets what it imports: all of ours has to be there before,
-# or the next one would have a second copy of some modules.
+# An inner run of pytest in this process forgets what it imports: all of ours has to be there
+# before, or the next one would have a second copy of some modules.
 for _found in pkgutil.walk_packages(tracelock.__path__, "tracelock."):
     if not _found.name.endswith("__main__"):
         importlib.import_module(_found.name)

@@ -98,6 +98,4 @@ def _plugin_installed() -> bool:
     """Whether pytest finds the plugin by itself."""
     from importlib.metadata import entry_points
 
-    return any(
-        entry.value == "tracelock.pytest_plugin" for entry in entry_points(group="pytest11")
-    )
+    return any(entry.value == "tracelock.pytest_plugin" for entry in entry_points(group="pytest11"))

@@ -46,9 +46,7 @@ def _is_called(function: Any, module: str, name: str) -> bool:
 def by_name(name: str) -> bool:
     """Whether a function can be had by its name in a trace, in another process."""
     module, _, function = name.partition(":")
-    return (
-        bool(function) and module != "__main__" and "<" not in name and ":" not in function
-    )
+    return bool(function) and module != "__main__" and "<" not in name and ":" not in function
 
 
 def error_name(error: type[BaseException]) -> str:

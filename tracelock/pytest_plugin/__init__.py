@@ -34,9 +34,9 @@ _MARKER: Final = (
 )
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
 #: What the explorations of a test came to, in their order.
-EXPLORED: Final = pytest.StashKey["list[Kept]"]()
+EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
 #: The replay that this run of pytest is, if it is one.
-REPLAYING: Final = pytest.StashKey["Replaying"]()
+REPLAYING: pytest.StashKey[Replaying] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,7 +80,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.fixture
 def tracelock_explore(request: pytest.FixtureRequest) -> Callable[..., Explored]:
-    """``tracelock.explore``, whose failing schedule is kept with the test and tried first next time.
+    """``tracelock.explore``, whose failing schedule is kept with the test and is tried first.
 
     Takes the same arguments. A failing schedule is kept when the test fails, so that a test may
     also assert that one is found.

@@ -83,7 +83,7 @@ class _Marked:
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
-        search = {name: options[name] for name in _SEARCH if name in options}
+        search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:
             search["backend"] = self._backend()
         try:

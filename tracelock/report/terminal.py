@@ -99,9 +99,7 @@ def table(
         yield from _joined("end".rjust(number), cells, kinds, columns, [], places)
 
 
-def _widths(
-    timeline: Timeline, style: Style, reserved: int
-) -> tuple[int, list[int], int] | None:
+def _widths(timeline: Timeline, style: Style, reserved: int) -> tuple[int, list[int], int] | None:
     """Widths of the number, of each worker's column and of the places (0: left out), which get
     ``reserved`` before any column gets more than it must have."""
     number = max(3, len(str(max(0, timeline.events - 1))))

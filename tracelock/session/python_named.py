@@ -170,7 +170,10 @@ def program_of_trace(trace: Trace, *, allow_call: bool) -> PythonProgram:
     python = trace.scenario.get("python")
     assert isinstance(python, Mapping)
     calls = _calls(trace)
-    named = {**calls, **{k: python[k] for k in ("setup", "check") if isinstance(python.get(k), str)}}
+    named = {
+        **calls,
+        **{k: python[k] for k in ("setup", "check") if isinstance(python.get(k), str)},
+    }
     errors = python.get("expected_errors")
     named.update((e, e) for e in (errors if isinstance(errors, list) else ()) if ":" in str(e))
     nameless = {who: name for who, name in named.items() if not by_name(name)}
