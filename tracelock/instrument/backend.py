@@ -57,9 +57,9 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
+        self._stack.enter_context(Patches(self.hub, tuple(self.program.instrument)))
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())
-        self._stack.enter_context(Patches(self.hub, tuple(self.program.instrument)))
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -9,13 +9,15 @@ what the original does on threads that are no workers.
 from __future__ import annotations
 
 import _thread
+import functools
+import gc
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument import clock, locks, sync, threads
@@ -111,7 +113,7 @@ class Patches:
         self._undo: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> Patches:
-        made = [patch for patch in table() if patch.name.partition(".")[0] not in self.without]
+        made = [patch for patch in table() if not self._own_code(patch)]
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
@@ -128,6 +130,7 @@ class Patches:
             else:
                 setattr(owner, name, before)
         self._undo.clear()
+        self.hub.unmark()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
         self._undo.append((owner, name, owner.__dict__[name]))
@@ -152,20 +155,64 @@ class Patches:
                     self._undo.append((names, name, value))
                     names[name] = new
 
+    def _own_code(self, patch: Patch) -> bool:
+        """Whether this class is left to its own code, since its module is instrumented: what it
+        is made of, locks and threads, is under control all the same."""
+        module = patch.name.partition(".")[0]
+        return patch.owner not in (None, threading.Thread) and module in self.without
+
     def _adopt(self) -> None:
-        """Give names to the locks that modules already have, and put stand-ins in their places."""
-        raw = (locks.RAW_LOCK, locks.RAW_RLOCK)
+        """Put stand-ins in the places of locks that were made before: in modules, in classes, and
+        in objects of classes that are not the standard library's. Other things that were made
+        before get names."""
         for module, names in self._modules():
-            if module == "threading" or module.startswith(("importlib", "_pytest", "concurrent.")):
-                continue
-            for name, value in list(names.items()):
-                if isinstance(value, raw) and not name.startswith("__"):
-                    self._undo.append((names, name, value))
-                    names[name] = self.hub.stand_ins.of(value, f"{module}.{name}")
-                elif isinstance(
-                    value, (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
-                ):
-                    value.__dict__.setdefault("_tracelock_name", f"{module}.{name}")
+            if module not in _UNTOUCHED and module.partition(".")[0] not in _UNTOUCHED:
+                self._adopt_in(names, names, module)
+        for obj in gc.get_objects():
+            cls = type(obj)
+            if cls is type or issubclass(cls, type):
+                if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
+                    self._adopt_in(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
+            elif _foreign(cls.__module__) or cls is functools.cached_property:
+                held = _attributes(obj)
+                if held is not None:
+                    self._adopt_in(held, held, cls.__qualname__)
+
+    def _adopt_in(self, owner: Any, names: Any, label: str) -> None:
+        for name, value in list(names.items()):
+            cls = type(value)
+            if cls in _RAW:
+                self._undo.append((owner, name, value))
+                stand_in = self.hub.stand_ins.of(value, f"{label}.{name}")
+                if owner is names:
+                    owner[name] = stand_in
+                else:
+                    setattr(owner, name, stand_in)
+            elif issubclass(cls, _NAMED):
+                self.hub.mark(value, f"{label}.{name}")
+
+
+_RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
+_NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
+#: What looks after threads, imports and tests itself.
+_UNTOUCHED: Final = frozenset(
+    {"threading", "importlib", "_pytest", "pytest", "concurrent", "pluggy", "_frozen_importlib"}
+)
+_STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
+
+
+def _foreign(module: object) -> bool:
+    """Whether something of this module is looked through for locks."""
+    return isinstance(module, str) and module.partition(".")[0] not in _STANDARD
+
+
+def _attributes(obj: object) -> dict[str, Any] | None:
+    """The attributes of an object, asked for without running code of its class."""
+    try:
+        names = object.__getattribute__(obj, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return names if type(names) is dict else None
 
 
 __all__ = ["CONTROLLED", "NOT_CONTROLLED", "SEEN", "Patch", "Patches", "table"]

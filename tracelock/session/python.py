@@ -161,12 +161,14 @@ class PythonExploration(Exploration):
 
         names = self.names
         names.settle()
-        scheduler: Restarting | InjectingScheduler
+        scheduler: Scheduler
         if strategy in ("dpor", "preemption", "delay"):
             scheduler = Restarting(make, names)
             names.held = True
-        else:
+        elif self.python.collections or self.python.cancellations:
             scheduler = InjectingScheduler(make(), self.plan.seed)
+        else:
+            scheduler = make()
         try:
             found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
         finally:
