@@ -9,15 +9,17 @@ what the original does on threads that are no workers.
 from __future__ import annotations
 
 import _thread
+import contextlib
 import functools
 import gc
 import queue
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType, ModuleType
+from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument import clock, locks, sync, threads
@@ -110,14 +112,16 @@ class Patches:
     def __init__(self, hub: Hub, without: Iterator[str] | tuple[str, ...] = ()) -> None:
         self.hub = hub
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
-        self._undo: list[tuple[Any, str, Any]] = []
+        self._undo: list[tuple[Any, Any, Any]] = []
+        self._by: dict[int, Callable[..., Any]] = {}
 
     def __enter__(self) -> Patches:
         made = [patch for patch in table() if not self._own_code(patch)]
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
-        self._sweep({id(patch.what): patch.by for patch in made if patch.owner is None})
+        self._by = {id(patch.what): patch.by for patch in made if patch.owner is None}
+        self._sweep()
         self._adopt()
         Patches.active = self
         return self
@@ -125,7 +129,7 @@ class Patches:
     def __exit__(self, *exc: object) -> None:
         Patches.active = None
         for owner, name, before in reversed(self._undo):
-            if isinstance(owner, dict):
+            if type(owner) is dict:
                 owner[name] = before
             else:
                 setattr(owner, name, before)
@@ -145,15 +149,85 @@ class Patches:
             ):
                 yield name, module.__dict__
 
-    def _sweep(self, by: dict[int, Any]) -> None:
-        """Replace names in all modules, whatever they are called there."""
-        for module, names in self._modules():
-            kept = _KEPT.get(module, ())
-            for name, value in list(names.items()):
-                new = by.get(id(value))
-                if new is not None and name not in kept:
-                    self._undo.append((names, name, value))
-                    names[name] = new
+    def now(self, function: Any) -> Any:
+        """What takes the place of ``function``, if it is one of the originals itself."""
+        return self._by.get(id(function), function)
+
+    def _sweep(self) -> None:
+        """Replace the originals wherever they are held by name: in modules under whatever name,
+        as defaults of parameters, in closures, as attributes of classes, in dictionaries."""
+        by = self._by
+        originals = [patch.what for patch in table() if id(patch.what) in by]
+        skipped = self._ours()
+        for holder in gc.get_referrers(*originals):
+            kind = type(holder)
+            if kind is dict:
+                if id(holder) in skipped:
+                    continue
+                classes = _classes_of(holder)
+                for cls in classes:
+                    self._in_class(cls)
+                if not classes:
+                    self._in_names(holder)
+            elif kind is CellType and id(holder) not in skipped:
+                with contextlib.suppress(ValueError):
+                    if id(holder.cell_contents) in by:
+                        self._undo.append((holder, "cell_contents", holder.cell_contents))
+                        holder.cell_contents = by[id(holder.cell_contents)]
+            elif kind is tuple:
+                self._in_defaults(holder)
+            elif kind is defaultdict:
+                self._undo.append((holder, "default_factory", holder.default_factory))
+                holder.default_factory = self.now(holder.default_factory)
+
+    def _in_class(self, cls: type) -> None:
+        """Replace the attributes of a class; a function of ours must not become a method."""
+        if _foreign(cls.__module__):
+            for name, value in list(cls.__dict__.items()):
+                if id(value) in self._by:
+                    self._undo.append((cls, name, value))
+                    setattr(cls, name, staticmethod(self._by[id(value)]))
+
+    def _ours(self) -> set[int]:
+        """What holds the originals for us: it is known by identity, and left alone."""
+        ours: set[int] = set()
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, ModuleType) and (
+                name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
+            ):
+                pending: list[Any] = [module.__dict__]
+                while pending:
+                    held = pending.pop()
+                    if id(held) in ours:
+                        continue
+                    if type(held) is dict:
+                        ours.add(id(held))
+                        pending += [
+                            value
+                            for value in held.values()
+                            if type(value) in (dict, FunctionType)
+                            and getattr(value, "__module__", name) == name
+                        ]
+                    elif held.__closure__:
+                        ours.update(map(id, held.__closure__))
+        return ours
+
+    def _in_names(self, names: dict[Any, Any]) -> None:
+        kept = _KEPT.get(names.get("__name__", ""), ()) if "__spec__" in names else ()
+        for name, value in list(names.items()):
+            new = self._by.get(id(value))
+            if new is not None and name not in kept:
+                self._undo.append((names, name, value))
+                names[name] = new
+
+    def _in_defaults(self, defaults: tuple[Any, ...]) -> None:
+        for function in gc.get_referrers(defaults):
+            if type(function) is FunctionType and function.__defaults__ is defaults:
+                if function.__module__ and function.__module__.startswith("tracelock."):
+                    continue
+                new = tuple(self._by.get(id(value), value) for value in defaults)
+                self._undo.append((function, "__defaults__", defaults))
+                function.__defaults__ = new
 
     def _own_code(self, patch: Patch) -> bool:
         """Whether this class is left to its own code, since its module is instrumented: what it
@@ -201,9 +275,21 @@ _UNTOUCHED: Final = frozenset(
 _STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
 
 
+def _classes_of(names: dict[Any, Any]) -> list[type]:
+    """The class whose namespace a dictionary is, which is not to be changed directly."""
+    if "__module__" not in names:
+        return []
+    return [holder for holder in gc.get_referrers(names) if isinstance(holder, type)]
+
+
 def _foreign(module: object) -> bool:
     """Whether something of this module is looked through for locks."""
-    return isinstance(module, str) and module.partition(".")[0] not in _STANDARD
+    return type(module) is str and _not_standard(module)
+
+
+@functools.cache
+def _not_standard(module: str) -> bool:
+    return module.partition(".")[0] not in _STANDARD
 
 
 def _attributes(obj: object) -> dict[str, Any] | None:
