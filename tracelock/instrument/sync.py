@@ -16,7 +16,7 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock
+from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock, make_lock
 from tracelock.instrument.worker import Through, Worker, shown
 from tracelock.ops import (
     ACQUIRE,
@@ -296,7 +296,8 @@ def queue_init(self: Any, maxsize: int = 0) -> None:
     with Through(worker):
         ORIGINAL[QUEUE, "__init__"](self, maxsize)
     # task_done and join are the standard library's own code, on a condition under control
-    ORIGINAL[CONDITION, "__init__"](self.all_tasks_done, self.mutex)
+    # (and with a lock of its own: the mutex has just been made past control)
+    ORIGINAL[CONDITION, "__init__"](self.all_tasks_done, make_lock())
     name_it(self, "queue")
 
 
