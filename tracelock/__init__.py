@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
+    from tracelock.analysis.analyze import Analysis, analyze
+    from tracelock.analysis.findings import Finding
     from tracelock.engine.limits import RunLimits
     from tracelock.errors import (
         Divergence,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from tracelock.report.render import render_report
     from tracelock.scenario.jsonschema import scenario_schema
     from tracelock.scenario.loading import (
         load_scenario,
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
         Notify,
         ObjectDecl,
         Put,
+        PythonDecl,
         Read,
         Release,
         Repeat,
@@ -102,18 +106,21 @@ if TYPE_CHECKING:
     )
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "tracelock.analysis.analyze": ("Analysis", "analyze"),
+    "tracelock.analysis.findings": ("Finding",),
     "tracelock.engine.limits": ("RunLimits",),
     "tracelock.errors": (
         "Divergence", "ImpossibleHere", "InternalError", "LimitReached", "ModelMismatch",
         "Problem", "ScenarioError", "TraceError", "TracelockError", "UnsupportedError",
         "UsageError",
     ),
+    "tracelock.report.render": ("render_report",),
     "tracelock.scenario.jsonschema": ("scenario_schema",),
     "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
     "tracelock.scenario.models": (
         "Acquire", "Assert", "Atomic", "Break", "Call", "Cancel", "Checkpoint", "Clear",
         "CompareExchange", "Continue", "Crash", "Exchange", "Expectation", "Fail", "FetchAdd",
-        "Get", "If", "Join", "Let", "Notify", "ObjectDecl", "Put", "Read", "Release", "Repeat",
+        "Get", "If", "Join", "Let", "Notify", "ObjectDecl", "Put", "PythonDecl", "Read", "Release", "Repeat",
         "Scenario", "Set", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait", "While",
         "With", "Work", "WorkerDecl", "Write",
     ),
@@ -130,22 +137,22 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "MISSING", "Acquire", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel", "Checked",
-    "Checkpoint", "Clear", "CompareExchange", "Continue", "Crash", "Divergence", "Event",
-    "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Get", "If",
-    "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached", "ModelMismatch", "Notify",
-    "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat", "ReplayResult", "RunLimits",
-    "Scenario", "ScenarioError", "SearchFailed", "Set", "ShrunkTrace", "Sleep", "Spawn", "Step",
-    "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try", "UnsupportedError",
-    "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl", "Write",
-    "__version__", "backends_here", "check_fix", "explore", "load_scenario",
-    "load_scenario_text", "load_trace", "load_trace_text", "predict", "recover", "replay",
-    "run", "scenario_from_data", "scenario_schema", "shrink",
+    "MISSING", "Acquire", "Analysis", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel",
+    "Checked", "Checkpoint", "Clear", "CompareExchange", "Continue", "Crash", "Divergence",
+    "Event", "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Finding",
+    "Get", "If", "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached",
+    "ModelMismatch", "Notify", "ObjectDecl", "Problem", "Put", "PythonDecl", "Read", "Release", "Repeat",
+    "ReplayResult", "RunLimits", "Scenario", "ScenarioError", "SearchFailed", "Set",
+    "ShrunkTrace", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Trace", "TraceError",
+    "TracelockError", "Try", "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With",
+    "Work", "WorkerDecl", "Write", "__version__", "analyze", "backends_here", "check_fix",
+    "explore", "load_scenario", "load_scenario_text", "load_trace", "load_trace_text", "predict",
+    "recover", "render_report", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
 #: Functions that are called like a room of the package: importing something from the room must not
 #: put the room in the function's place.
-_CALLED_LIKE_ROOMS: Final = ("explore", "compare", "export", "report")
+_CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "report"} & _HOME_OF.keys())
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
     import sys

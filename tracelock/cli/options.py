@@ -21,6 +21,8 @@ EXPLORERS: Final = (
 CLOCKS: Final = ("virtual", "adversarial")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 
+REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
+
 _ABOUT: Final = "Make concurrency bugs reproducible: run, record and replay interleavings."
 _STATUSES: Final = """\
 exit status:
@@ -86,11 +88,28 @@ def build_parser() -> argparse.ArgumentParser:
     _trace(predict)
     predict.add_argument("--no-trace", action="store_true", help="keep no traces")
     _common(predict)
+    analyze = add("analyze", "say what a trace shows: deadlocks, races, lost wake-ups, contention")
+    _trace(analyze)
+    _json(analyze)
     show = add("show", "print a trace without running it")
     _trace(show)
     _rows(show)
     show.add_argument("--around", type=_at_least(0), metavar="N", help="only the events near N")
-    _json(show)
+    how = show.add_mutually_exclusive_group()
+    _json(how)
+    how.add_argument("--step", action="store_true", help="step through it, key by key")
+    report = add("report", "write a trace as a page, as Markdown or for another tool")
+    report.add_argument("trace", metavar="TRACE|COMPARISON", help="a file, .json or .json.gz")
+    report.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
+        "- for standard output",
+    )  # fmt: skip
+    _choice(report, "--as", REPORTS, "the form (else by the ending of FILE)", dest="form")
+    _pictured(report)
+    attach = add("attach", "print what to paste into an issue: Markdown, the trace folded in")
+    _trace(attach)
+    _pictured(attach)
     validate = add("validate", "check scenarios and tell all that is wrong with them")
     validate.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a YAML or JSON file")
     add("schema", "print the JSON Schema of the scenario language, for editors")
@@ -225,13 +244,32 @@ def _trace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help="a trace, .json or .json.gz")
 
 
+def _pictured(parser: argparse.ArgumentParser) -> None:
+    twins = parser.add_mutually_exclusive_group()
+    twins.add_argument("--twin", metavar="TRACE", help="a run that passes, to be set beside it")
+    twins.add_argument(
+        "--find-twin", action="store_true", help="look for the nearest schedule that passes"
+    )
+    parser.add_argument(
+        "--around", type=_at_least(0), metavar="N",
+        help="show the part around event N (the failure)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--events", type=_at_least(1), metavar="N",
+        help="show so many events at most (1,000; 100 in Markdown)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sources", metavar="DIR", help="where the Python files of a trace of Python code lie (.)"
+    )
+
+
 def _rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="print every event (else the first and last hundred)"
     )
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object and nothing else"
     )
@@ -243,9 +281,11 @@ def _choice(
     allowed: tuple[str, ...],
     about: str,
     default: str | None = None,
+    dest: str | None = None,
 ) -> None:
     parser.add_argument(
-        name, choices=allowed, default=default, metavar=name.rpartition("-")[2].upper(),
+        name, choices=allowed, default=default, dest=dest or name.lstrip("-").replace("-", "_"),
+        metavar=(dest or name).rpartition("-")[2].upper(),
         help=f"{about}: {', '.join(allowed)}",
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tracelock.engine.limits import DEFAULT_SECONDS, RunLimits
 from tracelock.errors import UsageError
 from tracelock.session.python import STALL, STEPS, PythonExploration
-from tracelock.session.python_named import NOT_ALLOWED, program_of
+from tracelock.session.python_named import program_of
 from tracelock.session.python_running import PythonRuns, python_settings, refuse_simulated
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ def python_runs(scenario: Scenario, options: argparse.Namespace) -> PythonRuns:
 
 def replay_test(trace: Trace, node: str, options: argparse.Namespace) -> int:
     """Replay the trace of a test: let pytest run the test, with the trace to follow."""
-    if not options.allow_call:
-        raise UsageError(NOT_ALLOWED)
     if options.json:
         raise UsageError("the trace is of a test, which pytest replays: there is no --json of it")
     if node.startswith("-"):

@@ -131,7 +131,7 @@ class PythonBackend:
 
     def _pooled(self, number: int) -> Pooled:
         while len(self._pool) <= number:
-            self._pool.append(Pooled())
+            self._pool.append(Pooled(self._patches.locals))
         return self._pool[number]
 
     def _sweep(self) -> None:

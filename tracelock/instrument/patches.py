@@ -114,6 +114,8 @@ class Patches:
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
         self._undo: list[tuple[Any, Any, Any]] = []
         self._by: dict[int, Callable[..., Any]] = {}
+        #: The thread-local objects that there are.
+        self.locals: list[Any] = []
 
     def __enter__(self) -> Patches:
         made = [patch for patch in table() if not self._own_code(patch)]
@@ -134,6 +136,7 @@ class Patches:
             else:
                 setattr(owner, name, before)
         self._undo.clear()
+        self.locals.clear()
         self.hub.unmark()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
@@ -247,6 +250,8 @@ class Patches:
             if cls is type or issubclass(cls, type):
                 if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
                     self._adopt_in(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
+            elif issubclass(cls, threads.LOCAL):
+                self.locals.append(obj)
             elif _foreign(cls.__module__) or cls is functools.cached_property:
                 held = _attributes(obj)
                 if held is not None:
