@@ -401,5 +401,5 @@ def make_program(
         modules = list(instrument)
     return PythonProgram(
         list(workers), setup, check, modules, tuple(expected_errors), int(gc), cancellations,
-        name or "python", dict(source or {}),
+        name or module_of(workers[0] if workers else None) or "python", dict(source or {}),
     )  # fmt: skip
