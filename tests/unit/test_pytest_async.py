@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from tests.unit.plugin_tools import run
 from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.skipif(
+    find_spec("tracelock.instrument.aio_backend") is None, reason="there are no tasks yet"
+)
 
 RACE = """\
 import asyncio
@@ -118,3 +123,41 @@ def test_a_kept_trace_of_tasks_is_replayed(pytester: pytest.Pytester) -> None:
     )  # fmt: skip
     assert result.ret == 100
     assert "reproduced: it ended as the trace says" in result.stdout.lines
+
+
+TRIO = """\
+import anyio
+import pytest
+
+
+class Account:
+    def __init__(self):
+        self.balance = 0
+
+    async def add(self, amount):
+        balance = self.balance
+        await anyio.lowlevel.checkpoint()
+        self.balance = balance + amount
+
+
+@pytest.mark.anyio
+@pytest.mark.tracelock(schedules=100)
+async def test_add(anyio_backend_name):
+    account = Account()
+    async with anyio.create_task_group() as group:
+        group.start_soon(account.add, 1)
+        group.start_soon(account.add, 1)
+    assert account.balance == 2, anyio_backend_name
+"""
+
+
+def test_anyio_says_on_which_backend(pytester: pytest.Pytester) -> None:
+    """Its own fixture runs a test on each backend that it knows."""
+    pytester.makepyfile(test_both=TRIO)
+    result = run(pytester, "-pno:asyncio", others=True)
+    result.assert_outcomes(failed=2)
+    traces = [load_trace(path) for path in sorted(pytester.path.glob(".tracelock/*.json"))]
+    found = {trace.scenario["python"]["pytest"]: trace.backend for trace in traces}
+    assert found == {
+        "test_both.py::test_add[asyncio]": "asyncio", "test_both.py::test_add[trio]": "trio",
+    }  # fmt: skip
