@@ -209,6 +209,20 @@ def test_explore_finds_shrinks_and_keeps(shell: Shell) -> None:
     assert (status, json.loads(out)["schedules"]) == (1, 1)
 
 
+@pytest.mark.parametrize("signature", ["account, amount", "account, amount, /", "account, *more"])
+def test_args_come_after_what_setup_made(shell: Shell, bank: Path, signature: str) -> None:
+    body = "account.add(more[0])" if "*" in signature else "account.add(amount)"
+    code = CODE.replace("def add(account, amount=1):\n    account.add(amount)",
+                        f"def add({signature}):\n    {body}")  # fmt: skip
+    assert code != CODE
+    (bank / "racy_bank" / "race.py").write_text(code, encoding="utf-8")
+    status, out, _ = shell("explore", "bank.yaml", "--allow-call", "--trace", "t.json")
+    assert status == 1 and "AssertionError: balance is " in out
+    events = tracelock.load_trace("t.json").events
+    assert {event.value for event in events if event.op == "write"} == {1, 2}
+    assert shell("replay", "t.json", "--allow-call")[0] == 0
+
+
 def test_what_holds_is_verified(shell: Shell, bank: Path) -> None:
     code = CODE.replace("self.balance += amount", "pass").replace("== 3", "== 0")
     (bank / "racy_bank" / "race.py").write_text(code, encoding="utf-8")

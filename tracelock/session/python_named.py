@@ -76,6 +76,7 @@ def _workers(scenario: Scenario, found: _Finder) -> tuple[list[Callable[..., Any
     """The function of each instance, with its arguments if it has some, and its name."""
     from tracelock.scenario.program import Program
 
+    assert scenario.python is not None
     # the language's own machines say which instances there are and what their arguments are
     program = Program(scenario.model_copy(update={"python": None}))
     functions: dict[str, Any] = {}
@@ -88,25 +89,47 @@ def _workers(scenario: Scenario, found: _Finder) -> tuple[list[Callable[..., Any
         op = program.machine(number).begin()
         assert op is not None
         names.append(spec.name)
-        workers.append(_given(functions[at], list(op.value)) if op.value else functions[at])
+        function, arguments = functions[at], list(op.value)
+        if arguments and function is not None:
+            function = _given(function, arguments, scenario.python.setup is not None)
+        workers.append(function)
     return workers, names
 
 
-def _given(function: Any, arguments: list[Any]) -> Any:
-    """``function`` with further arguments, after what ``setup`` returned."""
+def _given(function: Any, arguments: list[Any], state: bool) -> Any:
+    """``function`` with further arguments, after what ``setup`` returned where ``state`` is set.
+
+    Where they can be given by name no frame of ours comes between: places are the function's own.
+    """
+    names = _names_of(function, int(state), len(arguments))
+    if names is not None:
+        named = dict(zip(names, arguments, strict=True))
+        return functools.update_wrapper(functools.partial(function, **named), function)
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        async def call_async(*state: Any) -> Any:
-            return await function(*state, *arguments)
+        async def call_async(*before: Any) -> Any:
+            return await function(*before, *arguments)
 
         return call_async
 
     @functools.wraps(function)
-    def call(*state: Any) -> Any:
-        return function(*state, *arguments)
+    def call(*before: Any) -> Any:
+        return function(*before, *arguments)
 
     return call
+
+
+def _names_of(function: Any, skipped: int, count: int) -> list[str] | None:
+    """The names of so many parameters after the first ones, None where they have none."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    named = [one.name for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if len(named) != len(parameters) or len(named) < skipped + count:
+        return None
+    return named[skipped : skipped + count]
 
 
 class _Finder:
