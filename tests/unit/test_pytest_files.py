@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.plugin_tools import ROOT, run
+from tracelock.session.api import replay
+from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]
 
@@ -85,6 +87,11 @@ def test_without_expect_no_schedule_may_fail(pytester: pytest.Pytester) -> None:
     result = run(pytester, "--tracelock-scenarios")
     result.assert_outcomes(passed=1, failed=1)
     assert "waits for account[1] (held by transfer[1])" in result.stdout.str()
+    (path,) = pytester.path.glob(".tracelock/*.json")
+    assert f"  replay it: tracelock replay .tracelock/{path.name}" in result.stdout.lines
+    again = run(pytester, "--tracelock-scenarios")
+    assert "found after 1 schedule;" in again.stdout.str()
+    assert replay(load_trace(path)).reproduced
 
 
 def test_an_unsound_scenario_is_an_error_with_its_place(pytester: pytest.Pytester) -> None:

@@ -406,6 +406,10 @@ def test_a_kept_trace_is_replayed(pytester: pytest.Pytester, source: str) -> Non
     assert "reproduced: it ended as the trace says" in result.stdout.lines
     assert "preempted" in result.stdout.str()
     assert (result.ret, path.read_bytes()) == (100, before)
+    whole = replay(pytester, path)
+    assert whole.ret == 100
+    if source is EXPLORE:
+        whole.assert_outcomes(failed=1, skipped=2)
 
     text = (pytester.path / "test_it.py").read_text(encoding="utf-8")
     changed = text.replace("balance == 2", "balance >= 1")

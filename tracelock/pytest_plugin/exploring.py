@@ -34,7 +34,7 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
         if trace is not None:
             python = trace.scenario.get("python")
             if isinstance(python, dict):
-                python["pytest"] = item.nodeid
+                python["pytest"] = kept.node_id(item)
                 if this:
                     python["exploration"] = this
         kept.note(item, this, trace, failure_text(explored) if trace is not None else "")

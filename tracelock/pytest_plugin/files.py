@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tracelock.errors import InternalError, TracelockError
+from tracelock.pytest_plugin import kept
 from tracelock.pytest_plugin.telling import ScheduleFailed, failure_text, told
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class ScenarioItem(_Item):
         expected = self.scenario.expect.get(self.name)
         verdict = "passes" if expected is None else expected.verdict
         explored = self._explore(every=False)
+        failing = explored.trace if explored.failed else None
+        kept.note(self, 0, failing, failure_text(explored) if failing is not None else "")
         wanted = _KINDS[verdict]
         if not wanted:
             if explored.failed:
@@ -104,8 +107,9 @@ class ScenarioItem(_Item):
 
         backend = None if self.name == "python" else self.name
         return explore(
-            self.scenario, backend=backend, every=every, allow_call=_allowed(self.config)
-        )
+            self.scenario, backend=backend, every=every, allow_call=_allowed(self.config),
+            first=() if every else kept.earlier(kept.path_for(self)),
+        )  # fmt: skip
 
 
 class TraceFile(pytest.File):

@@ -37,9 +37,17 @@ class Kept:
     text: str
 
 
+def node_id(item: pytest.Item) -> str:
+    """The id under which pytest runs this test: without the group that xdist may add."""
+    head, _, group = item.nodeid.rpartition("@")
+    if "::" in head and group and item.config.getoption("dist", None) == "loadgroup":
+        return head
+    return item.nodeid
+
+
 def path_for(item: pytest.Item, number: int = 0) -> Path:
     """The file of a test's exploration ``number``: safe as a name, and of this test alone."""
-    node = item.nodeid + (f"#{number}" if number else "")
+    node = node_id(item) + (f"#{number}" if number else "")
     plain = re.sub(r"[^A-Za-z0-9._]+", "-", node.rpartition("/")[2].replace(".py::", "-"))
     digest = hashlib.sha256(node.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return item.config.rootpath / FOLDER / f"{plain.strip('-.')[:_LONGEST]}-{digest}.json"
@@ -90,4 +98,5 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     except OSError as error:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
-    return f"tracelock replay {shlex.quote(where)} --allow-call"
+    allow = " --allow-call" if isinstance(trace.scenario.get("python"), dict) else ""
+    return f"tracelock replay {shlex.quote(where)}{allow}"

@@ -198,7 +198,7 @@ class _Marked:
         )  # fmt: skip
         return PythonProgram(
             made.workers, None, None, made.instrument, made.expected, made.collections,
-            made.cancellations, item.nodeid, {"pytest": item.nodeid},
+            made.cancellations, kept.node_id(item), {"pytest": kept.node_id(item)},
             names=[item.originalname or item.name],
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin.kept import node_id
 from tracelock.pytest_plugin.telling import ScheduleFailed, told
 
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ class Replaying:
         self.number = exploration if isinstance(exploration, int) else 0
         self.result: ReplayResult | None = None
 
-    def follow(self, item: pytest.Item, number: int, program: PythonProgram) -> ReplayResult | None:
-        """Let ``program`` follow the trace, if it is that of this test. Fails the test as it fails
-        in the trace, or where it loses the way."""
-        if item.nodeid != self.node or number != self.number:
-            return None
+    def follow(self, item: pytest.Item, number: int, program: PythonProgram) -> None:
+        """Let ``program`` follow the trace, if it is that of this exploration. Fails the test as it
+        fails in the trace, or where it loses the way; skips any other test."""
+        self._only(item)
+        if number != self.number:
+            return
         from tracelock.session.python import default_limits, replay_python
 
         result = replay_python(self.trace, program, default_limits())
@@ -58,7 +60,10 @@ class Replaying:
             raise ScheduleFailed("\n".join([text, "", *lines, *notes]))
         if result.verdict.kind != "passed":
             raise ScheduleFailed("\n".join([*told(result.trace), "", *notes, self.summary()]))
-        return result
+
+    def _only(self, item: pytest.Item) -> None:
+        if node_id(item) != self.node:
+            pytest.skip(f"--tracelock-replay: the trace is of {self.node}")
 
     def explore(
         self, item: pytest.Item, number: int, scenario: Any, arguments: dict[str, Any]
@@ -68,7 +73,8 @@ class Replaying:
         from tracelock.session.python import make_program
 
         passed = Explored("passed", "replay", 0, 0, 0, 0.0, [], summary="passed: a replay")
-        if scenario is not None or item.nodeid != self.node or number != self.number:
+        self._only(item)
+        if scenario is not None or number != self.number:
             return passed
         program = make_program(
             arguments.get("workers", ()), arguments.get("setup"), arguments.get("check"),
