@@ -8,6 +8,7 @@ number in every schedule, whether or not it comes up in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
@@ -17,6 +18,8 @@ from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
 VARIABLE = "variable"
+#: A place behind all others in a line.
+LAST: Final = 1 << 62
 #: Events with which a wait for somebody's signal ends.
 RESCUES = frozenset({WAIT, WAKE})
 
@@ -73,6 +76,30 @@ class OpenLayout(Layout):
         return list(self._places)
 
 
+class Gate:
+    """Which of the tasks that share one thread can go on.
+
+    ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
+    shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
+    that could be next; ``first``: the place of the first one that lets nobody pass.
+    """
+
+    __slots__ = ("first", "inside", "number", "ready")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.inside = -1
+        self.ready: dict[int, int] = {}
+        self.first = LAST
+
+    def admits(self, worker: int) -> bool:
+        """Whether ``worker`` can go on now."""
+        if self.inside >= 0:
+            return worker == self.inside
+        place = self.ready.get(worker)
+        return place is not None and place <= self.first
+
+
 class OpenController(Controller):
     """A controller on an :class:`OpenLayout`.
 
@@ -94,9 +121,10 @@ class OpenController(Controller):
         self.values = [None] * len(self.layout.names)
         self.essential: set[int] = set()
         self.cut_daemons = False
-        #: The ready task that a loop is inside of shuts out the others of its loop: worker -> loop.
-        self.loops: dict[int, int] = {}
-        self.inside: dict[int, int] = {}
+        #: The tasks that share a thread, and what says which of them can go on.
+        self.loops: dict[int, Gate] = {}
+        #: What was heard of besides (by the exception handler of a loop), for the verdict.
+        self.remarks: list[str] = []
 
     def sync(self) -> None:
         """Make models for what the layout has got since the last time."""
@@ -120,7 +148,10 @@ class OpenController(Controller):
 
     def next(self) -> int:
         if not self.essential:
-            self.cut_daemons = bool(self.active)
+            # tasks are cancelled when the main one has ended, and threads of theirs left alone
+            self.cut_daemons = any(worker not in self.loops for worker in self.active) and not (
+                self.loops and not self._options() and not self.timers
+            )
             self.active.clear()
             return -1
         worker = super().next()
@@ -139,12 +170,23 @@ class OpenController(Controller):
         super()._end(worker)
         self.essential.discard(worker)
 
-    def inject(self, worker: int, at: str) -> bool:
-        """Whether something that may come in anywhere does so at ``at``, where ``worker`` is."""
+    def inject(self, worker: int, at: str, about: int = -1) -> bool:
+        """Whether something that may come in anywhere does so at ``at``, where ``worker`` is.
+
+        ``about``: the task that would be cancelled there, after a step of ``worker``.
+        """
         choice = self._choice
         choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
+        choice.about = about
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
+
+    def rest(self, worker: int) -> None:
+        """``worker`` has nothing to do for now; it has not ended."""
+        if self.pending[worker] is not None:
+            self.pending[worker] = None
+            self.active.remove(worker)
+            self.timers.pop(worker, None)
 
     def replace(self, result: Value) -> None:
         super().replace(result)
@@ -153,11 +195,22 @@ class OpenController(Controller):
 
     def _options(self) -> list[int]:
         options = super()._options()
-        if self.inside:
-            loops, inside = self.loops, self.inside
+        if self.loops:
+            loops = self.loops
             options = [
                 worker
                 for worker in options
-                if (loop := loops.get(worker)) is None or inside.get(loop, worker) == worker
+                if (gate := loops.get(worker)) is None or gate.admits(worker)
             ]
         return options
+
+    def _pending_timers(self) -> dict[int, float]:
+        due = super()._pending_timers()
+        if self.loops:
+            loops = self.loops
+            due = {
+                worker: deadline
+                for worker, deadline in due.items()
+                if (gate := loops.get(worker)) is None or gate.admits(worker)
+            }
+        return due

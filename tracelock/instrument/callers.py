@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import linecache
 import os
@@ -23,7 +24,8 @@ PLUMBING: Final = frozenset(
         "threading", "queue", "concurrent.futures.thread", "concurrent.futures._base",
         "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
-        "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
+        "asyncio.threads", "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams",
+        "asyncio.selector_events", "multiprocessing.synchronize", "multiprocessing.queues",
         "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "genericpath", "pathlib._local", "pathlib._abc",
     }
@@ -97,6 +99,38 @@ def digest(path: str) -> str:
         with open(path, "rb") as file:
             known = _digests[key] = "sha256:" + hashlib.sha256(file.read()).hexdigest()
     return known
+
+
+def place_of(frame: FrameType) -> str | None:
+    """The place of this very frame, None where it is not the user's."""
+    code, line = frame.f_code, frame.f_lineno
+    known = _places.get((id(code), line))
+    if known is None:
+        known = _places[id(code), line] = (code, _place(code, line, frame))
+    return known[1]
+
+
+def place_of_function(function: Any) -> str:
+    """Where a callback was written: a function, a method, or something that wraps one."""
+    for _ in range(8):
+        if isinstance(function, functools.partial):
+            function = function.func
+            continue
+        inner = getattr(function, "__func__", None) or getattr(function, "__wrapped__", None)
+        if inner is None:
+            break
+        function = inner
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return f"{getattr(function, '__qualname__', type(function).__name__)}:0"
+    key = (id(code), 0)
+    known = _places.get(key)
+    if known is None:
+        module = getattr(function, "__module__", None) or ""
+        at = f"{file_label(code.co_filename, module)}:{code.co_firstlineno}"
+        functions.setdefault(at, code.co_qualname)
+        known = _places[key] = (code, at)
+    return known[1] or "?:0"
 
 
 def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:

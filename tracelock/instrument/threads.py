@@ -131,7 +131,7 @@ class Pooled:
     def __init__(self) -> None:
         self.wake = new_baton()
         self.wake.acquire()
-        self.job: tuple[Worker, Callable[[], object]] | None = None
+        self.job: tuple[Worker | None, Callable[[], object]] | None = None
         self.closing = False
         self.idle = new_baton()
         self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
@@ -146,6 +146,14 @@ class Pooled:
         self.job = (worker, run)
         self.wake.release()
 
+    def lend(self, worker: Worker, run: Callable[[], object]) -> None:
+        """Let this thread run ``run``, which sees to everything itself."""
+        self.idle.acquire()
+        self.thread.name = worker.label
+        worker.thread = self.thread
+        self.job = (None, run)
+        self.wake.release()
+
     def _serve(self) -> None:
         locals_ = thread_locals()
         clean = set(locals_)
@@ -155,7 +163,11 @@ class Pooled:
             if self.closing or job is None:
                 return
             worker, run = job
-            serve(worker, partial(contextvars.Context().run, run))
+            inside = partial(contextvars.Context().run, run)
+            if worker is None:
+                inside()
+            else:
+                serve(worker, inside)
             del worker, run, job
             # what the schedule has left in thread-locals is not to be seen by the next
             for key in [key for key in locals_ if key not in clean]:

@@ -82,6 +82,7 @@ class History:
         self.leaves = run.rules.leaves
         self.virtual = not run.adversarial
         self.plain = not self.cooperative and not any(prints.extra)
+        self.shares = prints.shared_thread
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier: list[bool] = []
         # by thing and by worker: transitions, oldest first
@@ -141,7 +142,14 @@ class History:
         cover = before[past[-1]] | 1 << past[-1] if past else 0
         if self.cooperative:
             fired = kind in (SLEEP, TIMEOUT) or (kind == JOIN and result is False and op.blocking)
-        if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
+        if (
+            not self.plain
+            or kind > GET
+            or kind == ATOMIC
+            or self.about[worker]
+            or fired
+            or self.shares(worker)
+        ):
             return self._general(events, note, cover, picks, fired, after)
         thing = self.group[op.target]
         bit = self.bit[op.target]
@@ -322,7 +330,10 @@ class History:
         """Whether ``op`` of ``worker`` could go on before ``e``, given all not after ``e``."""
         kind = op.kind
         resource = 0
-        if self.cooperative:
+        loop = self.shares(worker)
+        if loop:
+            resource = self.life[worker] | loop
+        elif self.cooperative:
             resource = self.life[worker]
             if parked:
                 resource |= self.static(op)[1]
@@ -350,7 +361,7 @@ class History:
             return YES
         if at in self.timers:
             return NO
-        if self.cooperative:
+        if self.cooperative or loop:
             if self._could(at, worker):
                 return YES
             later = any(
@@ -388,7 +399,7 @@ class History:
             seen = k < here and not (k == e or self.before[k] >> e & 1)
         if seen:
             reads, writes = self.bit[op.target] if op.kind == COMPARE_EXCHANGE else writes, 0
-        return worker, (), reads, own | writes
+        return worker, (), reads, own | writes | self.shares(worker)
 
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""
@@ -405,7 +416,7 @@ class History:
         past = self.lines[worker] or self.spawns[worker]
         cover = self.before[past[-1]] | 1 << past[-1] if past else 0
         reads, writes = self.static(op)
-        writes |= self.life[worker]
+        writes |= self.life[worker] | self.shares(worker)
         return self._races(len(self.steps), cover, worker, op, parked, reads, writes)
 
 
