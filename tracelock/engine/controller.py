@@ -290,8 +290,8 @@ class Controller(Timing):
                 return Raised("RuntimeError", f"{name} has been started before")
             return None
         if kind == CANCEL:
-            if target in self.active:  # to cancel who has ended, or not begun, does nothing
-                self._interrupts.cancel(target, worker)  # type: ignore[union-attr]
+            if self._interrupts is not None and target in self.active:  # to cancel who has ended, or not begun, does nothing
+                self._interrupts.cancel(target, worker)
             return None
         if kind == CALL and self.call is not None:
             try:

@@ -121,6 +121,7 @@ class OpenController(Controller):
         self.values = [None] * len(self.layout.names)
         self.essential: set[int] = set()
         self.cut_daemons = False
+        self.left: list[int] = []  # who had not ended when that was over
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
         #: What was heard of besides (by the exception handler of a loop), for the verdict.
@@ -147,11 +148,12 @@ class OpenController(Controller):
         return make_model(self.rules, self.layout.objects[number], self.models)
 
     def next(self) -> int:
-        if not self.essential:
-            # tasks are cancelled when the main one has ended, and threads of theirs left alone
+        if not self.essential and not any(gate.inside >= 0 for gate in self.loops.values()):
             self.cut_daemons = any(worker not in self.loops for worker in self.active) and not (
+                # idle threads of an executor that tasks have started
                 self.loops and not self._options() and not self.timers
             )
+            self.left = list(self.active)
             self.active.clear()
             return -1
         worker = super().next()

@@ -107,10 +107,14 @@ def verdict_of(controller: Controller, finally_: Sequence[Check]) -> Verdict:
     if controller.limit is None and pending:
         blocked = blocked_of(layout, pending, controller.models, controller.waiting)
     held = held_by(layout, controller.models, [worker for worker, _ in controller.crashed])
-    return judge(
+    verdict = judge(
         layout, state, blocked, controller.failure, controller.crashed, held, controller.limit,
         lambda: first_failure(finally_, "finally", controller.values),
     )  # fmt: skip
+    remarks = getattr(controller, "remarks", ())
+    if remarks and verdict.kind != "passed":
+        verdict.message = "; ".join([verdict.message, *remarks])
+    return verdict
 
 
 def held_by(

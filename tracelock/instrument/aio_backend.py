@@ -136,7 +136,7 @@ class AsyncioBackend(PythonBackend):
         controller.remarks.extend(tasks.heard_errors)
         if controller.failure is None and controller.limit is None and not controller.active:
             self._cancel_the_rest(controller, tasks)
-            if program.check is not None:
+            if program.check is not None and program.outcome.failure is None:
                 self._check_in_loop(controller, state)
 
     def _coroutine(self, work: Callable[..., Any], state: Any) -> Any:
@@ -157,7 +157,9 @@ class AsyncioBackend(PythonBackend):
         tasks.enter(worker)
         task = tasks.start(worker, "setup")
         tasks.order.remove(worker)
+        tasks.gate.inside = -1
         tasks.run()
+        tasks.gate.inside = main.number
         hub.over = False
         del tasks.mine[main.number], hub.controller.loops[main.number]
         if not task.done():
@@ -186,6 +188,7 @@ class AsyncioBackend(PythonBackend):
         hub.over = False
         hub.phase = phase
         tasks.wake_all()
+        tasks.gate.inside = number  # the loop's thread is busy with this
         main.attach()
         try:
             yield main
@@ -201,22 +204,37 @@ class AsyncioBackend(PythonBackend):
             controller.limit = limit
             controller.current = -1
             contexts[tasks.ident] = tasks.callbacks
+            tasks.gate.inside = -1
 
     def _cancel_the_rest(self, controller: OpenController, tasks: Tasks) -> None:
         """What ``asyncio.run`` does when its main task is done."""
         left = [worker for worker in tasks.order if not worker.task.done()]
-        if not left:
+        executor = tasks.loop._default_executor  # type: ignore[attr-defined]
+        if not left and executor is None:
             return
         with self._apart(controller, Phase.CHECK) as main:
-            controller.ask(main.number, None)
-            controller.essential.update(worker.number for worker in left)
-            for worker in left:
-                asyncio.Task.cancel(worker.task)
-            limit, controller.max_steps = controller.max_steps, LAST_STEPS
+            tasks.restore(controller)
+            most, controller.max_steps = controller.max_steps, LAST_STEPS
             try:
-                tasks.run()
+                if left:
+                    tasks.gate.inside = -1
+                    controller.essential.discard(main.number)
+                    controller.essential.update(worker.number for worker in left)
+                    for worker in left:
+                        asyncio.Task.cancel(worker.task)
+                    tasks.run()
+                    controller.essential.add(main.number)
+                    self.hub.over = False
+                    contexts[tasks.ident] = main
+                    tasks.gate.inside = main.number
+                    tasks.restore(controller)
+                if executor is not None:
+                    self._call(tasks.loop.shutdown_default_executor, main)
+            except Blocked:
+                message = f"what the executor does never ends: {self._why(controller)}"
+                self.program.outcome.failure = StepFailure("finally", message, "")
             finally:
-                controller.max_steps = limit
+                controller.max_steps = most
 
     def _check_in_loop(self, controller: OpenController, state: Any) -> None:
         program = self.program

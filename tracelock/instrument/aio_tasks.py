@@ -36,8 +36,22 @@ LOOP: Final = "loop"
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
 
 
-class TaskWorker(Worker):
-    """A worker that is a task. All tasks of a loop have its thread and its baton.
+class LoopWorker(Worker):
+    """Whoever works on the thread of a loop: all have its baton."""
+
+    __slots__ = ()
+
+    def wait(self) -> None:
+        self.baton.acquire()
+        hub = self.hub
+        if hub.over:  # it is in the middle of a step, and nobody can go on
+            hub.phase = Phase.UNWIND
+        if hub.phase is Phase.UNWIND:
+            raise Abandon
+
+
+class TaskWorker(LoopWorker):
+    """A worker that is a task.
 
     ``given``: one of the workers that the user gave. ``at``: where it is suspended; ``begun``:
     it has made a step.
@@ -56,14 +70,6 @@ class TaskWorker(Worker):
         self.begun = False
         self.ident = tasks.ident
 
-    def wait(self) -> None:
-        self.baton.acquire()
-        hub = self.hub
-        if hub.over:  # it is in the middle of a step, and nobody can go on
-            hub.phase = Phase.UNWIND
-        if hub.phase is Phase.UNWIND:
-            raise Abandon
-
 
 class Tasks:
     """What runs on one controlled loop. Made in the thread of the loop, for one schedule."""
@@ -76,8 +82,8 @@ class Tasks:
         self.stopped = False
         self.heard_errors: list[str] = []
         layout = hub.layout
-        self.callbacks = Worker(hub, layout.worker(CALLBACKS), baton)
-        self.timers = Worker(hub, layout.worker(TIMERS), baton)
+        self.callbacks = LoopWorker(hub, layout.worker(CALLBACKS), baton)
+        self.timers = LoopWorker(hub, layout.worker(TIMERS), baton)
         self.callbacks.own_thread = self.timers.own_thread = False
         self.callbacks.ident = self.timers.ident = self.ident
         self.gate = Gate(hub.thing(ObjectSpec(LOOP, "awaited")))
@@ -350,6 +356,14 @@ class Tasks:
         controller.pending[self.timers.number] = None
         self.gate.ready.pop(self.timers.number, None)
         self.line.settle()
+
+    def restore(self, controller: Any) -> None:
+        """Those that were in the middle of something when all that counts was over go on."""
+        for number in controller.left:
+            if controller.pending[number] is not None and number not in controller.active:
+                controller.active.append(number)
+        controller.active.sort()
+        controller.left = []
 
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""

@@ -25,7 +25,7 @@ PLUMBING: Final = frozenset(
         "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
         "asyncio.threads", "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams",
-        "asyncio.selector_events", "multiprocessing.synchronize", "multiprocessing.queues",
+        "asyncio.selector_events", "asyncio.mixins", "multiprocessing.synchronize", "multiprocessing.queues",
         "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "genericpath", "pathlib._local", "pathlib._abc",
     }
@@ -121,12 +121,14 @@ def place_of_function(function: Any) -> str:
             break
         function = inner
     code = getattr(function, "__code__", None)
-    if code is None:
-        return f"{getattr(function, '__qualname__', type(function).__name__)}:0"
+    module = getattr(function, "__module__", None) or ""
+    if code is None or (module in PLUMBING and module not in shown):
+        # of the standard library: its lines are others in each version of Python
+        name = getattr(function, "__qualname__", type(function).__name__)
+        return f"({name.rpartition('.')[2]}):0"
     key = (id(code), 0)
     known = _places.get(key)
     if known is None:
-        module = getattr(function, "__module__", None) or ""
         at = f"{file_label(code.co_filename, module)}:{code.co_firstlineno}"
         functions.setdefault(at, code.co_qualname)
         known = _places[key] = (code, at)
@@ -150,7 +152,9 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
         frame = frame.f_back
     if spare is None:
         return "?:0", None
-    return f"{os.path.basename(spare.f_code.co_filename)}:{spare.f_lineno}", spare
+    plumbing = spare.f_globals.get("__name__") in PLUMBING  # other lines in another version
+    line = 0 if plumbing else spare.f_lineno
+    return f"{os.path.basename(spare.f_code.co_filename)}:{line}", spare
 
 
 def caller(worker: Worker | None = None, depth: int = 2) -> str:

@@ -96,6 +96,8 @@ def table() -> list[Patch]:
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
 EXEMPT: Final = frozenset({"_thread", "_threading_local", "importlib._bootstrap", "_queue"})
+#: Whose own module-level locks stay: they are part of how control comes about.
+_OWN: Final = ("importlib", "_pytest", "concurrent.", "asyncio.")
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -156,7 +158,7 @@ class Patches:
         """Give names to the locks that modules already have, and put stand-ins in their places."""
         raw = (locks.RAW_LOCK, locks.RAW_RLOCK)
         for module, names in self._modules():
-            if module == "threading" or module.startswith(("importlib", "_pytest", "concurrent.")):
+            if module == "threading" or module.startswith(_OWN):
                 continue
             for name, value in list(names.items()):
                 if isinstance(value, raw) and not name.startswith("__"):
