@@ -170,6 +170,8 @@ class Controller(Timing):
             worker = self.scheduler.pick(choice)
             if self.adversarial and (self.timers or self._tasks):
                 fired = self._timer(worker)
+            elif not fired and pending[worker].kind == SLEEP:  # type: ignore[union-attr]
+                fired = True  # of a loop that has nothing else to do
         op = pending[worker]
         if op is None:
             raise InternalError(f"worker {worker} was picked with nothing to do")

@@ -18,6 +18,8 @@ from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
 VARIABLE = "variable"
+#: How often in a row timers of a loop may fire while other threads could go on.
+EARLY: Final = 50
 #: A place behind all others in a line.
 LAST: Final = 1 << 62
 #: Events with which a wait for somebody's signal ends.
@@ -81,16 +83,18 @@ class Gate:
 
     ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
     shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
-    that could be next; ``first``: the place of the first one that lets nobody pass.
+    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``:
+    the pseudo-worker whose steps are that timers fire.
     """
 
-    __slots__ = ("first", "inside", "number", "ready")
+    __slots__ = ("first", "inside", "number", "ready", "timers")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.inside = -1
         self.ready: dict[int, int] = {}
         self.first = LAST
+        self.timers = -1
 
     def admits(self, worker: int) -> bool:
         """Whether ``worker`` can go on now."""
@@ -121,6 +125,7 @@ class OpenController(Controller):
         self.values = [None] * len(self.layout.names)
         self.essential: set[int] = set()
         self.cut_daemons = False
+        self.early = 0
         self.left: list[int] = []  # who had not ended when that was over
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
@@ -149,14 +154,20 @@ class OpenController(Controller):
 
     def next(self) -> int:
         if not self.essential and not any(gate.inside >= 0 for gate in self.loops.values()):
-            self.cut_daemons = any(worker not in self.loops for worker in self.active) and not (
-                # idle threads of an executor that tasks have started
-                self.loops and not self._options() and not self.timers
-            )
+            daemons = [worker for worker in self.active if worker not in self.loops]
+            if self.loops and daemons:  # but not idle threads of an executor that tasks started
+                able = {*self._options(), *self.timers}
+                daemons = [worker for worker in daemons if worker in able]
+            self.cut_daemons = self.cut_daemons or bool(daemons)
             self.left = list(self.active)
             self.active.clear()
             return -1
         worker = super().next()
+        if self.loops and worker >= 0:
+            if worker not in self.loops:
+                self.early = 0
+            elif self.kind == SLEEP and len(self.log[-1][4] or ()) > 1:
+                self.early += 1
         if worker >= 0 and self.kind in RESCUES and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
@@ -204,7 +215,26 @@ class OpenController(Controller):
                 for worker in options
                 if (gate := loops.get(worker)) is None or gate.admits(worker)
             ]
+            if options and self.timers and not self.adversarial:
+                self._idle(options)
         return options
+
+    def _idle(self, options: list[int]) -> None:
+        """A loop with nothing else to do waits for its next timer. What runs on other threads
+        meanwhile may take longer than that."""
+        due: dict[int, float] = {}
+        for gate in set(self.loops.values()):
+            timers = gate.timers
+            if gate.inside >= 0 or len(gate.ready) != 1 or timers not in gate.ready:
+                continue
+            due = due or self._pending_timers()
+            if due.get(timers) != min(due.values()):
+                continue
+            if self.early >= EARLY:
+                self.cut_daemons = True
+                continue
+            options.append(timers)
+            options.sort()
 
     def _pending_timers(self) -> dict[int, float]:
         due = super()._pending_timers()

@@ -87,6 +87,7 @@ class Tasks:
         self.callbacks.own_thread = self.timers.own_thread = False
         self.callbacks.ident = self.timers.ident = self.ident
         self.gate = Gate(hub.thing(ObjectSpec(LOOP, "awaited")))
+        self.gate.timers = self.timers.number
         self.mine: dict[int, Any] = {}
         self.order: list[TaskWorker] = []
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}

@@ -97,6 +97,7 @@ class History:
         self.before: list[int] = []
         self.rows: list[Row] = []
         self.timers: list[int] = []  # transitions made by a timer of virtual time
+        self.ties: list[int] = []  # the same of a loop, which is a step like any other of it
 
     def grow(self) -> None:
         """Take in the things that the layout has got since the last time."""
@@ -207,8 +208,9 @@ class History:
             for one in row[_LISTS]:
                 one.pop()
         del self.steps[length:], self.before[length:], self.rows[length:]
-        while self.timers and self.timers[-1] >= length:
-            self.timers.pop()
+        for made in (self.timers, self.ties):
+            while made and made[-1] >= length:
+                made.pop()
 
     # --- the general case --------------------------------------------------------------------
     def _general(
@@ -223,6 +225,9 @@ class History:
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
         own = self.life[worker]
+        if fired and self.shares(worker):
+            fired = False
+            self.ties.append(here)
         parked = note[1] if self.cooperative else kind in _PARKED
         asked: Op = note[0] if self.cooperative else op
         line = self.lines[worker]
@@ -343,7 +348,7 @@ class History:
             if not self.virtual and op.timeout is not None:
                 return YES
             resource |= self.life[op.target]
-        if kind == SLEEP and self.virtual:
+        if kind == SLEEP and self.virtual and not loop:
             return NO
         if not resource:
             return YES

@@ -13,7 +13,7 @@ from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.sources import Sources
-from tracelock.ops import NAMES
+from tracelock.ops import CHECKPOINT, NAMES, SLEEP
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan
 
@@ -156,9 +156,16 @@ class InOrder(Scheduler):
     def pick(self, choice: Choice) -> int:
         if choice.kind != "worker":
             return choice.options[0]
-        if choice.current in choice.options:
-            return choice.current
-        return choice.options[-1 if self.backwards else 0]
+        options = choice.options
+        pending = choice.pending
+        busy = [w for w in options if pending[w].kind != SLEEP] or options  # type: ignore
+        if choice.current in busy:
+            if pending[choice.current].kind != CHECKPOINT:  # type: ignore[union-attr]
+                return choice.current
+            # a task that may go on at once: who spins should let others on
+            others = [w for w in busy if w > choice.current] or busy
+            return others[0]
+        return busy[-1 if self.backwards else 0]
 
     def describe(self) -> dict[str, Any]:
         return {"name": "in-order"}
