@@ -292,7 +292,9 @@ class Controller(Timing):
                 return Raised("RuntimeError", f"{name} has been started before")
             return None
         if kind == CANCEL:
-            if self._interrupts is not None and target in self.active:  # to cancel who has ended, or not begun, does nothing
+            if (
+                self._interrupts is not None and target in self.active
+            ):  # to cancel who has ended, or not begun, does nothing
                 self._interrupts.cancel(target, worker)
             return None
         if kind == CALL and self.call is not None:

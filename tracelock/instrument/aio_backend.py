@@ -20,7 +20,8 @@ from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
 from tracelock.instrument import aio_patches, awaits
-from tracelock.instrument.aio_tasks import Tasks, TaskWorker
+from tracelock.instrument.aio_tasks import AsyncioTasks
+from tracelock.instrument.loop_tasks import TaskWorker
 from tracelock.instrument.backend import PythonBackend
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
@@ -41,7 +42,7 @@ class AsyncioBackend(PythonBackend):
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
         self.own = OwnOrder()
-        self.tasks: Tasks
+        self.tasks: AsyncioTasks
         self._baton: Any = None
 
     def __enter__(self) -> PythonBackend:
@@ -86,7 +87,7 @@ class AsyncioBackend(PythonBackend):
         """One schedule, in the thread of the loop."""
         hub = self.hub
         hub.phase = Phase.SETUP
-        tasks = self.tasks = Tasks(hub, self._baton, self.program.cancellations)
+        tasks = self.tasks = AsyncioTasks(hub, self._baton, self.program.cancellations)
         loop = tasks.loop
         hooks = sys.get_asyncgen_hooks()
         try:
@@ -109,7 +110,7 @@ class AsyncioBackend(PythonBackend):
             contexts.pop(get_ident(), None)
             hub.main.release()
 
-    def _phases(self, controller: OpenController, tasks: Tasks) -> None:
+    def _phases(self, controller: OpenController, tasks: AsyncioTasks) -> None:
         hub, program = self.hub, self.program
         state = None
         if program.setup is not None:
@@ -133,7 +134,7 @@ class AsyncioBackend(PythonBackend):
         hub.over = True
         if controller.active and controller.limit is None:
             waits_for(tasks, controller)
-        controller.remarks.extend(tasks.heard_errors)
+        controller.remarks.extend(tasks.errors)
         if controller.failure is None and controller.limit is None and not controller.active:
             self._cancel_the_rest(controller, tasks)
             if program.check is not None and program.outcome.failure is None:
@@ -206,7 +207,7 @@ class AsyncioBackend(PythonBackend):
             contexts[tasks.ident] = tasks.callbacks
             tasks.gate.inside = -1
 
-    def _cancel_the_rest(self, controller: OpenController, tasks: Tasks) -> None:
+    def _cancel_the_rest(self, controller: OpenController, tasks: AsyncioTasks) -> None:
         """What ``asyncio.run`` does when its main task is done."""
         left = [worker for worker in tasks.order if not worker.task.done()]
         executor = tasks.loop._default_executor  # type: ignore[attr-defined]

@@ -18,15 +18,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import LAST
-from tracelock.instrument.clock import START
+from tracelock.instrument.loop_tasks import EPOCH
 from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.polling import Polling
 from tracelock.ops import NOTIFY, Op
 
 if TYPE_CHECKING:
-    from tracelock.instrument.aio_tasks import Tasks
-
-EPOCH: Final = START["monotonic"]
+    from tracelock.instrument.aio_tasks import AsyncioTasks
 
 
 class ControlledTask(asyncio.Task):  # type: ignore[type-arg]
@@ -67,7 +65,7 @@ class Line:
 
     __slots__ = ("callbacks", "count", "loop", "steps", "tasks")
 
-    def __init__(self, loop: ControlledLoop, tasks: Tasks) -> None:
+    def __init__(self, loop: ControlledLoop, tasks: AsyncioTasks) -> None:
         self.loop = loop
         self.tasks = tasks
         self.steps: dict[int, events.Handle] = {}
@@ -114,7 +112,7 @@ class Line:
 class ControlledLoop(asyncio.SelectorEventLoop):
     """One loop of one schedule. It is run by ``Tasks``, not by ``run_forever``."""
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: AsyncioTasks) -> None:
         self.tasks = tasks
         self.futures = 0
         super().__init__(Polling())

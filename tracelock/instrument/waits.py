@@ -11,10 +11,11 @@ from tracelock.objects.waits import Awaited
 from tracelock.ops import JOIN, WAIT, ObjectSpec, Op
 
 if TYPE_CHECKING:
-    from tracelock.instrument.aio_tasks import Tasks, TaskWorker
+    from tracelock.instrument.aio_tasks import AsyncioTasks
+    from tracelock.instrument.loop_tasks import TaskWorker
 
 
-def waits_for(tasks: Tasks, controller: OpenController) -> None:
+def waits_for(tasks: AsyncioTasks, controller: OpenController) -> None:
     """Nobody can go on: put what each task waits for in the place of its next step."""
     if tasks.loop._selector.watched:  # type: ignore[attr-defined]
         told = [
@@ -29,7 +30,7 @@ def waits_for(tasks: Tasks, controller: OpenController) -> None:
             controller.pending[worker.number] = _op(tasks, worker, controller)
 
 
-def _op(tasks: Tasks, worker: TaskWorker, controller: OpenController) -> Op:
+def _op(tasks: AsyncioTasks, worker: TaskWorker, controller: OpenController) -> Op:
     found = awaiting(worker.coro)
     if found.thing is not None:
         number = tasks.thing(found.thing, worker)
@@ -50,5 +51,5 @@ def _op(tasks: Tasks, worker: TaskWorker, controller: OpenController) -> Op:
     return Op(WAIT, number, found.at)
 
 
-def _name(tasks: Tasks, future: Any) -> str:
+def _name(tasks: AsyncioTasks, future: Any) -> str:
     return tasks.worker_of(future).label if isinstance(future, asyncio.Task) else "a future"
