@@ -198,8 +198,9 @@ class OpenController(Controller):
         """``worker`` has nothing to do for now; it has not ended."""
         if self.pending[worker] is not None:
             self.pending[worker] = None
-            self.active.remove(worker)
             self.timers.pop(worker, None)
+            if worker in self.active:
+                self.active.remove(worker)
 
     def replace(self, result: Value) -> None:
         super().replace(result)

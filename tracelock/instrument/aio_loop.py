@@ -15,11 +15,11 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.open import LAST
-from tracelock.instrument.loop_tasks import EPOCH
 from tracelock.instrument.hub import Phase, contexts, get_ident
+from tracelock.instrument.loop_tasks import EPOCH
 from tracelock.instrument.polling import Polling
 from tracelock.ops import NOTIFY, Op
 
@@ -154,8 +154,8 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     ) -> events.Handle:
         worker: Any = contexts.get(get_ident())
         tasks = self.tasks
-        if worker is not None and not worker.through and worker.hub.phase is Phase.RUN:
-            if worker.own_thread:
+        if worker is not None and worker.own_thread and not worker.through:
+            if worker.hub.phase is not Phase.UNWIND:
                 worker.step(Op(NOTIFY, tasks.gate.number, tasks.place(1), 1))
         self._check_closed()
         return self.call_soon(callback, *args, context=context)

@@ -29,18 +29,19 @@ def _note(kind: int, obj: Any, value: Any = None) -> None:
         tasks.note(kind, tasks.thing(obj, worker), value)
 
 
-def _init(kind: str, original: Callable[..., None]) -> Callable[..., None]:
+def making(kind: str, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         worker: Any = contexts.get(get_ident())
         if worker is not None and not worker.through and not worker.hub.unwinding:
-            self._tracelock_name = made_at(kind, worker)
+            with contextlib.suppress(AttributeError):  # of a class with slots
+                self._tracelock_name = made_at(kind, worker)
         original(self, *args, **kwargs)
 
     return __init__
 
 
-def _after(kind: int, original: Callable[..., Any]) -> Callable[..., Any]:
+def after(kind: int, original: Callable[..., Any]) -> Callable[..., Any]:
     """A coroutine method that is told when it has come back."""
 
     @functools.wraps(original)
@@ -52,7 +53,7 @@ def _after(kind: int, original: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _before(kind: int, original: Callable[..., Any], value: Any = None) -> Callable[..., Any]:
+def before(kind: int, original: Callable[..., Any], value: Any = None) -> Callable[..., Any]:
     """A method that is told before it is done."""
 
     @functools.wraps(original)
@@ -81,18 +82,18 @@ _KINDS: Final = (
 def table() -> list[Patch]:
     """Every patch of asyncio's own classes."""
     made: list[tuple[Any, str, Callable[..., Any]]] = [
-        *((owner, "__init__", _init(kind, owner.__dict__["__init__"])) for owner, kind in _KINDS),
-        (asyncio.Lock, "acquire", _after(ACQUIRE, asyncio.Lock.__dict__["acquire"])),
-        (asyncio.Lock, "release", _before(RELEASE, asyncio.Lock.__dict__["release"])),
-        (asyncio.Semaphore, "acquire", _after(ACQUIRE, asyncio.Semaphore.__dict__["acquire"])),
-        (asyncio.Semaphore, "release", _before(RELEASE, asyncio.Semaphore.__dict__["release"], 1)),
-        (asyncio.Condition, "wait", _after(WAKE, asyncio.Condition.__dict__["wait"])),
+        *((owner, "__init__", making(kind, owner.__dict__["__init__"])) for owner, kind in _KINDS),
+        (asyncio.Lock, "acquire", after(ACQUIRE, asyncio.Lock.__dict__["acquire"])),
+        (asyncio.Lock, "release", before(RELEASE, asyncio.Lock.__dict__["release"])),
+        (asyncio.Semaphore, "acquire", after(ACQUIRE, asyncio.Semaphore.__dict__["acquire"])),
+        (asyncio.Semaphore, "release", before(RELEASE, asyncio.Semaphore.__dict__["release"], 1)),
+        (asyncio.Condition, "wait", after(WAKE, asyncio.Condition.__dict__["wait"])),
         (asyncio.Condition, "notify", _notify(asyncio.Condition.__dict__["notify"])),
-        (asyncio.Event, "set", _before(SET, asyncio.Event.__dict__["set"])),
-        (asyncio.Event, "clear", _before(CLEAR, asyncio.Event.__dict__["clear"])),
-        (asyncio.Event, "wait", _after(WAKE, asyncio.Event.__dict__["wait"])),
-        (asyncio.Queue, "put_nowait", _before(PUT, asyncio.Queue.__dict__["put_nowait"])),
-        (asyncio.Queue, "get_nowait", _before(GET, asyncio.Queue.__dict__["get_nowait"])),
+        (asyncio.Event, "set", before(SET, asyncio.Event.__dict__["set"])),
+        (asyncio.Event, "clear", before(CLEAR, asyncio.Event.__dict__["clear"])),
+        (asyncio.Event, "wait", after(WAKE, asyncio.Event.__dict__["wait"])),
+        (asyncio.Queue, "put_nowait", before(PUT, asyncio.Queue.__dict__["put_nowait"])),
+        (asyncio.Queue, "get_nowait", before(GET, asyncio.Queue.__dict__["get_nowait"])),
     ]
     return [
         Patch(f"asyncio.{owner.__name__}.{name}", owner, name, owner.__dict__[name], by, SEEN)
@@ -101,7 +102,7 @@ def table() -> list[Patch]:
 
 
 @contextlib.contextmanager
-def patched(without: tuple[str, ...] = ()) -> Iterator[None]:
+def patched() -> Iterator[None]:
     """All of them made, and undone at the end."""
     done: list[Patch] = []
     try:

@@ -70,7 +70,7 @@ class AsyncioTasks(LoopTasks):
         """``handle`` is the first of the callbacks now."""
         gate, number = self.gate, self.callbacks.number
         gate.first = gate.ready[number] = place
-        if gate.inside != number:
+        if gate.inside != number and self.hub.phase is not Phase.UNWIND:
             at = place_of_function(handle._callback)  # type: ignore[attr-defined]
             self.hub.controller.ask(number, self.op(at))
 
@@ -162,7 +162,7 @@ class AsyncioTasks(LoopTasks):
         where = ""
         trace = getattr(error, "__traceback__", None)
         while trace is not None:
-            where = place_of(trace.tb_frame) and f" at {_line(trace)}" or where
+            where = (place_of(trace.tb_frame) and f" at {_line(trace)}") or where
             trace = trace.tb_next
         message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
         self.errors.append(f"{message}: {shown}{where}")

@@ -32,13 +32,18 @@ METHODS: Final = (
     (asyncio.Barrier, "wait", WAIT),
     (asyncio.TaskGroup, "__aexit__", WAIT),
 )
+#: The same of another library, while that is under control.
+more: list[tuple[Any, str, int]] = []
 #: By identifier of the code object, which is kept beside so that this stays its own.
 _known: dict[int, tuple[CodeType, Known]] = {}
 
 
 def know(owner: Any, method: str, kind: int) -> None:
     """Tell what a coroutine method of a class waits for."""
-    code = getattr(owner.__dict__.get(method), "__code__", None)
+    function = owner.__dict__.get(method)
+    while hasattr(function, "__wrapped__"):  # what is patched wraps the original
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
     if code is not None:
         _known[id(code)] = (code, Known(kind))
 
@@ -46,7 +51,7 @@ def know(owner: Any, method: str, kind: int) -> None:
 def learn() -> None:
     """Look at the functions as they are now: instrumented modules have other code."""
     _known.clear()
-    for owner, method, kind in METHODS:
+    for owner, method, kind in (*METHODS, *more):
         know(owner, method, kind)
 
 

@@ -25,7 +25,8 @@ PLUMBING: Final = frozenset(
         "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
         "asyncio.threads", "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams",
-        "asyncio.selector_events", "asyncio.mixins", "multiprocessing.synchronize", "multiprocessing.queues",
+        "asyncio.selector_events", "asyncio.mixins",
+        "multiprocessing.synchronize", "multiprocessing.queues",
         "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "genericpath", "pathlib._local", "pathlib._abc",
     }
@@ -69,7 +70,9 @@ def _place(code: CodeType, line: int, frame: FrameType) -> str | None:
     module = frame.f_globals.get("__name__", "")
     if filename.startswith((_HERE, "<string")):
         return None
-    if module in PLUMBING and module not in shown:
+    if module not in shown and (
+        module in PLUMBING or module.partition(".")[0] in ("trio", "outcome")
+    ):
         return None
     label = file_label(filename, module)
     at = f"{label}:{line}"

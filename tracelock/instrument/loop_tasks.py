@@ -269,11 +269,10 @@ class LoopTasks:
         self.gate.inside = -1
         for worker in self.order:
             if not self.done(worker):
-                controller.rest(worker.number) if worker.number in controller.active else None
-                controller.pending[worker.number] = None
+                controller.rest(worker.number)
                 controller.ask(worker.number, self.op(worker.at))
         for number in (self.callbacks.number, self.timers.number):
-            controller.pending[number] = None
+            controller.rest(number)
             self.gate.ready.pop(number, None)
         self.gate.first = LAST
 
