@@ -60,6 +60,11 @@ class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
         return self.count
 
 
+# a program that shows one sees what it would see without us
+for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
+    _class.__name__ = _class.__qualname__ = _name
+
+
 class Line:
     """Stands in for the queue of a loop: steps of tasks apart from callbacks."""
 
@@ -154,9 +159,9 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     ) -> events.Handle:
         worker: Any = contexts.get(get_ident())
         tasks = self.tasks
-        if worker is not None and worker.own_thread and not worker.through:
-            if worker.hub.phase is not Phase.UNWIND:
-                worker.step(Op(NOTIFY, tasks.gate.number, tasks.place(1), 1))
+        outside = worker is not None and worker.own_thread and not worker.through
+        if outside and not worker.hub.unwinding:
+            worker.step(Op(NOTIFY, tasks.gate.number, tasks.place(1), 1))
         self._check_closed()
         return self.call_soon(callback, *args, context=context)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from asyncio import events
-from typing import Any
+from typing import Any, Final
 
 from tracelock.engine.open import LAST
 from tracelock.instrument.aio_loop import ControlledLoop, ControlledTask, Line
@@ -165,8 +166,23 @@ class AsyncioTasks(LoopTasks):
             where = (place_of(trace.tb_frame) and f" at {_line(trace)}") or where
             trace = trace.tb_next
         message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
-        self.errors.append(f"{message}: {shown}{where}")
+        self.errors.append(portable(f"{message}: {shown}{where}"))
         return self.loop._exception_handler is not None  # type: ignore[attr-defined]
+
+    def unheard(self) -> list[str]:
+        found = []
+        for worker in self.order:
+            task = worker.task
+            if not worker.given and task is not None and task.done() and task._log_traceback:
+                error = task._exception
+                task._log_traceback = False
+                found.append(
+                    portable(
+                        f"Task exception was never retrieved: {worker.label} ended with "
+                        f"{type(error).__name__}: {error}"
+                    )
+                )
+        return found
 
     def wake_all(self) -> None:
         super().wake_all()
@@ -190,6 +206,15 @@ class AsyncioTasks(LoopTasks):
         self.line.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
         self.loop._selector.close()  # type: ignore[attr-defined]
+
+
+_PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")
+_ADDRESSES: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def portable(text: str) -> str:
+    """A message without what differs from process to process."""
+    return _ADDRESSES.sub("", _PATHS.sub(r"\1", text))
 
 
 def _line(trace: Any) -> str:

@@ -65,14 +65,18 @@ def _label(filename: str, module: str) -> str:
     return stable_file(module, os.path.abspath(filename))
 
 
+def _plumbing(module: str) -> bool:
+    """Whether the lines of a module are no news."""
+    known = module in PLUMBING or module.partition(".")[0] in ("trio", "outcome")
+    return known and module not in shown
+
+
 def _place(code: CodeType, line: int, frame: FrameType) -> str | None:
     filename = code.co_filename
     module = frame.f_globals.get("__name__", "")
     if filename.startswith((_HERE, "<string")):
         return None
-    if module not in shown and (
-        module in PLUMBING or module.partition(".")[0] in ("trio", "outcome")
-    ):
+    if _plumbing(module):
         return None
     label = file_label(filename, module)
     at = f"{label}:{line}"
@@ -125,7 +129,7 @@ def place_of_function(function: Any) -> str:
         function = inner
     code = getattr(function, "__code__", None)
     module = getattr(function, "__module__", None) or ""
-    if code is None or (module in PLUMBING and module not in shown):
+    if code is None or _plumbing(module):
         # of the standard library: its lines are others in each version of Python
         name = getattr(function, "__qualname__", type(function).__name__)
         return f"({name.rpartition('.')[2]}):0"
@@ -155,8 +159,8 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
         frame = frame.f_back
     if spare is None:
         return "?:0", None
-    plumbing = spare.f_globals.get("__name__") in PLUMBING  # other lines in another version
-    line = 0 if plumbing else spare.f_lineno
+    # other lines in another version
+    line = 0 if _plumbing(spare.f_globals.get("__name__", "")) else spare.f_lineno
     return f"{os.path.basename(spare.f_code.co_filename)}:{line}", spare
 
 

@@ -10,7 +10,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
@@ -26,6 +26,9 @@ from tracelock.instrument.waits import waits_for
 from tracelock.instrument.worker import Blocked, Main, Worker
 from tracelock.schedulers.base import Scheduler
 
+#: Schedules of a loop's own that are tried to see whether they fail too.
+TRIES: Final = 200
+
 
 class LoopBackend(PythonBackend):
     """Runs the schedules of one program of coroutine functions."""
@@ -35,6 +38,8 @@ class LoopBackend(PythonBackend):
         self.own = OwnOrder()
         self.tasks: LoopTasks
         self._baton: Any = None
+        #: What was heard of besides, and in how many schedules.
+        self.heard: dict[str, int] = {}
 
     def __enter__(self) -> PythonBackend:
         super().__enter__()
@@ -42,9 +47,20 @@ class LoopBackend(PythonBackend):
         awaits.learn()
         return self
 
+    # --- the order that the loop has by itself -------------------------------------------------
+    own_name = "the loop's own order (first come, first served)"
+
     def own_order(self) -> Scheduler:
         """The order in which the loop itself would go on."""
         return OwnOrder(once=True)
+
+    def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
+        """Schedules that the loop itself may make, with one cancellation or none."""
+        first = OwnOrder(once=True)
+        yield first
+        if cancellations:
+            for place in range(min(first.places, TRIES)):
+                yield OwnOrder(once=True, inject=place)
 
     # --- what each library does in its own way -------------------------------------------------
     def patched(self) -> contextlib.AbstractContextManager[None]:
@@ -146,6 +162,8 @@ class LoopBackend(PythonBackend):
         if controller.active and controller.limit is None:
             waits_for(tasks, controller)
         controller.remarks.extend(tasks.errors)
+        for told in (*tasks.errors, *tasks.unheard()):
+            self.heard[told] = self.heard.get(told, 0) + 1
         if controller.failure is None and controller.limit is None and not controller.active:
             self.wind_up(controller, tasks)
             if program.check is not None and program.outcome.failure is None:

@@ -126,6 +126,10 @@ class LoopTasks:
         """Whether there is real input or output to wait for."""
         raise NotImplementedError
 
+    def unheard(self) -> list[str]:
+        """Errors of tasks that nobody has asked for."""
+        return []
+
     # --- common to all -------------------------------------------------------------------------
     def enter(self, worker: Any) -> None:
         """``worker`` is one of this loop's from now on."""

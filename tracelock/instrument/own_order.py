@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from tracelock.engine.open import LAST
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import INJECT, WORKER, Choice, Run, Scheduler
 
 
 class OwnOrder(Scheduler):
     """Whatever is first in the line of a loop goes on; threads when they can, and go on then.
 
-    ``once``: for one schedule. Nothing is injected, and timers fire when they must.
+    ``once``: for one schedule. Timers fire when they must. ``inject``: at which of the places for
+    a cancellation there is one, -1: at none; ``places`` counts them.
     """
 
-    def __init__(self, once: bool = False) -> None:
+    def __init__(self, once: bool = False, inject: int = -1) -> None:
         self.once = once
+        self.inject = inject
+        self.places = 0
         self._done = False
         self._run: Any = None
 
@@ -28,6 +32,9 @@ class OwnOrder(Scheduler):
 
     def pick(self, choice: Choice) -> int:
         options = choice.options
+        if choice.kind == INJECT and choice.about >= 0:
+            self.places += 1
+            return int(self.places - 1 == self.inject)
         if choice.kind != WORKER or len(options) == 1:
             return options[0]
         loops = self._run.loops
@@ -50,3 +57,29 @@ class OwnOrder(Scheduler):
 
     def describe(self) -> dict[str, Any]:
         return {"name": "own-order"}
+
+
+class Batches(OwnOrder):
+    """The order of a loop that lets all go on that can, shuffled, and then looks again."""
+
+    def __init__(self, seed: int, inject: int = -1) -> None:
+        super().__init__(True, inject)
+        self._random = Random(seed)
+        self._batch: list[int] = []
+
+    def begin(self) -> bool:
+        self._batch = []
+        return super().begin()
+
+    def pick(self, choice: Choice) -> int:
+        loops = self._run.loops
+        tasks = [worker for worker in choice.options if worker in loops]
+        if choice.kind != WORKER or len(choice.options) == 1 or len(tasks) < len(choice.options):
+            return super().pick(choice)
+        while True:
+            while self._batch:
+                worker = self._batch.pop()
+                if worker in tasks:
+                    return worker
+            self._batch = sorted(tasks)
+            self._random.shuffle(self._batch)

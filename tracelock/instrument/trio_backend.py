@@ -10,13 +10,24 @@ from typing import Any
 from tracelock.engine.open import OpenController
 from tracelock.instrument import trio_patches
 from tracelock.instrument.callers import place_of_function
-from tracelock.instrument.loop_backend import LoopBackend
+from tracelock.instrument.loop_backend import TRIES, LoopBackend
 from tracelock.instrument.loop_tasks import LoopTasks, TaskWorker
+from tracelock.instrument.own_order import Batches
 from tracelock.instrument.trio_tasks import TrioTasks
+from tracelock.schedulers.base import Scheduler
 
 
 class TrioBackend(LoopBackend):
     """Runs the schedules of one program on trio."""
+
+    own_name = "trio's own order (batches of all that can go on, shuffled)"
+
+    def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
+        for seed in range(TRIES // 4):
+            first = Batches(seed)
+            yield first
+            for place in range(min(first.places, 8) if cancellations else 0):
+                yield Batches(seed, place)
 
     def patched(self) -> contextlib.AbstractContextManager[None]:
         return trio_patches.patched()

@@ -13,7 +13,7 @@ from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.sources import Sources
-from tracelock.ops import CHECKPOINT, NAMES, SLEEP
+from tracelock.ops import CHECKPOINT, NAMES, ON_WORKER, SLEEP
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan
 
@@ -132,6 +132,8 @@ class PythonSession:
         last = max(
             len(program.workers) - 1,
             *(entry[0] for entry in log),
+            *(entry[4][-1] for entry in log if entry[4]),
+            *(entry[2].target for entry in log if entry[1] in ON_WORKER),
             *(place for place, name in enumerate(known) if name in named),
             -1,
         )
@@ -181,6 +183,7 @@ class Keeping(Scheduler):
 
     def attach(self, run: Run) -> None:
         self._run = run
+        self.inner.attach(run)
 
     def begin(self) -> bool:
         return self.inner.begin()
