@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401  # or a worker would import it, at its first use
 import contextlib
 import inspect
 import sys

@@ -159,9 +159,10 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
         frame = frame.f_back
     if spare is None:
         return "?:0", None
-    # other lines in another version
-    line = 0 if _plumbing(spare.f_globals.get("__name__", "")) else spare.f_lineno
-    return f"{os.path.basename(spare.f_code.co_filename)}:{line}", spare
+    name = os.path.basename(spare.f_code.co_filename)
+    if _plumbing(spare.f_globals.get("__name__", "")):
+        return f"({name}):0", spare  # other lines, and other files, in another version
+    return f"{name}:{spare.f_lineno}", spare
 
 
 def caller(worker: Worker | None = None, depth: int = 2) -> str:

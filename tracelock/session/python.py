@@ -151,6 +151,15 @@ class PythonExploration(Exploration):
             self.notes.append(f"the program is not deterministic: {difference}")
         return found
 
+    def warm(self) -> None:
+        """One schedule of no account: what is imported or filled at first use is there then, as
+        it was when a trace was recorded."""
+        own: Callable[[], Scheduler] = getattr(self.backend, "own_order", lambda: InOrder(False))
+        scheduler = own()
+        controller = self.runner.controller(scheduler)
+        scheduler.attach(controller)
+        self.backend.controlled(controller, lambda _: True)
+
     def _schedules(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
     ) -> Searched:
@@ -324,6 +333,7 @@ def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> Re
     with PythonExploration(program, plan) as exploration:
         targets = {event.target for event in trace.events if event.op in ("read", "write")}
         exploration.names.preset(sorted(target for target in targets if target is not None))
+        exploration.warm()
         return follow(exploration, trace)
 
 
