@@ -126,6 +126,9 @@ class OpenController(Controller):
         self.essential: set[int] = set()
         self.cut_daemons = False
         self.early = 0
+        #: Threads of the executor of a loop, which it waits for at its end; whether that is now.
+        self.lingering: set[int] = set()
+        self.ending = False
         self.left: list[int] = []  # who had not ended when that was over
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
@@ -153,7 +156,10 @@ class OpenController(Controller):
         return make_model(self.rules, self.layout.objects[number], self.models)
 
     def next(self) -> int:
-        if not self.essential and not any(gate.inside >= 0 for gate in self.loops.values()):
+        if not self.essential and not self._inside():
+            self.ending = bool(self.loops and self.lingering)
+            self.ending = self.ending and not self.lingering.isdisjoint(self._options())
+        if not self.essential and not self.ending and not self._inside():
             daemons = [worker for worker in self.active if worker not in self.loops]
             if self.loops and daemons:  # but not idle threads of an executor that tasks started
                 able = {*self._options(), *self.timers}
@@ -173,6 +179,10 @@ class OpenController(Controller):
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
         return worker
+
+    def _inside(self) -> bool:
+        """Whether a loop is in the middle of a step."""
+        return any(gate.inside >= 0 for gate in self.loops.values())
 
     def timed_out(self) -> bool:
         """Whether the last event is a wait that ended because its time was up."""
@@ -216,7 +226,9 @@ class OpenController(Controller):
                 for worker in options
                 if (gate := loops.get(worker)) is None or gate.admits(worker)
             ]
-            if options and self.timers and not self.adversarial:
+            if self.ending:
+                options = [worker for worker in options if worker in self.lingering]
+            elif options and self.timers and not self.adversarial:
                 self._idle(options)
         return options
 

@@ -22,6 +22,8 @@ THREAD: Final = threading.Thread
 ORIGINAL: Final = {
     name: THREAD.__dict__[name] for name in ("__init__", "start", "join", "is_alive")
 }
+#: Modules whose threads wait for more work when they have done theirs.
+_POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cache"})
 #: How long the end of a thread that has done its work may take, in seconds.
 GRACE: Final = 5.0
 
@@ -50,6 +52,8 @@ def thread_start(self: Any) -> None:
     hub = worker.hub
     child = Worker(hub, hub.layout.worker(_label(self, worker)))
     child.daemon = self.daemon or _idles(self)
+    if _idles(self):
+        hub.controller.lingering.add(child.number)
     worker.do(Op(SPAWN, child.number, caller(worker)))
     run = self.run
     child.thread = self
@@ -83,7 +87,7 @@ def _idles(thread: Any) -> bool:
     """Whether this is a thread of an executor, which waits for more work until it is told not to:
     nobody waits for it, and its waiting is no deadlock."""
     target = getattr(thread, "_target", None)
-    return getattr(target, "__module__", "") == "concurrent.futures.thread"
+    return getattr(target, "__module__", "") in _POOLS
 
 
 def serve(child: Worker, run: Callable[[], object]) -> None:
