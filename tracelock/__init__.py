@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
+    from tracelock.analysis.analyze import Analysis, analyze
+    from tracelock.analysis.findings import Finding
+    from tracelock.compare import Comparison, compare
     from tracelock.engine.limits import RunLimits
     from tracelock.errors import (
         Divergence,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
     )
+    from tracelock.report.render import render_report
     from tracelock.scenario.jsonschema import scenario_schema
     from tracelock.scenario.loading import (
         load_scenario,
@@ -88,6 +92,7 @@ if TYPE_CHECKING:
     from tracelock.session.after_fix import Checked, check_fix
     from tracelock.session.api import explore, replay
     from tracelock.session.exploring import Explored, SearchFailed
+    from tracelock.session.exporting import export
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
         MISSING,
@@ -102,12 +107,15 @@ if TYPE_CHECKING:
     )
 
 _HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "tracelock.analysis.analyze": ("Analysis", "analyze"),
+    "tracelock.analysis.findings": ("Finding",),
     "tracelock.engine.limits": ("RunLimits",),
     "tracelock.errors": (
         "Divergence", "ImpossibleHere", "InternalError", "LimitReached", "ModelMismatch",
         "Problem", "ScenarioError", "TraceError", "TracelockError", "UnsupportedError",
         "UsageError",
     ),
+    "tracelock.report.render": ("render_report",),
     "tracelock.scenario.jsonschema": ("scenario_schema",),
     "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
     "tracelock.scenario.models": (
@@ -119,8 +127,10 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "tracelock.session": ("ReplayResult", "backends_here", "run"),
     "tracelock.session.after_fix": ("Checked", "check_fix"),
+    "tracelock.compare": ("Comparison", "compare"),
     "tracelock.session.api": ("explore", "replay"),
     "tracelock.session.exploring": ("Explored", "SearchFailed"),
+    "tracelock.session.exporting": ("export",),
     "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (
         "MISSING", "Blocked", "Event", "Events", "Trace", "Verdict", "load_trace",
@@ -130,22 +140,22 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "MISSING", "Acquire", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel", "Checked",
-    "Checkpoint", "Clear", "CompareExchange", "Continue", "Crash", "Divergence", "Event",
-    "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Get", "If",
-    "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached", "ModelMismatch", "Notify",
-    "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat", "ReplayResult", "RunLimits",
-    "Scenario", "ScenarioError", "SearchFailed", "Set", "ShrunkTrace", "Sleep", "Spawn", "Step",
-    "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try", "UnsupportedError",
-    "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl", "Write",
-    "__version__", "backends_here", "check_fix", "explore", "load_scenario",
-    "load_scenario_text", "load_trace", "load_trace_text", "predict", "recover", "replay",
-    "run", "scenario_from_data", "scenario_schema", "shrink",
+    "MISSING", "Acquire", "Analysis", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel",
+    "Checked", "Checkpoint", "Clear", "CompareExchange", "Comparison", "Continue", "Crash",
+    "Divergence", "Event", "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd",
+    "Finding", "Get", "If", "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached",
+    "ModelMismatch", "Notify", "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat",
+    "ReplayResult", "RunLimits", "Scenario", "ScenarioError", "SearchFailed", "Set", "ShrunkTrace",
+    "Sleep", "Spawn", "Step", "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try",
+    "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl",
+    "Write", "__version__", "analyze", "backends_here", "check_fix", "compare", "explore",
+    "export", "load_scenario", "load_scenario_text", "load_trace", "load_trace_text", "predict",
+    "recover", "render_report", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 
 #: Functions that are called like a room of the package: importing something from the room must not
 #: put the room in the function's place.
-_CALLED_LIKE_ROOMS: Final = ("explore", "compare", "export", "report")
+_CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "report"} & _HOME_OF.keys())
 
 if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
     import sys

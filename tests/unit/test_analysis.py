@@ -77,15 +77,16 @@ def test_a_circle_of_two_is_found_with_its_events():
     assert finding.severity == WARNING
     # each has its first lock before the other takes its second
     assert set(finding.shows[0]) == {(0, 5), (4, 1)}
-    assert "v takes b (event 1, at v.acquire.b) while it holds a (since event 0)" in finding.message
-    assert "Take these locks in the same order" in finding.message
+    told = "v takes b (event 1, at v.acquire.b) while it holds a (since event 0)"
+    assert told in finding.explanation
+    assert "Take these locks in the same order" in finding.explanation
 
 
 def test_a_circle_of_three():
     text = nested("u", "a", "b") + nested("v", "b", "c") + nested("w", "c", "a")
     (finding,) = lock_order(facts_of(text))
     assert finding.workers == (0, 1, 2)
-    assert "all 3 wait" in finding.message
+    assert "all 3 wait" in finding.explanation
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_taking_a_lock_back_after_a_wait_counts():
         w release a
         w release m
     """
-    messages = [finding.message for finding in lock_order(facts_of(text))]
+    messages = [finding.explanation for finding in lock_order(facts_of(text))]
     assert any("takes back m" in message for message in messages)
 
 
@@ -162,13 +163,13 @@ def test_a_data_race_and_its_other_order():
     assert finding.events == (0, 1)
     assert finding.shows == (((1, 0),),)
     assert finding.severity == WARNING
-    assert "Neither holds a lock" in finding.message
+    assert "Neither holds a lock" in finding.explanation
 
 
 def test_a_lock_that_only_one_takes_does_not_help():
     text = "v acquire a\nv write x = 1\nv release a\nw acquire b\nw write x = 2\nw release b"
     (finding,) = races(facts_of(text))
-    assert "v holds a, w holds b" in finding.message
+    assert "v holds a, w holds b" in finding.explanation
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_a_race_that_locks_hid_in_this_run_is_a_note():
     text = "v write x = 1\nv acquire a\nv release a\nw acquire a\nw release a\nw read x -> 1"
     (finding,) = races(facts_of(text))
     assert finding.severity == NOTE
-    assert "happened to order them" in finding.message
+    assert "happened to order them" in finding.explanation
 
 
 def test_tasks_have_no_data_races():
@@ -217,7 +218,7 @@ def test_a_lost_update_that_happened_is_an_error():
     (finding,) = atomicity(facts_of(LOST))
     assert (finding.kind, finding.severity) == ("lost-update", ERROR)
     assert finding.events == (0, 1, 2)
-    assert "writes it in between (event 1" in finding.message
+    assert "writes it in between (event 1" in finding.explanation
 
 
 def test_one_that_could_happen_is_a_warning_with_the_order_that_shows_it():
@@ -225,7 +226,7 @@ def test_one_that_could_happen_is_a_warning_with_the_order_that_shows_it():
     assert (finding.kind, finding.severity) == ("lost-update", WARNING)
     assert finding.events == (0, 2, 1)
     assert finding.shows == (((0, 2), (2, 1)),)
-    assert "can write it in between" in finding.message
+    assert "can write it in between" in finding.explanation
     earlier = "w write x = 5\nv read x -> 5 @ s\nv write x = 1 @ s"
     assert [one.events for one in atomicity(facts_of(earlier))] == [(1, 0, 2)]
 
@@ -319,7 +320,7 @@ def test_a_wait_that_relies_on_a_check_outside_the_lock():
         v release m @ s.then[0]
     """
     (finding,) = atomicity(facts_of(text))
-    assert "waits at news" in finding.message
+    assert "waits at news" in finding.explanation
     inside = text.replace("v read ready -> false @ s\n", "").replace(
         "v wait news @ s.then[0].do[0]",
         "v read ready -> false @ s.then[0].do[0]\n v wait news @ s.then[0].do[0].do[0]",
@@ -354,11 +355,11 @@ def test_findings_are_data_and_name_their_events():
     for finding in found:
         data = finding.to_data()
         assert list(data) == [
-            "kind", "severity", "title", "message", "events", "workers", "targets",
+            "kind", "severity", "title", "explanation", "events", "workers", "targets",
         ]  # fmt: skip
         assert all(0 <= seq < len(facts.steps) for seq in finding.events)
         assert finding.workers == tuple(dict.fromkeys(finding.workers))
-        told = {int(seq) for seq in re.findall(r"event (\d+)", finding.message)}
+        told = {int(seq) for seq in re.findall(r"event (\d+)", finding.explanation)}
         assert told <= set(finding.events)
     assert sorted(found, key=sort_key)[0].severity == ERROR
 

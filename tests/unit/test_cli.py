@@ -601,13 +601,24 @@ def test_a_reader_that_goes_away_ends_the_output_quietly(shell: Shell) -> None:
         assert child.wait(30) == 0
 
 
+def wait_until_busy(pid: int) -> None:
+    """Wait until a child has computed for longer than it takes to start, on any machine: a second
+    and a half of its own processor time, or 60 seconds of anybody's."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    for _ in range(600):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if (int(fields[11]) + int(fields[12])) / ticks >= 1.5:
+            return
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     "more", [(), ("--strategy", "random", "--max-steps", "100000000")], ids=["free", "controlled"]
 )
 def test_ctrl_c_leaves_a_whole_trace(shell: Shell, more: tuple[str, ...]) -> None:
     Path("forever.yaml").write_text(FOREVER)
     with process("run", "forever.yaml", "--trace", "t.json", "--json", *more) as child:
-        time.sleep(1.5)
+        wait_until_busy(child.pid)
         child.send_signal(signal.SIGINT)
         child.send_signal(signal.SIGINT)  # as a process group would get it
         out, err = child.communicate(timeout=30)

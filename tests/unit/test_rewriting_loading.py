@@ -240,15 +240,33 @@ def test_the_standard_library_is_reached_through_its_sources() -> None:
     assert changed == []
 
 
-def test_two_instrumentations_one_after_the_other_keep_their_sites(bank: Any) -> None:
-    sites = Sites()
+def test_a_source_is_rewritten_once_whoever_asks(bank: Any) -> None:
     seen = []
     for _ in range(2):
         watcher = Watcher()
-        with Instrumentation(["race_bank"], sites), under(watcher):
+        with Instrumentation(["race_bank"], Sites()) as made, under(watcher):
             bank.Account(1)
         seen.append([site for _, _, _, site, _ in watcher.events])
+        assert made.places()["race_bank.py:11"] == "Account.__init__"
     assert seen[0] == seen[1] != []
+    path = Path(bank.__file__)
+    path.write_text(BANK.replace("def odd", "def even"))
+    importlib.reload(bank)
+    with Instrumentation(["race_bank"]) as made:
+        assert "even" in made.places().values()
+        assert "odd" not in made.places().values()
+
+
+def test_one_inside_the_other_leaves_the_outer_in_force(bank: Any) -> None:
+    account, plain = bank.Account(1), bank.Account.withdraw.__wrapped__.__code__
+    watcher = Watcher()
+    with Instrumentation(["race_bank"]):
+        with Instrumentation(["race_bank"]) as inner:
+            assert inner.notes == []
+        with under(watcher):
+            account.withdraw(1)
+    assert len([each for each in watcher.events if each[2]]) == 3
+    assert bank.Account.withdraw.__wrapped__.__code__ is plain
 
 
 def test_files_are_named_the_same_everywhere(

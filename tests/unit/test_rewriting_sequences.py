@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import _thread
 import collections
+import gc
 import re
 import sys
 import textwrap
+import weakref
 from typing import Any
 
 import pytest
@@ -303,6 +305,49 @@ def test_what_counts_as_data_of_an_object() -> None:
     ]  # fmt: skip
 
 
+def test_the_code_of_a_descriptor_runs_once() -> None:
+    _, new = both("def f(o): return o.count, o.count")
+    calls: list[object] = []
+
+    class Counting:
+        def __get__(self, obj: object, kind: type | None = None) -> int:
+            calls.append(obj)
+            return len(calls)
+
+    class Holder:
+        count = Counting()
+
+    holder = Holder()
+    with under(Watcher()) as watcher:
+        assert new["f"](holder) == (1, 2)
+    assert watcher.shown({"o": holder}) == ["read o.count", "read o.count"]
+
+
+def test_a_namespace_is_its_object() -> None:
+    _, new = both(
+        """
+        def f(o):
+            d = o.__dict__
+            d["n"] = 1
+            d["n"] += 1
+            o.__dict__.setdefault("k", 5)
+            del d["k"]
+            return d.get("n"), len(d), o.n
+        """
+    )
+    o = Thing()
+    with under(Watcher()) as watcher:
+        assert new["f"](o) == (2, 1, 2)
+    assert watcher.shown({"o": o, "d": vars(o)}) == [
+        "write o.n", "read o.n", "write o.n", "write o.k", "write o.k", "read o.n", "read d",
+        "read o.n",
+    ]  # fmt: skip
+    held, o.__dict__ = vars(o), {}
+    with under(Watcher()) as watcher:
+        both("def f(d): d['n'] = 1")[1]["f"](held)
+    assert watcher.shown({"d": held}) == ["write d"]
+
+
 def test_data_in_the_class_depends_on_class_and_instance() -> None:
     _, new = both(CLASSES)
     watcher = Watcher()
@@ -543,6 +588,32 @@ def test_who_has_a_say_over_an_inherited_method() -> None:
     assert access_of(Mine, "pop") == ops.WRITE
     assert access_of(frozenset, "copy") is None
     assert access_of(str, "__len__") is None
+
+
+def test_types_are_not_kept_and_their_metaclass_is_not_asked() -> None:
+    _, new = both("def f(o):\n o.n = 1\n o.n += 1\n return [*o.items], len(o.items), o == o.items")
+    asked: list[str] = []
+
+    class Meta(type):
+        def __eq__(cls, other: object) -> bool:
+            asked.append("eq")
+            return cls is other
+
+    class Items(list[int], metaclass=Meta):
+        pass
+
+    class Local(metaclass=Meta):
+        items = Items([1])
+
+    with pytest.raises(TypeError):
+        hash(Local)
+    with under(Watcher()):
+        assert new["f"](Local())[:2] == ([1], 1)
+    assert asked == []
+    gone = weakref.ref(Local)
+    del Local
+    gc.collect()
+    assert gone() is None
 
 
 def test_frames_look_the_same_from_inside() -> None:

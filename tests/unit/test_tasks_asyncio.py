@@ -77,9 +77,8 @@ def test_two_locks_the_wrong_way_round() -> None:
                 pass
 
     async def two_one(s: State) -> None:
-        async with s.other:
-            async with s.lock:
-                pass
+        async with s.other, s.lock:
+            pass
 
     found = explore([one_two, two_one])
     assert found.trace is not None

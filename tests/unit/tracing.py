@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tracelock.trace import MISSING, Events, Trace, Verdict
+from tracelock.trace import MISSING, Blocked, Events, Trace, Verdict
 
 RESULTS: dict[str, Any] = {"acquire": True, "wake": True, "put": True, "join": True}
 
@@ -16,12 +16,17 @@ def trace_of(
     *,
     backend: str = "threading",
     enabled: bool = False,
+    verdict: Verdict | None = None,
+    scenario: dict[str, Any] | None = None,
+    apart: int = 1,
 ) -> Trace:
-    """A passing trace. Each line: worker's name, op, target (``.``: none), then in any order
+    """A trace, of a passing run unless told otherwise. One line is one event:
 
+    worker's name, op, target (``.``: none), then in any order
     ``-> RESULT`` (JSON; acquire, wake, put and join succeed unless told otherwise), ``= VALUE``
     (JSON), ``@ PATH`` (else one made of the worker, op and target), ``timeout=S``, ``n=N`` and
-    ``!`` (a choice was made here, in a controlled trace: ``enabled``).
+    ``!`` (a choice was made here, in a controlled trace: ``enabled``; ``!0,2``: these workers could
+    have gone instead) and ``waited=NS``. Events are ``apart`` ns from each other.
     """
     rows = [line.split() for line in text.strip().splitlines() if line.strip()]
     names = list(dict.fromkeys(row[0] for row in rows))
@@ -31,6 +36,7 @@ def trace_of(
         options: dict[str, Any] = {}
         rest = row[3:]
         at, timeout, n, chosen = f"{name}.{op}.{target}", MISSING, MISSING, False
+        others: list[int] = []
         while rest:
             word = rest.pop(0)
             if word == "->":
@@ -43,15 +49,26 @@ def trace_of(
                 timeout = float(word[8:])
             elif word.startswith("n="):
                 n = int(word[2:])
-            elif word == "!":
+            elif word.startswith("waited="):
+                options["waited"] = int(word[7:])
+            elif word.startswith("!"):
                 chosen = True
+                others = [int(number) for number in word[1:].split(",") if number]
         if op in RESULTS:
             options.setdefault("result", RESULTS[op])
         shape = events.shape(op, None if target == "." else target, at, timeout, n)
         events.append(
-            names.index(name), shape, len(events),
-            enabled=[] if enabled and chosen else None, **options,
+            names.index(name), shape, len(events) * apart,
+            enabled=others if enabled and chosen else None, **options,
         )  # fmt: skip
-    scenario = {"objects": objects or {}}
+    document = {"objects": objects or {}} if scenario is None else scenario
     mode = "controlled" if enabled else "recorded"
-    return Trace(scenario, backend, mode, None, "real", {}, names, events, Verdict("passed"))
+    end = verdict or Verdict("passed")
+    return Trace(document, backend, mode, None, "real", {}, names, events, end)
+
+
+def stuck(*waits: str, kind: str = "deadlock") -> Verdict:
+    """A verdict with blocked workers, each told as ``worker op target [holder...]``."""
+    rows = [wait.split() for wait in waits]
+    blocked = [Blocked(row[0], row[1], row[2], f"{row[0]}.end", row[3:]) for row in rows]
+    return Verdict(kind, blocked=blocked)

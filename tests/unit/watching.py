@@ -11,7 +11,7 @@ from typing import Any
 from tracelock import ops
 from tracelock.instrument.codes import compiled
 from tracelock.instrument.contexts import contexts
-from tracelock.instrument.sites import Site, Sites
+from tracelock.instrument.sites import Site
 
 
 class Watcher:
@@ -57,7 +57,7 @@ def under(watcher: Watcher) -> Iterator[Watcher]:
 
 def both(source: str, name: str = "sample") -> tuple[dict[str, Any], dict[str, Any]]:
     """The globals of ``source`` run as it is, and run rewritten."""
-    made = compiled(textwrap.dedent(source).encode(), f"{name}.py", f"{name}.py", name, Sites())
+    made = compiled(textwrap.dedent(source).encode(), f"{name}.py", f"{name}.py", name)
     plain: dict[str, Any] = {"__name__": name}
     new: dict[str, Any] = {"__name__": name}
     exec(made.plain, plain)

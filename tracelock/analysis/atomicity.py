@@ -14,16 +14,18 @@ A compare-and-exchange or a fetch-and-add brings its own check and is no such wr
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.facts import Facts, base_of
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.analysis.happens_before import Order
 from tracelock.ops import ATOMIC, READ, WAIT, WRITE
 
 __all__ = ["MOST", "Region", "atomicity", "regions"]
 
+_Any = TypeVar("_Any")
 #: Findings reported for one variable.
 MOST: Final = 20
 #: A step is governed by the condition of a step whose path this continues.
@@ -51,6 +53,9 @@ class _Alike(NamedTuple):
     worker: int
     shapes: tuple[int, ...]
     locks: frozenset[str]
+
+
+_ByLocks = dict[str, dict[frozenset[str], dict[_Alike, _Any]]]
 
 
 def regions(facts: Facts) -> list[Region]:
@@ -98,55 +103,88 @@ def regions(facts: Facts) -> list[Region]:
     return found
 
 
-def atomicity(facts: Facts) -> list[Finding]:
-    """A finding (``lost-update``, ``check-then-act``) for each region another can come into."""
+def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list[Finding]:
+    """A finding (``lost-update``, ``check-then-act``) for each region another can come into.
+
+    ``tolerant``: who follows a flag has waited for it, see ``races``; and a flag is never written
+    with what was read of it, so that no update of it can be lost, nor is it a stale check where
+    flags decide about flags, as in Dekker's and Peterson's locks. ``merged``: see ``races``.
+    """
     steps, locks = facts.steps, facts.locks
     by_act: dict[int, list[Region]] = defaultdict(list)
     wanted = set()
     for region in regions(facts):
+        if tolerant and _protocol(facts, region):
+            continue
         by_act[region.act].append(region)
         wanted.add(region.name)
     found: list[Finding] = []
     if not wanted:
         return found
-    writes: dict[str, dict[_Alike, int]] = defaultdict(dict)
-    past: dict[str, dict[_Alike, Region]] = defaultdict(dict)
+    # by locks held, so that all that one lock keeps apart is passed over at once
+    writes: _ByLocks[int] = defaultdict(lambda: defaultdict(dict))
+    past: _ByLocks[Region] = defaultdict(lambda: defaultdict(dict))
     done: set[tuple[_Alike, _Alike]] = set()
+    told: dict[Hashable, Finding] = {}
     counts: dict[str, int] = defaultdict(int)
 
     def consider(region: Region, own: _Alike, write: int, other: _Alike) -> None:
-        if other.worker == own.worker or (own, other) in done or region.locks & other.locks:
+        if other.worker == own.worker or (own, other) in done:
             return
-        order = _order(facts, region)
+        order = _order(facts, region, tolerant)
         if order.before(write, region.read) or order.before(region.act, write):
             return
         done.add((own, other))
         counts[region.name] += 1
         if counts[region.name] <= MOST:
-            found.append(_finding(facts, region, write))
+            key: Hashable = (region, write)
+            if merged:  # what would be told once in the end is put into words once
+                at, happened = steps.at, region.read < write < region.act
+                places = at(region.read), at(write), at(region.act)
+                key = (region.kind, base_of(region.name), places, happened)
+            if key not in told:
+                told[key] = _finding(facts, region, write)
+            found.append(told[key])
 
     for seq, kind in enumerate(steps.kinds):
         for region in by_act.get(seq, ()):
+            name = region.name
+            if counts[name] >= MOST:
+                continue
             shapes = (steps.shapes[region.read], steps.shapes[seq])
             own = _Alike(region.worker, shapes, region.locks)
-            for other, write in writes[region.name].items():
-                consider(region, own, write, other)
-            past[region.name][own] = region
+            for held, alike in writes[name].items():
+                if not held & region.locks:
+                    for other, write in alike.items():
+                        consider(region, own, write, other)
+            past[name][region.locks][own] = region
         if kind > ATOMIC or kind == READ:
             continue
         for name in steps.written(seq):
-            if name not in wanted:
+            if name not in wanted or counts[name] >= MOST:
                 continue
-            other = _Alike(steps.workers[seq], (steps.shapes[seq],), locks.at(seq))
-            for own, region in past[name].items():
-                consider(region, own, seq, other)
-            writes[name][other] = seq
+            mine = locks.at(seq)
+            other = _Alike(steps.workers[seq], (steps.shapes[seq],), mine)
+            for held, those in past[name].items():
+                if not held & mine:
+                    for own, region in those.items():
+                        consider(region, own, seq, other)
+            writes[name][mine][other] = seq
     return found
 
 
-def _order(facts: Facts, region: Region) -> Order:
+def _protocol(facts: Facts, region: Region) -> bool:
+    flags = facts.flags
+    return region.name in flags and (
+        region.kind == "lost-update" or facts.steps.targets[region.act] in flags
+    )
+
+
+def _order(facts: Facts, region: Region, tolerant: bool) -> Order:
     # for a variable that others change indivisibly, its own values do not protect it
-    return facts.definite if region.name in facts.steps.atomics else facts.must
+    if region.name in facts.steps.atomics:
+        return facts.definite
+    return facts.tolerant if tolerant and region.name not in facts.flags else facts.must
 
 
 def _finding(facts: Facts, region: Region, write: int) -> Finding:
@@ -171,9 +209,9 @@ def _finding(facts: Facts, region: Region, write: int) -> Finding:
             "date."
         )
     both = f"{mine} from the read to the end, {other} around its write"
-    message = f"{story} Hold one lock, {both}, or make it one indivisible step."
+    explanation = f"{story} Hold one lock, {both}, or make it one indivisible step."
     return Finding(
-        region.kind, title, message, (read, write, act),
+        region.kind, title, explanation, (read, write, act),
         (region.worker, steps.workers[write]), (name,),
         ERROR if happened and region.kind == "lost-update" else WARNING,
         shows=(((read, write), (write, act)),),

@@ -125,22 +125,23 @@ def items(steps: Steps, events: Sequence[int], order: str) -> list[Edge]:
     return edges
 
 
-def reads_from(steps: Steps) -> list[Edge]:
+def reads_from(steps: Steps, variables: frozenset[str] | None = None) -> list[Edge]:
     """On a variable that is changed indivisibly, from each change to who sees it.
 
     Such a variable is there to synchronise (a spin lock, a ticket): to follow a change of it is
-    as good as to take a lock, as with the atomics of other languages.
+    as good as to take a lock, as with the atomics of other languages. ``variables``: those in
+    place of the ones that are changed indivisibly.
     """
     edges: list[Edge] = []
-    atomics = steps.atomics
-    if not atomics:
+    wanted = steps.atomics if variables is None else variables
+    if not wanted:
         return edges
     changed: dict[str, int] = {}
     for seq, kind in enumerate(steps.kinds):
         if kind > ATOMIC:
             continue
         target = steps.targets[seq]
-        if kind != ATOMIC and target not in atomics:
+        if kind != ATOMIC and target not in wanted:
             continue
         if kind in INDIVISIBLE or kind in ON_VARIABLE:
             for name in steps.read(seq):
@@ -154,7 +155,10 @@ def reads_from(steps: Steps) -> list[Edge]:
 
 def by_thing(steps: Steps) -> dict[str, list[int]]:
     """The events of each object in their order; those of a condition count for its lock too."""
+    if steps.by_thing is not None:
+        return steps.by_thing
     found: dict[str, list[int]] = defaultdict(list)
+    steps.by_thing = found
     for seq, kind in enumerate(steps.kinds):
         target = steps.targets[seq]
         if ACQUIRE <= kind <= GET and target is not None:

@@ -23,11 +23,13 @@ SEVERITIES: Final = (ERROR, WARNING, NOTE)
 class Finding:
     """One thing found in a trace.
 
-    ``kind``: a word for programs (``lock-order``, ``data-race``, ``lost-update``, ...);
-    ``title``: the field's term and what it is about; ``message``: whole sentences for somebody
-    who sees such a thing for the first time. ``events``: the ``seq`` of each event that proves
-    it, in the order in which the message tells of them. ``workers``: their indices in the trace;
-    ``targets``: variables and objects by name.
+    ``kind``: a word for programs (``lock-order``, ``data-race``, ``lost-update``, ...; all of them
+    in ``tracelock.analysis.kinds``); ``severity``: ``error``, ``warning`` or ``note``; ``title``:
+    the field's term and what it is about, in one line; ``explanation``: whole sentences for
+    somebody who sees such a thing for the first time, with what to change. ``events``: the ``seq``
+    of each event that proves it, in the order in which the explanation tells of them (none for
+    what is about the whole run); ``workers``: their indices in the trace; ``targets``: variables
+    and objects by name.
 
     ``shows``: where another schedule would show it, the orders that would, the likeliest first:
     each is pairs (a, b) of ``seq``, event a before event b. Empty where there is nothing to try.
@@ -35,7 +37,7 @@ class Finding:
 
     kind: str
     title: str
-    message: str
+    explanation: str
     events: tuple[int, ...]
     workers: tuple[int, ...]
     targets: tuple[str, ...]
@@ -46,7 +48,7 @@ class Finding:
         """The finding as JSON data. ``shows`` is for the search and stays out."""
         return {
             "kind": self.kind, "severity": self.severity, "title": self.title,
-            "message": self.message, "events": list(self.events),
+            "explanation": self.explanation, "events": list(self.events),
             "workers": list(self.workers), "targets": list(self.targets),
         }  # fmt: skip
 

@@ -151,7 +151,7 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
         )
     locks = [one.outer for one in circle]
     everyone = "both wait" if len(circle) == 2 else f"all {len(circle)} wait"
-    message = (
+    explanation = (
         "; ".join(parts) + ". If each gets the lock it takes first before the next one takes it "
         f"second, {everyone} for ever. Take these locks in the same order everywhere."
     )
@@ -165,7 +165,7 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
     return Finding(
         "lock-order",
         f"Lock-order inversion (possible deadlock): {' -> '.join([*locks, locks[0]])}",
-        message,
+        explanation,
         tuple(seq for one in circle for seq in (one.held, one.taken)),
         tuple(one.worker for one in circle),
         tuple(locks),

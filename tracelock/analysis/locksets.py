@@ -37,7 +37,7 @@ class Locksets:
     ``taken``: the events that took a lock which their worker did not hold already.
     ``releases``: for each event that took a lock, the one that gave it up (absent: nobody did).
     ``strangers``: releases of a lock that somebody else had taken, with the event that took it
-    (-1: nobody held it).
+    (-1: nobody held it). ``ends``: what each worker holds after the last event.
     """
 
     def __init__(self, steps: Steps) -> None:
@@ -45,6 +45,7 @@ class Locksets:
         self.taken: list[int] = []
         self.releases: dict[int, int] = {}
         self.strangers: list[tuple[int, int]] = []
+        self.ends: list[Holds] = []
         self.locks = self._locks(steps)
         self._sets: dict[Holds, frozenset[str]] = {}
         self._walk(steps)
@@ -69,6 +70,7 @@ class Locksets:
     def _walk(self, steps: Steps) -> None:
         count = len(steps.names)
         now: list[Holds] = [()] * count
+        self.ends = now
         depth: list[dict[str, int]] = [{} for _ in range(count)]
         waiting: list[dict[str, int]] = [{} for _ in range(count)]  # given up for a wait: depth
         owner: dict[str, int] = {}

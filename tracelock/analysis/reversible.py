@@ -94,12 +94,12 @@ def reversible(facts: Facts) -> list[Finding]:
 def _finding(facts: Facts, thing: str, first: int, second: int) -> Finding:
     steps = facts.steps
     verbs = [NAMES[steps.kinds[seq]] for seq in (first, second)]
-    message = (
+    explanation = (
         f"{steps.name(first)} comes to its {verbs[0]} on {thing} {facts.told(first)} before "
         f"{steps.name(second)} to its {verbs[1]} {facts.told(second)}. Nothing makes sure of that: "
         "in another schedule the second comes first."
     )
     return Finding(
-        "order", f"Order of {verbs[0]} and {verbs[1]} on {thing}", message, (first, second),
+        "order", f"Order of {verbs[0]} and {verbs[1]} on {thing}", explanation, (first, second),
         (steps.workers[first], steps.workers[second]), (thing,), NOTE, shows=(((second, first),),),
     )  # fmt: skip

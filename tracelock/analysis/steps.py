@@ -7,8 +7,10 @@ where there is none, as in a trace of instrumented code, it is told from what wa
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from tracelock.ops import (
     ATOMIC,
     CANCELLED,
     CHECKPOINT,
+    CLEAR,
     COMPARE_EXCHANGE,
     EXCHANGE,
     FETCH_ADD,
@@ -28,6 +31,7 @@ from tracelock.ops import (
     PUT,
     RELEASE,
     REQUEST,
+    SET,
     SLEEP,
     TIMEOUT,
     WAIT,
@@ -44,6 +48,19 @@ COOPERATIVE: Final = frozenset({"asyncio", "trio"})
 #: A task that comes to one of these lets others run before it, in any case or when it must.
 _SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, JOIN, WAKE, TIMEOUT, CANCELLED})
 _LOCKS: Final = frozenset({"lock", "rlock", "condition"})
+#: What the name of a class in a trace of Python code says that an object is.
+_NAMED: Final = {
+    "lock": "lock", "rlock": "rlock", "condition": "condition", "semaphore": "semaphore",
+    "boundedsemaphore": "bounded_semaphore", "event": "event", "barrier": "barrier",
+    "queue": "queue", "lifoqueue": "queue", "priorityqueue": "queue", "simplequeue": "queue",
+}  # fmt: skip
+_TAKES: Final = frozenset({ACQUIRE, RELEASE, REQUEST})
+#: ... unless what was done with it does not fit.
+_FITS: Final = {
+    "lock": _TAKES, "rlock": _TAKES, "semaphore": _TAKES, "bounded_semaphore": _TAKES,
+    "condition": _TAKES | {WAIT, WAKE, NOTIFY}, "event": frozenset({WAIT, WAKE, SET, CLEAR}),
+    "barrier": frozenset({WAIT, WAKE}), "queue": frozenset({PUT, GET, REQUEST}),
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -101,6 +118,7 @@ class Steps:
         #: Variables that some event changed indivisibly: they are there to synchronise.
         self.atomics = self._atomics()
         self._segments: array[int] | None = None
+        self.by_thing: dict[str, list[int]] | None = None  # made by ``edges.by_thing`` when asked
 
     def __len__(self) -> int:
         return len(self.workers)
@@ -220,39 +238,111 @@ def _whole(options: dict[str, Any], key: str, default: int) -> int:
 
 
 def _infer(steps: Steps) -> None:
-    """Find out what the objects are that no scenario declares."""
+    """Find out what the objects are that no scenario declares.
+
+    The name may say it (``Semaphore#1``, ``lock@bank.py:12``); else what was done with it does.
+    """
     used: dict[str, set[int]] = defaultdict(set)
+    told: set[str] = set()  # by their names
     for shape in steps.events.table:
         kind = KIND_OF[shape.op]
         on_object = ACQUIRE <= kind <= GET
         if on_object and shape.target is not None and shape.target not in steps.things:
             used[shape.target].add(kind)
     for name, kinds in used.items():
-        if NOTIFY in kinds:
+        word = re.split("[#@]", name)[0].rpartition(".")[2].lower()
+        if word in _NAMED and kinds <= _FITS[_NAMED[word]]:
+            what = _NAMED[word]
+            told.add(name)
+        elif NOTIFY in kinds:
             what = "condition"
         elif kinds & {PUT, GET}:
             what = "queue"
         elif kinds & {ACQUIRE, RELEASE}:
             what = "condition" if WAIT in kinds else "lock"
+        elif "cond" in word and kinds <= _FITS["condition"]:
+            what = "condition"
         else:
             what = "event"
-        steps.things[name] = Thing(name, what, lock=name)
+        order = {"lifoqueue": "lifo", "priorityqueue": "priority"}.get(word, "fifo")
+        steps.things[name] = Thing(name, what, lock=name, order=order)
+    most, given = _most_held(steps, used)
     for name in used:
-        if steps.things[name].type in _LOCKS and (most := _most_held(steps, name)) > 1:
-            steps.things[name] = Thing(name, "semaphore", most)
+        thing = steps.things[name]
+        if thing.type in _LOCKS and (most[name] > 1 or name in given):
+            thing = steps.things[name] = Thing(name, "semaphore")
+        if thing.type in ("semaphore", "bounded_semaphore"):
+            # who gives before anybody took makes a signal of it, which begins with none
+            thing.value = 0 if name in given else most[name]
+    for name, kinds in used.items():
+        thing = steps.things[name]
+        if thing.type == "barrier":
+            thing.parties = len(_users(steps, name))
+        elif thing.type == "condition" and not kinds & {ACQUIRE, RELEASE}:
+            thing.lock = _lock_around(steps, name) or name
+        elif thing.type == "event" and not kinds & {SET, CLEAR} and name not in told:
+            lock = _lock_around(steps, name)
+            if lock is not None and not _kept(steps, lock):
+                # waited for with a lock held that the wait gives up
+                thing.type, thing.lock = "condition", lock
 
 
-def _most_held(steps: Steps, name: str) -> int:
-    """How many workers held ``name`` at once, at most."""
-    held: dict[int, int] = defaultdict(int)
-    most = 0
-    for seq, target in enumerate(steps.targets):
-        if target != name:
+def _users(steps: Steps, name: str) -> set[int]:
+    return {
+        worker for worker, target in zip(steps.workers, steps.targets, strict=True)
+        if target == name
+    }  # fmt: skip
+
+
+def _lock_around(steps: Steps, condition: str) -> str | None:
+    """The lock that is held at every wait and notify of a condition which is made of another's."""
+    held: list[list[str]] = [[] for _ in steps.names]
+    common: set[str] | None = None
+    for seq, worker in enumerate(steps.workers):
+        kind, target = steps.kinds[seq], steps.targets[seq]
+        if target is None:
+            continue
+        if kind == ACQUIRE and steps.results[seq] in (True, MISSING):
+            held[worker].append(target)
+        elif kind == RELEASE and target in held[worker]:
+            held[worker].remove(target)
+        elif target == condition and kind in (WAIT, NOTIFY):
+            common = set(held[worker]) if common is None else common & set(held[worker])
+    return min(common) if common else None
+
+
+def _kept(steps: Steps, lock: str) -> bool:
+    """Whether somebody waits at the end for ``lock``, which is thus held by one who waits too."""
+    blocked = steps.trace.verdict.blocked
+    waiting = {one.worker for one in blocked if one.op == "wait"}
+    return any(one.target == lock and waiting & set(one.holder) for one in blocked)
+
+
+def _most_held(steps: Steps, names: Collection[str]) -> tuple[dict[str, int], set[str]]:
+    """How many workers held each of ``names`` at once, at most; and which of them were released
+    before anybody had taken them."""
+    taken: set[str] = set()
+    given: set[str] = set()
+    held: dict[str, dict[int, int]] = {name: defaultdict(int) for name in names}
+    inside: dict[str, int] = dict.fromkeys(names, 0)
+    most = dict(inside)
+    if not names:
+        return most, given
+    for seq, name in enumerate(steps.targets):
+        if name is None or name not in held:
             continue
         kind, worker = steps.kinds[seq], steps.workers[seq]
-        if (kind == ACQUIRE and steps.results[seq] is True) or kind == WAKE:
-            held[worker] += 1
-        elif kind in (RELEASE, WAIT) and held[worker]:
-            held[worker] -= 1
-        most = max(most, sum(1 for count in held.values() if count))
-    return most
+        if (kind == ACQUIRE and steps.results[seq] in (True, MISSING)) or (
+            kind == WAKE and steps.things[name].type in _LOCKS
+        ):
+            taken.add(name)
+            held[name][worker] += 1
+            if held[name][worker] == 1:
+                inside[name] += 1
+                most[name] = max(most[name], inside[name])
+        elif kind in (RELEASE, WAIT) and held[name][worker]:
+            held[name][worker] -= 1
+            inside[name] -= not held[name][worker]
+        elif kind == RELEASE and name not in taken and not failed(steps.results[seq]):
+            given.add(name)
+    return most, given

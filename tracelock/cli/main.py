@@ -90,10 +90,30 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.shrink import predict_command
 
         return predict_command(options, out)
+    if command == "analyze":
+        from tracelock.cli.analyze import analyze_command
+
+        return analyze_command(options, out)
     if command == "show":
         from tracelock.cli.show import show_command
 
         return show_command(options, out)
+    if command == "export":
+        from tracelock.cli.export import export_command
+
+        return export_command(options, out)
+    if command == "compare":
+        from tracelock.cli.compare import compare_command
+
+        return compare_command(options, out)
+    if command == "report":
+        from tracelock.cli.report import report_command
+
+        return report_command(options, out)
+    if command == "attach":
+        from tracelock.cli.attach import attach_command
+
+        return attach_command(options, out)
     if command == "recover":
         from tracelock.cli.recover import recover_command
 

@@ -19,7 +19,10 @@ EXPLORERS: Final = (
     "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
 )  # fmt: skip
 CLOCKS: Final = ("virtual", "adversarial")
+EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
+
+REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
 
 _ABOUT: Final = "Make concurrency bugs reproducible: run, record and replay interleavings."
 _STATUSES: Final = """\
@@ -78,11 +81,30 @@ def build_parser() -> argparse.ArgumentParser:
     _trace(predict)
     predict.add_argument("--no-trace", action="store_true", help="keep no traces")
     _common(predict)
+    analyze = add("analyze", "say what a trace shows: deadlocks, races, lost wake-ups, contention")
+    _trace(analyze)
+    _json(analyze)
     show = add("show", "print a trace without running it")
     _trace(show)
     _rows(show)
     show.add_argument("--around", type=_at_least(0), metavar="N", help="only the events near N")
-    _json(show)
+    how = show.add_mutually_exclusive_group()
+    _json(how)
+    how.add_argument("--step", action="store_true", help="step through it, key by key")
+    report = add("report", "write a trace as a page, as Markdown or for another tool")
+    report.add_argument("trace", metavar="TRACE|COMPARISON", help="a file, .json or .json.gz")
+    report.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
+        "- for standard output",
+    )  # fmt: skip
+    _choice(report, "--as", REPORTS, "the form (else by the ending of FILE)", dest="form")
+    _pictured(report)
+    attach = add("attach", "print what to paste into an issue: Markdown, the trace folded in")
+    _trace(attach)
+    _pictured(attach)
+    _export(add("export", "write a scenario or trace as a plain Python program or test"))
+    _compare(add("compare", "set the backends side by side: what can happen, and what it costs"))
     validate = add("validate", "check scenarios and tell all that is wrong with them")
     validate.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a YAML or JSON file")
     add("schema", "print the JSON Schema of the scenario language, for editors")
@@ -190,6 +212,55 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     _common(parser)
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SCENARIO|TRACE", help="a scenario, or a trace to force")
+    parser.add_argument(
+        "--as", dest="target", choices=EXPORTS, required=True, metavar="KIND",
+        help=f"what to write: {', '.join(EXPORTS)}",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to (standard output)")
+    _choice(parser, "--backend", EXPORTS[:4], "of --as pytest: what the test runs on")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run, where a trace has to be shrunk or replayed first",
+    )  # fmt: skip
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
+    parser.add_argument(
+        "--backends", metavar="B,B,...", help=f"which ones (all here): {', '.join(EXPORTS[:4])}"
+    )
+    parser.add_argument(
+        "--runs", type=_at_least(1), default=None, metavar="N",
+        help="free runs on each backend (100), and timed runs of each kind (7)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--native", action="store_true",
+        help="the costs alone, and how the plain programs end: no search, no recorder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60.0, metavar="S",
+        help="for everything, about (60); what does not fit in is left out and said so",
+    )  # fmt: skip
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PATH",
+        help="another Python to time it on as well (a free-threaded build); may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--switch-interval", action="append", type=_seconds, default=[], metavar="S",
+        help="also time threads with this sys.setswitchinterval (0.005); may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--html", metavar="FILE", help="write the comparison as a page, too")
+    parser.add_argument("--svg", metavar="FILE", help="write the picture of the costs alone, too")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the comparison as JSON, too")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run the Python code that they name",
+    )  # fmt: skip
+    _json(parser)
+
+
 def _replay(parser: argparse.ArgumentParser) -> None:
     _trace(parser)
     _choice(parser, "--backend", BACKENDS, "where to replay it (where it was recorded)")
@@ -211,13 +282,32 @@ def _trace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("trace", metavar="TRACE", help="a trace, .json or .json.gz")
 
 
+def _pictured(parser: argparse.ArgumentParser) -> None:
+    twins = parser.add_mutually_exclusive_group()
+    twins.add_argument("--twin", metavar="TRACE", help="a run that passes, to be set beside it")
+    twins.add_argument(
+        "--find-twin", action="store_true", help="look for the nearest schedule that passes"
+    )
+    parser.add_argument(
+        "--around", type=_at_least(0), metavar="N",
+        help="show the part around event N (the failure)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--events", type=_at_least(1), metavar="N",
+        help="show so many events at most (1,000; 100 in Markdown)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sources", metavar="DIR", help="where the Python files of a trace of Python code lie (.)"
+    )
+
+
 def _rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="print every event (else the first and last hundred)"
     )
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
+def _json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object and nothing else"
     )
@@ -229,9 +319,11 @@ def _choice(
     allowed: tuple[str, ...],
     about: str,
     default: str | None = None,
+    dest: str | None = None,
 ) -> None:
     parser.add_argument(
-        name, choices=allowed, default=default, metavar=name.rpartition("-")[2].upper(),
+        name, choices=allowed, default=default, dest=dest or name.lstrip("-").replace("-", "_"),
+        metavar=(dest or name).rpartition("-")[2].upper(),
         help=f"{about}: {', '.join(allowed)}",
     )  # fmt: skip
 

@@ -52,6 +52,10 @@ class Output:
         else:
             self._write(self._stdout, self._painted(line))
 
+    def text(self, text: str) -> None:
+        """Print a whole document on standard output as it is."""
+        self._write(self._stdout, text)
+
     def json(self, data: Any) -> None:
         """Print one JSON document on standard output: pure ASCII, on one line."""
         self._write(self._stdout, json_text(data) + "\n")

@@ -24,6 +24,11 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
     around = options.around
     if around is not None and around >= len(trace.events):
         raise UsageError(f"there is no event {around} in {len(trace.events):,} events")
+    if options.step:
+        from tracelock.cli.stepper import step_through
+
+        step_through(trace, around, out)
+        return 0
     if options.json:
         line = timeline(trace, selected(trace, options.all, around))
         out.json(json_output.show_object(trace, line))

@@ -104,7 +104,7 @@ def predict_command(options: argparse.Namespace, out: Output) -> int:
                 "predictions": [
                     {
                         "kind": one.finding.kind, "title": one.finding.title,
-                        "message": one.finding.message, "events": list(one.finding.events),
+                        "message": one.finding.explanation, "events": list(one.finding.events),
                         "status": one.status, "trace": path,
                         "verdict": None if failing is None else failing.verdict.to_data(),
                     }
@@ -117,7 +117,7 @@ def predict_command(options: argparse.Namespace, out: Output) -> int:
         out.line("nothing is predicted from this trace; that is no proof: see tracelock explore")
     for one, failing, path in rows:
         out.line(f"{one.status}: {clean(one.finding.title)}")
-        out.line(f"  {clean(one.finding.message)}")
+        out.line(f"  {clean(one.finding.explanation)}")
         if failing is not None:
             out.line(f"  {failing.verdict.kind}: {clean(failing.verdict.message)}")
         if path is not None:

@@ -170,8 +170,9 @@ class Controller(Timing):
             worker = self.scheduler.pick(choice)
             if self.adversarial and (self.timers or self._tasks):
                 fired = self._timer(worker)
-            elif not fired and pending[worker].kind == SLEEP:  # type: ignore[union-attr]
-                fired = True  # of a loop that has nothing else to do
+            elif not fired and self._interrupts is None:
+                # a sleep that can go on is that of a loop with nothing else to do
+                fired = pending[worker].kind == SLEEP  # type: ignore[union-attr]
         op = pending[worker]
         if op is None:
             raise InternalError(f"worker {worker} was picked with nothing to do")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.open import LAST
-from tracelock.instrument.hub import Phase, contexts, get_ident
+from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.loop_tasks import EPOCH
 from tracelock.instrument.polling import Polling
 from tracelock.ops import NOTIFY, Op

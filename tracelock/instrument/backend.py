@@ -22,6 +22,7 @@ from tracelock.instrument.naming import Names
 from tracelock.instrument.patches import Patches
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads import Pooled, interrupt
+from tracelock.instrument.watchdog import Watchdog
 from tracelock.instrument.worker import Blocked, Main, Worker
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
@@ -57,9 +58,11 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
+        self._patches = self._stack.enter_context(Patches(self.hub, tuple(self.program.instrument)))
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())
-        self._stack.enter_context(Patches(self.hub, tuple(self.program.instrument)))
+        patience = min(self.limits.stall, self.limits.seconds)
+        self._dog = self._stack.enter_context(Watchdog(self._progress, Blocked, patience))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -118,7 +121,8 @@ class PythonBackend:
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):
             worker = Worker(self.hub, number)
-            yield worker, partial(self._pooled(number).take, worker, self._body(work, state))
+            body = self._body(self._patches.now(work), state)
+            yield worker, partial(self._pooled(number).take, worker, body)
 
     def _body(self, work: Callable[..., Any], state: Any) -> Callable[[], Any]:
         if inspect.iscoroutinefunction(work):
@@ -127,7 +131,7 @@ class PythonBackend:
 
     def _pooled(self, number: int) -> Pooled:
         while len(self._pool) <= number:
-            self._pool.append(Pooled())
+            self._pool.append(Pooled(self._patches.locals))
         return self._pool[number]
 
     def _sweep(self) -> None:
@@ -171,9 +175,11 @@ class PythonBackend:
         if program.setup is not None:
             with self._quiet(controller, Phase.SETUP):
                 try:
-                    state = program.setup()
-                except Blocked:
-                    raise UsageError(f"setup never ends: {self._why(controller)}") from None
+                    state = self._patches.now(program.setup)()
+                except (Blocked, KeyboardInterrupt) as error:
+                    if isinstance(error, KeyboardInterrupt) and not self._dog.bitten:
+                        raise
+                    raise UsageError(f"setup never ends: {self._ends_not(controller)}") from None
                 except Exception as error:
                     raise UsageError(f"setup failed: {failure_of(error).message}") from error
             if inspect.isawaitable(state):
@@ -185,15 +191,16 @@ class PythonBackend:
         program = self.program
         check = program.check
         assert check is not None
-        limit = controller.limit
         with self._quiet(controller, Phase.CHECK):
             try:
                 result = check(state) if program.takes_state(check) else check()
-            except Blocked:
-                message = f"the check never ends: {self._why(controller)}"
+            except (Blocked, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt) and not self._dog.bitten:
+                    raise
+                message = f"the check never ends: {self._ends_not(controller)}"
                 program.outcome.failure = StepFailure("finally", message, program.outcome.at)
-            except LimitReached as error:
-                controller.limit = str(error)
+            except LimitReached as limit:
+                controller.limit = str(limit)
             except Exception as error:
                 failure = failure_of(error, "finally")
                 failure.at = program.outcome.at
@@ -202,13 +209,25 @@ class PythonBackend:
                 if result is False:
                     message = f"{program.outcome.text} returned False"
                     program.outcome.failure = StepFailure("finally", message, program.outcome.at)
-        controller.limit = limit if controller.limit is limit else controller.limit
 
     def _why(self, controller: OpenController) -> str:
         from tracelock.engine.verdicts import blocked_of, story
 
         pending = {w: op for w in controller.active if (op := controller.pending[w]) is not None}
         return story(blocked_of(controller.layout, pending, controller.models, controller.waiting))
+
+    def _progress(self) -> int | None:
+        """For the watchdog: how far ``setup`` or ``check`` is, None while neither runs."""
+        hub = self.hub
+        if hub.phase not in (Phase.SETUP, Phase.CHECK):
+            return None
+        return hub.schedule * 1_000_000 + len(hub.controller.log)
+
+    def _ends_not(self, controller: OpenController) -> str:
+        """Why ``setup`` or ``check`` does not end."""
+        if self._dog.bitten:
+            return f"it is stuck:\n{self._dog.bitten}"
+        return self._why(controller)
 
     # --- waiting -----------------------------------------------------------------------------
     def _await(self) -> None:

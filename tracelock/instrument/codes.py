@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from tracelock.instrument.rewriting import rewrite
-from tracelock.instrument.sites import Sites
+from tracelock.instrument.sites import Site, Sites
 from tracelock.instrument.trees import MARK
 
 __all__ = ["Compiled", "compiled", "every_code"]
@@ -27,9 +27,11 @@ class Compiled:
     ``new_of`` maps each code object of the plain file, by what it holds, to the rewritten one.
     """
 
-    def __init__(self, plain: CodeType, rewritten: CodeType) -> None:
+    def __init__(self, plain: CodeType, rewritten: CodeType, sites: list[Site]) -> None:
         self.plain = plain
         self.rewritten = rewritten
+        self.sites = sites
+        self._new = {id(code) for code in every_code(rewritten)}
         self.new_of: dict[CodeType, CodeType] = {}
         self.named: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
         new: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
@@ -40,6 +42,10 @@ class Compiled:
         for key, codes in self.named.items():
             if len(codes) == len(new[key]):
                 self.new_of.update(zip(codes, new[key], strict=True))
+
+    def is_rewritten(self, code: CodeType) -> bool:
+        """Whether ``code`` is what this made already."""
+        return id(code) in self._new
 
     def replacement(self, code: CodeType) -> CodeType | None:
         """The rewritten form of a live code object, None if it is not of this source."""
@@ -76,7 +82,7 @@ def every_code(code: CodeType) -> Iterator[CodeType]:
 
 
 def compiled(
-    source: bytes, filename: str, file: str, name: str, sites: Sites, pytest_hook: object = None
+    source: bytes, filename: str, file: str, name: str, pytest_hook: object = None
 ) -> Compiled:
     """Compile ``source`` both ways.
 
@@ -84,19 +90,18 @@ def compiled(
     module's. ``pytest_hook`` is pytest's loader if it rewrote the assertions of the module.
     Raises SyntaxError where the source has one.
     """
-    trees = [ast.parse(source, filename) for _ in range(2)]
+    tree = ast.parse(source, filename)
     if pytest_hook is not None:
-        for tree in trees:
-            _rewrite_asserts(tree, source, filename, pytest_hook)
-    plain_tree, tree = trees
-    objects = rewrite(tree, file, name, sites)
+        _rewrite_asserts(tree, source, filename, pytest_hook)
     with warnings.catch_warnings():
         # The compiler says of each mark that a string cannot be called; what it has to say of
         # the source itself it said when the module was first compiled.
         warnings.simplefilter("ignore", SyntaxWarning)
-        plain = compile(plain_tree, filename, "exec", dont_inherit=True)
+        plain = compile(tree, filename, "exec", dont_inherit=True)
+        sites = Sites()
+        objects = rewrite(tree, file, name, sites)
         marked = compile(tree, filename, "exec", dont_inherit=True)
-    return Compiled(plain, _with_objects(marked, objects))
+    return Compiled(plain, _with_objects(marked, objects), sites.all)
 
 
 def _rewrite_asserts(tree: ast.Module, source: bytes, filename: str, hook: Any) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import array
 import collections
-import contextlib
 import gc
 import itertools
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.bytype import by_type, entry
 
-__all__ = ["METHODS", "METHOD_NAMES", "holder_of", "owners", "reads"]
+__all__ = ["METHODS", "METHOD_NAMES", "access_of", "holder_of", "owners", "reads"]
 
 #: What is asked of every object and says nothing about what a container holds.
 _NOTHING: Final = frozenset(dir(object)) - {"__eq__", "__ne__", "__lt__", "__le__", "__gt__",
@@ -106,6 +106,8 @@ def _methods(type_: type, table: tuple[str, str, str]) -> dict[str, int | None]:
 
 #: type -> method -> ``ops.READ``, ``ops.WRITE``, or None for neither.
 METHODS: Final = {type_: _methods(type_, table) for type_, table in _TABLE.items()}
+# By identity, as all types are: a metaclass may have its own idea of equality and hash.
+_TABLE_OF: Final = {id(type_): table for type_, table in METHODS.items()}
 #: Every method name that is an access of some container: what rewriting looks for.
 METHOD_NAMES: Final = frozenset(
     name for table in METHODS.values() for name, kind in table.items() if kind is not None
@@ -125,7 +127,12 @@ THROUGH: Final = frozenset(
     + [type(reversed([])), type(reversed(collections.deque()))]
     + [enumerate, zip, map, filter, reversed, itertools.islice, itertools.chain]
 )
-VIEWS: Final = frozenset(type(view) for view in _EMPTY_VIEWS)
+_THROUGH: Final = frozenset(id(type_) for type_ in THROUGH)
+
+
+def table_of(type_: type) -> dict[str, int | None] | None:
+    """What the methods of ``type_`` do, if it is one of the built-in containers itself."""
+    return _TABLE_OF.get(id(type_))
 
 
 def order_of(type_: type) -> tuple[type, ...]:
@@ -149,42 +156,32 @@ def access_of(type_: type, name: str) -> int | None:
     are, if it was instrumented.
     """
     try:
-        return _accesses[type_, name]
-    except (KeyError, TypeError):  # TypeError: the metaclass leaves its classes without a hash
-        kind = _access_of(type_, name)
-        _remember(_accesses, type_, name, kind)
-        return kind
+        kind: int | None = _accesses[id(type_)][name]
+    except KeyError:
+        kind = entry(_accesses, type_)[name] = _access_of(type_, name)
+    return kind
 
 
-_accesses: Final[dict[tuple[type, str], int | None]] = {}
-_reads: Final[dict[tuple[type, str], bool]] = {}
-
-
-def _remember(table: dict[tuple[type, str], Any], type_: type, name: str, value: object) -> None:
-    if len(table) > 4096:
-        table.clear()
-    with contextlib.suppress(TypeError):
-        table[type_, name] = value
-
-
-def forget_types() -> None:
-    """Decide anew what methods do: a class was changed, or may be dropped."""
-    _accesses.clear()
-    _reads.clear()
+_accesses: Final = by_type()
+_reads: Final = by_type()
 
 
 def _access_of(type_: type, name: str) -> int | None:
     holder = holder_of(type_, name)
     if holder is None:
         return None
-    table = METHODS.get(holder)
+    table = table_of(holder)
     if table is not None:
-        missing = holder_of(type_, "__missing__") if name == "__getitem__" else None
-        return METHODS[missing]["__missing__"] if missing in METHODS else table.get(name)
+        if name == "__getitem__":
+            missing = holder_of(type_, "__missing__")
+            over = None if missing is None else table_of(missing)
+            return table[name] if over is None else over["__missing__"]
+        return table.get(name)
     if holder is object:  # ``__reduce__`` and such, inherited past the container
         for base in order_of(type_):
-            if base in METHODS:
-                return METHODS[base].get(name)
+            table = table_of(base)
+            if table is not None:
+                return table.get(name)
     return None
 
 
@@ -194,15 +191,14 @@ def reads(type_: type, operation: str) -> bool:
     ``__bool__`` stands for a truth test: a type without it answers by its length.
     """
     try:
-        return _reads[type_, operation]
-    except (KeyError, TypeError):
-        found = _reads_of(type_, operation)
-        _remember(_reads, type_, operation, found)
-        return found
+        found: bool = _reads[id(type_)][operation]
+    except KeyError:
+        found = entry(_reads, type_)[operation] = _reads_of(type_, operation)
+    return found
 
 
 def _reads_of(type_: type, operation: str) -> bool:
-    if type_ in THROUGH:
+    if id(type_) in _THROUGH:
         return True
     if operation == "__bool__" and holder_of(type_, "__bool__") is None:
         operation = "__len__"
@@ -214,18 +210,18 @@ def owners(thing: object) -> list[object]:
 
     An exhausted iterator has let go of its container: the list is empty.
     """
-    if type(thing) not in THROUGH:
+    if id(type(thing)) not in _THROUGH:
         return [thing]
     found: list[object] = []
     level = [thing]
     for _ in range(6):  # enumerate(zip(reversed(a), b)): deeper nests are not looked into
         below: list[object] = []
         for each in level:
-            if type(each) in THROUGH:
+            if id(type(each)) in _THROUGH:
                 below += gc.get_referents(each)
             elif type(each) is tuple and level[0] is not thing:
                 below += each
-            elif any(base in METHODS for base in order_of(type(each))):
+            elif any(table_of(base) is not None for base in order_of(type(each))):
                 found.append(each)
         if not below:
             break

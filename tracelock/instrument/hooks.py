@@ -28,6 +28,7 @@ from tracelock.instrument.plans import (
     write_plans,
 )
 from tracelock.instrument.sites import Site
+from tracelock.instrument.spaces import place_of
 from tracelock.instrument.stand_ins import ItemRead, Walk
 
 __all__ = ["Context", "contexts"]
@@ -47,8 +48,8 @@ def attribute(obj: Any, name: str, site: Site) -> Any:
         return obj
     type_ = type(obj)
     try:
-        plan = read_plans[type_][name]
-    except (KeyError, TypeError):
+        plan = read_plans[id(type_)][name]
+    except KeyError:
         plan = plan_read(type_, name)
     if plan is None:
         return obj
@@ -64,8 +65,8 @@ def storing(obj: Any, name: str, site: Site, value: object = None) -> Any:
         return obj
     type_ = type(obj)
     try:
-        plan = write_plans[type_][name]
-    except (KeyError, TypeError):
+        plan = write_plans[id(type_)][name]
+    except KeyError:
         plan = plan_write(type_, name)
     if plan is not None:
         plan(obj, name, site, context, value)
@@ -92,7 +93,8 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
     kind = access_of(type(obj), "__getitem__")
     if kind is None:
         return None
-    context.access(kind, obj, None, site)
+    place, name = place_of(obj, key)
+    context.access(kind, place, name, site)
     if issubclass(type(obj), dict):
         if not _plain(key):
             return False
@@ -134,18 +136,20 @@ def item_late(obj: Any, key: Any, site: Site) -> Any:
     return functools.partial(operator.getitem, obj, key)
 
 
-def storing_item(obj: Any, site: Site, value: object = None) -> Any:
-    """Before ``obj[...]`` is stored or deleted; returns ``obj``."""
+def storing_item(obj: Any, site: Site, key: object, value: object = None) -> Any:
+    """Before ``obj[key]`` is stored or deleted; returns ``obj``."""
     if contexts:
         context = contexts.get(get_ident())
         if context is not None and access_of(type(obj), "__setitem__") is not None:
-            context.access(ops.WRITE, obj, None, site, value)
+            place, name = place_of(obj, key)
+            context.access(ops.WRITE, place, name, site, value)
     return obj
 
 
 def storing_key(obj: Any, key: Any, site: Site, value: object = None) -> Any:
     """The same, wrapped around the key."""
-    storing_item(obj, site, value)
+    if contexts:
+        storing_item(obj, site, key, value)
     return key
 
 

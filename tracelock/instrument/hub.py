@@ -9,6 +9,7 @@ runs ``setup``, lets each worker run up to its first op, and gets the baton back
 from __future__ import annotations
 
 import _thread
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -31,6 +32,7 @@ get_ident: Final = _thread.get_ident
 #: The context of the worker on each thread that has one, by thread identifier. Code that runs on
 #: another thread is not under control, and everything that was patched does what it always did.
 contexts: Final[dict[int, Any]] = _contexts
+_schedules: Final = itertools.count(1)
 #: How long a worker may take to unwind, in seconds.
 PATIENCE: Final = 2.0
 
@@ -72,7 +74,7 @@ class Hub:
         self.names = names
         self.layout = names.layout
         self.phase = Phase.IDLE
-        self.schedule = 0
+        self.schedule = 0  # its number, which no schedule of another hub has
         self.over = False  # nobody can go on
         self.launching: Worker | None = None
         self.queue: deque[tuple[Worker, Callable[[], object]]] = deque()
@@ -88,6 +90,7 @@ class Hub:
         self.stand_ins = StandIns(self)
         #: Which object has which name in this schedule.
         self.bound: dict[str, object] = {}
+        self._marked: list[Any] = []
         #: Stands for whoever is not under control: a lock that it holds is held for ever.
         self.outside = self.layout.worker("outside")
         #: How many garbage collections a schedule may have, and has had.
@@ -99,7 +102,7 @@ class Hub:
     def begin(self, controller: OpenController) -> None:
         """A schedule begins, in the main thread; ``controller.begin`` has been called."""
         self.controller = controller
-        self.schedule += 1
+        self.schedule = next(_schedules)
         self.over = False
         self.collected = 0
         self.launching = None
@@ -126,6 +129,9 @@ class Hub:
     def decide(self) -> int:
         """Who goes on, as the controller says; -1 where the schedule is over or broken."""
         if self.phase is Phase.UNWIND:
+            return -1
+        if self.error is not None:
+            self.over = True
             return -1
         try:
             worker = self.controller.next()
@@ -178,7 +184,7 @@ class Hub:
         elif error is None or isinstance(error, (*self.expected, SystemExit)):
             controller.ask(worker.number, None)
         elif isinstance(error, (TracelockError, KeyboardInterrupt)):
-            self.error = error
+            self.error = self.error or error
             controller.ask(worker.number, None)
         else:
             controller.fail(worker.number, failure_of(error))
@@ -201,6 +207,19 @@ class Hub:
     def unwinding(self) -> bool:
         """Whether the schedule is over, and workers in the middle of their code are ended."""
         return self.phase is Phase.UNWIND
+
+    def mark(self, obj: Any, name: str) -> None:
+        """Call an object that was there before by this name, as long as control lasts."""
+        if "_tracelock_name" not in obj.__dict__:
+            obj._tracelock_name = name
+            self._marked.append(obj)
+
+    def unmark(self) -> None:
+        """Control is over: objects that were there before have nothing of ours left."""
+        for obj in self._marked:
+            for name in ("_tracelock_name", "_tracelock_bound", "_tracelock_number"):
+                obj.__dict__.pop(name, None)
+        self._marked.clear()
 
     def bind(self, obj: object, name: str) -> str:
         """The name of ``obj`` in this schedule: ``name``, unless another object has it."""
@@ -227,6 +246,7 @@ class StandIns:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.made: dict[int, Any] = {}
+        self._counts: dict[str, int] = {}
         self.raws: list[object] = []  # so that an address stays what it is
 
     def of(self, raw: object, name: str = "") -> Any:
@@ -238,6 +258,9 @@ class StandIns:
             known = wrap(self.hub, raw, name)
             if known is raw:
                 return raw
+            count = self._counts[known.name] = self._counts.get(known.name, 0) + 1
+            if count > 1:
+                known.name = f"{known.name}#{count}"
             self.made[id(raw)] = known
             self.raws.append(raw)
         return known

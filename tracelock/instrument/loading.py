@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import sys
+from _weakref import ref
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -17,11 +18,15 @@ from types import CodeType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 from tracelock.errors import UsageError
+from tracelock.instrument.bytype import forget
 from tracelock.instrument.codes import Compiled, compiled, every_code, pytest_loader
-from tracelock.instrument.plans import forget
 from tracelock.instrument.sites import Sites, source_path, stable_file
 
 __all__ = ["Instrumentation"]
+
+#: Sources rewritten so far: a test run instruments the same libraries again and again.
+_compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
+_MOST_SOURCES = 1024
 
 
 class Instrumentation:
@@ -42,9 +47,9 @@ class Instrumentation:
         self.sites = sites or Sites()
         self.notes: list[str] = []
         self._digests: dict[str, str] = {}
-        self._known: dict[tuple[str, str], Compiled] = {}
-        self._back: dict[CodeType, CodeType] = {}
-        self._changed: dict[int, tuple[FunctionType, CodeType]] = {}
+        # By identity: functions of two files may be equal where they have no accesses.
+        self._back: dict[int, tuple[CodeType, CodeType]] = {}
+        self._changed: list[tuple[ref[FunctionType], CodeType]] = []
         self._finder: _Finder | None = None
 
     # --- what others ask ---
@@ -82,14 +87,15 @@ class Instrumentation:
             return
         sys.meta_path.remove(self._finder)
         self._finder = None
-        for function, code in self._changed.values():
-            function.__code__ = code
+        for reference, code in self._changed:
+            function = reference()
+            if function is not None and id(function.__code__) in self._back:
+                function.__code__ = code
         self._changed.clear()
-        by_identity = {id(new): old for new, old in self._back.items()}
-        for function in _functions():
-            old = by_identity.get(id(function.__code__))
-            if old is not None:
-                function.__code__ = old
+        for each in _functions():
+            pair = self._back.get(id(each.__code__))
+            if pair is not None:
+                each.__code__ = pair[1]
         self._back.clear()
         forget()
 
@@ -113,6 +119,8 @@ class Instrumentation:
         for name, module in modules:
             path = source_path(module)
             if path is None:
+                if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+                    continue  # a namespace package has no code of its own
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
                 continue
             filenames = {path, f"<frozen {name}>"}
@@ -124,19 +132,23 @@ class Instrumentation:
         refused: dict[str, list[str]] = {}
         for function in _functions():
             entry = of_globals.get(id(function.__globals__))
-            if entry is None or function.__code__ in self._back:
+            if entry is None or id(function.__code__) in self._back:
                 continue
             name, made, filenames = entry
+            if made.is_rewritten(function.__code__):
+                continue  # by another that is installed around this one
             code = function.__code__
             new = made.replacement(code)
             if new is None or new.co_freevars != code.co_freevars:
                 if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
                     refused.setdefault(name, []).append(code.co_qualname)
                 continue
+            if new == code:
+                continue  # no access in it
             if new.co_filename != code.co_filename:
                 new = _renamed(new, code.co_filename)
             self._remember(new, code)
-            self._changed[id(function)] = (function, code)
+            self._changed.append((ref(function), code))
             function.__code__ = new
         for name, functions in refused.items():
             shown = ", ".join(sorted(set(functions))[:5])
@@ -148,14 +160,14 @@ class Instrumentation:
 
     def _remember(self, new: CodeType, old: CodeType) -> None:
         """Also what is nested, so that closures made meanwhile get the old code by identity."""
-        self._back[new] = old
+        self._back[id(new)] = new, old
         olds: dict[tuple[str, int], list[CodeType]] = {}
         for code in every_code(old):
             olds.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
         for code in every_code(new):
             same = olds.get((code.co_qualname, code.co_firstlineno))
             if same:
-                self._back.setdefault(code, same.pop(0) if len(same) > 1 else same[0])
+                self._back[id(code)] = code, same.pop(0) if len(same) > 1 else same[0]
 
     def _compile(
         self, name: str, path: str, filename: str, pytest_hook: object = None
@@ -167,14 +179,18 @@ class Instrumentation:
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
-        known = self._known.get((name, digest))
+        key = (file, filename, name, digest, pytest_hook is not None)
+        known = _compiled.get(key)
         if known is None:
             try:
-                known = compiled(source, filename, file, name, self.sites, pytest_hook)
+                known = compiled(source, filename, file, name, pytest_hook)
             except (SyntaxError, ValueError) as error:
                 self.notes.append(f"{name}: its source does not compile ({error})")
                 return None
-            self._known[name, digest] = known
+            if len(_compiled) >= _MOST_SOURCES:
+                _compiled.clear()
+            _compiled[key] = known
+        self.sites.adopt(known.sites)
         self._digests[file] = digest
         return known
 

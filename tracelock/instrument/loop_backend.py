@@ -201,6 +201,7 @@ class LoopBackend(PythonBackend):
         main.own_thread = False
         kept = controller.scheduler, controller.observer, controller.log
         failure, limit = controller.failure, controller.limit
+        active = list(controller.active)
         controller.scheduler, controller.observer, controller.log = self.own, None, []
         self.own.attach(controller)
         controller.ended[number] = False
@@ -224,6 +225,8 @@ class LoopBackend(PythonBackend):
             controller.scheduler, controller.observer, controller.log = kept
             controller.failure = failure
             controller.limit = limit
+            if phase is Phase.CHECK:
+                controller.active[:] = active  # nobody goes on after that
             controller.current = -1
             contexts[tasks.ident] = tasks.callbacks
             tasks.gate.inside = -1

@@ -9,13 +9,17 @@ what the original does on threads that are no workers.
 from __future__ import annotations
 
 import _thread
+import contextlib
+import functools
+import gc
 import queue
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument import clock, locks, sync, threads
@@ -96,8 +100,6 @@ def table() -> list[Patch]:
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
 EXEMPT: Final = frozenset({"_thread", "_threading_local", "importlib._bootstrap", "_queue"})
-#: Whose own module-level locks stay: they are part of how control comes about.
-_OWN: Final = ("importlib", "_pytest", "concurrent.", "asyncio.")
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -110,14 +112,18 @@ class Patches:
     def __init__(self, hub: Hub, without: Iterator[str] | tuple[str, ...] = ()) -> None:
         self.hub = hub
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
-        self._undo: list[tuple[Any, str, Any]] = []
+        self._undo: list[tuple[Any, Any, Any]] = []
+        self._by: dict[int, Callable[..., Any]] = {}
+        #: The thread-local objects that there are.
+        self.locals: list[Any] = []
 
     def __enter__(self) -> Patches:
-        made = [patch for patch in table() if patch.name.partition(".")[0] not in self.without]
+        made = [patch for patch in table() if not self._own_code(patch)]
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
-        self._sweep({id(patch.what): patch.by for patch in made if patch.owner is None})
+        self._by = {id(patch.what): patch.by for patch in made if patch.owner is None}
+        self._sweep()
         self._adopt()
         Patches.active = self
         return self
@@ -125,11 +131,13 @@ class Patches:
     def __exit__(self, *exc: object) -> None:
         Patches.active = None
         for owner, name, before in reversed(self._undo):
-            if isinstance(owner, dict):
+            if type(owner) is dict:
                 owner[name] = before
             else:
                 setattr(owner, name, before)
         self._undo.clear()
+        self.locals.clear()
+        self.hub.unmark()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
         self._undo.append((owner, name, owner.__dict__[name]))
@@ -144,30 +152,161 @@ class Patches:
             ):
                 yield name, module.__dict__
 
-    def _sweep(self, by: dict[int, Any]) -> None:
-        """Replace names in all modules, whatever they are called there."""
-        for module, names in self._modules():
-            kept = _KEPT.get(module, ())
-            for name, value in list(names.items()):
-                new = by.get(id(value))
-                if new is not None and name not in kept:
-                    self._undo.append((names, name, value))
-                    names[name] = new
+    def now(self, function: Any) -> Any:
+        """What takes the place of ``function``, if it is one of the originals itself."""
+        return self._by.get(id(function), function)
+
+    def _sweep(self) -> None:
+        """Replace the originals wherever they are held by name: in modules under whatever name,
+        as defaults of parameters, in closures, as attributes of classes, in dictionaries."""
+        by = self._by
+        originals = [patch.what for patch in table() if id(patch.what) in by]
+        skipped = self._ours()
+        for holder in gc.get_referrers(*originals):
+            kind = type(holder)
+            if kind is dict:
+                if id(holder) in skipped:
+                    continue
+                classes = _classes_of(holder)
+                for cls in classes:
+                    self._in_class(cls)
+                if not classes:
+                    self._in_names(holder)
+            elif kind is CellType and id(holder) not in skipped:
+                with contextlib.suppress(ValueError):
+                    if id(holder.cell_contents) in by:
+                        self._undo.append((holder, "cell_contents", holder.cell_contents))
+                        holder.cell_contents = by[id(holder.cell_contents)]
+            elif kind is tuple:
+                self._in_defaults(holder)
+            elif kind is defaultdict:
+                self._undo.append((holder, "default_factory", holder.default_factory))
+                holder.default_factory = self.now(holder.default_factory)
+
+    def _in_class(self, cls: type) -> None:
+        """Replace the attributes of a class; a function of ours must not become a method."""
+        if _foreign(cls.__module__):
+            for name, value in list(cls.__dict__.items()):
+                if id(value) in self._by:
+                    self._undo.append((cls, name, value))
+                    setattr(cls, name, staticmethod(self._by[id(value)]))
+
+    def _ours(self) -> set[int]:
+        """What holds the originals for us: it is known by identity, and left alone."""
+        ours: set[int] = set()
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, ModuleType) and (
+                name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
+            ):
+                pending: list[Any] = [module.__dict__]
+                while pending:
+                    held = pending.pop()
+                    if id(held) in ours:
+                        continue
+                    if type(held) is dict:
+                        ours.add(id(held))
+                        pending += [
+                            value
+                            for value in held.values()
+                            if type(value) in (dict, FunctionType)
+                            and getattr(value, "__module__", name) == name
+                        ]
+                    elif held.__closure__:
+                        ours.update(map(id, held.__closure__))
+        return ours
+
+    def _in_names(self, names: dict[Any, Any]) -> None:
+        kept = _KEPT.get(names.get("__name__", ""), ()) if "__spec__" in names else ()
+        for name, value in list(names.items()):
+            new = self._by.get(id(value))
+            if new is not None and name not in kept:
+                self._undo.append((names, name, value))
+                names[name] = new
+
+    def _in_defaults(self, defaults: tuple[Any, ...]) -> None:
+        for function in gc.get_referrers(defaults):
+            if type(function) is FunctionType and function.__defaults__ is defaults:
+                if function.__module__ and function.__module__.startswith("tracelock."):
+                    continue
+                new = tuple(self._by.get(id(value), value) for value in defaults)
+                self._undo.append((function, "__defaults__", defaults))
+                function.__defaults__ = new
+
+    def _own_code(self, patch: Patch) -> bool:
+        """Whether this class is left to its own code, since its module is instrumented: what it
+        is made of, locks and threads, is under control all the same."""
+        module = patch.name.partition(".")[0]
+        return patch.owner not in (None, threading.Thread) and module in self.without
 
     def _adopt(self) -> None:
-        """Give names to the locks that modules already have, and put stand-ins in their places."""
-        raw = (locks.RAW_LOCK, locks.RAW_RLOCK)
+        """Put stand-ins in the places of locks that were made before: in modules, in classes, and
+        in objects of classes that are not the standard library's. Other things that were made
+        before get names."""
         for module, names in self._modules():
-            if module == "threading" or module.startswith(_OWN):
-                continue
-            for name, value in list(names.items()):
-                if isinstance(value, raw) and not name.startswith("__"):
-                    self._undo.append((names, name, value))
-                    names[name] = self.hub.stand_ins.of(value, f"{module}.{name}")
-                elif isinstance(
-                    value, (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
-                ):
-                    value.__dict__.setdefault("_tracelock_name", f"{module}.{name}")
+            if module not in _UNTOUCHED and module.partition(".")[0] not in _UNTOUCHED:
+                self._adopt_in(names, names, module)
+        for obj in gc.get_objects():
+            cls = type(obj)
+            if cls is type or issubclass(cls, type):
+                if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
+                    self._adopt_in(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
+            elif issubclass(cls, threads.LOCAL):
+                self.locals.append(obj)
+            elif _foreign(cls.__module__) or cls is functools.cached_property:
+                held = _attributes(obj)
+                if held is not None:
+                    self._adopt_in(held, held, cls.__qualname__)
+
+    def _adopt_in(self, owner: Any, names: Any, label: str) -> None:
+        for name, value in list(names.items()):
+            cls = type(value)
+            if cls in _RAW:
+                self._undo.append((owner, name, value))
+                stand_in = self.hub.stand_ins.of(value, f"{label}.{name}")
+                if owner is names:
+                    owner[name] = stand_in
+                else:
+                    setattr(owner, name, stand_in)
+            elif issubclass(cls, _NAMED):
+                self.hub.mark(value, f"{label}.{name}")
+
+
+_RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
+_NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
+#: What looks after threads, imports and tests itself.
+_UNTOUCHED: Final = frozenset(
+    {
+        "threading", "importlib", "_pytest", "pytest", "concurrent", "pluggy", "_frozen_importlib",
+        "asyncio", "trio",
+    }
+)  # fmt: skip
+_STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
+
+
+def _classes_of(names: dict[Any, Any]) -> list[type]:
+    """The class whose namespace a dictionary is, which is not to be changed directly."""
+    if "__module__" not in names:
+        return []
+    return [holder for holder in gc.get_referrers(names) if isinstance(holder, type)]
+
+
+def _foreign(module: object) -> bool:
+    """Whether something of this module is looked through for locks."""
+    return type(module) is str and _not_standard(module)
+
+
+@functools.cache
+def _not_standard(module: str) -> bool:
+    return module.partition(".")[0] not in _STANDARD
+
+
+def _attributes(obj: object) -> dict[str, Any] | None:
+    """The attributes of an object, asked for without running code of its class."""
+    try:
+        names = object.__getattribute__(obj, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return names if type(names) is dict else None
 
 
 __all__ = ["CONTROLLED", "NOT_CONTROLLED", "SEEN", "Patch", "Patches", "table"]

@@ -7,7 +7,6 @@ from. None: methods, properties and the like, where the access, if there is one,
 
 from __future__ import annotations
 
-import contextlib
 from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
@@ -20,15 +19,11 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.containers import (
-    METHODS,
-    access_of,
-    forget_types,
-    holder_of,
-    order_of,
-)
+from tracelock.instrument.bytype import by_type, entry, forget
+from tracelock.instrument.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.contexts import Context
 from tracelock.instrument.sites import Site
+from tracelock.instrument.spaces import learn
 from tracelock.instrument.stand_ins import Later, Method, Unbound
 
 __all__ = ["LOCKS", "forget", "plan_read", "plan_write", "read_plans", "write_plans"]
@@ -55,41 +50,25 @@ _BARE: Final = {
     "__getattribute__": ops.READ,
 }
 
-#: type -> name -> plan. Classes may die while their entry lives: ``forget`` empties the tables.
-read_plans: Final[dict[type, dict[str, Plan | None]]] = {}
-write_plans: Final[dict[type, dict[str, WritePlan | None]]] = {}
-_MOST_TYPES: Final = 4096
-
-
-def forget() -> None:
-    """Empty the tables: a class changed, or a run ended."""
-    read_plans.clear()
-    write_plans.clear()
-    forget_types()
+#: ``id`` of a type -> name -> plan.
+read_plans: Final = by_type()
+write_plans: Final = by_type()
 
 
 def plan_read(type_: type, name: str) -> Plan | None:
     """The plan for loading ``name`` from an instance of ``type_``, remembered."""
-    if len(read_plans) > _MOST_TYPES:
-        forget()
-    plan = _read_plan(type_, name)
-    with contextlib.suppress(TypeError):  # the metaclass leaves its classes without a hash
-        read_plans.setdefault(type_, {})[name] = plan
+    plan = entry(read_plans, type_)[name] = _read_plan(type_, name)
     return plan
 
 
 def plan_write(type_: type, name: str) -> WritePlan | None:
     """The plan for storing or deleting ``name``, remembered."""
-    if len(write_plans) > _MOST_TYPES:
-        forget()
-    plan = _write_plan(type_, name)
-    with contextlib.suppress(TypeError):
-        write_plans.setdefault(type_, {})[name] = plan
+    plan = entry(write_plans, type_)[name] = _write_plan(type_, name)
     return plan
 
 
 def _read_plan(type_: type, name: str) -> Plan | None:
-    if type_ in LOCKS:
+    if _is_lock(type_):
         return _lock if name in _LOCK_METHODS else None
     if type_ is super:
         return _super
@@ -97,6 +76,8 @@ def _read_plan(type_: type, name: str) -> Plan | None:
         return _class_data
     if issubclass(type_, ModuleType):
         return _module_data
+    if name == "__dict__" and type_.__dictoffset__:
+        return _namespace
     if issubclass(type_, _local):
         return None
     holder = holder_of(type_, name)
@@ -105,7 +86,7 @@ def _read_plan(type_: type, name: str) -> Plan | None:
     kind = access_of(type_, name)
     if kind is not None:
         return _container_read if kind == ops.READ else _container_write
-    if holder in METHODS or holder is object:
+    if table_of(holder) is not None or holder is object:
         return None
     value = holder.__dict__[name]
     if isinstance(value, MemberDescriptorType):
@@ -118,7 +99,11 @@ def _read_plan(type_: type, name: str) -> Plan | None:
     if _keeps_out(described) or not type_.__dictoffset__:
         return None
     # functools.cached_property and its like: data once the instance has it
-    return _instance_data if not isinstance(value, BuiltinFunctionType) else None
+    return None if isinstance(value, BuiltinFunctionType) else _cached
+
+
+def _is_lock(type_: type) -> bool:
+    return type_ is LOCKS[0] or type_ is LOCKS[1]
 
 
 def _keeps_out(type_: type) -> bool:
@@ -129,7 +114,7 @@ def _keeps_out(type_: type) -> bool:
 def _write_plan(type_: type, name: str) -> WritePlan | None:
     if issubclass(type_, type):
         return _write_class
-    if issubclass(type_, _local) or type_ in LOCKS:
+    if issubclass(type_, _local) or _is_lock(type_):
         return None
     holder = holder_of(type_, name)
     if holder is not None:
@@ -154,7 +139,7 @@ def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     except AttributeError:
         return obj
     context.saw(value)
-    if type(value) is BuiltinFunctionType and type(value.__self__) in LOCKS:
+    if type(value) is BuiltinFunctionType and _is_lock(type(value.__self__)):
         # threading.Condition keeps the bound methods of its lock
         return Later(getattr(context.lock(value.__self__), value.__name__))
     return obj
@@ -176,6 +161,24 @@ def _own(obj: Any, name: str) -> object:
     return dict.get(held, name, _ABSENT) if issubclass(type(held), dict) else _ABSENT
 
 
+def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """What the instance holds hides a descriptor; without it, that one's code will run."""
+    context.access(ops.READ, obj, name, site)
+    value = _own(obj, name)
+    if value is not _ABSENT:
+        context.saw(value)
+    return obj
+
+
+def _namespace(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """No access yet: what is done with the namespace will be."""
+    try:  # noqa: SIM105
+        learn(obj, _peek(obj, "__dict__"))
+    except AttributeError:
+        pass
+    return obj
+
+
 def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
     """A method or cached value that some instance was seen to replace."""
     if _own(obj, name) is _ABSENT:
@@ -192,8 +195,9 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         return obj
     if holder is object and name in _BARE:
         return Later(Unbound(getattr(obj, name), _BARE[name], True, site))
-    if holder in METHODS:
-        kind = METHODS[holder].get(name)
+    table = table_of(holder)
+    if table is not None:
+        kind = table.get(name)
         if kind is None:
             return obj
         return Later(Unbound(getattr(obj, name), kind, False, site))
@@ -231,16 +235,17 @@ def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
     if real is None or issubclass(type(real), type):
         return obj
     order = order_of(type(real))
-    if obj.__thisclass__ not in order:
-        return obj
-    for holder in order[order.index(obj.__thisclass__) + 1 :]:
-        if name in holder.__dict__:
+    past = False
+    for holder in order:
+        if past and name in holder.__dict__:
             break
+        past = past or holder is obj.__thisclass__
     else:
         return obj
     if holder is object and name in _BARE:
         return Later(_Bare(getattr(object, name), real, _BARE[name], site))
-    kind = METHODS[holder].get(name) if holder in METHODS else None
+    table = table_of(holder)
+    kind = None if table is None else table.get(name)
     if kind is None:
         return obj
     return Later(Method(getattr(obj, name), kind, real, site))
@@ -272,10 +277,9 @@ def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> 
 
 def _write_over(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     """Over something in the class: from now on reads of this name look at the instance."""
-    with contextlib.suppress(TypeError):
-        plans = read_plans.setdefault(type(obj), {})
-        if plans.get(name, _read_plan(type(obj), name)) is None:
-            plans[name] = _overridden
+    plans = entry(read_plans, type(obj))
+    if plans.get(name, _read_plan(type(obj), name)) is None:
+        plans[name] = _overridden
     context.access(ops.WRITE, obj, name, site, value)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 __all__ = ["Site", "Sites", "stable_file"]
 
+_numbers = itertools.count()
+
 
 class Site:
     """One line of one function. ``at`` is ``file:line``, ``function`` its qualified name.
 
-    ``number`` counts from 0 in the table the site belongs to; sites of one table are unique, so
-    they may be compared by identity. Several accesses on a line share their site.
+    ``number`` is unique in the process. Sites of one source are unique, so they may be compared
+    by identity. Several accesses on a line share their site.
     """
 
     __slots__ = ("at", "file", "function", "line", "number")
@@ -43,9 +47,17 @@ class Sites:
         key = (file, line, function)
         site = self._known.get(key)
         if site is None:
-            site = self._known[key] = Site(len(self.all), file, line, function)
+            site = self._known[key] = Site(next(_numbers), file, line, function)
             self.all.append(site)
         return site
+
+    def adopt(self, sites: Iterable[Site]) -> None:
+        """Take in the sites of a source that was rewritten for another table."""
+        for site in sites:
+            key = (site.file, site.line, site.function)
+            if key not in self._known:
+                self._known[key] = site
+                self.all.append(site)
 
     def function(self, at: str) -> str | None:
         """The function at a place, the first one where several share the line."""

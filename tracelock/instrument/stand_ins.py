@@ -13,6 +13,7 @@ from typing import Any
 from tracelock import ops
 from tracelock.instrument.contexts import Context, contexts
 from tracelock.instrument.sites import Site
+from tracelock.instrument.spaces import place_of
 
 __all__ = ["ItemRead", "Later", "Method", "Unbound", "Walk"]
 
@@ -36,7 +37,8 @@ class Method:
         context = contexts.get(get_ident())
         if context is None:
             return self._real(*args, **keywords)
-        context.access(self._kind, self._owner, None, self._site, _arguments(args))
+        place, name = place_of(self._owner, args[0]) if args else (self._owner, None)
+        context.access(self._kind, place, name, self._site, _arguments(args))
         result = self._real(*args, **keywords)
         context.saw(result)
         return result

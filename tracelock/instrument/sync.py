@@ -70,7 +70,8 @@ def named(obj: Any, kind: str, worker: Worker) -> str:
     if schedule != hub.schedule:
         name = held.get("_tracelock_name")
         if name is None:
-            name = obj._tracelock_name = f"{kind}@{caller(worker, 3)}"
+            name = f"{kind}@{caller(worker, 3)}"
+            hub.mark(obj, name)
         name = hub.bind(obj, name)
         obj._tracelock_bound = (hub.schedule, name)
     return str(name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import contextvars
 import ctypes
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +27,9 @@ ORIGINAL: Final = {
 }
 #: Modules whose threads wait for more work when they have done theirs.
 _POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cache"})
+LOCAL: Final[Any] = _thread._local
+#: Where the thread-local objects of a thread are not in a dictionary that can be seen.
+HIDDEN_LOCALS: Final = sys.version_info >= (3, 13)
 #: How long the end of a thread that has done its work may take, in seconds.
 GRACE: Final = 5.0
 
@@ -130,21 +136,36 @@ def thread_is_alive(self: Any) -> bool:
 
 # --- the pool --------------------------------------------------------------------------------
 class Pooled:
-    """A thread that serves one worker after the other."""
+    """A thread that serves one worker after the other.
 
-    def __init__(self) -> None:
+    ``locals``: the thread-local objects that there are. What a schedule has left in them is not to
+    be seen by the next.
+    """
+
+    def __init__(self, locals: Sequence[Any] = ()) -> None:
         self.wake = new_baton()
         self.wake.acquire()
         self.job: tuple[Worker | None, Callable[[], object]] | None = None
         self.closing = False
         self.idle = new_baton()
-        self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
-        self.thread.start()
+        self.locals = locals
+        # a subclass may set attributes up once for each thread: then each worker needs a new one
+        self.once = HIDDEN_LOCALS and any(type(one) is not LOCAL for one in locals)
+        self._start()
+
+    def _start(self) -> None:
+        # a worker may be the one that starts the next: to it this is no thread of the program
+        worker: Worker | None = contexts.get(get_ident())
+        with contextlib.nullcontext() if worker is None else Through(worker):
+            self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
+            self.thread.start()
 
     def take(self, worker: Worker, run: Callable[[], object]) -> None:
         """Let this thread be ``worker``'s."""
         if not self.idle.acquire(timeout=GRACE):
             raise InternalError(f"the thread of {self.thread.name} has not come back")
+        if self.once and self.thread.name != "tracelock":
+            self._start()
         self.thread.name = worker.label
         worker.thread = self.thread
         self.job = (worker, run)
@@ -173,21 +194,26 @@ class Pooled:
             else:
                 serve(worker, inside)
             del worker, run, job
-            # what the schedule has left in thread-locals is not to be seen by the next
             for key in [key for key in locals_ if key not in clean]:
                 del locals_[key]
+            if self.once:
+                self.idle.release()
+                return
+            if HIDDEN_LOCALS:
+                for one in self.locals:
+                    vars(one).clear()
             self.idle.release()
 
     def close(self) -> None:
         """End the thread, if it is not stuck in a worker's code."""
         self.closing = True
-        if self.idle.acquire(False):
+        if self.idle.acquire(timeout=0.2) and self.thread.is_alive():
             self.wake.release()
             self.thread.join(GRACE)
 
 
 def thread_locals() -> MutableMapping[Any, Any]:
-    """The dictionary in which CPython keeps the thread-local objects of this thread."""
+    """Where CPython, up to 3.12, keeps the thread-local objects of this thread."""
     try:
         get = ctypes.pythonapi.PyThreadState_GetDict
     except AttributeError:  # another implementation

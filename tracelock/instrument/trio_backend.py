@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from trio._core._run import sniffio_library
+
 from tracelock.engine.open import OpenController
 from tracelock.instrument import trio_patches
 from tracelock.instrument.callers import place_of_function
@@ -38,8 +40,12 @@ class TrioBackend(LoopBackend):
     @contextlib.contextmanager
     def running(self, tasks: LoopTasks) -> Iterator[None]:
         assert isinstance(tasks, TrioTasks)
-        with trio_patches.told_to(tasks):
-            yield
+        before, sniffio_library.name = sniffio_library.name, "trio"
+        try:
+            with trio_patches.told_to(tasks):
+                yield
+        finally:
+            sniffio_library.name = before
 
     def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
         assert isinstance(tasks, TrioTasks)

@@ -13,7 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tracelock.report.timeline import Row, Switch, Timeline
-from tracelock.report.wording import clean, outcome_name, state_text, verdict_lines
+from tracelock.report.wording import clean, outcome_name, said_of, state_text
 from tracelock.trace import Verdict
 
 #: A worker's column is no narrower than this; where that does not fit there is a list.
@@ -292,10 +292,11 @@ def verdict_block(
     if about:
         head.append(f"  {about}")
     yield head
-    for text, at in verdict_lines(verdict, workers):
+    for text, at, more in said_of(verdict, workers):
         place = (places or {}).get(at) if at is not None else None
         where = f" at {clean(at)}" if at is not None else ""
         yield Text(f"  {text}{where}" + (f"  ({clean(place)})" if place else ""))
+        yield from (Text(f"    {line}", "dim") for line in more)
     if verdict.state:
         yield Text(f"  final state: {state_text(verdict.state)}")
 

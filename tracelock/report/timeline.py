@@ -7,12 +7,13 @@ In a recorded run it is derived from the events: who held what the worker that w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from tracelock.report.state import State
 from tracelock.report.wording import by_timer, clean, describe, waits
-from tracelock.trace import MISSING, Blocked, Event, Shape, Trace
+from tracelock.trace import MISSING, Blocked, Event, Trace
 
 #: Backends whose workers go on until they suspend.
 COOPERATIVE: Final = frozenset({"asyncio", "trio"})
@@ -89,7 +90,7 @@ def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
     """The timeline of a trace, or of the parts of it in ``wanted`` (ascending, disjoint)."""
     events = trace.events
     parts = [range(len(events))] if wanted is None else list(wanted)
-    reasons = _Reasons(trace)
+    reasons = Reasons(trace)
     names = [clean(name) for name in trace.workers]
     rows = []
     for part in parts:
@@ -116,29 +117,25 @@ def _count(trace: Trace) -> tuple[int, int | None]:
     return switches, None if choices is None and switches else preemptions
 
 
-class _Reasons:
-    """Walks along the events, keeping who holds what, and says why each switch happened."""
+class Reasons:
+    """Walks along the events, keeping who holds what, and says why each switch happened.
 
-    def __init__(self, trace: Trace) -> None:
+    ``state``: as after the events before the one that was asked for last.
+    """
+
+    def __init__(self, trace: Trace, *, values: bool = False) -> None:
         self.trace = trace
         self.events = trace.events
         self.names = [clean(name) for name in trace.workers]
         self.cooperative = trace.backend in COOPERATIVE
-        self.objects = _objects(trace.scenario)
-        self.holders: dict[str, list[int]] = {}
-        self.kept: dict[tuple[int, str], int] = {}  # levels of a lock given up by a wait
-        self.lengths: dict[str, int] = {}  # of queues
-        self.permits: dict[str, int] = {}  # taken from semaphores, less what was given back
-        self.position = 0
+        self.state = State(trace, values=values)
         self.last = {worker: seq for seq, worker in enumerate(self.events.workers)}
         self.blocked = {one.worker: one for one in trace.verdict.blocked}
-        tracked = ("acquire", "release", "wait", "wake", "put", "get")
-        self.tracked = [shape.op in tracked for shape in self.events.table]
 
     def at(self, event: Event) -> Switch | None:
         """The switch before ``event``, which must not come before the one asked for last."""
         seq = event.seq
-        self._advance(seq)
+        self.state.advance(seq)
         if seq == 0:
             return None
         left = self.events.workers[seq - 1]
@@ -148,56 +145,7 @@ class _Reasons:
         return Switch(left, kind, text)
 
     def ends(self) -> list[End]:
-        return [self._end(worker, name) for worker, name in enumerate(self.trace.workers)]
-
-    # --- who holds what ----------------------------------------------------------------------
-    def _advance(self, stop: int) -> None:
-        events, tracked, table = self.events, self.tracked, self.events.table
-        shapes, workers, results = events.shapes, events.workers, events.results
-        for seq in range(self.position, stop):
-            if tracked[shapes[seq]]:
-                self._follow(table[shapes[seq]], workers[seq], results[seq])
-        self.position = max(self.position, stop)
-
-    def _follow(self, shape: Shape, worker: int, result: Any) -> None:
-        op, target = shape.op, shape.target or ""
-        failed = isinstance(result, dict) or result is False
-        key = self._lock_of(target)
-        if op in ("acquire", "release") and not failed and "semaphore" in self._type(key):
-            n = shape.n if isinstance(shape.n, int) else 1
-            self.permits[key] = self.permits.get(key, 0) + (1 if op == "acquire" else -n)
-        if op == "acquire" and not failed:
-            self.holders.setdefault(key, []).append(worker)
-        elif op == "release" and not failed:
-            held = self.holders.get(key, [])
-            if worker in held:
-                held.remove(worker)
-            elif held and self._type(key) == "lock":
-                held.clear()  # anybody may release a plain lock
-        elif op == "wait" and self._type(target) == "condition" and result is MISSING:
-            held = self.holders.get(key, [])
-            self.kept[worker, target] = held.count(worker)
-            self.holders[key] = [other for other in held if other != worker]
-        elif op == "wake" and self._type(target) == "condition":
-            again = self.kept.pop((worker, target), 0)
-            self.holders.setdefault(key, []).extend([worker] * again)
-        elif op in ("put", "get") and not failed:
-            self.lengths[target] = self.lengths.get(target, 0) + (1 if op == "put" else -1)
-
-    def _declared(self, target: str) -> Mapping[str, Any]:
-        return self.objects.get(target.partition("[")[0], {})
-
-    def _type(self, target: str) -> str:
-        return str(self._declared(target).get("type", "lock"))
-
-    def _lock_of(self, target: str) -> str:
-        """The lock that a condition shares; anything else is itself."""
-        lock = self._declared(target).get("lock")
-        return lock if isinstance(lock, str) else target
-
-    def _full(self, queue: str) -> bool:
-        room = self._declared(queue).get("maxsize")
-        return isinstance(room, int) and 0 < room <= self.lengths.get(queue, 0)
+        return [self.end(worker, name) for worker, name in enumerate(self.trace.workers)]
 
     # --- why -----------------------------------------------------------------------------------
     def _why(self, left: int, event: Event) -> tuple[str, str]:
@@ -213,9 +161,9 @@ class _Reasons:
             return self._guess(left, previous, following)
         if not able:
             assert following is not None
-            return self._waiting(left, previous, following) or ("blocked", "cannot go on")
+            return self.waiting(left, previous, following) or ("blocked", "cannot go on")
         if self.trace.clock == "adversarial" and following is not None and by_timer(following):
-            waiting = self._waiting(left, previous, following, certain=True)
+            waiting = self.waiting(left, previous, following, certain=True)
             if waiting is not None:
                 return waiting  # it could go on only because its timer might have fired
         if by_timer(event):
@@ -231,7 +179,7 @@ class _Reasons:
 
     def _gone(self, left: int) -> tuple[str, str]:
         """``left`` takes no further step in this trace."""
-        end = self._end(left, self.trace.workers[left])
+        end = self.end(left, self.trace.workers[left])
         if end.kind == "unknown":
             return "stopped", "takes no further step"
         return end.kind, end.text
@@ -240,7 +188,7 @@ class _Reasons:
         """A recorded run does not say who could have gone on: look at what it does next."""
         if following is None:
             return self._gone(left)
-        waiting = self._waiting(left, previous, following, certain=True)
+        waiting = self.waiting(left, previous, following, certain=True)
         if waiting is not None:
             return waiting
         if self.cooperative:
@@ -254,7 +202,7 @@ class _Reasons:
         at = f"{where.op} {where.target}" if where.target else where.op
         return "suspended", f"suspended at {clean(at)}"
 
-    def _waiting(
+    def waiting(
         self, left: int, previous: Event, following: Event, certain: bool = False
     ) -> tuple[str, str] | None:
         """What ``left`` waits for before ``following``; None if that is not known.
@@ -270,34 +218,24 @@ class _Reasons:
             return "blocked", f"waits at {name}"
         if op == "join" and (not certain or self._runs_on(target, following.seq)):
             return "blocked", f"waits for {name} to end"
-        if op in ("acquire", "request") and self._taken(target, left):
-            holders = self.holders.get(self._lock_of(target), [])
+        if op in ("acquire", "request") and self.state.taken(target, left):
+            holders = self.state.holders.get(self.state.lock_of(target), [])
             if holders:
                 return "blocked", f"blocked: {name} is held by {self._listed(holders, left)}"
             return "blocked", f"blocked: {name} has no permit left"
-        if op == "get" and self.lengths.get(target, 0) <= 0:
+        if op == "get" and not self.state.inside.get(target):
             return "blocked", f"blocked: {name} is empty"
-        if op == "put" and self._full(target):
+        if op == "put" and self.state.full(target):
             return "blocked", f"blocked: {name} is full"
         if certain:
             return None
         return ("blocked", f"blocked: waits for {name}") if name else None
 
-    def _taken(self, target: str, worker: int) -> bool:
-        """Whether ``worker`` would have to wait for this object."""
-        key = self._lock_of(target)
-        kind = self._type(key)
-        if "semaphore" in kind:
-            value = self._declared(key).get("value", 1)
-            return isinstance(value, int) and self.permits.get(key, 0) >= value
-        holders = self.holders.get(key, [])
-        return bool(holders) and (kind == "lock" or worker not in holders)
-
     def _runs_on(self, target: str, before: int) -> bool:
         """Whether the worker of that name makes an event between here and ``before``."""
         try:
             worker = self.trace.workers.index(target)
-            self.events.workers.index(worker, self.position, before)
+            self.events.workers.index(worker, self.state.position, before)
         except ValueError:
             return False
         return True
@@ -306,7 +244,7 @@ class _Reasons:
         unique = dict.fromkeys(holders)
         return ", ".join("itself" if one == left else self.names[one] for one in unique)
 
-    def _end(self, worker: int, name: str) -> End:
+    def end(self, worker: int, name: str) -> End:
         verdict = self.trace.verdict
         one: Blocked | None = self.blocked.get(name)
         if one is not None:
@@ -319,16 +257,6 @@ class _Reasons:
         if verdict.kind in ("passed", "deadlock") or verdict.failure == "finally":
             return End("ended", "ended") if last is not None else End("unknown", "")
         return End("unknown", "")
-
-
-def _objects(scenario: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What the scenario declares of its objects; it is a stranger's data and may be anything."""
-    declared = scenario.get("objects")
-    found: dict[str, Mapping[str, Any]] = {}
-    if isinstance(declared, Mapping):
-        for name, one in declared.items():
-            found[str(name)] = one if isinstance(one, Mapping) else {"type": one}
-    return found
 
 
 def selection(events: int, *, around: int | None = None, most: int = 200) -> Iterator[range]:

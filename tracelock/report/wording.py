@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from tracelock.trace import MISSING, Blocked, Event, Verdict
 
@@ -199,3 +200,22 @@ def verdict_lines(verdict: Verdict, workers: Sequence[str]) -> list[tuple[str, s
         lines.append((clean(verdict.message), at))
     lines += [(f"{clean(one.worker)} {waits(one)}", one.at) for one in verdict.blocked]
     return lines
+
+
+class Said(NamedTuple):
+    """One thing that a verdict says: ``at`` is the place it speaks of, if any, and ``more`` the
+    further lines of a message of several (a traceback)."""
+
+    text: str
+    at: str | None
+    more: list[str]
+
+
+def said_of(verdict: Verdict, workers: Sequence[str]) -> list[Said]:
+    """``verdict_lines``, the first line of a message with the others beneath it."""
+    message, *more = verdict.message.split("\n")
+    lines = verdict_lines(replace(verdict, message=message), workers)
+    found = [Said(text, at, []) for text, at in lines]
+    if found and not (verdict.kind == "deadlock" and verdict.blocked):
+        found[0].more.extend(clean(line) for line in more if line.strip())
+    return found

@@ -171,12 +171,14 @@ class PythonExploration(Exploration):
 
         names = self.names
         names.settle()
-        scheduler: Restarting | InjectingScheduler
+        scheduler: Scheduler
         if strategy in ("dpor", "preemption", "delay"):
             scheduler = Restarting(make, names)
             names.held = True
-        else:
+        elif self.python.collections or self.python.cancellations:
             scheduler = InjectingScheduler(make(), self.plan.seed)
+        else:
+            scheduler = make()
         try:
             found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
         finally:
@@ -409,5 +411,5 @@ def make_program(
         modules = list(instrument)
     return PythonProgram(
         list(workers), setup, check, modules, tuple(expected_errors), int(gc), cancellations,
-        name or "python", dict(source or {}),
+        name or module_of(workers[0] if workers else None) or "python", dict(source or {}),
     )  # fmt: skip

@@ -1,0 +1,119 @@
+"""``analyze`` on the whole library: no false alarm on what is correct, no miss on what fails.
+
+Traces are made afresh, free ones and controlled ones with several seeds, on every backend; for a
+scenario that can fail a search finds a failing one, and the smallest of each lies in ``traces/``.
+What is right is what ``expect`` says, which ``test_library`` proves by brute force.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.test_library import CASES, scenario_in, small_program, supported
+from tracelock.analysis.analyze import Analysis, analyze
+from tracelock.analysis.findings import ERROR, NOTE
+from tracelock.scenario.models import Scenario
+from tracelock.session import run
+from tracelock.session.exploring import explore
+from tracelock.trace import Trace, load_trace
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACES = sorted((ROOT / "traces").glob("*.json"))
+
+#: What a failing trace of each scenario has to be called; the first word that fits is enough.
+NAMED = {
+    "aba": {"aba"},
+    "bounded_semaphore_over_release": {"bad-release"},
+    "broken_barrier": {"broken-barrier", "missing-signal"},  # asyncio: nobody breaks it
+    "cancelled_lock_holder": {"abandoned-lock"},
+    "check_then_act": {"check-then-act"},
+    "check_then_act_await": {"check-then-act"},
+    "condition_lost_wakeup": {"lost-wakeup"},
+    "crash_holding_lock": {"crash"},
+    "deadlock_ab_ba": {"deadlock"},
+    "double_checked": {"data-race"},
+    "event_pulse": {"lost-wakeup"},
+    "failure_inside_with": {"failed-check"},
+    "forgotten_notify": {"missing-signal"},
+    "lock_fairness": {"unfair-handover"},
+    "notify_wrong_waiter": {"lost-wakeup"},
+    "peterson_reordered": {"data-race"},
+    "philosophers": {"deadlock"},
+    "release_by_another": {"release-by-another"},
+    "release_unlocked": {"bad-release"},
+    "self_deadlock": {"self-deadlock"},
+    "starvation": {"starvation"},
+    "unlocked_counter": {"lost-update"},
+}
+
+
+def small(path: Path) -> Scenario:
+    """The scenario with its long loops cut short."""
+    return small_program(path).scenario
+
+
+def fresh(scenario: Scenario, backend: str) -> list[Trace]:
+    """Traces of one backend, free and controlled."""
+    few = backend == "multiprocessing"
+    traces = [run(scenario, backend=backend) for _ in range(1 if few else 2)]
+    for seed in range(1 if few else 4):
+        traces.append(run(scenario, backend=backend, strategy="random", seed=seed))
+    if backend == "threading":
+        for seed in range(6):
+            traces.append(run(scenario, backend="simulated", strategy="random", seed=seed))
+            traces.append(run(scenario, backend="simulated", strategy="pct", seed=seed))
+    return traces
+
+
+def check_named(analysis: Analysis, stem: str) -> None:
+    errors = {one.kind for one in analysis if one.severity == ERROR}
+    assert errors & NAMED[stem], (stem, errors, analysis.trace.verdict.message)
+    cause = [one for one in analysis if one.kind in NAMED[stem] and one.severity == ERROR]
+    assert all(one.events for one in cause), "a cause is proved by its events"
+
+
+@pytest.mark.parametrize(("path", "backend"), CASES)
+def test_no_false_alarm_and_no_miss(path: Path, backend: str) -> None:
+    scenario = scenario_in(path)
+    if not supported(scenario, backend):
+        return
+    passes = scenario.expect[backend].verdict == "passes"
+    for trace in fresh(small(path), backend):
+        analysis = analyze(trace)
+        if passes:
+            loud = [one for one in analysis if one.severity != NOTE]
+            assert loud == [], (trace.mode, trace.strategy)
+        elif trace.verdict.kind != "passed":
+            check_named(analysis, path.stem)
+
+
+@pytest.mark.parametrize(
+    ("path", "backend"),
+    [case for case in CASES if case.values[0].stem in NAMED],  # type: ignore[attr-defined]
+)
+def test_a_failing_trace_of_a_search_is_named(path: Path, backend: str) -> None:
+    expected = scenario_in(path).expect.get(backend)
+    if expected is None or expected.verdict == "passes":
+        return
+    if backend == "multiprocessing" and "threading" in scenario_in(path).expect:
+        return  # the search follows the same rules there
+    found = explore(small(path), backend=backend, schedules=4000, shrink=False, confirm=0)
+    assert found.trace is not None
+    check_named(analyze(found.trace), path.stem)
+
+
+def test_every_scenario_that_can_fail_has_its_name() -> None:
+    failing = {
+        case.values[0].stem
+        for case in CASES
+        if any(one.verdict != "passes" for one in scenario_in(case.values[0]).expect.values())
+    }
+    assert failing == set(NAMED)
+    assert {path.stem for path in TRACES} == failing
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
+def test_the_smallest_failing_trace_is_named(path: Path) -> None:
+    check_named(analyze(load_trace(path)), path.stem)

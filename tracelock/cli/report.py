@@ -1,0 +1,181 @@
+"""``tracelock report``: a trace or a comparison as a page, for an issue tracker or another tool."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.cli.output import Output
+from tracelock.errors import TraceError, UsageError
+from tracelock.trace import Trace, load_trace
+
+if TYPE_CHECKING:
+    from tracelock.report.about import Subject
+
+#: What a comparison's file has for its format.
+COMPARISON: Final = "tracelock-comparison/1"
+_PEEK: Final = 4_096
+#: Sources larger than this are not read: nobody wrote them.
+_LARGEST_SOURCE: Final = 4_000_000
+
+
+def report_command(options: argparse.Namespace, out: Output) -> int:
+    """Write the report that ``options`` ask for."""
+    from tracelock.report.about import Subject
+    from tracelock.report.render import form_of, render
+
+    path = options.output
+    if path is None and options.form is None:
+        raise UsageError("where to? -o FILE (or -o - for standard output, with --as FORM)")
+    if path == "-" and options.form is None:
+        raise UsageError("-o - has no name to go by: say --as FORM")
+    form = options.form or form_of(path)
+    if path not in (None, "-") and _same_file(path, options.trace):
+        raise UsageError(f"{path} is the trace itself: it would be overwritten")
+    comparison = _comparison(options.trace)
+    if comparison is not None:
+        text = _render_comparison(comparison, form)
+    else:
+        trace = load_trace(options.trace)
+        # what another tool draws holds every event, and no findings
+        plain = form in ("chrome", "shiviz")
+        text = render(Subject(trace) if plain else subject_of(options, trace), form)
+    if path in (None, "-"):
+        out.text(text)
+        return 0
+    size = _write(path, text)
+    out.note(f"{path}: {form}, {size / 1_000:,.0f} kB")
+    return 0
+
+
+def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
+    """What the report is about: the trace, what is found in it, its twin."""
+    from tracelock.analysis.analyze import analyze
+    from tracelock.report.about import Subject
+
+    around = options.around
+    if around is not None and around >= len(trace.events):
+        raise UsageError(f"there is no event {around} in {len(trace.events):,} events")
+    twin = None
+    if options.twin is not None:
+        twin = load_trace(options.twin)
+        if twin.scenario.get("name") != trace.scenario.get("name"):
+            raise UsageError(f"{options.twin} is of another scenario than {options.trace}")
+    elif options.find_twin:
+        twin = _find_twin(trace)
+    more: dict[str, Any] = {} if options.events is None else {"most": options.events}
+    # the name alone: a report is for others, whom the folders of this machine do not concern
+    name = os.path.basename(options.trace)
+    return Subject.of(
+        trace, analyze(trace), twin=twin, around=around, path=name,
+        sources=sources_of(trace, options.sources or "."), **more,
+    )  # fmt: skip
+
+
+def _find_twin(trace: Trace) -> Trace:
+    """The passing schedule nearest to the trace's own, found on the models: no code is run."""
+    from tracelock.explore.twin import Twin
+    from tracelock.session.shrinking import shrink
+
+    if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
+        raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to avoid")
+    small = shrink(trace, confirm=0)
+    if not isinstance(small.twin, Twin):
+        proved = small.twin.proved
+        raise UsageError("no schedule passes" if proved else "no schedule was found that passes")
+    return small.trace_of(small.twin.passing)
+
+
+def sources_of(trace: Trace, folder: str) -> dict[str, str]:
+    """The Python files that a trace names, as far as they lie in ``folder`` unchanged.
+
+    The trace may be a stranger's: only a file with the very digest that it names is read into a
+    report, and none outside the folder.
+    """
+    python = trace.scenario.get("python")
+    named = python.get("sources") if isinstance(python, dict) else None
+    found: dict[str, str] = {}
+    root = Path(folder).resolve()
+    for name, digest in (named if isinstance(named, dict) else {}).items():
+        if not isinstance(digest, str) or not digest.startswith("sha256:"):
+            continue
+        try:
+            path = (root / name).resolve()
+            if not path.is_relative_to(root) or path.stat().st_size > _LARGEST_SOURCE:
+                continue
+            content = path.read_bytes()
+        except (OSError, ValueError):
+            continue
+        if hashlib.sha256(content).hexdigest() == digest.partition(":")[2]:
+            found[name] = content.decode("utf-8", "replace")
+    return found
+
+
+# --- comparisons -----------------------------------------------------------------------------
+def _comparison(path: str) -> dict[str, Any] | None:
+    """The data of a comparison, None where the file is no such thing (or cannot be read)."""
+    packed = path.endswith(".gz")
+    try:
+        with gzip.open(path, "rb") if packed else open(path, "rb") as file:
+            start = file.read(_PEEK)
+            if COMPARISON.encode() not in start:
+                return None
+            data = json.loads(start + file.read())
+    except (OSError, EOFError):
+        return None  # reading it as a trace says what is wrong
+    except (ValueError, RecursionError) as problem:
+        raise TraceError(f"{path}: not readable as a comparison: {problem}") from None
+    if not isinstance(data, dict) or data.get("format") != COMPARISON:
+        return None
+    return data
+
+
+def _render_comparison(data: dict[str, Any], form: str) -> str:
+    if form != "html":
+        raise UsageError(f"a comparison is rendered as html, not as {form}")
+    import importlib
+
+    try:  # not a plain import: who only reads traces need not have it
+        module = importlib.import_module("tracelock.report.comparison")
+    except ModuleNotFoundError as missing:
+        raise UsageError(f"this tracelock renders no comparisons ({missing.name})") from None
+    text: str = module.comparison_html(data)
+    return text
+
+
+# --- files -----------------------------------------------------------------------------------
+def _same_file(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+def _write(path: str, text: str) -> int:
+    """Write a file whole or not at all; its size in bytes."""
+    content = text.encode("utf-8", "backslashreplace")
+    if path.endswith(".gz"):
+        content = gzip.compress(content, 6, mtime=0)
+    target = Path(path)
+    try:
+        if target.exists() and not target.is_file():
+            if target.is_dir():
+                raise UsageError(f"cannot write {path}: it is a folder")
+            target.write_bytes(content)  # a device or a pipe: there is nothing to rename onto
+            return len(content)
+        target = target.resolve()
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise UsageError(f"cannot write {path}: {problem.strerror}") from problem
+    return len(content)

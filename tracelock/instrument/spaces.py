@@ -1,0 +1,54 @@
+"""``obj.__dict__["x"]`` is ``obj.x``: whose namespace a dict is, as far as it was asked for.
+
+Only numbers and weak references are kept, so neither lives longer for it. An object that cannot
+be referred to weakly is not known here: its namespace counts as a dict like any other.
+"""
+
+from __future__ import annotations
+
+from _weakref import ref
+from typing import Any, Final
+
+__all__ = ["learn", "place_of"]
+
+#: ``id`` of a namespace -> the object it belongs to.
+_owner_of: Final[dict[int, ref[Any]]] = {}
+
+
+def learn(obj: Any, namespace: object) -> None:
+    """``namespace`` was taken from ``obj.__dict__``."""
+    number = id(namespace)
+    known = _owner_of.get(number)
+    if type(namespace) is not dict or (known is not None and known() is obj):
+        return
+
+    def drop(dead: ref[Any]) -> None:
+        if _owner_of.get(number) is dead:
+            del _owner_of[number]
+
+    try:  # noqa: SIM105
+        _owner_of[number] = ref(obj, drop)
+    except TypeError:
+        pass
+
+
+def place_of(container: Any, key: object) -> tuple[Any, str | None]:
+    """What an access of ``container[key]`` is an access of: an object and a name.
+
+    The name is None for the contents of a container. ``key`` is that of the access, or anything
+    that is no string where it has none.
+    """
+    if _owner_of and type(container) is dict and type(key) is str:
+        known = _owner_of.get(id(container))
+        obj = None if known is None else known()
+        # A namespace that was replaced (``obj.__dict__ = {}``) belongs to nobody.
+        if obj is not None and _namespace_of(obj) is container:
+            return obj, key
+    return container, None
+
+
+def _namespace_of(obj: Any) -> object:
+    try:
+        return object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        return None

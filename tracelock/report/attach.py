@@ -1,0 +1,35 @@
+"""A report to be pasted into an issue: Markdown, with the trace itself folded in if it is small."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tracelock.report.about import Subject, how_to_replay
+from tracelock.report.markdown import code, fenced, markdown
+
+__all__ = ["attachment"]
+
+#: Characters that an issue or comment may have on the trackers that allow the fewest (GitHub).
+LIMIT: Final = 65_536
+#: Left for what somebody writes above it.
+_SPARE: Final = 4_000
+
+
+def attachment(subject: Subject) -> str:
+    """The Markdown report of ``subject``; the whole trace in a fold where both fit in one comment,
+    else a sentence that says to attach the file."""
+    trace = subject.trace
+    report = markdown(subject)
+    text = trace.to_text() if len(trace.events) <= 2_000 else ""
+    fold = (
+        "<details><summary>The trace: save it as <code>trace.json</code></summary>\n\n"
+        f"{fenced(text, 'json')}\n\n</details>\n"
+    )
+    if text and len(report) + len(fold) <= LIMIT - _SPARE:
+        command = how_to_replay(trace, "trace.json")
+        return report.replace(how_to_replay(trace, subject.path), command) + "\n" + fold
+    name = code(subject.path or "the trace's file")
+    return (
+        f"{report}\nThe trace is too large to be folded in here: attach the file {name} "
+        "to the issue (compressed as .json.gz it is much smaller, and replays as it is).\n"
+    )

@@ -1,0 +1,141 @@
+"""The steps that the workers go through, line by line: a scenario's, or lines of Python code.
+
+The scenario inside a trace is a stranger's data: whatever is no step is shown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from tracelock.report.wording import clean, shown
+from tracelock.trace import Trace
+
+__all__ = ["Line", "listing", "places_of"]
+
+#: Keys of a step that hold steps.
+_BLOCKS: Final = ("do", "then", "else", "atomic", "try", "finally")
+_DEEPEST: Final = 100
+_LONGEST: Final = 2_000  # lines of one worker
+_AROUND: Final = 2  # source lines shown on either side of one that was executed
+
+
+class Line(NamedTuple):
+    """``at``: the step's path, or ``file:line``; "" for what is no step of its own."""
+
+    at: str
+    indent: int
+    text: str
+
+
+def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list[Line]]:
+    """The lines of each worker. ``sources``: text of Python files by the name the trace has."""
+    seen: list[dict[str, None]] = [{} for _ in trace.workers]
+    table, events = trace.events.table, trace.events
+    for worker, shape in set(zip(events.workers, events.shapes, strict=True)):
+        seen[worker].setdefault(table[shape].at)
+    for one in trace.verdict.blocked:
+        if one.worker in trace.workers:
+            seen[trace.workers.index(one.worker)].setdefault(one.at)
+    groups = trace.scenario.get("workers")
+    found: list[list[Line]] = []
+    alike: dict[str, list[Line]] = {}  # instances of one worker have the same steps
+    for name, places in zip(trace.workers, seen, strict=True):
+        group = name.partition("[")[0]
+        declared = groups.get(group) if isinstance(groups, Mapping) else None
+        steps = declared.get("steps") if isinstance(declared, Mapping) else None
+        if isinstance(steps, list) and not any(_position(at) for at in places):
+            if group not in alike:
+                alike[group] = list(islice(_steps(steps, f"workers.{group}.steps", 0), _LONGEST))
+            found.append(alike[group])
+        else:
+            found.append(list(_places(places, places_of(trace), sources or {})))
+    return found
+
+
+def places_of(trace: Trace) -> Mapping[str, Any]:
+    """For a trace of Python code the function of each ``file:line``."""
+    python = trace.scenario.get("python")
+    places = python.get("places") if isinstance(python, Mapping) else None
+    return places if isinstance(places, Mapping) else {}
+
+
+def _steps(steps: list[Any], path: str, indent: int) -> Iterator[Line]:
+    for number, step in enumerate(steps):
+        at = f"{path}[{number}]"
+        if not isinstance(step, Mapping) or not step or indent > _DEEPEST:
+            yield Line(at, indent, clean(step) if isinstance(step, str) else shown(step))
+            continue
+        blocks = [key for key in _BLOCKS if isinstance(step.get(key), list)]
+        words = [
+            f"{clean(str(key))}: {_said(value)}" for key, value in step.items() if key not in blocks
+        ]
+        first = blocks.pop(0) if blocks and not words else ""
+        if first:  # the verb itself holds the steps: atomic, try
+            yield Line(at, indent, f"{first}:")
+            yield from _steps(step[first], f"{at}.{first}", indent + 1)
+        else:
+            yield Line(at, indent, ", ".join(words))
+        for key in blocks:
+            if key != "do":
+                yield Line("", indent, f"{key}:")
+            yield from _steps(step[key], f"{at}.{key}", indent + 1)
+
+
+def _said(value: Any) -> str:
+    """A key's value: an expression as it was written, anything else as JSON."""
+    if isinstance(value, str):
+        return clean(value) if len(value) <= 200 else clean(value[:200]) + "..."
+    if isinstance(value, Mapping):  # let
+        return ", ".join(f"{clean(str(key))} = {_said(one)}" for key, one in value.items())
+    return shown(value)
+
+
+# --- Python code ---------------------------------------------------------------------------------
+def _position(at: str) -> tuple[str, int] | None:
+    name, colon, number = at.rpartition(":")
+    return (name, int(number)) if colon and number.isascii() and number.isdecimal() else None
+
+
+def _places(
+    places: Iterable[str], functions: Mapping[str, Any], sources: Mapping[str, str]
+) -> Iterator[Line]:
+    by_file: dict[str, set[int]] = {}
+    others = []
+    for at in places:
+        position = _position(at)
+        if position is None or len(at) > 1_000:
+            others.append(at)
+        else:
+            by_file.setdefault(position[0], set()).add(position[1])
+    for name in sorted(by_file):
+        text = sources.get(name)
+        lines = text.splitlines() if text is not None else []
+        yield Line("", 0, clean(name) + (":" if lines else ":  (its source is not at hand)"))
+        wanted = sorted(by_file[name])
+        near = wanted
+        if lines:
+            near = sorted(
+                {n for line in wanted for n in range(line - _AROUND, line + _AROUND + 1)}
+                & set(range(1, len(lines) + 1)) | set(wanted)
+            )  # fmt: skip
+        width = len(str(near[-1]))
+        previous = near[0] - 1
+        function = ""
+        for number in near:
+            at = f"{name}:{number}"
+            if number != previous + 1:
+                yield Line("", 0, "...")
+            previous = number
+            if 0 < number <= len(lines):
+                said = clean(lines[number - 1].replace("\t", "    ").rstrip())
+            else:
+                now = str(functions.get(at, ""))
+                said = f"in {clean(now)}" if now and now != function else "\N{DITTO MARK}"
+                function = now
+                if not now:
+                    said = ""
+            yield Line(at if number in by_file[name] else "", 0, f"{number:>{width}}  {said}")
+    for at in others:
+        yield Line(at, 0, clean(at))
