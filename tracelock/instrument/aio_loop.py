@@ -99,7 +99,7 @@ class Line:
     def settle(self) -> None:
         """Callbacks that were cancelled do not count."""
         callbacks = self.callbacks
-        while callbacks and callbacks[0][1]._cancelled:  # type: ignore[attr-defined]
+        while callbacks and callbacks[0][1]._cancelled:
             callbacks.popleft()
         if callbacks:
             self.tasks.callbacks_come(*callbacks[0])
@@ -115,7 +115,17 @@ class Line:
 
 
 class ControlledLoop(asyncio.SelectorEventLoop):
-    """One loop of one schedule. It is run by ``Tasks``, not by ``run_forever``."""
+    """One loop of one schedule. It is run by ``AsyncioTasks``, not by ``run_forever``."""
+
+    if TYPE_CHECKING:  # what asyncio keeps to itself
+        _ready: Any
+        _scheduled: list[Any]
+        _selector: Polling
+        _task_factory: Any
+        _timer_cancelled_count: int
+
+        def _check_closed(self) -> None: ...
+        def _process_events(self, events: Any) -> None: ...
 
     def __init__(self, tasks: AsyncioTasks) -> None:
         self.tasks = tasks
@@ -154,7 +164,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         self.futures += 1
         return ControlledFuture(self.futures, self)
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> events.Handle:
         worker: Any = contexts.get(get_ident())
@@ -205,7 +215,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
             return False
         before = self._ready.count
         self._process_events(selector.select(0))
-        return self._ready.count > before
+        return bool(self._ready.count > before)
 
 
 __all__ = ["EPOCH", "LAST", "ControlledFuture", "ControlledLoop", "ControlledTask", "Line"]

@@ -25,7 +25,7 @@ class AsyncioTasks(LoopTasks):
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._made = 0
         self.loop = ControlledLoop(self)
-        self.line: Line = self.loop._ready  # type: ignore[attr-defined]
+        self.line: Line = self.loop._ready
 
     # --- making tasks ------------------------------------------------------------------------
     def make(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
@@ -91,11 +91,11 @@ class AsyncioTasks(LoopTasks):
 
     def look(self) -> None:
         self.loop.poll()
-        if self.loop._scheduled or self.timers.number in self.gate.ready:  # type: ignore
+        if self.loop._scheduled or self.timers.number in self.gate.ready:
             self.wind()
 
     def watches(self) -> bool:
-        return bool(self.loop._selector.watched)  # type: ignore[attr-defined]
+        return bool(self.loop._selector.watched)
 
     def done(self, worker: TaskWorker) -> bool:
         return bool(worker.task is None or worker.task.done())
@@ -119,7 +119,7 @@ class AsyncioTasks(LoopTasks):
         contexts[self.ident] = worker
         if number == self.callbacks.number:
             _, handle = line.callbacks.popleft()
-            if not handle._cancelled:  # type: ignore[attr-defined]
+            if not handle._cancelled:
                 handle._run()
             if self.hub.over:
                 raise Abandon
@@ -205,7 +205,7 @@ class AsyncioTasks(LoopTasks):
                 del error
         self.line.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
-        self.loop._selector.close()  # type: ignore[attr-defined]
+        self.loop._selector.close()
 
 
 _PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")

@@ -126,6 +126,10 @@ class LoopTasks:
         """Whether there is real input or output to wait for."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """End the coroutines that are in the middle of their code, and the loop."""
+        raise NotImplementedError
+
     def unheard(self) -> list[str]:
         """Errors of tasks that nobody has asked for."""
         return []

@@ -188,11 +188,11 @@ class Pooled:
             if self.closing or job is None:
                 return
             worker, run = job
-            inside = partial(contextvars.Context().run, run)
+            context = contextvars.Context()
             if worker is None:
-                inside()
+                context.run(run)
             else:
-                serve(worker, inside)
+                serve(worker, partial(context.run, run))
             del worker, run, job
             for key in [key for key in locals_ if key not in clean]:
                 del locals_[key]

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from trio._core._run import sniffio_library
+import sniffio
 
 from tracelock.engine.open import OpenController
 from tracelock.instrument import trio_patches
@@ -40,12 +40,13 @@ class TrioBackend(LoopBackend):
     @contextlib.contextmanager
     def running(self, tasks: LoopTasks) -> Iterator[None]:
         assert isinstance(tasks, TrioTasks)
-        before, sniffio_library.name = sniffio_library.name, "trio"
+        library: Any = sniffio.thread_local
+        before, library.name = library.name, "trio"
         try:
             with trio_patches.told_to(tasks):
                 yield
         finally:
-            sniffio_library.name = before
+            library.name = before
 
     def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
         assert isinstance(tasks, TrioTasks)

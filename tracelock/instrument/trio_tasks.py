@@ -10,7 +10,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import trio
 from trio._core import _run, _thread_cache
@@ -95,9 +95,10 @@ class TrioTasks(LoopTasks):
         self.own: list[Any] = []  # tasks of trio itself and of ours that can go on
         _thread_cache.THREAD_CACHE._idle_workers.clear()
         _thread_cache.name_counter = itertools.count()
-        self.runner: Any = _run.setup_runner(Clock(self), [Watch(self)], True, True)
-        self.runner.runq = self.line
-        self.gen = _run.unrolled_run(self.runner, self._keep, ())
+        runner: Any = _run.setup_runner(Clock(self), [Watch(self)], True, True)
+        runner.runq = self.line
+        self.runner = runner
+        self.gen: Any = cast("Any", _run.unrolled_run)(runner, self._keep, ())
         self.running = True
         self.next_pass: Any = None
         self.gen.send(None)
