@@ -318,8 +318,11 @@ _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
 #: What looks after threads, imports and tests itself.
 _UNTOUCHED: Final = frozenset(
-    {"threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib"}
-)
+    {
+        "threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib", "asyncio",
+        "trio",
+    }
+)  # fmt: skip
 _STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
 
 
