@@ -19,6 +19,7 @@ EXPLORERS: Final = (
     "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
 )  # fmt: skip
 CLOCKS: Final = ("virtual", "adversarial")
+EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
@@ -110,6 +111,8 @@ def build_parser() -> argparse.ArgumentParser:
     attach = add("attach", "print what to paste into an issue: Markdown, the trace folded in")
     _trace(attach)
     _pictured(attach)
+    _export(add("export", "write a scenario or trace as a plain Python program or test"))
+    _compare(add("compare", "set the backends side by side: what can happen, and what it costs"))
     validate = add("validate", "check scenarios and tell all that is wrong with them")
     validate.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a YAML or JSON file")
     add("schema", "print the JSON Schema of the scenario language, for editors")
@@ -220,6 +223,55 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
         "--max-steps", type=_at_least(1), metavar="N", help="end a schedule after N events (5,000)"
     )
     _common(parser)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SCENARIO|TRACE", help="a scenario, or a trace to force")
+    parser.add_argument(
+        "--as", dest="target", choices=EXPORTS, required=True, metavar="KIND",
+        help=f"what to write: {', '.join(EXPORTS)}",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to (standard output)")
+    _choice(parser, "--backend", EXPORTS[:4], "of --as pytest: what the test runs on")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run, where a trace has to be shrunk or replayed first",
+    )  # fmt: skip
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
+    parser.add_argument(
+        "--backends", metavar="B,B,...", help=f"which ones (all here): {', '.join(EXPORTS[:4])}"
+    )
+    parser.add_argument(
+        "--runs", type=_at_least(1), default=None, metavar="N",
+        help="free runs on each backend (100), and timed runs of each kind (7)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--native", action="store_true",
+        help="the costs alone, and how the plain programs end: no search, no recorder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60.0, metavar="S",
+        help="for everything, about (60); what does not fit in is left out and said so",
+    )  # fmt: skip
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PATH",
+        help="another Python to time it on as well (a free-threaded build); may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--switch-interval", action="append", type=_seconds, default=[], metavar="S",
+        help="also time threads with this sys.setswitchinterval (0.005); may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--html", metavar="FILE", help="write the comparison as a page, too")
+    parser.add_argument("--svg", metavar="FILE", help="write the picture of the costs alone, too")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the comparison as JSON, too")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run the Python code that they name",
+    )  # fmt: skip
+    _json(parser)
 
 
 def _replay(parser: argparse.ArgumentParser) -> None:

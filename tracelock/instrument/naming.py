@@ -22,7 +22,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import VARIABLE, OpenLayout
-from tracelock.ops import WRITE, ObjectSpec
+from tracelock.ops import READ, WRITE, ObjectSpec
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
@@ -171,6 +171,19 @@ class Names:
                 variable = self.variables[label] = Variable(label, -1)
             known.parts[name] = variable
         return variable
+
+    def contents(self, argument: object, worker: Worker) -> list[Variable]:
+        """The shared contents that a container's method reads of its arguments: of ``argument``,
+        or of what is in that tuple. Those that are not known to be shared count as used."""
+        found = []
+        for one in argument if argument.__class__ is tuple else (argument,):
+            if isinstance(one, CONTAINERS):
+                variable = self.variable(one, None, worker)
+                if variable.shared:
+                    found.append(variable)
+                else:
+                    self.used(variable, worker.number, READ)
+        return found
 
     def used(self, variable: Variable, worker: int, kind: int) -> None:
         """A variable that is not shared was used: does that make it so, from the next schedule?"""
