@@ -12,7 +12,18 @@ from collections.abc import Callable, Sequence
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
-from tracelock.ops import CANCEL, SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.ops import (
+    CANCEL,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    Layout,
+    ObjectSpec,
+    Op,
+    Value,
+    WorkerSpec,
+)
 from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
@@ -79,6 +90,10 @@ class OpenController(Controller):
     ``essential``: the workers that a schedule waits for. When they have ended so has the schedule,
     as a process ends whatever its daemon threads do; ``cut_daemons`` says that some of those could
     have gone on, so that not every order was looked at.
+
+    Under the virtual clock time goes on only when nothing else can happen, as everywhere. But a
+    timer whose time is up by then (of two that sleep for as long, the second) is *late*: it fires
+    at any point from there on, as it does where the operating system runs several threads.
     """
 
     layout: OpenLayout
@@ -94,6 +109,7 @@ class OpenController(Controller):
         self.sync()
         super()._fresh()
         self.values = [None] * len(self.layout.names)
+        self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
         #: The ready task that a loop is inside of shuts out the others of its loop: worker -> loop.
@@ -112,9 +128,13 @@ class OpenController(Controller):
                 self._objects.append(model)
 
     def remake(self, number: int) -> None:
-        """The specification of an object has changed: it has another initial state."""
+        """The specification of an object has changed: it has another initial state, or it was
+        taken for a variable (a trace that only looks at it does not say what it is)."""
         old, fresh = self.models[number], self._model(number)
         self.models[number] = fresh
+        if old is None:
+            self._objects.append(fresh)
+            return
         self._objects[next(k for k, model in enumerate(self._objects) if model is old)] = fresh
 
     def _model(self, number: int) -> Model:
@@ -126,16 +146,32 @@ class OpenController(Controller):
             self.active.clear()
             return -1
         worker = super().next()
-        if worker >= 0 and self.kind in RESCUES and self.timed_out():
+        if worker >= 0 and self.forced and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
         return worker
 
+    def _late(self) -> list[int]:
+        """The workers whose timer is late. Who sleeps for no time at all only lets others on."""
+        late = []
+        for worker, deadline in self._pending_timers().items():
+            if deadline <= self.now:
+                op = self.pending[worker]
+                assert op is not None
+                if op.kind != SLEEP or op.value:
+                    late.append(worker)
+        return late
+
+    def _timer(self, worker: int) -> bool:
+        if not self.adversarial and worker not in self._late():
+            return False
+        return super()._timer(worker)
+
     def timed_out(self) -> bool:
-        """Whether the last event is a wait that ended because its time was up."""
-        entry = self.log[-1]
-        return entry[2].timeout is not None and entry[3] is False and self.clock == "virtual"
+        """Whether the last event is that of a wait whose time is up."""
+        kind = self.kind
+        return kind == TIMEOUT or (kind in RESCUES and self.log[-1][3] is False)
 
     def _end(self, worker: int) -> None:
         super()._end(worker)
@@ -160,6 +196,11 @@ class OpenController(Controller):
 
     def _options(self) -> list[int]:
         options = super()._options()
+        if not self.adversarial and not self._cooperative:
+            late = self._late() if self.timers else []
+            self.late = bool(late)
+            if late:
+                options = sorted({*options, *late})
         if self.inside:
             loops, inside = self.loops, self.inside
             options = [

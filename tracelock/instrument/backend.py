@@ -261,7 +261,9 @@ class PythonBackend:
                 continue
             if not warned:
                 warned, still = True, 0.0
-                self.stuck = controller.limit = controller.limit or self._told(worker)
+                controller.limit = controller.limit or self._told(worker)
+                if not self.names.suspect(worker.last):
+                    self.stuck = controller.limit
                 interrupt(worker)  # a loop in Python can be ended, a call into C cannot
                 continue
             self._give_up(controller, worker)

@@ -10,6 +10,7 @@ from typing import Final
 from tracelock.errors import StepFailure
 from tracelock.instrument.callers import PLUMBING, file_label
 
+#: The package: none of its frames is news to anybody.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 

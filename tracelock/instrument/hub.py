@@ -33,6 +33,8 @@ get_ident: Final = _thread.get_ident
 #: another thread is not under control, and everything that was patched does what it always did.
 contexts: Final[dict[int, Any]] = _contexts
 _schedules: Final = itertools.count(1)
+#: What follows the name of an object that is left from an earlier schedule.
+EARLIER: Final = " of an earlier schedule"
 #: How long a worker may take to unwind, in seconds.
 PATIENCE: Final = 2.0
 
@@ -237,8 +239,14 @@ class Hub:
                 obj.__dict__.pop(name, None)
         self._marked.clear()
 
-    def bind(self, obj: object, name: str) -> str:
-        """The name of ``obj`` in this schedule: ``name``, unless another object has it."""
+    def bind(self, obj: object, name: str, born: int = 0) -> str:
+        """The name of ``obj`` in this schedule: ``name``, unless another object has it.
+
+        ``born``: the schedule that it was made in, 0 for one that was there before. What an earlier
+        schedule has left takes no name from what this one makes.
+        """
+        if born and born != self.schedule:
+            name += EARLIER
         while self.bound.setdefault(name, obj) is not obj:
             name += "'"
         return name

@@ -230,6 +230,15 @@ class Names:
                 if (readers | writers) >> one & 1:
                     self.used(variable, one, WRITE if writers >> one & 1 else READ)
 
+    def suspect(self, variable: Variable | None) -> bool:
+        """A worker does nothing but look at ``variable``: may another be meant to change it? Then
+        looking is a scheduling point from the next schedule on."""
+        if variable is None or variable.number != -1 or self.frozen:
+            return False
+        variable.number = -2
+        self._news.append(variable)
+        return True
+
     def stored(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if isinstance(value, CONTAINERS) and id(value) not in self.objects:
@@ -260,7 +269,10 @@ class Names:
                 continue
             if hasattr(obj, "__dict__") and isinstance(obj.__dict__, dict):
                 known = self.meet(obj, None)
-                pending.extend((v, f"{known.label}.{k}") for k, v in obj.__dict__.items())
+                for name, value in obj.__dict__.items():
+                    # what a container contains is not the attribute that it is kept in
+                    contents = "[]" if isinstance(value, CONTAINERS) else ""
+                    pending.append((value, f"{known.label}.{name}{contents}"))
 
 
 def _plain(key: object) -> bool:

@@ -23,13 +23,15 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, file_patches, locks, sync, threads
+from tracelock.instrument import clock, file_patches, futures, locks, sync, threads
 from tracelock.instrument.files import paths_of
 from tracelock.instrument.hub import Hub
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
 SEEN: Final = "seen"  # recorded, or answered from the schedule, without a choice
 NOT_CONTROLLED: Final = "not controlled"
+#: Stands for what a class does not have of its own.
+MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def _methods(owner: Any, label: str, pairs: dict[str, Callable[..., Any]]) -> li
     return [
         Patch(f"{label}.{name}", owner, name, owner.__dict__[name], by)
         for name, by in pairs.items()
+        if name in owner.__dict__  # some are newer than the oldest Python
     ]
 
 
@@ -79,11 +82,20 @@ def table() -> list[Patch]:
             "__init__": sync.queue_init, "put": sync.queue_put, "get": sync.queue_get,
             "qsize": sync.queue_qsize, "empty": sync.queue_empty, "full": sync.queue_full,
             "task_done": sync.queue_task_done, "join": sync.queue_join,
+            "shutdown": sync.queue_shutdown,
         }),
         *_methods(sync.SIMPLE, "queue.SimpleQueue", {
             "put": sync.simple_put, "get": sync.simple_get,
             "qsize": sync.simple_qsize, "empty": sync.simple_empty,
         }),
+        Patch("concurrent.futures.Future.__init__", futures.FUTURE, "__init__",
+              futures.ORIGINAL[futures.FUTURE], futures.future_init, SEEN),
+        Patch("concurrent.futures.Future.__hash__", futures.FUTURE, "__hash__",
+              MISSING, futures.stable_hash, SEEN),
+        Patch("threading.Thread.__hash__", threading.Thread, "__hash__", MISSING,
+              futures.stable_hash, SEEN),
+        Patch("concurrent.futures.wait", futures.ACQUIRE, "__init__",
+              futures.ORIGINAL[futures.ACQUIRE], futures.acquire_init, SEEN),
         Patch("queue.SimpleQueue", None, "SimpleQueue", queue.SimpleQueue,
               sync.make_simple_queue),
         Patch("threading.Lock", None, "Lock", _thread.allocate_lock, locks.make_lock),
@@ -151,6 +163,8 @@ class Patches:
         for owner, name, before in reversed(self._undo):
             if type(owner) is dict:
                 owner[name] = before
+            elif before is MISSING:
+                delattr(owner, name)
             else:
                 setattr(owner, name, before)
         self._undo.clear()
@@ -158,7 +172,7 @@ class Patches:
         self.hub.unmark()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
-        self._undo.append((owner, name, owner.__dict__[name]))
+        self._undo.append((owner, name, owner.__dict__.get(name, MISSING)))
         setattr(owner, name, value)
 
     def _modules(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -304,7 +318,7 @@ _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
 #: What looks after threads, imports and tests itself.
 _UNTOUCHED: Final = frozenset(
-    {"threading", "importlib", "_pytest", "pytest", "concurrent", "pluggy", "_frozen_importlib"}
+    {"threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib"}
 )
 _STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock
+from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
 from tracelock.instrument.worker import Through, Worker, shown
 from tracelock.ops import (
     ACQUIRE,
@@ -47,10 +47,14 @@ ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
         (SEMAPHORE, ("__init__", "acquire", "__enter__", "release")),
         (BOUNDED, ("release",)),
         (EVENT, ("__init__", "is_set", "set", "clear", "wait")),
-        (QUEUE, ("__init__", "put", "get", "qsize", "empty", "full", "task_done", "join")),
+        (
+            QUEUE,
+            ("__init__", "put", "get", "qsize", "empty", "full", "task_done", "join", "shutdown"),
+        ),
         (SIMPLE, ("put", "get", "qsize", "empty")),
     )
     for name in names
+    if name in cls.__dict__  # ``shutdown`` came with Python 3.13
 }
 
 
@@ -72,7 +76,7 @@ def named(obj: Any, kind: str, worker: Worker) -> str:
         if name is None:
             name = f"{kind}@{caller(worker, 3)}"
             hub.mark(obj, name)
-        name = hub.bind(obj, name)
+        name = hub.bind(obj, name, held.get("_tracelock_born", 0))
         obj._tracelock_bound = (hub.schedule, name)
     return str(name)
 
@@ -90,13 +94,33 @@ def name_it(obj: Any, kind: str) -> None:
     """An object is being made: it is called after the place."""
     worker = here()
     if worker is not None:
-        obj._tracelock_name = made_at(kind, worker)
+        call_it(obj, made_at(kind, worker), worker)
+
+
+def call_it(obj: Any, name: str, worker: Worker) -> None:
+    """An object that is made in this schedule gets its name."""
+    obj._tracelock_name = name
+    obj._tracelock_born = worker.hub.schedule
+
+
+def patience(blocking: Any, timeout: float | None) -> tuple[float | None, bool]:
+    """How long to wait (None: for ever), and whether to wait at all: not where it is no time."""
+    if not blocking or (timeout is not None and timeout <= 0):
+        return None, False
+    return timeout, True
 
 
 # --- conditions ------------------------------------------------------------------------------
 def condition_init(self: Any, lock: Any = None) -> None:
+    worker = here()
+    if worker is None:
+        ORIGINAL[CONDITION, "__init__"](self, lock)
+        return
+    name = made_at("condition", worker)
+    if lock is None:
+        lock = RLock(worker.hub, new_rlock(), f"{name}.lock", worker.hub.schedule)
     ORIGINAL[CONDITION, "__init__"](self, lock)
-    name_it(self, "condition")
+    call_it(self, name, worker)
 
 
 def lock_of(self: Any, worker: Worker) -> Any:
@@ -214,7 +238,8 @@ def semaphore_acquire(self: Any, blocking: bool = True, timeout: float | None = 
         return bool(ORIGINAL[SEMAPHORE, "acquire"](self, blocking, timeout))
     if not blocking and timeout is not None:
         raise ValueError("can't specify timeout for non-blocking acquire")
-    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, timeout, bool(blocking))
+    wait, blocking = patience(blocking, timeout)
+    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, wait, blocking)
     got = bool(worker.do(op))
     if got:
         with Through(worker):
@@ -229,9 +254,11 @@ def semaphore_release(self: Any, n: int = 1) -> None:
     if worker is None:
         original(self, n)
         return
-    worker.do(Op(RELEASE, semaphore_number(self, worker), caller(worker), n))
+    result = worker.step(Op(RELEASE, semaphore_number(self, worker), caller(worker), n))
     with Through(worker):
-        original(self, n)
+        original(self, n)  # raises as it always does
+    if result is not None:
+        raise ModelMismatch(f"{named(self, 'semaphore', worker)}: {result.message}")
 
 
 # --- events ----------------------------------------------------------------------------------
@@ -284,6 +311,8 @@ def event_wait(self: Any, timeout: float | None = None) -> bool:
     worker = here()
     if worker is None:
         return bool(ORIGINAL[EVENT, "wait"](self, timeout))
+    if timeout is not None and timeout <= 0:
+        return event_is_set(self)
     return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, timeout)))
 
 
@@ -295,9 +324,14 @@ def queue_init(self: Any, maxsize: int = 0) -> None:
         return
     with Through(worker):
         ORIGINAL[QUEUE, "__init__"](self, maxsize)
-    # task_done and join are the standard library's own code, on a condition under control
-    ORIGINAL[CONDITION, "__init__"](self.all_tasks_done, self.mutex)
-    name_it(self, "queue")
+    name = made_at("queue", worker)
+    call_it(self, name, worker)
+    # Whoever uses them from outside, as in ``with q.mutex: q.queue.clear()``, is under control.
+    self.mutex = Lock(worker.hub, self.mutex, f"{name}.mutex", worker.hub.schedule)
+    for part in ("not_empty", "not_full", "all_tasks_done"):
+        condition = getattr(self, part)
+        ORIGINAL[CONDITION, "__init__"](condition, self.mutex)
+        call_it(condition, f"{name}.{part}", worker)
 
 
 def queue_number(self: Any, worker: Worker) -> int:
@@ -317,12 +351,10 @@ def queue_put(self: Any, item: Any, block: bool = True, timeout: float | None = 
         return
     if timeout is not None and timeout < 0 and block and self.maxsize > 0:
         raise ValueError("'timeout' must be a non-negative number")
-    _check_shut(self, put=True)
-    wait = timeout if block else None
-    op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, bool(block))
+    wait, block = patience(block, timeout)
+    op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, block)
     if not worker.do(op):
-        raise queue.Full
-    _check_shut(self, put=True)
+        raise queue.ShutDown if _shut(self) else queue.Full  # type: ignore[attr-defined]
     with Through(worker):
         self._put(item)
         self.unfinished_tasks += 1
@@ -334,38 +366,47 @@ def queue_get(self: Any, block: bool = True, timeout: float | None = None) -> An
         return ORIGINAL[QUEUE, "get"](self, block, timeout)
     if timeout is not None and timeout < 0 and block:
         raise ValueError("'timeout' must be a non-negative number")
-    if _check_shut(self, put=False) and not self._qsize():
-        raise queue.ShutDown  # type: ignore[attr-defined]
     return _get(self, block, timeout, worker, self._get)
 
 
 def _get(self: Any, block: bool, timeout: float | None, worker: Worker, take: Any) -> Any:
-    wait = timeout if block else None
-    op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, bool(block))
+    wait, block = patience(block, timeout)
+    op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, block)
     if worker.step(op) is not None:
-        raise queue.Empty
+        raise queue.ShutDown if _shut(self) else queue.Empty  # type: ignore[attr-defined]
     with Through(worker):
         item = take()
     worker.record(shown(item))
     return item
 
 
-def _check_shut(self: Any, put: bool) -> bool:
-    """Whether a queue was shut down (Python 3.13); to put something in is an error then."""
-    shut = bool(getattr(self, "is_shutdown", False))
-    if shut and put:
-        raise queue.ShutDown  # type: ignore[attr-defined]
-    return shut
+def _shut(self: Any) -> bool:
+    """Whether a queue was shut down (Python 3.13)."""
+    return bool(getattr(self, "is_shutdown", False))
 
 
-def _looks(name: str, cls: Any) -> Any:
+def queue_shutdown(self: Any, immediate: bool = False) -> None:
+    """Python 3.13: nobody waits from now on."""
+    worker = here()
+    if worker is None:
+        ORIGINAL[QUEUE, "shutdown"](self, immediate)
+        return
+    worker.step(Op(SET, queue_number(self, worker), caller(worker), bool(immediate)))
+    with Through(worker):
+        ORIGINAL[QUEUE, "shutdown"](self, immediate)
+    if immediate:
+        with self.all_tasks_done:
+            self.all_tasks_done.notify_all()
+
+
+def _looks(name: str, cls: Any, answer: Callable[[Any, int], bool] | None = None) -> Any:
     def look(self: Any) -> Any:
         worker = here()
         if worker is None:
             return ORIGINAL[cls, name](self)
         worker.step(Op(READ, queue_number(self, worker), caller(worker)))
-        with Through(worker):
-            result = ORIGINAL[cls, name](self)
+        size = len(self._queue) if cls is SIMPLE else self._qsize()
+        result = size if answer is None else answer(self, size)
         worker.record(result)
         return result
 
@@ -373,22 +414,48 @@ def _looks(name: str, cls: Any) -> Any:
     return look
 
 
-queue_qsize, queue_empty, queue_full = (_looks(name, QUEUE) for name in ("qsize", "empty", "full"))
-simple_qsize, simple_empty = (_looks(name, SIMPLE) for name in ("qsize", "empty"))
+def _is_empty(queue_: Any, size: int) -> bool:
+    return not size
+
+
+def _is_full(queue_: Any, size: int) -> bool:
+    return bool(0 < queue_.maxsize <= size)
+
+
+queue_qsize = _looks("qsize", QUEUE)
+queue_empty = _looks("empty", QUEUE, _is_empty)
+queue_full = _looks("full", QUEUE, _is_full)
+simple_qsize = _looks("qsize", SIMPLE)
+simple_empty = _looks("empty", SIMPLE, _is_empty)
 
 
 def queue_task_done(self: Any) -> None:
     worker = here()
-    if worker is not None:
+    if worker is None:
+        ORIGINAL[QUEUE, "task_done"](self)
+        return
+    with self.all_tasks_done:
+        # A put does not take the mutex here, so that the count is looked at in one step.
         worker.step(Op(WRITE, queue_number(self, worker), caller(worker)))
-    ORIGINAL[QUEUE, "task_done"](self)
+        if self.unfinished_tasks <= 0:
+            raise ValueError("task_done() called too many times")
+        self.unfinished_tasks -= 1
+        if not self.unfinished_tasks:
+            self.all_tasks_done.notify_all()
 
 
 def queue_join(self: Any) -> None:
     worker = here()
-    if worker is not None:
-        worker.step(Op(READ, queue_number(self, worker), caller(worker)))
-    ORIGINAL[QUEUE, "join"](self)
+    if worker is None:
+        ORIGINAL[QUEUE, "join"](self)
+        return
+    with self.all_tasks_done:
+        while True:
+            worker.step(Op(READ, queue_number(self, worker), caller(worker)))
+            worker.record(self.unfinished_tasks)
+            if not self.unfinished_tasks:
+                return
+            self.all_tasks_done.wait()
 
 
 def simple_put(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:

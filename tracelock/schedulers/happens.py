@@ -38,6 +38,7 @@ from tracelock.ops import (
     TIMEOUT,
     WAIT,
     WAKE,
+    WRITE,
     Op,
     Raised,
     Value,
@@ -117,6 +118,9 @@ class History:
             return op, self.run.waiting[worker], tuple(self.run.pending)
         if ACQUIRE <= op.kind <= GET:
             return self.run.models[self.group[op.target]].snapshot()  # type: ignore[union-attr]
+        if op.kind <= WRITE:  # of real code, also what an object shows of itself
+            model = self.run.models[self.group[op.target]]
+            return None if model is None else model.snapshot()
         return None
 
     # --- after it ----------------------------------------------------------------------------
@@ -127,10 +131,12 @@ class History:
         picks: tuple[int, ...],
         fired: bool,
         after: Sequence[Op | None] = (),
+        forced: bool | None = None,
     ) -> Step:
         """The next transition: its events, what ``note`` gave, data choices, whether by a timer.
 
-        ``after``: of tasks, the pending ops right after it.
+        ``after``: of tasks, the pending ops right after it. ``forced``: whether time had to go on
+        for the timer (None: all timers of virtual time are like that).
         """
         worker, kind, op, result, _, _ = events[0]
         here = len(self.steps)
@@ -142,7 +148,8 @@ class History:
         if self.cooperative:
             fired = kind in (SLEEP, TIMEOUT) or (kind == JOIN and result is False and op.blocking)
         if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
-            return self._general(events, note, cover, picks, fired, after)
+            forced = self.virtual and fired and forced is not False
+            return self._general(events, note, cover, picks, forced, after)
         thing = self.group[op.target]
         if kind > ATOMIC and self.readers[thing]:
             # an object that was only looked at (is an event set, a lock held), which real code does
@@ -174,6 +181,8 @@ class History:
                     hb |= before[e] | 1 << e
                     found.append(e)
                 races = found
+            elif self.readers[thing]:  # of real code: who looks at an object, as is_set() does
+                return self._general(events, note, cover, picks, False, after)
             elif writers:
                 e = writers[-1]
                 if not cover >> e & 1:
@@ -212,7 +221,7 @@ class History:
         note: Any,
         cover: int,
         picks: tuple[int, ...],
-        fired: bool,
+        forced: bool,
         after: Sequence[Op | None],
     ) -> Step:
         worker, kind, op, _, _, _ = events[0]
@@ -232,7 +241,7 @@ class History:
                 undo.append((self.spawns if good else self.about)[event[2].target])
         if self.leaves and after[worker] is None:
             writes |= self.prints.held(worker)
-        if fired and self.virtual:
+        if forced:
             # only when nothing else could happen: after all before it, and before all after it.
             # Without it the op would have gone on waiting.
             reads, writes = self.static(asked)
@@ -306,7 +315,7 @@ class History:
         """Whether ``op`` could have happened in the state of its object before ``e``."""
         if kind in _PARKED:
             return self._could(e, worker)
-        if not self.virtual and op.timeout is not None:
+        if op.timeout is not None and (not self.virtual or self._late(e, worker, op)):
             return True  # by its timer at least
         if not self.probes:
             self.probes = make_models(self.run.layout, self.run.rules)
@@ -321,6 +330,15 @@ class History:
         options = self.rows[e][_EVENTS][0][4]
         return options is not None and worker in options
 
+    def _late(self, e: int, worker: int, op: Op) -> bool:
+        """Whether the time of ``op`` was up before ``e`` already, so that its timer could fire."""
+        past = self.lines[worker] or self.spawns[worker]
+        if past and past[-1] > e:
+            return False  # it comes to it later, and no time passes until then
+        asked = self.rows[past[-1]][_EVENTS][0][5] if past else 0.0
+        wait: Any = op.value if op.kind == SLEEP else op.timeout
+        return bool(0 < wait <= self.rows[e][_EVENTS][0][5] - asked)
+
     def _possible(self, e: int, here: int, worker: int, op: Op, parked: bool) -> int:
         """Whether ``op`` of ``worker`` could go on before ``e``, given all not after ``e``."""
         kind = op.kind
@@ -332,11 +350,11 @@ class History:
         elif kind in (ACQUIRE, PUT, GET, WAIT) and self._blocking(op, WAKE if parked else kind):
             resource = self.bit[op.target]
         if kind == JOIN and op.blocking:
-            if not self.virtual and op.timeout is not None:
+            if op.timeout is not None and (not self.virtual or self._late(e, worker, op)):
                 return YES
             resource |= self.life[op.target]
         if kind == SLEEP and self.virtual:
-            return NO
+            return YES if self._late(e, worker, op) else NO
         if not resource:
             return YES
         before = self.before

@@ -1,0 +1,97 @@
+"""Optimal DPOR on real Python code finds every final state that brute force finds, and no other."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.conformance.python_fuzz import BruteForce, Writer
+from tracelock.explore.search import Budget, Searched, search
+from tracelock.instrument.naming import Names, Variable
+from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.injecting import InjectingScheduler
+from tracelock.session.exploring import Plan
+from tracelock.session.python import PythonExploration, default_limits, make_program
+from tracelock.session.python_parts import Restarting
+from tracelock.session.settings import make_scheduler
+
+#: More schedules than any of the programs below has.
+MOST = 3_000
+#: Programs that have between 2 and MOST schedules, found by trying.
+SEEDS: tuple[int, ...] = ()
+
+
+def written(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Program number ``seed``, written to ``folder`` and imported from there."""
+    name = f"program_{seed}"
+    (folder / f"{name}.py").write_text(Writer(seed).text())
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    monkeypatch.delitem(sys.modules, name)  # so that it is forgotten afterwards
+    sys.modules[name] = module
+    return module
+
+
+class Seen:
+    """The final states and failures of the schedules of one program."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+        self.states: set[str] = set()
+
+    def run(
+        self, make: Callable[[], Scheduler], *, systematic: bool = True, most: int = MOST
+    ) -> tuple[set[Any], Searched]:
+        """All that happens in the schedules of ``make()``."""
+        self.states = set()
+        module = self.module
+        program = make_program(
+            module.WORKERS, module.setup, self.check, [module.__name__], [], 0, 0
+        )
+        plan = Plan("threading", "dpor", every=True, shrink=False, limits=default_limits())
+        with PythonExploration(program, plan) as exploration:
+            names = exploration.names
+            exploration._warm_up()
+            names.settle()
+            self.states = set()
+            names.held = systematic
+            scheduler: Any = Restarting(make, names) if systematic else make()
+            found = search(exploration.runner, scheduler, Budget(most), every=True)
+            assert not exploration.backend.stuck
+        ends = {(one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"}
+        assert {kind for kind, _ in ends} <= {"deadlock"}
+        return {*self.states, *ends}, found
+
+    def check(self, state: Any) -> None:
+        self.states.add(repr(self.module.final(state)))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_same_final_states_as_brute_force(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Seen(written(seed, tmp_path, monkeypatch))
+    every, brute = seen.run(BruteForce)
+    assert brute.exhaustive
+    some, dpor = seen.run(DporScheduler)
+    assert dpor.exhaustive
+    assert some == every
+    assert dpor.schedules <= brute.schedules
+
+    # and none is lost because an access was taken for one of a single worker alone
+    def used(names: Names, variable: Variable, worker: int, kind: int) -> None:
+        names.suspect(variable)
+
+    monkeypatch.setattr(Names, "used", used)
+    drawn, _ = seen.run(
+        lambda: InjectingScheduler(make_scheduler("random", seed), seed), systematic=False, most=40
+    )
+    assert drawn <= every
