@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from tracelock.backends.rules import MULTIPROCESSING_RULES
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
@@ -23,21 +22,22 @@ from tracelock.instrument.process_wire import Channel
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.relay import Relay
 from tracelock.instrument.worker import Worker
+from tracelock.objects import Rules
 
 real_getpid: Final = os.getpid
 
 
 class ProcessBackend(PythonBackend):
-    """Processes. Raises UsageError where there is no ``fork``."""
+    """Processes. ``rules``: what their objects are like. Raises UsageError where there is no
+    ``fork``."""
 
-    rules = MULTIPROCESSING_RULES
-
-    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
+    def __init__(self, program: PythonProgram, limits: RunLimits, rules: Rules) -> None:
         if not hasattr(os, "fork"):
             raise UsageError("the multiprocessing backend for Python code needs fork")
         import multiprocessing.synchronize  # noqa: F401  (so that it is patched)
 
         super().__init__(program, limits)
+        self.rules = rules
         self._relays: list[Relay] = []
 
     def __enter__(self) -> ProcessBackend:
