@@ -56,7 +56,12 @@ class Writer:
         for number in range(count):
             self.room = self.random.choice((3, 4) if count == 2 else (2,))
             body = self.block(number, 1, top=True)
-            workers += [f"\n\ndef w{number}(s):", "    global G", f"    r = s.seen[{number}]", *body]
+            workers += [
+                f"\n\ndef w{number}(s):",
+                "    global G",
+                f"    r = s.seen[{number}]",
+                *body,
+            ]
         names = ", ".join(f"w{number}" for number in range(count))
         return "\n".join([HEAD, *self.inner, *workers, f"\n\nWORKERS = [{names}]", ""])
 

@@ -24,8 +24,59 @@ from tracelock.session.settings import make_scheduler
 
 #: More schedules than any of the programs below has.
 MOST = 3_000
-#: Programs that have between 2 and MOST schedules, found by trying.
-SEEDS: tuple[int, ...] = ()
+#: Programs that have more than a few schedules and fewer than MOST, found by trying.
+SEEDS: tuple[int, ...] = (
+    33,
+    102,
+    110,
+    115,
+    124,
+    125,
+    128,
+    132,
+    133,
+    139,
+    150,
+    153,
+    156,
+    163,
+    172,
+    179,
+    180,
+    184,
+    187,
+    188,
+    189,
+    192,
+    195,
+    208,
+    209,
+    213,
+    219,
+    234,
+    243,
+    246,
+    247,
+    267,
+    272,
+    274,
+    297,
+    309,
+    317,
+    323,
+    333,
+    343,
+    344,
+    345,
+    349,
+    359,
+    379,
+    383,
+    385,
+    388,
+    396,
+    418,
+)
 
 
 def written(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -66,9 +117,7 @@ class Seen:
             scheduler: Any = Restarting(make, names) if systematic else make()
             found = search(exploration.runner, scheduler, Budget(most), every=True)
             assert not exploration.backend.stuck
-        ends = {
-            (one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"
-        }
+        ends = {(one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"}
         assert {kind for kind, _ in ends} <= {"deadlock"}
         return {*self.states, *ends}, found
 
@@ -87,6 +136,9 @@ def test_same_final_states_as_brute_force(
     assert dpor.exhaustive
     assert some == every
     assert dpor.schedules <= brute.schedules
+
+    if seed % 5:
+        return
 
     # and none is lost because an access was taken for one of a single worker alone
     def used(names: Names, variable: Variable, worker: int, kind: int) -> None:
