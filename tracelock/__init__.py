@@ -25,6 +25,7 @@ __version__: Final = "0.1.0"
 if TYPE_CHECKING:
     from tracelock.analysis.analyze import Analysis, analyze
     from tracelock.analysis.findings import Finding
+    from tracelock.compare import Comparison, compare
     from tracelock.engine.limits import RunLimits
     from tracelock.errors import (
         Divergence,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         Notify,
         ObjectDecl,
         Put,
+        PythonDecl,
         Read,
         Release,
         Repeat,
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from tracelock.session.after_fix import Checked, check_fix
     from tracelock.session.api import explore, replay
     from tracelock.session.exploring import Explored, SearchFailed
+    from tracelock.session.exporting import export
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
         MISSING,
@@ -119,14 +122,17 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "tracelock.scenario.models": (
         "Acquire", "Assert", "Atomic", "Break", "Call", "Cancel", "Checkpoint", "Clear",
         "CompareExchange", "Continue", "Crash", "Exchange", "Expectation", "Fail", "FetchAdd",
-        "Get", "If", "Join", "Let", "Notify", "ObjectDecl", "Put", "Read", "Release", "Repeat",
+        "Get", "If", "Join", "Let", "Notify", "ObjectDecl", "Put", "PythonDecl", "Read",
+        "Release", "Repeat",
         "Scenario", "Set", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait", "While",
         "With", "Work", "WorkerDecl", "Write",
     ),
     "tracelock.session": ("ReplayResult", "backends_here", "run"),
     "tracelock.session.after_fix": ("Checked", "check_fix"),
+    "tracelock.compare": ("Comparison", "compare"),
     "tracelock.session.api": ("explore", "replay"),
     "tracelock.session.exploring": ("Explored", "SearchFailed"),
+    "tracelock.session.exporting": ("export",),
     "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (
         "MISSING", "Blocked", "Event", "Events", "Trace", "Verdict", "load_trace",
@@ -137,15 +143,15 @@ _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in 
 
 __all__ = [
     "MISSING", "Acquire", "Analysis", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel",
-    "Checked", "Checkpoint", "Clear", "CompareExchange", "Continue", "Crash", "Divergence",
-    "Event", "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd", "Finding",
-    "Get", "If", "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached",
-    "ModelMismatch", "Notify", "ObjectDecl", "Problem", "Put", "Read", "Release", "Repeat",
-    "ReplayResult", "RunLimits", "Scenario", "ScenarioError", "SearchFailed", "Set",
-    "ShrunkTrace", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Trace", "TraceError",
-    "TracelockError", "Try", "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With",
-    "Work", "WorkerDecl", "Write", "__version__", "analyze", "backends_here", "check_fix",
-    "explore", "load_scenario", "load_scenario_text", "load_trace", "load_trace_text", "predict",
+    "Checked", "Checkpoint", "Clear", "CompareExchange", "Comparison", "Continue", "Crash",
+    "Divergence", "Event", "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd",
+    "Finding", "Get", "If", "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached",
+    "ModelMismatch", "Notify", "ObjectDecl", "Problem", "Put", "PythonDecl", "Read", "Release",
+    "Repeat", "ReplayResult", "RunLimits", "Scenario", "ScenarioError", "SearchFailed", "Set", "ShrunkTrace",
+    "Sleep", "Spawn", "Step", "Stop", "Timeout", "Trace", "TraceError", "TracelockError", "Try",
+    "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With", "Work", "WorkerDecl",
+    "Write", "__version__", "analyze", "backends_here", "check_fix", "compare", "explore",
+    "export", "load_scenario", "load_scenario_text", "load_trace", "load_trace_text", "predict",
     "recover", "render_report", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
 ]  # fmt: skip
 

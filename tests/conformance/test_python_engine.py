@@ -381,3 +381,23 @@ def test_only_what_two_workers_touch_is_a_scheduling_point() -> None:
     targets = {event.target for event in explored.trace.events if "own" not in str(event.target)}
     assert targets == {"Box#1.shared"}
     assert explored.switches == 1
+
+
+def extend(state: dict[str, list[int]]) -> None:
+    state["a"].extend(state["b"])
+
+
+def append(state: dict[str, list[int]]) -> None:
+    state["b"].append(1)
+
+
+def test_a_method_that_reads_another_container_depends_on_it() -> None:
+    """``extend`` is one step that reads its argument: both orders are found, by dpor too."""
+    explored = tracelock.explore(
+        setup=lambda: {"a": [], "b": [0]}, workers=[extend, append],
+        check=lambda state: len(state["a"]) == 1, instrument=[__name__], strategy="dpor",
+        every=True,
+    )  # fmt: skip
+    assert {way.kind for way in explored.ways} == {"passed", "failed"}
+    assert explored.trace is not None
+    assert [event.op for event in explored.trace.events] == ["write", "atomic"]

@@ -16,7 +16,7 @@ FLOORS = (
     ("objects", "scenario", "trace"),
     ("schedulers",),
     ("engine", "analysis"),
-    ("backends", "instrument", "report"),
+    ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session",),
     ("compare",),
@@ -31,6 +31,7 @@ FORBIDDEN = {
     "schedulers": {"scenario", "trace"},
     "engine": {"scenario"},
     "analysis": {"scenario", "objects", "schedulers"},
+    "export": {"schedulers", "engine", "objects"},
     "report": {"scenario", "schedulers", "engine", "objects"},
 }
 #: Nothing below the faces prints, exits or reads the command line.

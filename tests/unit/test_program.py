@@ -123,6 +123,20 @@ def test_every_op_carries_the_path_of_its_step() -> None:
     ]
 
 
+def test_a_block_may_hold_nothing_but_an_empty_let() -> None:
+    nothing: list[Any] = [{"let": {}}]
+    steps = [
+        {"let": {"k": 1}},
+        {"if": "k == 1", "then": nothing, "else": nothing},
+        {"repeat": 2, "do": [{"if": "k == 2", "then": nothing}, *nothing]},
+        {"write": "n", "value": 2},
+        {"atomic": [{"if": "k == 1", "then": nothing}, *nothing]},
+    ]
+    asked, _ = drive(steps)
+    assert asked[0] == "write n 2"
+    assert "atomic" in asked
+
+
 def test_index_and_count_are_constants_of_the_instance() -> None:
     steps = [{"write": "a[count - 1 - index]", "value": "index * 100 + count"}]
     assert drive(steps, count=2, worker=0)[0] == ["write a[1] 2", None]

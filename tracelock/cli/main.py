@@ -98,6 +98,14 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.show import show_command
 
         return show_command(options, out)
+    if command == "export":
+        from tracelock.cli.export import export_command
+
+        return export_command(options, out)
+    if command == "compare":
+        from tracelock.cli.compare import compare_command
+
+        return compare_command(options, out)
     if command == "report":
         from tracelock.cli.report import report_command
 

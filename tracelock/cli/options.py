@@ -19,6 +19,7 @@ EXPLORERS: Final = (
     "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
 )  # fmt: skip
 CLOCKS: Final = ("virtual", "adversarial")
+EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
@@ -64,6 +65,14 @@ def build_parser() -> argparse.ArgumentParser:
     explore = add("explore", "search the schedules of a scenario for one that goes wrong")
     explore.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
     _explore(explore, "threading")
+    explore.add_argument(
+        "--cancellations", type=_at_least(0), metavar="N",
+        help="of Python code: how many awaits of a schedule may be cancelled",
+    )  # fmt: skip
+    explore.add_argument(
+        "--gc", action="store_true",
+        help="of Python code: a garbage collection may come at any step",
+    )  # fmt: skip
     check = add("check", "try an old failing trace, and what is near it, on a mended scenario")
     check.add_argument("old", metavar="TRACE", help="the trace of the failure that was mended")
     check.add_argument("scenario", metavar="SCENARIO", help="the mended scenario")
@@ -102,6 +111,8 @@ def build_parser() -> argparse.ArgumentParser:
     attach = add("attach", "print what to paste into an issue: Markdown, the trace folded in")
     _trace(attach)
     _pictured(attach)
+    _export(add("export", "write a scenario or trace as a plain Python program or test"))
+    _compare(add("compare", "set the backends side by side: what can happen, and what it costs"))
     validate = add("validate", "check scenarios and tell all that is wrong with them")
     validate.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a YAML or JSON file")
     add("schema", "print the JSON Schema of the scenario language, for editors")
@@ -114,10 +125,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
-    _choice(parser, "--backend", BACKENDS, "what runs it (threading)", default="threading")
+    _choice(
+        parser, "--backend", BACKENDS,
+        "what runs it (threading; asyncio for Python code in coroutine functions)",
+    )  # fmt: skip
     _choice(
         parser, "--strategy", STRATEGIES,
-        "who decides in which order: without, the operating system or the event loop (a free run)",
+        "who decides in which order: without, the operating system or the event loop (a free run; "
+        "Python code is always under control, by random)",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=_whole, metavar="N", help="makes a strategy repeatable (else it is drawn)"
@@ -149,7 +164,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     default = backend or "the old trace's"
-    _choice(parser, "--backend", BACKENDS, f"whose rules hold ({default})", default=backend)
+    _choice(parser, "--backend", BACKENDS, f"whose rules hold ({default})")
     _choice(
         parser, "--strategy", EXPLORERS, "how to search (auto: samplers, then exhaustively)",
         default="auto",
@@ -173,8 +188,9 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
         "--no-confirm", action="store_true", help="do not replay a failure on the real backend"
     )
     _choice(
-        parser, "--engine", ("simulated", "real"), "what runs the schedules", default="simulated"
-    )
+        parser, "--engine", ("simulated", "real"),
+        "what runs the schedules (simulated; Python code always runs itself)",
+    )  # fmt: skip
     parser.add_argument(
         "--first", nargs="+", metavar="TRACE", help="failing traces of earlier runs, tried first"
     )
@@ -209,6 +225,55 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     _common(parser)
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SCENARIO|TRACE", help="a scenario, or a trace to force")
+    parser.add_argument(
+        "--as", dest="target", choices=EXPORTS, required=True, metavar="KIND",
+        help=f"what to write: {', '.join(EXPORTS)}",
+    )  # fmt: skip
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to (standard output)")
+    _choice(parser, "--backend", EXPORTS[:4], "of --as pytest: what the test runs on")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run, where a trace has to be shrunk or replayed first",
+    )  # fmt: skip
+
+
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
+    parser.add_argument(
+        "--backends", metavar="B,B,...", help=f"which ones (all here): {', '.join(EXPORTS[:4])}"
+    )
+    parser.add_argument(
+        "--runs", type=_at_least(1), default=None, metavar="N",
+        help="free runs on each backend (100), and timed runs of each kind (7)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--native", action="store_true",
+        help="the costs alone, and how the plain programs end: no search, no recorder",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60.0, metavar="S",
+        help="for everything, about (60); what does not fit in is left out and said so",
+    )  # fmt: skip
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="PATH",
+        help="another Python to time it on as well (a free-threaded build); may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--switch-interval", action="append", type=_seconds, default=[], metavar="S",
+        help="also time threads with this sys.setswitchinterval (0.005); may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--html", metavar="FILE", help="write the comparison as a page, too")
+    parser.add_argument("--svg", metavar="FILE", help="write the picture of the costs alone, too")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the comparison as JSON, too")
+    parser.add_argument(
+        "--allow-call", action="store_true",
+        help="let 'call' steps run the Python code that they name",
+    )  # fmt: skip
+    _json(parser)
+
+
 def _replay(parser: argparse.ArgumentParser) -> None:
     _trace(parser)
     _choice(parser, "--backend", BACKENDS, "where to replay it (where it was recorded)")
@@ -221,7 +286,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     _choice(parser, "--start-method", START_METHODS, "how multiprocessing starts its processes")
     parser.add_argument(
         "--allow-call", action="store_true",
-        help="let 'call' steps run the Python code that they name",
+        help="let 'call' steps, 'python' scenarios and traces of them run the Python code that "
+        "they name",
     )  # fmt: skip
     _json(parser)
 

@@ -12,7 +12,18 @@ from collections.abc import Callable, Sequence
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
-from tracelock.ops import SLEEP, TIMEOUT, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.ops import (
+    CANCEL,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    Layout,
+    ObjectSpec,
+    Op,
+    Value,
+    WorkerSpec,
+)
 from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
@@ -92,6 +103,8 @@ class OpenController(Controller):
     def _fresh(self) -> None:
         #: Waits that ended by their timeout when nothing else at all could happen.
         self.rescues: list[tuple[int, Op]] = []
+        #: What there is to say of a thing that somebody waits for in vain.
+        self.remarks: dict[int, str] = {}
         self.values: list[Value] = []
         self.sync()
         super()._fresh()
@@ -170,6 +183,11 @@ class OpenController(Controller):
         choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
+
+    def _other(self, worker: int, op: Op, kind: int) -> Value:
+        if kind == CANCEL and self._interrupts is None:
+            return None  # of a process: whoever kills it says so
+        return super()._other(worker, op, kind)
 
     def replace(self, result: Value) -> None:
         super().replace(result)

@@ -45,6 +45,8 @@ class PythonBackend:
         self.hub = Hub(self.names)
         self.hub.expected = program.expected
         self.hub.collections = program.collections
+        self.hub.pool = self._pooled
+        self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
@@ -106,6 +108,8 @@ class PythonBackend:
             self.rescued[key] = self.rescued.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
+        if hub.relays:
+            self._reap()
         if stuck:
             self._give_up(controller, stuck[0])
         if hub.error is not None:
@@ -140,6 +144,11 @@ class PythonBackend:
         if self._since_sweep >= SWEEP or self.hub.collections:
             self._since_sweep = 0
             gc.collect()
+
+    def _reap(self) -> None:
+        from tracelock.instrument.forking import reap
+
+        reap(self.hub)
 
     # --- before and after --------------------------------------------------------------------
     @contextlib.contextmanager

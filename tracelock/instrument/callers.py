@@ -7,9 +7,11 @@ import linecache
 import os
 import re
 import sys
+from _thread import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.instrument.contexts import contexts
 from tracelock.instrument.sites import stable_file
 
 if TYPE_CHECKING:
@@ -24,7 +26,9 @@ PLUMBING: Final = frozenset(
         "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
         "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
-        "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
+        "multiprocessing.context", "multiprocessing.process", "multiprocessing.sharedctypes",
+        "multiprocessing.popen_fork", "multiprocessing.shared_memory", "multiprocessing.util",
+        "glob", "fnmatch", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "genericpath", "pathlib._local", "pathlib._abc",
     }
 )  # fmt: skip
@@ -51,7 +55,14 @@ def file_label(filename: str, module: str) -> str:
     key = (filename, module)
     label = _files.get(key)
     if label is None:
-        label = _files[key] = _label(filename, module)
+        worker: Any = contexts.get(get_ident())
+        if worker is not None:
+            worker.through += 1  # to look where files are is not the program's doing
+        try:
+            label = _files[key] = _label(filename, module)
+        finally:
+            if worker is not None:
+                worker.through -= 1
         _paths.setdefault(label, filename)
     return label
 
@@ -127,7 +138,9 @@ def caller(worker: Worker | None = None, depth: int = 2) -> str:
 def made_at(kind: str, worker: Worker) -> str:
     """A name for something that is made here: after what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
+    worker.through += 1  # to look at the source is not the program's doing
     label = _named(kind, at, frame)
+    worker.through -= 1
     number = worker.made[label] = worker.made.get(label, 0) + 1
     if number > 1:
         label = f"{label}#{number}"

@@ -99,6 +99,18 @@ class Hub:
         self.collections = 0
         self.collected = 0
         self.expected: tuple[type[BaseException], ...] = ()
+        # Of processes, see ``relay``: the names of things that they share, and of those that one
+        # of them has told of; what is in queues; ends of channels; children, and workers, by pid;
+        # workers that were killed; threads that can serve; seconds without a word from one.
+        self.across: set[str] = set()
+        self.foreign: set[str] = set()
+        self.copied: set[str] = set()  # names of what forked processes have, from any schedule
+        self.stores: dict[str, deque[bytes]] = {}
+        self.relays: list[Any] = []
+        self.pids: dict[int, int] = {}
+        self.killed: dict[int, str] = {}
+        self.pool: Callable[[int], Any]
+        self.stall = 5.0
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self, controller: OpenController) -> None:
@@ -113,6 +125,10 @@ class Hub:
         self.batons = {-1: self.main}
         self.workers = {}
         self.bound = {}
+        self.across.clear()
+        self.foreign.clear()
+        self.stores.clear()
+        self.killed.clear()
         controller.sync()
 
     def enter(self, number: int, worker: Worker) -> None:

@@ -22,7 +22,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import VARIABLE, OpenLayout
-from tracelock.ops import WRITE, ObjectSpec
+from tracelock.ops import READ, WRITE, ObjectSpec
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
@@ -86,6 +86,7 @@ class Names:
         self._news: list[Variable] = []
         self._schedule = 0
         self._counts: dict[str, int] = {}
+        self._listings: dict[str, tuple[int, int, int]] = {}
 
     def begin(self) -> None:
         """A schedule begins: nothing but names is left of the one before."""
@@ -172,6 +173,19 @@ class Names:
             known.parts[name] = variable
         return variable
 
+    def contents(self, argument: object, worker: Worker) -> list[Variable]:
+        """The shared contents that a container's method reads of its arguments: of ``argument``,
+        or of what is in that tuple. Those that are not known to be shared count as used."""
+        found = []
+        for one in argument if argument.__class__ is tuple else (argument,):
+            if isinstance(one, CONTAINERS):
+                variable = self.variable(one, None, worker)
+                if variable.shared:
+                    found.append(variable)
+                else:
+                    self.used(variable, worker.number, READ)
+        return found
+
     def used(self, variable: Variable, worker: int, kind: int) -> None:
         """A variable that is not shared was used: does that make it so, from the next schedule?"""
         if variable.stamp != self._schedule:
@@ -185,6 +199,36 @@ class Names:
         if users & (users - 1) and variable.writers and variable.number == -1 and not self.frozen:
             variable.number = -2  # it is among the news
             self._news.append(variable)
+
+    def called(self, label: str) -> Variable:
+        """The variable of this name, which belongs to no object: a path, shared memory."""
+        variable = self.variables.get(label)
+        if variable is None:
+            variable = self.variables[label] = Variable(label, -1)
+        return variable
+
+    def noted(self, label: str, worker: int, kind: int) -> None:
+        """The variable of this name was used, and is not shared.
+
+        A name that ends in ``/`` is what a directory has in it. Whoever makes or removes a file
+        writes that, which concerns nobody as long as nobody lists the directory.
+        """
+        variable = self.called(label)
+        if not label.endswith("/"):
+            self.used(variable, worker, kind)
+            return
+        stamp, readers, writers = self._listings.get(label, (0, 0, 0))
+        if stamp != self._schedule:
+            readers = writers = 0
+        if kind == WRITE:
+            writers |= 1 << worker
+        else:
+            readers |= 1 << worker
+        self._listings[label] = (self._schedule, readers, writers)
+        if readers and writers and (readers | writers) & ((readers | writers) - 1):
+            for one in range((readers | writers).bit_length()):
+                if (readers | writers) >> one & 1:
+                    self.used(variable, one, WRITE if writers >> one & 1 else READ)
 
     def suspect(self, variable: Variable | None) -> bool:
         """A worker does nothing but look at ``variable``: may another be meant to change it? Then

@@ -12,6 +12,7 @@ import _thread
 import contextlib
 import functools
 import gc
+import os
 import queue
 import sys
 import threading
@@ -22,7 +23,8 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, futures, locks, sync, threads
+from tracelock.instrument import clock, file_patches, futures, locks, sync, threads
+from tracelock.instrument.files import paths_of
 from tracelock.instrument.hub import Hub
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
@@ -107,11 +109,20 @@ def table() -> list[Patch]:
               CONTROLLED if name == "sleep" else SEEN)
         for name, by in clock.CLOCKS.items()
     ]  # fmt: skip
+    patches += [Patch(*one) for one in file_patches.replacements()]
+    if hasattr(os, "fork"):
+        from tracelock.instrument import process_patches
+
+        patches += [Patch(*one) for one in process_patches.replacements()]
     return patches
 
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
-EXEMPT: Final = frozenset({"_thread", "_threading_local", "importlib._bootstrap", "_queue"})
+EXEMPT: Final = frozenset({
+    "_thread", "_threading_local", "_queue", "posix", "nt", "_io", "_pyio",
+    "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
+    "linecache", "tokenize", "traceback", "inspect",
+})  # fmt: skip
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -125,23 +136,30 @@ class Patches:
         self.hub = hub
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
         self._undo: list[tuple[Any, Any, Any]] = []
+        self._more: list[Callable[[], object]] = []  # other ways to undo something
         self._by: dict[int, Callable[..., Any]] = {}
         #: The thread-local objects that there are.
         self.locals: list[Any] = []
 
     def __enter__(self) -> Patches:
+        paths_of(self.hub)  # which asks for the directory of temporary files
         made = [patch for patch in table() if not self._own_code(patch)]
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
         self._by = {id(patch.what): patch.by for patch in made if patch.owner is None}
         self._sweep()
+        file_patches.abilities(True)
         self._adopt()
         Patches.active = self
         return self
 
     def __exit__(self, *exc: object) -> None:
         Patches.active = None
+        file_patches.abilities(False)
+        for undo in reversed(self._more):
+            undo()
+        self._more.clear()
         for owner, name, before in reversed(self._undo):
             if type(owner) is dict:
                 owner[name] = before
@@ -221,8 +239,9 @@ class Patches:
                         ours.add(id(held))
                         pending += [
                             value
-                            for value in held.values()
+                            for key, value in held.items()
                             if type(value) in (dict, FunctionType)
+                            and key != "__builtins__"
                             and getattr(value, "__module__", name) == name
                         ]
                     elif held.__closure__:
@@ -283,6 +302,16 @@ class Patches:
                     setattr(owner, name, stand_in)
             elif issubclass(cls, _NAMED):
                 self.hub.mark(value, f"{label}.{name}")
+            elif str(cls.__module__).startswith("multiprocessing."):
+                self._adopt_shared(value, f"{label}.{name}")
+
+    def _adopt_shared(self, value: Any, name: str) -> None:
+        """The same for an object of ``multiprocessing``."""
+        from tracelock.instrument import process_patches
+
+        undo = process_patches.adopt(value, self.hub, name)
+        if undo is not None:
+            self._more.append(undo)
 
 
 _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)

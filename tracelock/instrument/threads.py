@@ -16,6 +16,7 @@ from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.futures import put_in_order
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.remote import RemoteWorker, forked_away
 from tracelock.instrument.worker import Through, Worker
 from tracelock.ops import JOIN, SPAWN, Op
 
@@ -64,6 +65,11 @@ def thread_start(self: Any) -> None:
         ORIGINAL["start"](self)
         return
     hub = worker.hub
+    if isinstance(worker, RemoteWorker):
+        from tracelock.instrument.forking import start_thread
+
+        start_thread(self, worker, _label(self, worker), ORIGINAL["start"])
+        return
     child = Worker(hub, hub.layout.worker(_label(self, worker)))
     child.daemon = self.daemon or _idles(self)
     worker.do(Op(SPAWN, child.number, caller(worker)))
@@ -110,13 +116,15 @@ def _idles(thread: Any) -> bool:
 def serve(child: Worker, run: Callable[[], object]) -> None:
     """The life of a worker on the thread that it is called in."""
     child.attach()
+    failed: BaseException | None = None
     try:
         run()
     except Abandon:
         pass
     except BaseException as error:
-        child.error = error
-    finally:
+        failed = error
+    if not forked_away(child, failed):
+        child.error = failed
         child.finish()
 
 

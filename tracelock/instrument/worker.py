@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident, new_baton
-from tracelock.ops import CALL, READ, WRITE, Op, Raised, Value
+from tracelock.ops import ATOMIC, CALL, READ, WRITE, AtomicBody, Op, Raised, Value
 
 if TYPE_CHECKING:
     from tracelock.instrument.naming import Variable
@@ -138,12 +138,20 @@ class Worker:
             return
         variable = names.variable(obj, name, self)
         self.last = variable
+        reads: Sequence[Variable] = ()
+        if kind == WRITE and name is None and value.__class__ not in PLAIN:
+            reads = names.contents(value, self)
         if not variable.shared:
             if hub.collections:
                 self.collect(site.at)
             names.used(variable, self.number, kind)
             if kind == WRITE and value is not None:
                 names.stored(variable, value, self)
+            if not reads:
+                return
+        if reads:
+            self.step(Op(ATOMIC, -1, site.at, body=Taken(variable, reads)))
+            self.last = None
             return
         if kind == READ:
             op = variable.reads.get(site)
@@ -165,6 +173,11 @@ class Worker:
             names.stored(variable, value, self)
         if variable.shared and self.hub.phase is Phase.RUN and not self.through:
             self.hub.controller.replace(shown(value))
+
+    def seen(self, label: str, kind: int) -> None:
+        """Something that has a name of its own (a path, a piece of shared memory) was used while
+        it was not known to be shared."""
+        self.hub.names.noted(label, self.number, kind)
 
     def lock(self, raw: object) -> object:
         """What stands in for a lock that was made before there was any control."""
@@ -194,6 +207,28 @@ class Worker:
             hub.launched(launcher)  # it came to no op at all
         else:
             hub.hand_over(hub.decide())
+
+
+class Taken(AtomicBody):
+    """A step that reads some containers and changes another: ``list.extend``, ``dict.update``.
+
+    The values are the real objects' own: to the model it matters what is touched.
+    """
+
+    __slots__ = ("read", "touches", "written")
+
+    def __init__(self, written: Variable, read: Sequence[Variable]) -> None:
+        self.written = (written.number,) if written.shared else ()
+        self.read = tuple(one.number for one in read)
+        self.touches = frozenset((*self.written, *self.read))
+
+    def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
+        for number in self.read:
+            read(number)
+        for number in self.written:
+            write(number, None)
+
+    run = rehearse
 
 
 class Main(Worker):

@@ -72,6 +72,8 @@ class Compiler(Flow):
         self.store(step.into, "r")
 
     def on_let(self, step: models.Let, at: str) -> None:
+        if not step.let:
+            self.line("pass")  # it may be all there is in a block
         for name, expr in step.let.items():
             tree = self.names.tree(expr)
             self.store_checked(name, self.value(tree), self.names.growth(tree))

@@ -151,6 +151,9 @@ class History:
             forced = self.virtual and fired and forced is not False
             return self._general(events, note, cover, picks, forced, after)
         thing = self.group[op.target]
+        if kind > ATOMIC and self.readers[thing]:
+            # an object that was only looked at (is an event set, a lock held), which real code does
+            return self._general(events, note, cover, picks, fired, after)
         bit = self.bit[op.target]
         writers = self.writers[thing]
         races: Sequence[int] = ()

@@ -81,6 +81,11 @@ class PythonExploration(Exploration):
         self._stack.close()
 
     # --- the search --------------------------------------------------------------------------
+    def earlier(self, traces: Sequence[Trace]) -> Searched | None:
+        from tracelock.session.python_running import earlier
+
+        return earlier(self, traces)
+
     def search(self, progress: Callable[[Progress], None] | None) -> Searched:
         begun = monotonic()
         found = self._warm_up()
@@ -299,6 +304,9 @@ def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> Re
     )  # fmt: skip
     with PythonExploration(program, plan) as exploration:
         targets = {event.target for event in trace.events if event.op in ("read", "write")}
+        for event in trace.events:
+            if event.op == "atomic":  # one operation on several files
+                targets.update(*(part for part in (event.value, event.result) if part))
         exploration.names.preset(sorted(target for target in targets if target is not None))
         return follow(exploration, trace)
 
@@ -331,6 +339,30 @@ def explore_python(
     program = make_program(
         workers, setup, check, instrument, expected_errors, cancellations, gc, source, name
     )
+    return explore_program(
+        program, backend=backend, strategy=strategy, schedules=schedules, seconds=seconds,
+        seed=seed, clock=clock, every=every, shrink=shrink, confirm=confirm, first=first,
+        limits=limits, progress=progress,
+    )  # fmt: skip
+
+
+def explore_program(
+    program: PythonProgram,
+    *,
+    backend: str | None = None,
+    strategy: str = "auto",
+    schedules: int | None = SCHEDULES,
+    seconds: float | None = SECONDS,
+    seed: int = 0,
+    clock: str = "virtual",
+    every: bool = False,
+    shrink: bool = True,
+    confirm: int = 3,
+    first: Sequence[Trace] = (),
+    limits: RunLimits | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Explored:
+    """Search the schedules of a program; see ``tracelock.explore``."""
     plan = Plan(
         backend or program.natural_backend(), strategy, schedules, seconds, seed, clock, every,
         shrink, confirm, "real", None, limits or default_limits(),

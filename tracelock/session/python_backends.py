@@ -17,6 +17,10 @@ def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
         from tracelock.instrument.backend import PythonBackend
 
         return PythonBackend(program, plan.limits)
+    if plan.backend == "multiprocessing":
+        from tracelock.instrument.process_backend import ProcessBackend
+
+        return ProcessBackend(program, plan.limits)
     raise UsageError(
         f"unknown backend {plan.backend!r} for Python code: it is one of threading, "
         "multiprocessing, asyncio, trio"

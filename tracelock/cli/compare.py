@@ -1,0 +1,87 @@
+"""``tracelock compare``: one scenario, all backends side by side."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from tracelock.cli.export import check_writable, write_text
+from tracelock.cli.output import Output
+from tracelock.cli.run import find_modules
+from tracelock.compare import Comparison, compare
+
+if TYPE_CHECKING:
+    from tracelock.scenario.models import Scenario
+
+
+def compare_command(options: argparse.Namespace, out: Output) -> int:
+    """Compare as ``options`` say, print it, and write the files that they name.
+
+    0: nothing goes wrong on any backend; 1: something can; 5: nothing was seen to, but the
+    comparison is not complete.
+    """
+    from tracelock.report.comparison import comparison_html
+    from tracelock.report.comparison_picture import costs_svg
+    from tracelock.scenario.loading import load_scenario
+
+    scenario: Scenario = load_scenario(options.scenario)
+    for path in (options.output, options.html, options.svg):
+        check_writable(path)
+    find_modules(options)
+    backends = None
+    if options.backends is not None:
+        backends = [name.strip() for name in options.backends.split(",") if name.strip()]
+    with watched(out) as progress:
+        found = compare(
+            scenario, backends=backends, runs=options.runs, native=options.native,
+            seconds=options.seconds, pythons=options.python,
+            switch_intervals=options.switch_interval, allow_call=options.allow_call,
+            progress=progress,
+        )  # fmt: skip
+    if options.output is not None:
+        found.save(options.output)
+    if options.html is not None:
+        write_text(options.html, comparison_html(found.data))
+    if options.svg is not None:
+        write_text(options.svg, costs_svg(found.data) + "\n")
+    if options.json:
+        out.json(found.data)
+    else:
+        show(found, options, out)
+    if found.failed:
+        return 1
+    return 0 if found.complete else 5
+
+
+def show(found: Comparison, options: Any, out: Output) -> None:
+    """Print a comparison, and where it was written to."""
+    from tracelock.report.comparison_text import comparison_lines
+
+    out.lines(comparison_lines(found.data, out.style))
+    for name, path in (
+        ("comparison", options.output), ("page", options.html), ("picture", options.svg)
+    ):  # fmt: skip
+        if path is not None:
+            out.line(f"\n{name}: {path}")
+
+
+@contextlib.contextmanager
+def watched(out: Output) -> Iterator[Callable[[str, float], None] | None]:
+    """A line on standard error that says what is being done; nothing off a terminal."""
+    from tracelock.cli.output import is_terminal
+
+    if not is_terminal(out.stderr):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), console=Console(file=out.stderr),
+        transient=True, auto_refresh=False,
+    )  # fmt: skip
+    task = bar.add_task("comparing", total=1.0)
+    with bar:
+        yield lambda what, share: bar.update(task, description=what, completed=share, refresh=True)

@@ -1,0 +1,147 @@
+"""Which kinds of values a shared variable can hold: shared memory needs to know beforehand."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Final
+
+from tracelock.scenario import models
+from tracelock.scenario.expressions import parse
+from tracelock.scenario.models import Scenario
+from tracelock.scenario.usage import steps_of
+
+INT, FLOAT, BOOL, OTHER = "int", "float", "bool", "other"
+Kinds = frozenset[str]
+_NUMBERS: Final = frozenset({INT, FLOAT, BOOL})
+
+
+def kinds_of(scenario: Scenario) -> dict[str, Kinds]:
+    """For each shared variable the kinds of values it may come to hold: ``int``, ``float``,
+    ``bool`` and ``other``. The least solution that all assignments agree with.
+    """
+    known: dict[str, set[str]] = {
+        name: {of_value(item) for item in (value if isinstance(value, list) else [value])}
+        for name, value in scenario.shared.items()
+    }
+    local: dict[tuple[str, str], set[str]] = {}
+    steps = [(at.split(".")[1], step) for at, step in steps_of(scenario)]
+    queues: dict[str, set[str]] = {}
+    changed = True
+
+    def add(to: set[str], kinds: set[str]) -> None:
+        nonlocal changed
+        if not kinds <= to:
+            to |= kinds
+            changed = True
+
+    while changed:
+        changed = False
+        for group, step in steps:
+
+            def kind(expr: Any, group: str = group) -> set[str]:
+                return _kind(_tree(expr), group, known, local)
+
+            match step:
+                case models.Write():
+                    add(known[_base(step.write)], kind(step.value))
+                case models.CompareExchange():
+                    add(known[_base(step.compare_exchange)], kind(step.value))
+                case models.Exchange():
+                    add(known[_base(step.exchange)], kind(step.value))
+                case models.FetchAdd():
+                    target = known[_base(step.fetch_add)]
+                    add(target, _sum(target, kind(step.by)))
+                case models.Put():
+                    add(queues.setdefault(_base(step.put), set()), kind(step.value))
+            for name, kinds in _assigned(step, kind, known, queues):
+                add(local.setdefault((group, name), set()), kinds)
+    return {name: frozenset(kinds) for name, kinds in known.items()}
+
+
+def of_value(value: Any) -> str:
+    """The kind of one value."""
+    if isinstance(value, bool):
+        return BOOL
+    if isinstance(value, int):
+        return INT if -(2**62) < value < 2**62 else OTHER
+    return FLOAT if isinstance(value, float) else OTHER
+
+
+def _assigned(
+    step: Any, kind: Any, known: dict[str, set[str]], queues: dict[str, set[str]]
+) -> list[tuple[str, set[str]]]:
+    if isinstance(step, models.Let):
+        return [(name, kind(expr)) for name, expr in step.let.items()]
+    found: list[tuple[str, set[str]]] = []
+    into = getattr(step, "into", None)
+    if into is not None:
+        match step:
+            case models.Read():
+                found.append((into, set(known[_base(step.read)])))
+            case models.Exchange():
+                found.append((into, set(known[_base(step.exchange)])))
+            case models.FetchAdd():
+                found.append((into, set(known[_base(step.fetch_add)])))
+            case models.Get():
+                kinds = set(queues.get(_base(step.get), set()))
+                found.append((into, kinds | ({OTHER} if step.got else set())))
+            case models.Call():
+                found.append((into, {OTHER}))
+            case _:
+                found.append((into, {BOOL}))
+    if getattr(step, "got", None):
+        found.append((step.got, {BOOL}))
+    if isinstance(step, models.Repeat) and step.index:
+        found.append((step.index, {INT}))
+    return found
+
+
+def _base(reference: str) -> str:
+    return reference.split("[")[0].strip()
+
+
+def _tree(expr: Any) -> ast.expr:
+    return parse(expr) if isinstance(expr, str) else ast.Constant(expr)
+
+
+def _sum(a: set[str], b: set[str]) -> set[str]:
+    if not (a | b) <= _NUMBERS:
+        return {OTHER}
+    return {FLOAT, INT} if FLOAT in a | b else {INT}
+
+
+def _kind(
+    node: ast.expr, group: str, known: dict[str, set[str]], local: dict[tuple[str, str], set[str]]
+) -> set[str]:
+    def kind(child: ast.expr) -> set[str]:
+        return _kind(child, group, known, local)
+
+    match node:
+        case ast.Constant(value=value):
+            return {of_value(value)}
+        case ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)):
+            if (group, name) in local:
+                return local[group, name]
+            return known.get(name, {INT} if name in ("index", "count") else set())
+        case ast.BoolOp(values=parts):
+            return set().union(*map(kind, parts))
+        case ast.IfExp(body=body, orelse=orelse):
+            return kind(body) | kind(orelse)
+        case ast.Compare() | ast.UnaryOp(op=ast.Not()):
+            return {BOOL}
+        case ast.UnaryOp(operand=operand):
+            return _sum(kind(operand), set())
+        case ast.BinOp(op=ast.Div()):
+            return {FLOAT}
+        case ast.BinOp(left=left, right=right):
+            return _sum(kind(left), kind(right))
+        case ast.Call(func=ast.Name(id="len" | "int")):
+            return {INT}
+        case ast.Call(func=ast.Name(id="bool")):
+            return {BOOL}
+        case ast.Call(func=ast.Name(id="float" | "sqrt")):
+            return {FLOAT}
+        case ast.Call(args=args):
+            found: set[str] = set().union(*map(kind, args))
+            return found if found <= _NUMBERS else {OTHER}
+    return {OTHER}

@@ -1,0 +1,302 @@
+"""Whole programs: a scenario, or a scenario forced through a trace, as plain Python."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.export import mains
+from tracelock.export.body import Body
+from tracelock.export.ending import EVENT, Ending
+from tracelock.export.kinds import BOOL, FLOAT, INT, Kinds, kinds_of
+from tracelock.export.naming import Naming
+from tracelock.export.points import Points, points_of
+from tracelock.export.shop import Shop
+from tracelock.export.tasks import Asyncio, Trio
+from tracelock.export.threads import Processes, Threads
+from tracelock.export.writing import WIDTH, Lines
+from tracelock.scenario import models
+from tracelock.scenario.layout import build_layout
+from tracelock.scenario.models import Scenario
+from tracelock.scenario.usage import steps_of
+
+if TYPE_CHECKING:
+    from tracelock.trace import Trace
+
+BODIES: Final[dict[str, type[Threads]]] = {
+    "threading": Threads, "multiprocessing": Processes, "asyncio": Asyncio, "trio": Trio,
+}  # fmt: skip
+#: Seconds after which a program that still waits counts as deadlocked, beyond its own sleeps.
+PATIENCE: Final = 10.0
+FORCED_PATIENCE: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A program. ``variables``, ``objects``, ``workers``: name in the scenario -> in the program;
+    ``cells``: variables whose value is their ``.value`` (shared memory)."""
+
+    source: str
+    variables: dict[str, str]
+    objects: dict[str, str]
+    workers: dict[str, str]
+    cells: frozenset[str]
+
+
+def plain_program(
+    scenario: Scenario,
+    backend: str,
+    trace: Trace | None = None,
+    *,
+    origin: str | None = None,
+    pytest: bool = False,
+) -> Plain:
+    """A scenario as a program for ``backend``; with a trace, forced through its events.
+
+    ``origin``: the command line that made it, for the docstring. ``pytest``: the program is a test
+    module. The scenario must be one that the backend can do.
+    """
+    return _Program(scenario, backend, trace, origin, pytest).made()
+
+
+class _Program:
+    def __init__(
+        self, scenario: Scenario, backend: str, trace: Trace | None, origin: str | None, test: bool
+    ) -> None:
+        self.scenario = scenario
+        self.backend = backend
+        self.trace = trace
+        self.origin = origin
+        self.test = test
+        self.body = BODIES[backend]
+        self.tasks = backend in ("asyncio", "trio")
+        layout = build_layout(scenario)
+        naming = Naming()
+        kinds = kinds_of(scenario)
+        cells = set()
+        if backend == "multiprocessing":
+            cells = {n for n, value in scenario.shared.items() if not isinstance(value, list)}
+        points: Points | None = None
+        always = None
+        if trace is not None:
+            points = points_of(trace)
+            failure = trace.verdict.failure
+            if failure == "always":
+                number = int(re.sub(r"\D", "", trace.verdict.at or "0") or 0)
+                expr = scenario.always[number]
+                always = expr if isinstance(expr, str) else repr(expr)
+        self.shop = Shop(
+            scenario, layout, naming, naming.all(scenario.shared), naming.all(scenario.objects),
+            naming.all(scenario.workers), cells, kinds, points,
+            [worker.name for worker in layout.workers], test, always,
+        )  # fmt: skip
+        self._guard()
+
+    def _guard(self) -> None:
+        """Find the variables whose plain accesses must not fall into another worker's step."""
+        if self.body.guard is None:
+            return
+        shop = self.shop
+        for at, step in steps_of(self.scenario):
+            match step:
+                case models.CompareExchange():
+                    shop.guarded.add(_base(step.compare_exchange))
+                case models.Exchange():
+                    shop.guarded.add(_base(step.exchange))
+                case models.FetchAdd():
+                    shop.guarded.add(_base(step.fetch_add))
+                case models.Atomic():
+                    inside = [s for path, s in steps_of(self.scenario) if path.startswith(f"{at}.")]
+                    writes = [_base(s.write) for s in inside if isinstance(s, models.Write)]
+                    shop.guarded |= set(writes) | _mentioned(inside, self.scenario)
+                    if len(writes) > 1:
+                        shop.watched |= set(writes)
+
+    # --- the parts ---------------------------------------------------------------------------
+    def made(self) -> Plain:
+        shop = self.shop
+        functions = [self._function(group) for group in self.scenario.workers]
+        lines = Lines()
+        lines.put(*self._docstring())
+        body = Lines()
+        self._declarations(body)
+        for function in functions:
+            body.put("", "", *function)
+        ending = Ending(
+            self.scenario, self.backend, self.trace, shop, self.body, self.test
+        ).text()  # fmt: skip
+        text = "\n".join([*body.text, ending])
+        imports = self._imports(text)
+        lines.put("", *imports, "", *body.text)
+        source = "\n".join(lines.text) + "\n" + ending
+        source = re.sub(r"\n{4,}", "\n\n\n", source).rstrip() + "\n"
+        return Plain(source, shop.variables, shop.objects, shop.workers, frozenset(shop.cells))
+
+    def _docstring(self) -> list[str]:
+        scenario = self.scenario
+        about = " ".join(scenario.description.split())
+        title = " ".join(scenario.name.split()) + "."
+        paragraphs = [title]
+        if about:
+            paragraphs += ["", *textwrap.wrap(about, WIDTH - 1)]
+        if self.trace is not None:
+            verdict = self.trace.verdict
+            kind = verdict.kind if verdict.failure is None else f"failed ({verdict.failure})"
+            told = f"Forced through one interleaving by events at the switches. It ends: {kind}"
+            told += f", {verdict.message}." if verdict.message else "."
+            paragraphs += ["", *textwrap.wrap(told, WIDTH - 1)]
+        if self.origin:
+            paragraphs += ["", *textwrap.wrap(f"Written by: {self.origin}", WIDTH - 1)]
+        text = "\n".join(paragraphs)
+        safe = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+        safe = safe.replace("\\", "\\\\").replace('"""', "'''").rstrip('"')
+        quoted = f'"""{safe}\n"""' if len(paragraphs) > 1 else f'"""{safe}"""'
+        return quoted.split("\n")
+
+    def _function(self, group: str) -> list[str]:
+        naming = copy.deepcopy(self.shop.naming)  # names of locals are free again elsewhere
+        naming.used.discard("index")
+        body: Body = self.body(self.shop, group, naming)
+        index = "index" if body.decl.count > 1 else ""
+        word = "async def" if self.tasks else "def"
+        return body.function(f"{word} {self.shop.workers[group]}({index}):")
+
+    def _imports(self, text: str) -> list[str]:
+        modules = {
+            name
+            for name in (
+                "anyio", "asyncio", "ctypes", "faulthandler", "linecache", "math",
+                "multiprocessing", "os", "queue",
+                "signal", "sys", "threading", "time", "traceback", "trio", "pytest",
+            )
+            if re.search(rf"(?<![\w.]){name}\.", text)
+        }  # fmt: skip
+        modules |= {need[7:] for need in self.shop.needs if need.startswith("import ")}
+        others = modules & {"anyio", "trio", "pytest"}
+        lines = [f"import {name}" for name in sorted(modules - others)]
+        if others:
+            lines += ["", *[f"import {name}" for name in sorted(others)]]
+        return lines
+
+    def _declarations(self, lines: Lines) -> None:
+        shop = self.shop
+        bound = FORCED_PATIENCE if self.trace is not None else PATIENCE
+        sleeps = sum(_seconds(step) for _, step in steps_of(self.scenario))
+        rounds = sum(
+            step.repeat * self.scenario.workers[at.split(".")[1]].count
+            for at, step in steps_of(self.scenario)
+            if isinstance(step, models.Repeat) and isinstance(step.repeat, int)
+        )
+        bound += rounds // 20_000
+        if shop.lenient and shop.points is not None:
+            bound += shop.points.turns
+        bound = min(bound + sleeps, 3600.0)
+        lines.put(f"PATIENCE = {bound:g}  # seconds; who still waits then waits for ever")
+        if self.backend == "multiprocessing":
+            lines.put('ctx = multiprocessing.get_context("fork")')
+        held = shop.points is not None and shop.points.held
+        if held:
+            lines.put(*mains.HELD[self.backend].rstrip("\n").split("\n"), "")
+        lines.put("")
+        for name, value in self.scenario.shared.items():
+            lines.put(f"{shop.variables[name]} = {self._variable(name, value)}")
+        for name, decl in sorted(
+            self.scenario.objects.items(), key=lambda item: item[1].type == "condition"
+        ):
+            self._object(lines, name, decl)
+        if shop.points is not None and shop.points.turns > 0:
+            event = self.body.made(EVENT, None)
+            lines.put(
+                "",
+                f"turn = [{event} for _ in range({shop.points.turns})]"
+                "  # turn[k]: the k-th switch may happen",
+            )
+            if shop.lenient:
+                lines.put("", "", *mains.TAKE[self.backend].rstrip("\n").split("\n"))
+        if "atomic" in shop.needs:
+            kind = "threading" if self.backend == "threading" else "ctx"
+            lines.put(f"atomic = {kind}.Lock()  # around what is one indivisible step")
+
+    def _variable(self, name: str, value: Any) -> str:
+        if self.backend != "multiprocessing":
+            return repr(value)
+        code = _typecode(self.shop.kinds[name])
+        array = isinstance(value, list)
+        if code is None:  # it may hold anything: a manager's process keeps it
+            made = f"list({value!r})" if array else f'Value("any", {value!r})'
+            return f"multiprocessing.Manager().{made}"
+        if array:
+            return f"ctx.RawArray({code}, {value!r})"
+        return f"ctx.RawValue({code}, {value!r})"
+
+    def _made(self, decl: models.ObjectDecl, lock: str | None) -> str:
+        made = self.body.made(decl, lock)
+        if self.shop.points is None or not self.shop.points.held:
+            return made
+        if decl.type == "condition":
+            return f"Condition({lock or ''})"
+        # the locks of trio go with conditions of its own only
+        return "anyio.Lock()" if made == "trio.Lock()" else made
+
+    def _object(self, lines: Lines, name: str, decl: models.ObjectDecl) -> None:
+        lock = None if decl.lock is None else self.shop.objects[decl.lock]
+        if decl.lock is not None and decl.count is not None:
+            if self.scenario.objects[decl.lock].count is not None:
+                lock = f"{lock}[place]"
+            made = self._made(decl, lock)
+            line = f"{self.shop.objects[name]} = [{made} for place in range({decl.count})]"
+        else:
+            line = f"{self.shop.objects[name]} = {self._made(decl, lock)}"
+            if decl.count is not None:
+                made = self._made(decl, lock)
+                line = f"{self.shop.objects[name]} = [{made} for _ in range({decl.count})]"
+        lines.put(line)
+
+
+def _base(reference: str) -> str:
+    return reference.split("[")[0].strip()
+
+
+def _mentioned(steps: list[Any], scenario: Scenario) -> set[str]:
+    """The shared variables that steps of an atomic block mention."""
+    found = set()
+    for step in steps:
+        for value in step.model_dump().values():
+            texts = value.values() if isinstance(value, dict) else [value]
+            for text in texts:
+                if isinstance(text, str):
+                    found |= {name for name in re.findall(r"[^\W\d]\w*", text)
+                              if name in scenario.shared}  # fmt: skip
+    return found
+
+
+def _typecode(kinds: Kinds) -> str | None:
+    """What of shared memory holds all these kinds of values as they are."""
+    if kinds == {INT}:
+        return '"q"'
+    if kinds == {FLOAT}:
+        return '"d"'
+    if kinds == {BOOL}:
+        return "ctypes.c_bool"
+    return None
+
+
+def _seconds(step: Any) -> float:
+    """How long a step may take by the clock, as far as that can be read off it."""
+    total = 0.0
+    for key in ("sleep", "timeout"):
+        value = getattr(step, key, None)
+        if isinstance(value, str):
+            numbers = [
+                abs(float(node.value))
+                for node in ast.walk(ast.parse(value.strip(), mode="eval"))
+                if isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+            ]
+            total += sum(numbers)
+        elif isinstance(value, int | float):
+            total += float(value)
+    return total

@@ -1,0 +1,48 @@
+"""What a whole program is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracelock.export.kinds import Kinds
+from tracelock.export.naming import Naming
+from tracelock.export.points import Points
+from tracelock.ops import Layout
+from tracelock.scenario import models
+from tracelock.scenario.models import Scenario
+
+
+@dataclass
+class Shop:
+    """What the whole program is made from, and what its functions turn out to need."""
+
+    scenario: Scenario
+    layout: Layout
+    naming: Naming
+    variables: dict[str, str]
+    objects: dict[str, str]
+    workers: dict[str, str]
+    cells: set[str]
+    kinds: dict[str, Kinds]
+    points: Points | None
+    names: list[str]  # of the workers, by number
+    lenient: bool = False  # a turn that does not come is waited for a second only
+    always: str | None = None  # the condition that the trace ends with breaking
+    needs: set[str] = field(default_factory=set)
+    guarded: set[str] = field(default_factory=set)  # variables whose plain writes need the guard
+    watched: set[str] = field(default_factory=set)  # and those whose plain reads do
+
+    def numbers(self, group: str) -> list[int]:
+        """The numbers of the instances of a worker."""
+        return [n for n, spec in enumerate(self.layout.workers) if spec.group == group]
+
+
+def assigned(step: Any) -> list[str]:
+    """The locals that a step sets."""
+    names = list(step.let) if isinstance(step, models.Let) else []
+    for key in ("into", "got", "index"):
+        name = getattr(step, key, None)
+        if isinstance(name, str):
+            names.append(name)
+    return names

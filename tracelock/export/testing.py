@@ -1,0 +1,48 @@
+"""A scenario as a regression test that searches its schedules with tracelock."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from tracelock.scenario.models import Scenario
+
+_TEXT: Final = '''"""{title}
+
+The scenario stands below; the test searches every schedule of it that the budget allows, fails
+with the smallest bad interleaving, and needs tracelock.{origin}
+"""
+
+import tracelock
+
+SCENARIO = {raw}"""
+{yaml}"""
+
+
+def test_{name}():
+    scenario = tracelock.load_scenario_text(SCENARIO, "{file}", "yaml")
+    explored = tracelock.explore(scenario, backend="{backend}", seconds=60)
+    explored.raise_for_failure()
+    assert explored.verdict != "unfinished", explored.summary
+'''
+
+
+def searching_test(scenario: Scenario, backend: str, origin: str | None = None) -> str:
+    """The source of a pytest module that explores ``scenario`` on the rules of ``backend``."""
+    name = re.sub(r"\W", "_", scenario.name, flags=re.ASCII).strip("_").lower() or "it"
+    title = "".join(c if c.isprintable() else " " for c in scenario.name)
+    title = title.replace("\\", "\\\\").replace('"', "'") + "."
+    yaml = scenario.to_yaml().rstrip("\n") + "\n"
+    raw = ""
+    if "\\" in yaml or '"""' in yaml:
+        yaml = yaml.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    told = f"\n\nWritten by: {origin}" if origin else ""
+    return _TEXT.format(
+        title=title,
+        yaml=yaml,
+        raw=raw,
+        name=name,
+        file=f"{name}.yaml",
+        backend=backend,
+        origin=told,
+    )

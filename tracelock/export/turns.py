@@ -1,0 +1,272 @@
+"""The function of one worker: its names, its expressions, and where it hands over."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tracelock.export.expressions import Space, Unfolder
+from tracelock.export.naming import Naming
+from tracelock.export.points import Action
+from tracelock.export.shop import Shop, assigned
+from tracelock.export.writing import Lines, quoted
+from tracelock.scenario import models
+from tracelock.scenario.expressions import parse_reference
+from tracelock.scenario.usage import steps_of
+
+
+class Turns(Lines):
+    """Writes a function step by step, and around each operation what forces it into its turn."""
+
+    me = "threading.current_thread().name"
+    wait = ""  # what stands before a call that may suspend
+    with_ = "with"
+    guard: str | None = "with atomic:"  # around what is one step
+
+    def __init__(self, shop: Shop, group: str, naming: Naming) -> None:
+        super().__init__()
+        self.shop = shop
+        self.group = group
+        self.naming = naming
+        self.numbers = shop.numbers(group)
+        self.decl = shop.scenario.workers[group]
+        steps = [step for at, step in steps_of(shop.scenario) if at.split(".")[1] == group]
+        names = dict.fromkeys(name for step in steps for name in assigned(step))
+        # a local may hide a name of the scenario in its own worker
+        locals_ = {name: name if name == "index" else naming.fresh(name) for name in names}
+        constants = {"count": self.decl.count}
+        if self.decl.count == 1:
+            constants["index"] = 0
+        constants = {name: value for name, value in constants.items() if name not in locals_}
+        arrays = {name: len(v) for name, v in shop.scenario.shared.items() if isinstance(v, list)}
+        self.space = Space(shop.variables, arrays, shop.cells, locals_, constants)
+        self.written: set[str] = set()  # variables that need a global statement
+        self.counters: dict[str, str] = {}  # path -> the local that counts its operations
+        self.loops = 0
+        self.done: dict[str, int] = {}  # path -> its operations written so far
+        self.at = ""
+        self.optional = dict.fromkeys(
+            step.into for step in steps if isinstance(step, models.Get) and step.got and step.into
+        )
+        self._temporaries: set[str] = set()
+
+    def function(self, head: str) -> list[str]:
+        """The lines of the whole function."""
+        with self.block(head):
+            start = len(self.text)
+            if self.shop.points is not None:
+                self.actions({n: self.shop.points.start.get(n, []) for n in self.numbers})
+            self.steps(self.decl.steps, f"workers.{self.group}.steps")
+            first = [
+                f"    {self.space.locals[name]} = {value}"
+                for name, value in self.first_values().items()
+            ]
+            first += [f"    {counter} = 0" for counter in self.counters.values()]
+            if self.written:
+                names = ", ".join(sorted(self.shop.variables[name] for name in self.written))
+                first.insert(0, f"    global {names}")
+            self.text[start:start] = first
+        return self.text
+
+    def first_values(self) -> dict[str, str]:
+        """Locals that have a value before they are set."""
+        found = dict.fromkeys(self.optional, "None")
+        found |= {"count": str(self.decl.count)} if "count" in self.space.locals else {}
+        if "index" in self.space.locals and self.decl.count == 1:
+            found["index"] = "0"
+        return found
+
+    def steps(self, steps: Sequence[models.BaseStep], path: str) -> None:
+        """Write the steps of a block."""
+        for place, step in enumerate(steps):
+            self.step(step, f"{path}[{place}]")
+
+    def step(self, step: models.BaseStep, at: str) -> None:
+        """Write one step."""
+        outer, self.at = self.at, at
+        name = step.verb if step.verb not in ("with", "if", "while", "try", "assert") else None
+        method: Callable[[Any, str], None] = getattr(self, f"on_{name or step.verb + '_'}")
+        method(step, at)
+        self.at = outer
+
+    # --- turns -------------------------------------------------------------------------------
+    def forced(self, at: str) -> dict[int, dict[int, Any]]:
+        """What the instances of this worker do around the operations of a step."""
+        if self.shop.points is None:
+            return {}
+        found = {n: self.shop.points.doings(n, at) for n in self.numbers}
+        return {n: doings for n, doings in found.items() if doings}
+
+    def apart(self, at: str, trees: Sequence[ast.expr]) -> bool:
+        """Whether the reads of a step have to be taken apart: a turn ends between them."""
+        if any(self.watched(tree) for tree in trees):
+            return True
+        forced = self.forced(at)
+        reads = sum(map(self.space.count, trees))
+        if not forced or not reads:
+            return False
+        if self.counted(at, trees):
+            return True
+        return any(n <= reads for doings in forced.values() for n in doings)
+
+    def watched(self, tree: ast.expr) -> bool:
+        """Whether an expression reads what an atomic step writes bit by bit."""
+        return any(
+            isinstance(node, ast.Name)
+            and node.id in self.shop.watched
+            and self.space.is_shared(node.id)
+            for node in ast.walk(tree)
+        )
+
+    def counted(self, at: str, trees: Sequence[ast.expr] = (), always: bool = False) -> bool:
+        """Whether the operations of a step have to be counted as the program runs."""
+        if not self.forced(at):
+            return False
+        if self.loops or always or not all(map(self.space.straight, trees)):
+            if at not in self.counters:
+                self.counters[at] = self.naming.fresh("passes")
+            return True
+        return at in self.counters
+
+    def passed(self, at: str, read: bool = False) -> None:
+        """An operation of a step has been written: hand over where the trace does."""
+        self.done[at] = self.done.get(at, 0) + 1
+        forced = self.forced(at)
+        if not forced:
+            return
+        counter = self.counters.get(at)
+        if counter is not None:
+            self.put(f"{counter} += 1")
+        self._around(at, forced, self.done[at], "after", 0, read)
+        self.broken(at)
+
+    def coming(self, at: str) -> None:
+        """An operation of a step comes next."""
+        self._around(at, self.forced(at), self.done.get(at, 0) + 1, "before", 1)
+
+    @contextmanager
+    def however(self, at: str) -> Iterator[None]:
+        """Around an operation that a cancellation may cut off."""
+        forced = self.forced(at)
+        if not any(one.however for doings in forced.values() for one in doings.values()):
+            yield
+            return
+        with self.block("try:"):
+            yield
+        with self.block("finally:"):
+            self._around(at, forced, self.done.get(at, 0) + 1, "however", 1)
+
+    def _around(
+        self, at: str, forced: dict[int, dict[int, Any]], number: int, when: str, ahead: int,
+        read: bool = False,
+    ) -> None:  # fmt: skip
+        counter = self.counters.get(at)
+        if counter is None:
+            self.actions({n: getattr(d[number], when) for n, d in forced.items() if number in d})
+            return
+        for n, doings in forced.items():
+            for passes, one in doings.items():
+                actions = getattr(one, when)
+                if not actions or one.read != read:
+                    continue
+                test = f"{counter} == {passes - ahead}"
+                if len(self.numbers) > 1:
+                    test = f"index == {self.shop.layout.workers[n].index} and {test}"
+                with self.block(f"if {test}:"):
+                    self.act(actions)
+
+    def broken(self, at: str) -> None:
+        """Where the trace ends because something does not hold any more: say so."""
+        points = self.shop.points
+        if self.shop.always is None or points is None or points.last is None:
+            return
+        n, path, number = points.last
+        counter = self.counters.get(at)
+        if path != at or n not in self.numbers or (counter is None and number != self.done[at]):
+            return
+        tests = [] if counter is None else [f"{counter} == {number}"]
+        if len(self.numbers) > 1:
+            tests.insert(0, f"index == {self.shop.layout.workers[n].index}")
+        with self.block(f"if {' and '.join(tests)}:" if tests else None):
+            held = self.space.source(self.space.tree(self.shop.always))
+            self.put(f"assert {held}, {quoted(self.shop.always + ' is false')}")
+
+    def actions(self, by_worker: dict[int, list[Action]]) -> None:
+        """What instances do here, each its own."""
+        by_worker = {n: actions for n, actions in by_worker.items() if actions}
+        for n, actions in by_worker.items():
+            if len(self.numbers) == 1:
+                self.act(actions)
+            else:
+                with self.block(f"if index == {self.shop.layout.workers[n].index}:"):
+                    self.act(actions)
+
+    def act(self, actions: Sequence[Action]) -> None:
+        """Give turns away and wait for one's own."""
+        points = self.shop.points
+        assert points is not None
+        for what, number in actions:
+            if what == "give":
+                whose = points.whose[number]
+                note = "the rest" if whose is None else f"{self.shop.names[whose]} goes on"
+                self.put(f"turn[{number}].set()  # {note}")
+            elif what == "back":
+                self.put(f"back[{self.me}] = turn[{number}]")
+            else:
+                take = f"take({number})" if self.shop.lenient else f"turn[{number}].wait()"
+                self.put(f"{self.wait}{take}")
+
+    def temporary(self, wanted: str) -> str:
+        name = wanted if wanted.isidentifier() else "value"
+        taken = set(self.space.locals.values()) | set(self.space.shared.values())
+        number = 1
+        made = name
+        while made in taken or made in self._temporaries or made in self.shop.naming.used:
+            number += 1
+            made = f"{name}_{number}"
+        self._temporaries.add(made)
+        return made
+
+    def value(self, tree: ast.expr, apart: bool) -> str:
+        """The source of an expression, its reads written before it where they are apart."""
+        if apart:
+            at = self.at
+            unfolder = Unfolder(
+                self.space,
+                self._guarded_read,
+                self.block,
+                self.temporary,
+                lambda: self.passed(at, True),
+            )
+            return self.space.source(unfolder.unfold(tree))
+        self.done[self.at] = self.done.get(self.at, 0) + self.space.count(tree)
+        return self.space.source(tree)
+
+    def _guarded_read(self, line: str) -> None:
+        names = {self.shop.variables[name] for name in self.shop.watched}
+        tree = ast.parse(line)
+        if self.guard and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(tree)):
+            with self.atomic():
+                self.put(line)
+        else:
+            self.put(line)
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Around what must be one step."""
+        if self.guard is None:
+            yield
+            return
+        self.shop.needs.add("atomic")
+        with self.block(self.guard):
+            yield
+
+    def reference(self, text: str) -> tuple[str, ast.expr | None]:
+        """A name and the tree of its index."""
+        name, index = parse_reference(text)
+        return name, index
+
+    def local(self, name: str | None) -> str | None:
+        return None if name is None else self.space.locals[name]

@@ -1,0 +1,127 @@
+"""Export: a scenario or a trace as a plain Python program, or as a regression test."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from tracelock.errors import Divergence, TracelockError, UsageError
+from tracelock.session.settings import check_supported, compile_program
+
+if TYPE_CHECKING:
+    from tracelock.scenario.models import Scenario
+    from tracelock.trace import Trace
+
+__all__ = ["TARGETS", "export", "read_source"]
+
+#: What a scenario or trace can be exported as.
+TARGETS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
+#: Switches of a trace above which it is made smaller first: each is a line or two of the program.
+MANY: Final = 24
+
+
+def read_source(path: str | os.PathLike[str]) -> Scenario | Trace:
+    """A scenario or a trace, whichever the file is. Raises ScenarioError or TraceError."""
+    from tracelock.scenario.loading import load_scenario
+    from tracelock.trace import load_trace
+
+    name = os.fspath(path)
+    plain = name[:-3] if name.endswith(".gz") else name
+    if plain.endswith((".yaml", ".yml")):
+        return load_scenario(name)
+    try:
+        return load_trace(name)
+    except TracelockError as error:
+        if not plain.endswith(".json") or name.endswith(".gz"):
+            raise
+        try:
+            return load_scenario(name)
+        except TracelockError:
+            raise error from None
+
+
+def export(
+    source: Scenario | Trace | str | os.PathLike[str],
+    target: str = "threading",
+    *,
+    backend: str | None = None,
+    origin: str | None = None,
+    allow_call: bool = False,
+) -> str:
+    """The source of a Python program that does what ``source`` does, and needs no tracelock.
+
+    ``source``: a scenario, a trace, or the path of one. ``target``: one of ``TARGETS``. A trace
+    that failed becomes a program forced through the same interleaving, which fails every time; a
+    long one is shrunk first. It may be exported for another backend if its interleaving is possible
+    there. ``pytest``: of a trace a test that forces it, on the trace's backend or ``backend``; of
+    a scenario a test that explores it with tracelock on the rules of ``backend`` (threading).
+    ``origin``: the command that made it, for the docstring. Nothing is run but models (and, for
+    another backend, a replay).
+
+    Raises ScenarioError, UnsupportedError where the backend cannot do a step, ImpossibleHere or
+    another Divergence where the interleaving is impossible there, UsageError for what makes no
+    sense: an unknown target, a trace of real Python code.
+    """
+    from tracelock.export.program import plain_program
+    from tracelock.export.testing import searching_test
+    from tracelock.trace import Trace
+
+    if target not in TARGETS:
+        raise UsageError(f"cannot export as {target!r}: it is one of {', '.join(TARGETS)}")
+    if backend is not None and (target != "pytest" or backend not in TARGETS[:4]):
+        raise UsageError("a backend (of the four real ones) can be chosen for a pytest test only")
+    if isinstance(source, str | os.PathLike):
+        source = read_source(source)
+    test = target == "pytest"
+    if isinstance(source, Trace):
+        where = source.backend if source.backend in TARGETS[:4] else "threading"
+        where = (backend or where) if test else target
+        trace, scenario = _prepared(source, where, allow_call)
+        return plain_program(scenario, where, trace, origin=origin, pytest=test).source
+    compile_program(source)
+    where = (backend or "threading") if test else target
+    check_supported(source, where, allow_call=True)
+    if test:
+        return searching_test(source, where, origin)
+    return plain_program(source, target, origin=origin).source
+
+
+def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scenario]:
+    """The trace as it is to be forced on a backend, and its scenario."""
+    from tracelock.scenario.loading import scenario_from_data
+    from tracelock.session.replaying import replay
+    from tracelock.session.shrinking import shrink
+
+    if "python" in trace.scenario:
+        raise UsageError(
+            "this trace is of real Python code, which it does not hold: only scenarios of the "
+            "scenario language can be exported (tracelock replay runs the code itself)"
+        )
+    scenario = scenario_from_data(trace.scenario, "the trace's scenario")
+    check_supported(scenario, backend, allow_call=True)
+    if trace.verdict.kind == "unfinished":
+        raise UsageError("the trace is unfinished: there is no end to force the program to")
+    if trace.verdict.kind != "passed" and (trace.mode == "recorded" or _switches(trace) > MANY):
+        trace = shrink(trace, confirm=0, allow_call=allow_call).trace
+    if _switches(trace) > 40 * MANY:
+        raise UsageError(f"the trace has {_switches(trace):,} switches: too many to write out")
+    if backend != trace.backend:
+        result = replay(trace, backend=backend, allow_call=allow_call)
+        if result.diverged is not None:
+            raise result.diverged
+        if not result.reproduced:
+            last = len(trace.events)
+            raise Divergence(
+                last, f"the end {trace.verdict.kind}", result.verdict.kind,
+                f"on {backend} the same steps end otherwise: {result.verdict.message}",
+            )  # fmt: skip
+        trace = result.trace
+    return trace, scenario
+
+
+def _switches(trace: Trace) -> int:
+    before, found = -1, 0
+    for event in trace.events:
+        found += event.worker != before
+        before = event.worker
+    return found
