@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tracelock.engine.controller import Controller
+from tracelock.engine.state import ALWAYS
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
+from tracelock.objects.waits import Awaited
 from tracelock.ops import SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
 from tracelock.schedulers.base import INJECT
 
@@ -132,6 +134,9 @@ class OpenController(Controller):
         self.left: list[int] = []  # who had not ended when that was over
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
+        #: The one loop that there is, and whether there are threads beside it.
+        self.gate: Gate | None = None
+        self.threads = False
         #: What was heard of besides (by the exception handler of a loop), for the verdict.
         self.remarks: list[str] = []
 
@@ -218,6 +223,19 @@ class OpenController(Controller):
             self.replaced(self.log[-1][1], result)
 
     def _options(self) -> list[int]:
+        gate = self.gate
+        if gate is not None and not self.threads and not self.adversarial:
+            # nobody but the tasks of one loop: the same as below, without looking at each
+            if gate.inside < 0:
+                first, timers = gate.first, gate.timers
+                return sorted(
+                    [w for w, place in gate.ready.items() if place <= first and w != timers]
+                )
+            op = self.pending[gate.inside]
+            if op is not None and (
+                ALWAYS[op.kind] or (op.kind < SLEEP and type(self.models[op.target]) is Awaited)
+            ):
+                return [gate.inside]
         options = super()._options()
         if self.loops:
             loops = self.loops

@@ -251,7 +251,7 @@ class PythonBackend:
                 controller.limit = INTERRUPTED
                 continue
             controller = hub.controller
-            steps = (hub.schedule, len(controller.log))
+            steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
             still = still + LOOK if steps == seen else 0.0
             seen = steps
             if still < min(limits.stall, limits.seconds):

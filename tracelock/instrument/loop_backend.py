@@ -241,6 +241,7 @@ class LoopBackend(PythonBackend):
         kept = controller.scheduler, controller.observer, controller.log
         failure, limit = controller.failure, controller.limit
         active = list(controller.active)
+        threads, controller.threads = controller.threads, True  # this one
         controller.scheduler, controller.observer, controller.log = self.own, None, []
         self.own.attach(controller)
         controller.ended[number] = False
@@ -262,6 +263,7 @@ class LoopBackend(PythonBackend):
             hub.batons.pop(number, None)
             hub.over = False
             controller.scheduler, controller.observer, controller.log = kept
+            controller.threads = threads or any(w.own_thread for w in hub.workers.values())
             controller.failure = failure
             controller.limit = limit
             if phase is Phase.CHECK:
