@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import tracelock
+from tracelock.engine.limits import RunLimits
 from tracelock.instrument import aio_patches
 
 HERE = __name__
@@ -316,10 +318,38 @@ def test_real_input_is_named_and_no_deadlock() -> None:
     assert "listens" in found.ways[0].message
 
 
+def test_a_task_that_blocks_the_thread_is_named() -> None:
+    async def blocks(s: State) -> None:
+        await asyncio.sleep(0)
+        select.select([], [], [], 3)
+
+    found = explore([blocks], schedules=3, limits=RunLimits(steps=1000, stall=0.5))
+    assert found.verdict == "unfinished"
+    assert "blocks is stuck outside tracelock's control" in found.notes[-1]
+    assert "select.select" in found.notes[-1]
+
+
+def test_cancel_scopes_and_futures_are_in_the_order_of_their_making() -> None:
+    async def waits(s: State) -> None:
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in range(9)]
+        for number, future in enumerate(futures):
+            loop.call_soon(future.set_result, number)
+        done, _ = await asyncio.wait(futures)
+        s.log.append([future.result() for future in done])
+
+    found = explore([waits], lambda s: s.log == [list(range(9))], strategy="dpor")
+    assert found.verdict == "verified"
+
+
 def test_what_is_patched_is_undone() -> None:
-    before = {patch.name: patch.owner.__dict__[patch.attribute] for patch in aio_patches.table()}
+    def now() -> dict[str, Any]:
+        return {p.name: p.owner.__dict__.get(p.attribute) for p in aio_patches.table()}
+
+    before = now()
+    assert "asyncio.Lock.acquire" in before
     explore([locked, locked], both, schedules=5)
-    after = {patch.name: patch.owner.__dict__[patch.attribute] for patch in aio_patches.table()}
+    after = now()
     assert before == after
 
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tracelock.engine.controller import Controller
+from tracelock.engine.state import ALWAYS
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
+from tracelock.objects.waits import Awaited
 from tracelock.ops import (
     CANCEL,
     SLEEP,
@@ -150,6 +152,9 @@ class OpenController(Controller):
         self.left: list[int] = []  # who had not ended when that was over
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
+        #: The one loop that there is, and whether there are threads beside it.
+        self.gate: Gate | None = None
+        self.threads = False
         #: What was heard of besides (by the exception handler of a loop), for the verdict.
         self.heard: list[str] = []
 
@@ -261,6 +266,19 @@ class OpenController(Controller):
             self.replaced(self.log[-1][1], result)
 
     def _options(self) -> list[int]:
+        gate = self.gate
+        if gate is not None and not self.threads and not self.adversarial:
+            # nobody but the tasks of one loop: the same as below, without looking at each
+            if gate.inside < 0:
+                first, timers = gate.first, gate.timers
+                return sorted(
+                    [w for w, place in gate.ready.items() if place <= first and w != timers]
+                )
+            op = self.pending[gate.inside]
+            if op is not None and (
+                ALWAYS[op.kind] or (op.kind < SLEEP and type(self.models[op.target]) is Awaited)
+            ):
+                return [gate.inside]
         options = super()._options()
         if not self.adversarial and not self._cooperative:
             late = self._late() if self.timers else []

@@ -2,6 +2,17 @@
 
 None of these is a choice: who goes on is chosen by the loop. Every function does what the original
 does, and puts an event into the record when it is called by a worker.
+
+What the loop itself (``aio_loop``) makes of its services: the steps of tasks and timers are
+*controlled*; callbacks (``call_soon``, done callbacks, readers and writers) are controlled against
+tasks, and come first in first out among themselves; what threads send (``call_soon_threadsafe``)
+and the bodies of an executor's threads are controlled. Calls of the exception handler are *seen*.
+Sockets, pipes, subprocesses and signals are *not controlled*: what has come in when the loop looks
+is handled, and where nothing else is left to wait for the schedule is unfinished.
+
+Sets of tasks and futures, and of anyio's cancel scopes, are ordered by hash, which by default is an
+address: tasks and futures of the loop are numbered, the others are numbered when they
+are hashed first. A bare ``asyncio.Future()`` or ``asyncio.Task()`` is not.
 """
 
 from __future__ import annotations
@@ -9,6 +20,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -79,8 +92,29 @@ _KINDS: Final = (
 )  # fmt: skip
 
 
+def stable_hash(self: Any) -> int:
+    """A number instead of an address: the same in every run of a schedule."""
+    worker: Any = contexts.get(get_ident())
+    if worker is None:
+        return object.__hash__(self)
+    numbers = worker.hub.hashed
+    known = numbers.get(id(self))
+    if known is None:
+        known = numbers[id(self)] = (len(numbers) + 1, self)  # kept, so that its id stays its own
+    return int(known[0])
+
+
+def _hashed() -> list[Any]:
+    """Classes whose objects are kept in sets by the libraries themselves."""
+    found: list[Any] = [asyncio.tasks._GatheringFuture]  # type: ignore[attr-defined]
+    if "anyio" in sys.modules:
+        with contextlib.suppress(ImportError):
+            found.append(importlib.import_module("anyio._backends._asyncio").CancelScope)
+    return found
+
+
 def table() -> list[Patch]:
-    """Every patch of asyncio's own classes."""
+    """Every patch of asyncio's own classes, and of anyio's where that is loaded."""
     made: list[tuple[Any, str, Callable[..., Any]]] = [
         *((owner, "__init__", making(kind, owner.__dict__["__init__"])) for owner, kind in _KINDS),
         (asyncio.Lock, "acquire", after(ACQUIRE, asyncio.Lock.__dict__["acquire"])),
@@ -95,10 +129,14 @@ def table() -> list[Patch]:
         (asyncio.Queue, "put_nowait", before(PUT, asyncio.Queue.__dict__["put_nowait"])),
         (asyncio.Queue, "get_nowait", before(GET, asyncio.Queue.__dict__["get_nowait"])),
     ]
+    made += [(owner, "__hash__", stable_hash) for owner in _hashed()]
     return [
-        Patch(f"asyncio.{owner.__name__}.{name}", owner, name, owner.__dict__[name], by, SEEN)
+        Patch(
+            f"{owner.__module__.partition('.')[0]}.{owner.__name__}.{name}", owner, name,
+            owner.__dict__.get(name), by, SEEN,
+        )
         for owner, name, by in made
-    ]
+    ]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -112,4 +150,7 @@ def patched() -> Iterator[None]:
         yield
     finally:
         for patch in reversed(done):
-            setattr(patch.owner, patch.attribute, patch.what)
+            if patch.what is None:
+                delattr(patch.owner, patch.attribute)  # it was inherited
+            else:
+                setattr(patch.owner, patch.attribute, patch.what)

@@ -50,6 +50,7 @@ class PythonBackend:
         self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
+        self.interrupted = False
         self.cut_daemons = False
         self._pool: list[Pooled] = []
         self._first = First()
@@ -100,11 +101,23 @@ class PythonBackend:
         try:
             hub.launch_all(self._workers(state))
             self._await()
-        except _Stuck:
+        except Stuck:
             pass
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
+        self._unwind(controller)
+        if (
+            controller.failure is None
+            and controller.limit is None
+            and not controller.active
+            and program.check is not None
+        ):
+            self._check(controller, state)
+
+    def _unwind(self, controller: OpenController) -> None:
+        """The schedule is over: end what is left of it."""
+        hub = self.hub
         for number, op in controller.rescues:
-            key = (program.layout.workers[number].name, op.at)
+            key = (self.program.layout.workers[number].name, op.at)
             self.rescued[key] = self.rescued.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
@@ -114,13 +127,6 @@ class PythonBackend:
             self._give_up(controller, stuck[0])
         if hub.error is not None:
             raise hub.error
-        if (
-            controller.failure is None
-            and controller.limit is None
-            and not controller.active
-            and program.check is not None
-        ):
-            self._check(controller, state)
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):
@@ -239,19 +245,22 @@ class PythonBackend:
         return self._why(controller)
 
     # --- waiting -----------------------------------------------------------------------------
-    def _await(self) -> None:
+    def _await(self, baton: Any = None) -> None:
         """Wait for the baton; a worker that gets stuck ends the schedule instead."""
         hub, limits = self.hub, self.limits
+        baton = baton or hub.main
         controller = hub.controller
-        seen, still, warned = -1, 0.0, False
+        seen, still, warned = (-1, 0), 0.0, False
         while True:
             try:
-                if hub.main.acquire(timeout=LOOK):
+                if baton.acquire(timeout=LOOK):
                     return
             except KeyboardInterrupt:
+                self.interrupted = True
                 controller.limit = INTERRUPTED
                 continue
-            steps = len(controller.log)
+            controller = hub.controller
+            steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
             still = still + LOOK if steps == seen else 0.0
             seen = steps
             if still < min(limits.stall, limits.seconds):
@@ -267,7 +276,7 @@ class PythonBackend:
                 interrupt(worker)  # a loop in Python can be ended, a call into C cannot
                 continue
             self._give_up(controller, worker)
-            raise _Stuck
+            raise Stuck
 
     def _told(self, worker: Worker) -> str:
         frame = sys._current_frames().get(worker.ident)
@@ -285,7 +294,7 @@ class PythonBackend:
         hub.main = worker.baton  # whatever it still hands over reaches nobody
 
 
-class _Stuck(Exception):
+class Stuck(Exception):
     """A worker does not come back."""
 
 

@@ -98,6 +98,8 @@ class Hub:
         #: How many garbage collections a schedule may have, and has had.
         self.collections = 0
         self.collected = 0
+        #: Objects that have a number for a hash in this schedule, by id.
+        self.hashed: dict[int, tuple[int, object]] = {}
         self.expected: tuple[type[BaseException], ...] = ()
         # Of processes, see ``relay``: the names of things that they share, and of those that one
         # of them has told of; what is in queues; ends of channels; children, and workers, by pid;
@@ -119,6 +121,7 @@ class Hub:
         self.schedule = next(_schedules)
         self.over = False
         self.collected = 0
+        self.hashed = {}
         self.launching = None
         self.queue.clear()
         self.error = None
@@ -165,6 +168,7 @@ class Hub:
         it has come to its first op (``launched``)."""
         child.launcher = launcher
         self.enter(child.number, child)
+        self.controller.threads = True
         if not child.daemon:
             self.controller.essential.add(child.number)
         self.launching = child

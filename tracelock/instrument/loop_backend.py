@@ -7,21 +7,24 @@ The loop lives on a thread of its own, anew for each schedule. Threads that task
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from tracelock.engine.limits import RunLimits
+from tracelock.engine.controller import Controller
+from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
 from tracelock.instrument import awaits
-from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
 from tracelock.instrument.loop_tasks import LoopTasks, TaskWorker
 from tracelock.instrument.own_order import OwnOrder
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads import Pooled
 from tracelock.instrument.waits import waits_for
 from tracelock.instrument.worker import Blocked, Main, Worker
 from tracelock.schedulers.base import Scheduler
@@ -38,6 +41,8 @@ class LoopBackend(PythonBackend):
         self.own = OwnOrder()
         self.tasks: LoopTasks
         self._baton: Any = None
+        self._more = True
+        self._raised: BaseException | None = None
         #: What was heard of besides, and in how many schedules.
         self.heard: dict[str, int] = {}
 
@@ -87,33 +92,68 @@ class LoopBackend(PythonBackend):
     def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
         """All workers have ended: what the loop does then, before the check."""
 
-    # --- one schedule ------------------------------------------------------------------------
+    # --- schedules ---------------------------------------------------------------------------
+    def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
+        """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True.
+
+        They are run in the thread of the loop, one after the other; this thread waits.
+        """
+        assert isinstance(controller, OpenController)
+        self._more = True
+        self.hub.controller = controller
+        while self._more and not self.stuck:
+            back = new_baton()
+            back.acquire()
+            self._raised = None
+            pooled = self._pooled(0)
+            keeper = Worker(self.hub, self.setup_number, back)
+            pooled.lend(keeper, partial(self._many, controller, done, pooled, back))
+            try:
+                self._await(back)
+            except Stuck:  # with the thread of the loop
+                controller.scheduler.end(len(controller.log))
+                done(controller)
+                return
+            if self._raised is not None:
+                raise self._raised
+
+    def _many(
+        self, controller: OpenController, done: Callable[[Any], bool], pooled: Pooled, back: Any
+    ) -> None:
+        """Schedules, in the thread of the loop; one only, where each needs a new thread."""
+        try:
+            while self._more and not self.stuck:
+                self.names.begin()
+                if not controller.begin():
+                    self._more = False
+                    break
+                self._schedule(controller)
+                if self.stuck and controller.limit is not self.stuck:
+                    return  # given up meanwhile
+                controller.scheduler.end(len(controller.log))
+                if self.interrupted:
+                    controller.limit = INTERRUPTED
+                if done(controller) or controller.limit is INTERRUPTED:
+                    self._more = False
+                if pooled.once:
+                    break
+                pooled.tidy()
+        except BaseException as error:
+            self._raised = error
+        finally:
+            back.release()
+
     def _schedule(self, controller: OpenController) -> None:
-        hub, program = self.hub, self.program
+        hub = self.hub
         self._sweep()
         hub.begin(controller)
-        program.outcome.failure = None
+        self.program.outcome.failure = None
         baton = self._baton = new_baton()
         baton.acquire()
         hub.batons[-1] = baton  # whoever finds the schedule over tells the loop
-        keeper = Worker(hub, self.setup_number, baton)
-        keeper.own_thread = False
-        pooled = self._pooled(0)
-        pooled.lend(keeper, partial(self._life, controller))
-        try:
-            self._await()
-        finally:
-            self._after(controller)
-
-    def _after(self, controller: OpenController) -> None:
-        hub = self.hub
+        contextvars.Context().run(self._life, controller)
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
-        stuck = hub.unwind()
-        hub.phase = Phase.IDLE
-        if stuck:
-            self._give_up(controller, stuck[0])
-        if hub.error is not None:
-            raise hub.error
+        self._unwind(controller)
 
     def _life(self, controller: OpenController) -> None:
         """One schedule, in the thread of the loop."""
@@ -135,7 +175,6 @@ class LoopBackend(PythonBackend):
         finally:
             hub.phase = Phase.UNWIND
             contexts.pop(get_ident(), None)
-            hub.main.release()
 
     def _phases(self, controller: OpenController, tasks: LoopTasks) -> None:
         hub, program = self.hub, self.program
@@ -202,6 +241,7 @@ class LoopBackend(PythonBackend):
         kept = controller.scheduler, controller.observer, controller.log
         failure, limit = controller.failure, controller.limit
         active = list(controller.active)
+        threads, controller.threads = controller.threads, True  # this one
         controller.scheduler, controller.observer, controller.log = self.own, None, []
         self.own.attach(controller)
         controller.ended[number] = False
@@ -223,6 +263,7 @@ class LoopBackend(PythonBackend):
             hub.batons.pop(number, None)
             hub.over = False
             controller.scheduler, controller.observer, controller.log = kept
+            controller.threads = threads or any(w.own_thread for w in hub.workers.values())
             controller.failure = failure
             controller.limit = limit
             if phase is Phase.CHECK:

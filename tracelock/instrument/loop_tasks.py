@@ -90,6 +90,7 @@ class LoopTasks:
         self.callbacks.ident = self.timers.ident = self.ident
         self.gate = Gate(hub.thing(ObjectSpec(LOOP, "awaited")))
         self.gate.timers = self.timers.number
+        hub.controller.gate = self.gate
         self.mine: dict[int, Any] = {}
         self.order: list[TaskWorker] = []
         self._ops: dict[str, Op] = {}
@@ -254,7 +255,7 @@ class LoopTasks:
         worker: Any = contexts.get(get_ident())
         if worker is None or worker.through or self.hub.phase is not Phase.RUN:
             return
-        worker.step(Op(kind, target, caller(), value))
+        worker.step(Op(kind, target, caller(None, 4), value))
 
     def thing(self, obj: Any, worker: Any) -> int:
         """The number of an object that tasks wait for."""

@@ -208,8 +208,8 @@ class Pooled:
         self.wake.release()
 
     def _serve(self) -> None:
-        locals_ = thread_locals()
-        clean = set(locals_)
+        self._locals = thread_locals()
+        self._clean = set(self._locals)
         while True:
             self.wake.acquire()
             job, self.job = self.job, None
@@ -222,15 +222,18 @@ class Pooled:
             else:
                 serve(worker, partial(context.run, run))
             del worker, run, job
-            for key in [key for key in locals_ if key not in clean]:
-                del locals_[key]
-            if self.once:
-                self.idle.release()
-                return
-            if HIDDEN_LOCALS:
-                for one in self.locals:
-                    vars(one).clear()
+            self.tidy()
             self.idle.release()
+            if self.once:
+                return
+
+    def tidy(self) -> None:
+        """Forget what the program has left in thread-locals. In this thread."""
+        for key in [key for key in self._locals if key not in self._clean]:
+            del self._locals[key]
+        if HIDDEN_LOCALS and not self.once:
+            for one in self.locals:
+                vars(one).clear()
 
     def close(self) -> None:
         """End the thread, if it is not stuck in a worker's code."""
