@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SCHEDULES: Final = 1_000
 SECONDS: Final = 60.0
 STEPS: Final = 20_000
+#: Backends whose workers are tasks.
+TASKS: Final = ("asyncio", "trio")
 STALL: Final = 5.0
 
 
@@ -164,6 +166,32 @@ class PythonExploration(Exploration):
         controller = self.runner.controller(scheduler)
         scheduler.attach(controller)
         self.backend.controlled(controller, lambda _: True)
+
+    def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
+        """As for scenarios. But tasks come to so many points that an exhaustive search seldom ends,
+        and until it does its schedules are all close to the first: SURW goes on then."""
+        if self.plan.backend not in TASKS or budget.schedules is None or budget.schedules < 10:
+            return super()._auto(budget, progress)
+        begun = monotonic()
+        found = super()._auto(changed_copy(budget, schedules=budget.schedules // 2), progress)
+        left = budget.schedules - found.schedules
+        if found.stopped != "schedules" or found.exhaustive or left < 1:
+            return found
+        seconds = budget.seconds
+        if seconds is not None:
+            seconds = max(0.05, seconds - (monotonic() - begun))
+        plan = self.plan
+        self.plan = changed_copy(plan, seed=plan.seed + 1)
+        try:
+            more = self._schedules("surw", Budget(left, seconds), progress)
+        finally:
+            self.plan = plan
+        found.stopped = ""
+        found.merge(more)
+        found.strategy = "auto"
+        if not found.stopped and found.schedules >= budget.schedules:
+            found.stopped = "schedules"
+        return found
 
     def _schedules(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
