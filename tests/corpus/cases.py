@@ -64,7 +64,7 @@ class Case:
 
             async def main(state: Any) -> None:
                 state["ticks"] = {}
-                state["tasks"] = [asyncio.create_task(work(state)) for work in workers]
+                state["tasks"] = [asyncio.create_task(work(state)) for work in program.workers]
                 await asyncio.gather(*state["tasks"], return_exceptions=True)
 
             workers = [main]

@@ -170,6 +170,9 @@ class Controller(Timing):
             worker = self.scheduler.pick(choice)
             if (self.adversarial and (self.timers or self._tasks)) or (self.late and not forced):
                 fired = self._timer(worker)
+            elif not fired and self._interrupts is None:
+                # a sleep that can go on is that of a loop with nothing else to do
+                fired = pending[worker].kind == SLEEP  # type: ignore[union-attr]
         op = pending[worker]
         if op is None:
             raise InternalError(f"worker {worker} was picked with nothing to do")
@@ -291,8 +294,10 @@ class Controller(Timing):
                 return Raised("RuntimeError", f"{name} has been started before")
             return None
         if kind == CANCEL:
-            if target in self.active:  # to cancel who has ended, or not begun, does nothing
-                self._interrupts.cancel(target, worker)  # type: ignore[union-attr]
+            if (
+                self._interrupts is not None and target in self.active
+            ):  # to cancel who has ended, or not begun, does nothing
+                self._interrupts.cancel(target, worker)
             return None
         if kind == CALL and self.call is not None:
             try:

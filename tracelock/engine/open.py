@@ -8,6 +8,7 @@ number in every schedule, whether or not it comes up in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tracelock.engine.controller import Controller
 from tracelock.errors import LimitReached
@@ -28,6 +29,10 @@ from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
 VARIABLE = "variable"
+#: How often in a row timers of a loop may fire while other threads could go on.
+EARLY: Final = 50
+#: A place behind all others in a line.
+LAST: Final = 1 << 62
 #: Events with which a wait for somebody's signal ends.
 RESCUES = frozenset({WAIT, WAKE})
 
@@ -84,6 +89,32 @@ class OpenLayout(Layout):
         return list(self._places)
 
 
+class Gate:
+    """Which of the tasks that share one thread can go on.
+
+    ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
+    shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
+    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``:
+    the pseudo-worker whose steps are that timers fire.
+    """
+
+    __slots__ = ("first", "inside", "number", "ready", "timers")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.inside = -1
+        self.ready: dict[int, int] = {}
+        self.first = LAST
+        self.timers = -1
+
+    def admits(self, worker: int) -> bool:
+        """Whether ``worker`` can go on now."""
+        if self.inside >= 0:
+            return worker == self.inside
+        place = self.ready.get(worker)
+        return place is not None and place <= self.first
+
+
 class OpenController(Controller):
     """A controller on an :class:`OpenLayout`.
 
@@ -112,9 +143,15 @@ class OpenController(Controller):
         self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
-        #: The ready task that a loop is inside of shuts out the others of its loop: worker -> loop.
-        self.loops: dict[int, int] = {}
-        self.inside: dict[int, int] = {}
+        self.early = 0
+        #: Threads of the executor of a loop, which it waits for at its end; whether that is now.
+        self.lingering: set[int] = set()
+        self.ending = False
+        self.left: list[int] = []  # who had not ended when that was over
+        #: The tasks that share a thread, and what says which of them can go on.
+        self.loops: dict[int, Gate] = {}
+        #: What was heard of besides (by the exception handler of a loop), for the verdict.
+        self.heard: list[str] = []
 
     def sync(self) -> None:
         """Make models for what the layout has got since the last time."""
@@ -141,11 +178,24 @@ class OpenController(Controller):
         return make_model(self.rules, self.layout.objects[number], self.models)
 
     def next(self) -> int:
-        if not self.essential:
-            self.cut_daemons = bool(self.active)
+        if not self.essential and not self._inside():
+            self.ending = bool(self.loops and self.lingering)
+            self.ending = self.ending and not self.lingering.isdisjoint(self._options())
+        if not self.essential and not self.ending and not self._inside():
+            daemons = [worker for worker in self.active if worker not in self.loops]
+            if self.loops and daemons:  # but not idle threads of an executor that tasks started
+                able = {*self._options(), *self.timers}
+                daemons = [worker for worker in daemons if worker in able]
+            self.cut_daemons = self.cut_daemons or bool(daemons)
+            self.left = list(self.active)
             self.active.clear()
             return -1
         worker = super().next()
+        if self.loops and worker >= 0:
+            if worker not in self.loops:
+                self.early = 0
+            elif self.kind == SLEEP and len(self.log[-1][4] or ()) > 1:
+                self.early += 1
         if worker >= 0 and self.forced and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
@@ -156,7 +206,7 @@ class OpenController(Controller):
         """The workers whose timer is late. Who sleeps for no time at all only lets others on."""
         late = []
         for worker, deadline in self._pending_timers().items():
-            if deadline <= self.now:
+            if deadline <= self.now and worker not in self.loops:
                 op = self.pending[worker]
                 assert op is not None
                 if op.kind != SLEEP or op.value:
@@ -168,6 +218,10 @@ class OpenController(Controller):
             return False
         return super()._timer(worker)
 
+    def _inside(self) -> bool:
+        """Whether a loop is in the middle of a step."""
+        return any(gate.inside >= 0 for gate in self.loops.values())
+
     def timed_out(self) -> bool:
         """Whether the last event is that of a wait whose time is up."""
         kind = self.kind
@@ -177,10 +231,14 @@ class OpenController(Controller):
         super()._end(worker)
         self.essential.discard(worker)
 
-    def inject(self, worker: int, at: str) -> bool:
-        """Whether something that may come in anywhere does so at ``at``, where ``worker`` is."""
+    def inject(self, worker: int, at: str, about: int = -1) -> bool:
+        """Whether something that may come in anywhere does so at ``at``, where ``worker`` is.
+
+        ``about``: the task that would be cancelled there, after a step of ``worker``.
+        """
         choice = self._choice
         choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
+        choice.about = about
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
 
@@ -188,6 +246,14 @@ class OpenController(Controller):
         if kind == CANCEL and self._interrupts is None:
             return None  # of a process: whoever kills it says so
         return super()._other(worker, op, kind)
+
+    def rest(self, worker: int) -> None:
+        """``worker`` has nothing to do for now; it has not ended."""
+        if self.pending[worker] is not None:
+            self.pending[worker] = None
+            self.timers.pop(worker, None)
+            if worker in self.active:
+                self.active.remove(worker)
 
     def replace(self, result: Value) -> None:
         super().replace(result)
@@ -201,11 +267,43 @@ class OpenController(Controller):
             self.late = bool(late)
             if late:
                 options = sorted({*options, *late})
-        if self.inside:
-            loops, inside = self.loops, self.inside
+        if self.loops:
+            loops = self.loops
             options = [
                 worker
                 for worker in options
-                if (loop := loops.get(worker)) is None or inside.get(loop, worker) == worker
+                if (gate := loops.get(worker)) is None or gate.admits(worker)
             ]
+            if self.ending:
+                options = [worker for worker in options if worker in self.lingering]
+            elif options and self.timers and not self.adversarial:
+                self._idle(options)
         return options
+
+    def _idle(self, options: list[int]) -> None:
+        """A loop with nothing else to do waits for its next timer. What runs on other threads
+        meanwhile may take longer than that."""
+        due: dict[int, float] = {}
+        for gate in set(self.loops.values()):
+            timers = gate.timers
+            if gate.inside >= 0 or len(gate.ready) != 1 or timers not in gate.ready:
+                continue
+            due = due or self._pending_timers()
+            if due.get(timers) != min(due.values()):
+                continue
+            if self.early >= EARLY:
+                self.cut_daemons = True
+                continue
+            options.append(timers)
+            options.sort()
+
+    def _pending_timers(self) -> dict[int, float]:
+        due = super()._pending_timers()
+        if self.loops:
+            loops = self.loops
+            due = {
+                worker: deadline
+                for worker, deadline in due.items()
+                if (gate := loops.get(worker)) is None or gate.admits(worker)
+            }
+        return due

@@ -16,6 +16,7 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CANCEL,
+    CANCELLED,
     CHECKPOINT,
     CLEAR,
     CRASH,
@@ -32,7 +33,8 @@ from tracelock.schedulers.base import Choice, Scheduler
 
 #: Kinds that can always happen: nothing has to be true first.
 ALWAYS: Final = tuple(
-    kind <= ATOMIC or kind in (RELEASE, NOTIFY, SET, CLEAR, CHECKPOINT, SPAWN, CANCEL, CRASH, CALL)
+    kind <= ATOMIC
+    or kind in (RELEASE, NOTIFY, SET, CLEAR, CHECKPOINT, SPAWN, CANCEL, CANCELLED, CRASH, CALL)
     for kind in range(len(NAMES))
 )
 #: One event, as the hot path keeps it: worker, kind, op, result, the options there were (None:

@@ -116,6 +116,9 @@ def verdict_of(controller: Controller, finally_: Sequence[Check]) -> Verdict:
         waited = dict.fromkeys(op.target for op in pending.values() if op.kind != JOIN)
         told = [remarks[target] for target in waited if target in remarks]
         verdict.message = "; ".join([verdict.message, *told])
+    heard: list[str] = getattr(controller, "heard", [])
+    if heard and verdict.kind != "passed":
+        verdict.message = "; ".join([verdict.message, *heard])
     return verdict
 
 

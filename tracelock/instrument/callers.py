@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import linecache
 import os
@@ -29,6 +30,8 @@ PLUMBING: Final = frozenset(
         "multiprocessing.context", "multiprocessing.process", "multiprocessing.sharedctypes",
         "multiprocessing.popen_fork", "multiprocessing.shared_memory", "multiprocessing.util",
         "glob", "fnmatch", "pathlib", "tempfile", "shutil", "os", "posixpath",
+        "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams", "asyncio.selector_events",
+        "asyncio.mixins",
         "genericpath", "pathlib._local", "pathlib._abc",
     }
 )  # fmt: skip
@@ -73,12 +76,18 @@ def _label(filename: str, module: str) -> str:
     return stable_file(module, os.path.abspath(filename))
 
 
+def _plumbing(module: str) -> bool:
+    """Whether the lines of a module are no news."""
+    known = module in PLUMBING or module.partition(".")[0] in ("trio", "outcome")
+    return known and module not in shown
+
+
 def _place(code: CodeType, line: int, frame: FrameType) -> str | None:
     filename = code.co_filename
     module = frame.f_globals.get("__name__", "")
     if filename.startswith((_HERE, "<string")):
         return None
-    if module in PLUMBING and module not in shown:
+    if _plumbing(module):
         return None
     label = file_label(filename, module)
     at = f"{label}:{line}"
@@ -110,6 +119,40 @@ def digest(path: str) -> str:
     return known
 
 
+def place_of(frame: FrameType) -> str | None:
+    """The place of this very frame, None where it is not the user's."""
+    code, line = frame.f_code, frame.f_lineno
+    known = _places.get((id(code), line))
+    if known is None:
+        known = _places[id(code), line] = (code, _place(code, line, frame))
+    return known[1]
+
+
+def place_of_function(function: Any) -> str:
+    """Where a callback was written: a function, a method, or something that wraps one."""
+    for _ in range(8):
+        if isinstance(function, functools.partial):
+            function = function.func
+            continue
+        inner = getattr(function, "__func__", None) or getattr(function, "__wrapped__", None)
+        if inner is None:
+            break
+        function = inner
+    code = getattr(function, "__code__", None)
+    module = getattr(function, "__module__", None) or ""
+    if code is None or _plumbing(module):
+        # of the standard library: its lines are others in each version of Python
+        name = getattr(function, "__qualname__", type(function).__name__)
+        return f"({name.rpartition('.')[2]}):0"
+    key = (id(code), 0)
+    known = _places.get(key)
+    if known is None:
+        at = f"{file_label(code.co_filename, module)}:{code.co_firstlineno}"
+        functions.setdefault(at, code.co_qualname)
+        known = _places[key] = (code, at)
+    return known[1] or "?:0"
+
+
 def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
     """The first place from ``frame`` outwards that is the user's, and its frame."""
     spare: FrameType | None = None
@@ -127,7 +170,10 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
         frame = frame.f_back
     if spare is None:
         return "?:0", None
-    return f"{os.path.basename(spare.f_code.co_filename)}:{spare.f_lineno}", spare
+    name = os.path.basename(spare.f_code.co_filename)
+    if _plumbing(spare.f_globals.get("__name__", "")):
+        return f"({name}):0", spare  # other lines, and other files, in another version
+    return f"{name}:{spare.f_lineno}", spare
 
 
 def caller(worker: Worker | None = None, depth: int = 2) -> str:

@@ -87,6 +87,14 @@ class PythonReplay(Replay):
 
     def _injected(self, choice: Choice) -> bool:
         """Whether the next event of that worker is one that was injected there."""
+        if choice.about >= 0:
+            event = self.events[self.position] if self.position < len(self.events) else None
+            return (
+                event is not None
+                and event.worker == choice.about
+                and event.op == NAMES[CANCELLED]
+                and self._same_place(event.at, choice.at)
+            )
         for event in self.events[self.position :]:
             if event.worker == choice.worker:
                 return event.op in _INJECTED and self._same_place(event.at, choice.at)

@@ -288,7 +288,7 @@ class Patches:
             elif _foreign(cls.__module__) or cls is functools.cached_property:
                 held = _attributes(obj)
                 if held is not None:
-                    self._adopt_in(held, held, cls.__qualname__)
+                    self._adopt_in(held, held, _label(obj, cls))
 
     def _adopt_in(self, owner: Any, names: Any, label: str) -> None:
         for name, value in list(names.items()):
@@ -318,8 +318,11 @@ _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
 #: What looks after threads, imports and tests itself.
 _UNTOUCHED: Final = frozenset(
-    {"threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib"}
-)
+    {
+        "threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib", "asyncio",
+        "trio",
+    }
+)  # fmt: skip
 _STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
 
 
@@ -338,6 +341,13 @@ def _foreign(module: object) -> bool:
 @functools.cache
 def _not_standard(module: str) -> bool:
     return module.partition(".")[0] not in _STANDARD
+
+
+def _label(obj: Any, cls: type) -> str:
+    """What an object that was there before is called: nothing that is other in each process."""
+    if cls is functools.cached_property:  # of which there are many
+        return f"{obj.func.__module__}.{obj.func.__qualname__}"
+    return cls.__qualname__
 
 
 def _attributes(obj: object) -> dict[str, Any] | None:

@@ -391,12 +391,17 @@ def queue_shutdown(self: Any, immediate: bool = False) -> None:
     if worker is None:
         ORIGINAL[QUEUE, "shutdown"](self, immediate)
         return
-    worker.step(Op(SET, queue_number(self, worker), caller(worker), bool(immediate)))
-    with Through(worker):
-        ORIGINAL[QUEUE, "shutdown"](self, immediate)
-    if immediate:
-        with self.all_tasks_done:
+    with self.all_tasks_done:
+        worker.step(Op(SET, queue_number(self, worker), caller(worker), bool(immediate)))
+        self.is_shutdown = True
+        while immediate and self._qsize():
+            self._get()
+            if self.unfinished_tasks > 0:
+                self.unfinished_tasks -= 1
+        if immediate:
             self.all_tasks_done.notify_all()
+        self.not_empty.notify_all()
+        self.not_full.notify_all()
 
 
 def _looks(name: str, cls: Any, answer: Callable[[Any, int], bool] | None = None) -> Any:

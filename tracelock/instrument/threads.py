@@ -27,6 +27,8 @@ THREAD: Final = threading.Thread
 ORIGINAL: Final = {
     name: THREAD.__dict__[name] for name in ("__init__", "start", "join", "is_alive")
 }
+#: Modules whose threads wait for more work when they have done theirs.
+_POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cache"})
 LOCAL: Final[Any] = _thread._local
 #: Where the thread-local objects of a thread are not in a dictionary that can be seen.
 HIDDEN_LOCALS: Final = sys.version_info >= (3, 13)
@@ -72,6 +74,8 @@ def thread_start(self: Any) -> None:
         return
     child = Worker(hub, hub.layout.worker(_label(self, worker)))
     child.daemon = self.daemon or _idles(self)
+    if _idles(self):
+        hub.controller.lingering.add(child.number)
     worker.do(Op(SPAWN, child.number, caller(worker)))
     run = self.run
     child.thread = self
@@ -110,7 +114,7 @@ def _idles(thread: Any) -> bool:
     """Whether this is a thread of an executor, which waits for more work until it is told not to:
     nobody waits for it, and its waiting is no deadlock."""
     target = getattr(thread, "_target", None)
-    return getattr(target, "__module__", "") == "concurrent.futures.thread"
+    return getattr(target, "__module__", "") in _POOLS
 
 
 def serve(child: Worker, run: Callable[[], object]) -> None:
@@ -167,7 +171,7 @@ class Pooled:
     def __init__(self, locals: Sequence[Any] = ()) -> None:
         self.wake = new_baton()
         self.wake.acquire()
-        self.job: tuple[Worker, Callable[[], object]] | None = None
+        self.job: tuple[Worker | None, Callable[[], object]] | None = None
         self.closing = False
         self.idle = new_baton()
         self.locals = locals
@@ -195,6 +199,14 @@ class Pooled:
         self.job = (worker, run)
         self.wake.release()
 
+    def lend(self, worker: Worker, run: Callable[[], object]) -> None:
+        """Let this thread run ``run``, which sees to everything itself."""
+        self.idle.acquire()
+        self.thread.name = worker.label
+        worker.thread = self.thread
+        self.job = (None, run)
+        self.wake.release()
+
     def _serve(self) -> None:
         locals_ = thread_locals()
         clean = set(locals_)
@@ -204,7 +216,11 @@ class Pooled:
             if self.closing or job is None:
                 return
             worker, run = job
-            serve(worker, partial(contextvars.Context().run, run))
+            context = contextvars.Context()
+            if worker is None:
+                context.run(run)
+            else:
+                serve(worker, partial(context.run, run))
             del worker, run, job
             for key in [key for key in locals_ if key not in clean]:
                 del locals_[key]

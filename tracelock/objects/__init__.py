@@ -30,6 +30,8 @@ def _plain(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
         return waits.Event(rules, kind == "flag" and bool(spec.value))
     if kind == "barrier":
         return waits.Barrier(spec.parties)
+    if kind == "awaited":
+        return waits.Awaited()
     if kind == "room":
         return queues.Room(spec)
     if kind == "file_lock":

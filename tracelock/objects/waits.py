@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracelock.objects.base import PARKED, Model, Rules
-from tracelock.ops import CLEAR, SET, Op, Raised, Value
+from tracelock.ops import ACQUIRE, CLEAR, RELEASE, SET, Op, Raised, Value
 
 
 class Event(Model):
@@ -132,3 +132,39 @@ class Barrier(Model):
         self.waiting = list(state[0])
         self.inside = set(state[1])
         self.broken = state[2]
+
+
+class Awaited(Model):
+    """Something that tasks of real code wait for: their loop knows when they can go on.
+
+    Here it is only kept who has it, for the story of a deadlock.
+    """
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held: tuple[int, ...] = ()
+
+    def enabled(self, op: Op, worker: int) -> bool:
+        return True
+
+    def apply(self, op: Op, worker: int) -> Value:
+        if op.kind == ACQUIRE:
+            self.held = (*self.held, worker)
+            return True
+        if op.kind == RELEASE and self.held:
+            place = self.held.index(worker) if worker in self.held else 0
+            self.held = (*self.held[:place], *self.held[place + 1 :])
+        return None
+
+    def holders(self) -> tuple[int, ...]:
+        return self.held
+
+    def reset(self) -> None:
+        self.held = ()
+
+    def snapshot(self) -> Any:
+        return self.held
+
+    def restore(self, state: Any) -> None:
+        self.held = state

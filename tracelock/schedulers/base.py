@@ -23,17 +23,19 @@ class Choice:
     ``options``: what may be picked, in a fixed order, never empty. ``current``: the worker that
     made the last step (-1 at the start), ``seq``: the number of events so far. ``pending``: for
     each worker the op it has asked for (None: ended or not started). ``at``: of a timer, the
-    path of the step or ``timeout`` block whose it is. The object is reused from
+    path of the step or ``timeout`` block whose it is. ``about``: of a cancellation, whom it
+    would reach (``worker`` is whose step it comes after). The object is reused from
     one point to the next: do not keep it.
     """
 
-    __slots__ = ("at", "current", "kind", "options", "pending", "seq", "worker")
+    __slots__ = ("about", "at", "current", "kind", "options", "pending", "seq", "worker")
 
     def __init__(self) -> None:
         self.kind = WORKER
         self.options: Sequence[int] = ()
         self.current = -1
         self.worker = -1  # whose timer, or who notifies
+        self.about = -1
         self.at = ""
         self.seq = 0
         self.pending: Sequence[Op | None] = ()

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tracelock.ops import CHECKPOINT, JOIN
+from tracelock.ops import CHECKPOINT, JOIN, SLEEP
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 from tracelock.schedulers.happens import History
 from tracelock.schedulers.wakeup import Node, Step, agree, as_step, insert, place
@@ -138,7 +138,7 @@ class DporScheduler(Scheduler):
         else:
             worker = choice.current
             if worker not in options:
-                worker = options[0]
+                worker = _busy(choice)
             elif choice.pending[worker].kind == CHECKPOINT and len(options) > 1:  # type: ignore[union-attr]
                 worker = options[options[0] == worker]  # who spins should let others on
         if self._cooperative:
@@ -220,7 +220,7 @@ class DporScheduler(Scheduler):
             if row[0]:
                 for e in row[0]:
                     self._reverse(e, row[1] or history.reversed_step(e, depth))
-        for depth in history.timers:
+        for depth in (*history.timers, *history.ties):
             for worker in history.due(depth):
                 if worker != history.steps[depth][0]:
                     self._reverse(depth, (worker, (), -1, -1))
@@ -287,7 +287,7 @@ class DporScheduler(Scheduler):
                 asleep = self._kept[depth + 1]
             elif asleep:
                 asleep = self._still_asleep(depth, step)
-                if self._stuck >= 0:
+                if 0 <= self._stuck <= depth:
                     break
             sleeps.append(asleep)
         for _ in range(len(sleeps) - len(self._trees)):
@@ -401,3 +401,11 @@ class DporScheduler(Scheduler):
             share += weight * done / branches
             weight /= branches
         return min(share, 1.0)
+
+
+def _busy(choice: Choice) -> int:
+    """The first that does not only let time pass: a loop's timers may do that for ever."""
+    for worker in choice.options:
+        if choice.pending[worker].kind != SLEEP:  # type: ignore[union-attr]
+            return worker
+    return choice.options[0]

@@ -15,7 +15,6 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CANCEL,
-    CHECKPOINT,
     COMPARE_EXCHANGE,
     FETCH_ADD,
     JOIN,
@@ -62,8 +61,19 @@ class Footprints:
             self.extra.append(0)
             self.bit.append(1 << self.base + thing)
 
+    def shared_thread(self, worker: int) -> int:
+        """Mask of the loop that a task of real code shares with others, 0 for anybody else. All
+        that such a task does counts as done to its loop: the loop's tasks go on one by one."""
+        loops: Any = getattr(self.run, "loops", None)
+        gate = loops.get(worker) if loops else None
+        return 0 if gate is None else self.bit[gate.number]
+
     def footprint(self, event: Entry, note: Any) -> tuple[int, int]:
         """Masks of what an event has read and written. ``note``: of its transition."""
+        reads, writes = self._footprint(event, note)
+        return reads, writes | self.shared_thread(event[0])
+
+    def _footprint(self, event: Entry, note: Any) -> tuple[int, int]:
         worker, kind, op, result, _, _ = event
         if kind == COMPARE_EXCHANGE and result is False:
             return self.bit[op.target], 0
@@ -77,6 +87,8 @@ class Footprints:
         reads, writes = self.static(op)
         if kind == SPAWN and result is not None:
             return writes, 0  # it has been started before
+        if kind == CANCEL and note is None:
+            return reads, writes  # of real code: its loop orders that
         if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
             # whose wait is cut off is struck off at once
             struck = op.target if kind == CANCEL else worker
@@ -107,8 +119,6 @@ class Footprints:
             for copied in op.body or ():
                 reads |= self.bit[copied]
             return reads, self.life[op.target]
-        if kind == CHECKPOINT and op.target >= 0:
-            return 0, self.bit[op.target]  # a task of real code goes on: of its loop's tasks one
         return 0, self.call if kind == CALL else 0
 
     def held(self, worker: int) -> int:

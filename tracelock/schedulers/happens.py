@@ -83,6 +83,7 @@ class History:
         self.leaves = run.rules.leaves
         self.virtual = not run.adversarial
         self.plain = not self.cooperative and not any(prints.extra)
+        self.shares = prints.shared_thread
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier: list[bool] = []
         # by thing and by worker: transitions, oldest first
@@ -97,6 +98,7 @@ class History:
         self.before: list[int] = []
         self.rows: list[Row] = []
         self.timers: list[int] = []  # transitions made by a timer of virtual time
+        self.ties: list[int] = []  # the same of a loop, which is a step like any other of it
 
     def grow(self) -> None:
         """Take in the things that the layout has got since the last time."""
@@ -147,7 +149,14 @@ class History:
         cover = before[past[-1]] | 1 << past[-1] if past else 0
         if self.cooperative:
             fired = kind in (SLEEP, TIMEOUT) or (kind == JOIN and result is False and op.blocking)
-        if not self.plain or kind > GET or kind == ATOMIC or self.about[worker] or fired:
+        if (
+            not self.plain
+            or kind > GET
+            or kind == ATOMIC
+            or self.about[worker]
+            or fired
+            or self.shares(worker)
+        ):
             forced = self.virtual and fired and forced is not False
             return self._general(events, note, cover, picks, forced, after)
         thing = self.group[op.target]
@@ -211,8 +220,9 @@ class History:
             for one in row[_LISTS]:
                 one.pop()
         del self.steps[length:], self.before[length:], self.rows[length:]
-        while self.timers and self.timers[-1] >= length:
-            self.timers.pop()
+        for made in (self.timers, self.ties):
+            while made and made[-1] >= length:
+                made.pop()
 
     # --- the general case --------------------------------------------------------------------
     def _general(
@@ -227,6 +237,9 @@ class History:
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
         own = self.life[worker]
+        if forced and self.shares(worker):
+            forced = False
+            self.ties.append(here)
         parked = note[1] if self.cooperative else kind in _PARKED
         asked: Op = note[0] if self.cooperative else op
         line = self.lines[worker]
@@ -343,7 +356,10 @@ class History:
         """Whether ``op`` of ``worker`` could go on before ``e``, given all not after ``e``."""
         kind = op.kind
         resource = 0
-        if self.cooperative:
+        loop = self.shares(worker)
+        if loop:
+            resource = self.life[worker] | loop
+        elif self.cooperative:
             resource = self.life[worker]
             if parked:
                 resource |= self.static(op)[1]
@@ -353,7 +369,7 @@ class History:
             if op.timeout is not None and (not self.virtual or self._late(e, worker, op)):
                 return YES
             resource |= self.life[op.target]
-        if kind == SLEEP and self.virtual:
+        if kind == SLEEP and self.virtual and not loop:
             return YES if self._late(e, worker, op) else NO
         if not resource:
             return YES
@@ -371,7 +387,7 @@ class History:
             return YES
         if at in self.timers:
             return NO
-        if self.cooperative:
+        if self.cooperative or loop:
             if self._could(at, worker):
                 return YES
             later = any(
@@ -409,7 +425,7 @@ class History:
             seen = k < here and not (k == e or self.before[k] >> e & 1)
         if seen:
             reads, writes = self.bit[op.target] if op.kind == COMPARE_EXCHANGE else writes, 0
-        return worker, (), reads, own | writes
+        return worker, (), reads, own | writes | self.shares(worker)
 
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""
@@ -426,7 +442,7 @@ class History:
         past = self.lines[worker] or self.spawns[worker]
         cover = self.before[past[-1]] | 1 << past[-1] if past else 0
         reads, writes = self.static(op)
-        writes |= self.life[worker]
+        writes |= self.life[worker] | self.shares(worker)
         return self._races(len(self.steps), cover, worker, op, parked, reads, writes)
 
 

@@ -132,11 +132,17 @@ class PythonExploration(Exploration):
 
         found = Searched("warm-up")
         seen: list[list[tuple[Any, ...]]] = []
-        for number, backwards in enumerate((False, True, False, False)):
+        own: Callable[[], Scheduler] = getattr(self.backend, "own_order", lambda: InOrder(False))
+        for number, make in enumerate((own, lambda: InOrder(True), own, own)):
             self.names.held = number > 2
             try:
-                scheduler = Keeping(InOrder(backwards))
+                scheduler = Keeping(make())
                 part = search(self.runner, scheduler, Budget(1), every=self.plan.every)
+                if part.stopped == "failure" and self.names.news:
+                    # once more, with the accesses that are known now, for the story
+                    self.names.settle()
+                    again = search(self.runner, Keeping(make()), Budget(1), every=self.plan.every)
+                    part = again if again.stopped == "failure" else part
             finally:
                 self.names.held = False
             if number < 2:
@@ -149,6 +155,15 @@ class PythonExploration(Exploration):
         if difference:
             self.notes.append(f"the program is not deterministic: {difference}")
         return found
+
+    def warm(self) -> None:
+        """One schedule of no account: what is imported or filled at first use is there then, as
+        it was when a trace was recorded."""
+        own: Callable[[], Scheduler] = getattr(self.backend, "own_order", lambda: InOrder(False))
+        scheduler = own()
+        controller = self.runner.controller(scheduler)
+        scheduler.attach(controller)
+        self.backend.controlled(controller, lambda _: True)
 
     def _schedules(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
@@ -186,6 +201,7 @@ class PythonExploration(Exploration):
 
     # --- afterwards --------------------------------------------------------------------------
     def finish(self, found: Searched, seconds: float) -> Explored:
+        heard = dict(getattr(self.backend, "heard", {}))
         explored = super().finish(found, seconds)
         cut = any(one.kind == "unfinished" for one in found.outcomes.values())
         if self.backend.stuck and explored.verdict != "failed":
@@ -203,6 +219,8 @@ class PythonExploration(Exploration):
             explored.verdict = "passed"
             explored.summary = summarise(explored, self.plan, self.executions)
         explored.summary = explored.summary.replace("this scenario", "this program")
+        for told, count in sorted(heard.items()):
+            explored.notes.append(f"in {count} of {explored.schedules} schedules: {told}")
         for (worker, at), count in sorted(self.backend.rescued.items()):
             explored.notes.append(
                 f"in {count} of {explored.schedules} schedules {worker} got on at {at} only "
@@ -219,8 +237,28 @@ class PythonExploration(Exploration):
         names.held = True
         try:
             super().show(explored, outcome)
+            if explored.trace is not None and hasattr(self.backend, "own_orders"):
+                self.notes.append(self._own_order(explored.trace))
         finally:
             names.held = False
+
+    def _own_order(self, trace: Trace) -> str:
+        """Whether a loop that goes on in its own order fails like that too, in one sentence."""
+        backend = self.backend
+        injected = sum(event.op == "cancelled" for event in trace.events)
+        runner = self.runner.with_clock("virtual")
+        for scheduler in backend.own_orders(injected):
+            controller = runner.controller(scheduler)
+            scheduler.attach(controller)
+            backend.controlled(controller, lambda _: True)
+            verdict = verdict_of(controller, self.python.finally_)
+            if (verdict.kind, verdict.failure) == (trace.verdict.kind, trace.verdict.failure):
+                return f"{backend.own_name} reaches this too"
+        more = " with the same cancellations elsewhere" if injected else ""
+        return (
+            f"{backend.own_name}{more} does not reach this: it takes other timing, a task that "
+            "goes on later than it could (after input or output, or slow work of another)"
+        )
 
     def trace_of(self, executed: Executed) -> Trace:
         strategy = {"name": self.plan.strategy, "seed": self.plan.seed}
@@ -308,6 +346,7 @@ def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> Re
             if event.op == "atomic":  # one operation on several files
                 targets.update(*(part for part in (event.value, event.result) if part))
         exploration.names.preset(sorted(target for target in targets if target is not None))
+        exploration.warm()
         return follow(exploration, trace)
 
 

@@ -22,6 +22,14 @@ def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
         from tracelock.instrument.process_backend import ProcessBackend
 
         return ProcessBackend(program, plan.limits, MULTIPROCESSING_RULES)
+    if plan.backend == "asyncio":
+        from tracelock.instrument.aio_backend import AsyncioBackend
+
+        return AsyncioBackend(program, plan.limits)
+    if plan.backend == "trio":
+        from tracelock.instrument.trio_backend import TrioBackend
+
+        return TrioBackend(program, plan.limits)
     raise UsageError(
         f"unknown backend {plan.backend!r} for Python code: it is one of threading, "
         "multiprocessing, asyncio, trio"

@@ -13,7 +13,7 @@ from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.sources import Sources
-from tracelock.ops import NAMES
+from tracelock.ops import CHECKPOINT, NAMES, ON_WORKER, SLEEP
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan
 
@@ -132,6 +132,8 @@ class PythonSession:
         last = max(
             len(program.workers) - 1,
             *(entry[0] for entry in log),
+            *(entry[4][-1] for entry in log if entry[4]),
+            *(entry[2].target for entry in log if entry[1] in ON_WORKER),
             *(place for place, name in enumerate(known) if name in named),
             -1,
         )
@@ -156,9 +158,16 @@ class InOrder(Scheduler):
     def pick(self, choice: Choice) -> int:
         if choice.kind != "worker":
             return choice.options[0]
-        if choice.current in choice.options:
-            return choice.current
-        return choice.options[-1 if self.backwards else 0]
+        options = choice.options
+        pending = choice.pending
+        busy = [w for w in options if pending[w].kind != SLEEP] or options  # type: ignore
+        if choice.current in busy:
+            if pending[choice.current].kind != CHECKPOINT:  # type: ignore[union-attr]
+                return choice.current
+            # a task that may go on at once: who spins should let others on
+            others = [w for w in busy if w > choice.current] or busy
+            return others[0]
+        return busy[-1 if self.backwards else 0]
 
     def describe(self) -> dict[str, Any]:
         return {"name": "in-order"}
@@ -174,6 +183,7 @@ class Keeping(Scheduler):
 
     def attach(self, run: Run) -> None:
         self._run = run
+        self.inner.attach(run)
 
     def begin(self) -> bool:
         return self.inner.begin()
