@@ -139,9 +139,12 @@ class PythonExploration(Exploration):
                 part = search(self.runner, scheduler, Budget(1), every=self.plan.every)
                 if part.stopped == "failure" and self.names.news:
                     # once more, with the accesses that are known now, for the story
-                    self.names.settle()
+                    settled = self.names.settle()
                     again = search(self.runner, Keeping(make()), Budget(1), every=self.plan.every)
-                    part = again if again.stopped == "failure" else part
+                    if again.stopped == "failure":
+                        part = again
+                    else:
+                        self.names.unsettle(settled)
             finally:
                 self.names.held = False
             if number < 2:
