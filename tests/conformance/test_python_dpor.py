@@ -18,8 +18,9 @@ from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.dpor import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.exploring import Plan
-from tracelock.session.python import PythonExploration, default_limits, make_program
+from tracelock.session.python import PythonExploration
 from tracelock.session.python_parts import Restarting
+from tracelock.session.python_program import default_limits, make_program
 from tracelock.session.settings import make_scheduler
 
 #: More schedules than any of the programs below has.

@@ -24,7 +24,8 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.instrument.process_memory import touching
 from tracelock.session.explored import Explored
-from tracelock.session.python import explore_python, make_program, replay_python
+from tracelock.session.python import explore_python, replay_python
+from tracelock.session.python_program import make_program
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 State = SimpleNamespace

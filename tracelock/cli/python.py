@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from tracelock.engine.limits import DEFAULT_SECONDS, RunLimits
 from tracelock.errors import UsageError
-from tracelock.session.python import STALL, STEPS, PythonExploration
+from tracelock.session.python import PythonExploration
 from tracelock.session.python_named import program_of
+from tracelock.session.python_program import STALL, STEPS
 from tracelock.session.python_running import PythonRuns, python_settings, refuse_simulated
 
 if TYPE_CHECKING:

@@ -90,8 +90,8 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         "__setitem__",
         "__buffer__ __delitem__ __enter__ __exit__ __len__ __release_buffer__ __repr__ __str__"
         " __format__ __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
-        " contiguous f_contiguous format itemsize nbytes ndim obj readonly release shape strides suboffsets"
-        " toreadonly",
+        " contiguous f_contiguous format itemsize nbytes ndim obj readonly release shape strides"
+        " suboffsets toreadonly",
     ),
 }
 

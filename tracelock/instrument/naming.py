@@ -101,13 +101,25 @@ class Names:
         """Whether something turned out to be shared that does not count yet."""
         return bool(self._news)
 
-    def settle(self) -> None:
-        """What turned out to be shared counts from now on. Only between two schedules."""
-        for variable in self._news:
+    def settle(self) -> list[Variable]:
+        """What turned out to be shared counts from now on. Only between two schedules. Returns it,
+        for ``unsettle``."""
+        settled = self._news.copy()
+        for variable in settled:
             variable.shared = True
-            variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
+            if variable.number < 0:
+                variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
             self.grown += 1
         self._news.clear()
+        return settled
+
+    def unsettle(self, settled: list[Variable]) -> None:
+        """As if ``settle`` had not been called: a schedule that was run before is to be run again
+        as it was."""
+        for variable in settled:
+            variable.shared = False
+            self.grown -= 1
+        self._news[:0] = settled
 
     def preset(self, names: list[str]) -> None:
         """In a replay these, and no others, are shared."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, file_patches, futures, locks, sync, threads
+from tracelock.instrument import clock, file_patches, futures, locks, queues, sync, threads
 from tracelock.instrument.files import paths_of
 from tracelock.instrument.hub import Hub
 
@@ -79,14 +79,14 @@ def table() -> list[Patch]:
             "clear": sync.event_clear, "wait": sync.event_wait,
         }),
         *_methods(queue.Queue, "queue.Queue", {
-            "__init__": sync.queue_init, "put": sync.queue_put, "get": sync.queue_get,
-            "qsize": sync.queue_qsize, "empty": sync.queue_empty, "full": sync.queue_full,
-            "task_done": sync.queue_task_done, "join": sync.queue_join,
-            "shutdown": sync.queue_shutdown,
+            "__init__": queues.queue_init, "put": queues.queue_put, "get": queues.queue_get,
+            "qsize": queues.queue_qsize, "empty": queues.queue_empty, "full": queues.queue_full,
+            "task_done": queues.queue_task_done, "join": queues.queue_join,
+            "shutdown": queues.queue_shutdown,
         }),
-        *_methods(sync.SIMPLE, "queue.SimpleQueue", {
-            "put": sync.simple_put, "get": sync.simple_get,
-            "qsize": sync.simple_qsize, "empty": sync.simple_empty,
+        *_methods(queues.SIMPLE, "queue.SimpleQueue", {
+            "put": queues.simple_put, "get": queues.simple_get,
+            "qsize": queues.simple_qsize, "empty": queues.simple_empty,
         }),
         Patch("concurrent.futures.Future.__init__", futures.FUTURE, "__init__",
               futures.ORIGINAL[futures.FUTURE], futures.future_init, SEEN),
@@ -97,7 +97,7 @@ def table() -> list[Patch]:
         Patch("concurrent.futures.wait", futures.ACQUIRE, "__init__",
               futures.ORIGINAL[futures.ACQUIRE], futures.acquire_init, SEEN),
         Patch("queue.SimpleQueue", None, "SimpleQueue", queue.SimpleQueue,
-              sync.make_simple_queue),
+              queues.make_simple_queue),
         Patch("threading.Lock", None, "Lock", _thread.allocate_lock, locks.make_lock),
         Patch("threading.RLock", None, "RLock", threading.RLock, locks.make_rlock),
         Patch("_thread.RLock", None, "RLock", _thread.RLock, locks.make_rlock),

@@ -75,12 +75,13 @@ class ProcessBackend(PythonBackend):
         theirs.close()
         return relay
 
-    def _await(self) -> None:
+    def _await(self, baton: Any = None) -> None:
         """Wait for the baton. Whoever gets stuck is ended by the one that serves it."""
         hub = self.hub
+        baton = baton or hub.main
         while True:
             try:
-                while not hub.main.acquire(timeout=LOOK):
+                while not baton.acquire(timeout=LOOK):
                     pass
                 return
             except KeyboardInterrupt:

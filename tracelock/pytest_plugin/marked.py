@@ -163,7 +163,7 @@ class _Marked:
     def _left_over(self, options: dict[str, Any], search: dict[str, Any]) -> bool:
         """Whether the first schedule of all, which passed, fails now that others have run."""
         from tracelock.session.exploring import Plan
-        from tracelock.session.python import default_limits
+        from tracelock.session.python_program import default_limits
         from tracelock.session.python_running import first_schedule
 
         plan = Plan(
@@ -186,7 +186,7 @@ class _Marked:
     def _program(self, options: dict[str, Any]) -> PythonProgram:
         """The program whose one worker is the body of the test."""
         from tracelock.instrument.program import PythonProgram
-        from tracelock.session.python import make_program
+        from tracelock.session.python_program import make_program
 
         item = self.item
         more = options.get("instrument", ())

@@ -49,7 +49,8 @@ class Replaying:
         self._only(item)
         if number != self.number:
             return
-        from tracelock.session.python import default_limits, replay_python
+        from tracelock.session.python import replay_python
+        from tracelock.session.python_program import default_limits
 
         result = replay_python(self.trace, program, default_limits())
         self.result = result
@@ -70,7 +71,7 @@ class Replaying:
     ) -> Explored:
         """What ``tracelock_explore`` does in a replay."""
         from tracelock.session.explored import Explored
-        from tracelock.session.python import make_program
+        from tracelock.session.python_program import make_program
 
         passed = Explored("passed", "replay", 0, 0, 0, 0.0, [], summary="passed: a replay")
         self._only(item)

@@ -8,6 +8,7 @@ document is left as soon as it is too deep.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ _NO_NUMBER: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _UNPRINTABLE: Final = re.compile(
     "[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
+_TOO_DEEP: Final = "exceeded maximum nesting depth"
 _WORDS: Final = (
     ("found character that cannot start any token", "this character cannot begin a value"),
     ("mapping values are not allowed", "a colon cannot stand here (quote a text that holds one)"),
@@ -61,20 +63,28 @@ def read_yaml(text: str, name: str) -> Document:
         line = before.count("\n") + 1
         column = len(before) - before.rfind("\n")
         raise builder.fatal(line, column, f"the character {strange.group()!r} cannot stand in YAML")
-    empty = True
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
-            if isinstance(event, yaml.DocumentStartEvent):
-                if not empty:
-                    builder.problem(*_place(event.start_mark), "only one document may stand here")
-                    break
-                empty = False
-            else:
-                _take(builder, event)
+        return _read(text, builder, _LOADER)
     except yaml.MarkedYAMLError as error:
+        if error.problem == _TOO_DEEP:
+            # libyaml looks far ahead; its twin in Python says where our own bound is passed
+            with contextlib.suppress(yaml.YAMLError):
+                return _read(text, Builder(name), yaml.SafeLoader)
         raise builder.fatal(*_place(error.problem_mark), _say(error.problem, text, error)) from None
     except yaml.YAMLError:
         raise builder.fatal(1, 1, "this is not YAML") from None
+
+
+def _read(text: str, builder: Builder, loader: Any) -> Document:
+    empty = True
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.DocumentStartEvent):
+            if not empty:
+                builder.problem(*_place(event.start_mark), "only one document may stand here")
+                break
+            empty = False
+        else:
+            _take(builder, event)
     if empty:
         raise builder.fatal(1, 1, "the document is empty")
     return builder.document

@@ -28,6 +28,7 @@ from tracelock.session.python_parts import (
     differ,
     steps_of,
 )
+from tracelock.session.python_program import default_limits, make_program
 from tracelock.session.replaying import ReplayResult, same_ending
 
 if TYPE_CHECKING:
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
 #: What ``explore`` does unless told otherwise: so many schedules, for so long.
 SCHEDULES: Final = 1_000
 SECONDS: Final = 60.0
-STEPS: Final = 20_000
 #: Backends whose workers are tasks.
 TASKS: Final = ("asyncio", "trio")
-STALL: Final = 5.0
 
 
 class PythonExploration(Exploration):
@@ -142,9 +141,12 @@ class PythonExploration(Exploration):
                 part = search(self.runner, scheduler, Budget(1), every=self.plan.every)
                 if part.stopped == "failure" and self.names.news:
                     # once more, with the accesses that are known now, for the story
-                    self.names.settle()
+                    settled = self.names.settle()
                     again = search(self.runner, Keeping(make()), Budget(1), every=self.plan.every)
-                    part = again if again.stopped == "failure" else part
+                    if again.stopped == "failure":
+                        part = again
+                    else:
+                        self.names.unsettle(settled)
             finally:
                 self.names.held = False
             if number < 2:
@@ -436,43 +438,3 @@ def explore_program(
     )  # fmt: skip
     with PythonExploration(program, plan) as exploration:
         return exploration.run(first, progress)
-
-
-def default_limits() -> RunLimits:
-    """The bounds of one schedule of real code."""
-    return RunLimits(steps=STEPS, stall=STALL)
-
-
-def make_program(
-    workers: Sequence[Callable[..., Any]],
-    setup: Callable[[], Any] | None,
-    check: Callable[..., Any] | None,
-    instrument: Sequence[str] | None,
-    expected_errors: Sequence[type[BaseException]] = (),
-    cancellations: int = 0,
-    gc: bool | int = False,
-    source: dict[str, Any] | None = None,
-    name: str = "",
-) -> PythonProgram:
-    """The program that these arguments describe. Raises UsageError where they make no sense.
-
-    Where ``instrument`` is None it is the modules in which the workers were written.
-    """
-    from tracelock.instrument.program import module_of
-
-    if isinstance(instrument, str):
-        raise UsageError(f"instrument is a list of modules: instrument=[{instrument!r}]")
-    if cancellations < 0:
-        raise UsageError("cancellations is how many a schedule may have: 0 or more")
-    modules: list[str] = []
-    if instrument is None:
-        for work in workers:
-            found = module_of(work)
-            if found is not None and found not in modules:
-                modules.append(found)
-    else:
-        modules = list(instrument)
-    return PythonProgram(
-        list(workers), setup, check, modules, tuple(expected_errors), int(gc), cancellations,
-        name or module_of(workers[0] if workers else None) or "python", dict(source or {}),
-    )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tracelock.backends.calls import find_call
 from tracelock.errors import Problem, ScenarioError, TraceError, UsageError
 from tracelock.instrument.program import PythonProgram, by_name
-from tracelock.session.python import make_program
+from tracelock.session.python_program import make_program
 from tracelock.session.settings import check_supported
 
 if TYPE_CHECKING:

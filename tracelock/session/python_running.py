@@ -12,7 +12,8 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import Divergence, TracelockError, UsageError
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan
-from tracelock.session.python import PythonExploration, default_limits
+from tracelock.session.python import PythonExploration
+from tracelock.session.python_program import default_limits
 from tracelock.session.running import Outcome
 
 if TYPE_CHECKING:
