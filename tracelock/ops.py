@@ -64,7 +64,8 @@ class Op:
     ``value``: what goes in: the value of write, put, exchange and compare_exchange, ``by`` of
     fetch_add, ``n`` of release and notify (-1: all), seconds of sleep, arguments of call.
     ``expect``: of compare_exchange. ``timeout``: seconds, or None to wait for ever.
-    ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name.
+    ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name; of
+    spawn by a fork, the numbers of the objects whose state is copied.
     ``soft``: the step has an ``into``, so that running out of time there is a result (false)
     and not an error.
     """
@@ -228,6 +229,10 @@ def conflicts(a: Op, b: Op) -> bool:
     if ka == ATOMIC or kb == ATOMIC:
         return not touched(a).isdisjoint(touched(b))
     if ka in ON_WORKER or kb in ON_WORKER:
+        if (
+            ka == SPAWN and a.body and kb not in ON_WORKER and kb != READ and b.target in a.body
+        ) or (kb == SPAWN and b.body and ka not in ON_WORKER and ka != READ and a.target in b.body):
+            return True  # a fork copies the state that this changes
         return ka in ON_WORKER and kb in ON_WORKER and a.target == b.target
     if ka == CALL and kb == CALL:
         return True

@@ -9,7 +9,8 @@ from tracelock.explore.search import Budget, search
 from tracelock.instrument.program import PythonProgram
 from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.session.exploring import Plan
-from tracelock.session.python import PythonExploration, default_limits
+from tracelock.session.python import PythonExploration
+from tracelock.session.python_program import default_limits
 
 
 class Everything(Scheduler):

@@ -431,9 +431,11 @@ def test_recover(shell: Shell, failed: str) -> None:
 def test_backends(shell: Shell) -> None:
     status, out, _ = shell("backends")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == list(
+    backends, _, patches = out.partition("\n\n")
+    assert [line.split()[0] for line in backends.splitlines() if not line.startswith(" ")] == list(
         cli_options.BACKENDS
     )
+    assert patches.startswith("Python code, while it is explored")
     rows = json.loads(shell("backends", "--json")[1])["backends"]
     assert [row["name"] for row in rows] == list(cli_options.BACKENDS)
 

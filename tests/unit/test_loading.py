@@ -199,10 +199,10 @@ def test_steps_of_the_right_shape(line: str) -> None:
             ['f:3:15: workers.w.step: unknown key "step" (did you mean "steps"?)'],
         ),
         (
-            HEAD + "workers: {w: {steps: []}}\npython: {}",
+            HEAD + "workers: {w: {steps: []}}\nruby: {}",
             [
-                'f:4:1: python: unknown key "python" (there are format, name, description,'
-                " shared, objects, workers, always, finally, expect)"
+                'f:4:1: ruby: unknown key "ruby" (there are format, name, description,'
+                " shared, objects, workers, always, finally, expect, python)"
             ],
         ),
         (

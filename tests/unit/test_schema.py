@@ -119,7 +119,11 @@ WRONG: list[Any] = [
 WRONG_SECTIONS: list[dict[str, Any]] = [
     {"format": "tracelock-scenario/2"},
     {"name": 3},
-    {"python": {}},
+    {"python": None},
+    {"pythn": {}},
+    {"python": {"setup": "bank"}},
+    {"python": {"gc": -1}},
+    {"python": {"instrument": "bank"}},
     {"shared": {"v": [[1]]}},
     {"shared": {"a-b": 1}},
     {"objects": {"o": "lok"}},

@@ -32,9 +32,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
     if seconds is None and options.schedules is None:
         seconds = SECONDS
     return Plan(
-        options.backend, options.strategy, options.schedules, seconds, options.seed,
+        options.backend or "threading", options.strategy, options.schedules, seconds, options.seed,
         options.clock or "virtual", options.all, not options.no_shrink,
-        0 if options.no_confirm else 3, options.engine, options.depth,
+        0 if options.no_confirm else 3, options.engine or "simulated", options.depth,
         RunLimits(steps=options.max_steps or SEARCH_STEPS), options.allow_call,
         options.start_method, spreading_of(options),
     )  # fmt: skip
@@ -60,10 +60,18 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
+    if scenario.python is not None:
+        from tracelock.cli.python import python_exploration
+
+        made: Exploration = python_exploration(scenario, plan, options)
+    elif options.cancellations is not None or options.gc:
+        raise UsageError("--cancellations and --gc are for scenarios of Python code")
+    else:
+        made = Exploration(scenario, plan)
     keeper = None
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)
-    with Exploration(scenario, plan) as exploration:
+    with made as exploration:
         with search_bar(out, plan) as progress:
             explored = exploration.run(first, progress)
         paths = keep(explored, keeper, options.all)
@@ -119,9 +127,10 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
 
     trace = explored.trace
     if trace is not None:
-        out.lines(steps(trace, out))
+        out.lines(steps(trace, out, sources=True))
         out.line()
-        places = places_of(exploration.scenario, trace.verdict)
+        scenario = getattr(exploration, "scenario", None)
+        places = {} if scenario is None else places_of(scenario, trace.verdict)
         switches = explored.switches or 0
         about = f"{len(trace.events):,} events, {switches} preemptive switch"
         out.lines(

@@ -65,6 +65,14 @@ def build_parser() -> argparse.ArgumentParser:
     explore = add("explore", "search the schedules of a scenario for one that goes wrong")
     explore.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
     _explore(explore, "threading")
+    explore.add_argument(
+        "--cancellations", type=_at_least(0), metavar="N",
+        help="of Python code: how many awaits of a schedule may be cancelled",
+    )  # fmt: skip
+    explore.add_argument(
+        "--gc", action="store_true",
+        help="of Python code: a garbage collection may come at any step",
+    )  # fmt: skip
     check = add("check", "try an old failing trace, and what is near it, on a mended scenario")
     check.add_argument("old", metavar="TRACE", help="the trace of the failure that was mended")
     check.add_argument("scenario", metavar="SCENARIO", help="the mended scenario")
@@ -117,10 +125,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", metavar="SCENARIO", help="a YAML or JSON file")
-    _choice(parser, "--backend", BACKENDS, "what runs it (threading)", default="threading")
+    _choice(
+        parser, "--backend", BACKENDS,
+        "what runs it (threading; asyncio for Python code in coroutine functions)",
+    )  # fmt: skip
     _choice(
         parser, "--strategy", STRATEGIES,
-        "who decides in which order: without, the operating system or the event loop (a free run)",
+        "who decides in which order: without, the operating system or the event loop (a free run; "
+        "Python code is always under control, by random)",
     )  # fmt: skip
     parser.add_argument(
         "--seed", type=_whole, metavar="N", help="makes a strategy repeatable (else it is drawn)"
@@ -152,7 +164,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     default = backend or "the old trace's"
-    _choice(parser, "--backend", BACKENDS, f"whose rules hold ({default})", default=backend)
+    _choice(parser, "--backend", BACKENDS, f"whose rules hold ({default})")
     _choice(
         parser, "--strategy", EXPLORERS, "how to search (auto: samplers, then exhaustively)",
         default="auto",
@@ -176,8 +188,9 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
         "--no-confirm", action="store_true", help="do not replay a failure on the real backend"
     )
     _choice(
-        parser, "--engine", ("simulated", "real"), "what runs the schedules", default="simulated"
-    )
+        parser, "--engine", ("simulated", "real"),
+        "what runs the schedules (simulated; Python code always runs itself)",
+    )  # fmt: skip
     parser.add_argument(
         "--first", nargs="+", metavar="TRACE", help="failing traces of earlier runs, tried first"
     )
@@ -273,7 +286,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     _choice(parser, "--start-method", START_METHODS, "how multiprocessing starts its processes")
     parser.add_argument(
         "--allow-call", action="store_true",
-        help="let 'call' steps run the Python code that they name",
+        help="let 'call' steps, 'python' scenarios and traces of them run the Python code that "
+        "they name",
     )  # fmt: skip
     _json(parser)
 

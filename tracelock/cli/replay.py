@@ -25,11 +25,27 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
     find_modules(options)
+    python = isinstance(trace.scenario.get("python"), dict)
+    if python:
+        from tracelock.session.python_named import NOT_ALLOWED, node_of
+
+        if not options.allow_call:
+            raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
+        node = node_of(trace)
+        if node is not None:
+            from tracelock.cli.python import replay_test
+
+            return replay_test(trace, node, options)
     try:
-        result = replay(
-            trace, backend=options.backend, allow_call=options.allow_call,
-            start_method=options.start_method,
-        )  # fmt: skip
+        if python:
+            from tracelock.session.api import replay as replay_code
+
+            result = replay_code(trace, backend=options.backend, allow_call=True)
+        else:
+            result = replay(
+                trace, backend=options.backend, allow_call=options.allow_call,
+                start_method=options.start_method,
+            )  # fmt: skip
     except KeyboardInterrupt:
         if options.bisect:
             raise
@@ -56,8 +72,9 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         out.lines(facts(trace, result.trace.backend))
         out.line()
         if len(result.trace.events) or result.diverged is None:
-            out.lines(steps(result.trace, out, every=options.all))
+            out.lines(steps(result.trace, out, every=options.all, sources=True))
             out.line()
+    out.lines(f"note: {clean(note)}" for note in result.notes)
     diverged = result.diverged
     if diverged is not None:
         impossible = isinstance(diverged, ImpossibleHere)

@@ -21,6 +21,7 @@ from tracelock.trace import Verdict
 
 if TYPE_CHECKING:
     from tracelock.scenario.models import Scenario
+    from tracelock.session.python_running import PythonRuns
 
 UNFINISHED: Final = 5
 FOUND: Final = ("failed", "deadlock", "crashed")
@@ -31,11 +32,20 @@ def run_command(options: argparse.Namespace, out: Output) -> int:
     """Run a scenario as ``options`` say, and print how it ended."""
     from tracelock.scenario.loading import load_scenario
 
-    settings = _settings(options)
     scenario = load_scenario(options.scenario)
     find_modules(options)
-    drawn = settings.seed is None
-    with Session(scenario, settings) as session:
+    session: Session | PythonRuns
+    if scenario.python is not None:
+        from tracelock.cli.python import python_runs
+
+        drawn = options.seed is None
+        session = python_runs(scenario, options)
+        settings = session.settings
+    else:
+        settings = _settings(options)
+        drawn = settings.seed is None
+        session = Session(scenario, settings)
+    with session:
         keeper = None
         if not options.no_trace:
             keeper = Keeper(options.trace, scenario.name, settings.backend)
@@ -46,7 +56,8 @@ def run_command(options: argparse.Namespace, out: Output) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    free = options.strategy is None and options.backend != "simulated"
+    backend = options.backend or "threading"
+    free = options.strategy is None and backend != "simulated"
     if options.clock is not None and free:
         raise UsageError("--clock needs a --strategy: in a free run time is real")
     if options.seed is not None and free:
@@ -56,7 +67,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         options.max_seconds or DEFAULT_SECONDS,
     )
     settings = Settings(
-        options.backend, options.strategy, options.seed, options.clock or "virtual",
+        backend, options.strategy, options.seed, options.clock or "virtual",
         options.start_method, options.allow_call, limits,
     )  # fmt: skip
     return settings
@@ -86,13 +97,21 @@ class _Run:
     """One ``run`` command, its session ready."""
 
     def __init__(
-        self, options: argparse.Namespace, out: Output, session: Session, keeper: Keeper | None
+        self,
+        options: argparse.Namespace,
+        out: Output,
+        session: Session | PythonRuns,
+        keeper: Keeper | None,
     ) -> None:
         self.options = options
         self.out = out
         self.session = session
         self.keeper = keeper
-        self.workers = [worker.name for worker in session.program.layout.workers]
+
+    @property
+    def workers(self) -> list[str]:
+        """The names of the workers so far: Python code starts threads as it goes."""
+        return [worker.name for worker in self.session.program.layout.workers]
 
     # --- one run -------------------------------------------------------------------------------
     def once(self) -> int:
@@ -120,8 +139,18 @@ class _Run:
 
     def _print_one(self, outcome: Outcome, path: str | None, seconds: float) -> None:
         verdict = outcome.verdict
+        python = self.session.scenario.python is not None
+        if python and verdict.kind != "passed":
+            from tracelock.cli.show import steps
+
+            self.out.lines(steps(outcome.trace(), self.out, sources=True))
+            self.out.line()
         events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
         self._verdict(verdict, f"{self._what()}: {events} in {_duration(seconds)}")
+        if python and self.options.strategy is None:
+            self.out.line(
+                "  a controlled run: of real code there is no free one, which could not be recorded"
+            )
         self._advice(verdict)
         if path is not None:
             self.out.line(f"\ntrace: {clean(path)}")
@@ -140,6 +169,8 @@ class _Run:
         if settings.strategy is not None:
             seed = f", seed {settings.seed}" if settings.strategy == "random" else ""
             how = f"{settings.strategy}{seed}"
+            if self.session.scenario.python is not None:
+                how = f"controlled: {how}"
             if settings.clock != "virtual":
                 how += f", {settings.clock} clock"
         return f"{clean(self.session.scenario.name)} on {settings.backend} ({how})"
@@ -265,6 +296,8 @@ def _tally(
 def places_of(scenario: Scenario, verdict: Verdict) -> dict[str, str]:
     """File and line of the steps that a verdict names, by their path."""
     places = {}
+    if scenario.python is not None:
+        return {}  # they are places in Python code already
     for path in {verdict.at, *(one.at for one in verdict.blocked)}:
         if path is None:
             continue

@@ -35,7 +35,7 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
         return 0
     out.lines(facts(trace))
     out.line()
-    out.lines(steps(trace, out, every=options.all, around=around))
+    out.lines(steps(trace, out, every=options.all, around=around, sources=True))
     out.line()
     out.lines(verdict_block(trace.verdict, trace.workers))
     return 0
@@ -77,15 +77,28 @@ def selected(trace: Trace, every: bool, around: int | None) -> Iterable[range]:
 
 
 def steps(
-    trace: Trace, out: Output, *, every: bool = False, around: int | None = None
+    trace: Trace,
+    out: Output,
+    *,
+    every: bool = False,
+    around: int | None = None,
+    sources: bool = False,
 ) -> Iterator[Any]:
-    """The lines of the table of steps."""
+    """The lines of the table of steps; with ``sources``, of Python code, the source lines too."""
     from tracelock.report.terminal import table
-    from tracelock.report.timeline import timeline
+    from tracelock.report.timeline import timeline, without_idle
 
     line = timeline(trace, selected(trace, every, around))
+    python = isinstance(trace.scenario.get("python"), dict)
+    if python:
+        line = without_idle(line, set(trace.events.workers))
     if not line.events:
         yield "(no events)"
-    yield from table(line, out.style)
+    lines = None
+    if sources and python:
+        from tracelock.instrument.source_lines import source_lines
+
+        lines = source_lines(trace)
+    yield from table(line, out.style, lines)
     if len(line.rows) < line.events and around is None:
         yield "(--all prints every event, show --around N those near event N)"

@@ -145,7 +145,7 @@ class Controller(Timing):
             self.before(self)
         pending = self.pending
         options: Sequence[int] | None = None
-        fired = False
+        fired = forced = False
         if self.limit is not None:
             return -1
         seq = len(self.log)
@@ -161,14 +161,14 @@ class Controller(Timing):
                 options = self._due()
                 if not options:
                     return -1
-                fired = True
+                fired = forced = True
             choice = self._choice
             choice.kind = WORKER
             choice.options = options
             choice.current = self.current
             choice.seq = seq
             worker = self.scheduler.pick(choice)
-            if self.adversarial and (self.timers or self._tasks):
+            if (self.adversarial and (self.timers or self._tasks)) or (self.late and not forced):
                 fired = self._timer(worker)
             elif not fired and self._interrupts is None:
                 # a sleep that can go on is that of a loop with nothing else to do
@@ -225,6 +225,7 @@ class Controller(Timing):
         self.result = result
         self.parked = parked
         self.fired = fired
+        self.forced = forced
         self.thrown = thrown
         self.current = worker
         self._paused = (

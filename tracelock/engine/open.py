@@ -15,7 +15,18 @@ from tracelock.engine.state import ALWAYS
 from tracelock.errors import LimitReached
 from tracelock.objects import Model, make_model
 from tracelock.objects.waits import Awaited
-from tracelock.ops import SLEEP, WAIT, WAKE, Layout, ObjectSpec, Op, Value, WorkerSpec
+from tracelock.ops import (
+    CANCEL,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    Layout,
+    ObjectSpec,
+    Op,
+    Value,
+    WorkerSpec,
+)
 from tracelock.schedulers.base import INJECT
 
 #: Type of the specification of a shared variable, which has no model.
@@ -112,6 +123,10 @@ class OpenController(Controller):
     ``essential``: the workers that a schedule waits for. When they have ended so has the schedule,
     as a process ends whatever its daemon threads do; ``cut_daemons`` says that some of those could
     have gone on, so that not every order was looked at.
+
+    Under the virtual clock time goes on only when nothing else can happen, as everywhere. But a
+    timer whose time is up by then (of two that sleep for as long, the second) is *late*: it fires
+    at any point from there on, as it does where the operating system runs several threads.
     """
 
     layout: OpenLayout
@@ -121,10 +136,13 @@ class OpenController(Controller):
     def _fresh(self) -> None:
         #: Waits that ended by their timeout when nothing else at all could happen.
         self.rescues: list[tuple[int, Op]] = []
+        #: What there is to say of a thing that somebody waits for in vain.
+        self.remarks: dict[int, str] = {}
         self.values: list[Value] = []
         self.sync()
         super()._fresh()
         self.values = [None] * len(self.layout.names)
+        self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
         self.early = 0
@@ -138,7 +156,7 @@ class OpenController(Controller):
         self.gate: Gate | None = None
         self.threads = False
         #: What was heard of besides (by the exception handler of a loop), for the verdict.
-        self.remarks: list[str] = []
+        self.heard: list[str] = []
 
     def sync(self) -> None:
         """Make models for what the layout has got since the last time."""
@@ -152,9 +170,13 @@ class OpenController(Controller):
                 self._objects.append(model)
 
     def remake(self, number: int) -> None:
-        """The specification of an object has changed: it has another initial state."""
+        """The specification of an object has changed: it has another initial state, or it was
+        taken for a variable (a trace that only looks at it does not say what it is)."""
         old, fresh = self.models[number], self._model(number)
         self.models[number] = fresh
+        if old is None:
+            self._objects.append(fresh)
+            return
         self._objects[next(k for k, model in enumerate(self._objects) if model is old)] = fresh
 
     def _model(self, number: int) -> Model:
@@ -179,20 +201,36 @@ class OpenController(Controller):
                 self.early = 0
             elif self.kind == SLEEP and len(self.log[-1][4] or ()) > 1:
                 self.early += 1
-        if worker >= 0 and self.kind in RESCUES and self.timed_out():
+        if worker >= 0 and self.forced and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
         return worker
+
+    def _late(self) -> list[int]:
+        """The workers whose timer is late. Who sleeps for no time at all only lets others on."""
+        late = []
+        for worker, deadline in self._pending_timers().items():
+            if deadline <= self.now and worker not in self.loops:
+                op = self.pending[worker]
+                assert op is not None
+                if op.kind != SLEEP or op.value:
+                    late.append(worker)
+        return late
+
+    def _timer(self, worker: int) -> bool:
+        if not self.adversarial and worker not in self._late():
+            return False
+        return super()._timer(worker)
 
     def _inside(self) -> bool:
         """Whether a loop is in the middle of a step."""
         return any(gate.inside >= 0 for gate in self.loops.values())
 
     def timed_out(self) -> bool:
-        """Whether the last event is a wait that ended because its time was up."""
-        entry = self.log[-1]
-        return entry[2].timeout is not None and entry[3] is False and self.clock == "virtual"
+        """Whether the last event is that of a wait whose time is up."""
+        kind = self.kind
+        return kind == TIMEOUT or (kind in RESCUES and self.log[-1][3] is False)
 
     def _end(self, worker: int) -> None:
         super()._end(worker)
@@ -208,6 +246,11 @@ class OpenController(Controller):
         choice.about = about
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
+
+    def _other(self, worker: int, op: Op, kind: int) -> Value:
+        if kind == CANCEL and self._interrupts is None:
+            return None  # of a process: whoever kills it says so
+        return super()._other(worker, op, kind)
 
     def rest(self, worker: int) -> None:
         """``worker`` has nothing to do for now; it has not ended."""
@@ -237,6 +280,11 @@ class OpenController(Controller):
             ):
                 return [gate.inside]
         options = super()._options()
+        if not self.adversarial and not self._cooperative:
+            late = self._late() if self.timers else []
+            self.late = bool(late)
+            if late:
+                options = sorted({*options, *late})
         if self.loops:
             loops = self.loops
             options = [

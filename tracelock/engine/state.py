@@ -92,6 +92,8 @@ class RunState:
         self.result: Value = None
         self.parked = False
         self.fired = False
+        self.forced = False  # it did because nothing else could happen: time went on for it
+        self.late = False  # whether timers fire although others can go on, see OpenController
         self.thrown: BaseException | None = None
         #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
         self.fired_uid = -1

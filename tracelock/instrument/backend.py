@@ -45,6 +45,8 @@ class PythonBackend:
         self.hub = Hub(self.names)
         self.hub.expected = program.expected
         self.hub.collections = program.collections
+        self.hub.pool = self._pooled
+        self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
@@ -119,6 +121,8 @@ class PythonBackend:
             self.rescued[key] = self.rescued.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
+        if hub.relays:
+            self._reap()
         if stuck:
             self._give_up(controller, stuck[0])
         if hub.error is not None:
@@ -146,6 +150,11 @@ class PythonBackend:
         if self._since_sweep >= SWEEP or self.hub.collections:
             self._since_sweep = 0
             gc.collect()
+
+    def _reap(self) -> None:
+        from tracelock.instrument.forking import reap
+
+        reap(self.hub)
 
     # --- before and after --------------------------------------------------------------------
     @contextlib.contextmanager
@@ -261,7 +270,9 @@ class PythonBackend:
                 continue
             if not warned:
                 warned, still = True, 0.0
-                self.stuck = controller.limit = controller.limit or self._told(worker)
+                controller.limit = controller.limit or self._told(worker)
+                if not self.names.suspect(worker.last):
+                    self.stuck = controller.limit
                 interrupt(worker)  # a loop in Python can be ended, a call into C cannot
                 continue
             self._give_up(controller, worker)

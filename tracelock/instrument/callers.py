@@ -8,9 +8,11 @@ import linecache
 import os
 import re
 import sys
+from _thread import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.instrument.contexts import contexts
 from tracelock.instrument.sites import stable_file
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ PLUMBING: Final = frozenset(
         "threading", "queue", "concurrent.futures.thread", "concurrent.futures._base",
         "contextlib", "functools", "asyncio.tasks", "asyncio.base_events", "asyncio.events",
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
-        "asyncio.threads", "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams",
-        "asyncio.selector_events", "asyncio.mixins",
-        "multiprocessing.synchronize", "multiprocessing.queues",
-        "multiprocessing.context", "pathlib", "tempfile", "shutil", "os", "posixpath",
+        "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
+        "multiprocessing.context", "multiprocessing.process", "multiprocessing.sharedctypes",
+        "multiprocessing.popen_fork", "multiprocessing.shared_memory", "multiprocessing.util",
+        "glob", "fnmatch", "pathlib", "tempfile", "shutil", "os", "posixpath",
+        "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams", "asyncio.selector_events",
+        "asyncio.mixins",
         "genericpath", "pathlib._local", "pathlib._abc",
     }
 )  # fmt: skip
@@ -54,7 +58,14 @@ def file_label(filename: str, module: str) -> str:
     key = (filename, module)
     label = _files.get(key)
     if label is None:
-        label = _files[key] = _label(filename, module)
+        worker: Any = contexts.get(get_ident())
+        if worker is not None:
+            worker.through += 1  # to look where files are is not the program's doing
+        try:
+            label = _files[key] = _label(filename, module)
+        finally:
+            if worker is not None:
+                worker.through -= 1
         _paths.setdefault(label, filename)
     return label
 
@@ -173,7 +184,9 @@ def caller(worker: Worker | None = None, depth: int = 2) -> str:
 def made_at(kind: str, worker: Worker) -> str:
     """A name for something that is made here: after what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
+    worker.through += 1  # to look at the source is not the program's doing
     label = _named(kind, at, frame)
+    worker.through -= 1
     number = worker.made[label] = worker.made.get(label, 0) + 1
     if number > 1:
         label = f"{label}#{number}"

@@ -83,6 +83,16 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         _LIST_WRITE + " byteswap frombytes fromfile fromlist fromunicode __release_buffer__",
         "__class_getitem__ itemsize typecode",
     ),
+    # What lies below is another object's, and may be shared between processes.
+    memoryview: (
+        "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __lt__ __ne__ hex tobytes"
+        " tolist",
+        "__setitem__",
+        "__buffer__ __delitem__ __enter__ __exit__ __len__ __release_buffer__ __repr__ __str__"
+        " __format__ __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
+        " contiguous f_contiguous format itemsize nbytes ndim obj readonly release shape strides"
+        " suboffsets toreadonly",
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from tracelock.errors import StepFailure
 from tracelock.instrument.callers import PLUMBING, file_label
 
+#: The package: none of its frames is news to anybody.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -18,6 +19,8 @@ def failure_of(error: BaseException, failure: str = "") -> StepFailure:
 
     The message is the exception, then its traceback: portable file names, no frame of tracelock.
     """
+    if isinstance(error, StepFailure):
+        return error  # told of by another process
     failure = failure or ("assert" if isinstance(error, AssertionError) else "error")
     frames = list(_frames(error.__traceback__))
     own = [frame for frame in frames if not frame[3]] or frames

@@ -33,6 +33,8 @@ get_ident: Final = _thread.get_ident
 #: another thread is not under control, and everything that was patched does what it always did.
 contexts: Final[dict[int, Any]] = _contexts
 _schedules: Final = itertools.count(1)
+#: What follows the name of an object that is left from an earlier schedule.
+EARLIER: Final = " of an earlier schedule"
 #: How long a worker may take to unwind, in seconds.
 PATIENCE: Final = 2.0
 
@@ -99,6 +101,18 @@ class Hub:
         #: Objects that have a number for a hash in this schedule, by id.
         self.hashed: dict[int, tuple[int, object]] = {}
         self.expected: tuple[type[BaseException], ...] = ()
+        # Of processes, see ``relay``: the names of things that they share, and of those that one
+        # of them has told of; what is in queues; ends of channels; children, and workers, by pid;
+        # workers that were killed; threads that can serve; seconds without a word from one.
+        self.across: set[str] = set()
+        self.foreign: set[str] = set()
+        self.copied: set[str] = set()  # names of what forked processes have, from any schedule
+        self.stores: dict[str, deque[bytes]] = {}
+        self.relays: list[Any] = []
+        self.pids: dict[int, int] = {}
+        self.killed: dict[int, str] = {}
+        self.pool: Callable[[int], Any]
+        self.stall = 5.0
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self, controller: OpenController) -> None:
@@ -114,6 +128,10 @@ class Hub:
         self.batons = {-1: self.main}
         self.workers = {}
         self.bound = {}
+        self.across.clear()
+        self.foreign.clear()
+        self.stores.clear()
+        self.killed.clear()
         controller.sync()
 
     def enter(self, number: int, worker: Worker) -> None:
@@ -225,8 +243,14 @@ class Hub:
                 obj.__dict__.pop(name, None)
         self._marked.clear()
 
-    def bind(self, obj: object, name: str) -> str:
-        """The name of ``obj`` in this schedule: ``name``, unless another object has it."""
+    def bind(self, obj: object, name: str, born: int = 0) -> str:
+        """The name of ``obj`` in this schedule: ``name``, unless another object has it.
+
+        ``born``: the schedule that it was made in, 0 for one that was there before. What an earlier
+        schedule has left takes no name from what this one makes.
+        """
+        if born and born != self.schedule:
+            name += EARLIER
         while self.bound.setdefault(name, obj) is not obj:
             name += "'"
         return name

@@ -24,13 +24,14 @@ new_rlock: Final = _thread.RLock
 class Lock:
     """A lock under control. Outside a schedule, and on other threads, it is the real lock."""
 
-    __slots__ = ("__weakref__", "hub", "name", "number", "raw", "schedule")
+    __slots__ = ("__weakref__", "born", "hub", "name", "number", "raw", "schedule")
     type = "lock"
 
-    def __init__(self, hub: Hub, raw: Any, name: str) -> None:
+    def __init__(self, hub: Hub, raw: Any, name: str, born: int = 0) -> None:
         self.hub = hub
         self.raw = raw
         self.name = name
+        self.born = born
         self.number = -1
         self.schedule = 0
 
@@ -39,7 +40,7 @@ class Lock:
         hub = self.hub
         if self.schedule != hub.schedule:
             self.schedule = hub.schedule
-            self.number = hub.thing(ObjectSpec(hub.bind(self, self.name), self.type))
+            self.number = hub.thing(ObjectSpec(hub.bind(self, self.name, self.born), self.type))
             if self._held():
                 hub.controller.models[self.number].take_back(hub.outside, 1)  # type: ignore
         return self.number
@@ -53,8 +54,9 @@ class Lock:
             return bool(self.raw.acquire(blocking, timeout))
         if timeout is not None and timeout != -1 and (not blocking or timeout < 0):
             return bool(self.raw.acquire(blocking, timeout))  # raises
-        wait = timeout if timeout is not None and timeout >= 0 else None
-        op = Op(ACQUIRE, self.known(worker), caller(worker), None, wait, bool(blocking))
+        wait = timeout if timeout is not None and timeout > 0 else None
+        blocking = bool(blocking) and timeout != 0
+        op = Op(ACQUIRE, self.known(worker), caller(worker), None, wait, blocking)
         got = bool(worker.do(op))
         if got and not self.raw.acquire(False):
             raise ModelMismatch(f"{self.name} is free, but the real lock cannot be had")
@@ -126,7 +128,7 @@ def make_lock() -> Any:
     worker: Worker | None = contexts.get(get_ident())
     if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
         return new_lock()
-    return Lock(worker.hub, new_lock(), made_at("lock", worker))
+    return Lock(worker.hub, new_lock(), made_at("lock", worker), worker.hub.schedule)
 
 
 def make_rlock() -> Any:
@@ -134,7 +136,7 @@ def make_rlock() -> Any:
     worker: Worker | None = contexts.get(get_ident())
     if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
         return new_rlock()
-    return RLock(worker.hub, new_rlock(), made_at("rlock", worker))
+    return RLock(worker.hub, new_rlock(), made_at("rlock", worker), worker.hub.schedule)
 
 
 def wrap(hub: Hub, raw: Any, name: str) -> Any:

@@ -200,7 +200,7 @@ class LoopBackend(PythonBackend):
         hub.over = True
         if controller.active and controller.limit is None:
             waits_for(tasks, controller)
-        controller.remarks.extend(tasks.errors)
+        controller.heard.extend(tasks.errors)
         for told in (*tasks.errors, *tasks.unheard()):
             self.heard[told] = self.heard.get(told, 0) + 1
         if controller.failure is None and controller.limit is None and not controller.active:

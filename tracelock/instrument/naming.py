@@ -86,6 +86,7 @@ class Names:
         self._news: list[Variable] = []
         self._schedule = 0
         self._counts: dict[str, int] = {}
+        self._listings: dict[str, tuple[int, int, int]] = {}
 
     def begin(self) -> None:
         """A schedule begins: nothing but names is left of the one before."""
@@ -199,6 +200,45 @@ class Names:
             variable.number = -2  # it is among the news
             self._news.append(variable)
 
+    def called(self, label: str) -> Variable:
+        """The variable of this name, which belongs to no object: a path, shared memory."""
+        variable = self.variables.get(label)
+        if variable is None:
+            variable = self.variables[label] = Variable(label, -1)
+        return variable
+
+    def noted(self, label: str, worker: int, kind: int) -> None:
+        """The variable of this name was used, and is not shared.
+
+        A name that ends in ``/`` is what a directory has in it. Whoever makes or removes a file
+        writes that, which concerns nobody as long as nobody lists the directory.
+        """
+        variable = self.called(label)
+        if not label.endswith("/"):
+            self.used(variable, worker, kind)
+            return
+        stamp, readers, writers = self._listings.get(label, (0, 0, 0))
+        if stamp != self._schedule:
+            readers = writers = 0
+        if kind == WRITE:
+            writers |= 1 << worker
+        else:
+            readers |= 1 << worker
+        self._listings[label] = (self._schedule, readers, writers)
+        if readers and writers and (readers | writers) & ((readers | writers) - 1):
+            for one in range((readers | writers).bit_length()):
+                if (readers | writers) >> one & 1:
+                    self.used(variable, one, WRITE if writers >> one & 1 else READ)
+
+    def suspect(self, variable: Variable | None) -> bool:
+        """A worker does nothing but look at ``variable``: may another be meant to change it? Then
+        looking is a scheduling point from the next schedule on."""
+        if variable is None or variable.number != -1 or self.frozen:
+            return False
+        variable.number = -2
+        self._news.append(variable)
+        return True
+
     def stored(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if isinstance(value, CONTAINERS) and id(value) not in self.objects:
@@ -229,7 +269,10 @@ class Names:
                 continue
             if hasattr(obj, "__dict__") and isinstance(obj.__dict__, dict):
                 known = self.meet(obj, None)
-                pending.extend((v, f"{known.label}.{k}") for k, v in obj.__dict__.items())
+                for name, value in obj.__dict__.items():
+                    # what a container contains is not the attribute that it is kept in
+                    contents = "[]" if isinstance(value, CONTAINERS) else ""
+                    pending.append((value, f"{known.label}.{name}{contents}"))
 
 
 def _plain(key: object) -> bool:

@@ -12,6 +12,7 @@ import _thread
 import contextlib
 import functools
 import gc
+import os
 import queue
 import sys
 import threading
@@ -22,12 +23,15 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, locks, sync, threads
+from tracelock.instrument import clock, file_patches, futures, locks, queues, sync, threads
+from tracelock.instrument.files import paths_of
 from tracelock.instrument.hub import Hub
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
 SEEN: Final = "seen"  # recorded, or answered from the schedule, without a choice
 NOT_CONTROLLED: Final = "not controlled"
+#: Stands for what a class does not have of its own.
+MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def _methods(owner: Any, label: str, pairs: dict[str, Callable[..., Any]]) -> li
     return [
         Patch(f"{label}.{name}", owner, name, owner.__dict__[name], by)
         for name, by in pairs.items()
+        if name in owner.__dict__  # some are newer than the oldest Python
     ]
 
 
@@ -74,16 +79,25 @@ def table() -> list[Patch]:
             "clear": sync.event_clear, "wait": sync.event_wait,
         }),
         *_methods(queue.Queue, "queue.Queue", {
-            "__init__": sync.queue_init, "put": sync.queue_put, "get": sync.queue_get,
-            "qsize": sync.queue_qsize, "empty": sync.queue_empty, "full": sync.queue_full,
-            "task_done": sync.queue_task_done, "join": sync.queue_join,
+            "__init__": queues.queue_init, "put": queues.queue_put, "get": queues.queue_get,
+            "qsize": queues.queue_qsize, "empty": queues.queue_empty, "full": queues.queue_full,
+            "task_done": queues.queue_task_done, "join": queues.queue_join,
+            "shutdown": queues.queue_shutdown,
         }),
-        *_methods(sync.SIMPLE, "queue.SimpleQueue", {
-            "put": sync.simple_put, "get": sync.simple_get,
-            "qsize": sync.simple_qsize, "empty": sync.simple_empty,
+        *_methods(queues.SIMPLE, "queue.SimpleQueue", {
+            "put": queues.simple_put, "get": queues.simple_get,
+            "qsize": queues.simple_qsize, "empty": queues.simple_empty,
         }),
+        Patch("concurrent.futures.Future.__init__", futures.FUTURE, "__init__",
+              futures.ORIGINAL[futures.FUTURE], futures.future_init, SEEN),
+        Patch("concurrent.futures.Future.__hash__", futures.FUTURE, "__hash__",
+              MISSING, futures.stable_hash, SEEN),
+        Patch("threading.Thread.__hash__", threading.Thread, "__hash__", MISSING,
+              futures.stable_hash, SEEN),
+        Patch("concurrent.futures.wait", futures.ACQUIRE, "__init__",
+              futures.ORIGINAL[futures.ACQUIRE], futures.acquire_init, SEEN),
         Patch("queue.SimpleQueue", None, "SimpleQueue", queue.SimpleQueue,
-              sync.make_simple_queue),
+              queues.make_simple_queue),
         Patch("threading.Lock", None, "Lock", _thread.allocate_lock, locks.make_lock),
         Patch("threading.RLock", None, "RLock", threading.RLock, locks.make_rlock),
         Patch("_thread.RLock", None, "RLock", _thread.RLock, locks.make_rlock),
@@ -95,11 +109,20 @@ def table() -> list[Patch]:
               CONTROLLED if name == "sleep" else SEEN)
         for name, by in clock.CLOCKS.items()
     ]  # fmt: skip
+    patches += [Patch(*one) for one in file_patches.replacements()]
+    if hasattr(os, "fork"):
+        from tracelock.instrument import process_patches
+
+        patches += [Patch(*one) for one in process_patches.replacements()]
     return patches
 
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
-EXEMPT: Final = frozenset({"_thread", "_threading_local", "importlib._bootstrap", "_queue"})
+EXEMPT: Final = frozenset({
+    "_thread", "_threading_local", "_queue", "posix", "nt", "_io", "_pyio",
+    "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
+    "linecache", "tokenize", "traceback", "inspect",
+})  # fmt: skip
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -113,26 +136,35 @@ class Patches:
         self.hub = hub
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
         self._undo: list[tuple[Any, Any, Any]] = []
+        self._more: list[Callable[[], object]] = []  # other ways to undo something
         self._by: dict[int, Callable[..., Any]] = {}
         #: The thread-local objects that there are.
         self.locals: list[Any] = []
 
     def __enter__(self) -> Patches:
+        paths_of(self.hub)  # which asks for the directory of temporary files
         made = [patch for patch in table() if not self._own_code(patch)]
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
         self._by = {id(patch.what): patch.by for patch in made if patch.owner is None}
         self._sweep()
+        file_patches.abilities(True)
         self._adopt()
         Patches.active = self
         return self
 
     def __exit__(self, *exc: object) -> None:
         Patches.active = None
+        file_patches.abilities(False)
+        for undo in reversed(self._more):
+            undo()
+        self._more.clear()
         for owner, name, before in reversed(self._undo):
             if type(owner) is dict:
                 owner[name] = before
+            elif before is MISSING:
+                delattr(owner, name)
             else:
                 setattr(owner, name, before)
         self._undo.clear()
@@ -140,7 +172,7 @@ class Patches:
         self.hub.unmark()
 
     def _set(self, owner: Any, name: str, value: Any) -> None:
-        self._undo.append((owner, name, owner.__dict__[name]))
+        self._undo.append((owner, name, owner.__dict__.get(name, MISSING)))
         setattr(owner, name, value)
 
     def _modules(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -207,8 +239,9 @@ class Patches:
                         ours.add(id(held))
                         pending += [
                             value
-                            for value in held.values()
+                            for key, value in held.items()
                             if type(value) in (dict, FunctionType)
+                            and key != "__builtins__"
                             and getattr(value, "__module__", name) == name
                         ]
                     elif held.__closure__:
@@ -255,7 +288,7 @@ class Patches:
             elif _foreign(cls.__module__) or cls is functools.cached_property:
                 held = _attributes(obj)
                 if held is not None:
-                    self._adopt_in(held, held, cls.__qualname__)
+                    self._adopt_in(held, held, _label(obj, cls))
 
     def _adopt_in(self, owner: Any, names: Any, label: str) -> None:
         for name, value in list(names.items()):
@@ -269,6 +302,16 @@ class Patches:
                     setattr(owner, name, stand_in)
             elif issubclass(cls, _NAMED):
                 self.hub.mark(value, f"{label}.{name}")
+            elif str(cls.__module__).startswith("multiprocessing."):
+                self._adopt_shared(value, f"{label}.{name}")
+
+    def _adopt_shared(self, value: Any, name: str) -> None:
+        """The same for an object of ``multiprocessing``."""
+        from tracelock.instrument import process_patches
+
+        undo = process_patches.adopt(value, self.hub, name)
+        if undo is not None:
+            self._more.append(undo)
 
 
 _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
@@ -276,8 +319,8 @@ _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queu
 #: What looks after threads, imports and tests itself.
 _UNTOUCHED: Final = frozenset(
     {
-        "threading", "importlib", "_pytest", "pytest", "concurrent", "pluggy", "_frozen_importlib",
-        "asyncio", "trio",
+        "threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib", "asyncio",
+        "trio",
     }
 )  # fmt: skip
 _STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
@@ -298,6 +341,13 @@ def _foreign(module: object) -> bool:
 @functools.cache
 def _not_standard(module: str) -> bool:
     return module.partition(".")[0] not in _STANDARD
+
+
+def _label(obj: Any, cls: type) -> str:
+    """What an object that was there before is called: nothing that is other in each process."""
+    if cls is functools.cached_property:  # of which there are many
+        return f"{obj.func.__module__}.{obj.func.__qualname__}"
+    return cls.__qualname__
 
 
 def _attributes(obj: object) -> dict[str, Any] | None:

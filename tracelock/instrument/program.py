@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,14 +19,41 @@ FORMAT: Final = "tracelock-scenario/1"
 Work = Callable[..., Any]
 
 
-def name_of(function: Any, at: int = 0) -> str:
-    """How a function is called in a trace: ``bank.race:withdraw``, or where it was written."""
+def name_of(function: Any) -> str:
+    """How a function is called in a trace: ``bank.race:withdraw``.
+
+    Where it cannot be had by that name there is a ``<`` in it or it tells the line of a lambda: see
+    ``by_name``.
+    """
     module = getattr(function, "__module__", None) or "?"
     name = getattr(function, "__qualname__", None) or type(function).__name__
     if "<lambda>" in name:
         code = getattr(function, "__code__", None)
         return f"{module}:lambda:{code.co_firstlineno}" if code is not None else f"{module}:lambda"
+    if "<" not in name and not _is_called(function, module, name):
+        return f"{module}:<{name}>"
     return f"{module}:{name}"
+
+
+def _is_called(function: Any, module: str, name: str) -> bool:
+    """Whether a module has just this function under this name."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is function
+
+
+def by_name(name: str) -> bool:
+    """Whether a function can be had by its name in a trace, in another process."""
+    module, _, function = name.partition(":")
+    return bool(function) and module != "__main__" and "<" not in name and ":" not in function
+
+
+def error_name(error: type[BaseException]) -> str:
+    """How an exception is called in a trace: ``ValueError``, ``bank.errors:Overdrawn``."""
+    if error.__module__ == "builtins":
+        return error.__name__
+    return f"{error.__module__}:{error.__qualname__}"
 
 
 def worker_names(workers: Sequence[Work]) -> list[str]:
@@ -65,7 +93,8 @@ class PythonProgram:
     the bug. ``instrument``: modules (and what is below them) whose shared accesses are scheduling
     points. ``expected``: exceptions that may end a worker. ``collections``, ``cancellations``: how
     many garbage collections and cancellations a schedule may have. ``source``: how the same
-    program can be had again (``{"pytest": "tests/test_bank.py::test_withdraw"}``).
+    program can be had again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``:
+    the scenario that it was made from; ``names``: of the workers, else those of the functions.
     """
 
     workers: Sequence[Work]
@@ -78,6 +107,7 @@ class PythonProgram:
     name: str = "python"
     source: dict[str, Any] = field(default_factory=dict)
     document: dict[str, Any] | None = None
+    names: Sequence[str] = ()
     layout: OpenLayout = field(init=False)
     outcome: Outcome = field(init=False)
     always: tuple[Any, ...] = ()
@@ -89,7 +119,7 @@ class PythonProgram:
         for work in self.workers:
             if not callable(work):
                 raise UsageError(f"a worker has to be callable, not {type(work).__name__}")
-        names = worker_names(self.workers)
+        names = self.names = list(self.names) or worker_names(self.workers)
         self.layout = OpenLayout([*names, "setup"], len(names) + 2 + SPARE)
         text = name_of(self.check) if self.check is not None else "check"
         self.outcome = Outcome(text, text)
@@ -114,6 +144,8 @@ class PythonProgram:
         if self.check is not None:
             python["check"] = name_of(self.check)
         python["instrument"] = list(self.instrument)
+        if self.expected:
+            python["expected_errors"] = [error_name(error) for error in self.expected]
         if self.collections:
             python["collections"] = self.collections
         if self.cancellations:
@@ -122,11 +154,16 @@ class PythonProgram:
         python["places"] = places
         if self.document is not None:
             return {**self.document, "python": {**self.document.get("python", {}), **python}}
+        calls = [name_of(work) for work in self.workers]
+        groups: dict[str, set[str]] = {}
+        for name, call in zip(self.names, calls, strict=True):
+            groups.setdefault(name.partition("[")[0], set()).add(call)
         workers: dict[str, Any] = {}
-        for name, work in zip(worker_names(self.workers), self.workers, strict=True):
-            group = workers.setdefault(name.partition("[")[0], {"count": 0, "steps": []})
+        for name, call in zip(self.names, calls, strict=True):
+            base = name.partition("[")[0]
+            entry = base if len(groups[base]) == 1 else name  # one entry has one function
+            group = workers.setdefault(entry, {"count": 0, "steps": [{"call": call}]})
             group["count"] += 1
-            group["steps"] = group["steps"] or [{"call": name_of(work)}]
         return {"format": FORMAT, "name": self.name, "workers": workers, "python": python}
 
 

@@ -1,4 +1,4 @@
-"""Conditions, semaphores, events and queues under control: what their methods do in a worker.
+"""Conditions, semaphores and events under control: what their methods do in a worker.
 
 Each function here takes the place of the method of its name in the standard library's class. On a
 thread that is no worker, and inside of calls that are passed through, the original is called. What
@@ -8,7 +8,6 @@ has to agree.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,19 +15,16 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock
-from tracelock.instrument.worker import Through, Worker, shown
+from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
+from tracelock.instrument.worker import Through, Worker
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
-    GET,
     NOTIFY,
-    PUT,
     READ,
     RELEASE,
     SET,
     WAIT,
-    WRITE,
     ObjectSpec,
     Op,
 )
@@ -38,8 +34,6 @@ CONDITION: Final = threading.Condition
 SEMAPHORE: Final = threading.Semaphore
 BOUNDED: Final = threading.BoundedSemaphore
 EVENT: Final = threading.Event
-QUEUE: Final = queue.Queue
-SIMPLE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
     (cls, name): cls.__dict__[name]
     for cls, names in (
@@ -47,8 +41,6 @@ ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
         (SEMAPHORE, ("__init__", "acquire", "__enter__", "release")),
         (BOUNDED, ("release",)),
         (EVENT, ("__init__", "is_set", "set", "clear", "wait")),
-        (QUEUE, ("__init__", "put", "get", "qsize", "empty", "full", "task_done", "join")),
-        (SIMPLE, ("put", "get", "qsize", "empty")),
     )
     for name in names
 }
@@ -72,7 +64,7 @@ def named(obj: Any, kind: str, worker: Worker) -> str:
         if name is None:
             name = f"{kind}@{caller(worker, 3)}"
             hub.mark(obj, name)
-        name = hub.bind(obj, name)
+        name = hub.bind(obj, name, held.get("_tracelock_born", 0))
         obj._tracelock_bound = (hub.schedule, name)
     return str(name)
 
@@ -90,13 +82,33 @@ def name_it(obj: Any, kind: str) -> None:
     """An object is being made: it is called after the place."""
     worker = here()
     if worker is not None:
-        obj._tracelock_name = made_at(kind, worker)
+        call_it(obj, made_at(kind, worker), worker)
+
+
+def call_it(obj: Any, name: str, worker: Worker) -> None:
+    """An object that is made in this schedule gets its name."""
+    obj._tracelock_name = name
+    obj._tracelock_born = worker.hub.schedule
+
+
+def patience(blocking: Any, timeout: float | None) -> tuple[float | None, bool]:
+    """How long to wait (None: for ever), and whether to wait at all: not where it is no time."""
+    if not blocking or (timeout is not None and timeout <= 0):
+        return None, False
+    return timeout, True
 
 
 # --- conditions ------------------------------------------------------------------------------
 def condition_init(self: Any, lock: Any = None) -> None:
+    worker = here()
+    if worker is None:
+        ORIGINAL[CONDITION, "__init__"](self, lock)
+        return
+    name = made_at("condition", worker)
+    if lock is None:
+        lock = RLock(worker.hub, new_rlock(), f"{name}.lock", worker.hub.schedule)
     ORIGINAL[CONDITION, "__init__"](self, lock)
-    name_it(self, "condition")
+    call_it(self, name, worker)
 
 
 def lock_of(self: Any, worker: Worker) -> Any:
@@ -214,7 +226,8 @@ def semaphore_acquire(self: Any, blocking: bool = True, timeout: float | None = 
         return bool(ORIGINAL[SEMAPHORE, "acquire"](self, blocking, timeout))
     if not blocking and timeout is not None:
         raise ValueError("can't specify timeout for non-blocking acquire")
-    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, timeout, bool(blocking))
+    wait, blocking = patience(blocking, timeout)
+    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, wait, blocking)
     got = bool(worker.do(op))
     if got:
         with Through(worker):
@@ -229,9 +242,11 @@ def semaphore_release(self: Any, n: int = 1) -> None:
     if worker is None:
         original(self, n)
         return
-    worker.do(Op(RELEASE, semaphore_number(self, worker), caller(worker), n))
+    result = worker.step(Op(RELEASE, semaphore_number(self, worker), caller(worker), n))
     with Through(worker):
-        original(self, n)
+        original(self, n)  # raises as it always does
+    if result is not None:
+        raise ModelMismatch(f"{named(self, 'semaphore', worker)}: {result.message}")
 
 
 # --- events ----------------------------------------------------------------------------------
@@ -284,147 +299,6 @@ def event_wait(self: Any, timeout: float | None = None) -> bool:
     worker = here()
     if worker is None:
         return bool(ORIGINAL[EVENT, "wait"](self, timeout))
+    if timeout is not None and timeout <= 0:
+        return event_is_set(self)
     return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, timeout)))
-
-
-# --- queues ----------------------------------------------------------------------------------
-def queue_init(self: Any, maxsize: int = 0) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "__init__"](self, maxsize)
-        return
-    with Through(worker):
-        ORIGINAL[QUEUE, "__init__"](self, maxsize)
-    # task_done and join are the standard library's own code, on a condition under control
-    ORIGINAL[CONDITION, "__init__"](self.all_tasks_done, self.mutex)
-    name_it(self, "queue")
-
-
-def queue_number(self: Any, worker: Worker) -> int:
-    """The number of a queue, with the items that it had when it was first used."""
-
-    def spec(name: str) -> ObjectSpec:
-        count = len(self._queue) if isinstance(self, SIMPLE) else self._qsize()
-        return ObjectSpec(name, "room", value=count, maxsize=getattr(self, "maxsize", 0))
-
-    return numbered(self, worker, "queue", spec)
-
-
-def queue_put(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "put"](self, item, block, timeout)
-        return
-    if timeout is not None and timeout < 0 and block and self.maxsize > 0:
-        raise ValueError("'timeout' must be a non-negative number")
-    _check_shut(self, put=True)
-    wait = timeout if block else None
-    op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, bool(block))
-    if not worker.do(op):
-        raise queue.Full
-    _check_shut(self, put=True)
-    with Through(worker):
-        self._put(item)
-        self.unfinished_tasks += 1
-
-
-def queue_get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-    worker = here()
-    if worker is None:
-        return ORIGINAL[QUEUE, "get"](self, block, timeout)
-    if timeout is not None and timeout < 0 and block:
-        raise ValueError("'timeout' must be a non-negative number")
-    if _check_shut(self, put=False) and not self._qsize():
-        raise queue.ShutDown  # type: ignore[attr-defined]
-    return _get(self, block, timeout, worker, self._get)
-
-
-def _get(self: Any, block: bool, timeout: float | None, worker: Worker, take: Any) -> Any:
-    wait = timeout if block else None
-    op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, bool(block))
-    if worker.step(op) is not None:
-        raise queue.Empty
-    with Through(worker):
-        item = take()
-    worker.record(shown(item))
-    return item
-
-
-def _check_shut(self: Any, put: bool) -> bool:
-    """Whether a queue was shut down (Python 3.13); to put something in is an error then."""
-    shut = bool(getattr(self, "is_shutdown", False))
-    if shut and put:
-        raise queue.ShutDown  # type: ignore[attr-defined]
-    return shut
-
-
-def _looks(name: str, cls: Any) -> Any:
-    def look(self: Any) -> Any:
-        worker = here()
-        if worker is None:
-            return ORIGINAL[cls, name](self)
-        worker.step(Op(READ, queue_number(self, worker), caller(worker)))
-        with Through(worker):
-            result = ORIGINAL[cls, name](self)
-        worker.record(result)
-        return result
-
-    look.__name__ = name
-    return look
-
-
-queue_qsize, queue_empty, queue_full = (_looks(name, QUEUE) for name in ("qsize", "empty", "full"))
-simple_qsize, simple_empty = (_looks(name, SIMPLE) for name in ("qsize", "empty"))
-
-
-def queue_task_done(self: Any) -> None:
-    worker = here()
-    if worker is not None:
-        worker.step(Op(WRITE, queue_number(self, worker), caller(worker)))
-    ORIGINAL[QUEUE, "task_done"](self)
-
-
-def queue_join(self: Any) -> None:
-    worker = here()
-    if worker is not None:
-        worker.step(Op(READ, queue_number(self, worker), caller(worker)))
-    ORIGINAL[QUEUE, "join"](self)
-
-
-def simple_put(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[SIMPLE, "put"](self, item, block, timeout)
-        return
-    worker.do(Op(PUT, queue_number(self, worker), caller(worker), shown(item)))
-    with Through(worker):
-        self._queue.append(item)
-        self._count.release()
-
-
-def simple_get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-    worker = here()
-    if worker is None:
-        return ORIGINAL[SIMPLE, "get"](self, block, timeout)
-    if timeout is not None and timeout < 0:
-        raise ValueError("'timeout' must be a non-negative number")
-
-    def take() -> Any:
-        self._count.acquire(False)
-        return self._queue.popleft()
-
-    return _get(self, block, timeout, worker, take)
-
-
-def make_simple_queue() -> Any:
-    """``queue.SimpleQueue()``: where a worker makes it, the one that is written in Python."""
-    worker = here()
-    if worker is None:
-        return _C_SIMPLE()
-    with Through(worker):
-        made = SIMPLE()
-    name_it(made, "queue")
-    return made
-
-
-_C_SIMPLE: Final[Any] = queue.SimpleQueue

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
+from tracelock.instrument.futures import put_in_order
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.remote import RemoteWorker, forked_away
 from tracelock.instrument.worker import Through, Worker
 from tracelock.ops import JOIN, SPAWN, Op
 
@@ -41,21 +43,35 @@ def _here() -> Worker | None:
     return worker
 
 
+def _ending() -> Worker | None:
+    """The worker on this thread, if it is in the middle of its code and the schedule is over."""
+    worker: Worker | None = contexts.get(get_ident())
+    if worker is None or worker.through or worker.hub.phase is not Phase.UNWIND:
+        return None
+    return worker
+
+
 def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
     worker = _here()
     if worker is None:
         ORIGINAL["__init__"](self, *args, **kwargs)
         return
+    put_in_order(self, worker)
     with Through(worker):
         ORIGINAL["__init__"](self, *args, **kwargs)
 
 
 def thread_start(self: Any) -> None:
     worker = _here()
-    if worker is None or self._started.is_set():
+    if worker is None or self._started._flag:
         ORIGINAL["start"](self)
         return
     hub = worker.hub
+    if isinstance(worker, RemoteWorker):
+        from tracelock.instrument.forking import start_thread
+
+        start_thread(self, worker, _label(self, worker), ORIGINAL["start"])
+        return
     child = Worker(hub, hub.layout.worker(_label(self, worker)))
     child.daemon = self.daemon or _idles(self)
     if _idles(self):
@@ -65,9 +81,14 @@ def thread_start(self: Any) -> None:
     child.thread = self
     self._tracelock = (hub.schedule, child)
     self.run = lambda: serve(child, run)
+    daemon = self._daemonic
     with Through(worker):
-        hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
-        worker.baton.acquire()
+        self._daemonic = True  # should it get stuck, the interpreter can end all the same
+        try:
+            hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
+            worker.baton.acquire()
+        finally:
+            self._daemonic = daemon
     if hub.phase is Phase.UNWIND:
         raise Abandon
 
@@ -99,13 +120,15 @@ def _idles(thread: Any) -> bool:
 def serve(child: Worker, run: Callable[[], object]) -> None:
     """The life of a worker on the thread that it is called in."""
     child.attach()
+    failed: BaseException | None = None
     try:
         run()
     except Abandon:
         pass
     except BaseException as error:
-        child.error = error
-    finally:
+        failed = error
+    if not forked_away(child, failed):
+        child.error = failed
         child.finish()
 
 
@@ -116,12 +139,15 @@ def _child(thread: Any, worker: Worker) -> Worker | None:
 
 def thread_join(self: Any, timeout: float | None = None) -> None:
     worker = _here()
+    if worker is None and (ending := _ending()) is not None and _child(self, ending) is not None:
+        raise Abandon  # it is ended after this one, or before
     child = None if worker is None else _child(self, worker)
     if worker is None or child is None or child is worker:
         ORIGINAL["join"](self, timeout)
         return
-    wait = None if timeout is None else max(0.0, timeout)
-    if worker.do(Op(JOIN, child.number, caller(worker), None, wait)):
+    blocking = timeout is None or timeout > 0
+    op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
+    if worker.do(op):
         with Through(worker):
             ORIGINAL["join"](self, GRACE)
 
@@ -159,6 +185,8 @@ class Pooled:
         with contextlib.nullcontext() if worker is None else Through(worker):
             self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
             self.thread.start()
+        # Threads that its workers start are not daemons unless they say so.
+        self.thread._daemonic = False  # type: ignore[attr-defined]
 
     def take(self, worker: Worker, run: Callable[[], object]) -> None:
         """Let this thread be ``worker``'s."""

@@ -174,6 +174,11 @@ class Worker:
         if variable.shared and self.hub.phase is Phase.RUN and not self.through:
             self.hub.controller.replace(shown(value))
 
+    def seen(self, label: str, kind: int) -> None:
+        """Something that has a name of its own (a path, a piece of shared memory) was used while
+        it was not known to be shared."""
+        self.hub.names.noted(label, self.number, kind)
+
     def lock(self, raw: object) -> object:
         """What stands in for a lock that was made before there was any control."""
         from tracelock.instrument.locks import stand_in

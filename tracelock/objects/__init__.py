@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracelock.objects import plain, queues, waits
+from tracelock.objects import files, plain, queues, waits
 from tracelock.objects.base import PARKED, Model, Rules, frozen
 from tracelock.ops import Layout, ObjectSpec
 
@@ -34,6 +34,8 @@ def _plain(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
         return waits.Awaited()
     if kind == "room":
         return queues.Room(spec)
+    if kind == "file_lock":
+        return files.FileLock()
     return queues.Queue(spec)
 
 

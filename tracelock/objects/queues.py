@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from tracelock.objects.base import Model
-from tracelock.ops import EMPTY, GET, PUT, ObjectSpec, Op, Raised, Value
+from tracelock.ops import EMPTY, GET, PUT, SET, ObjectSpec, Op, Raised, Value
 
 
 class Store:
@@ -82,25 +82,36 @@ class Queue(Model):
 
 
 class Room(Model):
-    """A queue of which only the number of items is kept: its items are a real queue's own."""
+    """A queue of which only the number of items is kept: its items are a real queue's own.
 
-    __slots__ = ("initial", "maxsize", "size")
+    ``set`` shuts it down (with the value True its items are thrown away): nobody waits then.
+    """
+
+    __slots__ = ("initial", "maxsize", "shut", "size")
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
         self.size = self.initial = spec.value
+        self.shut = False
 
     def enabled(self, op: Op, worker: int) -> bool:
-        return op.kind not in (PUT, GET) or not op.blocking or self.possible(op.kind)
+        if op.kind not in (PUT, GET) or not op.blocking:
+            return True
+        return self.shut or self.possible(op.kind)
 
     def possible(self, kind: int) -> bool:
         """Whether a put or a get would succeed at once."""
         return self.size > 0 if kind == GET else not 0 < self.maxsize <= self.size
 
     def apply(self, op: Op, worker: int) -> Value:
+        if op.kind == SET:
+            self.shut = True
+            if op.value:
+                self.size = 0
+            return None
         if op.kind not in (PUT, GET):
             return None
-        if not self.possible(op.kind):
+        if not self.possible(op.kind) or (self.shut and op.kind == PUT):
             return EMPTY if op.kind == GET else False
         self.size += -1 if op.kind == GET else 1
         return None if op.kind == GET else True
@@ -110,9 +121,10 @@ class Room(Model):
 
     def reset(self) -> None:
         self.size = self.initial
+        self.shut = False
 
     def snapshot(self) -> Any:
-        return self.size
+        return self.size, self.shut
 
     def restore(self, state: Any) -> None:
-        self.size = state
+        self.size, self.shut = state

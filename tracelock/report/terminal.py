@@ -5,8 +5,8 @@ Nothing is printed here: the lines are rich ``Text`` values, whose ``plain`` is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from rich.cells import cell_len, set_cell_size
@@ -21,6 +21,8 @@ NARROWEST: Final = 16
 #: ... and no wider.
 WIDEST: Final = 44
 GAP: Final = 2
+#: What places with source lines get at least, where there is room.
+SOURCES: Final = 34
 #: The column with the steps' places is left out where it would get less than this.
 PLACES: Final = 12
 
@@ -56,14 +58,24 @@ class Style:
         return "⋮" if self.unicode else ":"
 
 
-def table(timeline: Timeline, style: Style) -> Iterator[Text]:
+def table(
+    timeline: Timeline, style: Style, sources: Callable[[str], str] | None = None
+) -> Iterator[Text]:
     """The timeline, a column for each worker; one event a line where they would be too narrow.
 
-    Where a worker is left, the next row says in its column why.
+    Where a worker is left, the next row says in its column why. ``sources``: gives the source line
+    at a row's place, "" where there is none; it is shown after the place.
     """
+    if sources is not None:
+        lines = sources
+        rows = [
+            replace(row, at=f"{row.at}  {clean(text)}") if (text := lines(row.event.at)) else row
+            for row in timeline.rows
+        ]
+        timeline = replace(timeline, rows=rows)
     if not timeline.workers:
         return
-    widths = _widths(timeline, style)
+    widths = _widths(timeline, style, 0 if sources is None else SOURCES)
     if widths is None:
         yield from _list(timeline, style)
         return
@@ -87,8 +99,9 @@ def table(timeline: Timeline, style: Style) -> Iterator[Text]:
         yield from _joined("end".rjust(number), cells, kinds, columns, [], places)
 
 
-def _widths(timeline: Timeline, style: Style) -> tuple[int, list[int], int] | None:
-    """Widths of the number, of each worker's column and of the places (0: left out)."""
+def _widths(timeline: Timeline, style: Style, reserved: int) -> tuple[int, list[int], int] | None:
+    """Widths of the number, of each worker's column and of the places (0: left out), which get
+    ``reserved`` before any column gets more than it must have."""
     number = max(3, len(str(max(0, timeline.events - 1))))
     wanted = [max(NARROWEST, cell_len(name)) for name in timeline.workers]
     for row in timeline.rows:
@@ -103,13 +116,16 @@ def _widths(timeline: Timeline, style: Style) -> tuple[int, list[int], int] | No
     room = style.width - number - GAP * len(wanted)
     if room < NARROWEST * len(wanted):
         return None
+    longest = max((cell_len(_place(row)) for row in timeline.rows), default=0)
+    reserved = min(reserved, longest, room - NARROWEST * len(wanted) - GAP)
+    if reserved >= PLACES:
+        room -= GAP + reserved
     over = sum(wanted) - room
     while over > 0:  # take from the widest, down to the next widest
         widest = max(wanted)
         all_widest = [i for i, width in enumerate(wanted) if width == widest]
         wanted[all_widest[-1]] -= 1
         over -= 1
-    longest = max((cell_len(_place(row)) for row in timeline.rows), default=0)
     spare = style.width - _total(number, wanted) - GAP
     places = min(longest, spare) if spare >= min(PLACES, longest) else 0
     return number, wanted, max(0, places)

@@ -7,8 +7,8 @@ In a recorded run it is derived from the events: who held what the worker that w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tracelock.report.state import State
@@ -99,6 +99,31 @@ def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
             rows.append(Row(event, text, at, by_timer(event), reasons.at(event)))
     switches, preemptions = _count(trace)
     return Timeline(names, rows, len(events), switches, preemptions, reasons.ends())
+
+
+def without_idle(line: Timeline, busy: Container[int]) -> Timeline:
+    """A timeline without the workers that do nothing in it and of which nothing is said at the end.
+
+    A trace of real code lists whoever there was in any schedule. ``busy``: those with an event.
+    """
+    keep = [
+        place
+        for place, end in enumerate(line.ends)
+        if place in busy or end.kind in ("blocked", "failed", "died")
+    ]
+    number = {place: new for new, place in enumerate(keep)}
+    rows = [
+        replace(
+            row,
+            event=row.event._replace(worker=number[row.worker]),
+            switch=row.switch and replace(row.switch, left=number[row.switch.left]),
+        )
+        for row in line.rows
+    ]
+    return replace(
+        line, workers=[line.workers[place] for place in keep], rows=rows,
+        ends=[line.ends[place] for place in keep],
+    )  # fmt: skip
 
 
 def _count(trace: Trace) -> tuple[int, int | None]:

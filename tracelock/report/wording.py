@@ -195,11 +195,17 @@ def verdict_lines(verdict: Verdict, workers: Sequence[str]) -> list[tuple[str, s
     if verdict.kind == "failed" and verdict.worker is not None:
         known = 0 <= verdict.worker < len(workers)
         name = workers[verdict.worker] if known else f"worker {verdict.worker}"
-        lines.append((f"{clean(name)} failed: {clean(verdict.message)}", at))
+        lines += _message(f"{name} failed: {verdict.message}", at)
     elif verdict.message and not (verdict.kind == "deadlock" and verdict.blocked):
-        lines.append((clean(verdict.message), at))
+        lines += _message(verdict.message, at)
     lines += [(f"{clean(one.worker)} {waits(one)}", one.at) for one in verdict.blocked]
     return lines
+
+
+def _message(text: str, at: str | None) -> list[tuple[str, str | None]]:
+    """A message, the first line with its place; of real code a traceback follows."""
+    first, *rest = text.split("\n")
+    return [(clean(first), at), *((clean(line), None) for line in rest)]
 
 
 class Said(NamedTuple):

@@ -21,6 +21,7 @@ from tracelock.scenario.models import (
     Scenario,
 )
 from tracelock.scenario.names import Names, article, name_trouble
+from tracelock.scenario.python_checks import check_python
 from tracelock.scenario.step_checks import check_steps
 
 MAX_COUNT: Final = 10_000  # worker instances in all, and objects in all
@@ -58,6 +59,7 @@ def _all(scenario: Scenario, damage: Damage) -> Iterable[Fault]:
         for place, expression in enumerate(expressions):
             yield from names.state_expression(expression, (section, place))
     yield from _expectations(scenario)
+    yield from check_python(scenario, damage)
 
 
 def _headings(scenario: Scenario) -> Iterable[Fault]:

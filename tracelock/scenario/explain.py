@@ -19,6 +19,7 @@ from tracelock.scenario.models import (
     Expectation,
     Model,
     ObjectDecl,
+    PythonDecl,
     Scenario,
     WorkerDecl,
     kind_of,
@@ -127,7 +128,9 @@ def _unknown_key(path: Path, data: Any) -> tuple[Fault, str]:
         what = f" for {verbs[0]}"
     else:
         model: type[Model] = Scenario
-        if len(owner) == 2:
+        if owner == ("python",):
+            model = PythonDecl
+        elif len(owner) == 2:
             model = _DECLARATIONS.get(str(owner[0]), Scenario)
         known = [info.serialization_alias or key for key, info in model.model_fields.items()]
         what = ""
@@ -181,6 +184,8 @@ def _mapping_wanted(path: Path) -> str:
             return f"an object's type ({', '.join(OBJECT_TYPES)}) or a mapping"
         case ("workers", _):
             return "a mapping with steps"
+        case ("python",):
+            return "a mapping with setup, check and instrument"
         case ("expect", _):
             return "a verdict or a mapping"
         case ():
@@ -216,6 +221,8 @@ def _mend(data: dict[str, Any], fault: Fault, damage: Damage) -> bool:
         data[str(section)][int(rest[0])] = True
     elif section == "expect" and rest:
         data["expect"].pop(rest[0], None)
+    elif section == "python" and rest:
+        data["python"].pop(rest[0], None)
     else:
         data.pop(str(section), None)
     return True

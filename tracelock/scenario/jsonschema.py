@@ -28,6 +28,7 @@ from tracelock.scenario.models import (
     Let,
     Model,
     ObjectDecl,
+    PythonDecl,
     Read,
     Scenario,
     Shape,
@@ -38,6 +39,7 @@ from tracelock.scenario.models import (
 Schema = dict[str, Any]
 
 _WORD: Final = r"[^\s\d!-/:-@\[-^`{-~][^\s!-/:-@\[-^`{-~]*"
+_DOTTED: Final = r"^[^\W\d]\w*(\.[^\W\d]\w*)*$"
 _NAME: Final[Schema] = {"type": "string", "pattern": f"^{_WORD}$"}
 _REFERENCE: Final[Schema] = {"type": "string", "pattern": rf"^\s*{_WORD}\s*(\[[\s\S]*\]\s*)?$"}
 _SHAPES: Final[dict[str, Schema]] = {
@@ -50,6 +52,10 @@ _SHAPES: Final[dict[str, Schema]] = {
     "flag": {"type": "boolean"},
     "whole": {"type": "integer"},
     "shared": {"$ref": "#/definitions/shared"},
+    "modules": {"type": "array", "items": {"type": "string", "pattern": _DOTTED}},
+    "exceptions": {"type": "array", "items": {"type": "string"}},
+    "table": {"type": "object", "additionalProperties": {"type": "string"}},
+    "flag_or_whole": {"type": ["boolean", "integer"], "minimum": 0},
 }
 _SCALAR: Final = ["string", "number", "boolean", "null"]
 _IN_ATOMIC: Final = (Read, Write, Let, If, Assert)
@@ -87,6 +93,7 @@ def scenario_schema() -> Schema:
         "object": _object(),
         "worker": _worker(),
         "expectation": _expectation(),
+        "python": _python(),
     }
     for step in STEPS:
         block = "atomic_steps" if step.verb == "atomic" else "steps"
@@ -207,6 +214,16 @@ def _expectation() -> Schema:
     return {"anyOf": [verdict, long]}
 
 
+def _python() -> Schema:
+    fields = PythonDecl.model_fields
+    properties = {name: _field(info, _shape(info, "")) for name, info in fields.items()}
+    for name in ("setup", "check"):
+        properties[name]["pattern"] = "^[^:\\s]+:[^:\\s]+$"
+    for name in ("cancellations", "collections"):
+        properties[name]["minimum"] = 0
+    return _closed(_about(PythonDecl), properties, [])
+
+
 def _document() -> Schema:
     fields = Scenario.model_fields
     about = {info.serialization_alias or name: info.description for name, info in fields.items()}
@@ -230,6 +247,7 @@ def _document() -> Schema:
             "properties": {name: {"$ref": "#/definitions/expectation"} for name in BACKENDS},
             "additionalProperties": False,
         },
+        "python": {"allOf": [{"$ref": "#/definitions/python"}]},
     }
     properties = {name: {**kinds[name], "description": text} for name, text in about.items()}
     required = ["format", "name", "workers"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
 from tracelock.scenario.kinds import (
     MESSAGE,
@@ -26,6 +26,7 @@ from tracelock.scenario.kinds import (
     kind_of,
     scalar,
 )
+from tracelock.scenario.python_decl import PythonDecl
 from tracelock.scenario.steps import (
     BARE_WORDS,
     BY_VERB,
@@ -76,7 +77,8 @@ __all__ = [
     "OBJECT_TYPES", "ORDERS", "STARTS", "STEPS", "VERDICTS", "Acquire", "Assert", "Atomic",
     "BareStep", "BaseStep", "Break", "Call", "Cancel", "Checkpoint", "Clear", "CompareExchange",
     "Continue", "Crash", "Exchange", "Expectation", "Expr", "Fail", "FetchAdd", "Get", "If",
-    "Join", "Let", "Model", "Notify", "ObjectDecl", "Put", "Read", "Release", "Repeat",
+    "Join", "Let", "Model", "Notify", "ObjectDecl", "Put", "PythonDecl", "Read", "Release",
+    "Repeat",
     "Scenario", "Set", "Shape", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait",
     "While", "With", "Work", "WorkerDecl", "Write", "kind_of", "verbs_in",
 ]  # fmt: skip
@@ -115,6 +117,12 @@ SharedValue = Annotated[
     PlainValidator(_shared),
     Shape("shared"),
 ]
+
+
+def _python(value: object) -> object:
+    if value is None:
+        raise complain("a mapping with setup, check and instrument belongs here, not nothing")
+    return value
 
 
 class ObjectDecl(Model):
@@ -190,6 +198,10 @@ class Scenario(Model):
     )
     expect: dict[str, Expectation] = Field(
         default_factory=dict, description="What is known of the scenario on each backend."
+    )
+
+    python: Annotated[PythonDecl | None, BeforeValidator(_python)] = Field(
+        None, description="The workers are functions of real Python code, and this is the rest."
     )
 
     def place_of(self, at: str) -> tuple[str, int, int]:

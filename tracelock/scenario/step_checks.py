@@ -40,7 +40,8 @@ from tracelock.scenario.names import Locals, Names, name_trouble
 
 MAX_NESTING: Final = 45  # blocks in blocks: what a document of 100 levels can hold
 _ATOMIC: Final = (Read, Write, Let, If, Assert)
-_FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+#: How a function is named in a document: ``module:function``.
+FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 #: (model, field) whose constant must be a whole number -> the least.
 _WHOLE: Final[dict[tuple[type[BaseStep], str], int]] = {
     (Repeat, "repeat"): 0,
@@ -222,7 +223,7 @@ def _details(step: BaseStep, path: Path, names: Names, lost: bool) -> Iterable[F
             yield Fault((*path, "n"), "notify takes n or all: true, not both", on_key=True)
         case If() if not lost and not step.model_fields_set & {"then", "else_"}:
             yield Fault(path, 'missing key "then" (if needs it)')
-        case Call(call=name) if not _FUNCTION.fullmatch(name):
+        case Call(call=name) if not FUNCTION.fullmatch(name):
             yield Fault((*path, "call"), f'"module:function" belongs here, not {quote(name)}')
         case Wait(until=until) if until is not None and _is_not(names, step.wait, "condition"):
             yield Fault((*path, "until"), "until is for conditions only", on_key=True)

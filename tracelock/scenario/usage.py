@@ -36,6 +36,8 @@ def _below(path: str, steps: Any) -> Iterator[tuple[str, Any]]:
 
 def features_of(scenario: Scenario) -> Iterator[tuple[str, str]]:
     """Each feature that not every backend has, with the path where the document asks for it."""
+    if scenario.python is not None:
+        yield "call", "python"
     for name, decl in scenario.objects.items():
         at = f"objects.{name}"
         if decl.type in ("rlock", "barrier"):

@@ -46,7 +46,8 @@ class Run(Protocol):
 
     ``log``: the events so far, each (worker, kind, op, result, options, virtual seconds).
     ``waiting``: per worker, whether its pending op is parked. ``fired``: whether a timer made the
-    last event. ``limit``: what cut the schedule short, if anything did.
+    last event, ``forced``: that it did because nothing else could happen. ``limit``: what cut the
+    schedule short, if anything did.
     """
 
     @property
@@ -69,6 +70,8 @@ class Run(Protocol):
     def ended(self) -> Sequence[bool]: ...
     @property
     def fired(self) -> bool: ...
+    @property
+    def forced(self) -> bool: ...
     @property
     def limit(self) -> str | None: ...
 

@@ -79,7 +79,7 @@ class DporScheduler(Scheduler):
         self._stuck = -1  # the depth from which this repeats another, -1: it does not
         self._starts: list[int] = []  # of the new transitions: number of the first event
         self._notes: list[Any] = []
-        self._fired: set[int] = set()
+        self._fired: dict[int, bool] = {}  # by its timer; whether because nothing else could be
         self._data: dict[int, tuple[list[int], list[tuple[int, ...]]]] = {}
         self._at = (-1, 0)  # depth of the last data choice, and how many it had
 
@@ -126,7 +126,7 @@ class DporScheduler(Scheduler):
         if len(run.layout.names) != self._history.things:
             self._history.grow()
         if depth > fixed and run.fired:
-            self._fired.add(depth - 1)
+            self._fired[depth - 1] = run.forced
         options = choice.options
         if depth - fixed < len(self._plan):
             worker = self._plan[depth - fixed][0]
@@ -206,7 +206,7 @@ class DporScheduler(Scheduler):
     def end(self, steps: int) -> None:
         history = self._history
         if self._depth > self._fixed and self._run.fired:
-            self._fired.add(self._depth - 1)
+            self._fired[self._depth - 1] = self._run.forced
         self._at = (-1, 0)
         self._look_at(self._depth if self._stuck < 0 else self._stuck)
         self._kept = []
@@ -275,7 +275,7 @@ class DporScheduler(Scheduler):
             data = self._data.get(depth) if self._data else None
             picks = () if data is None else tuple(data[0])
             if not self._cooperative:
-                step = add((log[depth],), notes[new], picks, depth in fired)
+                step = add((log[depth],), notes[new], picks, depth in fired, (), fired.get(depth))
             elif new + 1 < len(notes):
                 events = log[self._starts[new] : self._starts[new + 1]]
                 step = add(events, notes[new], picks, False, notes[new + 1][2])

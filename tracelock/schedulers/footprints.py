@@ -92,7 +92,7 @@ class Footprints:
         if kind == CANCEL or (kind == TIMEOUT and op.target < 0):
             # whose wait is cut off is struck off at once
             struck = op.target if kind == CANCEL else worker
-            waits = note[2][struck]
+            waits = note[2][struck] if note and note[2] else None  # of tasks alone
             writes |= self.life[struck]
             if waits is not None:
                 writes |= self.static(waits)[1]
@@ -115,7 +115,10 @@ class Footprints:
         if kind == JOIN:
             return self.life[op.target], 0
         if kind in (SPAWN, CANCEL):
-            return 0, self.life[op.target]
+            reads = 0
+            for copied in op.body or ():
+                reads |= self.bit[copied]
+            return reads, self.life[op.target]
         return 0, self.call if kind == CALL else 0
 
     def held(self, worker: int) -> int:

@@ -21,9 +21,9 @@ else there, so that the state of the object in a reversed execution is one that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
-from tracelock.objects import Model, make_models
+from tracelock.objects import Model
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -31,38 +31,31 @@ from tracelock.ops import (
     COMPARE_EXCHANGE,
     GET,
     JOIN,
-    PUT,
     READ,
     SLEEP,
     SPAWN,
     TIMEOUT,
-    WAIT,
-    WAKE,
+    WRITE,
     Op,
     Raised,
     Value,
 )
 from tracelock.schedulers.base import Run
 from tracelock.schedulers.footprints import Entry, Footprints, same, written
+from tracelock.schedulers.possible import (
+    EVENTS,
+    EXACT,
+    LAST,
+    LISTS,
+    PARKED,
+    YES,
+    Possible,
+    Row,
+)
 from tracelock.schedulers.wakeup import Step
 
-NO, YES, PERHAPS = 0, 1, 2
-_PARKED: Final = (WAKE, TIMEOUT)
 
-#: What else is known of a transition: the first halves of the races that it is second in; its
-#: step as the end of a reversed sequence (None: see ``reversed_step``); what it touched; its
-#: events; what ``note`` kept; the lists that it is in.
-Row = tuple[
-    Sequence[int], Step | None, Step, Sequence[Entry], Any, tuple[list[int], ...]
-]  # fmt: skip
-_LAST: Final = 1
-_EXACT: Final = 2
-_EVENTS: Final = 3
-_NOTE: Final = 4
-_LISTS: Final = 5
-
-
-class History:
+class History(Possible):
     """The transitions of one execution, which ``add`` makes longer and ``cut`` shorter.
 
     ``steps``, ``before`` (a mask of all that happens before) and ``rows`` are indexed alike.
@@ -119,6 +112,9 @@ class History:
             return op, self.run.waiting[worker], tuple(self.run.pending)
         if ACQUIRE <= op.kind <= GET:
             return self.run.models[self.group[op.target]].snapshot()  # type: ignore[union-attr]
+        if op.kind <= WRITE:  # of real code, also what an object shows of itself
+            model = self.run.models[self.group[op.target]]
+            return None if model is None else model.snapshot()
         return None
 
     # --- after it ----------------------------------------------------------------------------
@@ -129,10 +125,12 @@ class History:
         picks: tuple[int, ...],
         fired: bool,
         after: Sequence[Op | None] = (),
+        forced: bool | None = None,
     ) -> Step:
         """The next transition: its events, what ``note`` gave, data choices, whether by a timer.
 
-        ``after``: of tasks, the pending ops right after it.
+        ``after``: of tasks, the pending ops right after it. ``forced``: whether time had to go on
+        for the timer (None: all timers of virtual time are like that).
         """
         worker, kind, op, result, _, _ = events[0]
         here = len(self.steps)
@@ -151,8 +149,12 @@ class History:
             or fired
             or self.shares(worker)
         ):
-            return self._general(events, note, cover, picks, fired, after)
+            forced = self.virtual and fired and forced is not False
+            return self._general(events, note, cover, picks, forced, after)
         thing = self.group[op.target]
+        if kind > ATOMIC and self.readers[thing]:
+            # an object that was only looked at (is an event set, a lock held), which real code does
+            return self._general(events, note, cover, picks, fired, after)
         bit = self.bit[op.target]
         writers = self.writers[thing]
         races: Sequence[int] = ()
@@ -180,6 +182,8 @@ class History:
                     hb |= before[e] | 1 << e
                     found.append(e)
                 races = found
+            elif self.readers[thing]:  # of real code: who looks at an object, as is_set() does
+                return self._general(events, note, cover, picks, False, after)
             elif writers:
                 e = writers[-1]
                 if not cover >> e & 1:
@@ -205,7 +209,7 @@ class History:
     def cut(self, length: int) -> None:
         """Back to the first ``length`` transitions."""
         for row in self.rows[length:]:
-            for one in row[_LISTS]:
+            for one in row[LISTS]:
                 one.pop()
         del self.steps[length:], self.before[length:], self.rows[length:]
         for made in (self.timers, self.ties):
@@ -219,16 +223,16 @@ class History:
         note: Any,
         cover: int,
         picks: tuple[int, ...],
-        fired: bool,
+        forced: bool,
         after: Sequence[Op | None],
     ) -> Step:
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
         own = self.life[worker]
-        if fired and self.shares(worker):
-            fired = False
+        if forced and self.shares(worker):
+            forced = False
             self.ties.append(here)
-        parked = note[1] if self.cooperative else kind in _PARKED
+        parked = note[1] if self.cooperative else kind in PARKED
         asked: Op = note[0] if self.cooperative else op
         line = self.lines[worker]
         undo = [line]
@@ -242,7 +246,7 @@ class History:
                 undo.append((self.spawns if good else self.about)[event[2].target])
         if self.leaves and after[worker] is None:
             writes |= self.prints.held(worker)
-        if fired and self.virtual:
+        if forced:
             # only when nothing else could happen: after all before it, and before all after it.
             # Without it the op would have gone on waiting.
             reads, writes = self.static(asked)
@@ -258,7 +262,7 @@ class History:
             hb = cover
             both = reads | writes
             for e, row in enumerate(self.rows):
-                _, _, r, w = row[_EXACT]
+                _, _, r, w = row[EXACT]
                 if (w & both or r & writes) and not hb >> e & 1:
                     hb |= self.before[e] | 1 << e
             if self.timers:
@@ -296,7 +300,7 @@ class History:
         for e in range(here - 1, -1, -1):
             if cover >> e & 1:
                 continue
-            _, _, r, w = rows[e][_EXACT]
+            _, _, r, w = rows[e][EXACT]
             if w & both or r & writes:
                 answer = self._possible(e, here, worker, op, parked)
                 if answer:
@@ -305,88 +309,11 @@ class History:
                     cover |= before[e] | 1 << e
         return found
 
-    # --- could it have happened earlier? -----------------------------------------------------
-    def _blocking(self, op: Op, kind: int) -> bool:
-        """Whether a transition on an object can be disabled (threads and processes)."""
-        if kind in (ACQUIRE, PUT, GET):
-            return op.blocking
-        return kind in _PARKED or (kind == WAIT and self.barrier[op.target])
-
-    def _open(self, e: int, worker: int, op: Op, kind: int) -> bool:
-        """Whether ``op`` could have happened in the state of its object before ``e``."""
-        if kind in _PARKED:
-            return self._could(e, worker)
-        if not self.virtual and op.timeout is not None:
-            return True  # by its timer at least
-        if not self.probes:
-            self.probes = make_models(self.run.layout, self.run.rules)
-        probe: Model = self.probes[self.group[op.target]]  # type: ignore[assignment]
-        probe.restore(self.rows[e][_NOTE])
-        return probe.enabled(op, worker)
-
-    def _could(self, e: int, worker: int) -> bool:
-        """Whether ``worker``, waiting then, could go on in the state before ``e``."""
-        if self.timers and e in self.timers:
-            return False
-        options = self.rows[e][_EVENTS][0][4]
-        return options is not None and worker in options
-
-    def _possible(self, e: int, here: int, worker: int, op: Op, parked: bool) -> int:
-        """Whether ``op`` of ``worker`` could go on before ``e``, given all not after ``e``."""
-        kind = op.kind
-        resource = 0
-        loop = self.shares(worker)
-        if loop:
-            resource = self.life[worker] | loop
-        elif self.cooperative:
-            resource = self.life[worker]
-            if parked:
-                resource |= self.static(op)[1]
-        elif kind in (ACQUIRE, PUT, GET, WAIT) and self._blocking(op, WAKE if parked else kind):
-            resource = self.bit[op.target]
-        if kind == JOIN and op.blocking:
-            if not self.virtual and op.timeout is not None:
-                return YES
-            resource |= self.life[op.target]
-        if kind == SLEEP and self.virtual and not loop:
-            return NO
-        if not resource:
-            return YES
-        before = self.before
-        at = -1  # the first transition that is lost with ``e`` and matters to ``op``
-        for k in range(e, here):
-            if not (self.rows[k][_EXACT][3] & resource and (k == e or before[k] >> e & 1)):
-                continue
-            # another that joins the same worker changes nothing
-            joins = kind == JOIN and not self.cooperative and k not in self.timers
-            if not joins or self.steps[k][0] == op.target or k in self.spawns[op.target]:
-                at = k
-                break
-        if at < 0:
-            return YES
-        if at in self.timers:
-            return NO
-        if self.cooperative or loop:
-            if self._could(at, worker):
-                return YES
-            later = any(
-                self.rows[k][_EXACT][3] & resource and not before[k] >> e & 1
-                for k in range(at + 1, here)
-            )
-            return PERHAPS if later else NO
-        if kind == JOIN:
-            return NO
-        return YES if self._open(at, worker, op, WAKE if parked else kind) else NO
-
-    def due(self, timer: int) -> Sequence[int]:
-        """The workers whose timer could have fired where that of transition ``timer`` did."""
-        return self.rows[timer][_EVENTS][0][4] or ()
-
     # --- the end of a reversed sequence ------------------------------------------------------
     def reversed_step(self, e: int, here: int) -> Step:
         """Transition ``here`` as it would be without ``e`` and all that happens after ``e``."""
         row = self.rows[here]
-        return row[_LAST] or self.unseen(e, self.steps[here][0], row[_EVENTS][0][2], here)
+        return row[LAST] or self.unseen(e, self.steps[here][0], row[EVENTS][0][2], here)
 
     def unseen(self, e: int, worker: int, op: Op, here: int = -1) -> Step:
         """The step that ``op`` would be after the first ``here`` transitions (-1: all of them),
@@ -409,7 +336,7 @@ class History:
     def _value(self, variable: int, e: int, here: int) -> Value:
         """The value that ``here`` would find in ``variable`` without ``e`` and what follows."""
         for k in reversed(self.writers[variable]):
-            event = self.rows[k][_EVENTS][0]
+            event = self.rows[k][EVENTS][0]
             if k >= here or k == e or (k > e and self.before[k] >> e & 1):
                 continue
             if event[3].__class__ is not Raised:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from tracelock.errors import UsageError
 from tracelock.session.exploring import Exploration, Explored, Plan
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def check_fix(
     from tracelock.explore.search import FAILED, Searched, add_outcome
     from tracelock.schedulers.simple import RandomScheduler
 
+    if scenario.python is not None or trace.scenario.get("python") is not None:
+        raise UsageError(
+            "after a fix of Python code explore it again, the old trace first: --first TRACE"
+        )
     plan = plan or Plan(backend=trace.backend if trace.backend != "simulated" else "threading")
     begun = monotonic()
     with Exploration(scenario, plan) as exploration:

@@ -85,6 +85,20 @@ def explore(
         )  # fmt: skip
     if workers or setup is not None or check is not None:
         raise UsageError("a scenario has workers of its own: give the one or the other")
+    if scenario.python is not None:
+        from tracelock.session.python import explore_program
+        from tracelock.session.python_named import program_of
+
+        program = program_of(
+            scenario, allow_call=allow_call, cancellations=cancellations or None, gc=gc or None,
+            instrument=instrument, expected_errors=expected_errors,
+        )  # fmt: skip
+        return explore_program(
+            program, backend=backend, strategy=strategy,
+            schedules=SCHEDULES if schedules is None else schedules, seconds=seconds, seed=seed,
+            clock=clock, every=every, shrink=shrink, confirm=confirm, first=first, limits=limits,
+            progress=progress,
+        )  # fmt: skip
     return explore_scenario(
         scenario, backend=backend or "threading", strategy=strategy, schedules=schedules,
         seconds=seconds, seed=seed, clock=clock, every=every, shrink=shrink, confirm=confirm,
@@ -108,21 +122,32 @@ def replay(
 ) -> ReplayResult:
     """Execute a trace again, event by event, on its own backend or another one.
 
-    A trace of Python code needs the same ``setup``, ``workers`` and ``check`` again; what was
-    instrumented is in the trace. Every event's worker, op, target and result are compared with the
+    A trace of Python code needs the same ``setup``, ``workers`` and ``check`` again, or with
+    ``allow_call`` imports them by the names that are in the trace; what was instrumented is in the
+    trace. Every event's worker, op, target and result are compared with the
     trace; the first that differs ends the replay (``diverged``). Where the code has changed since,
     ``notes`` says which file, and events are matched by function and access. Raises what
     ``explore`` raises, and TraceError where the trace does not go with what is given.
     """
     python = trace.scenario.get("python")
     if workers or isinstance(python, dict):
-        from tracelock.session.python import default_limits, make_program, replay_python
+        from tracelock.session.python import replay_python
+        from tracelock.session.python_named import program_of_trace
+        from tracelock.session.python_program import default_limits, make_program
 
         python = python if isinstance(python, dict) else {}
-        if not workers:
+        if backend not in (None, trace.backend):
             raise UsageError(
-                "this trace is of Python code: give its setup=, workers= and check= again"
+                f"Python code is replayed on the backend that it was recorded on, {trace.backend}"
             )
+        if not workers:
+            if not allow_call:
+                raise UsageError(
+                    "this trace is of Python code: give its setup=, workers= and check= again, or "
+                    "allow_call=True to import them by the names that the trace has"
+                )
+            program = program_of_trace(trace, allow_call=allow_call)
+            return replay_python(trace, program, limits or default_limits())
         modules = python.get("instrument") if instrument is None else instrument
         program = make_program(
             workers, setup, check, modules, expected_errors,

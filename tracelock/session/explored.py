@@ -72,6 +72,7 @@ class Explored:
 
     def raise_for_failure(self) -> None:
         """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
+        __tracebackhide__ = True  # pytest shows the line that called this
         if self.trace is not None and self.failed:
             raise SearchFailed(f"{self.summary}\n\n{self.story()}")
 
@@ -80,15 +81,18 @@ class Explored:
         would make the difference, and the notes. "" where nothing fails."""
         from tracelock.explore.twin import Twin
         from tracelock.report.terminal import Style, table, verdict_block
-        from tracelock.report.timeline import selection, timeline
+        from tracelock.report.timeline import selection, timeline, without_idle
 
         trace = self.trace
         if trace is None:
             return ""
-        lines = [
-            text.plain
-            for text in table(timeline(trace, selection(len(trace.events))), Style(width))
-        ]
+        line, sources = timeline(trace, selection(len(trace.events))), None
+        if isinstance(trace.scenario.get("python"), dict):
+            from tracelock.instrument.source_lines import source_lines
+
+            line = without_idle(line, set(trace.events.workers))
+            sources = source_lines(trace)
+        lines = [text.plain for text in table(line, Style(width), sources)]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
         for backend, score in self.confirmed.items():

@@ -28,6 +28,7 @@ from tracelock.session.python_parts import (
     differ,
     steps_of,
 )
+from tracelock.session.python_program import default_limits, make_program
 from tracelock.session.replaying import ReplayResult, same_ending
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 #: What ``explore`` does unless told otherwise: so many schedules, for so long.
 SCHEDULES: Final = 1_000
 SECONDS: Final = 60.0
-STEPS: Final = 20_000
-STALL: Final = 5.0
 
 
 class PythonExploration(Exploration):
@@ -81,6 +80,11 @@ class PythonExploration(Exploration):
         self._stack.close()
 
     # --- the search --------------------------------------------------------------------------
+    def earlier(self, traces: Sequence[Trace]) -> Searched | None:
+        from tracelock.session.python_running import earlier
+
+        return earlier(self, traces)
+
     def search(self, progress: Callable[[Progress], None] | None) -> Searched:
         begun = monotonic()
         found = self._warm_up()
@@ -233,7 +237,10 @@ class PythonExploration(Exploration):
             explored.verdict = "unfinished"
             explored.summary = f"unfinished: {self.backend.stuck.splitlines()[0]}"
             explored.notes.append(self.backend.stuck)
-        elif explored.verdict == "unfinished" and found.stopped in ("schedules", "seconds"):
+        elif explored.verdict == "unfinished" and (
+            found.stopped in ("schedules", "seconds")
+            or (not found.stopped and self.backend.cut_daemons)
+        ):
             if not cut:
                 explored.verdict = "passed"
                 explored.summary = summarise(explored, self.plan, self.executions)
@@ -364,6 +371,9 @@ def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> Re
     )  # fmt: skip
     with PythonExploration(program, plan) as exploration:
         targets = {event.target for event in trace.events if event.op in ("read", "write")}
+        for event in trace.events:
+            if event.op == "atomic":  # one operation on several files
+                targets.update(*(part for part in (event.value, event.result) if part))
         exploration.names.preset(sorted(target for target in targets if target is not None))
         exploration.warm()
         return follow(exploration, trace)
@@ -397,49 +407,33 @@ def explore_python(
     program = make_program(
         workers, setup, check, instrument, expected_errors, cancellations, gc, source, name
     )
+    return explore_program(
+        program, backend=backend, strategy=strategy, schedules=schedules, seconds=seconds,
+        seed=seed, clock=clock, every=every, shrink=shrink, confirm=confirm, first=first,
+        limits=limits, progress=progress,
+    )  # fmt: skip
+
+
+def explore_program(
+    program: PythonProgram,
+    *,
+    backend: str | None = None,
+    strategy: str = "auto",
+    schedules: int | None = SCHEDULES,
+    seconds: float | None = SECONDS,
+    seed: int = 0,
+    clock: str = "virtual",
+    every: bool = False,
+    shrink: bool = True,
+    confirm: int = 3,
+    first: Sequence[Trace] = (),
+    limits: RunLimits | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Explored:
+    """Search the schedules of a program; see ``tracelock.explore``."""
     plan = Plan(
         backend or program.natural_backend(), strategy, schedules, seconds, seed, clock, every,
         shrink, confirm, "real", None, limits or default_limits(),
     )  # fmt: skip
     with PythonExploration(program, plan) as exploration:
         return exploration.run(first, progress)
-
-
-def default_limits() -> RunLimits:
-    """The bounds of one schedule of real code."""
-    return RunLimits(steps=STEPS, stall=STALL)
-
-
-def make_program(
-    workers: Sequence[Callable[..., Any]],
-    setup: Callable[[], Any] | None,
-    check: Callable[..., Any] | None,
-    instrument: Sequence[str] | None,
-    expected_errors: Sequence[type[BaseException]] = (),
-    cancellations: int = 0,
-    gc: bool | int = False,
-    source: dict[str, Any] | None = None,
-    name: str = "",
-) -> PythonProgram:
-    """The program that these arguments describe. Raises UsageError where they make no sense.
-
-    Where ``instrument`` is None it is the modules in which the workers were written.
-    """
-    from tracelock.instrument.program import module_of
-
-    if isinstance(instrument, str):
-        raise UsageError(f"instrument is a list of modules: instrument=[{instrument!r}]")
-    if cancellations < 0:
-        raise UsageError("cancellations is how many a schedule may have: 0 or more")
-    modules: list[str] = []
-    if instrument is None:
-        for work in workers:
-            found = module_of(work)
-            if found is not None and found not in modules:
-                modules.append(found)
-    else:
-        modules = list(instrument)
-    return PythonProgram(
-        list(workers), setup, check, modules, tuple(expected_errors), int(gc), cancellations,
-        name or module_of(workers[0] if workers else None) or "python", dict(source or {}),
-    )  # fmt: skip

@@ -17,6 +17,11 @@ def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
         from tracelock.instrument.backend import PythonBackend
 
         return PythonBackend(program, plan.limits)
+    if plan.backend == "multiprocessing":
+        from tracelock.backends.rules import MULTIPROCESSING_RULES
+        from tracelock.instrument.process_backend import ProcessBackend
+
+        return ProcessBackend(program, plan.limits, MULTIPROCESSING_RULES)
     if plan.backend == "asyncio":
         from tracelock.instrument.aio_backend import AsyncioBackend
 

@@ -29,7 +29,7 @@ class PythonRunner(Runner):
 
     def __init__(self, program: PythonProgram, backend: Any, clock: str, limits: RunLimits) -> None:
         self.program = program  # type: ignore[assignment]
-        self.rules = THREADING_RULES
+        self.rules = getattr(backend, "rules", THREADING_RULES)
         self.clock = clock
         self.limits = limits
         self.backend = backend
@@ -114,7 +114,7 @@ class PythonSession:
         self.program = program
         self.backend = backend
         self.plan = plan
-        self.rules = THREADING_RULES
+        self.rules = getattr(backend, "rules", THREADING_RULES)
         self.sources = sources
 
     def __exit__(self, *exc: object) -> None:

@@ -238,7 +238,7 @@ def simulated_call(name: str, arguments: list[Value]) -> Value:
 def run(
     scenario: Scenario,
     *,
-    backend: str = "threading",
+    backend: str | None = None,
     strategy: str | None = None,
     seed: int | None = None,
     clock: str = "virtual",
@@ -248,20 +248,32 @@ def run(
 ) -> Trace:
     """Run a scenario once and return its trace.
 
-    ``backend``: ``threading``, ``multiprocessing``, ``asyncio``, ``trio`` or ``simulated``.
+    ``backend``: ``threading`` (the default), ``multiprocessing``, ``asyncio``, ``trio`` or
+    ``simulated``.
     ``strategy``: None for a free run, in which the operating system or the event loop chooses;
     ``random`` (with ``seed``) or ``round-robin`` for a controlled one. ``clock``: of a
     controlled run, ``virtual`` or ``adversarial``. ``start_method``: ``fork``, ``spawn`` or
     ``forkserver``, of processes. ``allow_call``: whether ``call`` steps, which run Python code,
-    may do so. A failure of the scenario is a verdict, not an exception.
+    may do so. A scenario of Python code is always run by a strategy (``random`` where none is
+    named). A failure of the scenario is a verdict, not an exception.
 
     Raises ScenarioError for an unsound scenario, UnsupportedError where the backend cannot do a
     step, UsageError for arguments that make no sense, InternalError (ModelMismatch) where
     tracelock contradicts itself.
     """
+    if scenario.python is not None:
+        from tracelock.session.python_named import program_of
+        from tracelock.session.python_running import run_python
+
+        program = program_of(scenario, allow_call=allow_call)
+        return run_python(
+            program, scenario, backend=backend, strategy=strategy, seed=seed, clock=clock,
+            limits=limits,
+        )  # fmt: skip
     settings = Settings(
-        backend, strategy, seed, clock, start_method, allow_call, limits or RunLimits()
-    )
+        backend or "threading", strategy, seed, clock, start_method, allow_call,
+        limits or RunLimits(),
+    )  # fmt: skip
     with Session(scenario, settings) as session:
         for outcome in session.each(1):
             return outcome.trace()

@@ -153,6 +153,8 @@ def compile_program(scenario: Scenario) -> Program:
     from tracelock.scenario.checks import check_scenario
     from tracelock.scenario.program import Program
 
+    if scenario.python is not None:
+        raise UsageError("the workers of this scenario are Python code: it can be run and explored")
     problems = check_scenario(scenario)
     if problems:
         raise ScenarioError(problems)

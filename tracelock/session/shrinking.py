@@ -57,6 +57,13 @@ def shrink(
 
     if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to shrink")
+    if trace.scenario.get("python") is not None:
+        from tracelock.session.python_named import program_of_trace
+        from tracelock.session.python_running import shrink_python
+
+        if reduce:
+            raise UsageError("only a scenario's own steps can be reduced, not Python code")
+        return shrink_python(trace, program_of_trace(trace, allow_call=allow_call), confirm)
     plan = plan_for(trace, confirm, allow_call, start_method)
     scenario = scenario_from_data(trace.scenario, "the trace's scenario")
     with Exploration(scenario, plan) as exploration:
@@ -134,6 +141,8 @@ def predict(
     """
     from tracelock.explore.predict import predict as predict_from
 
+    if trace.scenario.get("python") is not None:
+        raise UsageError("this trace is of Python code: explore the program, which tries it all")
     plan = plan_for(trace, 3, allow_call, None)
     scenario = scenario_from_data(trace.scenario, "the trace's scenario")
     with Exploration(scenario, plan) as exploration:

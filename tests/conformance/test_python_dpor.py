@@ -1,0 +1,157 @@
+"""Optimal DPOR on real Python code finds every final state that brute force finds, and no other."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.conformance.python_fuzz import BruteForce, Writer
+from tracelock.explore.search import Budget, Searched, search
+from tracelock.instrument.naming import Names, Variable
+from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.injecting import InjectingScheduler
+from tracelock.session.exploring import Plan
+from tracelock.session.python import PythonExploration
+from tracelock.session.python_parts import Restarting
+from tracelock.session.python_program import default_limits, make_program
+from tracelock.session.settings import make_scheduler
+
+#: More schedules than any of the programs below has.
+MOST = 3_000
+#: Programs that have more than a few schedules and fewer than MOST, found by trying.
+SEEDS: tuple[int, ...] = (
+    33,
+    102,
+    110,
+    115,
+    124,
+    125,
+    128,
+    132,
+    133,
+    139,
+    150,
+    153,
+    156,
+    163,
+    172,
+    179,
+    180,
+    184,
+    187,
+    188,
+    189,
+    192,
+    195,
+    208,
+    209,
+    213,
+    219,
+    234,
+    243,
+    246,
+    247,
+    267,
+    272,
+    274,
+    297,
+    309,
+    317,
+    323,
+    333,
+    343,
+    344,
+    345,
+    349,
+    359,
+    379,
+    383,
+    385,
+    388,
+    396,
+    418,
+)
+
+
+def written(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Program number ``seed``, written to ``folder`` and imported from there."""
+    name = f"program_{seed}"
+    (folder / f"{name}.py").write_text(Writer(seed).text())
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    monkeypatch.delitem(sys.modules, name)  # so that it is forgotten afterwards
+    sys.modules[name] = module
+    return module
+
+
+class Seen:
+    """The final states and failures of the schedules of one program."""
+
+    def __init__(self, module: ModuleType, exploration: PythonExploration) -> None:
+        self.module = module
+        self.exploration = exploration
+
+    def run(
+        self, make: Callable[[], Scheduler], *, systematic: bool = True, most: int = MOST
+    ) -> tuple[set[Any], Searched]:
+        """All that happens in the schedules of ``make()``."""
+        names = self.exploration.names
+        names.settle()
+        STATES.clear()
+        names.held = systematic
+        scheduler: Any = Restarting(make, names) if systematic else make()
+        found = search(self.exploration.runner, scheduler, Budget(most), every=True)
+        names.held = False
+        assert not self.exploration.backend.stuck
+        ends = {(one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"}
+        assert {kind for kind, _ in ends} <= {"deadlock"}
+        return {*STATES, *ends}, found
+
+
+#: The final states that ``check`` has seen.
+STATES: set[str] = set()
+
+
+def explored(module: ModuleType) -> PythonExploration:
+    """An exploration of ``module``, not yet entered."""
+
+    def check(state: Any) -> None:
+        STATES.add(repr(module.final(state)))
+
+    program = make_program(module.WORKERS, module.setup, check, [module.__name__], [], 0, 0)
+    plan = Plan("threading", "dpor", every=True, shrink=False, limits=default_limits())
+    return PythonExploration(program, plan)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_same_final_states_as_brute_force(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = written(seed, tmp_path, monkeypatch)
+    with explored(module) as exploration:
+        seen = Seen(module, exploration)
+        some, dpor = seen.run(DporScheduler)
+        assert dpor.exhaustive
+        every, brute = seen.run(BruteForce)
+        assert brute.exhaustive
+        assert some == every
+        assert dpor.schedules <= brute.schedules
+
+        # and none is lost because an access was taken for one of a single worker alone
+        def used(names: Names, variable: Variable, worker: int, kind: int) -> None:
+            names.suspect(variable)
+
+        monkeypatch.setattr(Names, "used", used)
+        drawn, _ = seen.run(
+            lambda: InjectingScheduler(make_scheduler("random", seed), seed),
+            systematic=False, most=40,
+        )  # fmt: skip
+        assert drawn <= every

@@ -1,0 +1,1 @@
+"""Real concurrency bugs of published libraries, each as a small program: see ``cases``."""

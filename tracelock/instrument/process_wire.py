@@ -1,0 +1,111 @@
+"""What a worker in another process and the controller's process say to each other.
+
+The worker sends a *message*: what it asks for, with *notes* of what it did since the last one.
+It gets one answer to each, and does nothing in between, so that one message is under way at a
+time. Each is a length and marshalled plain data, on a pair of sockets that two ends have and
+nobody else: when one process dies the other reads the end of the stream.
+"""
+
+from __future__ import annotations
+
+import marshal
+import socket
+import struct
+from typing import Any, Final
+
+from tracelock.errors import InternalError, LimitReached, StepFailure, UsageError
+from tracelock.ops import EMPTY, Raised, Value
+
+# What a worker says.
+ASK: Final = "ask"  # an op, as its fields
+WAITS: Final = "waits"  # the op that was begun waits now, what it gave up is given up
+LAUNCH: Final = "launch"  # a thread or process comes into being: its name, whether a daemon
+END: Final = "end"  # how it has ended: "", or the failure
+LOOKS: Final = "looks"  # where it is, for one that gets stuck
+
+# What it is told.
+BEGIN: Final = "begin"
+GRANT: Final = "grant"  # result, virtual time, and what else the op gives (an item of a queue)
+PARKED: Final = "parked"  # the op has begun to wait
+GO: Final = "go"
+OVER: Final = "over"  # the schedule is over: unwind
+
+_LENGTH: Final = struct.Struct("<I")
+_EMPTY: Final = ("empty",)
+
+
+class Channel:
+    """One end of it."""
+
+    __slots__ = ("sock",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def send(self, *message: Any) -> None:
+        """Send a message. Raises OSError where the other end is gone."""
+        data = marshal.dumps(message, 2)
+        self.sock.sendall(_LENGTH.pack(len(data)) + data)
+
+    def receive(self) -> Any:
+        """The next message. Raises EOFError where the other end is gone, TimeoutError after the
+        socket's time."""
+        return marshal.loads(self._exactly(_LENGTH.unpack(self._exactly(4))[0]))
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            try:
+                part = self.sock.recv(count - len(data))
+            except ConnectionError:
+                part = b""
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def close(self) -> None:
+        """Give this end up."""
+        self.sock.close()
+
+
+def wrapped(result: Value) -> Any:
+    """A result as marshal can carry it."""
+    if result.__class__ is Raised:
+        return ("raised", result.kind, result.message)
+    if result is EMPTY:
+        return _EMPTY
+    return result if result.__class__ is not dict else None
+
+
+def unwrapped(result: Any) -> Value:
+    """The inverse of ``wrapped``."""
+    if result.__class__ is tuple:
+        return EMPTY if result == _EMPTY else Raised(result[1], result[2])
+    return result
+
+
+def ending(error: BaseException | None) -> tuple[Any, ...]:
+    """How a worker has ended, as plain data."""
+    if error is None:
+        return ()
+    if isinstance(error, LimitReached):
+        return ("limit", str(error))
+    if isinstance(error, UsageError):
+        return ("usage", str(error))
+    if isinstance(error, StepFailure):
+        return ("failure", error.failure, error.message, error.at)
+    return ("error", f"{type(error).__name__}: {error}")
+
+
+def ended(fields: tuple[Any, ...]) -> BaseException | None:
+    """The exception that ended a worker, None for none."""
+    if not fields:
+        return None
+    if fields[0] == "limit":
+        return LimitReached(fields[1])
+    if fields[0] == "usage":
+        return UsageError(fields[1])
+    if fields[0] == "failure":
+        return StepFailure(*fields[1:])
+    return InternalError(f"in a worker's process: {fields[1]}")

@@ -1,0 +1,144 @@
+"""The pytest plugin: tests run under control, scenario files and traces as tests.
+
+``@pytest.mark.tracelock`` on a test function, plain or async, explores its schedules: the body of
+the function runs once for each, with every thread or task that it starts. *Fixtures are made once*
+for all of them, as pytest makes them: what must be new for each schedule belongs into the body (or
+into ``setup`` of the ``tracelock_explore`` fixture). What the body leaves behind in a fixture, in
+``self`` or in a module is found again by the next schedule; a test whose first schedule fails when
+it is run again is told so, with the names of its fixtures.
+
+A test that fails keeps its smallest failing schedule in ``.tracelock/`` and begins with it the next
+time. Everything of substance is imported when the first such test runs: a run of pytest without
+one costs nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracelock.pytest_plugin.kept import Kept
+    from tracelock.pytest_plugin.replaying import Replaying
+    from tracelock.session.explored import Explored
+
+_MARKER: Final = (
+    "tracelock(schedules, seconds, strategy, seed, clock, cancellations, gc, instrument, backend, "
+    "expected_errors): run the test under tracelock's control, in many schedules of its threads "
+    "or tasks"
+)
+_SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
+#: What the explorations of a test came to, in their order.
+EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
+#: The replay that this run of pytest is, if it is one.
+REPLAYING: pytest.StashKey[Replaying] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tracelock", "reproducible concurrency bugs (tracelock)")
+    group.addoption("--tracelock-scenarios", action="store_true", help=_SCENARIOS)
+    group.addoption(
+        "--tracelock-allow-call", action="store_true",
+        help="let those scenarios and traces run the Python code that they name",
+    )  # fmt: skip
+    group.addoption(
+        "--tracelock-replay", metavar="TRACE",
+        help="replay this trace of a test, which has to be the one that is run",
+    )  # fmt: skip
+    group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
+    parser.addini("tracelock_scenarios", _SCENARIOS, type="bool", default=False)
+    parser.addini(
+        "tracelock_allow_call", "let them run the Python code that they name", type="bool",
+        default=False,
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", _MARKER)
+    if config.getoption("--tracelock-replay"):
+        from tracelock.pytest_plugin.replaying import Replaying
+
+        config.stash[REPLAYING] = Replaying(config)
+
+
+# --- tests under control ---------------------------------------------------------------------
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    # Its ``runtest`` is replaced, and not the call of the function, because other plugins (for
+    # async tests) replace either, and none of them is to run this one.
+    if item.get_closest_marker("tracelock") is not None:
+        from tracelock.pytest_plugin.marked import take_over
+
+        take_over(item)
+    return (yield)
+
+
+@pytest.fixture
+def tracelock_explore(request: pytest.FixtureRequest) -> Callable[..., Explored]:
+    """``tracelock.explore``, whose failing schedule is kept with the test and is tried first.
+
+    Takes the same arguments. A failing schedule is kept when the test fails, so that a test may
+    also assert that one is found.
+    """
+    from tracelock.pytest_plugin.exploring import explorer
+
+    return explorer(request.node)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call" and EXPLORED in item.stash:
+        from tracelock.pytest_plugin import kept
+
+        kept.settle(item, report, None if call.excinfo is None else call.excinfo.value)
+    return report
+
+
+# --- files -----------------------------------------------------------------------------------
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    name = file_path.name
+    scenario = name.endswith((".tracelock.yaml", ".tracelock.yml", ".tracelock.json"))
+    trace = file_path.parent.name == "traces" and name.endswith((".json", ".json.gz"))
+    config = parent.config
+    if not (scenario or trace) or not (
+        config.getoption("--tracelock-scenarios") or config.getini("tracelock_scenarios")
+    ):
+        return None
+    from tracelock.pytest_plugin import files
+
+    kind = files.ScenarioFile if scenario else files.TraceFile
+    collector: pytest.Collector = kind.from_parent(parent, path=file_path)
+    return collector
+
+
+# --- at the end ------------------------------------------------------------------------------
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    replaying = config.stash.get(REPLAYING, None)
+    if replaying is not None:
+        terminalreporter.section("tracelock")
+        terminalreporter.write_line(replaying.summary())
+        return
+    lines = [
+        f"{report.nodeid}\n  replay it: {command}"
+        for report in terminalreporter.getreports("failed")
+        for command in getattr(report, "tracelock_replay", ())
+    ]
+    if lines:
+        terminalreporter.section("failing schedules (tracelock)")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    replaying = session.config.stash.get(REPLAYING, None)
+    if replaying is not None and session.config.getoption("--tracelock-replay-status"):
+        session.exitstatus = replaying.status(int(session.exitstatus))

@@ -1,0 +1,43 @@
+"""The fixture ``tracelock_explore``: explorations in the body of a test, kept with the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tracelock.pytest_plugin import REPLAYING, kept
+from tracelock.pytest_plugin.marked import trace_of
+from tracelock.pytest_plugin.telling import failure_text
+
+if TYPE_CHECKING:
+    from tracelock.session.explored import Explored
+
+
+def explorer(item: pytest.Item) -> Callable[..., Explored]:
+    """``tracelock.explore`` for one test. Its explorations are numbered in their order."""
+    number = 0
+
+    def explore(scenario: Any = None, **arguments: Any) -> Explored:
+        """See ``tracelock.explore``."""
+        nonlocal number
+        from tracelock.session import api
+
+        this, number = number, number + 1
+        replaying = item.config.stash.get(REPLAYING, None)
+        if replaying is not None:
+            return replaying.explore(item, this, scenario, arguments)
+        first = [*arguments.pop("first", ()), *kept.earlier(kept.path_for(item, this))]
+        explored = api.explore(scenario, first=first, **arguments)
+        trace = trace_of(explored)
+        if trace is not None:
+            python = trace.scenario.get("python")
+            if isinstance(python, dict):
+                python["pytest"] = kept.node_id(item)
+                if this:
+                    python["exploration"] = this
+        kept.note(item, this, trace, failure_text(explored) if trace is not None else "")
+        return explored
+
+    return explore

@@ -1,0 +1,102 @@
+"""The failing schedules of tests, in ``.tracelock/`` under pytest's root folder.
+
+One file for each test, under a name made of its node id. It is written when the test fails, tried
+first when it runs again, and taken away when it passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tracelock.pytest_plugin import EXPLORED
+from tracelock.session.explored import SearchFailed
+
+if TYPE_CHECKING:
+    from tracelock.trace import Trace
+
+FOLDER: Final = ".tracelock"
+_LONGEST: Final = 80
+
+
+@dataclass(slots=True)
+class Kept:
+    """What came of one exploration of a test: where its failing trace goes, None if it passed;
+    ``text``: what a failing test has to be told with, where its own exception does not say it."""
+
+    path: Path
+    trace: Trace | None
+    text: str
+
+
+def node_id(item: pytest.Item) -> str:
+    """The id under which pytest runs this test: without the group that xdist may add."""
+    head, _, group = item.nodeid.rpartition("@")
+    if "::" in head and group and item.config.getoption("dist", None) == "loadgroup":
+        return head
+    return item.nodeid
+
+
+def path_for(item: pytest.Item, number: int = 0) -> Path:
+    """The file of a test's exploration ``number``: safe as a name, and of this test alone."""
+    node = node_id(item) + (f"#{number}" if number else "")
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", node.rpartition("/")[2].replace(".py::", "-"))
+    digest = hashlib.sha256(node.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return item.config.rootpath / FOLDER / f"{plain.strip('-.')[:_LONGEST]}-{digest}.json"
+
+
+def earlier(path: Path) -> list[Trace]:
+    """The failing trace that an earlier run left there; one that cannot be read counts for none."""
+    from tracelock.errors import TraceError
+    from tracelock.trace import load_trace
+
+    if not path.is_file():
+        return []
+    try:
+        return [load_trace(path)]
+    except TraceError:
+        return []
+
+
+def note(item: pytest.Item, number: int, trace: Trace | None, text: str = "") -> None:
+    """An exploration of a test has ended, with a failing trace or without."""
+    item.stash.setdefault(EXPLORED, []).append(Kept(path_for(item, number), trace, text))
+
+
+def settle(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
+    """The test is over: keep its failing traces, or take those of earlier runs away."""
+    commands = []
+    for kept in item.stash.get(EXPLORED, ()):
+        if report.failed and kept.trace is not None:
+            commands.append(_save(item, kept))
+            if not isinstance(error, SearchFailed):
+                report.sections.append(("tracelock", kept.text))
+        elif kept.trace is None:
+            with contextlib.suppress(OSError):
+                kept.path.unlink()
+    item.stash[EXPLORED] = []
+    if commands:
+        # simple data, so that it comes along from another process
+        extended: Any = report
+        extended.tracelock_replay = commands
+
+
+def _save(item: pytest.Item, kept: Kept) -> str:
+    trace = kept.trace
+    assert trace is not None
+    try:
+        kept.path.parent.mkdir(exist_ok=True)
+        trace.save(kept.path)
+    except OSError as error:
+        return f"(not kept: {error})"
+    where = os.path.relpath(kept.path, item.config.invocation_params.dir)
+    allow = " --allow-call" if isinstance(trace.scenario.get("python"), dict) else ""
+    return f"tracelock replay {shlex.quote(where)}{allow}"

@@ -1,0 +1,115 @@
+"""``pytest NODE --tracelock-replay TRACE``: the test follows a trace instead of being explored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tracelock.pytest_plugin.kept import node_id
+from tracelock.pytest_plugin.telling import ScheduleFailed, told
+
+if TYPE_CHECKING:
+    from tracelock.instrument.program import PythonProgram
+    from tracelock.session.explored import Explored
+    from tracelock.session.replaying import ReplayResult
+    from tracelock.trace import Trace
+
+#: As ``tracelock replay`` ends, which takes this off: pytest has statuses of its own.
+FINISHED: Final = 100
+REPRODUCED, DIFFERENT, UNUSABLE, DIVERGED, INTERNAL = 0, 1, 2, 3, 4
+_INTERRUPTED: Final = 130
+
+
+class Replaying:
+    """The replay that a run of pytest is. ``result``: what it came to, None before."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from tracelock.errors import TracelockError
+        from tracelock.session.python_named import node_of
+        from tracelock.trace import load_trace
+
+        path = str(config.getoption("--tracelock-replay"))
+        try:
+            self.trace: Trace = load_trace(path)
+        except TracelockError as error:
+            raise pytest.UsageError(f"--tracelock-replay: {error}") from error
+        self.node = node_of(self.trace)
+        if self.node is None:
+            raise pytest.UsageError(
+                f"--tracelock-replay: {path} is not of a test: see tracelock replay"
+            )
+        exploration = self.trace.scenario["python"].get("exploration", 0)
+        self.number = exploration if isinstance(exploration, int) else 0
+        self.result: ReplayResult | None = None
+
+    def follow(self, item: pytest.Item, number: int, program: PythonProgram) -> None:
+        """Let ``program`` follow the trace, if it is that of this exploration. Fails the test as it
+        fails in the trace, or where it loses the way; skips any other test."""
+        self._only(item)
+        if number != self.number:
+            return
+        from tracelock.session.python import replay_python
+        from tracelock.session.python_program import default_limits
+
+        result = replay_python(self.trace, program, default_limits())
+        self.result = result
+        notes = [f"note: {note}" for note in result.notes]
+        if result.diverged is not None:
+            lines = told(result.trace) if len(result.trace.events) else []
+            text = f"the replay diverged: {result.diverged}"
+            raise ScheduleFailed("\n".join([text, "", *lines, *notes]))
+        if result.verdict.kind != "passed":
+            raise ScheduleFailed("\n".join([*told(result.trace), "", *notes, self.summary()]))
+
+    def _only(self, item: pytest.Item) -> None:
+        if node_id(item) != self.node:
+            pytest.skip(f"--tracelock-replay: the trace is of {self.node}")
+
+    def explore(
+        self, item: pytest.Item, number: int, scenario: Any, arguments: dict[str, Any]
+    ) -> Explored:
+        """What ``tracelock_explore`` does in a replay."""
+        from tracelock.session.explored import Explored
+        from tracelock.session.python_program import make_program
+
+        passed = Explored("passed", "replay", 0, 0, 0, 0.0, [], summary="passed: a replay")
+        self._only(item)
+        if scenario is not None or number != self.number:
+            return passed
+        program = make_program(
+            arguments.get("workers", ()), arguments.get("setup"), arguments.get("check"),
+            arguments.get("instrument"), arguments.get("expected_errors", ()),
+            arguments.get("cancellations", 0), arguments.get("gc", False),
+        )  # fmt: skip
+        self.follow(item, number, program)
+        return passed
+
+    def summary(self) -> str:
+        """How the replay ended, in a line."""
+        result = self.result
+        if result is None:
+            return f"nothing was replayed: {self.node} was not run, or is not explored any more"
+        if result.diverged is not None:
+            return f"diverged: {result.diverged}"
+        if result.reproduced:
+            return "reproduced: it ended as the trace says"
+        return f"not reproduced: it ended {result.verdict.kind}, the trace {self._recorded()}"
+
+    def _recorded(self) -> str:
+        return self.trace.verdict.kind
+
+    def status(self, exit_status: int) -> int:
+        """The exit status of ``tracelock replay``, where pytest's own is ``exit_status``."""
+        return FINISHED + self._status(exit_status)
+
+    def _status(self, exit_status: int) -> int:
+        if exit_status == pytest.ExitCode.INTERRUPTED:
+            return _INTERRUPTED
+        if exit_status == pytest.ExitCode.INTERNAL_ERROR:
+            return INTERNAL
+        if self.result is None:
+            return UNUSABLE
+        if self.result.diverged is not None:
+            return DIVERGED
+        return REPRODUCED if self.result.reproduced else DIFFERENT

@@ -1,0 +1,83 @@
+"""A failing schedule as the text of a failing test: what went wrong, and how it came to it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from tracelock.session.explored import SearchFailed
+
+if TYPE_CHECKING:
+    from tracelock.session.explored import Explored
+    from tracelock.trace import Trace
+
+_NARROWEST: Final = 40
+
+
+class ScheduleFailed(SearchFailed):
+    """A schedule of the test fails. Its text is all that there is to say; no traceback of ours."""
+
+    __module__ = "builtins"  # pytest's summary shows the name, and need not show where it is from
+
+
+class TracelockWarning(UserWarning):
+    """Something that an exploration did not settle, or that makes its result doubtful."""
+
+
+def told(trace: Trace, about: str = "") -> list[str]:
+    """What went wrong, then the interleaving as columns, one worker each."""
+    from tracelock.report.terminal import verdict_block
+    from tracelock.report.wording import clean
+
+    verdict = trace.verdict
+    blocks = [text.plain for text in verdict_block(verdict, trace.workers, about)]
+    head, message = blocks[0], blocks[1:]
+    if not message or verdict.kind != "failed":
+        return [head, *message, "", *_table(trace)]
+    # pytest's own summary shows the first line: what went wrong, not in whom
+    first = clean(verdict.message.split("\n")[0])
+    if verdict.worker:
+        first += f"  (in {clean(trace.workers[verdict.worker])})"
+    return [first, *message[1:], "", *_table(trace), "", head]
+
+
+def _table(trace: Trace) -> Iterator[str]:
+    from tracelock.instrument.source_lines import source_lines
+    from tracelock.report.terminal import Style, table
+    from tracelock.report.timeline import selection, timeline, without_idle
+
+    style = Style(max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns), _unicode())
+    events = len(trace.events)
+    line = timeline(trace, list(selection(events)))
+    line = without_idle(line, set(trace.events.workers))
+    if not events:
+        yield "(no events)"
+    for text in table(line, style, source_lines(trace)):
+        yield text.plain
+
+
+def _unicode() -> bool:
+    stream = sys.__stdout__
+    encoding = (getattr(stream, "encoding", None) or "ascii").lower()
+    return encoding.startswith("utf")
+
+
+def failure_text(explored: Explored) -> str:
+    """The text of a test that failed in a schedule."""
+    from tracelock.explore.twin import Twin
+
+    trace = explored.trace
+    assert trace is not None
+    switches = explored.switches or 0
+    about = f"{len(trace.events):,} events, {switches} preemptive switch"
+    lines = told(trace, about + ("" if switches == 1 else "es"))
+    lines.append("")
+    if isinstance(explored.twin, Twin):
+        lines.append(explored.twin.explanation)
+    elif explored.twin is not None and explored.twin.proved:
+        lines.append("No schedule passes: it is not the order of the steps that is wrong.")
+    lines.append(explored.summary)
+    lines += [f"note: {text}" for text in explored.notes]
+    return "\n".join(lines)
