@@ -160,6 +160,32 @@ class PythonExploration(Exploration):
             self.notes.append(f"the program is not deterministic: {difference}")
         return found
 
+    def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
+        """As for scenarios; but whatever tasks of one loop do depends on one another, so that what
+        the exhaustive search cannot do in a fourth of the budget it will not do at all, and the
+        rest is better spent on samples."""
+        plan = self.plan
+        if not hasattr(self.backend, "own_orders") or budget.schedules is None:
+            return super()._auto(budget, progress)
+        begun = monotonic()
+        share = max(1, budget.schedules // 4)
+        found = self._schedules("auto", Budget(share, budget.seconds), progress)
+        found.strategy = "auto"
+        for strategy, count in (("dpor", share), ("auto", budget.schedules - 2 * share)):
+            seconds = budget.seconds
+            if seconds is not None:
+                seconds = max(0.05, seconds - (monotonic() - begun))
+            if self._enough(found, budget) or found.exhaustive or count < 1:
+                break
+            found.stopped = ""
+            self.plan = changed_copy(plan, seed=plan.seed + 1)
+            try:
+                part = self._schedules(strategy, Budget(count, seconds), progress)
+            finally:
+                self.plan = plan
+            self._join(found, part)
+        return found
+
     def warm(self) -> None:
         """One schedule of no account: what is imported or filled at first use is there then, as
         it was when a trace was recorded."""
@@ -202,6 +228,10 @@ class PythonExploration(Exploration):
         from tracelock.session.settings import make_scheduler
 
         def make() -> Scheduler:
+            if strategy == "auto" and hasattr(self.backend, "own_orders"):
+                from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
+
+                return PortfolioScheduler(self.plan.seed, "", ROUND_OF_TASKS)
             return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
 
         names = self.names
