@@ -25,8 +25,8 @@ class Worker:
     """
 
     __slots__ = (
-        "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last", "launcher",
-        "made", "number", "own_thread", "thread", "through", "told",
+        "answered", "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last", "launcher",
+        "made", "number", "own_thread", "thread", "through",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -42,7 +42,7 @@ class Worker:
         self.daemon = False
         self.collecting = False
         self.last: Variable | None = None
-        self.told = False  # what that access has got
+        self.answered = False  # what that access has got
         self.made: dict[Any, Any] = {}  # how many of each kind of thing it has made or met
         self.ident = 0
         self.thread: Any = None
@@ -139,7 +139,7 @@ class Worker:
             return
         variable = names.variable(obj, name, self)
         self.last = variable
-        self.told = False
+        self.answered = False
         reads: Sequence[Variable] = ()
         if kind == WRITE and name is None and value.__class__ not in PLAIN:
             reads = names.contents(value, self)
@@ -168,9 +168,9 @@ class Worker:
     def saw(self, value: object) -> None:
         """What the read that ``access`` announced has read."""
         variable = self.last
-        if variable is None or self.told:
+        if variable is None or self.answered:
             return  # code that the access itself called (a key function) has come in between
-        self.told = True
+        self.answered = True
         names = self.hub.names
         if value.__class__ not in PLAIN:
             names.stored(variable, value, self)
