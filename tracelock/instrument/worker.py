@@ -25,8 +25,8 @@ class Worker:
     """
 
     __slots__ = (
-        "answered", "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last", "launcher",
-        "made", "number", "own_thread", "thread", "through",
+        "answered", "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last",
+        "launcher", "made", "number", "own_thread", "thread", "through",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
