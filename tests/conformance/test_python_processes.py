@@ -24,8 +24,9 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.instrument.process_memory import touching
 from tracelock.session.explored import Explored
-from tracelock.session.python import explore_python, replay_python
+from tracelock.session.python import explore_python
 from tracelock.session.python_program import make_program
+from tracelock.session.python_replaying import replay_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 State = SimpleNamespace

@@ -21,8 +21,9 @@ from tracelock.instrument.patches import CONTROLLED, Patches, table
 from tracelock.objects.files import END, FileLock
 from tracelock.ops import ACQUIRE, RELEASE, Op
 from tracelock.session.explored import Explored
-from tracelock.session.python import explore_python, replay_python
+from tracelock.session.python import explore_python
 from tracelock.session.python_program import make_program
+from tracelock.session.python_replaying import replay_python
 
 from tracelock.engine.limits import RunLimits  # isort: skip
 

@@ -265,7 +265,7 @@ class PythonBackend:
             seen = steps
             if still < min(limits.stall, limits.seconds):
                 continue
-            worker = hub.launching or hub.workers.get(controller.current)
+            worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
             if worker is None:
                 continue
             if not warned:

@@ -92,6 +92,9 @@ class LoopBackend(PythonBackend):
     def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
         """All workers have ended: what the loop does then, before the check."""
 
+    def _progress(self) -> None:
+        """Nothing to watch in the main thread: it waits, and looks after the loop's itself."""
+
     # --- schedules ---------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True.

@@ -32,6 +32,8 @@ _POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cach
 LOCAL: Final[Any] = _thread._local
 #: Where the thread-local objects of a thread are not in a dictionary that can be seen.
 HIDDEN_LOCALS: Final = sys.version_info >= (3, 13)
+#: Libraries whose subclasses of ``threading.local`` set nothing up for a thread.
+_SIMPLE: Final = frozenset({"asyncio", "trio", "sniffio"})
 #: How long the end of a thread that has done its work may take, in seconds.
 GRACE: Final = 5.0
 
@@ -176,7 +178,10 @@ class Pooled:
         self.idle = new_baton()
         self.locals = locals
         # a subclass may set attributes up once for each thread: then each worker needs a new one
-        self.once = HIDDEN_LOCALS and any(type(one) is not LOCAL for one in locals)
+        self.once = HIDDEN_LOCALS and any(
+            type(one) is not LOCAL and type(one).__module__.partition(".")[0] not in _SIMPLE
+            for one in locals
+        )
         self._start()
 
     def _start(self) -> None:
@@ -202,6 +207,8 @@ class Pooled:
     def lend(self, worker: Worker, run: Callable[[], object]) -> None:
         """Let this thread run ``run``, which sees to everything itself."""
         self.idle.acquire()
+        if self.once and self.thread.name != "tracelock":
+            self._start()
         self.thread.name = worker.label
         worker.thread = self.thread
         self.job = (None, run)

@@ -26,7 +26,7 @@ class Worker:
 
     __slots__ = (
         "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last", "launcher",
-        "made", "number", "own_thread", "thread", "through",
+        "made", "number", "own_thread", "thread", "through", "told",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -42,6 +42,7 @@ class Worker:
         self.daemon = False
         self.collecting = False
         self.last: Variable | None = None
+        self.told = False  # what that access has got
         self.made: dict[Any, Any] = {}  # how many of each kind of thing it has made or met
         self.ident = 0
         self.thread: Any = None
@@ -138,6 +139,7 @@ class Worker:
             return
         variable = names.variable(obj, name, self)
         self.last = variable
+        self.told = False
         reads: Sequence[Variable] = ()
         if kind == WRITE and name is None and value.__class__ not in PLAIN:
             reads = names.contents(value, self)
@@ -166,8 +168,9 @@ class Worker:
     def saw(self, value: object) -> None:
         """What the read that ``access`` announced has read."""
         variable = self.last
-        if variable is None:
-            return
+        if variable is None or self.told:
+            return  # code that the access itself called (a key function) has come in between
+        self.told = True
         names = self.hub.names
         if value.__class__ not in PLAIN:
             names.stored(variable, value, self)

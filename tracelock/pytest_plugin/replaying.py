@@ -49,8 +49,8 @@ class Replaying:
         self._only(item)
         if number != self.number:
             return
-        from tracelock.session.python import replay_python
         from tracelock.session.python_program import default_limits
+        from tracelock.session.python_replaying import replay_python
 
         result = replay_python(self.trace, program, default_limits())
         self.result = result

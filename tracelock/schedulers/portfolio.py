@@ -15,6 +15,9 @@ from tracelock.schedulers.surw import SurwScheduler
 #: Which sampler makes which schedule; after the opening it goes round.
 OPENING: Final = "dddd"
 ROUND: Final = "rdspdc"
+#: The same for tasks of one loop: all their steps depend on one another, so that there is nothing
+#: for the directed one to see, and what counts is the order of many steps.
+ROUND_OF_TASKS: Final = "srspsc"
 
 
 class PortfolioScheduler(Scheduler):
@@ -30,8 +33,10 @@ class PortfolioScheduler(Scheduler):
     It has no end of its own. Schedule ``k`` of a seed depends on those before it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, opening: str = OPENING, turns: str = ROUND) -> None:
         self.seed = seed
+        self._opening = opening
+        self._turns = turns
         self.schedule = -1
         seeds = [mix((seed & MASK) ^ mix(part)) for part in range(7)]
         self._directed = DirectedScheduler(seeds[0])
@@ -45,10 +50,11 @@ class PortfolioScheduler(Scheduler):
 
     def begin(self) -> bool:
         self.schedule += 1
-        if self.schedule < len(OPENING):
-            part = OPENING[self.schedule]
+        opening, turns = self._opening, self._turns
+        if self.schedule < len(opening):
+            part = opening[self.schedule]
         else:
-            part = ROUND[(self.schedule - len(OPENING)) % len(ROUND)]
+            part = turns[(self.schedule - len(opening)) % len(turns)]
         if part == "d":
             self._now = self._directed
         else:

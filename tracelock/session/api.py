@@ -131,9 +131,9 @@ def replay(
     """
     python = trace.scenario.get("python")
     if workers or isinstance(python, dict):
-        from tracelock.session.python import replay_python
         from tracelock.session.python_named import program_of_trace
         from tracelock.session.python_program import default_limits, make_program
+        from tracelock.session.python_replaying import replay_python
 
         python = python if isinstance(python, dict) else {}
         if backend not in (None, trace.backend):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import verdict_of
-from tracelock.errors import Divergence, TraceError, UsageError
+from tracelock.errors import UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Searched
 from tracelock.instrument.program import PythonProgram
@@ -29,7 +29,6 @@ from tracelock.session.python_parts import (
     steps_of,
 )
 from tracelock.session.python_program import default_limits, make_program
-from tracelock.session.replaying import ReplayResult, same_ending
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Executed
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 #: What ``explore`` does unless told otherwise: so many schedules, for so long.
 SCHEDULES: Final = 1_000
 SECONDS: Final = 60.0
-#: Backends whose workers are tasks.
-TASKS: Final = ("asyncio", "trio")
 
 
 class PythonExploration(Exploration):
@@ -160,6 +157,32 @@ class PythonExploration(Exploration):
             self.notes.append(f"the program is not deterministic: {difference}")
         return found
 
+    def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
+        """As for scenarios; but whatever tasks of one loop do depends on one another, so that what
+        the exhaustive search cannot do in a fourth of the budget it will not do at all, and the
+        rest is better spent on samples."""
+        plan = self.plan
+        if not hasattr(self.backend, "own_orders") or budget.schedules is None:
+            return super()._auto(budget, progress)
+        begun = monotonic()
+        share = max(1, budget.schedules // 4)
+        found = self._schedules("auto", Budget(share, budget.seconds), progress)
+        found.strategy = "auto"
+        for strategy, count in (("dpor", share), ("auto", budget.schedules - 2 * share)):
+            seconds = budget.seconds
+            if seconds is not None:
+                seconds = max(0.05, seconds - (monotonic() - begun))
+            if self._enough(found, budget) or found.exhaustive or count < 1:
+                break
+            found.stopped = ""
+            self.plan = changed_copy(plan, seed=plan.seed + 1)
+            try:
+                part = self._schedules(strategy, Budget(count, seconds), progress)
+            finally:
+                self.plan = plan
+            self._join(found, part)
+        return found
+
     def warm(self) -> None:
         """One schedule of no account: what is imported or filled at first use is there then, as
         it was when a trace was recorded."""
@@ -169,32 +192,6 @@ class PythonExploration(Exploration):
         scheduler.attach(controller)
         self.backend.controlled(controller, lambda _: True)
 
-    def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
-        """As for scenarios. But tasks come to so many points that an exhaustive search seldom ends,
-        and until it does its schedules are all close to the first: SURW goes on then."""
-        if self.plan.backend not in TASKS or budget.schedules is None or budget.schedules < 10:
-            return super()._auto(budget, progress)
-        begun = monotonic()
-        found = super()._auto(changed_copy(budget, schedules=budget.schedules // 2), progress)
-        left = budget.schedules - found.schedules
-        if found.stopped != "schedules" or found.exhaustive or left < 1:
-            return found
-        seconds = budget.seconds
-        if seconds is not None:
-            seconds = max(0.05, seconds - (monotonic() - begun))
-        plan = self.plan
-        self.plan = changed_copy(plan, seed=plan.seed + 1)
-        try:
-            more = self._schedules("surw", Budget(left, seconds), progress)
-        finally:
-            self.plan = plan
-        found.stopped = ""
-        found.merge(more)
-        found.strategy = "auto"
-        if not found.stopped and found.schedules >= budget.schedules:
-            found.stopped = "schedules"
-        return found
-
     def _schedules(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
     ) -> Searched:
@@ -202,6 +199,10 @@ class PythonExploration(Exploration):
         from tracelock.session.settings import make_scheduler
 
         def make() -> Scheduler:
+            if strategy == "auto" and hasattr(self.backend, "own_orders"):
+                from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
+
+                return PortfolioScheduler(self.plan.seed, "", ROUND_OF_TASKS)
             return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
 
         names = self.names
@@ -295,6 +296,8 @@ class PythonExploration(Exploration):
         return self.session.trace(executed.log, strategy, executed.verdict)
 
     def confirm(self, trace: Trace) -> str:
+        from tracelock.session.python_replaying import follow
+
         times = self.plan.confirm
         for number in range(times):
             result = follow(self, trace)
@@ -307,77 +310,6 @@ class PythonExploration(Exploration):
                 )
                 return f"{number}/{times}"
         return f"{times}/{times}"
-
-
-def follow(exploration: PythonExploration, trace: Trace) -> ReplayResult:
-    """Execute a trace of this program again, event by event, within an exploration."""
-    from tracelock.engine.replaying import EndOfTrace
-    from tracelock.instrument.following import PythonReplay
-    from tracelock.trace import Verdict
-
-    python = trace.scenario.get("python", {})
-    layout = exploration.python.layout
-    follower = PythonReplay(
-        trace.events, trace.verdict, layout, exploration.runner.rules,
-        changed=exploration.sources.changed(python.get("sources", {})),
-        places=python.get("places", {}), function=exploration.sources.function,
-    )  # fmt: skip
-    controller = exploration.runner.with_clock(trace.clock).controller(follower)
-    follower.follow(controller)
-    diverged: Divergence | None = None
-    try:
-        exploration.backend.controlled(controller, lambda _: True)
-        follower.check_end()
-    except EndOfTrace:
-        if controller.failure is None:
-            controller.limit = controller.limit or "the trace ends here"
-    except Divergence as error:
-        diverged = error
-    if diverged is not None:
-        verdict = Verdict("unfinished", None, f"the replay diverged: {diverged}")
-        reproduced = False
-    else:
-        verdict = verdict_of(controller, exploration.python.finally_)
-        if follower.changed:
-            reproduced = (verdict.kind, verdict.failure) == (
-                trace.verdict.kind, trace.verdict.failure,
-            )  # fmt: skip
-        else:
-            reproduced = same_ending(verdict, trace.verdict)
-    record = exploration.session.trace(controller.log, follower.describe(), verdict)
-    result = ReplayResult(reproduced, diverged, verdict, record)
-    if follower.changed:
-        result.notes.append(
-            f"changed since the recording: {', '.join(sorted(follower.changed))}; "
-            f"{follower.passed} new steps were passed over, {len(follower.skipped)} are gone"
-        )
-    return result
-
-
-def replay_python(trace: Trace, program: PythonProgram, limits: RunLimits) -> ReplayResult:
-    """Execute a trace of real code again, in this process.
-
-    Raises TraceError where its workers are not those of ``program``.
-    """
-    layout = program.layout
-    given = layout.known()
-    for place, name in enumerate(trace.workers):
-        if place < len(program.workers) and given[place] != name:
-            raise TraceError(
-                f"worker {place} of the trace is {name}, the one given is {given[place]}"
-            )
-        layout.worker(name)
-    plan = Plan(
-        backend=trace.backend, strategy="random", clock=trace.clock, limits=limits, shrink=False,
-    )  # fmt: skip
-    with PythonExploration(program, plan) as exploration:
-        targets = {event.target for event in trace.events if event.op in ("read", "write")}
-        for event in trace.events:
-            if event.op == "atomic":  # one operation on several files
-                targets.update(*(part for part in (event.value, event.result) if part))
-        exploration.names.preset(sorted(target for target in targets if target is not None))
-        exploration.warm()
-        return follow(exploration, trace)
 
 
 def explore_python(
