@@ -13,7 +13,7 @@ import pytest
 
 import tracelock
 from tracelock.instrument.clock import START
-from tracelock.instrument.patches import CONTROLLED, NOT_CONTROLLED, SEEN, table
+from tracelock.instrument.patches import CONTROLLED, MISSING, NOT_CONTROLLED, SEEN, table
 
 TABLE = table()
 
@@ -102,6 +102,11 @@ USES: dict[str, Callable[[], Any]] = {
     "queue.Queue.full": queued("Queue", ("full",)),
     "queue.Queue.task_done": queued("Queue", ("put", 1), ("get",), ("task_done",)),
     "queue.Queue.join": queued("Queue", ("join",)),
+    **(
+        {"queue.Queue.shutdown": queued("Queue", ("shutdown",))}
+        if hasattr(queue.Queue, "shutdown")
+        else {}
+    ),
     "queue.SimpleQueue": queued("SimpleQueue", ("put", 1)),
     "queue.SimpleQueue.put": queued("SimpleQueue", ("put", 1)),
     "queue.SimpleQueue.get": queued("SimpleQueue", ("put", 1), ("get",)),
@@ -118,7 +123,12 @@ OWNERS = {name.partition(".")[0] for name in USES}
 
 
 def test_there_is_a_use_for_each_row() -> None:
-    rows = {patch.name for patch in TABLE if patch.name.partition(".")[0] in OWNERS}
+    rows = {
+        patch.name
+        for patch in TABLE
+        # the order of threads in sets is tested with the programs that keep them there
+        if patch.name.partition(".")[0] in OWNERS and patch.what is not MISSING
+    }
     assert rows == USES.keys()
     assert {patch.how for patch in TABLE} <= {CONTROLLED, SEEN, NOT_CONTROLLED}
 
@@ -173,7 +183,7 @@ def test_a_row_says_what_is_so(
 
 def seen_in(patch: Any) -> Any:
     if patch.owner is not None:
-        return patch.owner.__dict__[patch.attribute]
+        return patch.owner.__dict__.get(patch.attribute)
     module = __import__(patch.name.rpartition(".")[0])
     return getattr(module, patch.attribute)
 
