@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from tracelock.instrument.callers import made_at
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.patches import SEEN, Patch
 from tracelock.ops import ACQUIRE, CLEAR, GET, NOTIFY, PUT, RELEASE, SET, WAKE
@@ -98,9 +99,12 @@ def stable_hash(self: Any) -> int:
     if worker is None:
         return object.__hash__(self)
     numbers = worker.hub.hashed
-    known = numbers.get(id(self))
+    known = numbers.get(identity(self))
     if known is None:
-        known = numbers[id(self)] = (len(numbers) + 1, self)  # kept, so that its id stays its own
+        known = numbers[identity(self)] = (
+            len(numbers) + 1,
+            self,
+        )  # kept, so that its id stays its own
     return int(known[0])
 
 

@@ -11,6 +11,7 @@ from tracelock.engine.open import LAST
 from tracelock.instrument.aio_loop import ControlledLoop, ControlledTask, Line
 from tracelock.instrument.awaits import awaiting
 from tracelock.instrument.callers import file_label, place_of, place_of_function
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
 from tracelock.instrument.loop_tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.ops import CANCEL
@@ -54,7 +55,7 @@ class AsyncioTasks(LoopTasks):
         """The worker of a task; one that the program made past the loop gets one here."""
         if task.__class__ is ControlledTask:
             return task.worker  # type: ignore[no-any-return]
-        known = self._strays.get(id(task))
+        known = self._strays.get(identity(task))
         if known is None:
             coro = task.get_coro()
             number = self.hub.layout.worker(self._label(coro, None, self.callbacks))
@@ -63,7 +64,7 @@ class AsyncioTasks(LoopTasks):
             worker.at = awaiting(coro).at
             self.enter(worker)
             self.order.append(worker)
-            known = self._strays[id(task)] = (task, worker)
+            known = self._strays[identity(task)] = (task, worker)
             self.hub.controller.ask(number, self.op(worker.at))
         return known[1]
 

@@ -7,6 +7,7 @@ from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.callers import place_of
+from tracelock.instrument.contexts import identity
 from tracelock.ops import ACQUIRE, GET, PUT, WAIT
 
 
@@ -45,7 +46,7 @@ def know(owner: Any, method: str, kind: int) -> None:
         function = function.__wrapped__
     code = getattr(function, "__code__", None)
     if code is not None:
-        _known[id(code)] = (code, Known(kind))
+        _known[identity(code)] = (code, Known(kind))
 
 
 def learn() -> None:
@@ -96,7 +97,7 @@ def awaiting(coro: Any) -> Awaiting:
         found = place_of(frame)
         if found is not None:
             at = found
-        known = _known.get(id(frame.f_code))
+        known = _known.get(identity(frame.f_code))
         if known is not None and kind < 0:
             kind = known[1].kind
             thing = frame.f_locals.get(known[1].owner)

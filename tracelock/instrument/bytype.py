@@ -11,6 +11,8 @@ from _weakref import ref
 from collections.abc import Callable
 from typing import Any, Final
 
+from tracelock.instrument.contexts import identity
+
 __all__ = ["by_type", "entry", "forget"]
 
 Table = dict[int, dict[str, Any]]
@@ -28,7 +30,7 @@ def by_type() -> Table:
 
 def entry(table: Table, type_: type) -> dict[str, Any]:
     """What ``table`` holds for ``type_``, to be filled."""
-    number = id(type_)
+    number = identity(type_)
     if number not in _watched:
         _watched[number] = ref(type_, _dropping(number))
     return table.setdefault(number, {})

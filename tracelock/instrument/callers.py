@@ -12,7 +12,7 @@ from _thread import get_ident
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.instrument.contexts import contexts
+from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.sites import stable_file
 
 if TYPE_CHECKING:
@@ -122,9 +122,9 @@ def digest(path: str) -> str:
 def place_of(frame: FrameType) -> str | None:
     """The place of this very frame, None where it is not the user's."""
     code, line = frame.f_code, frame.f_lineno
-    known = _places.get((id(code), line))
+    known = _places.get((identity(code), line))
     if known is None:
-        known = _places[id(code), line] = (code, _place(code, line, frame))
+        known = _places[identity(code), line] = (code, _place(code, line, frame))
     return known[1]
 
 
@@ -144,7 +144,7 @@ def place_of_function(function: Any) -> str:
         # of the standard library: its lines are others in each version of Python
         name = getattr(function, "__qualname__", type(function).__name__)
         return f"({name.rpartition('.')[2]}):0"
-    key = (id(code), 0)
+    key = (identity(code), 0)
     known = _places.get(key)
     if known is None:
         at = f"{file_label(code.co_filename, module)}:{code.co_firstlineno}"
@@ -160,9 +160,9 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
         code, line = frame.f_code, frame.f_lineno
         # by identity, since to hash a code object is to hash all that is in it; it is kept beside
         # the answer so that its address stays its own
-        known = _places.get((id(code), line))
+        known = _places.get((identity(code), line))
         if known is None:
-            known = _places[id(code), line] = (code, _place(code, line, frame))
+            known = _places[identity(code), line] = (code, _place(code, line, frame))
         if known[1] is not None:
             return known[1], frame
         if spare is None and not code.co_filename.startswith(_HERE):

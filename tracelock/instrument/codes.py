@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import CodeType, ModuleType
 from typing import Any
 
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewriting import rewrite
 from tracelock.instrument.sites import Site, Sites
 from tracelock.instrument.trees import MARK
@@ -31,7 +32,7 @@ class Compiled:
         self.plain = plain
         self.rewritten = rewritten
         self.sites = sites
-        self._new = {id(code) for code in every_code(rewritten)}
+        self._new = {identity(code) for code in every_code(rewritten)}
         self.new_of: dict[CodeType, CodeType] = {}
         self.named: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
         new: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
@@ -45,7 +46,7 @@ class Compiled:
 
     def is_rewritten(self, code: CodeType) -> bool:
         """Whether ``code`` is what this made already."""
-        return id(code) in self._new
+        return identity(code) in self._new
 
     def replacement(self, code: CodeType) -> CodeType | None:
         """The rewritten form of a live code object, None if it is not of this source."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.bytype import by_type, entry
+from tracelock.instrument.contexts import identity
 
 __all__ = ["METHODS", "METHOD_NAMES", "access_of", "holder_of", "owners", "reads"]
 
@@ -117,7 +118,7 @@ def _methods(type_: type, table: tuple[str, str, str]) -> dict[str, int | None]:
 #: type -> method -> ``ops.READ``, ``ops.WRITE``, or None for neither.
 METHODS: Final = {type_: _methods(type_, table) for type_, table in _TABLE.items()}
 # By identity, as all types are: a metaclass may have its own idea of equality and hash.
-_TABLE_OF: Final = {id(type_): table for type_, table in METHODS.items()}
+_TABLE_OF: Final = {identity(type_): table for type_, table in METHODS.items()}
 #: Every method name that is an access of some container: what rewriting looks for.
 METHOD_NAMES: Final = frozenset(
     name for table in METHODS.values() for name, kind in table.items() if kind is not None
@@ -137,12 +138,12 @@ THROUGH: Final = frozenset(
     + [type(reversed([])), type(reversed(collections.deque()))]
     + [enumerate, zip, map, filter, reversed, itertools.islice, itertools.chain]
 )
-_THROUGH: Final = frozenset(id(type_) for type_ in THROUGH)
+_THROUGH: Final = frozenset(identity(type_) for type_ in THROUGH)
 
 
 def table_of(type_: type) -> dict[str, int | None] | None:
     """What the methods of ``type_`` do, if it is one of the built-in containers itself."""
-    return _TABLE_OF.get(id(type_))
+    return _TABLE_OF.get(identity(type_))
 
 
 def order_of(type_: type) -> tuple[type, ...]:
@@ -166,7 +167,7 @@ def access_of(type_: type, name: str) -> int | None:
     are, if it was instrumented.
     """
     try:
-        kind: int | None = _accesses[id(type_)][name]
+        kind: int | None = _accesses[identity(type_)][name]
     except KeyError:
         kind = entry(_accesses, type_)[name] = _access_of(type_, name)
     return kind
@@ -201,14 +202,14 @@ def reads(type_: type, operation: str) -> bool:
     ``__bool__`` stands for a truth test: a type without it answers by its length.
     """
     try:
-        found: bool = _reads[id(type_)][operation]
+        found: bool = _reads[identity(type_)][operation]
     except KeyError:
         found = entry(_reads, type_)[operation] = _reads_of(type_, operation)
     return found
 
 
 def _reads_of(type_: type, operation: str) -> bool:
-    if id(type_) in _THROUGH:
+    if identity(type_) in _THROUGH:
         return True
     if operation == "__bool__" and holder_of(type_, "__bool__") is None:
         operation = "__len__"
@@ -220,14 +221,14 @@ def owners(thing: object) -> list[object]:
 
     An exhausted iterator has let go of its container: the list is empty.
     """
-    if id(type(thing)) not in _THROUGH:
+    if identity(type(thing)) not in _THROUGH:
         return [thing]
     found: list[object] = []
     level = [thing]
     for _ in range(6):  # enumerate(zip(reversed(a), b)): deeper nests are not looked into
         below: list[object] = []
         for each in level:
-            if id(type(each)) in _THROUGH:
+            if identity(type(each)) in _THROUGH:
                 below += gc.get_referents(each)
             elif type(each) is tuple and level[0] is not thing:
                 below += each

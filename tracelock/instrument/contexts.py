@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from tracelock.instrument.sites import Site
 
-__all__ = ["Context", "contexts"]
+__all__ = ["Context", "contexts", "identity"]
 
 
 class Context(Protocol):
@@ -30,5 +30,8 @@ class Context(Protocol):
         """The controlled stand-in for a lock made before the factories were patched."""
 
 
+#: Which object it is, as ``id`` says it; but ``id`` raises an auditing event, and a program whose
+#: audit hook is instrumented would be called from inside of its own hooks without end.
+identity: Final = object.__hash__
 #: Thread ident -> the worker on that thread. Empty: nothing is under control.
 contexts: Final[dict[int, Context]] = {}

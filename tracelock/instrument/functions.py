@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.containers import access_of, owners, reads
-from tracelock.instrument.contexts import Context, contexts
+from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.plans import plan_read, plan_write
 from tracelock.instrument.sites import Site
 
@@ -31,7 +31,7 @@ READERS: Final = {
 }  # fmt: skip
 # By identity: asking for the hash of a callable of the program would run its code.
 _READING: Final[dict[int, str]] = {
-    id(getattr(builtins, name)): operation for name, operation in READERS.items()
+    identity(getattr(builtins, name)): operation for name, operation in READERS.items()
 }
 #: C functions that change the list they are given first, and those that only look.
 _FIRST: Final[dict[Any, int]] = {
@@ -47,8 +47,8 @@ _FIRST: Final[dict[Any, int]] = {
     operator.contains: ops.READ,
 }
 _NAMED: Final[dict[Any, bool]] = {getattr: False, hasattr: False, setattr: True, delattr: True}
-_FIRST_BY_ID: Final = {id(function): kind for function, kind in _FIRST.items()}
-_NAMED_BY_ID: Final = {id(function): writes for function, writes in _NAMED.items()}
+_FIRST_BY_ID: Final = {identity(function): kind for function, kind in _FIRST.items()}
+_NAMED_BY_ID: Final = {identity(function): writes for function, writes in _NAMED.items()}
 #: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
 FUNCTION_NAMES: Final = frozenset(
     [
@@ -60,7 +60,7 @@ FUNCTION_NAMES: Final = frozenset(
 
 def controlled(function: Any, site: Site) -> Any:
     """``function``, or what makes its points and then calls it."""
-    number = id(function)
+    number = identity(function)
     if number in _READING:
         return functools.partial(_reading, function, _READING[number], site)
     if number in _FIRST_BY_ID:

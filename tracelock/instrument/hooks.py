@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.containers import access_of, owners, reads
-from tracelock.instrument.contexts import Context, contexts
+from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.functions import controlled
 from tracelock.instrument.places import Home
 from tracelock.instrument.plans import (
@@ -48,7 +48,7 @@ def attribute(obj: Any, name: str, site: Site) -> Any:
         return obj
     type_ = type(obj)
     try:
-        plan = read_plans[id(type_)][name]
+        plan = read_plans[identity(type_)][name]
     except KeyError:
         plan = plan_read(type_, name)
     if plan is None:
@@ -65,7 +65,7 @@ def storing(obj: Any, name: str, site: Site, value: object = None) -> Any:
         return obj
     type_ = type(obj)
     try:
-        plan = write_plans[id(type_)][name]
+        plan = write_plans[identity(type_)][name]
     except KeyError:
         plan = plan_write(type_, name)
     if plan is not None:

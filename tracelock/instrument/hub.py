@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
 from tracelock.instrument.contexts import contexts as _contexts
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.failures import failure_of
 from tracelock.ops import ObjectSpec
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
@@ -279,7 +280,7 @@ class StandIns:
 
     def of(self, raw: object, name: str = "") -> Any:
         """The stand-in of a real lock; anything else is given back."""
-        known = self.made.get(id(raw))
+        known = self.made.get(identity(raw))
         if known is None:
             from tracelock.instrument.locks import wrap
 
@@ -289,6 +290,6 @@ class StandIns:
             count = self._counts[known.name] = self._counts.get(known.name, 0) + 1
             if count > 1:
                 known.name = f"{known.name}#{count}"
-            self.made[id(raw)] = known
+            self.made[identity(raw)] = known
             self.raws.append(raw)
         return known

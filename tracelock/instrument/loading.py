@@ -20,6 +20,7 @@ from typing import Any
 from tracelock.errors import UsageError
 from tracelock.instrument.bytype import forget
 from tracelock.instrument.codes import Compiled, compiled, every_code, pytest_loader
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.sites import Sites, source_path, stable_file
 
 __all__ = ["Instrumentation"]
@@ -89,11 +90,11 @@ class Instrumentation:
         self._finder = None
         for reference, code in self._changed:
             function = reference()
-            if function is not None and id(function.__code__) in self._back:
+            if function is not None and identity(function.__code__) in self._back:
                 function.__code__ = code
         self._changed.clear()
         for each in _functions():
-            pair = self._back.get(id(each.__code__))
+            pair = self._back.get(identity(each.__code__))
             if pair is not None:
                 each.__code__ = pair[1]
         self._back.clear()
@@ -126,13 +127,13 @@ class Instrumentation:
             filenames = {path, f"<frozen {name}>"}
             made = self._compile(name, path, path, pytest_loader(module))
             if made is not None:
-                of_globals[id(module.__dict__)] = (name, made, filenames)
+                of_globals[identity(module.__dict__)] = (name, made, filenames)
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
         for function in _functions():
-            entry = of_globals.get(id(function.__globals__))
-            if entry is None or id(function.__code__) in self._back:
+            entry = of_globals.get(identity(function.__globals__))
+            if entry is None or identity(function.__code__) in self._back:
                 continue
             name, made, filenames = entry
             if made.is_rewritten(function.__code__):
@@ -160,14 +161,14 @@ class Instrumentation:
 
     def _remember(self, new: CodeType, old: CodeType) -> None:
         """Also what is nested, so that closures made meanwhile get the old code by identity."""
-        self._back[id(new)] = new, old
+        self._back[identity(new)] = new, old
         olds: dict[tuple[str, int], list[CodeType]] = {}
         for code in every_code(old):
             olds.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
         for code in every_code(new):
             same = olds.get((code.co_qualname, code.co_firstlineno))
             if same:
-                self._back[id(code)] = code, same.pop(0) if len(same) > 1 else same[0]
+                self._back[identity(code)] = code, same.pop(0) if len(same) > 1 else same[0]
 
     def _compile(
         self, name: str, path: str, filename: str, pytest_hook: object = None

@@ -10,6 +10,7 @@ from tracelock.engine.open import LAST, Gate
 from tracelock.instrument.awaits import awaiting
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
@@ -259,12 +260,12 @@ class LoopTasks:
 
     def thing(self, obj: Any, worker: Any) -> int:
         """The number of an object that tasks wait for."""
-        known = self._things.get(id(obj))
+        known = self._things.get(identity(obj))
         if known is None:
             hub = self.hub
             name = getattr(obj, "_tracelock_name", None) or hub.names.meet(obj, worker).label
             number = hub.thing(ObjectSpec(hub.bind(obj, name), "awaited"))
-            known = self._things[id(obj)] = (obj, number)
+            known = self._things[identity(obj)] = (obj, number)
         return known[1]
 
     def place(self, depth: int) -> str:

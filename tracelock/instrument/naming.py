@@ -22,6 +22,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import VARIABLE, OpenLayout
+from tracelock.instrument.contexts import identity
 from tracelock.ops import READ, WRITE, ObjectSpec
 
 if TYPE_CHECKING:
@@ -136,13 +137,13 @@ class Names:
     # --- objects -----------------------------------------------------------------------------
     def meet(self, obj: object, worker: Worker | None, label: str = "") -> Known:
         """What is known of ``obj``, which gets a name where it has none."""
-        known = self.objects.get(id(obj)) or self.lasting.get(id(obj))
+        known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
             return known
         cls = obj.__class__
         if cls is ModuleType or isinstance(obj, type):
             name = obj.__name__  # type: ignore[attr-defined]
-            known = self.lasting[id(obj)] = Known(name, obj)
+            known = self.lasting[identity(obj)] = Known(name, obj)
             return known
         if not label:
             label = self._count(cls.__name__, worker)
@@ -151,7 +152,7 @@ class Names:
             label = f"{label}#{self._counts[label]}"
         else:
             self._counts[label] = 1
-        known = self.objects[id(obj)] = Known(label, self._keep(obj))
+        known = self.objects[identity(obj)] = Known(label, self._keep(obj))
         return known
 
     def _count(self, name: str, worker: Worker | None) -> str:
@@ -165,7 +166,7 @@ class Names:
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: nothing that keeps ``obj`` alive, if
         possible, since finalizers and weak references are part of the program."""
-        objects, address = self.objects, id(obj)
+        objects, address = self.objects, identity(obj)
         if isinstance(obj, CONTAINERS) and obj.__class__.__module__ in ("builtins", "collections"):
             return obj
         try:
@@ -175,7 +176,11 @@ class Names:
 
     def variable(self, obj: object, name: str | None, worker: Worker) -> Variable:
         """The variable that attribute ``name`` of ``obj`` is (None: its contents)."""
-        known = self.objects.get(id(obj)) or self.lasting.get(id(obj)) or self.meet(obj, worker)
+        known = (
+            self.objects.get(identity(obj))
+            or self.lasting.get(identity(obj))
+            or self.meet(obj, worker)
+        )
         variable = known.parts.get(name)
         if variable is None:
             label = known.label if name is None else f"{known.label}.{name}"
@@ -253,7 +258,7 @@ class Names:
 
     def stored(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
-        if isinstance(value, CONTAINERS) and id(value) not in self.objects:
+        if isinstance(value, CONTAINERS) and identity(value) not in self.objects:
             self.meet(value, worker, f"{variable.name}[]")
 
     # --- what setup made ---------------------------------------------------------------------
@@ -263,9 +268,9 @@ class Names:
         seen: set[int] = set()
         while pending and len(seen) < MOST:
             obj, name = pending.popleft()
-            if isinstance(obj, _ATOMS) or id(obj) in seen:
+            if isinstance(obj, _ATOMS) or identity(obj) in seen:
                 continue
-            seen.add(id(obj))
+            seen.add(identity(obj))
             if isinstance(obj, (tuple, frozenset)):
                 if isinstance(obj, tuple):
                     pending.extend((item, f"{name}[{k}]") for k, item in enumerate(obj))

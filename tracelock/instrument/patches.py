@@ -24,6 +24,7 @@ from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument import clock, file_patches, futures, locks, queues, sync, threads
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.files import paths_of
 from tracelock.instrument.hub import Hub
 
@@ -147,7 +148,7 @@ class Patches:
         for patch in made:
             if patch.owner is not None:
                 self._set(patch.owner, patch.attribute, patch.by)
-        self._by = {id(patch.what): patch.by for patch in made if patch.owner is None}
+        self._by = {identity(patch.what): patch.by for patch in made if patch.owner is None}
         self._sweep()
         file_patches.abilities(True)
         self._adopt()
@@ -186,29 +187,29 @@ class Patches:
 
     def now(self, function: Any) -> Any:
         """What takes the place of ``function``, if it is one of the originals itself."""
-        return self._by.get(id(function), function)
+        return self._by.get(identity(function), function)
 
     def _sweep(self) -> None:
         """Replace the originals wherever they are held by name: in modules under whatever name,
         as defaults of parameters, in closures, as attributes of classes, in dictionaries."""
         by = self._by
-        originals = [patch.what for patch in table() if id(patch.what) in by]
+        originals = [patch.what for patch in table() if identity(patch.what) in by]
         skipped = self._ours()
         for holder in gc.get_referrers(*originals):
             kind = type(holder)
             if kind is dict:
-                if id(holder) in skipped:
+                if identity(holder) in skipped:
                     continue
                 classes = _classes_of(holder)
                 for cls in classes:
                     self._in_class(cls)
                 if not classes:
                     self._in_names(holder)
-            elif kind is CellType and id(holder) not in skipped:
+            elif kind is CellType and identity(holder) not in skipped:
                 with contextlib.suppress(ValueError):
-                    if id(holder.cell_contents) in by:
+                    if identity(holder.cell_contents) in by:
                         self._undo.append((holder, "cell_contents", holder.cell_contents))
-                        holder.cell_contents = by[id(holder.cell_contents)]
+                        holder.cell_contents = by[identity(holder.cell_contents)]
             elif kind is tuple:
                 self._in_defaults(holder)
             elif kind is defaultdict:
@@ -219,9 +220,9 @@ class Patches:
         """Replace the attributes of a class; a function of ours must not become a method."""
         if _foreign(cls.__module__):
             for name, value in list(cls.__dict__.items()):
-                if id(value) in self._by:
+                if identity(value) in self._by:
                     self._undo.append((cls, name, value))
-                    setattr(cls, name, staticmethod(self._by[id(value)]))
+                    setattr(cls, name, staticmethod(self._by[identity(value)]))
 
     def _ours(self) -> set[int]:
         """What holds the originals for us: it is known by identity, and left alone."""
@@ -233,10 +234,10 @@ class Patches:
                 pending: list[Any] = [module.__dict__]
                 while pending:
                     held = pending.pop()
-                    if id(held) in ours:
+                    if identity(held) in ours:
                         continue
                     if type(held) is dict:
-                        ours.add(id(held))
+                        ours.add(identity(held))
                         pending += [
                             value
                             for key, value in held.items()
@@ -245,13 +246,13 @@ class Patches:
                             and getattr(value, "__module__", name) == name
                         ]
                     elif held.__closure__:
-                        ours.update(map(id, held.__closure__))
+                        ours.update(map(identity, held.__closure__))
         return ours
 
     def _in_names(self, names: dict[Any, Any]) -> None:
         kept = _KEPT.get(names.get("__name__", ""), ()) if "__spec__" in names else ()
         for name, value in list(names.items()):
-            new = self._by.get(id(value))
+            new = self._by.get(identity(value))
             if new is not None and name not in kept:
                 self._undo.append((names, name, value))
                 names[name] = new
@@ -261,7 +262,7 @@ class Patches:
             if type(function) is FunctionType and function.__defaults__ is defaults:
                 if function.__module__ and function.__module__.startswith("tracelock."):
                     continue
-                new = tuple(self._by.get(id(value), value) for value in defaults)
+                new = tuple(self._by.get(identity(value), value) for value in defaults)
                 self._undo.append((function, "__defaults__", defaults))
                 function.__defaults__ = new
 

@@ -15,6 +15,7 @@ from multiprocessing import shared_memory, sharedctypes
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.files import here, saw, touch
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.worker import shown
@@ -190,7 +191,7 @@ def memory_init(self: Any, *args: Any, **kwargs: Any) -> None:
             _blocks.clear()  # of schedules long past
         label = _blocks[self.name] = f"shared:{made_at('memory', worker)}"
     self._tracelock_label = label
-    address = id(self.buf)
+    address = identity(self.buf)
     _buffers[address] = (
         weakref.ref(self.buf, lambda _: _buffers.pop(address, None)), label,
     )  # fmt: skip
@@ -198,7 +199,7 @@ def memory_init(self: Any, *args: Any, **kwargs: Any) -> None:
 
 def buffer_label(obj: object) -> str | None:
     """The name of the block that this ``buf`` is of, None for anything else."""
-    known = _buffers.get(id(obj))
+    known = _buffers.get(identity(obj))
     return known[1] if known is not None and known[0]() is obj else None
 
 

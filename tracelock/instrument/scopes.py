@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterable
 from typing import Literal
 
+from tracelock.instrument.contexts import identity
+
 __all__ = ["Scope", "scopes_of"]
 
 Kind = Literal["module", "class", "function", "comprehension"]
@@ -193,7 +195,7 @@ class _Collector(ast.NodeVisitor):
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
-        around, self.loops = self.loops, self.loops | {id(node)}
+        around, self.loops = self.loops, self.loops | {identity(node)}
         self.visit(node.target)
         for statement in node.body:
             self.visit(statement)
@@ -204,7 +206,7 @@ class _Collector(ast.NodeVisitor):
     visit_AsyncFor = visit_For
 
     def visit_While(self, node: ast.While) -> None:
-        around, self.loops = self.loops, self.loops | {id(node)}
+        around, self.loops = self.loops, self.loops | {identity(node)}
         self.generic_visit(node)
         self.loops = around
 
@@ -272,7 +274,7 @@ class _Collector(ast.NodeVisitor):
         self.visit(generators[0].iter)
         outer = self.here
         self.enter("comprehension", node, "<comprehension>")
-        around, self.loops = self.loops, self.loops | {id(node)}
+        around, self.loops = self.loops, self.loops | {identity(node)}
         for number, generator in enumerate(generators):
             if number:
                 self.visit(generator.iter)

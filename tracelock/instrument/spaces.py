@@ -9,6 +9,8 @@ from __future__ import annotations
 from _weakref import ref
 from typing import Any, Final
 
+from tracelock.instrument.contexts import identity
+
 __all__ = ["learn", "place_of"]
 
 #: ``id`` of a namespace -> the object it belongs to.
@@ -17,7 +19,7 @@ _owner_of: Final[dict[int, ref[Any]]] = {}
 
 def learn(obj: Any, namespace: object) -> None:
     """``namespace`` was taken from ``obj.__dict__``."""
-    number = id(namespace)
+    number = identity(namespace)
     known = _owner_of.get(number)
     if type(namespace) is not dict or (known is not None and known() is obj):
         return
@@ -39,7 +41,7 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
     that is no string where it has none.
     """
     if _owner_of and type(container) is dict and type(key) is str:
-        known = _owner_of.get(id(container))
+        known = _owner_of.get(identity(container))
         obj = None if known is None else known()
         # A namespace that was replaced (``obj.__dict__ = {}``) belongs to nobody.
         if obj is not None and _namespace_of(obj) is container:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, TypeVar, cast
 
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.places import Closure, Home
 from tracelock.instrument.scopes import scopes_of
 from tracelock.instrument.sites import Site, Sites
@@ -39,9 +40,9 @@ class TreeBuilder(ast.NodeTransformer):
         return self.scope.function.kind == "function"
 
     def mark(self, obj: object, at: ast.AST) -> ast.Constant:
-        number = self._marks.get(id(obj))
+        number = self._marks.get(identity(obj))
         if number is None:
-            number = self._marks[id(obj)] = len(self.objects)
+            number = self._marks[identity(obj)] = len(self.objects)
             self.objects.append(obj)
         return at_place(ast.Constant(f"{MARK}{number}"), at)
 

@@ -17,6 +17,7 @@ from trio._core import _run, _thread_cache
 
 from tracelock.engine.open import LAST
 from tracelock.instrument.awaits import awaiting
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
 from tracelock.instrument.loop_tasks import EPOCH, LoopTasks, TaskWorker
 
@@ -50,12 +51,12 @@ class Line:
 
     def append(self, task: Any) -> None:
         place = self.count = self.count + 1
-        self.waiting[id(task)] = (place, task)
+        self.waiting[identity(task)] = (place, task)
         self.tasks.queued(task, place)
 
     def pick(self, task: Any) -> None:
         """``task`` is the next batch."""
-        del self.waiting[id(task)]
+        del self.waiting[identity(task)]
         self.picked.append(task)
 
     def __iter__(self) -> Iterator[Any]:
@@ -78,7 +79,7 @@ class Watch(trio.abc.Instrument):
         self.tasks.born(task)
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
-        self.tasks.gone.add(id(task))
+        self.tasks.gone.add(identity(task))
 
 
 class TrioTasks(LoopTasks):
@@ -124,7 +125,7 @@ class TrioTasks(LoopTasks):
         worker.coro = task.coro
         worker.task = task
         task._counter = worker.number  # sets of tasks are sorted by this
-        self.workers[id(task)] = worker
+        self.workers[identity(task)] = worker
         self.order.append(worker)
         worker.at = worker.at or awaiting(task.coro).at
         self.hub.controller.ask(worker.number, self.op(worker.at))
@@ -139,7 +140,7 @@ class TrioTasks(LoopTasks):
 
     def queued(self, task: Any, place: int) -> None:
         """``task`` can go on."""
-        worker = self.workers.get(id(task))
+        worker = self.workers.get(identity(task))
         if worker is not None:
             self.gate.ready[worker.number] = place
         else:
@@ -155,7 +156,7 @@ class TrioTasks(LoopTasks):
                 self.hub.controller.ask(number, self.op("(trio):0"))
 
     def done(self, worker: TaskWorker) -> bool:
-        return worker.task is None or id(worker.task) in self.gone
+        return worker.task is None or identity(worker.task) in self.gone
 
     def cancelled(self, worker: TaskWorker) -> bool:
         return bool(worker.made["scope"].cancel_called)
@@ -272,7 +273,7 @@ class TrioTasks(LoopTasks):
                 except BaseException as error:
                     del error
         for task in self.kept:
-            if id(task) not in self.gone:
+            if identity(task) not in self.gone:
                 try:
                     task.coro.close()
                 except BaseException as error:
