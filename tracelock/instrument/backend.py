@@ -319,7 +319,6 @@ def one_core() -> Iterator[None]:
 def no_collections() -> Iterator[None]:
     """Keep the cyclic collector away: it would run finalizers at points that nobody chose."""
     was = gc.isenabled()
-    gc.collect()
     gc.disable()
     gc.freeze()  # a collection looks at what the program has made, not at all that there is
     try:

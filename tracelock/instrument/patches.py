@@ -195,23 +195,30 @@ class Patches:
         by = self._by
         originals = [patch.what for patch in table() if identity(patch.what) in by]
         skipped = self._ours()
-        for holder in gc.get_referrers(*originals):
+        holders = [one for one in gc.get_referrers(*originals) if identity(one) not in skipped]
+        # whose they are is asked once for all of them: each time all that there is is gone through
+        unclear = [
+            one
+            for one in holders
+            if type(one) is tuple or (type(one) is dict and "__module__" in one)
+        ]
+        owners = gc.get_referrers(*unclear) if unclear else []
+        classes = [one for one in owners if isinstance(one, type)]
+        namespaces = {identity(space) for space in unclear if _of_class(space, classes)}
+        for cls in classes:
+            self._in_class(cls)
+        for function in owners:
+            if type(function) is FunctionType:
+                self._in_defaults(function)
+        for holder in holders:
             kind = type(holder)
-            if kind is dict:
-                if identity(holder) in skipped:
-                    continue
-                classes = _classes_of(holder)
-                for cls in classes:
-                    self._in_class(cls)
-                if not classes:
-                    self._in_names(holder)
-            elif kind is CellType and identity(holder) not in skipped:
+            if kind is dict and identity(holder) not in namespaces:
+                self._in_names(holder)
+            elif kind is CellType:
                 with contextlib.suppress(ValueError):
                     if identity(holder.cell_contents) in by:
                         self._undo.append((holder, "cell_contents", holder.cell_contents))
                         holder.cell_contents = by[identity(holder.cell_contents)]
-            elif kind is tuple:
-                self._in_defaults(holder)
             elif kind is defaultdict:
                 self._undo.append((holder, "default_factory", holder.default_factory))
                 holder.default_factory = self.now(holder.default_factory)
@@ -257,14 +264,14 @@ class Patches:
                 self._undo.append((names, name, value))
                 names[name] = new
 
-    def _in_defaults(self, defaults: tuple[Any, ...]) -> None:
-        for function in gc.get_referrers(defaults):
-            if type(function) is FunctionType and function.__defaults__ is defaults:
-                if function.__module__ and function.__module__.startswith("tracelock."):
-                    continue
-                new = tuple(self._by.get(identity(value), value) for value in defaults)
-                self._undo.append((function, "__defaults__", defaults))
-                function.__defaults__ = new
+    def _in_defaults(self, function: FunctionType) -> None:
+        defaults = function.__defaults__
+        if defaults is None or str(function.__module__).startswith("tracelock."):
+            return
+        new = tuple(self._by.get(identity(value), value) for value in defaults)
+        if any(one is not other for one, other in zip(new, defaults, strict=True)):
+            self._undo.append((function, "__defaults__", defaults))
+            function.__defaults__ = new
 
     def _own_code(self, patch: Patch) -> bool:
         """Whether this class is left to its own code, since its module is instrumented: what it
@@ -279,14 +286,20 @@ class Patches:
         for module, names in self._modules():
             if module not in _UNTOUCHED and module.partition(".")[0] not in _UNTOUCHED:
                 self._adopt_in(names, names, module)
+        looks: dict[type, int] = {}
         for obj in gc.get_objects():
             cls = type(obj)
-            if cls is type or issubclass(cls, type):
+            look = looks.get(cls)
+            if look is None:
+                look = looks[cls] = _look(cls)
+            if not look:
+                continue
+            if look == CLASS:
                 if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
                     self._adopt_in(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
-            elif issubclass(cls, threads.LOCAL):
+            elif look == LOCAL:
                 self.locals.append(obj)
-            elif _foreign(cls.__module__) or cls is functools.cached_property:
+            else:
                 held = _attributes(obj)
                 if held is not None:
                     self._adopt_in(held, held, _label(obj, cls))
@@ -327,11 +340,25 @@ _UNTOUCHED: Final = frozenset(
 _STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
 
 
-def _classes_of(names: dict[Any, Any]) -> list[type]:
-    """The class whose namespace a dictionary is, which is not to be changed directly."""
-    if "__module__" not in names:
-        return []
-    return [holder for holder in gc.get_referrers(names) if isinstance(holder, type)]
+def _of_class(space: Any, classes: list[type]) -> bool:
+    """Whether this is the namespace of one of these classes: not to be changed directly."""
+    return type(space) is dict and any(
+        cls.__module__ == space.get("__module__")
+        and all(cls.__dict__.get(name) is value for name, value in space.items())
+        for cls in classes
+    )
+
+
+CLASS, LOCAL, OTHER = 1, 2, 3
+
+
+def _look(cls: type) -> int:
+    """What objects of a class are looked at for: 0 for nothing."""
+    if issubclass(cls, type):
+        return CLASS
+    if issubclass(cls, threads.LOCAL):
+        return LOCAL
+    return OTHER if _foreign(cls.__module__) or cls is functools.cached_property else 0
 
 
 def _foreign(module: object) -> bool:
