@@ -9,9 +9,8 @@ between cores costs several times as much.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tracelock.backends import thread_objects
@@ -20,6 +19,7 @@ from tracelock.backends.rules import THREADING_RULES
 from tracelock.backends.simulated import start
 from tracelock.backends.stuck import stack_of
 from tracelock.engine.controller import Controller
+from tracelock.engine.cores import one_core
 from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import InternalError
@@ -50,23 +50,6 @@ LOOK = 0.5
 
 class _Abandon(BaseException):
     """Unwinds a worker that is inside a real wait when its schedule is over."""
-
-
-@contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """Keep this thread, and those it starts meanwhile, to one core; undone afterwards."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    with contextlib.suppress(OSError):
-        # not always the first: several of us may be at work at once
-        os.sched_setaffinity(0, {sorted(before)[os.getpid() % len(before)]})
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, before)
 
 
 class ThreadingBackend(Backend):
@@ -318,4 +301,4 @@ def call(op: Op, allowed: bool) -> Value:
     return run_call(str(op.body), list(op.value))
 
 
-__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "call", "one_core"]
+__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "call"]

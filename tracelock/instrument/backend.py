@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
+from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
@@ -296,23 +296,6 @@ class PythonBackend:
 
 class Stuck(Exception):
     """A worker does not come back."""
-
-
-@contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """Keep this thread, and those it starts meanwhile, to one core; undone afterwards."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    with contextlib.suppress(OSError):
-        # not always the first: several of us may be at work at once
-        os.sched_setaffinity(0, {sorted(before)[os.getpid() % len(before)]})
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

@@ -22,10 +22,39 @@ def _arguments(args: tuple[object, ...]) -> object:
     return args[0] if len(args) == 1 else args or None
 
 
-class Method:
+class Passing:
+    # Passes for what it stands for: ``isinstance``, comparisons and attributes are the method's.
+
+    __slots__ = ("_real",)
+
+    def __init__(self, real: Callable[..., Any]) -> None:
+        self._real = real
+
+    @property  # type: ignore[misc]  # isinstance() is told about the method, not about us
+    def __class__(self) -> type:
+        return type(self._real)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._real.__doc__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._real == (other._real if type(other) is type(self) else other))
+
+    def __hash__(self) -> int:
+        return hash(self._real)
+
+    def __repr__(self) -> str:
+        return repr(self._real)
+
+
+class Method(Passing):
     # A container's bound method whose call is one access.
 
-    __slots__ = ("_kind", "_owner", "_real", "_site")
+    __slots__ = ("_kind", "_owner", "_site")
 
     def __init__(self, real: Callable[..., Any], kind: int, owner: object, site: Site) -> None:
         self._real = real
@@ -43,31 +72,11 @@ class Method:
         context.saw(result)
         return result
 
-    @property  # type: ignore[misc]  # isinstance() is told about the method, not about us
-    def __class__(self) -> type:
-        return type(self._real)
 
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
-        return self._real.__doc__
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self._real == (other._real if type(other) is Method else other))
-
-    def __hash__(self) -> int:
-        return hash(self._real)
-
-    def __repr__(self) -> str:
-        return repr(self._real)
-
-
-class Unbound:
+class Unbound(Passing):
     # ``dict.__setitem__`` and ``object.__setattr__``, called with the object in front.
 
-    __slots__ = ("_kind", "_named", "_real", "_site")
+    __slots__ = ("_kind", "_named", "_site")
 
     def __init__(self, real: Callable[..., Any], kind: int, named: bool, site: Site) -> None:
         self._real = real
@@ -87,26 +96,6 @@ class Unbound:
                 self._kind, args[0], rest[0], self._site, rest[1] if len(rest) > 1 else None
             )
         return self._real(*args, **keywords)
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return type(self._real)
-
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
-        return self._real.__doc__
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self._real == (other._real if type(other) is Unbound else other))
-
-    def __hash__(self) -> int:
-        return hash(self._real)
-
-    def __repr__(self) -> str:
-        return repr(self._real)
 
 
 class Later:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import Divergence, TracelockError, UsageError
-from tracelock.schedulers.base import Choice, Run, Scheduler
+from tracelock.schedulers.base import Scheduler
 from tracelock.session.exploring import Plan
 from tracelock.session.python import PythonExploration
 from tracelock.session.python_program import default_limits
@@ -132,32 +132,6 @@ def refuse_simulated(backend: str) -> None:
 
 
 # --- earlier failures --------------------------------------------------------------------------
-class _Picked(Scheduler):
-    """Any scheduler, with what it picked kept in ``picks``."""
-
-    def __init__(self, inner: Scheduler) -> None:
-        self.inner = inner
-        self.picks: list[int] = []
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
-
-    def begin(self) -> bool:
-        self.picks = []
-        return self.inner.begin()
-
-    def pick(self, choice: Choice) -> int:
-        picked = self.inner.pick(choice)
-        self.picks.append(picked)
-        return picked
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
-
-
 def know(exploration: PythonExploration, trace: Trace) -> bool:
     """Let the names of a trace be known in this exploration: its workers, and what is shared.
 
@@ -193,7 +167,9 @@ def retrace(exploration: PythonExploration, trace: Trace) -> Executed | None:
         changed=exploration.sources.changed(recorded.get("sources", {})),
         places=recorded.get("places", {}), function=exploration.sources.function,
     )  # fmt: skip
-    picked = _Picked(follower)
+    from tracelock.explore.running import Tape
+
+    picked = Tape(follower)
     controller = exploration.runner.with_clock(trace.clock).controller(picked)
     follower.follow(controller)
     try:
