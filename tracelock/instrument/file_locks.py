@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files import Handle, here, paths_of
+from tracelock.instrument.files import Handle, paths_of
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Worker, here
 from tracelock.objects.files import END
 from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.file_locks import closing
-from tracelock.instrument.files import Names, here, paths_of, saw, text, touch
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.files import Names, paths_of, saw, text, touch
+from tracelock.instrument.worker import Worker, here
 
 real_open: Final = builtins.open
 _OPENED: Final = {"a": "opened to append", "w": "made or emptied", "x": "made"}

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from tracelock.instrument import file_locks, file_objects
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files import Names, here, next_name, paths_of, saw, text, touch
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.files import Names, next_name, paths_of, saw, text, touch
+from tracelock.instrument.worker import Worker, here
 
 #: How an operation touches its path: the names it reads, those it writes.
 Touch = tuple[list[str], list[str]]

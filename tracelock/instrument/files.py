@@ -39,14 +39,6 @@ _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
 SHOWN: Final = 80
 
 
-def here() -> Worker | None:
-    """The worker on this thread, if what it does is to be controlled."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        return None
-    return worker
-
-
 class Handle:
     """An open file of a worker: its path's name, the key of its locks, and how ``flock`` has it
     (0: not at all)."""

@@ -18,11 +18,10 @@ from typing import Any, Final
 from tracelock.instrument import relay as relays
 from tracelock.instrument import remote
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files import here
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.process_wire import BEGIN, Channel
 from tracelock.instrument.remote import RemoteWorker
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import CANCEL, JOIN, SPAWN, Op
 
 real_fork: Final = os.fork

@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.files import here, saw, touch
+from tracelock.instrument.files import saw, touch
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.worker import shown
+from tracelock.instrument.worker import here, shown
 from tracelock.ops import READ
 
 real_value: Final = sharedctypes.RawValue

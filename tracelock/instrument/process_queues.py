@@ -14,11 +14,10 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.files import here
 from tracelock.instrument.relay import stored
 from tracelock.instrument.remote import RemoteWorker
 from tracelock.instrument.sync import numbered
-from tracelock.instrument.worker import Through, Worker, shown
+from tracelock.instrument.worker import Through, Worker, here, shown
 from tracelock.ops import GET, PUT, READ, WRITE, ObjectSpec, Op, Value
 
 QUEUE: Final = queues.Queue

@@ -9,10 +9,9 @@ from tracelock.errors import UsageError
 from tracelock.instrument import relay as relays
 from tracelock.instrument import remote
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files import here
 from tracelock.instrument.forking import Launch, ends, flush, name_for, quietly, spawns
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import JOIN, Op
 
 

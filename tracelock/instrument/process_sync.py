@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.files import here
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.sync import numbered
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,

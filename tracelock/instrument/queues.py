@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.locks import Lock
-from tracelock.instrument.sync import CONDITION, call_it, here, name_it, numbered, patience
+from tracelock.instrument.sync import CONDITION, call_it, name_it, numbered, patience
 from tracelock.instrument.sync import ORIGINAL as ORIGINAL_SYNC
-from tracelock.instrument.worker import Through, Worker, shown
+from tracelock.instrument.worker import Through, Worker, here, shown
 from tracelock.ops import GET, PUT, READ, SET, WRITE, ObjectSpec, Op
 
 #: The originals, before anything is patched.

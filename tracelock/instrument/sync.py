@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -44,14 +43,6 @@ ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
     )
     for name in names
 }
-
-
-def here() -> Worker | None:
-    """The worker on this thread, if what it does is to be controlled."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        return None
-    return worker
 
 
 def named(obj: Any, kind: str, worker: Worker) -> str:

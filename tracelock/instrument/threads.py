@@ -17,7 +17,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.futures import put_in_order
 from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
 from tracelock.instrument.remote import RemoteWorker, forked_away
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import JOIN, SPAWN, Op
 
 if TYPE_CHECKING:
@@ -38,13 +38,6 @@ _SIMPLE: Final = frozenset({"asyncio", "trio", "sniffio"})
 GRACE: Final = 5.0
 
 
-def _here() -> Worker | None:
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        return None
-    return worker
-
-
 def _ending() -> Worker | None:
     """The worker on this thread, if it is in the middle of its code and the schedule is over."""
     worker: Worker | None = contexts.get(get_ident())
@@ -54,7 +47,7 @@ def _ending() -> Worker | None:
 
 
 def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    worker = _here()
+    worker = here()
     if worker is None:
         ORIGINAL["__init__"](self, *args, **kwargs)
         return
@@ -64,7 +57,7 @@ def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def thread_start(self: Any) -> None:
-    worker = _here()
+    worker = here()
     if worker is None or self._started._flag:
         ORIGINAL["start"](self)
         return
@@ -140,7 +133,7 @@ def _child(thread: Any, worker: Worker) -> Worker | None:
 
 
 def thread_join(self: Any, timeout: float | None = None) -> None:
-    worker = _here()
+    worker = here()
     if worker is None and (ending := _ending()) is not None and _child(self, ending) is not None:
         raise Abandon  # it is ended after this one, or before
     child = None if worker is None else _child(self, worker)
@@ -155,7 +148,7 @@ def thread_join(self: Any, timeout: float | None = None) -> None:
 
 
 def thread_is_alive(self: Any) -> bool:
-    worker = _here()
+    worker = here()
     child = None if worker is None else _child(self, worker)
     if worker is None or child is None:
         return bool(ORIGINAL["is_alive"](self))

@@ -271,10 +271,12 @@ _ERRORS: dict[str, type[Exception]] = {
 }
 
 
-def current() -> Worker | None:
-    """The worker on this thread, where it is under control and not to be passed through."""
+def here() -> Worker | None:
+    """The worker on this thread, if what it does is to be controlled."""
     worker: Worker | None = contexts.get(get_ident())
-    return worker if worker is not None and not worker.through else None
+    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+        return None
+    return worker
 
 
 class Through:
