@@ -41,13 +41,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from tracelock.report.render import render_report
-    from tracelock.scenario.jsonschema import scenario_schema
-    from tracelock.scenario.loading import (
-        load_scenario,
-        load_scenario_text,
-        scenario_from_data,
-    )
-    from tracelock.scenario.models import (
+    from tracelock.scenario.language.jsonschema import scenario_schema
+    from tracelock.scenario.language.models import (
         Acquire,
         Assert,
         Atomic,
@@ -89,6 +84,11 @@ if TYPE_CHECKING:
         WorkerDecl,
         Write,
     )
+    from tracelock.scenario.loading import (
+        load_scenario,
+        load_scenario_text,
+        scenario_from_data,
+    )
     from tracelock.session import ReplayResult, backends_here, run
     from tracelock.session.after_fix import Checked, check_fix
     from tracelock.session.api import explore, replay
@@ -117,9 +117,9 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "UsageError",
     ),
     "tracelock.report.render": ("render_report",),
-    "tracelock.scenario.jsonschema": ("scenario_schema",),
+    "tracelock.scenario.language.jsonschema": ("scenario_schema",),
     "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
-    "tracelock.scenario.models": (
+    "tracelock.scenario.language.models": (
         "Acquire", "Assert", "Atomic", "Break", "Call", "Cancel", "Checkpoint", "Clear",
         "CompareExchange", "Continue", "Crash", "Exchange", "Expectation", "Fail", "FetchAdd",
         "Get", "If", "Join", "Let", "Notify", "ObjectDecl", "Put", "PythonDecl", "Read",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.unit.watching import both, under
-from tracelock.instrument.sites import Site
+from tracelock.instrument.rewrite.sites import Site
 
 CONSTRUCTS = {
     "load attribute": "o.n",

@@ -11,7 +11,7 @@ import time
 import tracemalloc
 from typing import Any
 
-from tracelock.engine.linearise import linearise
+from tracelock.engine.linearise.order import linearise
 from tracelock.objects import Rules
 from tracelock.ops import ACQUIRE, READ, RELEASE, WRITE, Layout, ObjectSpec, Op, WorkerSpec
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tracelock.explore.search import Budget  # noqa: E402
-from tracelock.explore.states import StateSearch  # noqa: E402
+from tracelock.explore.states.search import StateSearch  # noqa: E402
 from tracelock.scenario.loading import load_scenario, scenario_from_data  # noqa: E402
 from tracelock.scenario.program import Program  # noqa: E402
 from tracelock.session import rules_of  # noqa: E402

@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from tests.conformance.cases import CASES  # noqa: E402
 from tracelock.errors import TracelockError, UnsupportedError  # noqa: E402
+from tracelock.scenario.language.models import Scenario  # noqa: E402
 from tracelock.scenario.loading import load_scenario, scenario_from_data  # noqa: E402
-from tracelock.scenario.models import Scenario  # noqa: E402
 from tracelock.session import Session, Settings, check_supported, replay  # noqa: E402
 
 BACKENDS = ("threading", "multiprocessing", "asyncio", "trio")

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.test_library import CASES, scenario_in, small_program, supported
 from tracelock.analysis.analyze import Analysis, analyze
 from tracelock.analysis.findings import ERROR, NOTE
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 from tracelock.session import run
 from tracelock.session.exploring import explore
 from tracelock.trace import Trace, load_trace

@@ -34,7 +34,7 @@ def marked(cases: list[Case]) -> list[object]:
 def needs(case: Case) -> None:
     """Skip what cannot run here."""
     missing = case.missing()
-    if case.tasks and find_spec("tracelock.instrument.aio_backend") is None:
+    if case.tasks and find_spec("tracelock.instrument.loops.asyncio_backend") is None:
         missing = "real asyncio code is not under control yet"
     if missing:
         pytest.skip(missing)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.oracles.brute import all_states
 from tracelock.errors import UnsupportedError
+from tracelock.scenario.language.models import BACKENDS, Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
-from tracelock.scenario.models import BACKENDS, Scenario
 from tracelock.scenario.program import Program
 from tracelock.session import check_supported, rules_of
 

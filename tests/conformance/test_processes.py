@@ -19,17 +19,17 @@ import pytest
 from tests.conformance.cases import CASES, scenario
 from tests.conformance.support import assert_same_as_simulated, schedules
 from tracelock.backends.base import Options
-from tracelock.backends.processes import MultiprocessingBackend
-from tracelock.backends.processes_objects import attempt, make_objects, restore, senders, wait
+from tracelock.backends.processes.backend import MultiprocessingBackend
+from tracelock.backends.processes.objects import attempt, make_objects, restore, senders, wait
 from tracelock.backends.rules import MULTIPROCESSING_RULES
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
-from tracelock.engine.linearise import linearise
+from tracelock.engine.linearise.order import linearise
 from tracelock.errors import UsageError
 from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, WAIT, Layout, ObjectSpec, Op, Raised
+from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.scenario.usage import features_of
 from tracelock.schedulers.base import Choice
 from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session import Session, Settings, replay
@@ -455,7 +455,7 @@ def test_time_limit() -> None:
 PARENT = """
 import sys
 from tracelock.backends.base import Options
-from tracelock.backends.processes import MultiprocessingBackend
+from tracelock.backends.processes.backend import MultiprocessingBackend
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 program = Program(scenario_from_data({

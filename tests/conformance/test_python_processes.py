@@ -22,7 +22,7 @@ import pytest
 from tests.oracles.everything import ends_of
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
-from tracelock.instrument.process_memory import touching
+from tracelock.instrument.processes.memory import touching
 from tracelock.session.explored import Explored
 from tracelock.session.python import explore_python
 from tracelock.session.python_program import make_program

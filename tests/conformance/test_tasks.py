@@ -14,23 +14,23 @@ from tests.conformance.cases import CASES
 from tests.conformance.support import assert_same_as_simulated
 from tests.conformance.task_cases import TASK_CASES
 from tests.conformance.task_fuzz import random_scenario
-from tracelock.backends.aio import AsyncioBackend
 from tracelock.backends.base import Options
-from tracelock.backends.tasks import TaskBackend
+from tracelock.backends.tasks.asyncio_backend import AsyncioBackend
+from tracelock.backends.tasks.backend import TaskBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import ModelMismatch
 from tracelock.objects import aio as asyncio_models
 from tracelock.objects import anyio as anyio_models
 from tracelock.ops import NAMES
+from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.scenario.usage import features_of
 from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session import replay, run
 
 pytest.importorskip("trio")
-from tracelock.backends.trio_backend import TrioBackend
+from tracelock.backends.tasks.trio_backend import TrioBackend
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "data" / "examples"
 BACKENDS: dict[str, type[TaskBackend]] = {"asyncio": AsyncioBackend, "trio": TrioBackend}

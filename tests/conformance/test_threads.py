@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.cases import CASES
 from tests.conformance.support import assert_same_as_simulated
 from tracelock.backends.base import Options
-from tracelock.backends.threads import ThreadingBackend
+from tracelock.backends.threads.backend import ThreadingBackend
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from tracelock.export.program import Plain
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 
 _numbers = count()
 

@@ -16,9 +16,9 @@ from typing import Any
 from tracelock import ops
 from tracelock.errors import ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, Layout
-from tracelock.scenario import models
-from tracelock.scenario.expressions import parse, parse_reference
-from tracelock.scenario.values import describe, reason
+from tracelock.scenario.compile.values import describe, reason
+from tracelock.scenario.language import models
+from tracelock.scenario.language.expressions import parse, parse_reference
 
 Asked = tuple[Any, ...]
 Steps = Generator[Asked, Any, Any]

@@ -14,9 +14,9 @@ import sys
 import unittest
 from typing import Any
 
-from tracelock.instrument import functions, hooks, stand_ins
-from tracelock.instrument.loading import Instrumentation
-from tracelock.instrument.sites import Site
+from tracelock.instrument.accesses import functions, hooks, stand_ins
+from tracelock.instrument.rewrite.loading import Instrumentation
+from tracelock.instrument.rewrite.sites import Site
 
 
 class Counting:

@@ -13,12 +13,12 @@ from tests.oracles.classes import Every
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.cli.main import main
 from tracelock.errors import UsageError
-from tracelock.explore.checkpoint import FORMAT, digest
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, search
-from tracelock.explore.shards import CHUNK
+from tracelock.explore.spread.checkpoint import FORMAT, digest
+from tracelock.explore.spread.shards import CHUNK
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario
-from tracelock.scenario.models import Scenario
 from tracelock.scenario.program import Program
 from tracelock.session.exploring import Exploration, Explored, Plan, explore
 from tracelock.session.running import run

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from scenario_strategies import scenarios
 
-from tracelock.scenario.checks import check_scenario
+from tracelock.scenario.checks.scenario import check_scenario
+from tracelock.scenario.checks.steps import MAX_NESTING
+from tracelock.scenario.language.models import Scenario, With
 from tracelock.scenario.loading import scenario_from_data
-from tracelock.scenario.models import Scenario, With
-from tracelock.scenario.step_checks import MAX_NESTING
 
 OBJECTS: dict[str, Any] = {
     "m": "lock",

@@ -27,12 +27,12 @@ from tracelock.compare.outcomes import Survey
 from tracelock.compare.stats import Z, apart, median, median_interval, spread, wilson
 from tracelock.compare.variants import AROUND, INSIDE, NONE, WRITTEN, rounds, shortened, variants
 from tracelock.errors import TraceError, UnsupportedError, UsageError
-from tracelock.report.comparison import comparison_html
-from tracelock.report.comparison_picture import costs_svg, duration
-from tracelock.report.comparison_text import comparison_lines
+from tracelock.report.comparison.page import comparison_html
+from tracelock.report.comparison.picture import costs_svg, duration
+from tracelock.report.comparison.text import comparison_lines
 from tracelock.report.terminal import Style
+from tracelock.scenario.language.models import BACKENDS, Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
-from tracelock.scenario.models import BACKENDS, Scenario
 from tracelock.scenario.program import Program
 
 ROOT = Path(__file__).resolve().parents[2]

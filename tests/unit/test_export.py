@@ -25,8 +25,8 @@ from tracelock.errors import ImpossibleHere, UnsupportedError, UsageError
 from tracelock.export.program import plain_program
 from tracelock.objects import frozen
 from tracelock.ops import Op
+from tracelock.scenario.language.models import BACKENDS, Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
-from tracelock.scenario.models import BACKENDS, Scenario
 from tracelock.scenario.program import Program
 from tracelock.session import check_supported
 from tracelock.session.exporting import export
@@ -418,7 +418,7 @@ def test_refusals() -> None:
 def test_ops_are_known() -> None:
     """Every verb of the language has a way into a program of a backend that can do it."""
     from tracelock.export.program import BODIES
-    from tracelock.scenario.models import BY_VERB
+    from tracelock.scenario.language.models import BY_VERB
 
     assert Op  # the vocabulary these stand for
     for verb in BY_VERB:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracelock.scenario.expressions import (
+from tracelock.scenario.language.expressions import (
     FUNCTIONS,
     ExpressionError,
     constant_index,
@@ -202,8 +202,8 @@ def test_words_for_messages() -> None:
 
 def test_needs_no_pydantic() -> None:
     code = (
-        "import sys, tracelock.scenario, tracelock.scenario.expressions\n"
-        "import tracelock.scenario.layout, tracelock.scenario.loading\n"
+        "import sys, tracelock.scenario, tracelock.scenario.language.expressions\n"
+        "import tracelock.scenario.compile.layout, tracelock.scenario.loading\n"
         "assert 'pydantic' not in sys.modules and 'yaml' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

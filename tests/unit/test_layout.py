@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from scenario_strategies import scenarios
 
 from tracelock.ops import ObjectSpec
-from tracelock.scenario.layout import build_layout
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.compile.layout import build_layout
+from tracelock.scenario.language.models import Scenario
 
 
 def layout_of(**more: Any) -> Any:

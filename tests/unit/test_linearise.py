@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.unit.free_histories import Run, accept, layout_of, random_layout
-from tracelock.engine.linearise import Linear, linearise
-from tracelock.engine.survey import Survey
+from tracelock.engine.linearise.order import Linear, linearise
+from tracelock.engine.linearise.survey import Survey
 from tracelock.errors import InternalError
 from tracelock.objects import Rules
 from tracelock.ops import (

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scenario_strategies import scenarios, spoilt
 
 from tracelock.errors import ScenarioError
-from tracelock.scenario.loading import load_scenario, load_scenario_text, scenario_from_data
-from tracelock.scenario.models import (
+from tracelock.scenario.language.models import (
     Acquire,
     CompareExchange,
     If,
@@ -22,6 +21,7 @@ from tracelock.scenario.models import (
     WorkerDecl,
     Write,
 )
+from tracelock.scenario.loading import load_scenario, load_scenario_text, scenario_from_data
 
 DATA = Path(__file__).parents[1] / "data"
 NOT_SCENARIOS = {"traces.json", "sctbench.json"}

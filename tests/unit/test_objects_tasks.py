@@ -131,7 +131,7 @@ class Pair:
             elif kind == GET:
                 return (real.get_nowait(),)
             else:
-                from tracelock.backends.aio import try_acquire
+                from tracelock.backends.tasks.asyncio_backend import try_acquire
 
                 return (try_acquire(real),)
         except asyncio.QueueFull:

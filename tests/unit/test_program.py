@@ -11,7 +11,7 @@ import pytest
 from tracelock import ops
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, NAMES, Op
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.program import Machine, Program
 
 SHARED = {"n": 0, "m": 5, "a": [10, 20, 30]}

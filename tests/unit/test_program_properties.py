@@ -12,7 +12,7 @@ from reference_worker import Reference
 from tracelock import ops
 from tracelock.errors import Cancelled, ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, NAMES, Op
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.program import Machine, Program
 
 LIMIT = 60  # ops of one worker

@@ -11,7 +11,7 @@ from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.skipif(
-    find_spec("tracelock.instrument.aio_backend") is None, reason="there are no tasks yet"
+    find_spec("tracelock.instrument.loops.asyncio_backend") is None, reason="there are no tasks yet"
 )
 
 RACE = """\

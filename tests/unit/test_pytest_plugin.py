@@ -122,7 +122,7 @@ def test_controlled():
 
 
 def test_afterwards():
-    assert len(runs) > 2 and set(runs[1:]) == {"tracelock.instrument.locks"}
+    assert len(runs) > 2 and set(runs[1:]) == {"tracelock.instrument.threads.locks"}
     assert type(threading.Lock()).__module__ == "_thread"
 """
     )

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.oracles.everything import ends_of
-from tracelock.instrument import file_patches
+from tracelock.instrument.files import patches as file_patches
 from tracelock.instrument.patches import CONTROLLED, Patches, table
 from tracelock.objects.files import END, FileLock
 from tracelock.ops import ACQUIRE, RELEASE, Op

@@ -17,7 +17,7 @@ import pytest
 import tracelock
 from tracelock.cli.main import main
 from tracelock.instrument import callers
-from tracelock.scenario.jsonschema import scenario_schema
+from tracelock.scenario.language.jsonschema import scenario_schema
 from tracelock.scenario.loading import load_scenario_text, scenario_from_data
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.conformance.test_library import FILES, scenario_in, small_program
 from tracelock.errors import ScenarioError, UsageError
-from tracelock.explore.fewest import fewest
-from tracelock.explore.reduce import (
+from tracelock.explore.running import Runner
+from tracelock.explore.shrink.fewest import fewest
+from tracelock.explore.shrink.reduce import (
     _edited,
     edits,
     reduce_scenario,
@@ -21,9 +22,8 @@ from tracelock.explore.reduce import (
     signature,
     value_at,
 )
-from tracelock.explore.running import Runner
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario_text, scenario_from_data
-from tracelock.scenario.models import Scenario
 from tracelock.scenario.program import Program
 from tracelock.session import rules_of
 from tracelock.trace import Verdict

@@ -27,7 +27,7 @@ from tracelock.errors import UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import LIMIT, attachment
 from tracelock.report.code import listing
-from tracelock.report.frames import story
+from tracelock.report.html.frames import story
 from tracelock.report.markdown import code, fenced, markdown, plain
 from tracelock.report.mermaid import mermaid, quoted
 from tracelock.report.render import FORMS, form_of, render
@@ -924,9 +924,9 @@ def test_a_comparison_goes_to_its_own_page(
     text = json.dumps(data).encode()
     (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     given: list[Any] = []
-    module = types.ModuleType("tracelock.report.comparison")
+    module = types.ModuleType("tracelock.report.comparison.page")
     module.comparison_html = lambda one: given.append(one) or "<p>it"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tracelock.report.comparison", module)
+    monkeypatch.setitem(sys.modules, "tracelock.report.comparison.page", module)
     assert shell("report", name, "-o", "c.html")[0] == 0
     assert (tmp_path / "c.html").read_text() == "<p>it"
     assert given == [data]

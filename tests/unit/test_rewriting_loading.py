@@ -24,8 +24,8 @@ import pytest
 
 from tests.unit.watching import Watcher, under
 from tracelock.errors import UsageError
-from tracelock.instrument.loading import Instrumentation
-from tracelock.instrument.sites import Sites, stable_file
+from tracelock.instrument.rewrite.loading import Instrumentation
+from tracelock.instrument.rewrite.sites import Sites, stable_file
 
 BANK = """
 from __future__ import annotations
@@ -287,7 +287,7 @@ def test_files_are_named_the_same_everywhere(
 def test_assertions_that_pytest_rewrote_stay_rewritten(tmp_path: Path) -> None:
     (tmp_path / "test_inner.py").write_text(
         "from tests.unit.watching import Watcher, under\n"
-        "from tracelock.instrument.loading import Instrumentation\n"
+        "from tracelock.instrument.rewrite.loading import Instrumentation\n"
         "def look(o):\n"
         "    assert o.n == 2\n"
         "class Box: n = 1\n"

@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.watching import Watcher, both, outcome, under
 from tracelock import ops
-from tracelock.instrument.containers import METHODS, access_of, owners
+from tracelock.instrument.accesses.containers import METHODS, access_of, owners
 
 PRELUDE = """
 def g(*a, **k): return a[0]

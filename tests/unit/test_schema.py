@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from scenario_strategies import scenarios
 
 from tracelock.errors import ScenarioError
-from tracelock.scenario.jsonschema import scenario_schema
+from tracelock.scenario.language.jsonschema import scenario_schema
+from tracelock.scenario.language.models import KEYS, OBJECT_TYPES
 from tracelock.scenario.loading import load_scenario, scenario_from_data
-from tracelock.scenario.models import KEYS, OBJECT_TYPES
 
 DATA = Path(__file__).parents[1] / "data"
 DOCUMENTS = sorted(

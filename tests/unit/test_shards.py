@@ -25,16 +25,15 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import first_failure
 from tracelock.errors import InternalError, UsageError
-from tracelock.explore import executors
-from tracelock.explore.frontier import Frontier
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.explore.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
-from tracelock.explore.sources import Tree, make_source
-from tracelock.explore.spread import add_seen, spread
+from tracelock.explore.spread.frontier import Frontier
+from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
+from tracelock.explore.spread.sources import Tree, make_source
+from tracelock.explore.spread.spreading import add_seen, executors, spread
 from tracelock.objects import Rules
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
-from tracelock.scenario.models import Scenario
 from tracelock.scenario.program import Program
 from tracelock.schedulers import subtree
 from tracelock.schedulers.base import Scheduler

@@ -16,15 +16,15 @@ from tests.oracles.brute import all_states
 from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
 from tracelock.errors import ImpossibleHere, UsageError
-from tracelock.explore.commuting import accesses, causes, dependences, reordered
-from tracelock.explore.fewest import fewest
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
-from tracelock.explore.shrinking import Effort, Shrinking, Shrunk, shrink, sort_key
-from tracelock.explore.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
+from tracelock.explore.shrink.commuting import accesses, causes, dependences, reordered
+from tracelock.explore.shrink.fewest import fewest
+from tracelock.explore.shrink.shrinking import Effort, Shrinking, Shrunk, shrink, sort_key
+from tracelock.explore.shrink.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
 from tracelock.ops import conflicts
+from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.scenario.usage import features_of
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session import replay, rules_of, run

@@ -18,11 +18,11 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import UnsupportedError, UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget
-from tracelock.explore.states import StateSearch, StatesFound, StatesProgress
+from tracelock.explore.states.search import StateSearch, StatesFound, StatesProgress
 from tracelock.objects import frozen
 from tracelock.ops import Layout
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
-from tracelock.scenario.models import Scenario
 from tracelock.scenario.program import Program
 from tracelock.session import check_supported, rules_of
 

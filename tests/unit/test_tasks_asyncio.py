@@ -15,7 +15,7 @@ import pytest
 
 import tracelock
 from tracelock.engine.limits import RunLimits
-from tracelock.instrument import aio_patches
+from tracelock.instrument.loops import asyncio_patches as aio_patches
 
 HERE = __name__
 

@@ -10,7 +10,7 @@ import trio
 
 import tracelock
 from tests.unit.brute_tasks import Everything, outcomes
-from tracelock.instrument import trio_patches
+from tracelock.instrument.loops import trio_patches
 
 HERE = __name__
 

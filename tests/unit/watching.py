@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tracelock import ops
-from tracelock.instrument.codes import compiled
 from tracelock.instrument.contexts import contexts
-from tracelock.instrument.sites import Site
+from tracelock.instrument.rewrite.codes import compiled
+from tracelock.instrument.rewrite.sites import Site
 
 
 class Watcher:

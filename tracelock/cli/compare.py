@@ -13,7 +13,7 @@ from tracelock.cli.run import find_modules
 from tracelock.compare import Comparison, compare
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
 
 
 def compare_command(options: argparse.Namespace, out: Output) -> int:
@@ -22,8 +22,8 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     0: nothing goes wrong on any backend; 1: something can; 5: nothing was seen to, but the
     comparison is not complete.
     """
-    from tracelock.report.comparison import comparison_html
-    from tracelock.report.comparison_picture import costs_svg
+    from tracelock.report.comparison.page import comparison_html
+    from tracelock.report.comparison.picture import costs_svg
     from tracelock.scenario.loading import load_scenario
 
     scenario: Scenario = load_scenario(options.scenario)
@@ -57,7 +57,7 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
 
 def show(found: Comparison, options: Any, out: Output) -> None:
     """Print a comparison, and where it was written to."""
-    from tracelock.report.comparison_text import comparison_lines
+    from tracelock.report.comparison.text import comparison_lines
 
     out.lines(comparison_lines(found.data, out.style))
     for name, path in (

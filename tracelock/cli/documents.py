@@ -29,7 +29,7 @@ def validate_command(options: argparse.Namespace, out: Output) -> int:
 
 def schema_command(out: Output) -> int:
     """Print the JSON Schema of the scenario language."""
-    from tracelock.scenario.jsonschema import scenario_schema
+    from tracelock.scenario.language.jsonschema import scenario_schema
 
     out.line(json.dumps(scenario_schema(), indent=2))
     return 0

@@ -20,7 +20,7 @@ from tracelock.session.spreading import Prefix, Spreading
 if TYPE_CHECKING:
     from tracelock.explore.running import Executed
     from tracelock.explore.search import Progress
-    from tracelock.explore.twin import NoTwin, Twin
+    from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.trace import Trace
 
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
@@ -163,7 +163,7 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
 def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:
     """The nearest passing schedule, and the one switch that makes the difference."""
     from tracelock.cli.show import steps
-    from tracelock.explore.twin import Twin
+    from tracelock.explore.shrink.twin import Twin
 
     if isinstance(twin, Twin):
         out.line(f"  {clean(twin.explanation)}")

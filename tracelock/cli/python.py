@@ -17,7 +17,7 @@ from tracelock.session.python_program import STALL, STEPS
 from tracelock.session.python_running import PythonRuns, python_settings, refuse_simulated
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.session.exploring import Plan
     from tracelock.trace import Trace
 

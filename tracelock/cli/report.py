@@ -79,7 +79,7 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
 
 def _find_twin(trace: Trace) -> Trace:
     """The passing schedule nearest to the trace's own, found on the models: no code is run."""
-    from tracelock.explore.twin import Twin
+    from tracelock.explore.shrink.twin import Twin
     from tracelock.session.shrinking import shrink
 
     if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
@@ -141,7 +141,7 @@ def _render_comparison(data: dict[str, Any], form: str) -> str:
     import importlib
 
     try:  # not a plain import: who only reads traces need not have it
-        module = importlib.import_module("tracelock.report.comparison")
+        module = importlib.import_module("tracelock.report.comparison.page")
     except ModuleNotFoundError as missing:
         raise UsageError(f"this tracelock renders no comparisons ({missing.name})") from None
     text: str = module.comparison_html(data)

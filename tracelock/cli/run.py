@@ -20,7 +20,7 @@ from tracelock.session import Outcome, Session, Settings
 from tracelock.trace import Verdict
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.session.python_running import PythonRuns
 
 UNFINISHED: Final = 5

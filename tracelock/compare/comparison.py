@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
 
 FORMAT: Final = "tracelock-comparison/1"
 REAL: Final = ("threading", "multiprocessing", "asyncio", "trio")

@@ -15,7 +15,7 @@ from tracelock.compare.native import Prepared, Workshop
 from tracelock.compare.stats import apart, spread
 from tracelock.compare.variants import Variant, rounds, variants
 from tracelock.errors import UnsupportedError
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 from tracelock.session import check_supported
 
 RUNS: Final = 7

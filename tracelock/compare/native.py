@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.export.program import plain_program
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 
 #: What runs there. It must not need tracelock: the interpreter may be another one.
 CHILD: Final = r'''

@@ -16,7 +16,7 @@ from tracelock.session.settings import Settings
 
 if TYPE_CHECKING:
     from tracelock.explore.search import Outcome, Searched
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 STATES: Final = 5  # final states that are kept of each outcome
@@ -95,7 +95,7 @@ class Survey:
         cell["can"] = "possible"
         executed = outcome.first
         if outcome.kind in FAILED - {"livelock"}:
-            from tracelock.explore.shrinking import shrink
+            from tracelock.explore.shrink.shrinking import shrink
 
             executed = shrink(exploration.simulated(), executed).executed
             cell["switches"] = executed.switches

@@ -6,8 +6,8 @@ import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import scenario_from_data
-from tracelock.scenario.models import Scenario
 
 LOCKS: Final = frozenset({"lock", "rlock", "semaphore", "bounded_semaphore"})
 NONE, INSIDE, AROUND, WRITTEN = "no locks", "lock in the loop", "lock around the loop", "as written"

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracelock.export.expressions import negated
 from tracelock.export.flow import Flow
-from tracelock.scenario import models
+from tracelock.scenario.language import models
 
 
 class Body(Flow):

@@ -11,9 +11,9 @@ from tracelock.export.expressions import Space, negated
 from tracelock.export.shop import Shop
 from tracelock.export.threads import Threads
 from tracelock.export.writing import WIDTH, Lines, quoted
-from tracelock.scenario import models
-from tracelock.scenario.layout import elements
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.compile.layout import elements
+from tracelock.scenario.language import models
+from tracelock.scenario.language.models import Scenario
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace

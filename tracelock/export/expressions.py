@@ -7,7 +7,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.scenario.expressions import mentions, parse
+from tracelock.scenario.language.expressions import mentions, parse
 
 
 class Space:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracelock.export.variables import Variables
 from tracelock.export.writing import quoted
-from tracelock.scenario import models
+from tracelock.scenario.language import models
 
 
 class Flow(Variables):

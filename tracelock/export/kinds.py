@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Any, Final
 
-from tracelock.scenario import models
-from tracelock.scenario.expressions import parse
-from tracelock.scenario.models import Scenario
-from tracelock.scenario.usage import steps_of
+from tracelock.scenario.language import models
+from tracelock.scenario.language.expressions import parse
+from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.usage import steps_of
 
 INT, FLOAT, BOOL, OTHER = "int", "float", "bool", "other"
 Kinds = frozenset[str]

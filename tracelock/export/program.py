@@ -19,10 +19,10 @@ from tracelock.export.shop import Shop
 from tracelock.export.tasks import Asyncio, Trio
 from tracelock.export.threads import Processes, Threads
 from tracelock.export.writing import WIDTH, Lines
-from tracelock.scenario import models
-from tracelock.scenario.layout import build_layout
-from tracelock.scenario.models import Scenario
-from tracelock.scenario.usage import steps_of
+from tracelock.scenario.compile.layout import build_layout
+from tracelock.scenario.language import models
+from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.usage import steps_of
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace

@@ -9,8 +9,8 @@ from tracelock.export.kinds import Kinds
 from tracelock.export.naming import Naming
 from tracelock.export.points import Points
 from tracelock.ops import Layout
-from tracelock.scenario import models
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language import models
+from tracelock.scenario.language.models import Scenario
 
 
 @dataclass

@@ -6,8 +6,8 @@ from functools import partial
 from typing import ClassVar
 
 from tracelock.export.threads import Threads
-from tracelock.scenario import models
-from tracelock.scenario.models import ObjectDecl
+from tracelock.scenario.language import models
+from tracelock.scenario.language.models import ObjectDecl
 
 
 class Asyncio(Threads):

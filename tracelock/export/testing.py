@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tracelock.scenario.models import Scenario
+from tracelock.scenario.language.models import Scenario
 
 _TEXT: Final = '''"""{title}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tracelock.export.body import Body
-from tracelock.scenario import models
-from tracelock.scenario.models import ObjectDecl
+from tracelock.scenario.language import models
+from tracelock.scenario.language.models import ObjectDecl
 
 
 class Threads(Body):

@@ -12,9 +12,9 @@ from tracelock.export.naming import Naming
 from tracelock.export.points import Action
 from tracelock.export.shop import Shop, assigned
 from tracelock.export.writing import Lines, quoted
-from tracelock.scenario import models
-from tracelock.scenario.expressions import parse_reference
-from tracelock.scenario.usage import steps_of
+from tracelock.scenario.language import models
+from tracelock.scenario.language.expressions import parse_reference
+from tracelock.scenario.language.usage import steps_of
 
 
 class Turns(Lines):

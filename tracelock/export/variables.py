@@ -9,7 +9,7 @@ from typing import Any
 
 from tracelock.export.kinds import BOOL
 from tracelock.export.turns import Turns
-from tracelock.scenario import models
+from tracelock.scenario.language import models
 
 
 class Variables(Turns):

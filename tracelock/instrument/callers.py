@@ -13,7 +13,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import contexts, identity
-from tracelock.instrument.sites import stable_file
+from tracelock.instrument.rewrite.sites import stable_file
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from tracelock.instrument.sites import Site
+from tracelock.instrument.rewrite.sites import Site
 
 __all__ = ["Context", "contexts", "identity"]
 

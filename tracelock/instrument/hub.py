@@ -282,7 +282,7 @@ class StandIns:
         """The stand-in of a real lock; anything else is given back."""
         known = self.made.get(identity(raw))
         if known is None:
-            from tracelock.instrument.locks import wrap
+            from tracelock.instrument.threads.locks import wrap
 
             known = wrap(self.hub, raw, name)
             if known is raw:

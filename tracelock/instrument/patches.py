@@ -23,10 +23,13 @@ from dataclasses import dataclass
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument import clock, file_patches, futures, locks, queues, sync, threads
+from tracelock.instrument import clock
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.files import paths_of
+from tracelock.instrument.files import patches as file_patches
+from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import Hub
+from tracelock.instrument.threads import futures, locks, queues, sync
+from tracelock.instrument.threads import starting as threads
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
 SEEN: Final = "seen"  # recorded, or answered from the schedule, without a choice
@@ -112,7 +115,7 @@ def table() -> list[Patch]:
     ]  # fmt: skip
     patches += [Patch(*one) for one in file_patches.replacements()]
     if hasattr(os, "fork"):
-        from tracelock.instrument import process_patches
+        from tracelock.instrument.processes import patches as process_patches
 
         patches += [Patch(*one) for one in process_patches.replacements()]
     return patches
@@ -321,7 +324,7 @@ class Patches:
 
     def _adopt_shared(self, value: Any, name: str) -> None:
         """The same for an object of ``multiprocessing``."""
-        from tracelock.instrument import process_patches
+        from tracelock.instrument.processes import patches as process_patches
 
         undo = process_patches.adopt(value, self.hub, name)
         if undo is not None:

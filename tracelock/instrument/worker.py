@@ -184,7 +184,7 @@ class Worker:
 
     def lock(self, raw: object) -> object:
         """What stands in for a lock that was made before there was any control."""
-        from tracelock.instrument.locks import stand_in
+        from tracelock.instrument.threads.locks import stand_in
 
         return stand_in(self.hub, raw)
 

@@ -15,7 +15,7 @@ from tracelock.pytest_plugin import kept
 from tracelock.pytest_plugin.telling import ScheduleFailed, failure_text, told
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.session.explored import Explored
 
 #: What each word of ``expect`` means: how some schedule ends.

@@ -14,7 +14,7 @@ import pytest
 from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin import REPLAYING, kept
 from tracelock.pytest_plugin.telling import ScheduleFailed, TracelockWarning, failure_text
-from tracelock.scenario.expressions import suggest
+from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
     from tracelock.instrument.program import PythonProgram

@@ -66,7 +66,7 @@ def _unicode() -> bool:
 
 def failure_text(explored: Explored) -> str:
     """The text of a test that failed in a schedule."""
-    from tracelock.explore.twin import Twin
+    from tracelock.explore.shrink.twin import Twin
 
     trace = explored.trace
     assert trace is not None

@@ -42,7 +42,7 @@ def render(subject: Subject, form: str) -> str:
     """``subject`` in a form. Raises UsageError for an unknown one, and for a twin of other
     workers."""
     if form == "html":
-        from tracelock.report.html import html_report
+        from tracelock.report.html.page import html_report
 
         return html_report(subject)
     if form == "markdown":

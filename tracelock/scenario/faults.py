@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from tracelock.scenario.expressions import quote
+from tracelock.scenario.language.expressions import quote
 
 Path = tuple[str | int, ...]
 #: More than this many faults of one scenario are neither looked for nor told.

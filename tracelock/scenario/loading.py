@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import Problem, ScenarioError
-from tracelock.scenario.documents import (
+from tracelock.scenario.documents.documents import (
     MAX_BYTES,
     MAX_DEPTH,
     Document,
@@ -19,7 +19,7 @@ from tracelock.scenario.documents import (
 from tracelock.scenario.faults import MAX_FAULTS, Fault, Path, path_text
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
 
 #: The parts of a path such as ``workers.transfer.steps[0].do[1]``.
 _PART: Final = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -80,9 +80,9 @@ def _understand(data: Any) -> tuple[Scenario | None, list[Fault]]:
     """The scenario if there is nothing wrong, and else what is."""
     from pydantic import ValidationError
 
-    from tracelock.scenario.checks import check
-    from tracelock.scenario.explain import explain, repair
-    from tracelock.scenario.models import FORMAT, Scenario
+    from tracelock.scenario.checks.scenario import check
+    from tracelock.scenario.documents.explain import explain, repair
+    from tracelock.scenario.language.models import FORMAT, Scenario
 
     faults: list[Fault] = []
     if isinstance(data, Mapping) and "format" not in data:

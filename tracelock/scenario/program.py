@@ -11,13 +11,13 @@ from typing import Final
 
 from tracelock.errors import StepFailure
 from tracelock.ops import Layout, Value
-from tracelock.scenario import values
-from tracelock.scenario.codegen import run_source
-from tracelock.scenario.compiler import compile_worker
-from tracelock.scenario.layout import build_layout
-from tracelock.scenario.models import Scenario
-from tracelock.scenario.runtime import Machine, Scope
-from tracelock.scenario.translate import Direct, Names, Pool
+from tracelock.scenario.compile import values
+from tracelock.scenario.compile.codegen import run_source
+from tracelock.scenario.compile.compiler import compile_worker
+from tracelock.scenario.compile.layout import build_layout
+from tracelock.scenario.compile.runtime import Machine, Scope
+from tracelock.scenario.compile.translate import Direct, Names, Pool
+from tracelock.scenario.language.models import Scenario
 
 __all__ = ["FUEL", "Check", "Machine", "Program", "Scope"]
 
@@ -76,7 +76,7 @@ class Check:
 
 
 class Program:
-    """A scenario that :func:`~tracelock.scenario.checks.check_scenario` accepts, compiled.
+    """A scenario that :func:`~tracelock.scenario.checks.scenario.check_scenario` accepts, compiled.
 
     ``fuel``: how many rounds of loops a worker may go without a visible step before its
     machine raises LimitReached.

@@ -12,7 +12,7 @@ from tracelock.session.exploring import Exploration, Explored, Plan
 
 if TYPE_CHECKING:
     from tracelock.explore.search import Progress
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 NEIGHBOURS: Final = 500

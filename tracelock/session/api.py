@@ -14,7 +14,7 @@ from tracelock.session.replaying import replay as replay_scenario
 if TYPE_CHECKING:
     from tracelock.engine.limits import RunLimits
     from tracelock.explore.search import Progress
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.session.explored import Explored
     from tracelock.session.spreading import Spreading
     from tracelock.trace import Trace

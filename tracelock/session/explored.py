@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracelock.explore.shrinking import Shrunk
-    from tracelock.explore.twin import NoTwin, Twin
+    from tracelock.explore.shrink.shrinking import Shrunk
+    from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.session.exploring import Plan
     from tracelock.trace import Trace
 
@@ -79,7 +79,7 @@ class Explored:
     def story(self, width: int = 100) -> str:
         """The failing interleaving as plain text: a column for each worker, then the verdict, what
         would make the difference, and the notes. "" where nothing fails."""
-        from tracelock.explore.twin import Twin
+        from tracelock.explore.shrink.twin import Twin
         from tracelock.report.terminal import Style, table, verdict_block
         from tracelock.report.timeline import selection, timeline, without_idle
 

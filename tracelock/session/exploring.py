@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.search import Outcome as Seen
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
     from tracelock.trace import Trace
 
@@ -172,7 +172,7 @@ class Exploration:
     def earlier(self, traces: Sequence[Trace]) -> Searched | None:
         """Try the failing schedules of earlier runs; None where none of them fails now."""
         from tracelock.explore.search import Searched, add_outcome
-        from tracelock.explore.trials import follow_trace
+        from tracelock.explore.shrink.trials import follow_trace
 
         found = Searched("first")
         for trace in traces:
@@ -278,7 +278,7 @@ class Exploration:
 
     def _states(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
         from tracelock.explore.search import Outcome, Progress, Searched
-        from tracelock.explore.states import StateSearch, StatesProgress
+        from tracelock.explore.states.search import StateSearch, StatesProgress
 
         def tell(at: StatesProgress) -> None:
             if progress is not None:
@@ -352,8 +352,8 @@ class Exploration:
 
     def show(self, explored: Explored, outcome: Seen) -> None:
         """Shrink a failing schedule, find its twin, and confirm it on the real backend."""
-        from tracelock.explore.shrinking import shrink
-        from tracelock.explore.twin import passing_twin
+        from tracelock.explore.shrink.shrinking import shrink
+        from tracelock.explore.shrink.twin import passing_twin
 
         executed = outcome.first
         livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay

@@ -9,7 +9,7 @@ from tracelock.errors import Divergence, TracelockError, UsageError
 from tracelock.session.settings import check_supported, compile_program
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 __all__ = ["TARGETS", "export", "read_source"]

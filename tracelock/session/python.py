@@ -14,7 +14,7 @@ from tracelock.errors import UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Searched
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.sources import Sources
+from tracelock.instrument.rewrite.sources import Sources
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.explored import Explored, summarise

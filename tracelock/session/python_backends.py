@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
     """The backend of that name for real code. Raises UsageError for one that there is not."""
     if plan.backend == "threading":
-        from tracelock.instrument.backend import PythonBackend
+        from tracelock.instrument.threads.backend import PythonBackend
 
         return PythonBackend(program, plan.limits)
     if plan.backend == "multiprocessing":
         from tracelock.backends.rules import MULTIPROCESSING_RULES
-        from tracelock.instrument.process_backend import ProcessBackend
+        from tracelock.instrument.processes.backend import ProcessBackend
 
         return ProcessBackend(program, plan.limits, MULTIPROCESSING_RULES)
     if plan.backend == "asyncio":
-        from tracelock.instrument.aio_backend import AsyncioBackend
+        from tracelock.instrument.loops.asyncio_backend import AsyncioBackend
 
         return AsyncioBackend(program, plan.limits)
     if plan.backend == "trio":
-        from tracelock.instrument.trio_backend import TrioBackend
+        from tracelock.instrument.loops.trio_backend import TrioBackend
 
         return TrioBackend(program, plan.limits)
     raise UsageError(

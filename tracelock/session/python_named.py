@@ -19,7 +19,7 @@ from tracelock.session.python_program import make_program
 from tracelock.session.settings import check_supported
 
 if TYPE_CHECKING:
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 #: What a trace of real code is refused with.
@@ -188,7 +188,7 @@ def program_of_trace(trace: Trace, *, allow_call: bool) -> PythonProgram:
     """
     if not allow_call:
         raise UsageError(NOT_ALLOWED)
-    from tracelock.scenario.python_decl import document_keys
+    from tracelock.scenario.language.python import document_keys
 
     python = trace.scenario.get("python")
     assert isinstance(python, Mapping)

@@ -12,7 +12,7 @@ from tracelock.engine.open import OpenController, OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.sources import Sources
+from tracelock.instrument.rewrite.sources import Sources
 from tracelock.ops import CHECKPOINT, NAMES, ON_WORKER, SLEEP
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan

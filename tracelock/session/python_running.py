@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Executed
     from tracelock.explore.search import Searched
     from tracelock.instrument.program import PythonProgram
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.session.settings import Settings
     from tracelock.session.shrinking import ShrunkTrace
     from tracelock.trace import Trace, Verdict
@@ -217,8 +217,8 @@ def first_schedule(program: PythonProgram, plan: Plan) -> Verdict:
 
 def shrink_python(trace: Trace, program: PythonProgram, confirm: int) -> ShrunkTrace:
     """The smallest schedule of real code that fails as ``trace`` does; see ``shrink``."""
-    from tracelock.explore.shrinking import shrink
-    from tracelock.explore.twin import passing_twin
+    from tracelock.explore.shrink.shrinking import shrink
+    from tracelock.explore.shrink.twin import passing_twin
     from tracelock.session.shrinking import finish
 
     plan = Plan(

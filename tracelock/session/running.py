@@ -23,7 +23,7 @@ from tracelock.session.settings import (
 if TYPE_CHECKING:
     from tracelock.backends.base import FreeRun
     from tracelock.engine.controller import Controller
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.schedulers.base import Scheduler
     from tracelock.trace import Events, Trace, Verdict
 
@@ -157,7 +157,7 @@ class Session:
             return self._free_run(recording)
 
     def _free_run(self, recording: bool) -> Outcome:
-        from tracelock.engine.free import finish_free_run
+        from tracelock.engine.linearise.free import finish_free_run
 
         free: FreeRun = self.backend.free(recording)
         program = self.program

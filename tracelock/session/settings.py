@@ -13,7 +13,7 @@ from tracelock.errors import Problem, ScenarioError, UnsupportedError, UsageErro
 if TYPE_CHECKING:
     from tracelock.backends.base import Backend, Options
     from tracelock.objects import Rules
-    from tracelock.scenario.models import Scenario
+    from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
     from tracelock.schedulers.base import Scheduler
 
@@ -42,15 +42,15 @@ def rules_of(backend: str) -> Rules:
 def make_backend(backend: str, program: Program, options: Options, rules: Rules) -> Backend:
     """A backend by name, set up for ``program``. Raises UsageError where it is not installed."""
     if backend == "threading":
-        from tracelock.backends.threads import ThreadingBackend
+        from tracelock.backends.threads.backend import ThreadingBackend
 
         return ThreadingBackend(program, options)
     if backend == "multiprocessing":
-        from tracelock.backends.processes import MultiprocessingBackend
+        from tracelock.backends.processes.backend import MultiprocessingBackend
 
         return MultiprocessingBackend(program, options)
     if backend == "asyncio":
-        from tracelock.backends.aio import AsyncioBackend
+        from tracelock.backends.tasks.asyncio_backend import AsyncioBackend
 
         return AsyncioBackend(program, options)
     if backend == "trio":
@@ -60,7 +60,7 @@ def make_backend(backend: str, program: Program, options: Options, rules: Rules)
             raise UsageError(
                 "the trio backend needs trio: pip install 'tracelock[trio]'"
             ) from error
-        from tracelock.backends.trio_backend import TrioBackend
+        from tracelock.backends.tasks.trio_backend import TrioBackend
 
         return TrioBackend(program, options)
     from tracelock.backends.simulated import SimulatedBackend
@@ -74,7 +74,7 @@ def check_supported(scenario: Scenario, backend: str, *, allow_call: bool = Fals
     Raises UnsupportedError with the place of each step and the backends that can do it, and
     UsageError for a ``call`` step that the user has not allowed.
     """
-    from tracelock.scenario.usage import features_of
+    from tracelock.scenario.language.usage import features_of
 
     refuses = rules_of(backend).refuses
     problems: list[Problem] = []
@@ -150,7 +150,7 @@ def make_scheduler(
 
 def compile_program(scenario: Scenario) -> Program:
     """The worker programs of a scenario. Raises ScenarioError where it is not sound."""
-    from tracelock.scenario.checks import check_scenario
+    from tracelock.scenario.checks.scenario import check_scenario
     from tracelock.scenario.program import Program
 
     if scenario.python is not None:

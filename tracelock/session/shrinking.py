@@ -12,10 +12,10 @@ from tracelock.session.exploring import Exploration, Plan
 
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
-    from tracelock.explore.reduce import Reduced
     from tracelock.explore.running import Executed
-    from tracelock.explore.shrinking import Shrunk
-    from tracelock.explore.twin import NoTwin, Twin
+    from tracelock.explore.shrink.reduce import Reduced
+    from tracelock.explore.shrink.shrinking import Shrunk
+    from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.trace import Trace
 
 
@@ -52,8 +52,8 @@ def shrink(
     Divergence where it cannot be followed any more, InternalError where the result cannot be
     confirmed.
     """
-    from tracelock.explore.shrinking import shrink as shrink_schedule
-    from tracelock.explore.twin import passing_twin
+    from tracelock.explore.shrink.shrinking import shrink as shrink_schedule
+    from tracelock.explore.shrink.twin import passing_twin
 
     if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to shrink")
@@ -75,8 +75,8 @@ def shrink(
             return finish(exploration, shrunk, passing_twin, confirm)
     plan.clock = shrunk.clock
     with Exploration(reduced.scenario, plan) as smaller:
-        from tracelock.explore.fewest import fewest
-        from tracelock.explore.reduce import signature
+        from tracelock.explore.shrink.fewest import fewest
+        from tracelock.explore.shrink.reduce import signature
 
         wanted = signature(scenario, trace.verdict)
         found = fewest(
@@ -119,7 +119,7 @@ def finish(
 
 def reduced_scenario(exploration: Exploration, trace: Trace) -> Reduced:
     """The scenario of a failing trace with everything left out that the failure does not need."""
-    from tracelock.explore.reduce import reduce_scenario, same_trouble
+    from tracelock.explore.shrink.reduce import reduce_scenario, same_trouble
 
     gate = same_trouble(
         exploration.scenario, exploration.session.rules, trace.verdict,

@@ -17,12 +17,12 @@ from tracelock.schedulers.wakeup import Step
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from tracelock.explore.checkpoint import Checkpoint
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Budget, Progress, Searched
-    from tracelock.explore.shards import Job
-    from tracelock.explore.sources import Source
-    from tracelock.explore.spread import Submit
+    from tracelock.explore.spread.checkpoint import Checkpoint
+    from tracelock.explore.spread.shards import Job
+    from tracelock.explore.spread.sources import Source
+    from tracelock.explore.spread.spreading import Submit
     from tracelock.session.exploring import Exploration, Plan
     from tracelock.trace import Trace
 
@@ -91,7 +91,7 @@ def base_of(runner: Runner, prefix: Prefix) -> Base:
     of that. Raises UsageError where there are not so many, Divergence where they cannot be had.
     """
     from tracelock.explore.running import Tape
-    from tracelock.explore.trials import follow_trace
+    from tracelock.explore.shrink.trials import follow_trace
 
     there = len(prefix.trace.events)
     if not 0 <= prefix.events <= there:
@@ -138,12 +138,12 @@ class Spreader:
             self.base = base_of(exploration.runner, how.prefix)
         self.checkpoint: Checkpoint | None = None
         if how.checkpoint is not None:
-            from tracelock.explore.checkpoint import Checkpoint
+            from tracelock.explore.spread.checkpoint import Checkpoint
 
             self.checkpoint = Checkpoint(how.checkpoint, self._identity())
 
     def _identity(self) -> dict[str, Any]:
-        from tracelock.explore.checkpoint import digest, rules_digest
+        from tracelock.explore.spread.checkpoint import digest, rules_digest
 
         plan, session = self.exploration.plan, self.exploration.session
         return {
@@ -161,7 +161,7 @@ class Spreader:
         }
 
     def _job(self, strategy: str) -> Job:
-        from tracelock.explore.shards import Job
+        from tracelock.explore.spread.shards import Job
         from tracelock.session.exploring import watched
 
         plan, session = self.exploration.plan, self.exploration.session
@@ -184,8 +184,8 @@ class Spreader:
         What was found since it was last asked for the stage: the first time, that is all of it.
         """
         from tracelock.explore.search import Searched
-        from tracelock.explore.sources import make_source
-        from tracelock.explore.spread import spread
+        from tracelock.explore.spread.sources import make_source
+        from tracelock.explore.spread.spreading import spread
 
         runner, plan = self.exploration.runner, self.exploration.plan
         here = not self.how.spread or strategy == "auto"  # a few samples are not worth sending
@@ -238,7 +238,7 @@ class Spreader:
     def _workers(
         self, found: Searched, progress: Callable[[Progress], None] | None, here: bool
     ) -> Generator[tuple[Submit, int]]:
-        from tracelock.explore import executors
+        from tracelock.explore.spread import executors
 
         how = self.how
         if here:

@@ -1,0 +1,1 @@
+"""The multiprocessing backend: workers are OS processes."""

@@ -1,0 +1,353 @@
+"""Controlled schedules on a pool of processes: the parent's side.
+
+For each event that the controller grants one word goes to one worker, and one message comes back;
+the real result in it is compared with the model's. See ``processes_wire`` for the words, and
+``processes_control`` for the other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.backends.base import Options, agree, mismatch
+from tracelock.backends.processes import wire
+from tracelock.engine.controller import Controller, same
+from tracelock.errors import InternalError, LimitReached, StepFailure
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CALL,
+    CRASH,
+    JOIN,
+    NOTIFY,
+    RELEASE,
+    SET,
+    SLEEP,
+    SPAWN,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    WRITE,
+    Op,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from tracelock.backends.processes.pool import Pool
+    from tracelock.scenario.program import Program
+
+#: Decoded messages kept per worker: schedules of one program say the same things again and again.
+CACHE: Final = 4096
+#: What follows a message that did not come.
+DIED: Final = object()
+#: Kinds that take no more than the word to do it, unless a timer fired.
+SIMPLE: Final = frozenset(range(WRITE + 1)) | {ACQUIRE, RELEASE}
+
+
+class Driver:
+    """Runs schedules of one program, one after the other, on the pool that it is given."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        self.program = program
+        self.layout = program.layout
+        self.options = options
+        #: Whether the pool cannot be brought back into order.
+        self.spoilt = False
+        count = len(self.layout.workers)
+        self._pool: Pool
+        self._controller: Controller
+        self._cache: list[dict[bytes, tuple[Value, Op]]] = [{} for _ in range(count)]
+        self._early: dict[int, Any] = {}  # answers that came while an atomic step was granted
+        self._asleep: dict[int, list[int]] = {}  # by object: parked and not yet woken
+        self._late: set[int] = set()  # whose time at a condition is up
+        self._first = [self._begin(number) for number in range(count)]
+
+    def schedule(self, controller: Controller, pool: Pool) -> None:
+        """Run one schedule, which ``controller`` has begun."""
+        self._controller, self._pool = controller, pool
+        before, look = controller.before, pool.deaths.poll
+
+        def step_begins(controller: Controller) -> None:
+            if look(0):
+                self._notice(controller)
+            if before is not None:
+                before(controller)
+
+        controller.before = step_begins
+        try:
+            self._run(controller, pool)
+        finally:
+            controller.before = before
+
+    def _run(self, controller: Controller, pool: Pool) -> None:
+        os.ftruncate(pool.setup.store.fd, 0)
+        self._asleep.clear()
+        self._late.clear()
+        down, write = pool.down, os.write
+        step, ask, reply, caches = controller.next, controller.ask, self._reply, self._cache
+        for number, spec in enumerate(self.layout.workers):
+            if not spec.manual:
+                self._start(controller, number)
+        while True:
+            worker = step()
+            if worker < 0:
+                return
+            if controller.kind not in SIMPLE or controller.fired:
+                self._grant(controller, worker)
+                continue
+            try:
+                write(down[worker], wire.GRANT)
+            except BrokenPipeError:
+                data = b""
+            else:
+                data = reply(worker)
+            known = caches[worker].get(data)
+            if known is None:
+                self._answered(controller, worker, self._decode(worker, data))
+                continue
+            real, op = known
+            model = controller.result
+            if real is not model and not same(real, model):
+                raise mismatch(self.layout, worker, controller.op, model, real)
+            ask(worker, op)
+
+    def _begin(self, worker: int) -> Op | StepFailure | LimitReached | None:
+        """What a worker comes to first. It depends on nothing shared, so it is asked here once."""
+        try:
+            op = self.program.machine(worker).begin()
+        except (StepFailure, LimitReached) as error:
+            return error
+        return None if op is None else self._op(worker, wire.op_fields(op))
+
+    def _start(self, controller: Controller, worker: int) -> None:
+        first = self._first[worker]
+        if first.__class__ is Op or first is None:
+            controller.ask(worker, first)
+        else:
+            self._ended(controller, worker, first)  # type: ignore[arg-type]
+
+    def _ended(
+        self, controller: Controller, worker: int, error: StepFailure | LimitReached
+    ) -> None:
+        if isinstance(error, StepFailure):
+            controller.fail(worker, StepFailure(error.failure, error.message, error.at))
+        else:
+            controller.stop(worker, error)
+
+    def _op(self, worker: int, fields: tuple[Any, ...]) -> Op:
+        kind, target, at, value, timeout, blocking, expect, body, soft = fields
+        if kind == ATOMIC:
+            body = wire.RemoteBody(frozenset(body), lambda touches: self._rehearse(worker, touches))
+        return Op(kind, target, at, value, timeout, blocking, expect, body, soft)
+
+    # --- words and answers -------------------------------------------------------------------
+    def _say(self, worker: int, word: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # its answer will be empty
+            wire.send(self._pool.down[worker], word)
+
+    def _reply(self, worker: int) -> bytes:
+        """One message of a worker; empty where it is dead, or stuck, which ends the schedule."""
+        if not self._pool.pollers[worker].poll(1000.0 * self.options.limits.stall):
+            name = self.layout.workers[worker].name
+            self._controller.limit = f"{name} is stuck outside tracelock's control"
+            self.spoilt = True
+            return b""
+        return wire.receive(self._pool.up[worker])
+
+    def _decode(self, worker: int, data: bytes) -> tuple[Value, Any]:
+        """(result, what follows: an Op, None, an exception or a mark) of a message."""
+        if not data:
+            return None, DIED
+        if data == wire.NOTHING:
+            return None, wire.NOTHING
+        result, follows = wire.receive_message(data)
+        if follows is None:
+            return wire.unwrap(result), None
+        if follows[0].__class__ is int:
+            result, op = wire.unwrap(result), self._op(worker, follows)
+            cache = self._cache[worker]
+            if len(cache) >= CACHE:
+                cache.clear()
+            cache[data] = (result, op)
+            return result, op
+        if follows[0] == wire.ERROR:
+            raise InternalError(f"in the process of a worker:\n{follows[1]}")
+        if follows[0] in (wire.FAILED, wire.LIMIT):
+            return wire.unwrap(result), wire.failure_of(follows)
+        return wire.unwrap(result), follows
+
+    def _answered(self, controller: Controller, worker: int, message: tuple[Value, Any]) -> None:
+        """Compare the result of the granted op with the model's, and ask for what follows."""
+        real, follows = message
+        if follows is DIED:
+            self._died(controller, worker)
+            return
+        model, op = controller.result, controller.op
+        mark = follows.__class__ is tuple
+        if mark and follows[0] == wire.FULL:
+            self.spoilt = True
+            controller.stop(worker, LimitReached(follows[1]))
+            return
+        if controller.kind == ATOMIC and real.__class__ is list:
+            real = {"reads": real[2], "writes": real[3]}
+        elif controller.kind == CALL:
+            controller.replace(real)
+            model = real
+        elif controller.kind == NOTIFY and model.__class__ is list:
+            model = None  # whom it woke shows when they wake
+        if follows == wire.NOTHING or not agree(real, model):
+            raise mismatch(self.layout, worker, op, model, real)
+        if mark:  # the object raised: the machine fails with the model's words
+            self._say(worker, wire.FAILS + wire.pack(f"{model.kind}: {model.message}"))
+            _, follows = self._decode(worker, self._reply(worker))
+            if follows is DIED:
+                self._died(controller, worker)
+                return
+        if isinstance(follows, (StepFailure, LimitReached)):
+            self._ended(controller, worker, follows)
+        else:
+            controller.ask(worker, follows)
+
+    def _grant(self, controller: Controller, worker: int) -> None:
+        """Let the granted event happen: all kinds that need more than one word."""
+        op, kind, target = controller.op, controller.kind, controller.op.target
+        if kind == ATOMIC:
+            self._answered(controller, worker, self._early.pop(worker))
+            return
+        word = wire.GRANT
+        dead: list[int] = []
+        if kind == TIMEOUT:
+            # of a condition: its lock is still to be taken back. Until then the worker stays
+            # where it is, as a notify may be wasted on it.
+            self._late.add(worker)
+            return
+        if kind == WAIT:
+            if controller.parked:
+                self._park(controller, worker)
+                return
+            if controller.result is True and self.layout.spec(target).type == "barrier":
+                dead = self._rouse(target, list(self._asleep.get(target, ())))
+        elif kind == WAKE:
+            if controller.fired:
+                self._asleep[target].remove(worker)
+                if self.layout.spec(target).type == "barrier":  # which is broken from now on
+                    dead = self._rouse(target, list(self._asleep[target]))
+                word = wire.TIMED_OUT + wire.GRANT
+            elif worker in self._late:
+                self._late.remove(worker)
+                if worker in self._asleep[target]:
+                    self._asleep[target].remove(worker)
+                    word = wire.TIMED_OUT + wire.GRANT
+        elif kind == NOTIFY:
+            if controller.result.__class__ is list:
+                dead = self._rouse(target, controller.result)
+        elif kind == SET:
+            dead = self._rouse(target, list(self._asleep.get(target, ())))
+        elif kind == JOIN:
+            word = wire.GRANT if controller.result is True else wire.EXPIRED
+        elif kind == SPAWN:
+            if controller.result is None:
+                self._start(controller, target)
+            else:
+                word = wire.EXPIRED
+        elif kind == CALL and not self.options.allow_call:
+            raise InternalError("a call step was reached though calls are not allowed")
+        elif controller.fired and kind != SLEEP:
+            model = controller.models[target]
+            free = controller.adversarial and model is not None and model.enabled(op, worker)
+            word = wire.SKIPPED if free else wire.EXPIRED
+        self._say(worker, word)
+        if dead:
+            self._stand_in(target, len(dead))
+        self._answered(controller, worker, self._decode(worker, self._reply(worker)))
+
+    def _park(self, controller: Controller, worker: int) -> None:
+        """``worker`` begins to wait in its real object."""
+        op = controller.op
+        self._say(worker, wire.GRANT)
+        real, follows = self._decode(worker, self._reply(worker))
+        if follows is DIED:
+            self._died(controller, worker)
+        elif follows != wire.NOTHING:
+            raise mismatch(self.layout, worker, op, "waits", real)
+        else:
+            self._asleep.setdefault(op.target, []).append(worker)
+
+    def _rouse(self, target: int, workers: list[int]) -> list[int]:
+        """Tell sleepers that they are about to be woken. Returns those that are dead."""
+        for worker in workers:
+            self._asleep[target].remove(worker)
+            self._say(worker, wire.WASTED if worker in self._late else wire.NOTIFIED)
+        return [worker for worker in workers if not self._pool.alive(worker)]
+
+    def _stand_in(self, target: int, count: int) -> None:
+        """Do the handshake of a notifier with sleepers that were killed from outside."""
+        real = self._pool.setup.objects[target]
+        condition = getattr(real, "_cond", real)
+        for _ in range(count):
+            condition._wait_semaphore.acquire(True, 1.0)
+            condition._woken_count.release()
+
+    def _rehearse(
+        self, worker: int, touches: frozenset[int]
+    ) -> tuple[dict[int, Value], dict[int, Value]]:
+        """Have ``worker`` do its atomic step: see ``processes_wire.RemoteBody``."""
+        values = self._controller.values
+        self._say(worker, wire.ATOMICALLY + wire.pack({n: values[n] for n in touches}))
+        message = self._early[worker] = self._decode(worker, self._reply(worker))
+        if message[0].__class__ is not list:
+            return {}, {}  # dead, or out of room: what follows says so
+        reads, writes = message[0][:2]
+        return reads, writes
+
+    # --- the dead, and cleaning up -----------------------------------------------------------
+    def _notice(self, controller: Controller) -> None:
+        """Before a step: has something outside killed a worker meanwhile?"""
+        for fd, _ in self._pool.deaths.poll(0):
+            worker = self._pool.up.index(fd)
+            self._pool.bury(fd)
+            self.spoilt = True
+            if worker in controller.active:
+                self._killed(controller, worker)
+
+    def _killed(self, controller: Controller, worker: int) -> None:
+        """Something outside has killed a worker: an event of its own, whose value says how."""
+        self.spoilt = True
+        how = self._pool.how(worker)
+        op = controller.pending[worker]
+        event = Op(CRASH, -1, op.at if op is not None else "", how)
+        controller.log.append((worker, CRASH, event, None, None, controller.now))
+        controller.crash(worker, how)
+
+    def _died(self, controller: Controller, worker: int) -> None:
+        """A granted worker did not answer, because it is dead (or is as good as dead)."""
+        if controller.limit is not None:
+            return
+        self._pool.bury(self._pool.up[worker])
+        if controller.kind == CRASH:
+            self._pool.how(worker)
+            controller.crash(worker, "crash")
+            return
+        # nobody knows whether it still did what the models think it did: the schedule ends
+        controller.log.pop()
+        self._killed(controller, worker)
+        controller.limit = f"{self.layout.workers[worker].name} died in the middle of a step"
+
+    def restore(self, pool: Pool) -> bool:
+        """Undo what was left behind, in the objects and in the processes; False if impossible."""
+        self._pool = pool
+        workers = range(len(pool.up))
+        dead = [worker for worker in workers if not pool.alive(worker)]
+        living = [worker for worker in workers if worker not in dead]
+        if self.spoilt:
+            return False
+        for worker in living:
+            self._say(worker, wire.ABANDON)
+        if not all(self._reply(worker) == wire.NOTHING for worker in living):
+            return False
+        if not pool.restore():
+            return False
+        pool.revive(dead)
+        return True

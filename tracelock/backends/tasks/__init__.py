@@ -1,0 +1,1 @@
+"""The asyncio and trio backends: workers are tasks of an event loop."""

@@ -1,0 +1,1 @@
+"""The threading backend: workers are OS threads."""

@@ -1,0 +1,182 @@
+"""Free runs on threads: the operating system chooses, and nothing is serialised.
+
+Each worker keeps its own record (``threads_worker``); ``engine.linearise`` puts them in one true
+order afterwards. The main thread watches: a deadlock ends the run instead of hanging it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from time import monotonic_ns as clock
+from typing import Final
+
+from tracelock.backends.base import FreeRun
+from tracelock.backends.threads.free_worker import Workers
+from tracelock.backends.threads.stuck import stack_of
+from tracelock.engine.limits import INTERRUPTED
+from tracelock.ops import (
+    GET,
+    JOIN,
+    WAIT,
+    Op,
+)
+
+POLL: Final = 0.02  # seconds between two looks at the workers
+
+
+@dataclass(slots=True)
+class Suspicion:
+    """What was seen when a deadlock was first suspected."""
+
+    blocked: dict[int, Op]
+    lengths: list[int]
+    looks: list[int]
+    confirmed: bool = False
+
+
+class FreeThreads(Workers):
+    """One free run. Make a new one for each."""
+
+    def run(self, record: bool = True) -> FreeRun:
+        """Let the workers run until they end, are deadlocked, or a bound is reached."""
+        self.recording = record
+        for number, spec in enumerate(self.layout.workers):
+            if not spec.manual:
+                self.start(number)
+        start = clock()
+        self.gate.set()
+        blocked: dict[int, Op] = {}
+        try:
+            blocked = self.watch(start)
+        except KeyboardInterrupt:
+            self.limit = INTERRUPTED
+        lengths = [len(log) for log in self.logs]
+        self.over = True
+        self.end()
+        if blocked:
+            self.forget(lengths)
+        if self.errors:
+            raise self.errors[0]
+        return FreeRun(
+            self.logs, self.cells, start, failures=self.failures, blocked=blocked,
+            limit=self.limit, recorded=record, waits=self.waits,
+        )  # fmt: skip
+
+    def watch(self, start: int) -> dict[int, Op]:
+        """Wait for the end. Returns what each worker waits for, if they wait for ever."""
+        limits = self.options.limits
+        progress: tuple[int, ...] = ()
+        still = 0.0
+        suspicion: Suspicion | None = None
+        while True:
+            live = [n for n in list(self.threads) if not self.ended[n].is_set()]
+            if not live:
+                return {}
+            self.ended[live[0]].wait(POLL)
+            if self.errors:
+                return {}
+            live = [n for n in list(self.threads) if not self.ended[n].is_set()]
+            blocked = {n: op for n in live if (op := self.blocked[n]) is not None}
+            if live and len(blocked) == len(live) and self.hopeless(blocked):
+                suspicion = self.suspect(blocked, suspicion)
+                if suspicion.confirmed:
+                    return blocked
+            else:
+                suspicion = None
+            seconds = (clock() - start) / 1e9
+            if seconds > limits.seconds:
+                self.limit = f"the limit of {limits.seconds:g} seconds was reached"
+                return {}
+            if sum(map(len, self.logs)) > limits.steps:
+                self.limit = f"the limit of {limits.steps:,} steps was reached"
+                return {}
+            now = tuple(len(self.logs[n]) for n in live)
+            still = still + POLL if now == progress and len(blocked) < len(live) else 0.0
+            progress = now
+            if still > limits.stall:
+                self.limit = self.stuck([n for n in live if n not in blocked])
+                return {}
+
+    def suspect(self, blocked: dict[int, Op], before: Suspicion | None) -> Suspicion:
+        """Strengthen the suspicion of a deadlock.
+
+        A worker may have got its lock and not have said so yet. But if each tries anew and
+        fails, while nobody gets on and all still wait for the same, then none of them has.
+        """
+        lengths = [len(log) for log in self.logs]
+        if before is None or before.blocked != blocked or before.lengths != lengths:
+            return Suspicion(blocked, lengths, list(self.looks))
+        before.confirmed = all(
+            self.looks[worker] >= before.looks[worker] + 2
+            for worker, op in blocked.items()
+            if op.kind != WAIT
+        )
+        return before
+
+    def stuck(self, workers: list[int]) -> str:
+        """The message about workers that neither wait nor get on."""
+        return "\n".join(
+            f"{self.layout.workers[n].name} is stuck outside tracelock's control:\n"
+            f"{stack_of(self.threads[n].ident)}"
+            for n in workers
+        )
+
+    def hopeless(self, blocked: dict[int, Op]) -> bool:
+        """Whether these workers, who are all that live, really wait for ever.
+
+        Each real object is looked at: a waiter that has been woken and has not run yet is no
+        longer among its waiters, or finds its lock free.
+        """
+        at: dict[int, int] = {}
+        for worker, op in blocked.items():
+            if self.timed[worker]:
+                return False
+            if op.kind == JOIN:
+                if self.ended[op.target].is_set():
+                    return False
+                continue
+            real, kind = self.real[op.target], self.layout.spec(op.target).type
+            if kind in ("condition", "event", "barrier"):
+                at[op.target] = at.get(op.target, 0) + 1
+            elif kind == "queue":
+                if real.qsize() if op.kind == GET else not real.full():
+                    return False
+            elif kind in ("semaphore", "bounded_semaphore"):
+                if real._value > 0:
+                    return False
+            elif real.acquire(False):
+                real.release()
+                return False
+        for target, count in at.items():
+            condition = getattr(self.real[target], "_cond", self.real[target])
+            if len(condition._waiters) != count:
+                return False
+        # nothing may have moved while we looked
+        return all(self.blocked[worker] is op for worker, op in blocked.items())
+
+    def forget(self, lengths: list[int]) -> None:
+        """Strike out what workers did when they were unwound from a deadlock.
+
+        A wait that has begun is noted only when it ends: that one event stays.
+        """
+        for log, length in zip(self.logs, lengths, strict=True):
+            if len(log) > length and log[length][0] == WAIT and log[length][2] is None:
+                length += 1
+            log.cut(length)
+
+    def end(self) -> None:
+        """Unwind every worker that still waits; those stuck elsewhere are left as daemons."""
+        deadline = time.monotonic() + 2.0
+        self.gate.set()
+        while time.monotonic() < deadline:
+            live = [n for n, thread in self.threads.items() if thread.is_alive()]
+            if not live:
+                return
+            for real in self.real:
+                condition = getattr(real, "_cond", real)
+                for waiter in list(getattr(condition, "_waiters", ())):
+                    with contextlib.suppress(RuntimeError):
+                        waiter.release()
+            self.threads[live[0]].join(0.01)

@@ -1,0 +1,152 @@
+"""From what a free run left behind to its events and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tracelock.engine.effects import change
+from tracelock.engine.linearise.order import Linear, linearise
+from tracelock.engine.recording import record_columns
+from tracelock.engine.verdicts import Check, first_failure, judge, state_of
+from tracelock.errors import StepFailure
+from tracelock.objects import Rules
+from tracelock.ops import ATOMIC, READ, WRITE, Layout, Op, Value
+from tracelock.trace import Events, Verdict
+
+
+class Left(Protocol):
+    """What is needed of a backend's ``FreeRun``."""
+
+    logs: Sequence[Sequence[Any]]
+    cells: list[list[Any]]
+    start: int
+    order: list[tuple[int, int]] | None
+    failures: list[tuple[int, int, StepFailure]]
+    blocked: dict[int, Op]
+    crashed: list[tuple[int, str]]
+    limit: str | None
+    recorded: bool
+    waits: list[dict[int, int]]
+
+
+def finish_free_run(
+    layout: Layout,
+    rules: Rules,
+    always: Sequence[Check],
+    finally_: Sequence[Check],
+    left: Left,
+    follow: Callable[[Events, Verdict], Verdict],
+) -> tuple[Events | None, Verdict]:
+    """The events of a free run in one true order (None if it was not recorded), and its verdict.
+
+    ``follow(events, verdict)`` executes them again on the models, for what only the models know:
+    who holds what when a run is deadlocked, or a worker died. Raises InternalError where there
+    is no order that the objects accept.
+    """
+    values = [cell[-1][0] for cell in left.cells]
+    state = state_of(layout, values)
+    if not left.recorded:
+        failure = left.failures[0] if left.failures else None
+        told = (failure[0], failure[2]) if failure is not None else None
+        return None, _judge(layout, state, told, left, finally_, values)
+    linear = (
+        in_order(left.logs, left.order)
+        if left.order is not None
+        else linearise(left.logs, left.cells, layout, rules)
+    )
+    # the record is in the columns now; a long run's need not be there twice
+    left.logs, left.cells = [], []
+    events = record_columns(
+        layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
+        left.waits or [{} for _ in layout.workers],
+    )  # fmt: skip
+    told = earliest(linear, left.failures, always, layout)
+    verdict = _judge(layout, state, told, left, finally_, values)
+    if left.blocked or left.crashed:
+        verdict = follow(events, verdict)
+    return events, verdict
+
+
+def _judge(
+    layout: Layout,
+    state: dict[str, Any],
+    failure: tuple[int, StepFailure] | None,
+    left: Left,
+    finally_: Sequence[Check],
+    values: list[Value],
+) -> Verdict:
+    from tracelock.engine.verdicts import blocked_of
+
+    blocked = blocked_of(layout, left.blocked, [])
+    return judge(
+        layout, state, blocked, failure, left.crashed, {}, left.limit,
+        lambda: first_failure(finally_, "finally", values),
+    )  # fmt: skip
+
+
+def in_order(logs: Sequence[Sequence[Any]], order: Sequence[tuple[int, int]]) -> Linear:
+    """The columns of a run whose order is known already."""
+    linear = Linear()
+    for worker, number in order:
+        kind, op, result, t, _ = logs[worker][number]
+        if kind == READ and result.__class__ is tuple:
+            result = result[0]
+        linear.add(worker, kind, op, result, t)
+    return linear
+
+
+def earliest(
+    linear: Linear,
+    failures: Sequence[tuple[int, int, StepFailure]],
+    always: Sequence[Check],
+    layout: Layout,
+) -> tuple[int, StepFailure] | None:
+    """The first failure in the order of the events: a worker's own, or a state that may not be."""
+    found: list[tuple[int, int, StepFailure]] = []
+    if failures:
+        seen = [0] * len(layout.workers)
+        # a worker fails right after the last event it had recorded
+        due = {(worker, count): error for worker, count, error in failures}
+        for worker, count, error in failures:
+            if count == 0:
+                found.append((-1, worker, error))
+        for place, worker in enumerate(linear.worker):
+            seen[worker] += 1
+            failed = due.get((worker, seen[worker]))
+            if failed is not None:
+                found.append((place, worker, failed))
+    if always:
+        broken = first_broken(linear, always, layout)
+        if broken is not None:
+            found.append(broken)
+    if not found:
+        return None
+    # at one and the same event the state is looked at before the worker goes on
+    place, worker, error = min(found, key=lambda one: (one[0], one[2].failure != "always"))
+    return worker, error
+
+
+def first_broken(
+    linear: Linear, always: Sequence[Check], layout: Layout
+) -> tuple[int, int, StepFailure] | None:
+    """The first event after which an ``always`` expression is false: place, worker, failure."""
+    values = list(layout.initial)
+    error = first_failure(always, "always", values)
+    if error is not None:
+        return -1, -1, error
+    rows = zip(linear.worker, linear.kind, linear.op, linear.result, strict=True)
+    for place, (worker, kind, op, result) in enumerate(rows):
+        if kind > ATOMIC or kind == READ:
+            continue
+        if kind == ATOMIC:
+            for number, value in result["writes"].items():
+                values[number] = value
+        elif kind == WRITE:
+            values[op.target] = op.value
+        else:
+            change(op, values)
+        error = first_failure(always, "always", values)
+        if error is not None:
+            return place, worker, error
+    return None

@@ -1,0 +1,1 @@
+"""Smaller failures: shrinking a schedule or a scenario, and the nearest passing schedule."""

@@ -1,0 +1,162 @@
+"""Checkpoints: what a search has found and what it still has to do, in a file to go on from.
+
+One JSON document. Outcomes are kept as the picks of their first schedules, which are run again when
+it is read; what is left to do is whatever the source of the search says. It is replaced whole,
+so that it is never half of one, and it says what it belongs to: going on with another scenario,
+other rules or another strategy would add up what does not belong together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock import __version__
+from tracelock.errors import UsageError
+from tracelock.explore.search import Searched
+from tracelock.explore.spread.sources import Source, go_on
+from tracelock.explore.spread.spreading import add_seen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tracelock.explore.running import Runner
+    from tracelock.objects import Rules
+    from tracelock.schedulers.wakeup import Step
+
+FORMAT: Final = "tracelock-checkpoint/1"
+#: Seconds between two that are written while a search goes on.
+PAUSE: Final = 2.0
+#: What has to be the same, and how to say what it was.
+_NAMES: Final = {
+    "scenario": "scenario", "backend": "backend", "rules": "rules", "clock": "clock",
+    "strategy": "strategy", "seed": "seed", "depth": "depth", "steps": "number of steps",
+    "engine": "engine", "prefix": "prefix",
+}  # fmt: skip
+
+
+def digest(data: Any) -> str:
+    """A digest of plain data, whatever the order of its keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return repr(value)
+
+
+def rules_digest(rules: Rules) -> str:
+    """A digest of a backend's rules: they differ between versions of Python."""
+    return digest(asdict(rules))[:16]
+
+
+class Checkpoint:
+    """The checkpoint at ``path`` of the search that ``identity`` describes.
+
+    A search can have several stages, one after the other, each with what it found and has to do.
+    Raises UsageError where the file is of another search, or damaged.
+    """
+
+    def __init__(self, path: str, identity: dict[str, Any]) -> None:
+        self.path = path
+        self.identity = identity
+        self.stages: dict[str, dict[str, Any]] = {}
+        self._last = monotonic()
+        if os.path.exists(path):
+            self._read()
+        else:
+            self.write()  # what cannot be written is better known before the search
+
+    def _read(self) -> None:
+        try:
+            data = json.loads(Path(self.path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read {self.path}: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{self.path}: this is not a checkpoint: {error}") from error
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise UsageError(f"{self.path}: this is not a checkpoint ({FORMAT})")
+        version = data.get("tracelock")
+        if version != __version__:
+            raise self._other(f"it was made by tracelock {version}, this is {__version__}")
+        known = data.get("search")
+        stages = data.get("stages")
+        if not isinstance(known, dict) or not isinstance(stages, dict):
+            raise UsageError(f"{self.path}: this checkpoint is damaged: it says of no search")
+        for key, name in _NAMES.items():
+            was, now = known.get(key), self.identity.get(key)
+            if was != now:
+                if key in ("scenario", "rules", "prefix"):
+                    raise self._other(f"it is of another {name}")
+                raise self._other(f"its {name} is {was}, not {now}")
+        self.stages = stages
+
+    def _other(self, why: str) -> UsageError:
+        return UsageError(
+            f"cannot go on from {self.path}: {why}. Name another file for this search, or take "
+            "this one away"
+        )
+
+    def resume(
+        self, stage: str, source: Source, runner: Runner, base: Sequence[Step] = ()
+    ) -> Searched:
+        """What a stage had found, ``source`` put where it was; nothing where it is new."""
+        found = Searched(stage)
+        kept = self.stages.get(stage)
+        if kept is None:
+            return found
+        try:
+            found.redundant = int(kept["redundant"])
+            found.seconds = float(kept["seconds"])
+            for picks, count, schedule in kept["outcomes"]:
+                add_seen(found, runner, [int(pick) for pick in picks], int(count), int(schedule))
+            found.schedules = int(kept["schedules"])
+            go_on(source, kept["left"], found.schedules, base)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise UsageError(f"{self.path}: this checkpoint is damaged ({error!r})") from error
+        found.exhaustive = source.exhaustive
+        return found
+
+    def keep(self, stage: str, found: Searched, source: Source, *, now: bool = False) -> None:
+        """Write down where a stage stands: at once, or if it has not been done for a while."""
+        if not now and monotonic() - self._last < PAUSE:
+            return
+        self.stages[stage] = {
+            "schedules": found.schedules,
+            "redundant": found.redundant,
+            "seconds": found.seconds,
+            "outcomes": [
+                [one.first.picks, one.count, one.schedule] for one in found.outcomes.values()
+            ],
+            "left": source.to_data(),
+        }
+        self.write()
+
+    def write(self) -> None:
+        """Replace the file. Raises UsageError where that cannot be."""
+        text = json.dumps(
+            {
+                "format": FORMAT, "tracelock": __version__, "search": self.identity,
+                "stages": self.stages,
+            },
+            separators=(",", ":"),
+        )  # fmt: skip
+        target = os.path.realpath(self.path)
+        temporary = f"{target}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8") as sink:
+                sink.write(text)
+            os.replace(temporary, target)
+        except OSError as error:
+            raise UsageError(f"cannot write {self.path}: {error.strerror}") from error
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+        self._last = monotonic()

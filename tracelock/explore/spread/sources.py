@@ -1,0 +1,312 @@
+"""What a search is split into: which shards there are, and what is left when they come back.
+
+A *source* splits a search. ``Chunks`` (samplers) numbers its shards through and counts them in that
+order, so that the result is the same however many workers there are, up to the first failure too.
+``Tree`` (DPOR) and ``Levels`` (bounded searches) hand out what is planned and split what comes
+back unfinished when others have nothing to do. What a source still has to do can be kept as JSON.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from tracelock.explore.running import Runner
+from tracelock.explore.spread.frontier import Frontier, Part
+from tracelock.explore.spread.shards import (
+    BOUNDED,
+    CHUNK,
+    Cursor,
+    Job,
+    Shard,
+    ShardResult,
+    run_on,
+)
+from tracelock.schedulers.wakeup import Step
+
+#: A systematic shard comes back after so many seconds; one that is run here, for a checkpoint.
+SLICE: Final = 0.25
+SLICE_HERE: Final = 2.0
+FIRST_SLICE: Final = 0.03
+#: Schedules that a part of a tree makes here before it is given out: many parts are no larger.
+FIRST: Final = 4
+#: After so many in turn that were done at once, they are not given out one by one.
+TINY: Final = 8
+
+
+class Source(Protocol):
+    """A search in shards. ``limit``: schedules in all, None for no bound."""
+
+    limit: int | None
+
+    @property
+    def exhaustive(self) -> bool: ...
+
+    def next(self, idle: bool) -> Shard | None:
+        """The next shard; None where there is none now. ``idle``: nothing else is being run."""
+        ...
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        """A shard came back: the results that count now. ``hungry``: others want to work."""
+        ...
+
+    def to_data(self) -> dict[str, Any]: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+
+def make_source(
+    job: Job, limit: int | None, runner: Runner, *, here: bool, base: Sequence[Step] = ()
+) -> Source:
+    """The source for the strategy of ``job``. ``here``: shards are run in this process."""
+    slice_ = SLICE_HERE if here else SLICE
+    if job.strategy == "dpor":
+        return Tree(job, limit, runner, slice_, Frontier(base))
+    if job.strategy in BOUNDED:
+        return Levels(job, limit, slice_)
+    return Chunks(job, limit)
+
+
+class Chunks:
+    """A sampler: chunk after chunk. ``done``: schedules of it that count already."""
+
+    exhaustive = False
+
+    def __init__(self, job: Job, limit: int | None, done: int = 0) -> None:
+        self.job = job
+        self.limit = limit
+        self.done = done
+        self._next = done  # the first schedule that is not given out
+        self._late: dict[int, ShardResult] = {}  # that others before them have to wait for
+        self._failed: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.limit is not None and self.done >= self.limit
+
+    def next(self, idle: bool) -> Shard | None:
+        if (self.limit is not None and self._next >= self.limit) or self._failed is not None:
+            return None
+        number, skip = divmod(self._next, CHUNK)
+        end = (number + 1) * CHUNK
+        if self.limit is not None:
+            end = min(end, self.limit)
+        shard = Shard(self.job, number, skip, end - self._next)
+        self._next = end
+        return shard
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        self._late[shard.number] = result
+        if result.stopped == "failure":
+            self._failed = shard.number
+        ready = []
+        while (one := self._late.pop(self.done // CHUNK, None)) is not None:
+            self.done += one.schedules
+            ready.append(one)
+            if one.stopped in ("failure", "seconds", "interrupted"):
+                self._late.clear()
+                self._next = self.done
+                break
+            if self.done % CHUNK:
+                break
+        return ready
+
+    def to_data(self) -> dict[str, Any]:
+        return {"done": self.done}
+
+
+class Tree:
+    """DPOR: the parts of one tree, see ``frontier``."""
+
+    def __init__(
+        self, job: Job, limit: int | None, runner: Runner, slice_: float, frontier: Frontier
+    ) -> None:
+        self.job = job
+        self.limit = limit
+        self.frontier = frontier
+        self._runner = runner
+        self._slice = slice_
+        self._granted = 0  # schedules counted, or given out to be made
+        self._parts: dict[int, Part] = {}
+        self._number = 0
+        self._bounded = 0
+        self._tiny = 0  # parts since the last one that was worth giving out
+        self._here: list[ShardResult] = []  # made here, and not counted yet
+
+    @property
+    def finished(self) -> bool:
+        return self.frontier.finished and not self._here
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether all was explored, and nothing was cut by a limit of a run."""
+        return self.finished and not self._bounded
+
+    def _grant(self) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self._granted)
+
+    def next(self, idle: bool) -> Shard | None:
+        frontier = self.frontier
+        while True:
+            grant = self._grant()
+            if grant == 0:
+                return None
+            part = frontier.take()
+            if part is not None:
+                if grant is not None:
+                    grant = min(grant, max(64, grant // 4)) if not idle else grant
+                    self._granted += grant
+                self._number += 1
+                self._parts[self._number] = part
+                # alone it comes back soon, so that the others can have a share
+                seconds = FIRST_SLICE if idle and self._slice == SLICE else self._slice
+                return Shard(self.job, self._number, 0, grant, seconds, part.left)
+            if (self._tiny >= TINY or self._slice == SLICE_HERE) and frontier.gather():
+                self._tiny = 0
+                continue
+            if self._tiny >= TINY and not idle:
+                return None
+            part = frontier.seed()
+            if part is None:
+                return None
+            count = FIRST if grant is None else min(grant, FIRST)
+            shard = Shard(self.job, 0, count=count, part=part.left)
+            result = run_on(self._runner, shard)
+            if result.stopped == "interrupted":
+                raise KeyboardInterrupt  # it is as if it were still planned
+            self._granted += result.schedules
+            self._back(part, result, False)
+            self._here.append(result)
+            self._tiny = 0 if result.left is not None else self._tiny + 1
+            if result.stopped == "failure":
+                return None
+
+    def _back(self, part: Part, result: ShardResult, split: bool) -> None:
+        self._bounded += result.bounded
+        self.frontier.done(part, result.left, result.outside, result.head, split)
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        part = self._parts.pop(shard.number)
+        self._tiny = 0
+        if shard.count is not None:
+            self._granted -= shard.count - result.schedules
+        frontier = self.frontier
+        split = hungry and not (frontier.waiting or frontier.planned)
+        self._back(part, result, split)
+        return [result, *self.made()]
+
+    def made(self) -> list[ShardResult]:
+        """What was made here since it was last asked."""
+        made, self._here = self._here, []
+        return made
+
+    def to_data(self) -> dict[str, Any]:
+        return {"bounded": self._bounded, **self.frontier.to_data()}
+
+    def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
+        """From what ``to_data`` gave, with so many schedules counted."""
+        self.frontier = Frontier.from_data(data, base)
+        self._bounded = int(data["bounded"])
+        self._granted = counted
+
+
+class Levels:
+    """A bounded search: all schedules of one cost, then those of the next."""
+
+    def __init__(self, job: Job, limit: int | None, slice_: float) -> None:
+        self.job = job
+        self.limit = limit
+        self._slice = slice_
+        self._bound = 0
+        self._granted = 0
+        self._bounded = 0
+        self._begun = False
+        self._present: list[Cursor] = []
+        self._dearer: dict[int, list[Cursor]] = {}
+        self._out: dict[int, Shard] = {}
+        self._number = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._begun and not (self._present or self._dearer or self._out)
+
+    @property
+    def exhaustive(self) -> bool:
+        """As of ``Tree``."""
+        return self.finished and not self._bounded
+
+    def next(self, idle: bool) -> Shard | None:
+        grant = None
+        if self.limit is not None:
+            grant = self.limit - self._granted
+            if grant <= 0:
+                return None
+            grant = grant if idle else min(grant, max(64, grant // 4))
+        if not self._begun:
+            self._begun = True
+            children = None
+        else:
+            if not self._present:
+                if self._out or not self._dearer:
+                    return None
+                self._bound = min(self._dearer)
+                self._present = self._dearer.pop(self._bound)
+            share = max(1, len(self._present) // 4)
+            children, self._present = self._present[-share:], self._present[:-share]
+        self._number += 1
+        if grant is not None:
+            self._granted += grant
+        shard = Shard(
+            self.job, self._number, count=grant, seconds=self._slice, bound=self._bound,
+            children=children,
+        )  # fmt: skip
+        self._out[self._number] = shard
+        return shard
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        del self._out[shard.number]
+        if shard.count is not None:
+            self._granted -= shard.count - result.schedules
+        self._bounded += result.bounded
+        self._present += result.children
+        for cost, children in result.dearer:
+            self._dearer.setdefault(cost, []).extend(children)
+        return [result]
+
+    def to_data(self) -> dict[str, Any]:
+        begun = self._begun and not any(one.children is None for one in self._out.values())
+        present = self._present + [c for one in self._out.values() for c in one.children or ()]
+        return {
+            "bound": self._bound, "begun": begun, "bounded": self._bounded,
+            "present": [_text(one) for one in present],
+            "dearer": [[cost, [_text(c) for c in of]] for cost, of in self._dearer.items()],
+        }  # fmt: skip
+
+    def go_on(self, data: dict[str, Any], counted: int) -> None:
+        """From what ``to_data`` gave, with so many schedules counted."""
+        self._bound, self._begun = int(data["bound"]), bool(data["begun"])
+        self._bounded, self._granted = int(data["bounded"]), counted
+        self._present = [_cursor(one) for one in data["present"]]
+        self._dearer = {int(cost): [_cursor(one) for one in of] for cost, of in data["dearer"]}
+
+
+def _text(cursor: Cursor) -> list[Any]:
+    return [*(b64encode(part).decode("ascii") for part in cursor[:3]), *cursor[3:]]
+
+
+def _cursor(data: Sequence[Any]) -> Cursor:
+    places, sizes, costs = (b64decode(part) for part in data[:3])
+    start, cost, lowest, highest, at, place = (int(number) for number in data[3:])
+    return places, sizes, costs, start, cost, lowest, highest, at, place
+
+
+def go_on(source: Source, data: dict[str, Any], counted: int, base: Sequence[Step] = ()) -> None:
+    """Put a new source where the one was whose ``to_data`` gave ``data``."""
+    if isinstance(source, Tree):
+        source.go_on(data, counted, base)
+    elif isinstance(source, Levels):
+        source.go_on(data, counted)
+    elif isinstance(source, Chunks):
+        source.__init__(source.job, source.limit, int(data["done"]))  # type: ignore[misc]

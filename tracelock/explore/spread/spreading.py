@@ -1,0 +1,116 @@
+"""A search in shards: hands them out, and adds up what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+from tracelock.errors import InternalError
+from tracelock.explore.running import Runner
+from tracelock.explore.search import Budget, Outcome, Progress, Searched, outcome_key
+from tracelock.explore.spread.shards import Shard, ShardResult
+from tracelock.explore.spread.sources import Chunks, Source, Tree
+
+Submit = Callable[[Shard], "Future[ShardResult]"]
+
+
+def spread(
+    source: Source,
+    found: Searched,
+    runner: Runner,
+    submit: Submit,
+    budget: Budget,
+    *,
+    width: int,
+    every: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    keep: Callable[[], None] | None = None,
+) -> None:
+    """Run the shards of ``source`` on ``width`` workers, adding to ``found``.
+
+    ``submit`` hands one out. ``keep`` is called whenever ``found`` and ``source`` agree. Whatever
+    ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
+    """
+    begun = monotonic()
+    end = None if budget.seconds is None else begun + budget.seconds
+    flying: dict[Future[ShardResult], Shard] = {}
+    found.stopped = ""
+    try:
+        while not found.stopped:
+            left = None if end is None else max(0.0, end - monotonic())
+            while left != 0.0 and len(flying) < (1 if width == 1 else 2 * width):
+                shard = source.next(not flying)
+                if shard is None:
+                    break
+                if left is not None and (shard.seconds is None or shard.seconds > left):
+                    shard = replace(shard, seconds=max(left, 0.001))
+                flying[submit(shard)] = shard
+            if isinstance(source, Tree):
+                _count(found, runner, source.made(), every)
+                if found.stopped:
+                    break
+            if not flying:
+                if left == 0.0 and not source.finished:
+                    found.stopped = "seconds"
+                elif not source.finished or isinstance(source, Chunks):
+                    found.stopped = "schedules"
+                break
+            done, _ = wait(flying, timeout=0.1, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda one: flying[one].number):
+                shard = flying.pop(future)
+                hungry = len(flying) < width and width > 1
+                _count(found, runner, source.take(shard, future.result(), hungry), every)
+            if progress is not None:
+                seconds = found.seconds + monotonic() - begun
+                progress(Progress(found.schedules, seconds, len(found.failures()), None))
+            if keep is not None:
+                keep()
+    except KeyboardInterrupt:
+        found.stopped = "interrupted"
+    finally:
+        if isinstance(source, Tree):
+            stopped = found.stopped
+            _count(found, runner, source.made(), every)
+            found.stopped = stopped or found.stopped
+        for future in flying:
+            future.cancel()
+        found.seconds += monotonic() - begun
+    found.exhaustive = not found.stopped and source.exhaustive
+
+
+def _count(found: Searched, runner: Runner, results: Sequence[ShardResult], every: bool) -> None:
+    for result in results:
+        for seen in result.seen:
+            known = found.outcomes.get(seen.key)
+            if known is not None:
+                known.count += seen.count
+                continue
+            add_seen(found, runner, seen.picks, seen.count, found.schedules + seen.schedule,
+                     seen.executed)  # fmt: skip
+        found.schedules += result.schedules
+        found.redundant += result.redundant
+        if result.stopped == "interrupted":
+            found.stopped = "interrupted"
+        elif result.failed and not every and not found.stopped:
+            found.stopped = "failure"
+
+
+def add_seen(
+    found: Searched, runner: Runner, picks: Sequence[int], count: int, schedule: int,
+    executed: Any = None,
+) -> None:  # fmt: skip
+    """Add an outcome that is known by the picks of a schedule, which is run again.
+
+    Raises InternalError where it does not end in the same way here.
+    """
+    executed = executed or runner.execute(picks)
+    if executed is None:
+        raise InternalError("a schedule that was found elsewhere cannot be had here")
+    verdict = executed.verdict
+    found.outcomes[outcome_key(verdict)] = Outcome(
+        verdict.kind, verdict.failure, verdict.at, verdict.message, verdict.state, count, executed,
+        schedule,
+    )  # fmt: skip

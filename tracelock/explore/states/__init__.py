@@ -1,0 +1,1 @@
+"""The ``states`` strategy: the reachable states of a scenario, each visited once."""

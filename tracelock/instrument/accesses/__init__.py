@@ -1,0 +1,1 @@
+"""Accesses of rewritten code: which are to shared data, and what each reads and writes."""

@@ -1,0 +1,240 @@
+"""What each method of a built-in container does to it: reads it, writes it, or neither.
+
+CPython runs each of these methods under one hold of the interpreter lock as far as the
+container goes, so each is one access. Making a view (``dict.items``) touches nothing; walking
+or counting the view does.
+"""
+
+from __future__ import annotations
+
+import array
+import collections
+import gc
+import itertools
+from typing import Any, Final
+
+from tracelock import ops
+from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.contexts import identity
+
+__all__ = ["METHODS", "METHOD_NAMES", "access_of", "holder_of", "owners", "reads"]
+
+#: What is asked of every object and says nothing about what a container holds.
+_NOTHING: Final = frozenset(dir(object)) - {"__eq__", "__ne__", "__lt__", "__le__", "__gt__",
+    "__ge__", "__repr__", "__str__", "__format__", "__init__", "__reduce__", "__reduce_ex__",
+    "__sizeof__",
+}  # fmt: skip
+_READ_BY_ALL = (
+    "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __len__ __lt__ __ne__ "
+    "__repr__ __str__ __format__ __reversed__ __reduce__ __reduce_ex__ __sizeof__ copy"
+)
+_DICT_READ = _READ_BY_ALL + " __or__ __ror__ get"
+_DICT_WRITE = "__delitem__ __init__ __ior__ __setitem__ clear pop popitem setdefault update"
+_DICT_NOTHING = "__class_getitem__ fromkeys items keys values"
+_LIST_READ = _READ_BY_ALL + " __add__ __mul__ __rmul__ count index"
+_LIST_WRITE = (
+    "__delitem__ __iadd__ __imul__ __init__ __setitem__ append clear extend insert pop remove"
+    " reverse sort"
+)
+
+_TABLE: Final[dict[type, tuple[str, str, str]]] = {
+    dict: (_DICT_READ, _DICT_WRITE, _DICT_NOTHING),
+    list: (_LIST_READ, _LIST_WRITE, "__class_getitem__"),
+    set: (
+        _READ_BY_ALL + " __and__ __or__ __rand__ __ror__ __rsub__ __rxor__ __sub__ __xor__"
+        " difference intersection isdisjoint issubset issuperset symmetric_difference union",
+        "__iand__ __init__ __ior__ __isub__ __ixor__ add clear difference_update discard"
+        " intersection_update pop remove symmetric_difference_update update",
+        "__class_getitem__",
+    ),
+    collections.deque: (
+        _LIST_READ + " __copy__",
+        _LIST_WRITE + " appendleft extendleft popleft rotate",
+        "__class_getitem__ maxlen",
+    ),
+    collections.OrderedDict: (
+        _DICT_READ,
+        _DICT_WRITE + " move_to_end",
+        _DICT_NOTHING + " __dict__",
+    ),
+    # A missing key is put in by the look-up itself: see ``access_of``.
+    collections.defaultdict: (
+        _DICT_READ + " __copy__",
+        _DICT_WRITE + " __missing__",
+        _DICT_NOTHING + " default_factory",
+    ),
+    collections.Counter: (
+        _DICT_READ + " __add__ __and__ __neg__ __pos__ __sub__ _keep_positive elements"
+        " most_common total __missing__",
+        _DICT_WRITE + " __iadd__ __iand__ __isub__ subtract",
+        _DICT_NOTHING + " __dict__ __module__ __weakref__",
+    ),
+    bytearray: (
+        _LIST_READ + " __mod__ __rmod__ __alloc__ __buffer__ capitalize center decode endswith"
+        " expandtabs find hex isalnum isalpha isascii isdigit islower isspace istitle isupper"
+        " join ljust lower lstrip partition removeprefix removesuffix replace rfind rindex"
+        " rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title"
+        " translate upper zfill",
+        _LIST_WRITE + " __release_buffer__",
+        "fromhex maketrans",
+    ),
+    array.array: (
+        _LIST_READ + " __copy__ __deepcopy__ __buffer__ buffer_info tobytes tofile tolist"
+        " tounicode",
+        _LIST_WRITE + " byteswap frombytes fromfile fromlist fromunicode __release_buffer__",
+        "__class_getitem__ itemsize typecode",
+    ),
+    # What lies below is another object's, and may be shared between processes.
+    memoryview: (
+        "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __lt__ __ne__ hex tobytes"
+        " tolist",
+        "__setitem__",
+        "__buffer__ __delitem__ __enter__ __exit__ __len__ __release_buffer__ __repr__ __str__"
+        " __format__ __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
+        " contiguous f_contiguous format itemsize nbytes ndim obj readonly release shape strides"
+        " suboffsets toreadonly",
+    ),
+}
+
+
+def _methods(type_: type, table: tuple[str, str, str]) -> dict[str, int | None]:
+    """``dir(type_)`` -> what each does; the test holds the table to be complete."""
+    read, write, nothing = (frozenset(names.split()) for names in table)
+    found: dict[str, int | None] = {}
+    for name in dir(type_):
+        if name in write:
+            found[name] = ops.WRITE
+        elif name in read:
+            found[name] = ops.READ
+        elif (
+            name in nothing
+            or name in _NOTHING
+            or name in ("__hash__", "__module__", "__static_attributes__", "__firstlineno__")
+        ):
+            found[name] = None
+    return found
+
+
+#: type -> method -> ``ops.READ``, ``ops.WRITE``, or None for neither.
+METHODS: Final = {type_: _methods(type_, table) for type_, table in _TABLE.items()}
+# By identity, as all types are: a metaclass may have its own idea of equality and hash.
+_TABLE_OF: Final = {identity(type_): table for type_, table in METHODS.items()}
+#: Every method name that is an access of some container: what rewriting looks for.
+METHOD_NAMES: Final = frozenset(
+    name for table in METHODS.values() for name, kind in table.items() if kind is not None
+)
+
+_EMPTY: Final[tuple[dict[Any, Any], ...]] = ({}, collections.OrderedDict())
+_EMPTY_VIEWS: Final[tuple[Any, ...]] = tuple(
+    view for empty in _EMPTY for view in (empty.keys(), empty.values(), empty.items())
+)
+#: Views and iterators over containers: using one reads the container behind it.
+THROUGH: Final = frozenset(
+    [type(view) for view in _EMPTY_VIEWS]
+    + [type(iter(view)) for view in _EMPTY_VIEWS]
+    + [type(reversed(view)) for view in _EMPTY_VIEWS]
+    + [type(iter(empty())) for empty in (list, set, collections.deque, bytearray)]
+    + [type(iter(array.array("b")))]
+    + [type(reversed([])), type(reversed(collections.deque()))]
+    + [enumerate, zip, map, filter, reversed, itertools.islice, itertools.chain]
+)
+_THROUGH: Final = frozenset(identity(type_) for type_ in THROUGH)
+
+
+def table_of(type_: type) -> dict[str, int | None] | None:
+    """What the methods of ``type_`` do, if it is one of the built-in containers itself."""
+    return _TABLE_OF.get(identity(type_))
+
+
+def order_of(type_: type) -> tuple[type, ...]:
+    """The method resolution order, empty while the class is still being made."""
+    order: tuple[type, ...] | None = type_.__mro__
+    return order or ()
+
+
+def holder_of(type_: type, name: str) -> type | None:
+    """The class along the method resolution order that defines ``name``."""
+    for holder in order_of(type_):
+        if name in holder.__dict__:
+            return holder
+    return None
+
+
+def access_of(type_: type, name: str) -> int | None:
+    """What calling ``name`` on an instance of ``type_`` does, None where it is no container's.
+
+    A subclass that defines the method itself has its own say: its body is where the accesses
+    are, if it was instrumented.
+    """
+    try:
+        kind: int | None = _accesses[identity(type_)][name]
+    except KeyError:
+        kind = entry(_accesses, type_)[name] = _access_of(type_, name)
+    return kind
+
+
+_accesses: Final = by_type()
+_reads: Final = by_type()
+
+
+def _access_of(type_: type, name: str) -> int | None:
+    holder = holder_of(type_, name)
+    if holder is None:
+        return None
+    table = table_of(holder)
+    if table is not None:
+        if name == "__getitem__":
+            missing = holder_of(type_, "__missing__")
+            over = None if missing is None else table_of(missing)
+            return table[name] if over is None else over["__missing__"]
+        return table.get(name)
+    if holder is object:  # ``__reduce__`` and such, inherited past the container
+        for base in order_of(type_):
+            table = table_of(base)
+            if table is not None:
+                return table.get(name)
+    return None
+
+
+def reads(type_: type, operation: str) -> bool:
+    """Whether ``operation`` (``__len__``, ``__iter__``, ...) of ``type_`` reads a container.
+
+    ``__bool__`` stands for a truth test: a type without it answers by its length.
+    """
+    try:
+        found: bool = _reads[identity(type_)][operation]
+    except KeyError:
+        found = entry(_reads, type_)[operation] = _reads_of(type_, operation)
+    return found
+
+
+def _reads_of(type_: type, operation: str) -> bool:
+    if identity(type_) in _THROUGH:
+        return True
+    if operation == "__bool__" and holder_of(type_, "__bool__") is None:
+        operation = "__len__"
+    return access_of(type_, operation) is not None
+
+
+def owners(thing: object) -> list[object]:
+    """The containers that a view or an iterator walks over; ``thing`` itself otherwise.
+
+    An exhausted iterator has let go of its container: the list is empty.
+    """
+    if identity(type(thing)) not in _THROUGH:
+        return [thing]
+    found: list[object] = []
+    level = [thing]
+    for _ in range(6):  # enumerate(zip(reversed(a), b)): deeper nests are not looked into
+        below: list[object] = []
+        for each in level:
+            if identity(type(each)) in _THROUGH:
+                below += gc.get_referents(each)
+            elif type(each) is tuple and level[0] is not thing:
+                below += each
+            elif any(table_of(base) is not None for base in order_of(type(each))):
+                found.append(each)
+        if not below:
+            break
+        level = below
+    return found

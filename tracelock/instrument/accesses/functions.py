@@ -1,0 +1,121 @@
+"""Built-in functions that read or write what they are given."""
+
+from __future__ import annotations
+
+import _thread
+import bisect
+import builtins
+import functools
+import heapq
+import operator
+from collections.abc import Callable
+from typing import Any, Final
+
+from tracelock import ops
+from tracelock.instrument.accesses.containers import access_of, owners, reads
+from tracelock.instrument.accesses.plans import plan_read, plan_write
+from tracelock.instrument.contexts import Context, contexts, identity
+from tracelock.instrument.rewrite.sites import Site
+
+__all__ = ["FUNCTION_NAMES", "READERS", "controlled"]
+
+#: Built-in functions that read a container: name -> which operation of it they use.
+READERS: Final = {
+    "len": "__len__", "bool": "__bool__", "str": "__str__", "repr": "__repr__",
+    "list": "__iter__", "tuple": "__iter__", "set": "__iter__", "frozenset": "__iter__",
+    "dict": "__iter__", "sorted": "__iter__", "sum": "__iter__", "min": "__iter__",
+    "max": "__iter__", "any": "__iter__", "all": "__iter__", "enumerate": "__iter__",
+    "zip": "__iter__", "iter": "__iter__", "map": "__iter__", "filter": "__iter__",
+    "reversed": "__reversed__", "next": "__next__", "bytes": "__iter__",
+    "bytearray": "__iter__", "print": "__str__", "format": "__format__",
+}  # fmt: skip
+# By identity: asking for the hash of a callable of the program would run its code.
+_READING: Final[dict[int, str]] = {
+    identity(getattr(builtins, name)): operation for name, operation in READERS.items()
+}
+#: C functions that change the list they are given first, and those that only look.
+_FIRST: Final[dict[Any, int]] = {
+    **{
+        getattr(heapq, name): ops.WRITE
+        for name in ("heapify", "heappop", "heappush", "heappushpop", "heapreplace")
+    },
+    **{getattr(bisect, name): ops.WRITE for name in ("insort_left", "insort_right")},
+    **{getattr(bisect, name): ops.READ for name in ("bisect_left", "bisect_right")},
+    operator.setitem: ops.WRITE,
+    operator.delitem: ops.WRITE,
+    operator.getitem: ops.READ,
+    operator.contains: ops.READ,
+}
+_NAMED: Final[dict[Any, bool]] = {getattr: False, hasattr: False, setattr: True, delattr: True}
+_FIRST_BY_ID: Final = {identity(function): kind for function, kind in _FIRST.items()}
+_NAMED_BY_ID: Final = {identity(function): writes for function, writes in _NAMED.items()}
+#: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
+FUNCTION_NAMES: Final = frozenset(
+    [
+        *(function.__name__ for function in (*_FIRST, *_NAMED)),
+        "bisect", "insort", "reduce",
+    ]
+)  # fmt: skip
+
+
+def controlled(function: Any, site: Site) -> Any:
+    """``function``, or what makes its points and then calls it."""
+    number = identity(function)
+    if number in _READING:
+        return functools.partial(_reading, function, _READING[number], site)
+    if number in _FIRST_BY_ID:
+        return functools.partial(_first, function, _FIRST_BY_ID[number], site)
+    if number in _NAMED_BY_ID:
+        return functools.partial(_named, function, _NAMED_BY_ID[number], site)
+    if function is functools.reduce:
+        return functools.partial(_reading, function, "__iter__", site)
+    return function
+
+
+def _context() -> Context | None:
+    return contexts.get(_thread.get_ident())
+
+
+def _reading(
+    function: Callable[..., Any], operation: str, site: Site, /, *args: Any, **keywords: Any
+) -> Any:
+    context = _context()
+    if context is not None:
+        for each in args:
+            if reads(type(each), operation):
+                for owner in owners(each):
+                    context.access(ops.READ, owner, None, site)
+    return function(*args, **keywords)
+
+
+def _first(
+    function: Callable[..., Any], kind: int, site: Site, /, *args: Any, **keywords: Any
+) -> Any:
+    context = _context()
+    if context is not None and args and access_of(type(args[0]), "__setitem__") is not None:
+        rest = args[1:]
+        context.access(kind, args[0], None, site, rest[0] if len(rest) == 1 else rest or None)
+        result = function(*args, **keywords)
+        context.saw(result)
+        return result
+    return function(*args, **keywords)
+
+
+def _named(
+    function: Callable[..., Any], writes: bool, site: Site, /, *args: Any, **keywords: Any
+) -> Any:
+    context = _context()
+    if context is None or len(args) < 2 or not issubclass(type(args[1]), str):
+        return function(*args, **keywords)
+    obj, name = args[0], args[1]
+    if writes:
+        store = plan_write(type(obj), name)
+        if store is not None:
+            store(obj, name, site, context, args[2] if len(args) > 2 else None)
+    else:
+        load = plan_read(type(obj), name)
+        if load is not None:
+            base = load(obj, name, site, context)
+            if base is not obj:
+                return function(base, *args[1:], **keywords)
+    return function(*args, **keywords)

@@ -1,0 +1,273 @@
+"""What rewritten code calls, right before each access that another worker might see.
+
+A hook makes the scheduling point and gives its operand back; the access itself stays in the
+user's own frame, so results, exceptions, tracebacks and ``sys._getframe`` are Python's. Only
+where the point must come later than the expression that the hook can wrap (a container's
+method, which is looked up before its arguments are evaluated) is a stand-in handed out, and
+only to a worker under control. With no context for the thread every hook gives its operand
+back at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from _thread import get_ident
+from typing import Any, Final
+
+from tracelock import ops
+from tracelock.instrument.accesses.containers import access_of, owners, reads
+from tracelock.instrument.accesses.functions import controlled
+from tracelock.instrument.accesses.places import Home
+from tracelock.instrument.accesses.plans import (
+    LOCKS,
+    plan_read,
+    plan_write,
+    read_plans,
+    write_plans,
+)
+from tracelock.instrument.accesses.spaces import place_of
+from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
+from tracelock.instrument.contexts import Context, contexts, identity
+from tracelock.instrument.rewrite.sites import Site
+
+__all__ = ["Context", "contexts"]
+
+_NOTHING: Final = object()
+
+
+# --- attributes ------------------------------------------------------------------------------
+
+
+def attribute(obj: Any, name: str, site: Site) -> Any:
+    """Before ``obj.name`` is loaded; returns what to load it from."""
+    if not contexts:
+        return obj
+    context = contexts.get(get_ident())
+    if context is None:
+        return obj
+    type_ = type(obj)
+    try:
+        plan = read_plans[identity(type_)][name]
+    except KeyError:
+        plan = plan_read(type_, name)
+    if plan is None:
+        return obj
+    return plan(obj, name, site, context)
+
+
+def storing(obj: Any, name: str, site: Site, value: object = None) -> Any:
+    """Before ``obj.name`` is stored or deleted; returns ``obj``."""
+    if not contexts:
+        return obj
+    context = contexts.get(get_ident())
+    if context is None:
+        return obj
+    type_ = type(obj)
+    try:
+        plan = write_plans[identity(type_)][name]
+    except KeyError:
+        plan = plan_write(type_, name)
+    if plan is not None:
+        plan(obj, name, site, context, value)
+    return obj
+
+
+# --- items -----------------------------------------------------------------------------------
+
+#: Keys whose look-up runs no code but the interpreter's.
+_PLAIN_KEYS: Final = frozenset({str, int, bool, float, bytes, complex, type(None), type})
+
+
+def _plain(key: object) -> bool:
+    type_ = type(key)
+    if type_ in _PLAIN_KEYS:
+        return True
+    if type_ is tuple:
+        return all(type(each) in _PLAIN_KEYS for each in key)  # type: ignore[attr-defined]
+    return type_.__hash__ is object.__hash__ and type_.__eq__ is object.__eq__
+
+
+def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | None:
+    """Make the point of ``obj[key]``: None for no container, else whether it was shown."""
+    kind = access_of(type(obj), "__getitem__")
+    if kind is None:
+        return None
+    place, name = place_of(obj, key)
+    context.access(kind, place, name, site)
+    if issubclass(type(obj), dict):
+        if not _plain(key):
+            return False
+        value = dict.get(obj, key, _NOTHING)
+    elif type(key) is int:
+        try:
+            value = obj[key]
+        except IndexError:
+            return True
+    else:
+        return type(key) is slice
+    if value is not _NOTHING:
+        context.saw(value)
+    return True
+
+
+def item(obj: Any, site: Site, key: object) -> Any:
+    """Before ``obj[key]`` is loaded with a key that costs nothing to evaluate twice."""
+    if not contexts:
+        return obj
+    context = contexts.get(get_ident())
+    if context is None or _item_point(obj, key, site, context) is not False:
+        return obj
+    return ItemRead(obj, context)
+
+
+def item_key(obj: Any, key: Any, site: Site) -> Any:
+    """The same where the object is the cheap one; returns the key."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            _item_point(obj, key, site, context)
+    return key
+
+
+def item_late(obj: Any, key: Any, site: Site) -> Any:
+    """The same where neither is: returns what gives the item when called, from C."""
+    item_key(obj, key, site)
+    return functools.partial(operator.getitem, obj, key)
+
+
+def storing_item(obj: Any, site: Site, key: object, value: object = None) -> Any:
+    """Before ``obj[key]`` is stored or deleted; returns ``obj``."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None and access_of(type(obj), "__setitem__") is not None:
+            place, name = place_of(obj, key)
+            context.access(ops.WRITE, place, name, site, value)
+    return obj
+
+
+def storing_key(obj: Any, key: Any, site: Site, value: object = None) -> Any:
+    """The same, wrapped around the key."""
+    if contexts:
+        storing_item(obj, site, key, value)
+    return key
+
+
+# --- a container as a whole ------------------------------------------------------------------
+
+
+def reading(obj: Any, operation: str, site: Site) -> Any:
+    """Before a container is counted, tested, searched, printed or copied; returns ``obj``."""
+    if not contexts:
+        return obj
+    context = contexts.get(get_ident())
+    if context is None or not reads(type(obj), operation):
+        return obj
+    for owner in owners(obj):
+        context.access(ops.READ, owner, None, site)
+    return obj
+
+
+def iterating(obj: Any, site: Site) -> Any:
+    """Before ``iter(obj)`` of a loop: a point there, and one before each step."""
+    if not contexts:
+        return obj
+    context = contexts.get(get_ident())
+    type_ = type(obj)
+    if context is None or not reads(type_, "__iter__"):
+        return obj
+    held = owners(obj)
+    if not held:
+        return obj
+    if not hasattr(type_, "__next__"):  # making the iterator looks at the container already
+        for owner in held:
+            context.access(ops.READ, owner, None, site)
+    return Walk(iter(obj), held, site)
+
+
+def operands(left: Any, right: Any, operation: str, site: Site) -> Any:
+    """Before ``left + right`` and its like, comparisons too; returns ``right``."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            for each in (left, right):
+                if reads(type(each), operation):
+                    for owner in owners(each):
+                        context.access(ops.READ, owner, None, site)
+    return right
+
+
+def operands_left(left: Any, right: Any, operation: str, site: Site) -> Any:
+    """The same; returns ``left``."""
+    if contexts:
+        operands(left, right, operation, site)
+    return left
+
+
+def operands_late(function: Any, left: Any, right: Any, operation: str, site: Site) -> Any:
+    """The same; returns what gives the result when called, from C."""
+    if contexts:
+        operands(left, right, operation, site)
+    return functools.partial(function, left, right)
+
+
+def in_place(obj: Any, operand: Any, operation: str, site: Site) -> Any:
+    """Before ``obj += operand`` and its like change a container; returns ``operand``."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None and access_of(type(obj), operation) == ops.WRITE:
+            context.access(ops.WRITE, obj, None, site, operand)
+    return operand
+
+
+def calling(function: Any, site: Site) -> Any:
+    """What to call for a built-in function that reads or writes what it is given."""
+    if not contexts:
+        return function
+    context = contexts.get(get_ident())
+    if context is None:
+        return function
+    return controlled(function, site)
+
+
+# --- variables -------------------------------------------------------------------------------
+
+
+def variable(place: Any, name: str, site: Site) -> None:
+    """Before a global or a closure's variable is loaded."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            context.access(ops.READ, place.module if type(place) is Home else place, name, site)
+
+
+def seen(value: Any) -> Any:
+    """After it was: returns ``value``."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            context.saw(value)
+    return value
+
+
+def rebinding(place: Any, name: str, site: Site, value: Any = None) -> Any:
+    """Before it is bound to ``value``, which is returned, or deleted."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            context.access(
+                ops.WRITE, place.module if type(place) is Home else place, name, site, value
+            )
+    return value
+
+
+# --- locks -----------------------------------------------------------------------------------
+
+
+def entering(manager: Any, site: Site) -> Any:
+    """What ``with manager`` is to enter: the stand-in of a raw lock, or ``manager``."""
+    if contexts and type(manager) in LOCKS:
+        context = contexts.get(get_ident())
+        if context is not None:
+            return context.lock(manager)
+    return manager

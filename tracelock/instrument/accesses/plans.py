@@ -1,0 +1,291 @@
+"""Which attributes hold shared data: decided once for each type and name.
+
+A plan is a function that a hook calls for a worker under control: it makes the scheduling
+point, if the attribute holds data of the object, and returns what the attribute is then taken
+from. None: methods, properties and the like, where the access, if there is one, is inside.
+"""
+
+from __future__ import annotations
+
+from _thread import RLock, _local, allocate_lock
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+)
+from typing import Any, Final
+
+from tracelock import ops
+from tracelock.instrument.accesses.by_type import by_type, entry, forget
+from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
+from tracelock.instrument.accesses.spaces import learn
+from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
+from tracelock.instrument.contexts import Context
+from tracelock.instrument.rewrite.sites import Site
+
+__all__ = ["LOCKS", "forget", "plan_read", "plan_write", "read_plans", "write_plans"]
+
+Plan = Callable[[Any, str, Site, Context], Any]
+WritePlan = Callable[[Any, str, Site, Context, object], None]
+
+LOCKS: Final = (type(allocate_lock()), type(RLock()))
+_LOCK_METHODS: Final = frozenset(
+    {
+        "acquire", "release", "locked", "acquire_lock", "release_lock", "locked_lock",
+        "__enter__", "__exit__", "_release_save", "_acquire_restore", "_is_owned",
+        "_recursion_count",
+    }
+)  # fmt: skip
+_ABSENT: Final = object()
+#: What modules hold that no one is expected to rebind while workers run.
+_NO_DATA: Final = (FunctionType, BuiltinFunctionType, ModuleType, type)
+_peek = object.__getattribute__
+#: Named accesses through ``object`` itself, as frozen dataclasses do them.
+_BARE: Final = {
+    "__setattr__": ops.WRITE,
+    "__delattr__": ops.WRITE,
+    "__getattribute__": ops.READ,
+}
+
+#: ``id`` of a type -> name -> plan.
+read_plans: Final = by_type()
+write_plans: Final = by_type()
+
+
+def plan_read(type_: type, name: str) -> Plan | None:
+    """The plan for loading ``name`` from an instance of ``type_``, remembered."""
+    plan = entry(read_plans, type_)[name] = _read_plan(type_, name)
+    return plan
+
+
+def plan_write(type_: type, name: str) -> WritePlan | None:
+    """The plan for storing or deleting ``name``, remembered."""
+    plan = entry(write_plans, type_)[name] = _write_plan(type_, name)
+    return plan
+
+
+def _read_plan(type_: type, name: str) -> Plan | None:
+    if _is_lock(type_):
+        return _lock if name in _LOCK_METHODS else None
+    if type_ is super:
+        return _super
+    if issubclass(type_, type):
+        return _class_data
+    if issubclass(type_, ModuleType):
+        return _module_data
+    if name == "__dict__" and type_.__dictoffset__:
+        return _namespace
+    if issubclass(type_, _local):
+        return None
+    holder = holder_of(type_, name)
+    if holder is None:
+        return _instance_data if type_.__dictoffset__ else None
+    kind = access_of(type_, name)
+    if kind is not None:
+        return _container_read if kind == ops.READ else _container_write
+    if table_of(holder) is not None or holder is object:
+        return None
+    value = holder.__dict__[name]
+    if isinstance(value, MemberDescriptorType):
+        return _instance_data if "__slots__" in holder.__dict__ else None
+    if isinstance(value, FunctionType | classmethod | staticmethod | GetSetDescriptorType):
+        return None
+    described = type(value)
+    if holder_of(described, "__get__") is None:
+        return _class_default if holder.__module__ != "builtins" else None
+    if _keeps_out(described) or not type_.__dictoffset__:
+        return None
+    # functools.cached_property and its like: data once the instance has it
+    return None if isinstance(value, BuiltinFunctionType) else _cached
+
+
+def _is_lock(type_: type) -> bool:
+    return type_ is LOCKS[0] or type_ is LOCKS[1]
+
+
+def _keeps_out(type_: type) -> bool:
+    """Whether descriptors of this type stand before what the instance itself holds."""
+    return holder_of(type_, "__set__") is not None or holder_of(type_, "__delete__") is not None
+
+
+def _write_plan(type_: type, name: str) -> WritePlan | None:
+    if issubclass(type_, type):
+        return _write_class
+    if issubclass(type_, _local) or _is_lock(type_):
+        return None
+    holder = holder_of(type_, name)
+    if holder is not None:
+        value = holder.__dict__[name]
+        if isinstance(value, MemberDescriptorType):
+            return _write if "__slots__" in holder.__dict__ else None
+        if _keeps_out(type(value)):
+            return None
+        if type_.__dictoffset__:
+            return _write_over
+        return None
+    return _write if type_.__dictoffset__ or issubclass(type_, ModuleType) else None
+
+
+# --- reads -----------------------------------------------------------------------------------
+
+
+def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
+    context.access(ops.READ, obj, name, site)
+    try:  # nothing else runs until the real load: it gets this same value
+        value = _peek(obj, name)
+    except AttributeError:
+        return obj
+    context.saw(value)
+    if type(value) is BuiltinFunctionType and _is_lock(type(value.__self__)):
+        # threading.Condition keeps the bound methods of its lock
+        return Later(getattr(context.lock(value.__self__), value.__name__))
+    return obj
+
+
+def _class_default(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """Plain data in the class: an instance without its own depends on both places."""
+    holder = holder_of(type(obj), name)
+    if holder is not None and _own(obj, name) is _ABSENT:
+        context.access(ops.READ, holder, name, site)
+    return _instance_data(obj, name, site, context)
+
+
+def _own(obj: Any, name: str) -> object:
+    try:
+        held = _peek(obj, "__dict__")
+    except AttributeError:
+        return _ABSENT
+    return dict.get(held, name, _ABSENT) if issubclass(type(held), dict) else _ABSENT
+
+
+def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """What the instance holds hides a descriptor; without it, that one's code will run."""
+    context.access(ops.READ, obj, name, site)
+    value = _own(obj, name)
+    if value is not _ABSENT:
+        context.saw(value)
+    return obj
+
+
+def _namespace(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """No access yet: what is done with the namespace will be."""
+    try:  # noqa: SIM105
+        learn(obj, _peek(obj, "__dict__"))
+    except AttributeError:
+        pass
+    return obj
+
+
+def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """A method or cached value that some instance was seen to replace."""
+    if _own(obj, name) is _ABSENT:
+        return obj
+    return _instance_data(obj, name, site, context)
+
+
+def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
+    meta = holder_of(type(obj), name)
+    if meta is not None and _keeps_out(type(meta.__dict__[name])):
+        return obj  # __name__, __dict__, a property of the metaclass
+    holder = holder_of(obj, name)
+    if holder is None:
+        return obj
+    if holder is object and name in _BARE:
+        return Later(Unbound(getattr(obj, name), _BARE[name], True, site))
+    table = table_of(holder)
+    if table is not None:
+        kind = table.get(name)
+        if kind is None:
+            return obj
+        return Later(Unbound(getattr(obj, name), kind, False, site))
+    value = holder.__dict__[name]
+    if holder_of(type(value), "__get__") is not None or holder.__module__ == "builtins":
+        return obj
+    if holder is not obj:
+        context.access(ops.READ, holder, name, site)
+    context.access(ops.READ, obj, name, site)
+    # The point may have let a writer in: what is there now is what will be loaded.
+    now = holder_of(obj, name)
+    if now is not None:
+        context.saw(now.__dict__[name])
+    return obj
+
+
+def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
+    value = _own(obj, name)
+    if value is _ABSENT or issubclass(type(value), _NO_DATA):
+        return obj
+    return _instance_data(obj, name, site, context)
+
+
+def _container_read(obj: Any, name: str, site: Site, context: Context) -> Any:
+    return Later(Method(getattr(obj, name), ops.READ, obj, site))
+
+
+def _container_write(obj: Any, name: str, site: Site, context: Context) -> Any:
+    return Later(Method(getattr(obj, name), ops.WRITE, obj, site))
+
+
+def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """``super().append`` in a subclass of a container, ``super().__setattr__``."""
+    real = obj.__self__
+    if real is None or issubclass(type(real), type):
+        return obj
+    order = order_of(type(real))
+    past = False
+    for holder in order:
+        if past and name in holder.__dict__:
+            break
+        past = past or holder is obj.__thisclass__
+    else:
+        return obj
+    if holder is object and name in _BARE:
+        return Later(_Bare(getattr(object, name), real, _BARE[name], site))
+    table = table_of(holder)
+    kind = None if table is None else table.get(name)
+    if kind is None:
+        return obj
+    return Later(Method(getattr(obj, name), kind, real, site))
+
+
+class _Bare(Unbound):
+    """``super().__setattr__`` with its object already bound."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, real: Callable[..., Any], owner: object, kind: int, site: Site) -> None:
+        super().__init__(real, kind, True, site)
+        self._owner = owner
+
+    def __call__(self, /, *args: Any, **keywords: Any) -> Any:
+        return super().__call__(self._owner, *args, **keywords)
+
+
+def _lock(obj: Any, name: str, site: Site, context: Context) -> Any:
+    return context.lock(obj)
+
+
+# --- writes ----------------------------------------------------------------------------------
+
+
+def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_over(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    """Over something in the class: from now on reads of this name look at the instance."""
+    plans = entry(read_plans, type(obj))
+    if plans.get(name, _read_plan(type(obj), name)) is None:
+        plans[name] = _overridden
+    context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_class(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    meta = holder_of(type(obj), name)
+    if meta is not None and _keeps_out(type(meta.__dict__[name])):
+        return
+    forget()  # what instances of the class hold under this name may be decided anew
+    context.access(ops.WRITE, obj, name, site, value)

@@ -1,0 +1,1 @@
+"""Files of real code as shared objects: ``open``, the functions of ``os``, file locks."""

@@ -1,0 +1,117 @@
+"""``fcntl.flock`` and ``fcntl.lockf`` under control.
+
+A lock of ``flock`` belongs to the open file: who opens a file twice has two holders. One of
+``lockf`` belongs to the process, so that threads do not shut each other out with it, and to close
+any descriptor of the file gives it up. Taking a lock in the other mode gives up the old one first,
+as the kernel does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+from tracelock.errors import ModelMismatch
+from tracelock.instrument.callers import caller
+from tracelock.instrument.files.access import Handle, paths_of
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.worker import Worker, here
+from tracelock.objects.files import END
+from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
+
+fcntl: Any = None
+with contextlib.suppress(ImportError):  # Windows has none
+    import fcntl
+
+real_flock: Final[Any] = None if fcntl is None else fcntl.flock
+real_lockf: Final[Any] = None if fcntl is None else fcntl.lockf
+
+
+def _descriptor(file: Any) -> int:
+    return file if isinstance(file, int) else int(file.fileno())
+
+
+def _number(worker: Worker, handle: Handle, kind: str) -> int:
+    name = f"{handle.label} {kind}"
+    handle.locked.add(name)
+    worker.hub.across.add(name)
+    return worker.hub.thing(ObjectSpec(name, "file_lock"))
+
+
+def _handle(worker: Worker, descriptor: int) -> Handle | None:
+    return paths_of(worker.hub).handles.get(descriptor)
+
+
+def flock(fd: Any, operation: int, /) -> None:
+    """``fcntl.flock``."""
+    worker = here()
+    handle = None if worker is None else _handle(worker, _descriptor(fd))
+    if worker is None or handle is None:
+        real_flock(fd, operation)
+        return
+    at = caller(worker)
+    number = _number(worker, handle, "flock")
+    mode = operation & ~fcntl.LOCK_NB
+    whole = (handle.key, 0, END)
+    if mode == fcntl.LOCK_UN:
+        worker.step(Op(RELEASE, number, at, expect=whole))
+    else:
+        if handle.mode not in (0, mode):
+            handle.mode = 0
+            worker.step(Op(RELEASE, number, at, expect=whole))
+            real_flock(fd, fcntl.LOCK_UN)
+        _acquire(worker, number, at, mode, operation, whole)
+    _for_real(real_flock, fd, operation, handle)
+    handle.mode = 0 if mode == fcntl.LOCK_UN else mode
+
+
+def lockf(fd: Any, cmd: int, len: int = 0, start: int = 0, whence: int = 0, /) -> Any:
+    """``fcntl.lockf``."""
+    worker = here()
+    handle = None if worker is None else _handle(worker, _descriptor(fd))
+    if worker is None or handle is None or whence != 0:
+        return real_lockf(fd, cmd, len, start, whence)
+    at = caller(worker)
+    number = _number(worker, handle, "lockf")
+    mode = cmd & ~fcntl.LOCK_NB
+    part = ((handle.key[0], 0), start, start + len if len else END)
+    if mode == fcntl.LOCK_UN:
+        worker.step(Op(RELEASE, number, at, expect=part))
+    else:
+        _acquire(worker, number, at, mode, cmd, part)
+    return _for_real(real_lockf, fd, cmd, handle, len, start, whence)
+
+
+def _acquire(
+    worker: Worker, number: int, at: str, mode: int, operation: int, part: tuple[Any, int, int]
+) -> None:
+    value = "exclusive" if mode == fcntl.LOCK_EX else "shared"
+    blocking = not operation & fcntl.LOCK_NB
+    if not worker.step(Op(ACQUIRE, number, at, value, None, blocking, part)):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def _for_real(call: Any, fd: Any, operation: int, handle: Handle, *more: int) -> Any:
+    if operation & ~fcntl.LOCK_NB == fcntl.LOCK_UN:
+        return call(fd, operation, *more)
+    try:
+        return call(fd, operation | fcntl.LOCK_NB, *more)
+    except BlockingIOError:
+        raise ModelMismatch(f"{handle.label} is free, but the real lock cannot be had") from None
+
+
+def closing(worker: Worker, descriptor: int) -> None:
+    """A descriptor is about to be closed: what it holds is given up first."""
+    handle = paths_of(worker.hub).handles.pop(descriptor, None)
+    if handle is None or worker.hub.phase is not Phase.RUN:
+        return
+    for name in sorted(handle.locked):
+        number = worker.hub.layout.number_of(name)
+        if number is None:
+            continue
+        key = handle.key if name.endswith(" flock") else (handle.key[0], 0)
+        worker.step(Op(RELEASE, number, caller(worker, 3), expect=(key, 0, END)))
+        if name.endswith(" flock"):
+            real_flock(descriptor, fcntl.LOCK_UN)
+        else:
+            real_lockf(descriptor, fcntl.LOCK_UN)

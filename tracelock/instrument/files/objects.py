@@ -1,0 +1,188 @@
+"""What ``open`` gives a worker: the objects of ``io`` on top of a raw file that is controlled.
+
+What others can see of a file changes when bytes go to the operating system, not when they are
+written to a buffer. So it is the raw file below the buffer that has the scheduling points: a
+buffered ``write`` is one where the buffer overflows, is flushed or closed; a buffered ``read``
+is one where the buffer has to be filled. The objects above are the interpreter's own.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+from typing import Any, Final
+
+from tracelock.instrument.callers import caller
+from tracelock.instrument.files.access import Names, paths_of, saw, text, touch
+from tracelock.instrument.files.locks import closing
+from tracelock.instrument.worker import Worker, here
+
+real_open: Final = builtins.open
+_OPENED: Final = {"a": "opened to append", "w": "made or emptied", "x": "made"}
+
+
+class RawFile(io.FileIO):
+    """A raw file whose reads and writes are scheduling points."""
+
+    _label: str = ""
+
+    def _reads(self) -> Worker | None:
+        worker = here()
+        if worker is not None and self._label and touch(worker, caller(worker, 3), [self._label]):
+            return worker
+        return None
+
+    def _writes(self, shown: Any) -> None:
+        worker = here()
+        if worker is not None and self._label:
+            touch(worker, caller(worker, 3), (), [self._label], shown)
+
+    def readinto(self, buffer: Any) -> Any:
+        worker = self._reads()
+        count = super().readinto(buffer)
+        if worker is not None and count is not None:
+            saw(worker, text(memoryview(buffer).cast("B")[:count]))
+        return count
+
+    def read(self, size: int | None = -1) -> Any:
+        if size is None or size < 0:
+            return self.readall()
+        worker = self._reads()
+        data = super().read(size)
+        if worker is not None and data is not None:
+            saw(worker, text(data))
+        return data
+
+    def readall(self) -> Any:
+        worker = self._reads()
+        data = super().readall()
+        if worker is not None and data is not None:
+            saw(worker, text(data))
+        return data
+
+    def write(self, data: Any) -> Any:
+        self._writes(text(memoryview(data).cast("B")))
+        return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._writes(f"truncated to {self.tell() if size is None else size}")
+        return super().truncate(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 2:
+            self._reads()
+        return super().seek(offset, whence)
+
+    def close(self) -> None:
+        if not self.closed:
+            worker = here()
+            if worker is not None and self._label and self.closefd:
+                closing(worker, self.fileno())
+        super().close()
+
+
+def open_file(
+    file: Any,
+    mode: str = "r",
+    buffering: int = -1,
+    encoding: str | None = None,
+    errors: str | None = None,
+    newline: str | None = None,
+    closefd: bool = True,
+    opener: Any = None,
+) -> Any:
+    """``open``: opening is a step where it makes, empties or looks for the file."""
+    worker = here()
+    arguments = (mode, buffering, encoding, errors, newline, closefd, opener)
+    kinds = set(mode) if isinstance(mode, str) else set()
+    sound = len(kinds) == len(mode) and kinds <= set("axrwb+t") and len(kinds & set("axrw")) == 1
+    binary = "b" in kinds
+    if (
+        worker is None
+        or not sound
+        or ("t" in kinds and binary)
+        or (binary and (encoding is not None or errors is not None or newline is not None))
+        or (not binary and buffering == 0)
+    ):
+        return real_open(file, *arguments)  # which raises what there is to raise
+    if encoding is None and not binary:
+        encoding = io.text_encoding(None, 2)
+    number = isinstance(file, int)
+    paths = paths_of(worker.hub)
+    label, looked = "", False
+    if number:
+        handle = paths.handles.get(file)
+        label = "" if handle is None else handle.label
+    elif opener is None:
+        names = Names(worker, file, None, True)
+        label = names.all[-1]
+        at = caller(worker)
+        if kinds & set("awx"):
+            touch(
+                worker, at, [*names.all, *names.above], [*names.all, names.listing],
+                _OPENED[(kinds & set("awx")).pop()],
+            )  # fmt: skip
+        else:
+            looked = touch(worker, at, [*names.all, *names.above])
+    try:
+        raw = RawFile(file, "".join(k for k in mode if k not in "bt"), closefd, opener)
+    except FileNotFoundError:
+        if looked:
+            saw(worker, False)
+        raise
+    if looked:
+        saw(worker, True)
+    try:
+        if not number:
+            descriptor = raw.fileno()
+            known = paths.handles.get(descriptor) if opener is not None else None
+            raw._label = label if known is None else known.label
+            if known is None and label:
+                paths.opens(descriptor, label)
+        else:
+            raw._label = label
+        return _dress(raw, mode, kinds, buffering, encoding, errors, newline)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _dress(
+    raw: RawFile,
+    mode: str,
+    kinds: set[str],
+    buffering: int,
+    encoding: str | None,
+    errors: str | None,
+    newline: str | None,
+) -> Any:
+    """The buffer and the text layer that ``open`` puts on a raw file."""
+    binary = "b" in kinds
+    line = buffering == 1 and not binary
+    if buffering == 1 or (buffering < 0 and raw.isatty()):
+        buffering, line = -1, not binary and (line or buffering < 0)
+    if buffering < 0:
+        size = getattr(raw, "_blksize", 0)
+        buffering = size if size > 1 else io.DEFAULT_BUFFER_SIZE
+    if buffering == 0:
+        return raw
+    buffer: Any
+    if "+" in kinds:
+        buffer = io.BufferedRandom(raw, buffering)
+    elif kinds & set("awx"):
+        buffer = io.BufferedWriter(raw, buffering)
+    else:
+        buffer = io.BufferedReader(raw, buffering)
+    if binary:
+        return buffer
+    dressed = io.TextIOWrapper(buffer, encoding, errors, newline, line)
+    dressed.mode = mode  # type: ignore[misc]
+    return dressed
+
+
+def fdopen(fd: int, mode: str = "r", buffering: int = -1, encoding: Any = None, *args: Any,
+           **kwargs: Any) -> Any:  # fmt: skip
+    """``os.fdopen``."""
+    if not isinstance(fd, int):
+        raise TypeError(f"invalid fd type ({type(fd)}, expected integer)")
+    return open_file(fd, mode, buffering, encoding, *args, **kwargs)

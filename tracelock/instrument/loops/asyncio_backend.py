@@ -1,0 +1,100 @@
+"""The backend that runs coroutine functions as tasks of a controlled asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures.thread  # noqa: F401  # or a worker would import it, at its first use
+import contextlib
+import inspect
+import sys
+from asyncio import events
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from tracelock.engine.open import OpenController
+from tracelock.errors import StepFailure
+from tracelock.instrument.hub import Phase, contexts
+from tracelock.instrument.loops import asyncio_patches as aio_patches
+from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
+from tracelock.instrument.loops.backend import LoopBackend
+from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
+from tracelock.instrument.worker import Blocked
+
+#: Steps that cancelled tasks may make at the end of a schedule.
+LAST_STEPS: Final = 10_000
+
+
+class AsyncioBackend(LoopBackend):
+    """Runs the schedules of one program on asyncio's stock loop."""
+
+    def patched(self) -> contextlib.AbstractContextManager[None]:
+        return aio_patches.patched()
+
+    def make_tasks(self) -> LoopTasks:
+        return AsyncioTasks(self.hub, self._baton, self.program.cancellations)
+
+    @contextlib.contextmanager
+    def running(self, tasks: LoopTasks) -> Iterator[None]:
+        assert isinstance(tasks, AsyncioTasks)
+        loop: Any = tasks.loop
+        hooks = sys.get_asyncgen_hooks()
+        loop._thread_id = tasks.ident
+        sys.set_asyncgen_hooks(
+            firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook
+        )
+        events._set_running_loop(loop)
+        try:
+            yield
+        finally:
+            events._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
+        assert isinstance(tasks, AsyncioTasks)
+        if inspect.iscoroutinefunction(work):
+            worker.coro = work(*arguments)
+        else:
+            worker.coro = _called(work, arguments)
+        tasks.start(worker)
+
+    def result(self, worker: TaskWorker) -> Any:
+        worker.error = None
+        return worker.task.result()
+
+    def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
+        """What ``asyncio.run`` does when its main task is done: the other tasks are cancelled, and
+        threads of the executor come to their end."""
+        assert isinstance(tasks, AsyncioTasks)
+        left = [worker for worker in tasks.order if not worker.task.done()]
+        executor = tasks.loop._default_executor  # type: ignore[attr-defined]
+        if not left and executor is None:
+            return
+        with self._apart(controller, Phase.CHECK) as main:
+            tasks.restore(controller)
+            most, controller.max_steps = controller.max_steps, LAST_STEPS
+            try:
+                if left:
+                    tasks.gate.inside = -1
+                    controller.essential.discard(main.number)
+                    controller.essential.update(worker.number for worker in left)
+                    for worker in left:
+                        asyncio.Task.cancel(worker.task)
+                    tasks.run()
+                    controller.essential.add(main.number)
+                    self.hub.over = False
+                    contexts[tasks.ident] = main
+                    tasks.gate.inside = main.number
+                    tasks.restore(controller)
+                if executor is not None:
+                    self.call(tasks.loop.shutdown_default_executor, main)
+            except Blocked:
+                message = f"what the executor does never ends: {self._why(controller)}"
+                self.program.outcome.failure = StepFailure("finally", message, "")
+            finally:
+                controller.max_steps = most
+
+
+async def _called(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """A worker that is no coroutine function; what it gives may be awaitable."""
+    result = work(*arguments)
+    return await result if inspect.isawaitable(result) else result

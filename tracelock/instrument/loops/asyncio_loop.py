@@ -1,0 +1,221 @@
+"""The stock event loop of asyncio, with its queue and its clock under a scheduler.
+
+What is promised of a loop stays so: callbacks (``call_soon``, done callbacks, timers that have
+fired) run first come, first served. What is chosen is when a task that could go on does so: a
+wake-up may take any time. So a step of a task may come later than it stands in the line, but
+never before a callback that was there first.
+
+All callbacks are the steps of one pseudo-worker and all timers those of another. Time is virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from tracelock.engine.open import LAST
+from tracelock.instrument.hub import contexts, get_ident
+from tracelock.instrument.loops.polling import Polling
+from tracelock.instrument.loops.tasks import EPOCH
+from tracelock.ops import NOTIFY, Op
+
+if TYPE_CHECKING:
+    from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
+
+
+class ControlledTask(asyncio.Task):  # type: ignore[type-arg]
+    """A task with a number: sets of tasks are in the order in which these were made.
+
+    ``worker`` is its worker.
+    """
+
+    __slots__ = ("worker",)
+
+    def __init__(self, coro: Any, worker: Any, **kwargs: Any) -> None:
+        self.worker = worker  # first: the loop is asked to run it before ``__init__`` returns
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return int(self.worker.number)
+
+    def cancel(self, msg: Any = None) -> bool:
+        self.worker.tasks.cancelling(self)
+        return super().cancel(msg)
+
+
+class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
+    """A future with a number, for the same reason."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int, loop: Any) -> None:
+        self.count = count
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self.count
+
+
+# a program that shows one sees what it would see without us
+for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
+    _class.__name__ = _class.__qualname__ = _name
+
+
+class Line:
+    """Stands in for the queue of a loop: steps of tasks apart from callbacks."""
+
+    __slots__ = ("callbacks", "count", "loop", "steps", "tasks")
+
+    def __init__(self, loop: ControlledLoop, tasks: AsyncioTasks) -> None:
+        self.loop = loop
+        self.tasks = tasks
+        self.steps: dict[int, events.Handle] = {}
+        self.callbacks: deque[tuple[int, events.Handle]] = deque()
+        self.count = 0
+
+    def append(self, handle: events.Handle) -> None:
+        place = self.count = self.count + 1
+        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+        tasks = self.tasks
+        if isinstance(owner, asyncio.Task):
+            worker = tasks.worker_of(owner)
+            self.steps[worker.number] = handle
+            tasks.gate.ready[worker.number] = place
+            return
+        self.callbacks.append((place, handle))
+        if len(self.callbacks) == 1:
+            tasks.callbacks_come(place, handle)
+
+    def next_callback(self) -> events.Handle:
+        """Take out the first callback."""
+        _, handle = self.callbacks.popleft()
+        self.settle()
+        return handle
+
+    def settle(self) -> None:
+        """Callbacks that were cancelled do not count."""
+        callbacks = self.callbacks
+        while callbacks and callbacks[0][1]._cancelled:
+            callbacks.popleft()
+        if callbacks:
+            self.tasks.callbacks_come(*callbacks[0])
+        else:
+            self.tasks.callbacks_gone()
+
+    def __len__(self) -> int:
+        return len(self.steps) + len(self.callbacks)
+
+    def clear(self) -> None:
+        self.steps.clear()
+        self.callbacks.clear()
+
+
+class ControlledLoop(asyncio.SelectorEventLoop):
+    """One loop of one schedule. It is run by ``AsyncioTasks``, not by ``run_forever``."""
+
+    if TYPE_CHECKING:  # what asyncio keeps to itself
+        _ready: Any
+        _scheduled: list[Any]
+        _selector: Polling
+        _task_factory: Any
+        _timer_cancelled_count: int
+
+        def _check_closed(self) -> None: ...
+        def _process_events(self, events: Any) -> None: ...
+
+    def __init__(self, tasks: AsyncioTasks) -> None:
+        self.tasks = tasks
+        self.futures = 0
+        super().__init__(Polling())
+        self._ready = Line(self, tasks)
+        self._clock_resolution = 1e-9
+
+    # --- its own doings, without a pipe to itself ----------------------------------------------
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+        self._internal_fds = 0
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+    def _check_callback(self, callback: Any, method: str) -> None:
+        pass
+
+    # --- what is asked of it -------------------------------------------------------------------
+    def time(self) -> float:
+        return EPOCH + self.tasks.hub.controller.now
+
+    def create_task(
+        self, coro: Any, *, name: Any = None, context: Any = None, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        self._check_closed()
+        if self._task_factory is not None:  # the program's own
+            return super().create_task(coro, name=name, context=context, **kwargs)
+        return self.tasks.make(coro, name, context, **kwargs)
+
+    def create_future(self) -> Any:
+        self.futures += 1
+        return ControlledFuture(self.futures, self)
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> events.Handle:
+        worker: Any = contexts.get(get_ident())
+        tasks = self.tasks
+        outside = worker is not None and worker.own_thread and not worker.through
+        if outside and not worker.hub.unwinding:
+            worker.step(Op(NOTIFY, tasks.gate.number, tasks.place(1), 1))
+        self._check_closed()
+        return self.call_soon(callback, *args, context=context)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self.tasks.heard(context):
+            super().call_exception_handler(context)
+
+    def run_forever(self) -> None:
+        raise RuntimeError("This event loop is already running")
+
+    def run_until_complete(self, future: Any) -> Any:
+        if isinstance(future, Coroutine):
+            future.close()
+        raise RuntimeError("This event loop is already running")
+
+    def stop(self) -> None:
+        self.tasks.stopped = True
+
+    # --- timers ------------------------------------------------------------------------------
+    def next_timer(self) -> events.TimerHandle | None:
+        """The timer that fires next."""
+        scheduled = self._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False
+            self._timer_cancelled_count -= 1
+        return scheduled[0] if scheduled else None
+
+    def fire(self) -> None:
+        """The timers whose time has come join the line."""
+        end = self.time() + self._clock_resolution
+        while (handle := self.next_timer()) is not None and handle._when < end:  # type: ignore
+            heapq.heappop(self._scheduled)
+            handle._scheduled = False  # type: ignore[attr-defined]
+            self._ready.append(handle)
+
+    def poll(self) -> bool:
+        """Whether something has come in from outside; it joins the line then."""
+        selector = self._selector
+        if not selector.watched:
+            return False
+        before = self._ready.count
+        self._process_events(selector.select(0))
+        return bool(self._ready.count > before)
+
+
+__all__ = ["EPOCH", "LAST", "ControlledFuture", "ControlledLoop", "ControlledTask", "Line"]

@@ -1,0 +1,224 @@
+"""The tasks of one asyncio loop in one schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from asyncio import events
+from typing import Any, Final
+
+from tracelock.engine.open import LAST
+from tracelock.instrument.callers import file_label, place_of, place_of_function
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.loops.asyncio_loop import ControlledLoop, ControlledTask, Line
+from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.ops import CANCEL
+
+
+class AsyncioTasks(LoopTasks):
+    """What runs on one controlled asyncio loop."""
+
+    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
+        super().__init__(hub, baton, cancellations)
+        self.stopped = False
+        self._strays: dict[int, tuple[Any, TaskWorker]] = {}
+        self._made = 0
+        self.loop = ControlledLoop(self)
+        self.line: Line = self.loop._ready
+
+    # --- making tasks ------------------------------------------------------------------------
+    def make(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
+        """``loop.create_task``: a task that a worker starts is a worker too."""
+        parent: Any = contexts.get(get_ident()) or self.callbacks
+        return self.start(self.spawned(coro, name, parent), name, context, **kwargs)
+
+    def start(
+        self, worker: TaskWorker, name: Any = None, context: Any = None, **kwargs: Any
+    ) -> ControlledTask:
+        """The task of ``worker``, which has been entered."""
+        self._made += 1
+        if name is None:
+            name = f"Task-{self._made}"
+        worker.at = awaiting(worker.coro).at
+        self.order.append(worker)
+        task = ControlledTask(
+            worker.coro, worker, loop=self.loop, name=name, context=context, **kwargs
+        )
+        worker.task = task
+        if not task.done():
+            self.hub.controller.ask(worker.number, self.op(worker.at))
+        return task
+
+    def worker_of(self, task: Any) -> TaskWorker:
+        """The worker of a task; one that the program made past the loop gets one here."""
+        if task.__class__ is ControlledTask:
+            return task.worker  # type: ignore[no-any-return]
+        known = self._strays.get(identity(task))
+        if known is None:
+            coro = task.get_coro()
+            number = self.hub.layout.worker(self._label(coro, None, self.callbacks))
+            worker = TaskWorker(self.hub, number, self, coro, False)
+            worker.task = task
+            worker.at = awaiting(coro).at
+            self.enter(worker)
+            self.order.append(worker)
+            known = self._strays[identity(task)] = (task, worker)
+            self.hub.controller.ask(number, self.op(worker.at))
+        return known[1]
+
+    def callbacks_come(self, place: int, handle: events.Handle) -> None:
+        """``handle`` is the first of the callbacks now."""
+        gate, number = self.gate, self.callbacks.number
+        gate.first = gate.ready[number] = place
+        if gate.inside != number and self.hub.phase is not Phase.UNWIND:
+            at = place_of_function(handle._callback)  # type: ignore[attr-defined]
+            self.hub.controller.ask(number, self.op(at))
+
+    def callbacks_gone(self) -> None:
+        """There is no callback any more."""
+        gate, number = self.gate, self.callbacks.number
+        gate.first = LAST
+        gate.ready.pop(number, None)
+        self.hub.controller.rest(number)
+
+    def next_deadline(self) -> tuple[float, str] | None:
+        handle = self.loop.next_timer()
+        if handle is None:
+            return None
+        at = place_of_function(handle._callback)  # type: ignore[attr-defined]
+        return handle._when - EPOCH, at  # type: ignore[attr-defined]
+
+    def look(self) -> None:
+        self.loop.poll()
+        if self.loop._scheduled or self.timers.number in self.gate.ready:
+            self.wind()
+
+    def watches(self) -> bool:
+        return bool(self.loop._selector.watched)
+
+    def done(self, worker: TaskWorker) -> bool:
+        return bool(worker.task is None or worker.task.done())
+
+    def cancelled(self, worker: TaskWorker) -> bool:
+        return bool(worker.task.cancelling())
+
+    def cancel(self, worker: TaskWorker) -> None:
+        asyncio.Task.cancel(worker.task)
+
+    # --- a step ------------------------------------------------------------------------------
+    def advance(self, number: int) -> None:
+        gate, line = self.gate, self.line
+        if number == self.timers.number:
+            del gate.ready[number]
+            self.hub.controller.rest(number)
+            self.loop.fire()
+            return
+        worker = self.mine[number]
+        gate.inside = number
+        contexts[self.ident] = worker
+        if number == self.callbacks.number:
+            _, handle = line.callbacks.popleft()
+            if not handle._cancelled:
+                handle._run()
+            if self.hub.over:
+                raise Abandon
+            self.leave()
+            line.settle()
+            return
+        handle = line.steps.pop(number)
+        del gate.ready[number]
+        worker.begun = True
+        handle._run()
+        if self.hub.over:
+            raise Abandon
+        task = worker.task
+        if task.done():
+            self.ended(worker, self._error(worker))
+        else:
+            self.suspended(worker, task._fut_waiter is not None)
+        self.leave()
+
+    def _error(self, worker: TaskWorker) -> BaseException | None:
+        """What ended a task; to have been cancelled is no error."""
+        task = worker.task
+        if task.cancelled():
+            return None
+        if worker.given or worker.number in self.hub.controller.essential:
+            return task.exception()  # type: ignore[no-any-return]
+        return task._exception if isinstance(task._exception, Abandon) else None
+
+    def cancelling(self, task: ControlledTask) -> None:
+        """``task.cancel()`` is called."""
+        self.note(CANCEL, task.worker.number)
+
+    def heard(self, context: dict[str, Any]) -> bool:
+        """The loop's exception handler is called: whether the program's own is to hear of it."""
+        error = context.get("exception")
+        if self.hub.phase not in (Phase.SETUP, Phase.RUN, Phase.CHECK) or isinstance(
+            error, Abandon
+        ):
+            return False
+        shown = f"{type(error).__name__}: {error}" if error is not None else ""
+        where = ""
+        trace = getattr(error, "__traceback__", None)
+        while trace is not None:
+            where = (place_of(trace.tb_frame) and f" at {_line(trace)}") or where
+            trace = trace.tb_next
+        message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
+        self.errors.append(portable(f"{message}: {shown}{where}"))
+        return self.loop._exception_handler is not None  # type: ignore[attr-defined]
+
+    def unheard(self) -> list[str]:
+        found = []
+        for worker in self.order:
+            task = worker.task
+            if not worker.given and task is not None and task.done() and task._log_traceback:
+                error = task._exception
+                task._log_traceback = False
+                found.append(
+                    portable(
+                        f"Task exception was never retrieved: {worker.label} ended with "
+                        f"{type(error).__name__}: {error}"
+                    )
+                )
+        return found
+
+    def wake_all(self) -> None:
+        super().wake_all()
+        self.line.settle()
+
+    def close(self) -> None:
+        """End the coroutines that are in the middle of their code."""
+        for worker in self.order:
+            task = worker.task
+            if task is None:
+                continue
+            if task.done():
+                task._log_traceback = False
+                continue
+            contexts[self.ident] = worker
+            task._log_destroy_pending = False
+            try:
+                worker.coro.close()
+            except BaseException as error:  # whatever its finally clauses make of it
+                del error
+        self.line.clear()
+        self.loop._closed = True  # type: ignore[attr-defined]
+        self.loop._selector.close()
+
+
+_PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")
+_ADDRESSES: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+def portable(text: str) -> str:
+    """A message without what differs from process to process."""
+    return _ADDRESSES.sub("", _PATHS.sub(r"\1", text))
+
+
+def _line(trace: Any) -> str:
+    frame = trace.tb_frame
+    label = file_label(frame.f_code.co_filename, frame.f_globals.get("__name__", ""))
+    return f"{label}:{trace.tb_lineno}"

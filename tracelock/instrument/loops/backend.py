@@ -1,0 +1,302 @@
+"""What the backends of asyncio and trio have in common: coroutine functions as tasks of one loop.
+
+The loop lives on a thread of its own, anew for each schedule. Threads that tasks start (executors,
+``to_thread``) are workers of the same schedule. The thread that called ``explore`` waits meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import inspect
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from tracelock.engine.controller import Controller
+from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.open import OpenController
+from tracelock.errors import LimitReached, StepFailure, UsageError
+from tracelock.instrument.failures import failure_of
+from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.loops import awaits
+from tracelock.instrument.loops.own_order import OwnOrder
+from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
+from tracelock.instrument.loops.waits import waits_for
+from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.backend import PythonBackend, Stuck
+from tracelock.instrument.threads.starting import Pooled
+from tracelock.instrument.worker import Blocked, Main, Worker
+from tracelock.schedulers.base import Scheduler
+
+#: Schedules of a loop's own that are tried to see whether they fail too.
+TRIES: Final = 200
+
+
+class LoopBackend(PythonBackend):
+    """Runs the schedules of one program of coroutine functions."""
+
+    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
+        super().__init__(program, limits)
+        self.own = OwnOrder()
+        self.tasks: LoopTasks
+        self._baton: Any = None
+        self._more = True
+        self._raised: BaseException | None = None
+        #: What was heard of besides, and in how many schedules.
+        self.heard: dict[str, int] = {}
+
+    def __enter__(self) -> PythonBackend:
+        super().__enter__()
+        self._stack.enter_context(self.patched())
+        awaits.learn()
+        return self
+
+    # --- the order that the loop has by itself -------------------------------------------------
+    own_name = "the loop's own order (first come, first served)"
+
+    def own_order(self) -> Scheduler:
+        """The order in which the loop itself would go on."""
+        return OwnOrder(once=True)
+
+    def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
+        """Schedules that the loop itself may make, with one cancellation or none."""
+        first = OwnOrder(once=True)
+        yield first
+        if cancellations:
+            for place in range(min(first.places, TRIES)):
+                yield OwnOrder(once=True, inject=place)
+
+    # --- what each library does in its own way -------------------------------------------------
+    def patched(self) -> contextlib.AbstractContextManager[None]:
+        """The patches of the library's own classes."""
+        raise NotImplementedError
+
+    def make_tasks(self) -> LoopTasks:
+        """A loop, for one schedule, in its thread."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def running(self, tasks: LoopTasks) -> Iterator[None]:
+        """While this is entered, the loop is the one that runs on this thread."""
+        yield
+
+    def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
+        """Start the task of ``worker``, which calls ``work`` and awaits what it gives."""
+        raise NotImplementedError
+
+    def result(self, worker: TaskWorker) -> Any:
+        """What the task of ``worker`` gave; raises what ended it."""
+        raise NotImplementedError
+
+    def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
+        """All workers have ended: what the loop does then, before the check."""
+
+    def _progress(self) -> None:
+        """Nothing to watch in the main thread: it waits, and looks after the loop's itself."""
+
+    # --- schedules ---------------------------------------------------------------------------
+    def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
+        """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True.
+
+        They are run in the thread of the loop, one after the other; this thread waits.
+        """
+        assert isinstance(controller, OpenController)
+        self._more = True
+        self.hub.controller = controller
+        while self._more and not self.stuck:
+            back = new_baton()
+            back.acquire()
+            self._raised = None
+            pooled = self._pooled(0)
+            keeper = Worker(self.hub, self.setup_number, back)
+            pooled.lend(keeper, partial(self._many, controller, done, pooled, back))
+            try:
+                self._await(back)
+            except Stuck:  # with the thread of the loop
+                controller.scheduler.end(len(controller.log))
+                done(controller)
+                return
+            if self._raised is not None:
+                raise self._raised
+
+    def _many(
+        self, controller: OpenController, done: Callable[[Any], bool], pooled: Pooled, back: Any
+    ) -> None:
+        """Schedules, in the thread of the loop; one only, where each needs a new thread."""
+        try:
+            while self._more and not self.stuck:
+                self.names.begin()
+                if not controller.begin():
+                    self._more = False
+                    break
+                self._schedule(controller)
+                if self.stuck and controller.limit is not self.stuck:
+                    return  # given up meanwhile
+                controller.scheduler.end(len(controller.log))
+                if self.interrupted:
+                    controller.limit = INTERRUPTED
+                if done(controller) or controller.limit is INTERRUPTED:
+                    self._more = False
+                if pooled.once:
+                    break
+                pooled.tidy()
+        except BaseException as error:
+            self._raised = error
+        finally:
+            back.release()
+
+    def _schedule(self, controller: OpenController) -> None:
+        hub = self.hub
+        self._sweep()
+        hub.begin(controller)
+        self.program.outcome.failure = None
+        baton = self._baton = new_baton()
+        baton.acquire()
+        hub.batons[-1] = baton  # whoever finds the schedule over tells the loop
+        contextvars.Context().run(self._life, controller)
+        self.cut_daemons = self.cut_daemons or controller.cut_daemons
+        self._unwind(controller)
+
+    def _life(self, controller: OpenController) -> None:
+        """One schedule, in the thread of the loop."""
+        hub = self.hub
+        hub.phase = Phase.SETUP
+        tasks: LoopTasks | None = None
+        try:
+            tasks = self.tasks = self.make_tasks()
+            with self.running(tasks):
+                try:
+                    self._phases(controller, tasks)
+                finally:
+                    hub.phase = Phase.UNWIND
+                    tasks.close()
+        except Abandon:
+            pass
+        except BaseException as error:
+            hub.error = hub.error or error
+        finally:
+            hub.phase = Phase.UNWIND
+            contexts.pop(get_ident(), None)
+
+    def _phases(self, controller: OpenController, tasks: LoopTasks) -> None:
+        hub, program = self.hub, self.program
+        state = None
+        if program.setup is not None:
+            with self._apart(controller, Phase.SETUP) as main:
+                try:
+                    state = self.call(program.setup, main)
+                except Blocked:
+                    raise UsageError(f"setup never ends: {self._why(controller)}") from None
+                except Exception as error:
+                    raise UsageError(f"setup failed: {failure_of(error).message}") from error
+        self.names.walk(state)
+        hub.phase = Phase.RUN
+        contexts[tasks.ident] = tasks.callbacks
+        tasks.wake_all()
+        for number, work in enumerate(program.workers):
+            worker = TaskWorker(hub, number, tasks, None, True)
+            tasks.enter(worker)
+            controller.essential.add(number)
+            self.start(tasks, worker, work, (state,) if program.takes_state(work) else ())
+        tasks.run()
+        hub.over = True
+        if controller.active and controller.limit is None:
+            waits_for(tasks, controller)
+        controller.heard.extend(tasks.errors)
+        for told in (*tasks.errors, *tasks.unheard()):
+            self.heard[told] = self.heard.get(told, 0) + 1
+        if controller.failure is None and controller.limit is None and not controller.active:
+            self.wind_up(controller, tasks)
+            if program.check is not None and program.outcome.failure is None:
+                self._check_in_loop(controller, state)
+
+    def call(self, function: Callable[..., Any], main: Main, *arguments: Any) -> Any:
+        """Call ``function``, and await what it gives where it is a coroutine."""
+        result = function(*arguments)
+        if not inspect.isawaitable(result):
+            return result
+        tasks, hub = self.tasks, self.hub
+        number = main.number
+        worker = TaskWorker(hub, number, tasks, None, False)
+        tasks.enter(worker)
+        self.start(tasks, worker, _awaited, (result,))
+        tasks.order.remove(worker)
+        tasks.gate.inside = -1
+        tasks.run()
+        hub.over = False
+        tasks.gate.inside = number
+        del tasks.mine[number], hub.controller.loops[number]
+        if not tasks.done(worker):
+            worker.coro.close()
+            raise Blocked
+        return self.result(worker)
+
+    # --- before and after --------------------------------------------------------------------
+    @contextlib.contextmanager
+    def _apart(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
+        """The loop's thread runs user code that is no worker's: in the loop's own order, and the
+        record stays as it is."""
+        hub, tasks = self.hub, self.tasks
+        number = self.setup_number
+        main = Main(hub, number, self._baton)
+        main.own_thread = False
+        kept = controller.scheduler, controller.observer, controller.log
+        failure, limit = controller.failure, controller.limit
+        active = list(controller.active)
+        threads, controller.threads = controller.threads, True  # this one
+        controller.scheduler, controller.observer, controller.log = self.own, None, []
+        self.own.attach(controller)
+        controller.ended[number] = False
+        controller.essential.add(number)
+        controller.failure = None
+        hub.enter(number, main)
+        hub.over = False
+        hub.phase = phase
+        tasks.wake_all()
+        tasks.gate.inside = number  # the loop's thread is busy with this
+        main.attach()
+        try:
+            yield main
+        finally:
+            if controller.pending[number] is not None or number in controller.essential:
+                controller.ask(number, None)
+            controller.ended[number] = True
+            hub.workers.pop(number, None)
+            hub.batons.pop(number, None)
+            hub.over = False
+            controller.scheduler, controller.observer, controller.log = kept
+            controller.threads = threads or any(w.own_thread for w in hub.workers.values())
+            controller.failure = failure
+            controller.limit = limit
+            if phase is Phase.CHECK:
+                controller.active[:] = active  # nobody goes on after that
+            controller.current = -1
+            contexts[tasks.ident] = tasks.callbacks
+            tasks.gate.inside = -1
+
+    def _check_in_loop(self, controller: OpenController, state: Any) -> None:
+        program = self.program
+        check = program.check
+        assert check is not None
+        outcome = program.outcome
+        with self._apart(controller, Phase.CHECK) as main:
+            try:
+                result = self.call(check, main, *((state,) if program.takes_state(check) else ()))
+            except Blocked:
+                message = f"the check never ends: {self._why(controller)}"
+                outcome.failure = StepFailure("finally", message, outcome.at)
+            except LimitReached as error:
+                controller.limit = str(error)
+            except Exception as error:
+                failure = failure_of(error, "finally")
+                failure.at = outcome.at
+                outcome.failure = failure
+            else:
+                if result is False:
+                    message = f"{outcome.text} returned False"
+                    outcome.failure = StepFailure("finally", message, outcome.at)
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable

@@ -1,0 +1,295 @@
+"""The tasks of one loop in one schedule, whichever library's loop it is: which of them can go on,
+what is told of them, and which is cancelled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tracelock.engine.open import LAST, Gate
+from tracelock.instrument.callers import caller
+from tracelock.instrument.clock import START
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.worker import Worker
+from tracelock.ops import (
+    ACQUIRE,
+    CANCELLED,
+    CHECKPOINT,
+    GET,
+    PUT,
+    REQUEST,
+    SLEEP,
+    SPAWN,
+    ObjectSpec,
+    Op,
+)
+
+#: What the clock of a loop shows when a schedule begins.
+EPOCH: Final = START["monotonic"]
+#: Names of the pseudo-workers, and of the loop as a thing.
+CALLBACKS: Final = "loop:callbacks"
+TIMERS: Final = "loop:timers"
+LOOP: Final = "loop"
+#: What is told of an await that is suspended in an op of this kind.
+_BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
+
+
+class LoopWorker(Worker):
+    """Whoever works on the thread of a loop: all have its baton."""
+
+    __slots__ = ()
+
+    def wait(self) -> None:
+        self.baton.acquire()
+        hub = self.hub
+        if hub.over:  # it is in the middle of a step, and nobody can go on
+            hub.phase = Phase.UNWIND
+        if hub.phase is Phase.UNWIND:
+            raise Abandon
+
+
+class TaskWorker(LoopWorker):
+    """A worker that is a task.
+
+    ``given``: one of the workers that the user gave. ``at``: where it is suspended; ``begun``:
+    it has made a step.
+    """
+
+    __slots__ = ("at", "begun", "coro", "given", "task", "tasks")
+
+    def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
+        super().__init__(hub, number, tasks.baton)
+        self.own_thread = False
+        self.tasks = tasks
+        self.coro = coro
+        self.given = given
+        self.task: Any = None
+        self.at = ""
+        self.begun = False
+        self.ident = tasks.ident
+
+
+class LoopTasks:
+    """What runs on one controlled loop. Made in the thread of the loop, for one schedule.
+
+    ``order``: the workers that are tasks, first made first. ``left``: cancellations that may still
+    be injected. ``errors``: what was heard of otherwise, for the verdict.
+    """
+
+    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
+        self.hub = hub
+        self.baton = baton
+        self.ident = get_ident()
+        self.left = cancellations
+        self.errors: list[str] = []
+        layout = hub.layout
+        self.callbacks = LoopWorker(hub, layout.worker(CALLBACKS), baton)
+        self.timers = LoopWorker(hub, layout.worker(TIMERS), baton)
+        self.callbacks.own_thread = self.timers.own_thread = False
+        self.callbacks.ident = self.timers.ident = self.ident
+        self.gate = Gate(hub.thing(ObjectSpec(LOOP, "awaited")))
+        self.gate.timers = self.timers.number
+        hub.controller.gate = self.gate
+        self.mine: dict[int, Any] = {}
+        self.order: list[TaskWorker] = []
+        self._ops: dict[str, Op] = {}
+        self._things: dict[int, tuple[Any, int]] = {}
+        self.enter(self.callbacks)
+        self.enter(self.timers)
+
+    # --- what each kind of loop does in its own way --------------------------------------------
+    def advance(self, number: int) -> None:
+        """Let ``number``, which was picked, make its step."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """See what has come in from outside, and set the clock (``wind``)."""
+        raise NotImplementedError
+
+    def done(self, worker: TaskWorker) -> bool:
+        """Whether the task of ``worker`` has ended."""
+        raise NotImplementedError
+
+    def cancel(self, worker: TaskWorker) -> None:
+        """Cancel the task of ``worker``."""
+        raise NotImplementedError
+
+    def cancelled(self, worker: TaskWorker) -> bool:
+        """Whether that has been asked for before."""
+        raise NotImplementedError
+
+    def next_deadline(self) -> tuple[float, str] | None:
+        """When the next timer fires, in seconds since the schedule began, and whose it is."""
+        raise NotImplementedError
+
+    def watches(self) -> bool:
+        """Whether there is real input or output to wait for."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End the coroutines that are in the middle of their code, and the loop."""
+        raise NotImplementedError
+
+    def unheard(self) -> list[str]:
+        """Errors of tasks that nobody has asked for."""
+        return []
+
+    # --- common to all -------------------------------------------------------------------------
+    def enter(self, worker: Any) -> None:
+        """``worker`` is one of this loop's from now on."""
+        self.mine[worker.number] = worker
+        self.hub.enter(worker.number, worker)
+        self.hub.controller.loops[worker.number] = self.gate
+
+    def _label(self, coro: Any, name: Any, parent: Any) -> str:
+        base = str(name) if name is not None else getattr(coro, "__name__", type(coro).__name__)
+        if parent.label == "setup":
+            base = f"task:{base}"
+        else:
+            base = f"{parent.label.removeprefix('loop:')}/{base}"
+        number = parent.made[base, "task"] = parent.made.get((base, "task"), 0) + 1
+        return base if number == 1 else f"{base}#{number}"
+
+    def op(self, at: str) -> Op:
+        """A step of the loop that begins at ``at``."""
+        op = self._ops.get(at)
+        if op is None:
+            op = self._ops[at] = Op(CHECKPOINT, self.gate.number, at)
+        return op
+
+    def wind(self) -> None:
+        """Set the clock for the next timer."""
+        number, controller = self.timers.number, self.hub.controller
+        found = self.next_deadline()
+        if found is None:
+            if number in self.gate.ready:
+                del self.gate.ready[number]
+                controller.rest(number)
+            return
+        when, at = found
+        if number in self.gate.ready and controller.timers.get(number) == when:
+            return
+        self.gate.ready[number] = -1
+        controller.ask(number, Op(SLEEP, -1, at, max(0.0, round(when - controller.now, 9))))
+        controller.timers[number] = when
+
+    def run(self) -> None:
+        """Go on until nobody can. In the thread of the loop. Raises Abandon."""
+        hub = self.hub
+        controller = hub.controller
+        mine = self.mine
+        while True:
+            if self.left and hub.phase is Phase.RUN:
+                self._inject()
+            self.look()
+            to = hub.decide()
+            if to < 0:
+                return
+            if to not in mine:
+                hub.hand_over(to)
+                self.baton.acquire()
+                if hub.phase is Phase.UNWIND:
+                    raise Abandon
+                if hub.over:
+                    return
+                to = controller.current
+            self.advance(to)
+
+    def spawned(self, coro: Any, name: Any, parent: Any) -> TaskWorker:
+        """A worker for a task that ``parent`` starts."""
+        number = self.hub.layout.worker(self._label(coro, name, parent))
+        worker = TaskWorker(self.hub, number, self, coro, False)
+        self.enter(worker)
+        if self.hub.phase is Phase.RUN:
+            parent.step(Op(SPAWN, number, caller()))
+        return worker
+
+    def leave(self) -> None:
+        """Nobody's code runs now."""
+        self.gate.inside = -1
+        contexts[self.ident] = self.callbacks
+
+    def suspended(self, worker: TaskWorker, waits: bool) -> None:
+        """``worker`` has made a step and is suspended; ``waits``: for something."""
+        found = awaiting(worker.coro)
+        worker.at = found.at
+        if waits and found.kind >= 0 and self.hub.phase is Phase.RUN:
+            kind = _BEGUN.get(found.kind, found.kind)
+            worker.step(Op(kind, self.thing(found.thing, worker), found.at))
+        self.hub.controller.ask(worker.number, self.op(found.at))
+
+    def ended(self, worker: TaskWorker, error: BaseException | None) -> None:
+        """The task of ``worker`` has ended."""
+        if isinstance(error, Abandon):
+            raise Abandon
+        if worker.given or worker.number in self.hub.controller.essential:
+            worker.error = error
+            self.hub.ended(worker)
+        else:
+            self.hub.controller.ask(worker.number, None)
+
+    # --- cancellations -----------------------------------------------------------------------
+    def _inject(self) -> None:
+        """Whether one of the given workers is cancelled where it is suspended, is a choice."""
+        controller = self.hub.controller
+        if not controller.log:
+            return
+        by = controller.log[-1][0]
+        for worker in self.order:
+            if not worker.given or not worker.begun or self.done(worker) or not self.left:
+                continue
+            if self.cancelled(worker) or not controller.inject(by, worker.at, worker.number):
+                continue
+            self.left -= 1
+            self.gate.inside = worker.number
+            contexts[self.ident] = worker
+            worker.step(Op(CANCELLED, -1, worker.at))
+            self.cancel(worker)
+            controller.ask(worker.number, self.op(worker.at))
+            self.leave()
+
+    # --- what is told ------------------------------------------------------------------------
+    def note(self, kind: int, target: int, value: Any = None) -> None:
+        """Something that is no choice of the loop happens: for the story."""
+        worker: Any = contexts.get(get_ident())
+        if worker is None or worker.through or self.hub.phase is not Phase.RUN:
+            return
+        worker.step(Op(kind, target, caller(None, 4), value))
+
+    def thing(self, obj: Any, worker: Any) -> int:
+        """The number of an object that tasks wait for."""
+        known = self._things.get(identity(obj))
+        if known is None:
+            hub = self.hub
+            name = getattr(obj, "_tracelock_name", None) or hub.names.meet(obj, worker).label
+            number = hub.thing(ObjectSpec(hub.bind(obj, name), "awaited"))
+            known = self._things[identity(obj)] = (obj, number)
+        return known[1]
+
+    def place(self, depth: int) -> str:
+        """The place in the user's code that led here."""
+        return caller(None, depth + 2)
+
+    # --- the end -----------------------------------------------------------------------------
+    def wake_all(self) -> None:
+        """Another phase begins: all that have not ended are there to be chosen again."""
+        controller = self.hub.controller
+        self.gate.inside = -1
+        for worker in self.order:
+            if not self.done(worker):
+                controller.rest(worker.number)
+                controller.ask(worker.number, self.op(worker.at))
+        for number in (self.callbacks.number, self.timers.number):
+            controller.rest(number)
+            self.gate.ready.pop(number, None)
+        self.gate.first = LAST
+
+    def restore(self, controller: Any) -> None:
+        """Those that were in the middle of something when all that counts was over go on."""
+        for number in controller.left:
+            if controller.pending[number] is not None and number not in controller.active:
+                controller.active.append(number)
+        controller.active.sort()
+        controller.left = []

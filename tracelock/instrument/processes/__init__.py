@@ -1,0 +1,1 @@
+"""Processes of real code: forked workers and ``multiprocessing`` under control."""

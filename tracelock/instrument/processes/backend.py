@@ -1,0 +1,103 @@
+"""The backend that runs each worker in a real process, forked for each schedule.
+
+What ``setup`` makes is made in the process that explores, and inherited. The workers are forked
+one after the other, from its main thread, and begin when they are told to; from then on each is
+served by a thread of the pool (``relay``), so that all else is as for threads.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.open import OpenController
+from tracelock.errors import UsageError
+from tracelock.instrument.processes import forking, remote
+from tracelock.instrument.processes.relay import Relay
+from tracelock.instrument.processes.wire import Channel
+from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.backend import LOOK, PythonBackend
+from tracelock.instrument.worker import Worker
+from tracelock.objects import Rules
+
+real_getpid: Final = os.getpid
+
+
+class ProcessBackend(PythonBackend):
+    """Processes. ``rules``: what their objects are like. Raises UsageError where there is no
+    ``fork``."""
+
+    def __init__(self, program: PythonProgram, limits: RunLimits, rules: Rules) -> None:
+        if not hasattr(os, "fork"):
+            raise UsageError("the multiprocessing backend for Python code needs fork")
+        import multiprocessing.synchronize  # noqa: F401  (so that it is patched)
+
+        super().__init__(program, limits)
+        self.rules = rules
+        self._relays: list[Relay] = []
+
+    def __enter__(self) -> ProcessBackend:
+        super().__enter__()
+        self._stack.enter_context(forking.quietly())
+        return self
+
+    def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
+        hub = self.hub
+        forking.flush()
+        self._relays = []
+        for number, work in enumerate(self.program.workers):
+            worker = Worker(hub, number)
+            relay = self._forked(worker, self._body(work, state))
+            self._relays.append(relay)
+            yield worker, partial(self._pooled(number).take, worker, relay.serve)
+
+    def _forked(self, worker: Worker, run: Callable[[], Any]) -> Relay:
+        """Fork the process of a worker, which waits until it is served."""
+        hub = self.hub
+        ours, theirs = socket.socketpair()
+        channel = Channel(ours)
+        hub.relays.append(channel)
+        relay = Relay(hub, worker, channel, hub.stall, reaps=True)
+        base, parent = len(hub.layout.names), real_getpid()
+        relay.pid = forking.real_fork()
+        if not relay.pid:
+            try:
+                number, end = worker.number, Channel(theirs)
+                made = remote.enter(hub, number, end, worker.label, base, parent)
+                forking.pose(worker.label)
+                remote.live(made, run)
+            finally:
+                forking.real_exit(1)
+        theirs.close()
+        return relay
+
+    def _await(self, baton: Any = None) -> None:
+        """Wait for the baton. Whoever gets stuck is ended by the one that serves it."""
+        hub = self.hub
+        baton = baton or hub.main
+        while True:
+            try:
+                while not baton.acquire(timeout=LOOK):
+                    pass
+                return
+            except KeyboardInterrupt:
+                hub.controller.limit = INTERRUPTED
+
+    def _reap(self) -> None:
+        for relay in self._relays:
+            relay.reap()
+            relay.channel.close()
+        self._relays = []
+        super()._reap()
+
+    def _schedule(self, controller: OpenController) -> None:
+        try:
+            super()._schedule(controller)
+        finally:
+            for relay in self._relays:  # an error has kept them from their end
+                relay.kill()
+            self._reap()

@@ -1,0 +1,262 @@
+"""Shared memory of ``multiprocessing``: ``Value``, ``Array``, and what is in ``SharedMemory``.
+
+The objects of ``ctypes`` that are made get a class of ours below their own, whose reads and writes
+are scheduling points: of a value the whole, of an array each element, of a structure each field.
+A ``SharedMemory`` has one point for each element of its ``buf`` that instrumented code reads
+or writes, and those of ``tracelock``'s callers who use :func:`touching`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Iterable, Iterator
+from multiprocessing import shared_memory, sharedctypes
+from typing import Any, Final
+
+from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.files.access import saw, touch
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.worker import here, shown
+from tracelock.ops import READ
+
+real_value: Final = sharedctypes.RawValue
+real_array: Final = sharedctypes.RawArray
+#: What each class has been replaced by, and the names of the objects that have been made.
+_classes: dict[type, type] = {}
+_SIMPLE: Final[Any] = ctypes._SimpleCData
+#: Elements of one array that are variables of their own; those beyond share them.
+MOST: Final = 64
+
+
+def _reads(labels: Iterable[str]) -> Any:
+    worker = here()
+    if worker is not None and touch(worker, caller(worker, 3), list(labels)):
+        return worker
+    return None
+
+
+def _writes(labels: Iterable[str], value: Any) -> None:
+    worker = here()
+    if worker is not None:
+        touch(worker, caller(worker, 3), (), list(labels), shown(value))
+
+
+def _places(label: str, length: int, index: Any) -> list[str]:
+    """The names of the elements that an index or a slice means."""
+    if isinstance(index, slice):
+        places: Iterable[int] = range(*index.indices(length))
+    else:
+        try:
+            place = index.__index__()
+        except AttributeError:
+            return []
+        places = (place + length if place < 0 else place,)
+    return [f"{label}[{place}]" for place in dict.fromkeys(p % MOST for p in places)]
+
+
+def _scalar(base: Any) -> dict[str, Any]:
+    inner = base.value
+
+    def get(self: Any) -> Any:
+        worker = _reads((self._tracelock_label,))
+        found = inner.__get__(self)
+        if worker is not None:
+            saw(worker, shown(found))
+        return found
+
+    def put(self: Any, value: Any) -> None:
+        _writes((self._tracelock_label,), value)
+        inner.__set__(self, value)
+
+    return {"value": property(get, put)}
+
+
+def _array(base: Any) -> dict[str, Any]:
+    def get(self: Any, index: Any) -> Any:
+        worker = _reads(_places(self._tracelock_label, len(self), index))
+        found = base.__getitem__(self, index)
+        if worker is not None and not isinstance(index, slice):
+            saw(worker, shown(found))
+        return found
+
+    def put(self: Any, index: Any, value: Any) -> None:
+        _writes(_places(self._tracelock_label, len(self), index), value)
+        base.__setitem__(self, index, value)
+
+    members: dict[str, Any] = {"__getitem__": get, "__setitem__": put}
+    for name in ("value", "raw"):
+        inner = getattr(base, name, None)
+        if inner is not None:
+            members[name] = _whole(inner)
+    return members
+
+
+def _whole(inner: Any) -> property:
+    def get(self: Any) -> Any:
+        worker = _reads(_places(self._tracelock_label, len(self), slice(None)))
+        found = inner.__get__(self)
+        if worker is not None:
+            saw(worker, shown(found))
+        return found
+
+    def put(self: Any, value: Any) -> None:
+        _writes(_places(self._tracelock_label, len(self), slice(None)), value)
+        inner.__set__(self, value)
+
+    return property(get, put)
+
+
+def _fields(base: Any) -> Iterator[str]:
+    for cls in base.__mro__:
+        for field in cls.__dict__.get("_fields_", ()):
+            yield field[0]
+
+
+def _structure(base: Any) -> dict[str, Any]:
+    return {name: _field(name, getattr(base, name)) for name in _fields(base)}
+
+
+def _field(name: str, inner: Any) -> property:
+    def get(self: Any) -> Any:
+        worker = _reads((f"{self._tracelock_label}.{name}",))
+        found = inner.__get__(self)
+        if worker is not None:
+            saw(worker, shown(found))
+        return found
+
+    def put(self: Any, value: Any) -> None:
+        _writes((f"{self._tracelock_label}.{name}",), value)
+        inner.__set__(self, value)
+
+    return property(get, put)
+
+
+def _controlled(base: Any) -> type | None:
+    known = _classes.get(base)
+    if known is None:
+        if issubclass(base, _SIMPLE):
+            members = _scalar(base)
+        elif issubclass(base, ctypes.Array):
+            members = _array(base)
+        elif issubclass(base, (ctypes.Structure, ctypes.Union)):
+            members = _structure(base)
+        else:
+            return None
+        members["_tracelock_label"] = ""
+        known = _classes[base] = type(base.__name__, (base,), members)
+    return known
+
+
+def _made(obj: Any, kind: str) -> Any:
+    worker = here()
+    cls = None if worker is None else _controlled(type(obj))
+    if worker is not None and cls is not None:
+        obj.__class__ = cls
+        obj._tracelock_label = f"shared:{made_at(kind, worker)}"
+    return obj
+
+
+def raw_value(typecode_or_type: Any, *args: Any) -> Any:
+    """``RawValue``, which ``Value`` is made of."""
+    return _made(real_value(typecode_or_type, *args), "value")
+
+
+def raw_array(typecode_or_type: Any, size_or_initializer: Any) -> Any:
+    """``RawArray``, which ``Array`` is made of."""
+    return _made(real_array(typecode_or_type, size_or_initializer), "array")
+
+
+# --- SharedMemory --------------------------------------------------------------------------
+MEMORY: Final = shared_memory.SharedMemory
+LIST: Final = shared_memory.ShareableList
+real_memory_init: Final = MEMORY.__init__
+real_get: Final = LIST.__getitem__
+real_set: Final = LIST.__setitem__
+#: The names of blocks of memory, by the system's name of them; of their buffers, by address.
+_blocks: dict[str, str] = {}
+_buffers: dict[int, tuple[Any, str]] = {}
+
+
+def memory_init(self: Any, *args: Any, **kwargs: Any) -> None:
+    """``SharedMemory(...)``: the block is called after where it was made."""
+    real_memory_init(self, *args, **kwargs)
+    worker = here()
+    if worker is None:
+        return
+    label = _blocks.get(self.name)
+    if label is None:
+        if len(_blocks) > 1_000:
+            _blocks.clear()  # of schedules long past
+        label = _blocks[self.name] = f"shared:{made_at('memory', worker)}"
+    self._tracelock_label = label
+    address = identity(self.buf)
+    _buffers[address] = (
+        weakref.ref(self.buf, lambda _: _buffers.pop(address, None)), label,
+    )  # fmt: skip
+
+
+def buffer_label(obj: object) -> str | None:
+    """The name of the block that this ``buf`` is of, None for anything else."""
+    known = _buffers.get(identity(obj))
+    return known[1] if known is not None and known[0]() is obj else None
+
+
+def touching(memory: Any, *places: int, write: bool = False) -> None:
+    """Say that these bytes of a ``SharedMemory`` are read, or written, next (none: all).
+
+    For code that gets at them by other ways than ``buf[i]`` (an array on top of them, say). It
+    does nothing where the caller is not under control.
+    """
+    worker = here()
+    label = getattr(memory, "_tracelock_label", None)
+    if worker is None or label is None:
+        return
+    chosen = [f"{label}[{p % MOST}]" for p in places] or _places(label, MOST, slice(None))
+    at = caller(worker)
+    if write:
+        touch(worker, at, (), chosen)
+    else:
+        touch(worker, at, chosen)
+
+
+def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> None:
+    """Instrumented code reads or writes an item of a ``buf``: of which is not known, so of all."""
+    label = buffer_label(obj)
+    if label is None or worker.hub.phase is not Phase.RUN:
+        return
+    if kind == READ:
+        touch(worker, at, [label])
+    else:
+        touch(worker, at, (), [label], shown(value))
+
+
+def list_get(self: Any, position: int) -> Any:
+    """``ShareableList[...]``."""
+    label = getattr(self.shm, "_tracelock_label", None)
+    worker = _reads((f"{label}[{position}]",)) if label is not None else None
+    found = real_get(self, position)
+    if worker is not None:
+        saw(worker, shown(found))
+    return found
+
+
+def list_set(self: Any, position: int, value: Any) -> None:
+    """``ShareableList[...] = value``."""
+    label = getattr(self.shm, "_tracelock_label", None)
+    if label is not None:
+        _writes((f"{label}[{position}]",), value)
+    real_set(self, position, value)
+
+
+def replacements() -> list[tuple[str, Any, str, Any, Any]]:
+    """Name, owner (None: in all modules), attribute, original, and ours, of each patch."""
+    prefix = "multiprocessing"
+    return [
+        (f"{prefix}.RawValue", None, "RawValue", real_value, raw_value),
+        (f"{prefix}.RawArray", None, "RawArray", real_array, raw_array),
+        (f"{prefix}.SharedMemory.__init__", MEMORY, "__init__", real_memory_init, memory_init),
+        (f"{prefix}.ShareableList.__getitem__", LIST, "__getitem__", real_get, list_get),
+        (f"{prefix}.ShareableList.__setitem__", LIST, "__setitem__", real_set, list_set),
+    ]

@@ -1,0 +1,287 @@
+"""A worker in another process than the controller: it asks through a channel.
+
+The process was forked from the one where the controller is, or from one that was, and has a copy
+of all that was there: the hub, the names, the layout. Things that processes share (objects of
+``multiprocessing``, files) are known by the number that they had before the fork, or by name.
+What is in ordinary memory is the process's own from the fork on: a lock of ``threading`` is another
+one then, which began in the state that the first one had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import traceback
+import zlib
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from tracelock.engine.open import VARIABLE
+from tracelock.errors import TracelockError
+from tracelock.instrument import callers
+from tracelock.instrument.failures import failure_of
+from tracelock.instrument.files.access import paths_of
+from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.processes import wire as process_wire
+from tracelock.instrument.processes.wire import Channel, ending, unwrapped
+from tracelock.instrument.worker import Through, Worker
+from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
+
+real_exit: Final = os._exit
+#: What makes a process say where it is and end: it does not come to an op.
+LOOK: Final = signal.SIGUSR2
+_DEATH: Final = 1  # PR_SET_PDEATHSIG
+_libc: Any = None
+with contextlib.suppress(OSError, AttributeError):
+    _libc = ctypes.CDLL(None)
+    _libc.prctl  # noqa: B018
+
+
+class RemoteWorker(Worker):
+    """A worker of this process. ``process``: what the process is called.
+
+    ``base``: things with lower numbers are known where the controller is. ``leads``: the process
+    ends when this worker does. ``bare``: made by ``os.fork``, whose own way to end is ``_exit``.
+    """
+
+    __slots__ = ("bare", "base", "channel", "extra", "leads", "notes", "process", "told")
+
+    def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:
+        super().__init__(hub, number)
+        self.channel = channel
+        self.process = process
+        self.base = base
+        self.extra: Any = None
+        self.notes: list[tuple[Any, ...]] = []
+        self.told: set[Any] = set()
+        self.leads = True
+        self.bare = False
+
+    # --- scheduling points ------------------------------------------------------------------
+    def step(self, op: Op, parked: Callable[[], None] | None = None, payload: Any = None) -> Value:
+        """Ask the controller; ``payload``: what a put puts in."""
+        hub = self.hub
+        controller = hub.controller
+        if hub.phase is Phase.UNWIND:
+            raise Abandon
+        at = op.at
+        if at not in self.told:
+            self.told.add(at)
+            function = callers.functions.get(at)
+            if function is not None:
+                self.notes.append(("at", at, function))
+        answer = self.say(process_wire.ASK, self.fields(op), payload)
+        while answer[0] == process_wire.PARKED:
+            if parked is not None:
+                parked()
+                parked = None
+            answer = self.say(process_wire.WAITS)
+        _, result, controller.now, self.extra = answer
+        controller.op = op
+        controller.log.append((self.number, op.kind, op, None, None, 0.0))
+        controller.result = unwrapped(result)
+        return controller.result
+
+    def say(self, kind: str, *more: Any) -> Any:
+        """Send a message with all notes, and wait for the answer. Raises Abandon when the
+        schedule is over."""
+        notes, self.notes = self.notes, []
+        try:
+            self.channel.send(kind, notes, *more)
+            answer = self.channel.receive()
+        except (OSError, EOFError):
+            real_exit(1)  # there is nobody left to ask
+        if answer[0] == process_wire.OVER:
+            self.hub.phase = Phase.UNWIND
+            raise Abandon
+        return answer
+
+    def fields(self, op: Op) -> tuple[Any, ...]:
+        """An op as plain data, its target in the controller's terms."""
+        kind = op.kind
+        body = op.body
+        target: Any = op.target
+        if kind == ATOMIC:
+            reads, writes = (
+                [self.reference(n) for n in part] for part in (body.reads, body.writes)
+            )
+            body = (reads, writes, body.shown)
+        elif kind in ON_WORKER:
+            target = self.hub.layout.workers[target].name
+            body = [self.reference(n) for n in body] if body else None
+        elif target >= 0:
+            target = self.reference(target)
+        return (kind, target, op.at, op.value, op.timeout, op.blocking, op.expect, body)
+
+    def reference(self, number: int) -> Any:
+        """A thing in the controller's terms: its number, or all that is known of it."""
+        hub = self.hub
+        spec = hub.layout.objects[number]
+        if spec.type == VARIABLE or spec.name in hub.across:
+            if number < self.base:
+                return number
+            return self._described(spec, spec.name, ())
+        model = hub.controller.models[number]
+        holders = model.holders() if model is not None else ()
+        return self._described(spec, f"{spec.name} in {self.process}", holders)
+
+    def _described(self, spec: ObjectSpec, name: str, holders: tuple[int, ...]) -> Any:
+        lock = self.reference(spec.lock) if spec.lock >= 0 else -1
+        rest = (spec.type, spec.value, lock, spec.parties, spec.maxsize, spec.order)
+        names = [self.hub.layout.workers[holder].name for holder in holders]
+        return (name, rest, names, self.process)
+
+    def record(self, value: Value) -> None:
+        self.notes.append(("record", value))
+
+    def seen(self, label: str, kind: int) -> None:
+        key = (label, kind)
+        if key not in self.told:
+            self.told.add(key)
+            self.notes.append(("seen", label, kind))
+
+    # --- what rewritten code calls: memory is the process's own -----------------------------
+    def access(
+        self, kind: int, obj: object, name: str | None, site: Any, value: object = None
+    ) -> None:
+        self.last = None
+        if self.through:
+            return
+        if self.hub.phase is Phase.UNWIND:
+            raise Abandon
+        if obj.__class__ is memoryview:
+            from tracelock.instrument.processes.memory import item_touched
+
+            item_touched(obj, kind, self, site.at, value)
+
+    def saw(self, value: object) -> None:
+        pass
+
+    # --- threads and processes that it starts -----------------------------------------------
+    def launching(self, name: str, daemon: bool) -> Channel:
+        """A thread or process is about to start that is a worker: its end of a channel."""
+        ours, theirs = socket.socketpair()
+        self.say(process_wire.LAUNCH, name, daemon)
+        try:
+            socket.send_fds(self.channel.sock, [b"\0"], [ours.fileno()])
+        except OSError:
+            real_exit(1)
+        ours.close()
+        return Channel(theirs)
+
+    def launched(self) -> None:
+        """It has started: wait until it has come to its first op."""
+        try:
+            answer = self.channel.receive()
+        except EOFError:
+            real_exit(1)
+        if answer[0] == process_wire.OVER:
+            self.hub.phase = Phase.UNWIND
+            raise Abandon
+
+    # --- its life ---------------------------------------------------------------------------
+    def finish(self) -> None:
+        """Its code has ended; the process does too, where this worker leads it."""
+        contexts.pop(self.ident, None)
+        error = self.error
+        fields: tuple[Any, ...] = ()
+        if isinstance(error, TracelockError):
+            fields = ending(error)
+        elif error is not None and not isinstance(error, (*self.hub.expected, SystemExit, Abandon)):
+            fields = ending(failure_of(error))
+        self.leave(fields)
+
+    def end(self) -> None:
+        """The process has come to its end."""
+        with contextlib.suppress(BaseException), Through(self):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        self.finish()
+        real_exit(0 if self.error is None or isinstance(self.error, Abandon) else 1)
+
+    def leave(self, fields: tuple[Any, ...] = ()) -> None:
+        """Tell the controller that this worker is no more."""
+        handles = paths_of(self.hub).handles.values()
+        held = sorted({name for handle in handles for name in handle.locked})
+        with contextlib.suppress(OSError):
+            self.channel.send(process_wire.END, self.notes, fields, held)
+        if not self.leads:
+            self.channel.close()
+
+
+def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
+          parent: int) -> RemoteWorker:  # fmt: skip
+    """This process, just forked, is the one of worker ``number``. ``parent``: who forked it."""
+    if _libc is not None and sys.platform == "linux":
+        _libc.prctl(_DEATH, signal.SIGKILL)
+        if os.getppid() != parent:
+            real_exit(1)
+    for other in hub.relays:
+        # the controller's ends, or those of workers of the process that has forked: so that its
+        # death is seen although this one lives on
+        other.close()
+    hub.relays = [channel]
+    hub.pids.clear()
+    hub.phase = Phase.RUN
+    hub.over = False
+    hub.controller.log = []
+    hub.controller.observer = None
+    # the interpreter has seeded it anew, with what is random
+    random.seed(zlib.crc32(process.encode()))
+    paths = paths_of(hub)
+    paths.process = process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = RemoteWorker(hub, number, channel, process, base)
+    signal.signal(LOOK, _Looking(worker))
+    return worker
+
+
+class _Looking:
+    """Answers the question where a process is."""
+
+    def __init__(self, worker: RemoteWorker) -> None:
+        self.worker = worker
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        parts = ["".join(traceback.format_stack(frame)).rstrip()]
+        main = threading.get_ident()
+        for ident, other in sys._current_frames().items():
+            if ident != main and ident in contexts:
+                parts.append("".join(traceback.format_stack(other)).rstrip())
+        with contextlib.suppress(OSError):
+            self.worker.channel.send(process_wire.LOOKS, [], "\n".join(parts))
+        real_exit(1)
+
+
+def forked_away(worker: Worker, error: BaseException | None) -> bool:
+    """Whether the code that ``worker`` ran has come to its end in another process, which it has
+    forked: then that process ends here."""
+    current = contexts.get(get_ident(), worker)
+    if current is worker:
+        return False
+    current.error = error
+    current.end()
+    return True
+
+
+def live(worker: RemoteWorker, run: Callable[[], object]) -> None:
+    """The life of the leading worker of this process, to its end."""
+    worker.attach()
+    failed: BaseException | None = None
+    try:
+        if worker.channel.receive()[0] == process_wire.BEGIN:
+            run()
+    except EOFError:
+        real_exit(1)
+    except BaseException as error:
+        failed = error
+    if not forked_away(worker, failed):
+        worker.error = failed
+        worker.end()

@@ -1,0 +1,134 @@
+"""Code objects of a source file: compiled as it is and rewritten, and paired up."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from types import CodeType, ModuleType
+from typing import Any
+
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.rewrite.rewriting import rewrite
+from tracelock.instrument.rewrite.sites import Site, Sites
+from tracelock.instrument.rewrite.trees import MARK
+
+__all__ = ["Compiled", "compiled", "every_code"]
+
+
+#: ``types.coroutine`` marks a generator function's code after it was compiled.
+_ADDED_LATER = inspect.CO_ITERABLE_COROUTINE
+
+
+class Compiled:
+    """One source file: ``plain`` and ``rewritten`` code, and which stands for which.
+
+    ``new_of`` maps each code object of the plain file, by what it holds, to the rewritten one.
+    """
+
+    def __init__(self, plain: CodeType, rewritten: CodeType, sites: list[Site]) -> None:
+        self.plain = plain
+        self.rewritten = rewritten
+        self.sites = sites
+        self._new = {identity(code) for code in every_code(rewritten)}
+        self.new_of: dict[CodeType, CodeType] = {}
+        self.named: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
+        new: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
+        for code in every_code(rewritten):
+            new[_key(code)].append(code)
+        for code in every_code(plain):
+            self.named[_key(code)].append(code)
+        for key, codes in self.named.items():
+            if len(codes) == len(new[key]):
+                self.new_of.update(zip(codes, new[key], strict=True))
+
+    def is_rewritten(self, code: CodeType) -> bool:
+        """Whether ``code`` is what this made already."""
+        return identity(code) in self._new
+
+    def replacement(self, code: CodeType) -> CodeType | None:
+        """The rewritten form of a live code object, None if it is not of this source."""
+        found = self.new_of.get(code)
+        if found is not None:
+            return found
+        extra = code.co_flags & _ADDED_LATER
+        if extra:
+            found = self.replacement(code.replace(co_flags=code.co_flags & ~extra))
+            return found and found.replace(co_flags=found.co_flags | extra)
+        # Compiled by another optimisation level or build: the same function all the same if it
+        # is the only one there and has the same lines and variables.
+        candidates = self.named.get(_key(code), ())
+        if len(candidates) == 1 and _outline(candidates[0]) == _outline(code):
+            return self.new_of.get(candidates[0])
+        return None
+
+
+def _key(code: CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+def _outline(code: CodeType) -> tuple[object, ...]:
+    lines = {line for _, _, line in code.co_lines() if line is not None}
+    return code.co_varnames, code.co_freevars, code.co_flags, frozenset(lines)
+
+
+def every_code(code: CodeType) -> Iterator[CodeType]:
+    """``code`` and all that is nested in it, in the order of the source."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from every_code(constant)
+
+
+def compiled(
+    source: bytes, filename: str, file: str, name: str, pytest_hook: object = None
+) -> Compiled:
+    """Compile ``source`` both ways.
+
+    ``filename`` is what tracebacks show, ``file`` the stable name in traces, ``name`` the
+    module's. ``pytest_hook`` is pytest's loader if it rewrote the assertions of the module.
+    Raises SyntaxError where the source has one.
+    """
+    tree = ast.parse(source, filename)
+    if pytest_hook is not None:
+        _rewrite_asserts(tree, source, filename, pytest_hook)
+    with warnings.catch_warnings():
+        # The compiler says of each mark that a string cannot be called; what it has to say of
+        # the source itself it said when the module was first compiled.
+        warnings.simplefilter("ignore", SyntaxWarning)
+        plain = compile(tree, filename, "exec", dont_inherit=True)
+        sites = Sites()
+        objects = rewrite(tree, file, name, sites)
+        marked = compile(tree, filename, "exec", dont_inherit=True)
+    return Compiled(plain, _with_objects(marked, objects), sites.all)
+
+
+def _rewrite_asserts(tree: ast.Module, source: bytes, filename: str, hook: Any) -> None:
+    from _pytest.assertion.rewrite import rewrite_asserts
+
+    rewrite_asserts(tree, source, filename, getattr(hook, "config", None))
+
+
+def _with_objects(code: CodeType, objects: list[object]) -> CodeType:
+    """``code`` with the marks among its constants replaced by what they stand for."""
+
+    def real(constant: Any) -> Any:
+        if isinstance(constant, str) and constant.startswith(MARK):
+            return objects[int(constant[len(MARK) :])]
+        if isinstance(constant, CodeType):
+            return _with_objects(constant, objects)
+        if isinstance(constant, tuple):  # the compiler folds displays of constants
+            return tuple(real(each) for each in constant)
+        return constant
+
+    return code.replace(co_consts=tuple(real(each) for each in code.co_consts))
+
+
+def pytest_loader(module: ModuleType) -> object | None:
+    """pytest's loader, if it is the one that rewrote the assertions of ``module``."""
+    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    if type(loader).__name__ == "AssertionRewritingHook":
+        return loader
+    return None

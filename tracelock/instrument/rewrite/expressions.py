@@ -1,0 +1,338 @@
+"""Expressions rewritten: loads, calls, tests, searches and loops ask a hook first."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from typing import Any, cast
+
+from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses.containers import METHOD_NAMES
+from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
+from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
+
+__all__ = ["ExpressionRewriter"]
+
+_ANSWERS_BOOL = frozenset(
+    {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
+)
+#: What was made right there is nobody else's.
+_FRESH = (
+    ast.Constant, ast.JoinedStr, ast.Compare, ast.Lambda, ast.GeneratorExp, ast.Tuple, ast.List,
+    ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp,
+)  # fmt: skip
+#: Operators that look into containers, as functions that do the same.
+_COMPARED: dict[type[ast.cmpop], Any] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Gt: operator.gt, ast.GtE: operator.ge,
+}  # fmt: skip
+_COMBINED: dict[type[ast.operator], Any] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.BitOr: operator.or_, ast.BitAnd: operator.and_, ast.BitXor: operator.xor,
+}  # fmt: skip
+_SPELLED = {
+    each: f"__{each.__name__.rstrip('_')}__" for each in (*_COMPARED.values(), *_COMBINED.values())
+}
+
+
+class ExpressionRewriter(TreeBuilder):
+    """The half of the rewriter that deals with expressions; ``rewriting`` has the rest."""
+
+    # --- loads ---
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if not self.active or not isinstance(node.ctx, ast.Load):
+            return node
+        shared = self.sharing(node.id)
+        if shared is None:
+            return node
+        place, name = shared
+        point = self.hook(
+            hooks.variable, node, self.mark(place, node), at_place(ast.Constant(name), node),
+            self.place(node),
+        )  # fmt: skip
+        both = at_place(ast.BoolOp(ast.Or(), [point, node]), node)
+        return self.hook(hooks.seen, node, both)
+
+    def attribute_of(self, node: ast.Attribute, value: ast.expr) -> ast.expr:
+        """``value``, asked for before ``node.attr`` is loaded from it."""
+        name = at_place(ast.Constant(self.scope.mangled(node.attr)), node.value)
+        return self.hook(hooks.attribute, node.value, value, name, self.place(node))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        before = node.value
+        node.value = self.visited(before)
+        if self.active and isinstance(node.ctx, ast.Load) and not self._unshared(node, before):
+            node.value = self.attribute_of(node, node.value)
+        return node
+
+    def _unshared(self, node: ast.Attribute, value: ast.expr) -> bool:
+        match value:
+            case ast.Constant() | ast.JoinedStr():
+                return True
+            case ast.Call(func=ast.Name(id="super")):
+                return node.attr not in METHOD_NAMES and node.attr not in (
+                    "__setattr__", "__delattr__", "__getattribute__",
+                )  # fmt: skip
+            case ast.Name(id=name):
+                return name.startswith("@")  # pytest's own names in rewritten assertions
+        return False
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        base, key = node.value, node.slice
+        if not self.active or not isinstance(node.ctx, ast.Load):
+            self.generic_visit(node)
+            return node
+        cheap_base, cheap_key = self.simple(base), self.simple(key)
+        node.value, node.slice = self.visited(base), self.visited(key)
+        place = self.place(node)
+        if isinstance(base, ast.Constant | ast.JoinedStr):
+            return node
+        if cheap_key:
+            again = self.key(copied(key))
+            node.value = self.hook(hooks.item, base, node.value, place, again)
+        elif cheap_base:
+            node.slice = self.hook(hooks.item_key, key, copied(base), self.key(node.slice), place)
+        else:
+            late = self.hook(hooks.item_late, node, node.value, self.key(node.slice), place)
+            return at_place(ast.Call(func=late, args=[], keywords=[]), node)
+        return node
+
+    # --- calls ---
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        if not self.active:
+            self.generic_visit(node)
+            return node
+        function = node.func
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        one = len(node.args) == 1 and all(self.simple(each) for each in arguments[1:])
+        one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
+        node.args = [self.visited(each) for each in node.args]
+        node.keywords = [self.visited(each) for each in node.keywords]
+        place = self.place(node)
+        match function:
+            case ast.Name(id=name) if name in READERS:
+                if not arguments or isinstance(arguments[0], ast.GeneratorExp | ast.Constant):
+                    return node
+                if one and self.builtin(name):
+                    node.args[0] = self.reading(node.args[0], READERS[name], place)
+                    return node
+                node.func = self.hook(hooks.calling, function, self.visited(function), place)
+                return node
+            case ast.Name(id=name) if name in FUNCTION_NAMES:
+                node.func = self.hook(hooks.calling, function, self.visited(function), place)
+                return node
+            case ast.Attribute(value=ast.Constant(value=str()), attr="join") if one:
+                node.args[0] = self.reading(node.args[0], "__iter__", place)
+                return node
+            case ast.Attribute(attr=attr) if attr in FUNCTION_NAMES:
+                node.func = self.hook(hooks.calling, function, self.visited(function), place)
+                return node
+            case ast.Attribute(value=ast.Name(id=name)) if self._imported(name):
+                return node
+        node.func = self.visited(function)
+        return node
+
+    def _imported(self, name: str) -> bool:
+        """Whether ``name`` is a module that an import statement of this module bound."""
+        return self.scope.owner(name) is None and name in self.module_scope.imported
+
+    def reading(self, node: ast.expr, operation: str, place: ast.Constant) -> ast.expr:
+        """``node``, read as a whole if it is a container."""
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name[0] == "@":
+                return node  # pytest's
+        if isinstance(node, _FRESH):
+            return node
+        return self.hook(
+            hooks.reading, node, node, at_place(ast.Constant(operation), node), copied(place)
+        )
+
+    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+        node.value = self.visited(node.value)
+        if self.active and node.arg is None:
+            node.value = self.reading(node.value, "__iter__", self.place(node.value))
+        return node
+
+    def visit_Starred(self, node: ast.Starred) -> ast.Starred:
+        node.value = self.visited(node.value)
+        if self.active and isinstance(node.ctx, ast.Load):
+            node.value = self.reading(node.value, "__iter__", self.place(node.value))
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
+        self.generic_visit(node)
+        if self.active:
+            node.values = [
+                value if key else self.reading(value, "__iter__", self.place(value))
+                for key, value in zip(node.keys, node.values, strict=True)
+            ]
+        return node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.FormattedValue:
+        self.generic_visit(node)
+        if self.active:
+            node.value = self.reading(node.value, "__repr__", self.place(node.value))
+        return node
+
+    # --- tests, searches, comparisons ---
+
+    def test(self, node: ast.expr) -> ast.expr:
+        """``node`` where its truth is asked for."""
+        if not self.active:
+            return self.visited(node)
+        match node:
+            case ast.BoolOp():
+                node.values = [self.test(each) for each in node.values]
+                return node
+            case ast.UnaryOp(op=ast.Not()) | ast.Compare() | ast.Constant() | ast.Lambda():
+                return self.visited(node)
+            case ast.Call(func=ast.Name(id=name)) if name in _ANSWERS_BOOL:
+                return self.visited(node)
+        place = self.place(node)
+        return self.reading(self.visited(node), "__bool__", place)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        *tested, last = node.values
+        node.values = [*(self.test(each) for each in tested), self.visited(last)]
+        return node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        is_not = isinstance(node.op, ast.Not)
+        node.operand = self.test(node.operand) if is_not else self.visited(node.operand)
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        node.test = self.test(node.test)
+        node.body = self.visited(node.body)
+        node.orelse = self.visited(node.orelse)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        left, right = node.left, node.comparators[0]
+        self.generic_visit(node)
+        if not self.active:
+            return node
+        if len(node.ops) == 1 and type(node.ops[0]) in _COMPARED:
+            function = _COMPARED[type(node.ops[0])]
+            node.left, node.comparators[0], late = self._operands(
+                node, function, left, right, node.left, node.comparators[0]
+            )
+            return late or node
+        for number, operation in enumerate(node.ops):
+            if isinstance(operation, ast.In | ast.NotIn):
+                searched = node.comparators[number]
+                node.comparators[number] = self.reading(
+                    searched, "__contains__", self.place(searched)
+                )
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = node.left, node.right
+        self.generic_visit(node)
+        function = _COMBINED.get(type(node.op))
+        if self.active and function is not None:
+            node.left, node.right, late = self._operands(
+                node, function, left, right, node.left, node.right
+            )
+            return late or node
+        return node
+
+    def _operands(
+        self, node: ast.expr, function: Any, left: ast.expr, right: ast.expr,
+        new_left: ast.expr, new_right: ast.expr,
+    ) -> tuple[ast.expr, ast.expr, ast.expr | None]:  # fmt: skip
+        """Both sides of an operator that reads them, with the points after both are there.
+
+        The third is what stands for the whole where neither side can be evaluated twice.
+        """
+        if any(isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)):
+            return new_left, new_right, None
+        operation, place = at_place(ast.Constant(_SPELLED[function]), node), self.place(node)
+        if self.simple(left):
+            again = self.key(copied(left))
+            wrapped = self.hook(hooks.operands, right, again, new_right, operation, place)
+            return new_left, wrapped, None
+        if self.simple(right):
+            again = self.key(copied(right))
+            wrapped = self.hook(hooks.operands_left, left, new_left, again, operation, place)
+            return wrapped, new_right, None
+        late = self.hook(
+            hooks.operands_late, node, self.mark(function, node), new_left, new_right,
+            operation, place,
+        )  # fmt: skip
+        return new_left, new_right, at_place(ast.Call(func=late, args=[], keywords=[]), node)
+
+    # --- loops inside expressions ---
+
+    def looping(self, before: ast.expr, node: ast.expr) -> ast.expr:
+        """``node``, the iterable of a loop."""
+        if isinstance(before, _FRESH):
+            return node
+        return self.hook(hooks.iterating, before, node, self.place(before))
+
+    def _comprehension(self, node: Any, *fields: str) -> Any:
+        outer = self.scope
+        for number, generator in enumerate(node.generators):
+            before = generator.iter
+            generator.iter = self.visited(before)
+            if self.active and not generator.is_async:
+                generator.iter = self.looping(before, generator.iter)
+            if not number:
+                self.scope = self.scopes[node]
+            generator.target = self.visited(generator.target)
+            generator.ifs = [self.test(each) for each in generator.ifs]
+        for field in fields:
+            setattr(node, field, self.visited(getattr(node, field)))
+        self.scope = outer
+        return node
+
+    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
+        return cast(ast.expr, self._comprehension(node, "elt"))
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
+        return cast(ast.expr, self._comprehension(node, "elt"))
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        return cast(ast.expr, self._comprehension(node, "elt"))
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
+        return cast(ast.expr, self._comprehension(node, "key", "value"))
+
+    def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
+        before = node.value
+        node.value = self.visited(before)
+        if self.active:
+            node.value = self.looping(before, node.value)
+        return node
+
+    # --- scopes inside expressions ---
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        self.visit_defaults(node.args)
+        outer, self.scope = self.scope, self.scopes[node]
+        node.body = self.visited(node.body)
+        self.scope = outer
+        return node
+
+    def visit_defaults(self, arguments: ast.arguments) -> None:
+        arguments.defaults = [self.visited(each) for each in arguments.defaults]
+        arguments.kw_defaults = [each and self.visited(each) for each in arguments.kw_defaults]
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
+        node.value = self.visited(node.value)
+        if self.active:
+            node.value = self.bound(node.target.id, node.value, node)
+        return node
+
+    def bound(self, name: str, value: ast.expr, at: ast.AST) -> ast.expr:
+        """``value``, about to be bound to the variable ``name``."""
+        shared = self.sharing(name)
+        if shared is None:
+            return value
+        place, stored = shared
+        return self.hook(
+            hooks.rebinding, at, self.mark(place, at), at_place(ast.Constant(stored), at),
+            self.place(at), value,
+        )  # fmt: skip

@@ -1,0 +1,271 @@
+"""Instrumented modules: rewritten as they are imported, or in place when they already are.
+
+Everything is undone by ``uninstall``: each function has its own code object back, also one
+that was made by a rewritten function meanwhile.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import sys
+from _weakref import ref
+from collections.abc import Iterable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType, TracebackType
+from typing import Any
+
+from tracelock.errors import UsageError
+from tracelock.instrument.accesses.by_type import forget
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.rewrite.codes import Compiled, compiled, every_code, pytest_loader
+from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
+
+__all__ = ["Instrumentation"]
+
+#: Sources rewritten so far: a test run instruments the same libraries again and again.
+_compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
+_MOST_SOURCES = 1024
+
+
+class Instrumentation:
+    """The modules whose shared accesses are scheduling points.
+
+    ``modules`` are dotted names; each stands for the module and all below it. As a context
+    manager it is installed inside the block. ``notes`` says in plain sentences what could not be
+    rewritten and why. Raises UsageError for a name that is no module's.
+    """
+
+    def __init__(self, modules: Sequence[str], sites: Sites | None = None) -> None:
+        for name in modules:
+            if not name or not all(part.isidentifier() for part in name.split(".")):
+                raise UsageError(f"instrument: {name!r} is not the name of a module")
+            if name.partition(".")[0] == "tracelock":
+                raise UsageError("instrument: tracelock cannot watch itself")
+        self.modules = tuple(modules)
+        self.sites = sites or Sites()
+        self.notes: list[str] = []
+        self._digests: dict[str, str] = {}
+        # By identity: functions of two files may be equal where they have no accesses.
+        self._back: dict[int, tuple[CodeType, CodeType]] = {}
+        self._changed: list[tuple[ref[FunctionType], CodeType]] = []
+        self._finder: _Finder | None = None
+
+    # --- what others ask ---
+
+    def covers(self, name: str) -> bool:
+        """Whether the module ``name`` is one of those asked for, or below one."""
+        return any(name == each or name.startswith(f"{each}.") for each in self.modules)
+
+    def digests(self) -> dict[str, str]:
+        """Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far."""
+        return dict(self._digests)
+
+    def places(self) -> dict[str, str]:
+        """``file:line`` -> function, of every place where an access may be."""
+        return self.sites.places()
+
+    # --- on and off ---
+
+    def install(self) -> None:
+        """Rewrite what is imported, and watch for what will be. Does nothing twice."""
+        if self._finder is not None:
+            return
+        self._finder = _Finder(self)
+        sys.meta_path.insert(0, self._finder)
+        loaded = [
+            (name, module) for name, module in list(sys.modules.items())
+            if isinstance(module, ModuleType) and self.covers(name)
+        ]  # fmt: skip
+        # __main__ may have been imported a second time under its own name: one file, two modules.
+        self.rewrite_loaded(loaded)
+
+    def uninstall(self) -> None:
+        """Undo ``install`` completely. Does nothing when not installed."""
+        if self._finder is None:
+            return
+        sys.meta_path.remove(self._finder)
+        self._finder = None
+        for reference, code in self._changed:
+            function = reference()
+            if function is not None and identity(function.__code__) in self._back:
+                function.__code__ = code
+        self._changed.clear()
+        for each in _functions():
+            pair = self._back.get(identity(each.__code__))
+            if pair is not None:
+                each.__code__ = pair[1]
+        self._back.clear()
+        forget()
+
+    def __enter__(self) -> Instrumentation:
+        self.install()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.uninstall()
+
+    # --- rewriting ---
+
+    def rewrite_loaded(self, modules: Iterable[tuple[str, ModuleType]]) -> None:
+        """Give every live function of ``modules`` its rewritten code."""
+        of_globals: dict[int, tuple[str, Compiled, set[str]]] = {}
+        for name, module in modules:
+            path = source_path(module)
+            if path is None:
+                if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+                    continue  # a namespace package has no code of its own
+                self.notes.append(f"{name}: has no Python source, its accesses are not seen")
+                continue
+            filenames = {path, f"<frozen {name}>"}
+            made = self._compile(name, path, path, pytest_loader(module))
+            if made is not None:
+                of_globals[identity(module.__dict__)] = (name, made, filenames)
+        if not of_globals:
+            return
+        refused: dict[str, list[str]] = {}
+        for function in _functions():
+            entry = of_globals.get(identity(function.__globals__))
+            if entry is None or identity(function.__code__) in self._back:
+                continue
+            name, made, filenames = entry
+            if made.is_rewritten(function.__code__):
+                continue  # by another that is installed around this one
+            code = function.__code__
+            new = made.replacement(code)
+            if new is None or new.co_freevars != code.co_freevars:
+                if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
+                    refused.setdefault(name, []).append(code.co_qualname)
+                continue
+            if new == code:
+                continue  # no access in it
+            if new.co_filename != code.co_filename:
+                new = _renamed(new, code.co_filename)
+            self._remember(new, code)
+            self._changed.append((ref(function), code))
+            function.__code__ = new
+        for name, functions in refused.items():
+            shown = ", ".join(sorted(set(functions))[:5])
+            more = len(set(functions)) - 5
+            self.notes.append(
+                f"{name}: its source is not what was compiled, these functions are left as they "
+                f"are: {shown}{f' and {more} more' if more > 0 else ''}"
+            )
+
+    def _remember(self, new: CodeType, old: CodeType) -> None:
+        """Also what is nested, so that closures made meanwhile get the old code by identity."""
+        self._back[identity(new)] = new, old
+        olds: dict[tuple[str, int], list[CodeType]] = {}
+        for code in every_code(old):
+            olds.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
+        for code in every_code(new):
+            same = olds.get((code.co_qualname, code.co_firstlineno))
+            if same:
+                self._back[identity(code)] = code, same.pop(0) if len(same) > 1 else same[0]
+
+    def _compile(
+        self, name: str, path: str, filename: str, pytest_hook: object = None
+    ) -> Compiled | None:
+        file = stable_file(name, path)
+        try:
+            source = Path(path).read_bytes()
+        except OSError as error:
+            self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
+            return None
+        digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
+        key = (file, filename, name, digest, pytest_hook is not None)
+        known = _compiled.get(key)
+        if known is None:
+            try:
+                known = compiled(source, filename, file, name, pytest_hook)
+            except (SyntaxError, ValueError) as error:
+                self.notes.append(f"{name}: its source does not compile ({error})")
+                return None
+            if len(_compiled) >= _MOST_SOURCES:
+                _compiled.clear()
+            _compiled[key] = known
+        self.sites.adopt(known.sites)
+        self._digests[file] = digest
+        return known
+
+    def load(self, module: ModuleType, loader: Loader) -> None:
+        """Run the body of a module that is being imported, rewritten where that can be done."""
+        name = module.__name__
+        path = source_path(module)
+        get_code = getattr(loader, "get_code", None)
+        if path is None or get_code is None or pytest_loader(module) is not None:
+            loader.exec_module(module)
+            if path is not None:
+                self.rewrite_loaded([(name, module)])
+            return
+        made = self._compile(name, path, path)
+        plain = get_code(name)
+        if made is None or plain is None or made.replacement(plain) is None:
+            loader.exec_module(module)
+            self.rewrite_loaded([(name, module)])
+            return
+        self._remember(made.rewritten, plain)
+        exec(made.rewritten, module.__dict__)
+
+
+def _functions() -> list[FunctionType]:
+    return [each for each in gc.get_objects() if type(each) is FunctionType]
+
+
+def _renamed(code: CodeType, filename: str) -> CodeType:
+    """``code`` as if compiled from ``filename`` (frozen modules have names of their own)."""
+    constants = tuple(
+        _renamed(each, filename) if isinstance(each, CodeType) else each for each in code.co_consts
+    )
+    return code.replace(co_filename=filename, co_consts=constants)
+
+
+class _Finder(MetaPathFinder):
+    """Stands first in ``sys.meta_path`` and lets the others find; only the loader differs."""
+
+    def __init__(self, instrumentation: Instrumentation) -> None:
+        self._instrumentation = instrumentation
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not self._instrumentation.covers(name):
+            return None
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            if finder is self or find is None:
+                continue
+            spec: ModuleSpec | None = find(name, path, target)
+            if spec is None:
+                continue
+            if spec.loader is not None and hasattr(spec.loader, "exec_module"):
+                spec.loader = _Loader(spec.loader, self._instrumentation)
+            return spec
+        return None
+
+
+class _Loader(Loader):
+    """The module's own loader, but for running the body; steps aside when that is done."""
+
+    def __init__(self, real: Loader, instrumentation: Instrumentation) -> None:
+        self._real = real
+        self._instrumentation = instrumentation
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._real.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._real
+        module.__loader__ = self._real
+        self._instrumentation.load(module, self._real)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)

@@ -1,0 +1,1 @@
+"""Threads of real code, and the objects of ``threading`` and ``queue``, under control."""

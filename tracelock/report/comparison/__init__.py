@@ -1,0 +1,1 @@
+"""A comparison of the backends as text and as a page."""

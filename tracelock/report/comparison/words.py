@@ -1,0 +1,101 @@
+"""The cells of a comparison in words: the same in the terminal and in the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracelock.report.comparison.picture import duration, interval
+from tracelock.report.wording import clean
+
+
+def can(cell: dict[str, Any] | None) -> str:
+    """Whether it can happen: ``possible, 1 switch``, ``impossible``, ``not found in 504``."""
+    if cell is None:
+        return "refused"
+    if cell["can"] == "possible":
+        switches = cell.get("switches")
+        if switches is None:
+            return "possible"
+        return f"possible, {switches} switch" + ("" if switches == 1 else "es")
+    if cell["can"] == "not found":
+        return f"not found in {cell['tried']:,}"
+    return str(cell["can"])
+
+
+def did(cell: dict[str, Any] | None) -> str:
+    """How often it did, with the interval: ``3 % (1-8)``."""
+    if cell is None or not cell.get("runs"):
+        return ""
+    low, high = (percent(cell[key]).removesuffix(" %") for key in ("low", "high"))
+    return f"{percent(cell['share'])} ({low}-{high})"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with a digit where it is small."""
+    value = 100 * share
+    if 0 < value < 1 or 99 < value < 100:
+        return f"{min(max(value, 0.1), 99.9):.1f} %"
+    return f"{value:.0f} %"
+
+
+def spread_of(one: dict[str, Any] | None, kind: str) -> tuple[str, str]:
+    """A spread as (median, interval); empty where it was not measured."""
+    if one is None:
+        return "", ""
+    show = {
+        "seconds": duration,
+        "share": percent,
+        "held": lambda value: duration(value / 1e6),
+        "speed": speed,
+    }[kind]
+    low, high = show(one["low"]), show(one["high"])
+    return show(one["median"]), "" if low == high else interval(low, high)
+
+
+def speed(value: float) -> str:
+    """So many a second: ``1.23 M/s``."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size * 0.9995:
+            shown = value / size
+            digits = 2 if shown < 9.995 else 1 if shown < 99.95 else 0
+            return f"{shown:.{digits}f} {unit}/s"
+    return f"{value:.3g}/s"
+
+
+def summary(data: dict[str, Any]) -> str:
+    """The comparison in a sentence or two."""
+    rows = data["outcomes"]["rows"]
+    differ = [row for row in rows if row["differs"] and row["kind"] != "passed"]
+    wrong = [row for row in rows if row["kind"] not in ("passed", "unfinished")]
+    if differ:
+        row = differ[0]
+        yes = [b for b, cell in row["cells"].items() if cell["can"] == "possible"]
+        no = [b for b, cell in row["cells"].items() if cell["can"] == "impossible"]
+        text = f"It depends on the backend. “{clean(row['outcome'])}” is possible on "
+        text += f"{words(yes)} and impossible on {words(no)}."
+    elif any(cell["can"] == "possible" for row in wrong for cell in row["cells"].values()):
+        text = "It can go wrong, and the backends do not differ in that as far as was seen."
+    else:
+        text = "Nothing goes wrong on any of the backends, as far as was seen."
+    if not data["complete"]:
+        text += " The comparison is not complete; see the notes."
+    return text
+
+
+def words(names: list[str]) -> str:
+    """``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def check(data: Any) -> dict[str, Any]:
+    """``data`` if it is a comparison. Raises TraceError for anything else."""
+    from tracelock.errors import TraceError
+
+    if not isinstance(data, dict) or data.get("format") != "tracelock-comparison/1":
+        raise TraceError("this is no comparison (tracelock-comparison/1)")
+    parts = {"outcomes": dict, "costs": dict, "leftovers": list, "backends": list,
+             "scenario": dict, "notes": list, "refused": dict}  # fmt: skip
+    for name, kind in parts.items():
+        if not isinstance(data.get(name), kind):
+            raise TraceError(f"the comparison is damaged: {name} is missing")
+    return data

@@ -1,0 +1,1 @@
+"""What must hold of a scenario beyond the types of its values."""

@@ -1,0 +1,1 @@
+"""From a scenario to worker programs: lowering, generated code, the machines."""

@@ -1,0 +1,399 @@
+"""Blocks of steps, lowered: loops, conditions, and what must happen however a block ends.
+
+A statement without a visible step in it is written as Python's own statement into one line of
+blocks; any other becomes jumps between segments.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from tracelock.ops import ACQUIRE, ATOMIC, RELEASE, Layout
+from tracelock.scenario.compile.codegen import Block
+from tracelock.scenario.compile.lowering import Const
+from tracelock.scenario.compile.regions import Regions
+from tracelock.scenario.compile.runtime import Atomic
+from tracelock.scenario.compile.translate import Direct, Names, Pool, children, literal
+from tracelock.scenario.compile.values import describe
+from tracelock.scenario.language import models
+from tracelock.scenario.language.expressions import mentions, parse
+
+#: Fields that hold blocks of steps -> their key in a document.
+BLOCKS: Final = {
+    "do": "do", "then": "then", "else_": "else", "try_": "try", "finally_": "finally",
+    "atomic": "atomic",
+}  # fmt: skip
+#: Python nests twenty loops at most, and a hundred levels of indentation.
+MAX_LOOPS: Final = 10
+MAX_HEIGHT: Final = 25
+
+
+def inner(step: models.BaseStep) -> Iterator[tuple[str, list[Any]]]:
+    """The blocks of steps in a step: (key in the document, steps)."""
+    for field, key in BLOCKS.items():
+        steps = getattr(step, field, None)
+        if isinstance(steps, list):
+            yield key, steps
+
+
+class Shape(NamedTuple):
+    """What a statement is made of. ``quiet``: it has no visible step and leaves no block that
+    is not its own, except by a break or continue (``escapes``)."""
+
+    quiet: bool
+    escapes: bool = False
+    loops: int = 0
+    height: int = 0
+
+
+class Flow(Regions):
+    """Lowers control flow; ``step`` finds the method for a verb."""
+
+    def __init__(self, layout: Layout, names: Names, pool: Pool) -> None:
+        super().__init__(layout, names, pool)
+        self.loops: list[tuple[Block, Block, int]] = []  # break to, continue to, regions kept
+        self.functions: list[tuple[str, str]] = []  # (line of source, path) of atomic steps
+        self.bodies: dict[str, type[Atomic]] = {}  # by the name of their function
+        self.scoped = False
+        self._shapes: dict[int, Shape] = {}
+        self._looping = False  # inside a loop of Python's own
+        self._quick: dict[str, Callable[[Any, str], None]] = {
+            "if": self._quick_if, "while": self._quick_while, "repeat": self._quick_repeat,
+            "break": self._quick_jump, "continue": self._quick_jump,
+        }  # fmt: skip
+
+    def steps(self, steps: Sequence[models.BaseStep], path: str) -> None:
+        """Lower the steps of one block."""
+        for place, step in enumerate(steps):
+            self.step(step, f"{path}[{place}]")
+
+    def step(self, step: models.BaseStep, at: str) -> None:
+        """Lower one step."""
+        self.at = at
+        mark = self.depth
+        shape = self.shape(step)
+        quick = self._quick.get(step.verb)
+        if quick is not None and (
+            self.indent or self.direct or (shape.quiet and not shape.escapes)
+        ):
+            quick(step, at)
+        else:
+            getattr(self, f"on_{step.verb}")(step, at)
+        self.at = at
+        self.depth = mark
+
+    def shape(self, step: models.BaseStep) -> Shape:
+        """See :class:`Shape`."""
+        found = self._shapes.get(id(step))
+        if found is None:
+            found = self._shapes[id(step)] = self._shape(step)
+        return found
+
+    def _shape(self, step: models.BaseStep) -> Shape:
+        match step:
+            case models.Break() | models.Continue():
+                return Shape(True, True)
+            case models.Let(let=values):
+                return Shape(not any(self.reads(self.names.tree(e)) for e in values.values()))
+            case models.Work(work=expr) | models.Assert(assert_=expr):
+                return Shape(not self.reads(self.names.tree(expr)))
+            case models.Fail():
+                return Shape(True)
+            case models.If(if_=expr) | models.While(while_=expr) | models.Repeat(repeat=expr):
+                parts = [self.shape(child) for _, block in inner(step) for child in block]
+                loop = not isinstance(step, models.If)
+                loops = max((part.loops for part in parts), default=0) + loop
+                height = max((part.height for part in parts), default=0) + 1
+                quiet = (
+                    all(part.quiet for part in parts)
+                    and not self.reads(self.names.tree(expr))
+                    and loops <= MAX_LOOPS
+                    and height <= MAX_HEIGHT
+                )
+                return Shape(quiet, not loop and any(part.escapes for part in parts), loops, height)
+        return Shape(False)
+
+    # --- statements as Python's own ------------------------------------------------------
+    def _nested(self, steps: Sequence[models.BaseStep], path: str) -> None:
+        self.indent += 1
+        if not steps:
+            self.line("pass")
+        self.steps(steps, path)
+        self.indent -= 1
+
+    def _quick_if(self, step: models.If, at: str) -> None:
+        self.line(f"if {self.native.source(self.names.tree(step.if_))}:")
+        before = self.known()
+        self._nested(step.then, f"{at}.then")
+        if step.else_:
+            after, self.names.certain = self.known(), before
+            self.at = at
+            self.line("else:")
+            self._nested(step.else_, f"{at}.else")
+            self.meet(after)
+        else:
+            self.meet(before)
+
+    def _quick_loop(self, head: str, step: Any, at: str, index: str | None = None) -> None:
+        before = self.known()
+        outermost, self._looping = not self._looping, True
+        self.block.loops = True
+        if outermost:
+            self.line("f = m.fuel")
+        self.line(head)
+        self.line("f -= 1", 1)
+        self.line("if f < 0: raise exhausted(FUEL)", 1)
+        if index is not None:
+            self.indent += 1
+            self.store(index, f"i{self.indent - 1}")
+            self.indent -= 1
+        self._nested(step.do, f"{at}.do")
+        self.at = at
+        if outermost:
+            self.line("m.fuel = f")
+        self._looping = not outermost
+        self.names.certain = before
+
+    def _quick_while(self, step: models.While, at: str) -> None:
+        self._quick_loop(f"while {self.native.source(self.names.tree(step.while_))}:", step, at)
+
+    def _quick_repeat(self, step: models.Repeat, at: str) -> None:
+        count = self.native.source(self.names.tree(step.repeat))
+        self._quick_loop(f"for i{self.indent} in range({count}):", step, at, step.index)
+
+    def _quick_jump(self, step: models.BaseStep, at: str) -> None:
+        self.line(step.verb)
+        self.dead()
+
+    # --- jumps between segments ----------------------------------------------------------
+    def on_if(self, step: models.If, at: str) -> None:
+        then, other, after = self.new(), self.new(), self.new()
+        self.test(self.names.tree(step.if_), then, other)
+        before = self.known()
+        self.start(then)
+        self.steps(step.then, f"{at}.then")
+        self.goto(after)
+        taken, self.names.certain = self.known(), before
+        self.start(other)
+        self.steps(step.else_, f"{at}.else")
+        self.goto(after)
+        self.meet(taken)
+        self.start(after)
+
+    def _loop(self, body: Block, head: Block, after: Block, step: Any, at: str) -> None:
+        """The body of a loop, from the current block ``body`` back to ``head``."""
+        before = self.known()
+        self.loops.append((after, head, len(self.regions)))
+        self.steps(step.do, f"{at}.do")
+        self.loops.pop()
+        self.at = at
+        self.goto(head)
+        self.names.certain = before
+        self.start(after)
+
+    def on_while(self, step: models.While, at: str) -> None:
+        head, body, after = self.new(), self.new(), self.new()
+        self.goto(head)
+        self.start(head)
+        mark = self.depth
+        self.test(self.names.tree(step.while_), body, after)
+        self.depth = mark  # what the condition kept is not needed in the body
+        self.start(body)
+        self._loop(body, head, after, step, at)
+
+    def on_repeat(self, step: models.Repeat, at: str) -> None:
+        count = self.operand(step.repeat)
+        if isinstance(count, Const) and type(count.value) is int:
+            bound = literal(count.value)
+        else:
+            source = literal(count.value) if isinstance(count, Const) else count
+            bound = self.keep(f"rounds({source})")
+        counter = self.keep("0")
+        head, body, after = self.new(), self.new(), self.new()
+        self.goto(head)
+        self.start(head)
+        self.branch(f"{counter} < {bound}", body, after)
+        before = self.known()
+        self.start(body)
+        self.store(step.index, counter)
+        self.line(f"{counter} += 1")
+        self._loop(body, head, after, step, at)
+        self.names.certain = before
+
+    def on_break(self, step: models.Break, at: str) -> None:
+        target, _, kept = self.loops[-1]
+        self.leave(target, kept)
+        self.dead()
+
+    def on_continue(self, step: models.Continue, at: str) -> None:
+        _, target, kept = self.loops[-1]
+        self.leave(target, kept)
+        self.dead()
+
+    def on_stop(self, step: models.Stop, at: str) -> None:
+        self.leave(self.end, 0)
+        self.dead()
+
+    # --- blocks that do something on the way out -----------------------------------------
+    def on_with(self, step: models.With, at: str) -> None:
+        numbers, index = self.target(step.with_, ())
+        if index is not None:
+            index = self.keep(index)
+        lock = ([self.lock_of(number) for number in numbers], index)
+        self.emit(self.op(ACQUIRE, lock))
+        region = self.enter()
+        self.steps(step.do, f"{at}.do")
+        self.at = at
+        after = Block(region.block.handler)
+        self.exit(region, after)
+        release = self.op(RELEASE, lock, value=Const(1))
+        self.start(region.block)
+        self.emit(release)
+        self.onward(region)
+        self.start(after)
+        self.emit(release)
+
+    def on_try(self, step: models.Try, at: str) -> None:
+        before = self.known()
+        region = self.enter()
+        slot = region.handler.slot
+        self.steps(step.try_, f"{at}.try")
+        self.at = at
+        self.line(f"L[{slot}] = 0")
+        self.exit(region, region.block)
+        tried, self.names.certain = self.known(), before
+        self.start(region.block)
+        self.steps(step.finally_, f"{at}.finally")
+        self.at = at
+        after, other = self.new(), self.new()
+        self.branch(f"L[{slot}] == 0", after, other)
+        self.start(other)
+        self.onward(region)
+        self.start(after)
+        self.line(f"L[{slot}] = None")
+        if tried is None:
+            self.names.certain = None
+        elif self.names.certain is not None:
+            self.names.certain |= tried
+
+    def on_timeout(self, step: models.Timeout, at: str) -> None:
+        operand = self.operand(step.timeout)
+        source = literal(operand.value) if isinstance(operand, Const) else operand
+        time = self.temporary()
+        self.line(f"L[{time}] = seconds({source})")
+        self.line("L[0] += 1")
+        uid = self.temporary()
+        self.line(f"L[{uid}] = L[0]")
+        in_time = [] if step.into is None else [f"L[{self.names.locals[step.into]}] = True"]
+        before = self.known()
+        self.scoped = True
+        region = self.enter(in_time)
+        scopes, self.scopes = self.scopes, (*self.scopes, (uid, time, at))
+        self.steps(step.do, f"{at}.do")
+        self.scopes = scopes
+        self.at = at
+        self.store(step.into, "True")
+        after = Block(region.block.handler)
+        self.exit(region, after)
+        self.start(region.block)
+        caught, other = self.new(), self.new()
+        slot = f"L[{region.handler.slot}]"
+        self.branch(f"type({slot}) is ScopeExpired and {slot}.uid == L[{uid}]", caught, other)
+        self.start(other)
+        self.onward(region)
+        self.names.certain = before
+        self.start(caught)
+        self.line(f"{slot} = None")
+        self.store(step.into, "False")
+        self.goto(after)
+        self.start(after)
+
+    # --- asserts and atomic steps --------------------------------------------------------
+    def on_assert(self, step: models.Assert, at: str) -> None:
+        tree = self.names.tree(step.assert_)
+        if step.message is not None:
+            told = repr(step.message)
+            self._assert(tree, lambda: told)
+            return
+        text = step.assert_ if isinstance(step.assert_, str) else describe(step.assert_)
+        seen: list[tuple[str, str]] = []
+        if isinstance(self.native, Direct):
+            self.native.witnesses = seen
+            tests = self.native.source(tree)
+            self.native.witnesses = None
+            if seen:
+                self.line(f"{' = '.join(variable for _, variable in seen)} = U")
+            self.line(
+                f"if not {tests}: raise StepFailure('assert', {self._told(text, seen)}, {at!r})"
+            )
+            return
+        count = self._mentions(tree)
+        if count:
+            slot = self.temporary(count)
+            self.spare = list(range(slot, slot + count))
+            self.witnesses = seen
+            self.line(f"L[{slot}:{slot + count}] = [U] * {count}")
+        self._assert(tree, lambda: self._told(text, seen))
+        self.witnesses = None
+
+    def _assert(self, tree: ast.expr, told: Callable[[], str]) -> None:
+        if not self.reads(tree):
+            fail = f"raise StepFailure('assert', {told()}, {self.at!r})"
+            self.line(f"if not {self.native.source(tree)}: {fail}")
+            return
+        good, bad = self.new(), self.new()
+        self.test(tree, good, bad)
+        self.start(bad)
+        self.line(f"raise StepFailure('assert', {told()}, {self.at!r})")
+        self.start(good)
+
+    def _mentions(self, node: ast.expr) -> int:
+        """How many visible reads of variables or arrays the text of ``node`` holds."""
+        if not self.reads(node):
+            return 0
+        match node:
+            case ast.Subscript(value=base, slice=index) if self.names.variable(base):
+                return 1 + self._mentions(index)
+            case ast.Name():
+                return 1
+        return sum(self._mentions(child) for child in children(node))
+
+    def _told(self, text: str, seen: list[tuple[str, str]]) -> str:
+        """The source of the message of an assert that failed."""
+        parts = list(seen)
+        for mention in mentions(parse(text)):
+            name = mention.name
+            if name in self.names.locals:
+                parts.append((name, f"L[{self.names.locals[name]}]"))
+            elif name in self.names.constants:
+                parts.append((name, literal(self.names.constants[name])))
+        listed = "".join(f"({name!r}, {source}), " for name, source in parts)
+        return f"explain({text!r}, ({listed}))"
+
+    def on_fail(self, step: models.Fail, at: str) -> None:
+        self.line(f"raise StepFailure('assert', {step.fail!r}, {at!r})")
+        self.dead()
+
+    def on_atomic(self, step: models.Atomic, at: str) -> None:
+        slot = self.temporary()
+        name = f"a{len(self.pool.names)}"
+        block, native, self.block = self.block, self.native, Block(None)
+        direct = Direct(self.names, self.pool, "read({})", "list(map(read, range({}, {})))")
+        self.native, self.direct = direct, True
+        self.steps(step.atomic, f"{at}.atomic")
+        self.functions.append((f"def {name}(L, read, write):", at))
+        self.functions.append((" pass", at))
+        self.functions += [
+            (" " * (deep + 1) + text, where) for deep, text, where in self.block.lines
+        ]
+        self.block, self.native, self.direct = block, native, False
+        self.at = at
+        members = {"__slots__": (), "touches": frozenset(direct.touches), "slot": slot}
+        body: type[Atomic] = type("Atomic", (Atomic,), members)
+        self.bodies[name] = body
+        self.pool.names[f"A{name}"] = body
+        op = f"Op({ATOMIC}, -1, {at!r}, None, None, True, None, A{name}(m))"
+        self.emit(op, told=False)
+        self.line(f"if L[{slot}] is not None: raise L[{slot}]")

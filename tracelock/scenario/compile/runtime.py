@@ -1,0 +1,288 @@
+"""What a compiled worker is at run time: a machine that goes from visible step to visible step.
+
+A worker is compiled into Python functions, one for each visible step at least (see
+``codegen``). ``Machine.at`` is the function that goes on from here, ``Machine.L`` holds
+everything else: the locals of the scenario, loop counters, temporaries, and what a block that
+is being unwound has pending. Copying the two copies the worker, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar, Final, NamedTuple
+
+from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
+from tracelock.ops import ATOMIC, AtomicBody, Op, Value
+from tracelock.scenario.compile.values import freeze, reason
+
+Segment = Callable[["Machine", Any], Any]
+
+_PLAIN = frozenset({int, str, type(None)})
+
+
+class Jump:
+    """The class of :data:`JUMP`: a segment's word for "go on at ``machine.at``".
+
+    Segments do not call each other, so that a loop needs no deeper stack in any round.
+    """
+
+    __slots__ = ()
+
+
+JUMP: Final = Jump()
+
+
+class Scope(NamedTuple):
+    """A ``timeout`` block that a machine is in. ``uid`` differs for each entry of a block."""
+
+    uid: int
+    seconds: float
+    at: str
+
+
+class Handler:
+    """Where an error goes: into ``L[slot]``, and on at ``entry``."""
+
+    __slots__ = ("entry", "slot")
+    entry: Segment
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+
+class Place:
+    """What is known at compile time of a point where a machine waits for the result of an op.
+
+    ``number`` is unique in the worker; ``live``: how many entries of ``L`` matter from here
+    on; ``scopes``: (slot of uid, slot of seconds, path) per ``timeout`` block, outermost first;
+    ``told``: the op is in ``machine.op``, as it is not the same in every run.
+    """
+
+    __slots__ = ("at", "handler", "live", "number", "scopes", "told")
+
+    def __init__(
+        self,
+        number: int,
+        at: str,
+        handler: Handler | None,
+        live: int,
+        scopes: tuple[tuple[int, int, str], ...],
+        told: bool,
+    ) -> None:
+        self.told = told
+        self.number = number
+        self.at = at
+        self.handler = handler
+        self.live = live
+        self.scopes = scopes
+
+
+class Code:
+    """A compiled worker, shared by all its machines; never changes."""
+
+    __slots__ = ("entry", "file", "fuel", "lines", "places", "template")
+
+    def __init__(
+        self,
+        file: str,
+        fuel: int,
+        template: list[Value],
+        lines: list[tuple[str, Handler | None]],
+    ) -> None:
+        self.file = file
+        self.fuel = fuel
+        self.template = template
+        self.lines = lines
+        self.places: dict[Segment, Place] = {}
+        self.entry: Segment = done
+
+    def locate(self, error: BaseException) -> tuple[str, Handler | None]:
+        """The step that raised ``error``, and its handler, by the line of generated code.
+
+        That is how blocks cost nothing on the way in: no segment keeps a stack of handlers.
+        """
+        # The first such line: what follows it may be from an earlier time that this very error
+        # was raised, in a machine that this one was copied from or to.
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.file:
+                return self.lines[trace.tb_lineno]
+            trace = trace.tb_next
+        return "", None
+
+
+def done(machine: Machine, result: Value) -> None:
+    """The last segment of every worker: it has ended, and stays so."""
+
+
+class Machine:
+    """One worker of one run. Subclassed per worker, with the class attributes filled in.
+
+    ``begin``, ``resume`` and ``throw`` return the next op, or None at the end of the worker.
+    They raise StepFailure (the worker failed), whatever was thrown and not caught, or
+    LimitReached (too many rounds without a visible step).
+    """
+
+    __slots__ = ("L", "at", "busy", "fuel", "op")
+    L: list[Any]
+    at: Segment
+    busy: bool
+    op: Op | None  # the last one that was made for this machine alone
+    fuel: int  # rounds left; set by each segment that may use it
+
+    worker: ClassVar[int] = -1
+    code: ClassVar[Code]
+
+    def begin(self) -> Op | None:
+        """Run to the first visible step."""
+        return self.resume(None)
+
+    def resume(self, result: Value) -> Op | None:
+        """Go on from the pending op, whose result this is, to the next one."""
+        try:
+            op = self.at(self, result)
+            while op is JUMP:
+                self.fuel -= 1
+                if self.fuel < 0:
+                    raise exhausted(self.code.fuel)
+                op = self.at(self, None)
+            return op  # type: ignore[no-any-return]
+        except (Exception, Cancelled, ScopeExpired) as error:
+            if isinstance(error, LimitReached):
+                raise
+            at, handler = self.code.locate(error)
+            failure = as_failure(error, at)
+        return self._unwind(failure, handler)
+
+    def throw(self, error: BaseException) -> Op | None:
+        """``error`` is raised at the pending op. Blocks around it may yield further ops first."""
+        place = self.code.places.get(self.at)
+        return self._unwind(error, None if place is None else place.handler)
+
+    def _unwind(self, error: BaseException, handler: Handler | None) -> Op | None:
+        if handler is None:
+            self.at = done
+            raise error from None
+        # The traceback would keep frames, and through them machines, alive.
+        error.__traceback__ = None
+        self.L[handler.slot] = error
+        self.at = handler.entry
+        self.fuel = self.code.fuel
+        return self.resume(None)
+
+    def copy(self) -> Machine:
+        """An independent machine at the same point. See ``rebind`` for its pending op."""
+        new: Machine = _new(self.__class__)
+        new.at = self.at
+        new.L = self.L[:]
+        new.busy = self.busy
+        new.op = self.op
+        return new
+
+    def rebind(self, op: Op) -> Op:
+        """The pending op of the machine that this one was copied from, as this one's own.
+
+        It is the same op, except that an ``atomic`` step works on its own machine's locals.
+        """
+        if op.kind != ATOMIC:
+            return op
+        body: Atomic = op.body
+        return Op(ATOMIC, -1, op.at, body=type(body)(self))
+
+    def key(self) -> Hashable:
+        """Equal for machines of one program that will behave the same."""
+        place = self.code.places.get(self.at)
+        if place is None:
+            return (self.worker, self.at is done)
+        live = self.L if place.live == len(self.L) else self.L[: place.live]
+        told: Hashable = None
+        if place.told:
+            op = self.op
+            assert op is not None
+            told = (op.target, freeze(op.value), freeze(op.timeout), freeze(op.expect))
+        return (
+            self.worker,
+            place.number,
+            told,
+            *[v if type(v) in _PLAIN else freeze(v) for v in live],
+        )
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The ``timeout`` blocks around the pending op, outermost first.
+
+        A plain ``()`` in the class of a worker that has none.
+        """
+        place = self.code.places.get(self.at)
+        if place is None or not place.scopes:
+            return ()
+        slots = self.L
+        return tuple(Scope(slots[uid], slots[time], at) for uid, time, at in place.scopes)
+
+
+_new = object.__new__
+
+
+class Atomic(AtomicBody):
+    """The inside of an ``atomic`` step of one machine; subclassed per step."""
+
+    __slots__ = ("failure", "machine")
+    function: ClassVar[Callable[[list[Any], Callable[[int], Value], Callable[..., None]], None]]
+    slot: ClassVar[int]  # where the machine looks for a failure when it is resumed
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.failure: StepFailure | None = None
+
+    def run(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
+        """Execute the block; a failure inside reaches the machine when it is resumed."""
+        self.failure = self._execute(self.machine.L, read, write)
+        self.machine.L[self.slot] = self.failure
+
+    def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
+        """Execute the block on a copy of the locals."""
+        self.failure = self._execute(self.machine.L[:], read, write)
+
+    def _execute(
+        self,
+        slots: list[Any],
+        read: Callable[[int], Value],
+        write: Callable[[int, Value], None],
+    ) -> StepFailure | None:
+        code = self.machine.code
+        try:
+            type(self).function(slots, read, write)
+        except Exception as error:
+            if error.__traceback__ is None or not _ours(error, code.file):
+                raise  # from read or write themselves: not the worker's doing
+            failure = as_failure(error, code.locate(error)[0])
+            assert isinstance(failure, StepFailure)
+            failure.__traceback__ = None
+            return failure
+        return None
+
+
+def _ours(error: BaseException, file: str) -> bool:
+    """Whether generated code, or a function of ``values`` under it, raised ``error``."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    code = trace.tb_frame.f_code
+    return code.co_filename == file or code.co_filename == _VALUES
+
+
+_VALUES: Final = reason.__code__.co_filename
+
+
+def as_failure(error: BaseException, at: str) -> BaseException:
+    """What an error in generated code is to the outside."""
+    if isinstance(error, StepFailure | Cancelled | ScopeExpired):
+        return error
+    return StepFailure("error", reason(error), at)
+
+
+def exhausted(fuel: int) -> LimitReached:
+    """The error of a loop that goes round without a visible step."""
+    return LimitReached(f"a worker went {fuel:,} rounds of its loops without a visible step")

@@ -1,0 +1,1 @@
+"""The scenario language: its pydantic models, its expressions and its JSON Schema."""

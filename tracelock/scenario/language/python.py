@@ -1,0 +1,103 @@
+"""The ``python`` part of a scenario: its workers are functions of real Python code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, PlainValidator
+
+from tracelock.scenario.language.kinds import (
+    Model,
+    OptionalText,
+    OptionalWhole,
+    Shape,
+    Whole,
+    complain,
+    kind_of,
+    whole,
+)
+
+
+def _texts(what: str) -> PlainValidator:
+    def check(value: object) -> list[str] | None:
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple):
+            example = f": write [{value}]" if isinstance(value, str) else ""
+            raise complain(f"a list of {what} belongs here, not {kind_of(value)}{example}")
+        for number, item in enumerate(value):
+            if not isinstance(item, str):
+                raise complain(f"a text belongs here, not {kind_of(item)}", (number,))
+        return [str(item) for item in value]
+
+    return PlainValidator(check)
+
+
+def _table(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise complain(f"a mapping belongs here, not {kind_of(value)}")
+    for name, item in value.items():
+        if not isinstance(item, str):
+            raise complain(f"a text belongs here, not {kind_of(item)}", (str(name),))
+    return {str(name): str(item) for name, item in value.items()}
+
+
+def _flag_or_whole(value: object) -> bool | int:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return whole(value)
+    raise complain(f"true, false or a whole number belongs here, not {kind_of(value)}")
+
+
+Modules = Annotated[list[str] | None, _texts("modules"), Shape("modules")]
+Errors = Annotated[list[str] | None, _texts("exceptions"), Shape("exceptions")]
+Table = Annotated[dict[str, str], PlainValidator(_table), Shape("table")]
+FlagOrWhole = Annotated[bool | int, PlainValidator(_flag_or_whole), Shape("flag_or_whole")]
+
+
+class PythonDecl(Model):
+    """Real Python code: each worker is one ``call`` step, a function that is called with what
+    ``setup`` returned and then with the step's ``args``. Refused unless the user allows it.
+    """
+
+    setup: OptionalText = Field(
+        None, description='Makes what the workers share, anew each time: "module:function".'
+    )
+    check: OptionalText = Field(
+        None,
+        description="Called with it at the end; raises or returns false on the bug: "
+        '"module:function".',
+    )
+    instrument: Modules = Field(
+        None,
+        description="Modules whose shared accesses are scheduling points, with all below them "
+        "(those in which the workers were written).",
+    )
+    expected_errors: Errors = Field(
+        None, description='Exceptions that may end a worker: "ValueError" or "module:Class".'
+    )
+    cancellations: Whole = Field(0, description="How many of its awaits a schedule may cancel.")
+    gc: FlagOrWhole = Field(
+        False, description="Whether a garbage collection may come at any step; a number: so many."
+    )
+    collections: OptionalWhole = Field(None, description="Recorded: what gc was.")
+    pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
+    exploration: OptionalWhole = Field(
+        None, description="Recorded: which exploration of that test it was, from 0."
+    )
+    sources: Table = Field(
+        default_factory=dict, description="Recorded: the digests of the source files."
+    )
+    places: Table = Field(
+        default_factory=dict, description="Recorded: the function at each file:line."
+    )
+
+
+def document_keys(data: Any) -> dict[str, Any]:
+    """A ``python`` part of a trace without the keys that this version does not know."""
+    known = PythonDecl.model_fields
+    if not isinstance(data, Mapping):
+        return {}
+    return {str(name): value for name, value in data.items() if name in known}
