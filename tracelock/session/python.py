@@ -203,7 +203,7 @@ class PythonExploration(Exploration):
                 from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
 
                 return PortfolioScheduler(self.plan.seed, "", ROUND_OF_TASKS)
-            return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
+            return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth)
 
         names = self.names
         names.settle()

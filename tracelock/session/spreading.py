@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.errors import InternalError, UsageError
 from tracelock.schedulers.base import WORKER, Choice
+from tracelock.schedulers.strategies import WHOLE, strategy_named
 from tracelock.schedulers.wakeup import Step
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ class Spreading:
             raise UsageError("jobs, dask and executor are three ways to spread one search: one")
         if self.spread and plan.engine == "real":
             raise UsageError("--jobs and --dask spread the simulated engine, not the real one")
-        if plan.strategy == "states" and self.used:
+        if strategy_named(plan.strategy).shards == WHOLE and self.used:
             raise UsageError(
-                "the states strategy keeps one set of states: it can be neither spread, nor kept "
-                "in a checkpoint, nor begun at a prefix"
+                f"the {plan.strategy} strategy keeps one set of states: it can be neither spread, "
+                "nor kept in a checkpoint, nor begun at a prefix"
             )
 
 
