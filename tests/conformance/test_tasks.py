@@ -20,8 +20,8 @@ from tracelock.backends.tasks.backend import TaskBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import ModelMismatch
-from tracelock.objects import aio as asyncio_models
-from tracelock.objects import anyio as anyio_models
+from tracelock.objects import anyio_locks as anyio_models
+from tracelock.objects import asyncio_locks as asyncio_models
 from tracelock.ops import NAMES
 from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import load_scenario, scenario_from_data

@@ -14,7 +14,9 @@ from tracelock.backends.base import Options
 from tracelock.backends.rules import ASYNCIO_RULES, TRIO_RULES
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
-from tracelock.objects import PARKED, Model, Rules, aio, anyio
+from tracelock.objects import PARKED, Model, Rules
+from tracelock.objects import anyio_locks as anyio
+from tracelock.objects import asyncio_locks as aio
 from tracelock.objects.base import frozen
 from tracelock.ops import (
     ACQUIRE,

@@ -11,7 +11,7 @@ from tracelock.engine.open import VARIABLE, OpenController, OpenLayout
 from tracelock.errors import LimitReached
 from tracelock.ops import ACQUIRE, READ, RELEASE, WAIT, WRITE, ObjectSpec, Op
 from tracelock.schedulers.base import INJECT, Choice
-from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.schedulers.simple import RandomScheduler
 

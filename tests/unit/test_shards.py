@@ -28,20 +28,19 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.explore.spread import executors
+from tracelock.explore.spread.coordinator import add_seen, spread
 from tracelock.explore.spread.frontier import Frontier
 from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
 from tracelock.explore.spread.sources import Tree, make_source
-from tracelock.explore.spread.spreading import add_seen, spread
 from tracelock.objects import Rules
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.schedulers import subtree
 from tracelock.schedulers.base import Scheduler
-from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.dpor.scheduler import DporScheduler, subtree
+from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler, flat, nested
+from tracelock.schedulers.dpor.wakeup import Step, insert
 from tracelock.schedulers.simple import RandomScheduler
-from tracelock.schedulers.subtree import Subtree, SubtreeScheduler, flat, nested
-from tracelock.schedulers.wakeup import Step, insert
 from tracelock.session.exploring import explore
 from tracelock.session.spreading import Spreading
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracelock.objects import files, plain, queues, waits
+from tracelock.objects import files, queues, waits
+from tracelock.objects import locks as plain
 from tracelock.objects.base import PARKED, Model, Rules, frozen
 from tracelock.ops import Layout, ObjectSpec
 
@@ -43,10 +44,10 @@ def _family(name: str) -> Maker:
     if name == "plain":
         return _plain
     if name == "asyncio":
-        from tracelock.objects import aio
+        from tracelock.objects import asyncio_locks as aio
 
         return aio.make
-    from tracelock.objects import anyio
+    from tracelock.objects import anyio_locks as anyio
 
     return anyio.make
 

@@ -107,7 +107,7 @@ def _preemption(given: Parameters) -> Scheduler:
 
 
 def _dpor(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.dpor import DporScheduler
+    from tracelock.schedulers.dpor.scheduler import DporScheduler
 
     return DporScheduler(given.watched)
 

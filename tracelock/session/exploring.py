@@ -340,7 +340,7 @@ class Exploration:
 
     def show(self, explored: Explored, outcome: Seen) -> None:
         """Shrink a failing schedule, find its twin, and confirm it on the real backend."""
-        from tracelock.explore.shrink.shrinking import shrink
+        from tracelock.explore.shrink.schedule import shrink
         from tracelock.explore.shrink.twin import passing_twin
 
         executed = outcome.first

@@ -18,7 +18,7 @@ from tracelock.engine.linearise.history import NEVER, Progress, Record, agrees, 
 from tracelock.engine.linearise.strands import Strand, is_on_object, make_strand, pair_items
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED, Model, Rules, frozen
-from tracelock.objects.plain import Condition
+from tracelock.objects.locks import Condition
 from tracelock.objects.queues import Queue
 from tracelock.objects.waits import Event
 from tracelock.ops import (

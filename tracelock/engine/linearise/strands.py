@@ -9,7 +9,7 @@ from typing import Final
 
 from tracelock.engine.linearise.history import NEVER, Record, stamp_after, stamp_before
 from tracelock.objects import Model, frozen
-from tracelock.objects.plain import Condition, Semaphore
+from tracelock.objects.locks import Condition, Semaphore
 from tracelock.objects.waits import Event
 from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, TIMEOUT, WAIT, WAKE, Raised
 

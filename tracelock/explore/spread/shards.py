@@ -21,6 +21,8 @@ from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import Budget, Key, Progress, search
 from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.schedulers.bounded import BoundedScheduler, Children
+from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
+from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.schedulers.simple import mix
 from tracelock.schedulers.strategies import (
     DEPTH,
@@ -32,8 +34,6 @@ from tracelock.schedulers.strategies import (
     Strategy,
     strategy_named,
 )
-from tracelock.schedulers.subtree import Subtree, SubtreeScheduler
-from tracelock.schedulers.wakeup import Step
 
 if TYPE_CHECKING:
     from tracelock.ops import Value

@@ -16,8 +16,8 @@ from tracelock.errors import InternalError
 from tracelock.explore.running import Runner
 from tracelock.explore.spread.frontier import Frontier, Part
 from tracelock.explore.spread.shards import CHUNK, Cursor, Job, Shard, ShardResult, run_on
+from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, strategy_named
-from tracelock.schedulers.wakeup import Step
 
 #: A systematic shard comes back after so many seconds; one that is run here, for a checkpoint.
 SLICE: Final = 0.25

@@ -25,7 +25,7 @@ from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
 from tracelock.instrument.worker import Through, Worker
 from tracelock.objects.files import FileLock
-from tracelock.objects.plain import Lock
+from tracelock.objects.locks import Lock
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
 
 if TYPE_CHECKING:

@@ -37,8 +37,8 @@ from typing import Any
 
 from tracelock.ops import CHECKPOINT, JOIN, SLEEP
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
-from tracelock.schedulers.happens import History
-from tracelock.schedulers.wakeup import Node, Step, agree, as_step, insert, place
+from tracelock.schedulers.dpor.happens import History
+from tracelock.schedulers.dpor.wakeup import Node, Step, agree, as_step, insert, place
 
 Sleep = Sequence[Step]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracelock.objects.aio_others import Barrier, Event, Queue
+from tracelock.objects.asyncio_waits import Barrier, Event, Queue
 from tracelock.objects.base import PARKED, Model, Rules
 from tracelock.objects.lines import PENDING, STRUCK, WOKEN, Line, TaskObject, tries
 from tracelock.ops import ACQUIRE, NOTIFY, ObjectSpec, Op, Raised, Value
