@@ -37,7 +37,7 @@ from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import Scheduler
-from tracelock.schedulers.dpor.scheduler import DporScheduler, subtree
+from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler, flat, nested
 from tracelock.schedulers.dpor.wakeup import Step, insert
 from tracelock.schedulers.simple import RandomScheduler
@@ -176,12 +176,6 @@ def test_a_tree_as_a_list() -> None:
     assert len(flat(tree)) >= 4
     deep = [(level, steps[level % 4]) for level in range(5000)]
     assert flat(nested(deep)) == deep
-
-
-def test_the_word_for_an_interruption_is_the_engines() -> None:
-    from tracelock.engine import limits
-
-    assert subtree.INTERRUPTED == limits.INTERRUPTED
 
 
 def test_a_part_that_is_interrupted_is_as_it_was() -> None:

@@ -227,7 +227,7 @@ class PythonExploration(Exploration):
                 "do so again after the same steps"
             )
         if strategy == "dpor":
-            self.executions = int(getattr(scheduler, "executions", 0))
+            self.executions = scheduler.executions
         return found
 
     # --- afterwards --------------------------------------------------------------------------
