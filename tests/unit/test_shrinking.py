@@ -17,7 +17,7 @@ from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
 from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
-from tracelock.explore.shrink.commuting import accesses, causes, dependences, reordered
+from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
 from tracelock.explore.shrink.schedule import Effort, Shrinking, Shrunk, shrink, sort_key
 from tracelock.explore.shrink.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
@@ -339,7 +339,7 @@ def test_whatever_conflicts_does_not_commute(path: Path) -> None:
     for a in entries:
         for b in entries:
             if a[0] != b[0] and conflicts(a[2], b[2]):
-                mine, theirs = dict(accesses(layout, *a[:3])), dict(accesses(layout, *b[:3]))
+                mine, theirs = dict(accesses_of(layout, *a[:3])), dict(accesses_of(layout, *b[:3]))
                 assert any(mine[t] or theirs[t] for t in mine.keys() & theirs.keys()), (a, b)
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.effects import same
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import ModelMismatch, StepFailure
 from tracelock.objects import Rules
-from tracelock.ops import EMPTY, NAMES, Layout, Op, Raised, Value
+from tracelock.ops import EMPTY, NAMES, Layout, Op, Raised, Value, same
 
 if TYPE_CHECKING:
     from tracelock.scenario.program import Program

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from tracelock.engine.effects import change, run_atomic, same
+from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.state import ALWAYS, Caller, Entry
 from tracelock.engine.timing import Timing
 from tracelock.errors import Cancelled, InternalError, LimitReached, ScopeExpired, StepFailure
@@ -48,7 +48,7 @@ from tracelock.ops import (
 )
 from tracelock.schedulers.base import WAITER, WORKER
 
-__all__ = ["ALWAYS", "Caller", "Controller", "Entry", "same"]
+__all__ = ["ALWAYS", "Caller", "Controller", "Entry"]
 
 
 class Controller(Timing):

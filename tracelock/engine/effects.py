@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.ops import COMPARE_EXCHANGE, EXCHANGE, Op, Raised, Value, added
+from tracelock.ops import COMPARE_EXCHANGE, EXCHANGE, Op, Raised, Value, added, same
 
 Execute = Callable[[Callable[[int], Value], Callable[[int, Value], None]], Any]
-
-
-def same(a: Value, b: Value) -> bool:
-    """Equality of JSON values: like Python's, but 1 and True are not the same."""
-    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
 
 
 def modified(op: Op, old: Value) -> tuple[Value, Value, bool]:
@@ -35,7 +30,7 @@ def change(op: Op, values: list[Value]) -> Value:
     return result
 
 
-def accesses(
+def read_and_written(
     execute: Execute, first: Callable[[int], Value]
 ) -> tuple[dict[int, Value], dict[int, Value]]:
     """Execute an atomic step's body: what it read before it wrote it, and what it wrote.
@@ -59,7 +54,7 @@ def accesses(
 
 def run_atomic(execute: Execute, values: list[Value]) -> dict[str, dict[int, Value]]:
     """The same on ``values``, which it changes: ``{"reads": {id: first value}, "writes": ...}``."""
-    reads, writes = accesses(execute, values.__getitem__)
+    reads, writes = read_and_written(execute, values.__getitem__)
     for number, value in writes.items():
         values[number] = value
     return {"reads": reads, "writes": writes}

@@ -37,7 +37,7 @@ from tracelock.backends.processes.wire import (
     send,
     wrap,
 )
-from tracelock.engine.effects import accesses, modified
+from tracelock.engine.effects import modified, read_and_written
 from tracelock.engine.recording import plain
 from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.ops import (
@@ -328,8 +328,8 @@ class Controlled:
     def _atomic(self, values: dict[int, Value]) -> None:
         op = self._op()
         assert op.kind == ATOMIC
-        model = accesses(op.body.rehearse, values.__getitem__)
-        real = accesses(op.body.run, self.store.read)
+        model = read_and_written(op.body.rehearse, values.__getitem__)
+        real = read_and_written(op.body.run, self.store.read)
         self.writes += 1
         self.store.write_all(real[1].items(), self.writes)
         self._answer([*model, *real])

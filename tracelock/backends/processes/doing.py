@@ -23,7 +23,7 @@ from tracelock.backends.processes import objects as processes_objects
 from tracelock.backends.processes.journal import OWN, PENDING, SEEN, SIZE, Journal
 from tracelock.backends.processes.objects import ERRORS, Sender, raised
 from tracelock.backends.processes.store import Store
-from tracelock.engine.effects import accesses, modified
+from tracelock.engine.effects import modified, read_and_written
 from tracelock.engine.recording import plain
 from tracelock.errors import InternalError
 from tracelock.ops import (
@@ -197,7 +197,7 @@ class Doing:
         store.look()
         k = len(journal)
         if kind == ATOMIC:
-            reads, writes = accesses(op.body.run, lambda number: store.entries[number][0])
+            reads, writes = read_and_written(op.body.run, lambda number: store.entries[number][0])
             seen = {number: store.versions[number] for number in reads}
             if self.record:
                 journal.add(ATOMIC, op, [seen, len(writes)], clock())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.backends.base import Options, agree, mismatch
 from tracelock.backends.processes import wire
-from tracelock.engine.controller import Controller, same
+from tracelock.engine.controller import Controller
 from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.ops import (
     ACQUIRE,
@@ -32,6 +32,7 @@ from tracelock.ops import (
     WRITE,
     Op,
     Value,
+    same,
 )
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tracelock.engine.controller import Entry
 from tracelock.engine.recording import target_name
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed, Runner
-from tracelock.explore.shrink.commuting import accesses
+from tracelock.explore.shrink.commuting import TIME, accesses_of
 from tracelock.explore.shrink.fewest import fewest
 from tracelock.explore.shrink.trials import FAR, Block, Plan, Trials, Tried, blocks_of
 from tracelock.ops import NAMES, NOTIFY, Layout
@@ -212,7 +212,7 @@ def _places(log: Sequence[Entry]) -> dict[Block, int]:
 
 def _depend(layout: Layout, a: Entry, b: Entry) -> bool:
     mine, theirs = (
-        {thing: changes for thing, changes in accesses(layout, *entry[:3]) if thing[0] != "time"}
+        {thing: changes for thing, changes in accesses_of(layout, *entry[:3]) if thing != TIME}
         for entry in (a, b)
     )
     return any(thing in theirs and (changes or theirs[thing]) for thing, changes in mine.items())
