@@ -17,9 +17,10 @@ from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
 from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
+from tracelock.explore.shrink.best import Effort, Shrinking, sort_key
 from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.schedule import Effort, Shrinking, Shrunk, shrink, sort_key
+from tracelock.explore.shrink.schedule import Shrunk, shrink
 from tracelock.explore.shrink.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
 from tracelock.ops import conflicts
 from tracelock.scenario.language.usage import features_of

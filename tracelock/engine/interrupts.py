@@ -14,10 +14,10 @@ scope goes before an inner one.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from tracelock.errors import Cancelled, ScopeExpired
-from tracelock.objects import PARKED
+from tracelock.objects import PARKED, Model, Rules
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -37,9 +37,7 @@ from tracelock.ops import (
     Raised,
     Value,
 )
-
-if TYPE_CHECKING:
-    from tracelock.engine.state import RunState
+from tracelock.schedulers.base import Entry
 
 #: Kinds at which a task may be suspended, and so be cancelled.
 SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN})
@@ -146,10 +144,26 @@ class Task:
         )  # fmt: skip
 
 
+class TaskRun(Protocol):
+    """What a cancellation looks at and changes of its run, see ``state``."""
+
+    layout: Layout
+    rules: Rules
+    models: list[Model | None]
+    pending: list[Op | None]
+    waiting: list[bool]
+    timers: dict[int, float]
+    log: list[Entry]
+    now: float
+    current: int
+    suspended: bool
+    stillborn: bool
+
+
 class Interrupts:
     """All of that for one controller whose workers are tasks."""
 
-    def __init__(self, controller: RunState, level_triggered: bool) -> None:
+    def __init__(self, controller: TaskRun, level_triggered: bool) -> None:
         self._controller = controller
         self._level = level_triggered
         self.tasks: dict[int, Task] = {}

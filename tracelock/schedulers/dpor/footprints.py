@@ -8,7 +8,7 @@ condition variable and its lock have the same bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tracelock.ops import (
@@ -22,9 +22,7 @@ from tracelock.ops import (
     Value,
     accesses,
 )
-from tracelock.schedulers.base import Run
-
-Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
+from tracelock.schedulers.base import Entry, Run
 
 
 class Footprints:

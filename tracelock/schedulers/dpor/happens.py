@@ -41,8 +41,8 @@ from tracelock.ops import (
     Value,
     same,
 )
-from tracelock.schedulers.base import Run
-from tracelock.schedulers.dpor.footprints import Entry, Footprints, written
+from tracelock.schedulers.base import Entry, Run
+from tracelock.schedulers.dpor.footprints import Footprints, written
 from tracelock.schedulers.dpor.possible import (
     EVENTS,
     EXACT,
