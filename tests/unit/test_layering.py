@@ -18,7 +18,7 @@ FLOORS = (
     ("engine", "analysis"),
     ("backends", "instrument", "report", "export"),
     ("explore",),
-    ("session",),
+    ("session", "testing"),
     ("compare",),
     ("cli", "pytest_plugin"),
     ("__main__",),
