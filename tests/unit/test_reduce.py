@@ -14,7 +14,7 @@ from tests.conformance.test_library import FILES, scenario_in, small_program
 from tracelock.errors import ScenarioError, UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.reduce import (
+from tracelock.explore.shrink.scenario import (
     _edited,
     edits,
     reduce_scenario,

@@ -8,8 +8,8 @@ from typing import Any, Final
 from tracelock.objects import Model, make_models
 from tracelock.ops import ACQUIRE, GET, JOIN, PUT, SLEEP, TIMEOUT, WAIT, WAKE, Op
 from tracelock.schedulers.base import Run
-from tracelock.schedulers.footprints import Entry
-from tracelock.schedulers.wakeup import Step
+from tracelock.schedulers.dpor.footprints import Entry
+from tracelock.schedulers.dpor.wakeup import Step
 
 NO, YES, PERHAPS = 0, 1, 2
 PARKED: Final = (WAKE, TIMEOUT)

@@ -41,8 +41,8 @@ from tracelock.ops import (
     Value,
 )
 from tracelock.schedulers.base import Run
-from tracelock.schedulers.footprints import Entry, Footprints, same, written
-from tracelock.schedulers.possible import (
+from tracelock.schedulers.dpor.footprints import Entry, Footprints, same, written
+from tracelock.schedulers.dpor.possible import (
     EVENTS,
     EXACT,
     LAST,
@@ -52,7 +52,7 @@ from tracelock.schedulers.possible import (
     Possible,
     Row,
 )
-from tracelock.schedulers.wakeup import Step
+from tracelock.schedulers.dpor.wakeup import Step
 
 
 class History(Possible):
