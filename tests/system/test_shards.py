@@ -27,10 +27,11 @@ from tracelock.engine.verdicts import first_failure
 from tracelock.errors import InternalError, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
+from tracelock.explore.spread import executors
 from tracelock.explore.spread.frontier import Frontier
 from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
 from tracelock.explore.spread.sources import Tree, make_source
-from tracelock.explore.spread.spreading import add_seen, executors, spread
+from tracelock.explore.spread.spreading import add_seen, spread
 from tracelock.objects import Rules
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
