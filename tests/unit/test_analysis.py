@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.unit.tracing import trace_of
+from tests.helpers.tracing import trace_of
 from tracelock.analysis.atomicity import atomicity
 from tracelock.analysis.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, sort_key

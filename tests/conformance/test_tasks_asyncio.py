@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import select
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 import tracelock
 from tracelock.engine.limits import RunLimits
@@ -366,55 +359,3 @@ def test_a_failing_worker_is_a_failure_with_its_place() -> None:
     assert (verdict.kind, verdict.failure) == ("failed", "error")
     assert "LookupError: too late" in verdict.message
     assert explore([fails, fails], expected_errors=[LookupError]).verdict == "verified"
-
-
-PROGRAM = """
-import asyncio, json, sys
-import tracelock
-
-class State:
-    def __init__(self):
-        self.n = 0
-        self.lock = asyncio.Lock()
-
-async def work(s):
-    n = s.n
-    async with s.lock:
-        await asyncio.sleep(0)
-    s.n = n + 1
-
-async def group(s):
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(2):
-            tasks.create_task(work(s))
-
-def check(s):
-    assert s.n == 3, s.n
-
-given = dict(setup=State, workers=[group, work], check=check)
-if sys.argv[1] == "explore":
-    found = tracelock.explore(**given, backend="asyncio", instrument=["__main__"])
-    found.trace.save(sys.argv[2])
-else:
-    again = tracelock.replay(tracelock.load_trace(sys.argv[2]), **given)
-    print(json.dumps([again.reproduced, str(again.diverged), len(again.trace.events)]))
-"""
-
-
-@pytest.mark.parametrize("seed", ["0", "7"])
-def test_a_trace_replays_in_a_fresh_process(tmp_path: Path, seed: str) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    trace = tmp_path / "trace.json"
-    root = str(Path(tracelock.__file__).parents[1])
-    for what in ("explore", "replay"):
-        environment = {**os.environ, "PYTHONPATH": root, "PYTHONHASHSEED": seed}
-        done = subprocess.run(
-            [sys.executable, str(program), what, str(trace)],
-            env=environment, capture_output=True, text=True, check=False, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        seed = str(int(seed) + 1)
-    reproduced, diverged, events = json.loads(done.stdout)
-    assert reproduced, diverged
-    assert events

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.brute_tasks import Everything, outcomes
+from tests.oracles.tasks import Everything, outcomes
 
 
 class State:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tracelock
-from tests.browser import Browser, Failed, missing
+from tests.system.browser import Browser, Failed, missing
 from tracelock.report.html.frames import Story, story
 from tracelock.report.wording import clean
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.cases import CASES
-from tests.conformance.task_fuzz import random_scenario
+from tests.helpers.cases import CASES
+from tests.helpers.task_fuzz import random_scenario
 from tests.oracles.brute import TooMany, all_states
 from tests.oracles.generate import THEMES, generate
 from tracelock.engine.limits import RunLimits

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.unit.plugin_tools import run
+from tests.system.plugin_tools import run
 from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 import tracelock
-from tests.unit.brute_tasks import Everything, outcomes
+from tests.oracles.tasks import Everything, outcomes
 from tracelock.instrument.loops import trio_patches
 
 HERE = __name__

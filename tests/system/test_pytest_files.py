@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugin_tools import ROOT, run
+from tests.system.plugin_tools import ROOT, run
 from tracelock.session.api import replay
 from tracelock.trace import load_trace
 

@@ -50,7 +50,7 @@ CANNOT = {
 def soak(modules: str, tests: str, seconds: float) -> None:
     names = ",".join(f"test.{name}" for name in tests.split(","))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.soaking", modules, names],
+        [sys.executable, "-m", "tests.system.soaking", modules, names],
         cwd=ROOT, capture_output=True, text=True, timeout=seconds,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

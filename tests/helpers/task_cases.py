@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.cases import scenario
+from tests.helpers.cases import scenario
 
 ADD = {"write": "x", "value": "x + 1"}
 

@@ -1,4 +1,4 @@
-"""``python -m tests.unit.soaking MODULES TESTS``: CPython's own tests, on rewritten modules.
+"""``python -m tests.system.soaking MODULES TESTS``: CPython's own tests, on rewritten modules.
 
 Every thread is under a context that lets each access happen. Prints one JSON line: tests run,
 points made, what failed, what could not be rewritten.

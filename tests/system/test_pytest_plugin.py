@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugin_tools import PLUGIN, ROOT, run, summary
+from tests.system.plugin_tools import PLUGIN, ROOT, run, summary
 from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]

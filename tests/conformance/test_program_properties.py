@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_worker import Reference
 
+from tests.oracles.reference_worker import Reference
 from tracelock import ops
 from tracelock.errors import Cancelled, ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, NAMES, Op

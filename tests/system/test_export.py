@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tracelock
+from tests.helpers.programs import Ran, ran
+from tests.helpers.scenario_strategies import FIRST, STEPS
 from tests.oracles.brute import Found, TooMany, all_states
 from tests.oracles.generate import THEMES, generate
-from tests.unit.programs import Ran, ran
-from tests.unit.scenario_strategies import FIRST, STEPS
 from tracelock.backends.rules import ASYNCIO_RULES, THREADING_RULES, TRIO_RULES
 from tracelock.errors import ImpossibleHere, UnsupportedError, UsageError
 from tracelock.export.program import plain_program

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import tracelock
-from tests.unit.tracing import trace_of
+from tests.helpers.tracing import trace_of
 from tracelock.analysis.findings import SEVERITIES
 from tracelock.analysis.kinds import KINDS
 from tracelock.analysis.turns import duration
