@@ -7,12 +7,12 @@ import re
 import pytest
 
 from tests.unit.tracing import trace_of
-from tracelock.analysis.atomicity import atomicity
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.atomicity import atomicity
+from tracelock.analysis.finders.lock_order import lock_order
+from tracelock.analysis.finders.races import races
+from tracelock.analysis.finders.reversible import reversible
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, sort_key
-from tracelock.analysis.lock_order import lock_order
-from tracelock.analysis.races import races
-from tracelock.analysis.reversible import reversible
 
 OBJECTS = {
     "a": "lock", "b": "lock", "c": "lock", "r": "rlock", "g": "lock", "m": "lock", "e": "event",

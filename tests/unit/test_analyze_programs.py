@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.tracing import stuck, trace_of
 from tracelock.analysis.analyze import analyze
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import NOTE, WARNING
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.session import run

@@ -27,7 +27,7 @@ from tracelock.errors import UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import LIMIT, attachment
 from tracelock.report.code import listing
-from tracelock.report.html.frames import story
+from tracelock.report.frames import story
 from tracelock.report.markdown import code, fenced, markdown, plain
 from tracelock.report.mermaid import mermaid, quoted
 from tracelock.report.render import FORMS, form_of, render
@@ -802,8 +802,8 @@ def test_chrome_says_who_holds_what() -> None:
 
 
 def test_shiviz_logs_are_what_its_parser_reads(library: list[tuple[str, Trace]]) -> None:
-    from tracelock.analysis.edges import observed_edges
-    from tracelock.analysis.steps import Steps
+    from tracelock.analysis.derived.edges import observed_edges
+    from tracelock.analysis.derived.steps import Steps
 
     for name, trace in library:
         text = tracelock.render_report(trace, "shiviz")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from tracelock.analysis.edges import observed_edges
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.edges import observed_edges
+from tracelock.analysis.derived.steps import Steps
 from tracelock.report.about import facts
 from tracelock.report.state import State
 from tracelock.report.timeline import timeline

@@ -25,8 +25,8 @@ import re
 from collections import defaultdict
 from typing import Any, Final
 
-from tracelock.analysis.locksets import Locksets
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.locksets import Locksets
+from tracelock.analysis.derived.steps import Steps
 from tracelock.ops import CHECKPOINT, READ, SLEEP, WAIT, WRITE
 
 __all__ = ["flags"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import NamedTuple
 
-from tracelock.analysis.must import exclusive
-from tracelock.analysis.steps import Steps, failed
+from tracelock.analysis.derived.must import exclusive
+from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import ACQUIRE, CANCELLED, GET, RELEASE, WAIT, WAKE
 from tracelock.trace import MISSING
 

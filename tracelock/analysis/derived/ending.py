@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.ops import CANCELLED, CRASH, KIND_OF, REQUEST, WAIT
 from tracelock.trace import MISSING
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracelock.analysis.ending import last_words, pending
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.ending import last_words, pending
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.steps import failed
 from tracelock.analysis.findings import ERROR, NOTE, Finding
-from tracelock.analysis.steps import failed
 from tracelock.ops import ACQUIRE, CRASH, RELEASE, WAIT, WAKE
 
 __all__ = ["misuse"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.signals import BACK, FEW, LOOP, between, on, unique, wrote_between
 from tracelock.analysis.findings import NOTE, WARNING, Finding
-from tracelock.analysis.signals import BACK, FEW, LOOP, between, on, unique, wrote_between
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,

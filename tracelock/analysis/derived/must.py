@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
-from tracelock.analysis.edges import (
+from tracelock.analysis.derived.edges import (
     Edge,
     barrier,
     by_thing,
@@ -21,7 +21,7 @@ from tracelock.analysis.edges import (
     reads_from,
     tokens,
 )
-from tracelock.analysis.steps import Steps, Thing, failed
+from tracelock.analysis.derived.steps import Steps, Thing, failed
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE
 from tracelock.trace import MISSING, frozen
 

@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from tracelock.analysis.ending import Pending
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.ending import Pending
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.ops import (
     ACQUIRE,

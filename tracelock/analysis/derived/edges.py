@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tracelock.analysis.steps import INDIVISIBLE, Steps, failed
+from tracelock.analysis.derived.steps import INDIVISIBLE, Steps, failed
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,

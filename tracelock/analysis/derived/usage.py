@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
-from tracelock.analysis.locksets import Locksets
-from tracelock.analysis.steps import Steps, failed
+from tracelock.analysis.derived.locksets import Locksets
+from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import ACQUIRE, RELEASE, REQUEST, TIMEOUT
 
 __all__ = ["LockUse", "Spread", "Turn", "Usage"]
