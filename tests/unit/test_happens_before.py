@@ -162,7 +162,7 @@ def test_objects_that_nothing_declares_are_told_by_their_use():
         b put line = 1
     """)
     )
-    assert {name: thing.type for name, thing in steps.things.items()} == {
+    assert {name: thing.type for name, thing in steps.objects.items()} == {
         "lock": "lock", "pool": "semaphore", "flag": "event", "news": "condition", "line": "queue",
     }  # fmt: skip
 

@@ -133,8 +133,8 @@ def test_a_lock_that_is_taken_was_free(library: list[tuple[str, Trace]]) -> None
             state.advance(event.seq)
             target = event.target or ""
             if event.op == "acquire" and event.result is True:
-                if event.timeout == 0 or "semaphore" not in state.type(target):
-                    assert not state.taken(target, event.worker), (name, event)
+                if event.timeout == 0 or "semaphore" not in state.info(target).type:
+                    assert not state.must_wait(target, event.worker), (name, event)
                 taken += 1
             elif event.op == "get" and not isinstance(event.result, dict):
                 inside = [frozen(item) for item in state.inside[target]]
@@ -157,7 +157,7 @@ def test_who_waits_at_the_end_waits_in_the_last_frame(library: list[tuple[str, T
             assert worker.kind == "waits" and worker.waits == one.target, name
             assert worker.place == one.at
             if one.op == "acquire":
-                held = {trace.workers[w] for w in state.holders.get(state.lock_of(one.target), [])}
+                held = {trace.workers[w] for w in state.holders(state.steps.lock_of(one.target))}
                 assert held == set(one.holder), name
                 assert one.worker in last.objects[one.target][1]
             waiting += 1

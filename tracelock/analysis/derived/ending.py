@@ -67,8 +67,8 @@ def _cut_off(facts: Facts) -> list[Pending]:
         parked = kind == WAIT and steps.results[seq] is MISSING
         if target is None or steps.timed(seq) or not (parked or kind == REQUEST):
             continue
-        thing = steps.things.get(target)
-        of_lock = kind == REQUEST and (thing is None or thing.type != "queue")
+        info = steps.objects.get(target)
+        of_lock = kind == REQUEST and (info is None or info.type != "queue")
         owners = tuple(holders.get(steps.lock_of(target), ())) if of_lock else ()
         op = KIND_OF["acquire"] if of_lock else kind
         found.append(Pending(worker, op, target, steps.at(seq), seq, owners))

@@ -147,7 +147,7 @@ class _Watch:
         worker, name = steps.workers[seq], steps.targets[seq]
         if kind not in _QUIET:
             self.spun.pop(worker, None)
-        if kind == WAIT and name is not None and steps.things[name].type == "condition":
+        if kind == WAIT and name is not None and steps.objects[name].type == "condition":
             for looked, shape in self.pending[worker].items():
                 self.bad[looked].add(shape)  # it waits because of what it saw without the lock
         if kind > WRITE or name is None or name not in self.writers:

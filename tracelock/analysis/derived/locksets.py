@@ -6,127 +6,59 @@ lock. A semaphore of several keeps nobody apart, so it is none.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import NamedTuple
+from typing import Final
 
 from tracelock.analysis.derived.must import exclusive
-from tracelock.analysis.derived.steps import Steps, failed
-from tracelock.ops import ACQUIRE, CANCELLED, GET, RELEASE, WAIT, WAKE
-from tracelock.trace import MISSING
+from tracelock.analysis.derived.objects import MUTEXES, SEMAPHORES
+from tracelock.analysis.derived.state import HANDLERS, Hold, ObjectState
+from tracelock.analysis.derived.steps import Steps
+from tracelock.ops import ACQUIRE, CANCELLED, RELEASE, TIMEOUT, WAIT, WAKE
 
 __all__ = ["Hold", "Locksets"]
 
-
-class Hold(NamedTuple):
-    """A lock, and the event with which its holder took it.
-
-    Two events of a worker with an equal hold are in one critical section: the lock was not given
-    up in between.
-    """
-
-    lock: str
-    taken: int
+_Holds = tuple[Hold, ...]
+_HANDLERS: Final = {
+    kind: HANDLERS[kind] for kind in (ACQUIRE, RELEASE, WAIT, WAKE, CANCELLED, TIMEOUT)
+}
 
 
-Holds = tuple[Hold, ...]
-
-
-class Locksets:
+class Locksets(ObjectState):
     """``holds[seq]``: what the worker of event ``seq`` held just before it, oldest first.
 
     ``taken``: the events that took a lock which their worker did not hold already.
-    ``releases``: for each event that took a lock, the one that gave it up (absent: nobody did).
     ``strangers``: releases of a lock that somebody else had taken, with the event that took it
     (-1: nobody held it). ``ends``: what each worker holds after the last event.
     """
 
     def __init__(self, steps: Steps) -> None:
-        self.holds: list[Holds] = []
+        super().__init__(steps)
+        self.holds: list[_Holds] = []
         self.taken: list[int] = []
-        self.releases: dict[int, int] = {}
         self.strangers: list[tuple[int, int]] = []
-        self.ends: list[Holds] = []
-        self.locks = self._locks(steps)
-        self._sets: dict[Holds, frozenset[str]] = {}
-        self._walk(steps)
-
-    @staticmethod
-    def _locks(steps: Steps) -> frozenset[str]:
-        """The names of all locks."""
-        found = set()
-        of: dict[str, list[int]] = defaultdict(list)
-        for seq, target in enumerate(steps.targets):
-            if target is not None and ACQUIRE <= steps.kinds[seq] <= RELEASE:
-                of[target].append(seq)
-        for name, thing in steps.things.items():
-            if thing.type in ("lock", "rlock"):
-                found.add(name)
-            elif thing.type == "condition":
-                found.add(thing.lock)
-            elif "semaphore" in thing.type and exclusive(steps, thing, of[name]):
-                found.add(name)
-        return frozenset(found)
-
-    def _walk(self, steps: Steps) -> None:
-        count = len(steps.names)
-        now: list[Holds] = [()] * count
-        self.ends = now
-        depth: list[dict[str, int]] = [{} for _ in range(count)]
-        waiting: list[dict[str, int]] = [{} for _ in range(count)]  # given up for a wait: depth
-        owner: dict[str, int] = {}
-        holds, kinds, targets, results = self.holds, steps.kinds, steps.targets, steps.results
+        self.ends: list[_Holds] = [()] * len(steps.names)
+        self.locks = _locks(steps)
+        self._sets: dict[_Holds, frozenset[str]] = {}
+        kinds, ends, holds = steps.kinds, self.ends, self.holds
         for seq, worker in enumerate(steps.workers):
-            holds.append(now[worker])
-            kind = kinds[seq]
-            if not ACQUIRE <= kind <= GET and kind != CANCELLED:
-                continue
-            target, result = targets[seq], results[seq]
-            if target is None:
-                continue
-            lock = steps.lock_of(target)
-            if lock not in self.locks:
-                continue
-            mine = depth[worker]
-            if kind == ACQUIRE and (result is True or result is MISSING):
-                mine[lock] = mine.get(lock, 0) + 1
-                if mine[lock] == 1:
-                    self._take(now, owner, worker, lock, seq)
-            elif kind == RELEASE and not failed(result):
-                by = owner.get(lock, -1)
-                if by != worker:
-                    self.strangers.append((seq, self._since(now, by, lock)))
-                    if by < 0:
-                        continue
-                depth[by][lock] -= 1
-                if not depth[by][lock]:
-                    self._give(now, owner, by, lock, seq)
-            elif kind == WAIT and result is MISSING and mine.get(lock):
-                waiting[worker][lock] = mine[lock]
-                mine[lock] = 0
-                self._give(now, owner, worker, lock, seq)
-            elif kind in (WAKE, CANCELLED) and lock in waiting[worker] and not failed(result):
-                mine[lock] = waiting[worker].pop(lock)
-                self._take(now, owner, worker, lock, seq)
+            holds.append(ends[worker])
+            handler = _HANDLERS.get(kinds[seq])
+            if handler is not None:
+                handler(self, seq)
+        self.position = len(steps)
 
-    def _take(
-        self, now: list[Holds], owner: dict[str, int], worker: int, lock: str, seq: int
-    ) -> None:
-        now[worker] = (*now[worker], Hold(lock, seq))
-        owner[lock] = worker
-        self.taken.append(seq)
+    def took(self, hold: Hold) -> None:
+        if hold.lock in self.locks:
+            self.ends[hold.worker] = (*self.ends[hold.worker], hold)
+            self.taken.append(hold.taken)
 
-    def _give(
-        self, now: list[Holds], owner: dict[str, int], worker: int, lock: str, seq: int
-    ) -> None:
-        self.releases[self._since(now, worker, lock)] = seq
-        now[worker] = tuple(hold for hold in now[worker] if hold.lock != lock)
-        owner.pop(lock, None)
+    def gave(self, hold: Hold, seq: int) -> None:
+        if hold.lock in self.locks:
+            now = self.ends[hold.worker]
+            self.ends[hold.worker] = tuple(one for one in now if one.lock != hold.lock)
 
-    @staticmethod
-    def _since(now: list[Holds], worker: int, lock: str) -> int:
-        if worker < 0:
-            return -1
-        return next((hold.taken for hold in now[worker] if hold.lock == lock), -1)
+    def gave_another(self, hold: Hold | None, lock: str, seq: int) -> None:
+        if lock in self.locks:
+            self.strangers.append((seq, -1 if hold is None else hold.taken))
 
     def at(self, seq: int) -> frozenset[str]:
         """The names of the locks held at an event."""
@@ -142,3 +74,12 @@ class Locksets:
         if a is b:
             return self.at(first)
         return frozenset(hold.lock for hold in a if hold in b)
+
+
+def _locks(steps: Steps) -> frozenset[str]:
+    """The names of all locks."""
+    found = {steps.lock_of(name) for name, info in steps.objects.items() if info.type in MUTEXES}
+    for name, events in steps.by_object.items():
+        if steps.objects[name].type in SEMAPHORES and exclusive(steps, name, events):
+            found.add(name)
+    return frozenset(found)
