@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import NOTE, Finding
 from tracelock.ops import (
     ACQUIRE,
@@ -72,8 +72,8 @@ def reversible(facts: Facts) -> list[Finding]:
         elif kind <= ATOMIC and target not in steps.atomics:
             continue
         worker, shape = steps.workers[seq], steps.shapes[seq]
-        thing = steps.lock_of(target)
-        known = latest[thing]
+        name = steps.lock_of(target)
+        known = latest[name]
         for (other, step), before in known.items():
             pair = (other, step, worker, shape)
             if other == worker or steps.kinds[before] not in partners or pair in done:
@@ -84,22 +84,22 @@ def reversible(facts: Facts) -> list[Finding]:
             if order.before(before, seq):
                 continue
             done.add(pair)
-            counts[thing] += 1
-            if counts[thing] <= MOST:
-                found.append(_finding(facts, thing, before, seq))
+            counts[name] += 1
+            if counts[name] <= MOST:
+                found.append(_finding(facts, name, before, seq))
         known[worker, shape] = seq
     return found
 
 
-def _finding(facts: Facts, thing: str, first: int, second: int) -> Finding:
+def _finding(facts: Facts, name: str, first: int, second: int) -> Finding:
     steps = facts.steps
     verbs = [NAMES[steps.kinds[seq]] for seq in (first, second)]
     explanation = (
-        f"{steps.name(first)} comes to its {verbs[0]} on {thing} {facts.told(first)} before "
+        f"{steps.name(first)} comes to its {verbs[0]} on {name} {facts.told(first)} before "
         f"{steps.name(second)} to its {verbs[1]} {facts.told(second)}. Nothing makes sure of that: "
         "in another schedule the second comes first."
     )
     return Finding(
-        "order", f"Order of {verbs[0]} and {verbs[1]} on {thing}", explanation, (first, second),
-        (steps.workers[first], steps.workers[second]), (thing,), NOTE, shows=(((second, first),),),
+        "order", f"Order of {verbs[0]} and {verbs[1]} on {name}", explanation, (first, second),
+        (steps.workers[first], steps.workers[second]), (name,), NOTE, shows=(((second, first),),),
     )  # fmt: skip

@@ -18,9 +18,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from tracelock.analysis.facts import Facts, base_of
+from tracelock.analysis.derived.facts import Facts, base_of
+from tracelock.analysis.derived.happens_before import Order
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.analysis.happens_before import Order
 from tracelock.ops import ATOMIC, READ, WAIT, WRITE
 
 __all__ = ["MOST", "Region", "atomicity", "regions"]

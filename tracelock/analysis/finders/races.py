@@ -19,9 +19,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from tracelock.analysis.facts import Facts, base_of
+from tracelock.analysis.derived.facts import Facts, base_of
+from tracelock.analysis.derived.happens_before import Order
 from tracelock.analysis.findings import NOTE, WARNING, Finding
-from tracelock.analysis.happens_before import Order
 from tracelock.ops import READ, WRITE
 
 __all__ = ["MOST", "order_violations", "races"]

@@ -25,8 +25,8 @@ import re
 from collections import defaultdict
 from typing import Any, Final
 
-from tracelock.analysis.locksets import Locksets
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.locksets import Locksets
+from tracelock.analysis.derived.steps import Steps
 from tracelock.ops import CHECKPOINT, READ, SLEEP, WAIT, WRITE
 
 __all__ = ["flags"]
@@ -147,7 +147,7 @@ class _Watch:
         worker, name = steps.workers[seq], steps.targets[seq]
         if kind not in _QUIET:
             self.spun.pop(worker, None)
-        if kind == WAIT and name is not None and steps.things[name].type == "condition":
+        if kind == WAIT and name is not None and steps.objects[name].type == "condition":
             for looked, shape in self.pending[worker].items():
                 self.bad[looked].add(shape)  # it waits because of what it saw without the lock
         if kind > WRITE or name is None or name not in self.writers:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.objects import SEMAPHORES
 from tracelock.analysis.findings import NOTE, WARNING, Finding
 from tracelock.ops import REQUEST, WAKE
 
@@ -170,7 +171,7 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
         tuple(one.worker for one in circle),
         tuple(locks),
         # a semaphore is often given back by another, or guarded by a count: a weak sign only
-        NOTE if any("semaphore" in steps.things[lock].type for lock in locks) else WARNING,
+        NOTE if any(steps.objects[lock].type in SEMAPHORES for lock in locks) else WARNING,
         shows=(meet, (*gather, *meet)) if gather else (meet,),
     )
 

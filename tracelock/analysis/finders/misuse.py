@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracelock.analysis.ending import last_words, pending
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.ending import last_words, pending
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.objects import SEMAPHORES
+from tracelock.analysis.derived.steps import failed
 from tracelock.analysis.findings import ERROR, NOTE, Finding
-from tracelock.analysis.steps import failed
 from tracelock.ops import ACQUIRE, CRASH, RELEASE, WAIT, WAKE
 
 __all__ = ["misuse"]
@@ -83,8 +84,8 @@ def _bad_release(facts: Facts, seq: int) -> Finding:
     ]  # fmt: skip
     last = before[-1:] if before and steps.kinds[before[-1]] == RELEASE else []
     once = f" It had released it already {facts.told(last[0])}." if last else ""
-    thing = steps.things.get(lock)
-    permits = thing is not None and "semaphore" in thing.type
+    info = steps.objects.get(lock)
+    permits = info is not None and info.type in SEMAPHORES
     what = "more permits of {0} than it took" if permits else "{0}, which is not held"
     what = what.format(lock)
     return Finding(
@@ -100,9 +101,9 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
     """An acquire or a wait that raised an error: why."""
     steps = facts.steps
     target = steps.targets[seq] or ""
-    thing = steps.things.get(target)
+    info = steps.objects.get(target)
     worker, name = steps.workers[seq], steps.name(seq)
-    if thing is not None and thing.type == "barrier":
+    if info is not None and info.type == "barrier":
         left = next(
             (
                 one for one in facts.on.get(target, ())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.signals import BACK, FEW, LOOP, between, on, unique, wrote_between
 from tracelock.analysis.findings import NOTE, WARNING, Finding
-from tracelock.analysis.signals import BACK, FEW, LOOP, between, on, unique, wrote_between
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -74,14 +74,14 @@ def _began(facts: Facts, seq: int) -> int:
 
 def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
     steps = facts.steps
-    thing = steps.things.get(target)
-    if thing is None or steps.kinds[seq] not in (WAIT, WAKE):
+    info = steps.objects.get(target)
+    if info is None or steps.kinds[seq] not in (WAIT, WAKE):
         return None
     worker = steps.workers[seq]
     start = _began(facts, seq)
     own = steps.by_worker[worker]
     mine = list(own[max(0, steps.locals[start] - BACK) : steps.locals[start] - 1])
-    if thing.type == "condition":
+    if info.type == "condition":
         look = next((one for one in reversed(mine) if steps.kinds[one] == READ), -1)
         lost = [
             one for one in between(on(facts, target, NOTIFY), look, start)
@@ -91,7 +91,7 @@ def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
             return None
         signal, then = lost[-1], []
         what = "notifies"
-    elif thing.type == "event":
+    elif info.type == "event":
         woken = next((one for one in reversed(mine) if steps.targets[one] == target), -1)
         sets = between(on(facts, target, SET), woken, start)
         clears = between(on(facts, target, CLEAR), sets[-1], start) if sets else []

@@ -8,14 +8,14 @@ from collections.abc import Hashable, Iterable
 from functools import cached_property
 from typing import Any, Final
 
-from tracelock.analysis.edges import by_thing, observed_edges, reads_from
+from tracelock.analysis.derived.edges import observed_edges, reads_from
+from tracelock.analysis.derived.flags import flags
+from tracelock.analysis.derived.happens_before import Order, order_of
+from tracelock.analysis.derived.locksets import Locksets
+from tracelock.analysis.derived.must import must_edges
+from tracelock.analysis.derived.steps import Steps
+from tracelock.analysis.derived.usage import LockUse, Usage
 from tracelock.analysis.findings import Finding
-from tracelock.analysis.flags import flags
-from tracelock.analysis.happens_before import Order, order_of
-from tracelock.analysis.locksets import Locksets
-from tracelock.analysis.must import must_edges
-from tracelock.analysis.steps import Steps
-from tracelock.analysis.usage import LockUse, Usage
 from tracelock.trace import Trace
 
 __all__ = ["Facts", "base_of"]
@@ -92,7 +92,7 @@ class Facts:
     @cached_property
     def on(self) -> dict[str, list[int]]:
         """The events of each synchronisation object, in order."""
-        return by_thing(self.steps)
+        return self.steps.by_object
 
     def held_at(self, worker: int, lock: str, seq: int) -> int:
         """The event with which ``worker`` took ``lock``, if it holds it at event ``seq``; or -1."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
-from tracelock.analysis.locksets import Locksets
-from tracelock.analysis.steps import Steps, failed
+from tracelock.analysis.derived.locksets import Locksets
+from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import ACQUIRE, RELEASE, REQUEST, TIMEOUT
 
 __all__ = ["LockUse", "Spread", "Turn", "Usage"]
@@ -120,7 +120,7 @@ class Usage:
         self._chosen = [
             None if one is None else frozenset(one) for one in steps.events.choice_table
         ]
-        given = self._given(locks)
+        first = set(locks.taken)  # of a re-entrant lock the outermost level alone is a turn
         turns: dict[str, list[Turn]] = defaultdict(list)
         for seq, kind in enumerate(steps.kinds):
             if kind != ACQUIRE or (target := steps.targets[seq]) is None:
@@ -129,8 +129,9 @@ class Usage:
             lock = steps.lock_of(target)
             if result is False:
                 self.tries[lock].append(seq)
-            elif not failed(result) and seq in given:
-                turns[lock].append(Turn(steps.workers[seq], self._asked(seq), seq, given[seq]))
+            elif not failed(result) and (seq in first or lock not in locks.locks):
+                given = locks.releases.get(seq, -1)
+                turns[lock].append(Turn(steps.workers[seq], self._asked(seq), seq, given))
         self.turns = dict(turns)
         self._at_the_end()
         self._starts: dict[str, list[int]] = {}
@@ -143,28 +144,6 @@ class Usage:
             self._starts[lock] = [turn.got for turn in turns]
         place = bisect_right(self._starts[lock], seq)
         return turns[place] if place < len(turns) else None
-
-    def _given(self, locks: Locksets) -> dict[int, int]:
-        """For each event that took something, the one that gave it up, or -1.
-
-        A permit is given back by whoever does so; the oldest of that worker's own comes first.
-        """
-        steps = self._steps
-        given = {seq: locks.releases.get(seq, -1) for seq in locks.taken}
-        held: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for seq, kind in enumerate(steps.kinds):
-            target = steps.targets[seq]
-            if kind not in (ACQUIRE, RELEASE) or target is None or failed(steps.results[seq]):
-                continue
-            if steps.lock_of(target) in locks.locks:
-                continue
-            mine = held[target, steps.workers[seq]]
-            if kind == ACQUIRE and steps.results[seq] is not False:
-                mine.append(seq)
-                given[seq] = -1
-            elif kind == RELEASE and mine:
-                given[mine.pop(0)] = seq
-        return given
 
     def _asked(self, seq: int) -> int:
         """Since when the worker of an acquisition had waited; -1: it did not wait."""
@@ -254,12 +233,12 @@ class Usage:
                 if turn.given >= 0:
                     held.append(max(0, times[turn.given] - times[turn.got]))
             again = sum(a.worker == b.worker for a, b in pairwise(turns))
-            thing = steps.things.get(lock)
+            info = steps.objects.get(lock)
             users = {turn.worker for turn in turns}
             users |= {steps.workers[seq] for seq in self.tries.get(lock, ())}
             found.append(
                 LockUse(
-                    lock, thing.type if thing is not None else "lock", tuple(sorted(users)),
+                    lock, info.type if info is not None else "lock", tuple(sorted(users)),
                     len(turns), len(waited), len(self.tries.get(lock, ())), again,
                     sum(1 for _ in self.passed_over(lock)), Spread.of(waited), Spread.of(held),
                 )

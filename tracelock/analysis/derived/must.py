@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from typing import Final
 
-from tracelock.analysis.edges import (
+from tracelock.analysis.derived.edges import (
     Edge,
     barrier,
-    by_thing,
     got,
     items,
     lives,
+    permits,
     reads_from,
-    tokens,
 )
-from tracelock.analysis.steps import Steps, Thing, failed
+from tracelock.analysis.derived.objects import SEMAPHORES, ObjectInfo, by_kind
+from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE
 from tracelock.trace import MISSING, frozen
 
@@ -44,44 +45,17 @@ def must_edges(steps: Steps, *, values: bool = True) -> list[Edge]:
     edges = lives(steps)
     if values:
         edges += reads_from(steps)
-    for name, events in by_thing(steps).items():
-        thing = steps.things[name]
+    for name, events in steps.by_object.items():
+        info = steps.objects[name]
         own = [seq for seq in events if steps.targets[seq] == name]
-        if thing.type == "condition":
-            edges += _needed(steps, own, NOTIFY, WAKE, 1, "notify")
-        elif thing.type in ("lock", "rlock"):
-            if not exclusive(steps, thing, own):
-                edges += tokens(steps, own, 1)
-        elif thing.type in ("semaphore", "bounded_semaphore"):
-            if thing.value != 1:
-                edges += _counted(steps, own, RELEASE, ACQUIRE, thing.value, "permit")
-            elif not exclusive(steps, thing, own):
-                # taken by one and given back by another: it says something, it is no lock
-                edges += tokens(steps, own, 1)
-        elif thing.type == "event":
-            edges += _needed(steps, own, SET, WAKE, 1, "set")
-        elif thing.type == "barrier":
-            if len({steps.workers[seq] for seq in own}) == thing.parties:
-                edges += barrier(steps, own, thing.parties)
-        elif thing.type == "queue":
-            # who got this very item got it from this very put, in any schedule; equal ones may swap
-            put = Counter(
-                frozen(steps.events.values[seq]) for seq in own if steps.kinds[seq] == PUT
-            )
-            edges += [
-                edge
-                for edge in items(steps, own, thing.order)
-                if put[frozen(steps.events.values[edge.source])] == 1
-            ]
-            edges += _counted(steps, own, PUT, GET, 0, "item")
-            if thing.maxsize > 0:
-                edges += _counted(steps, own, GET, PUT, thing.maxsize, "room")
+        edges += _MUST[info.type](steps, info, own)
     return edges
 
 
-def exclusive(steps: Steps, thing: Thing, events: Sequence[int]) -> bool:
+def exclusive(steps: Steps, name: str, events: Sequence[int]) -> bool:
     """Whether an object keeps workers apart here: whoever releases it has taken it before."""
-    if thing.type in ("semaphore", "bounded_semaphore") and thing.value != 1:
+    info = steps.objects[name]
+    if info.type in SEMAPHORES and info.value != 1:
         return False
     held: dict[int, int] = defaultdict(int)
     for seq in events:
@@ -168,3 +142,48 @@ def _shares(
             if other != worker and 0 < share <= len(seqs) and seqs[share - 1] < seq:
                 edges.append(Edge(seqs[share - 1], seq, why))
     return edges
+
+
+# --- by the kind of object -----------------------------------------------------------------------
+def _mutex(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    # taken by one worker and released by another it is a signal, not a lock
+    return [] if exclusive(steps, info.name, events) else permits(steps, info, events)
+
+
+def _condition(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    return _needed(steps, events, NOTIFY, WAKE, 1, "notify")
+
+
+def _semaphore(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    if info.value == 1:
+        return _mutex(steps, info, events)
+    return _counted(steps, events, RELEASE, ACQUIRE, info.value, "permit")
+
+
+def _event(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    return _needed(steps, events, SET, WAKE, 1, "set")
+
+
+def _barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    all_come = len({steps.workers[seq] for seq in events}) == info.parties
+    return barrier(steps, info, events) if all_come else []
+
+
+def _queue(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    # who got this very item got it from this very put, in any schedule; equal ones may swap
+    put = Counter(frozen(steps.events.values[seq]) for seq in events if steps.kinds[seq] == PUT)
+    edges = [
+        edge
+        for edge in items(steps, info, events)
+        if put[frozen(steps.events.values[edge.source])] == 1
+    ]
+    edges += _counted(steps, events, PUT, GET, 0, "item")
+    if info.maxsize > 0:
+        edges += _counted(steps, events, GET, PUT, info.maxsize, "room")
+    return edges
+
+
+_MUST: Final = by_kind(
+    lock=_mutex, rlock=_mutex, condition=_condition, semaphore=_semaphore,
+    bounded_semaphore=_semaphore, event=_event, barrier=_barrier, queue=_queue,
+)  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -116,8 +117,7 @@ class _Walk:
         self.order: list[list[str]] = [[] for _ in trace.workers]  # held, the oldest first
 
     def type(self, name: str) -> str:
-        kind = self.state.type(name)
-        return "lock" if kind == "mutex" else clean(kind)
+        return self.state.info(name).type
 
     def frames(self) -> list[Frame]:
         rows = self.line.rows
@@ -152,20 +152,20 @@ class _Walk:
                     used.update(dict.fromkeys(map(str, part)) if isinstance(part, dict) else {})
         used.update((one.target, None) for one in self.trace.verdict.blocked)
         declared = dict(self.state.variables)
-        things = set(self.state.objects)
+        known = self.state.steps.objects
         workers = set(self.trace.workers)
         objects: dict[str, None] = {}
         variables = dict.fromkeys(declared if len(declared) <= 50 else ())
-        for name, one in self.state.objects.items():
-            count = one.get("count")
-            if type(count) is int:
-                objects.update((f"{name}[{i}]", None) for i in range(min(count, 20)))
-            elif len(things) <= 50:
+        few = len({one.array or one.name for one in known.values()}) <= 50
+        elements: Counter[str] = Counter()
+        for name, one in known.items():
+            elements[one.array] += 1
+            if elements[one.array] <= 20 if one.array else few:
                 objects[name] = None
         for name in used:
-            if name in things or name.partition("[")[0] in things:
+            if name in known:
                 objects.setdefault(name)
-                objects.setdefault(self.state.lock_of(name))
+                objects.setdefault(self.state.steps.lock_of(name))
             elif name not in workers and name in self._variables_named():
                 variables.setdefault(name)
         return list(objects), list(variables)
@@ -178,8 +178,8 @@ class _Walk:
     # --- one frame ---------------------------------------------------------------------------
     def _frame(self, seq: int, event: Event | None) -> Frame:
         held: dict[int, list[str]] = {worker: [] for worker in self.workers}
-        for lock, holders in self.state.holders.items():
-            for worker in dict.fromkeys(holders):
+        for lock in self.state.held:
+            for worker in self.state.holders(lock):
                 if worker in held:
                     held[worker].append(lock)
         for worker, locks in held.items():
@@ -193,7 +193,8 @@ class _Walk:
         variables = {name: self._value(name) for name in self.variables if _touches(event, name)}
         # who waits changes with any event
         objects = {
-            name: (self.state.told(name), ", ".join(waiters.get(name, []))) for name in self.objects
+            name: (self.state.describe(name), ", ".join(waiters.get(name, [])))
+            for name in self.objects
         }
         return Frame(workers, variables, objects)
 
@@ -222,12 +223,12 @@ class _Walk:
         name = self.trace.workers[worker]
         one: Blocked | None = self.reasons.blocked.get(name)
         if one is not None:
-            free = one.op == "acquire" and not self.state.taken(one.target, worker)
+            free = one.op == "acquire" and not self.state.must_wait(one.target, worker)
             if free and not one.holder:
                 return Worker(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
             if free and one.holder:  # not yet: somebody takes it before
                 owners = [self.trace.workers.index(o) for o in one.holder if o in self._numbers]
-                if not any(own in self.state.holders.get(one.target, []) for own in owners):
+                if not any(own in self.state.holders(one.target) for own in owners):
                     text = f"next: {one.op} {clean(one.target)}"
                     return Worker(one.at, text, "next", holds)
             end = self.reasons.end(worker, name)

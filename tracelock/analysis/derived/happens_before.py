@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from tracelock.analysis.edges import Edge
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.edges import Edge
+from tracelock.analysis.derived.steps import Steps
 
 __all__ = ["Order", "order_of"]
 

@@ -12,8 +12,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from tracelock.analysis.ending import Pending
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.ending import Pending
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.objects import by_kind
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.ops import (
     ACQUIRE,
@@ -45,18 +46,13 @@ BACK: Final = 12
 
 def missed(facts: Facts, one: Pending) -> Finding:
     """Why ``one`` waits for ever for a signal, an item or a party."""
-    thing = facts.steps.things.get(one.target)
-    what = thing.type if thing is not None else ""
     if one.op in (PUT, GET):
         return _queue(facts, one)
-    if what == "condition":
-        return _condition(facts, one)
-    if what == "event":
-        return _event(facts, one)
-    if what == "barrier":
-        return _barrier(facts, one)
-    if "semaphore" in what:
-        return _permit(facts, one)
+    info = facts.steps.objects.get(one.target)
+    return (_nobody if info is None else _MISSED[info.type])(facts, one)
+
+
+def _nobody(facts: Facts, one: Pending) -> Finding:
     name = facts.steps.names[one.worker]
     if one.op == JOIN:
         cure = "See what that one does last, or join it with a timeout."
@@ -272,13 +268,13 @@ def _event(facts: Facts, one: Pending) -> Finding:
 
 def _barrier(facts: Facts, one: Pending) -> Finding:
     steps = facts.steps
-    thing = steps.things[one.target]
+    info = steps.objects[one.target]
     name = steps.names[one.worker]
     waits = on(facts, one.target, WAIT)
     left = [s for s in on(facts, one.target, WAKE) if steps.results[s] is not True]
     inside = {steps.workers[s] for s in waits} - {steps.workers[s] for s in left}
     here = max(1, len(inside))
-    why = f"{here} of its {thing.parties} parties came" if thing.parties else "a party is missing"
+    why = f"{here} of its {info.parties} parties came" if info.parties else "a party is missing"
     gone = ""
     if left:
         gone = f"{steps.name(left[-1])} came and left again {facts.told(left[-1])}. "
@@ -332,3 +328,10 @@ def _queue(facts: Facts, one: Pending) -> Finding:
         "A bounded queue needs somebody who takes from it until the last producer has ended.",
         on(facts, one.target, GET)[-FEW:],
     )  # fmt: skip
+
+
+#: By the kind of object that is waited for.
+_MISSED: Final = by_kind(
+    lock=_nobody, rlock=_nobody, condition=_condition, semaphore=_permit,
+    bounded_semaphore=_permit, event=_event, barrier=_barrier, queue=_nobody,
+)  # fmt: skip

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tracelock.analysis.ending import FINAL, Pending, last_words, pending
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.ending import FINAL, Pending, last_words, pending
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.signals import missed
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.analysis.signals import missed
 from tracelock.ops import ACQUIRE, JOIN
 
 __all__ = ["stuck"]

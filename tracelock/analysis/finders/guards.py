@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import NOTE, WARNING, Finding
 from tracelock.ops import (
     ACQUIRE,
@@ -271,8 +271,8 @@ def _needs(facts: Facts, lock: str, seq: int) -> int:
             if steps.workers[one] == other and steps.lock_of(steps.targets[one] or "") == lock
         ]  # fmt: skip
     else:
-        thing = steps.things.get(target)
-        gives = {"event": SET, "condition": NOTIFY}.get(thing.type if thing else "")
+        info = steps.objects.get(target)
+        gives = {"event": SET, "condition": NOTIFY}.get(info.type if info else "")
         enders = [one for one in facts.on.get(target, ()) if steps.kinds[one] == gives]
         if not all(lock in facts.locks.at(one) for one in enders):
             return -1

@@ -6,9 +6,9 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.usage import LockUse, Turn
 from tracelock.analysis.findings import ERROR, NOTE, Finding
-from tracelock.analysis.usage import LockUse, Turn
 
 __all__ = ["contention", "duration", "starvation", "unfair"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.ops import ATOMIC, CRASH, ON_VARIABLE, READ
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.ops import CANCELLED, CRASH, KIND_OF, REQUEST, WAIT
 from tracelock.trace import MISSING
 
@@ -67,8 +67,8 @@ def _cut_off(facts: Facts) -> list[Pending]:
         parked = kind == WAIT and steps.results[seq] is MISSING
         if target is None or steps.timed(seq) or not (parked or kind == REQUEST):
             continue
-        thing = steps.things.get(target)
-        of_lock = kind == REQUEST and (thing is None or thing.type != "queue")
+        info = steps.objects.get(target)
+        of_lock = kind == REQUEST and (info is None or info.type != "queue")
         owners = tuple(holders.get(steps.lock_of(target), ())) if of_lock else ()
         op = KIND_OF["acquire"] if of_lock else kind
         found.append(Pending(worker, op, target, steps.at(seq), seq, owners))

@@ -1,17 +1,23 @@
 """The edges of happens-before that synchronisation made in a run.
 
 A lock was taken after it had been released, a wait ended after a set, a worker began after its
-spawn. All of them together are the *observed* edges, from which the classic happens-before of this
-very run is made; ``must`` says which of them hold in other schedules too.
+spawn. All of them together are the *observed* edges, which give the classic happens-before of this
+very run; ``must`` says which of them hold in other schedules too.
+
+This is another relation than ``ops.conflicts``. That one is symmetric and asks of two *operations*
+whether their order may matter, so it holds for two acquires; an edge is directed and says of two
+*events* that one enabled the other, so it leads from a release to the acquire that it let in.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from tracelock.analysis.steps import INDIVISIBLE, Steps, failed
+from tracelock.analysis.derived.objects import ObjectInfo, by_kind
+from tracelock.analysis.derived.state import place_of
+from tracelock.analysis.derived.steps import INDIVISIBLE, Steps, failed
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -29,7 +35,7 @@ from tracelock.ops import (
     WAIT,
     WAKE,
 )
-from tracelock.trace import MISSING, frozen
+from tracelock.trace import MISSING
 
 __all__ = ["Edge", "observed_edges"]
 
@@ -74,7 +80,7 @@ def lives(steps: Steps) -> list[Edge]:
     return edges
 
 
-def barrier(steps: Steps, events: Sequence[int], parties: int) -> list[Edge]:
+def barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From each arrival at a barrier to where each of the others goes on behind it.
 
     The last to arrive has no event of its own for that, so it is its next one, whatever that is.
@@ -86,7 +92,7 @@ def barrier(steps: Steps, events: Sequence[int], parties: int) -> list[Edge]:
         result, worker = steps.results[seq], steps.workers[seq]
         if steps.kinds[seq] == WAIT and (result is MISSING or result is True):
             arrived.append(seq)
-            if result is True or len(arrived) == parties:
+            if result is True or len(arrived) == info.parties:
                 through.update((steps.workers[one], arrived) for one in arrived)
                 arrived = []
             if result is True:
@@ -107,20 +113,19 @@ def _others(steps: Steps, arrivals: Sequence[int], seq: int) -> list[Edge]:
     return [Edge(one, seq, "barrier") for one in arrivals if steps.workers[one] != worker]
 
 
-def items(steps: Steps, events: Sequence[int], order: str) -> list[Edge]:
+def items(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From each put to the get that got its item."""
     edges = []
-    inside: deque[tuple[int, Any]] = deque()
+    puts: list[int] = []
+    inside: list[Any] = []
     for seq in events:
         result = steps.results[seq]
         if steps.kinds[seq] == PUT and result is True:
-            inside.append((seq, frozen(steps.events.values[seq])))
+            puts.append(seq)
+            inside.append(steps.events.values[seq])
         elif steps.kinds[seq] == GET and inside and not failed(result):
-            wanted = frozen(result)
-            place = len(inside) - 1 if order == "lifo" else 0
-            if order == "priority" or inside[place][1] != wanted:
-                place = next((i for i, item in enumerate(inside) if item[1] == wanted), 0)
-            edges.append(Edge(inside[place][0], seq, "item"))
+            place = place_of(inside, result, info.order)
+            edges.append(Edge(puts.pop(place), seq, "item"))
             del inside[place]
     return edges
 
@@ -153,42 +158,14 @@ def reads_from(steps: Steps, variables: frozenset[str] | None = None) -> list[Ed
     return edges
 
 
-def by_thing(steps: Steps) -> dict[str, list[int]]:
-    """The events of each object in their order; those of a condition count for its lock too."""
-    if steps.by_thing is not None:
-        return steps.by_thing
-    found: dict[str, list[int]] = defaultdict(list)
-    steps.by_thing = found
-    for seq, kind in enumerate(steps.kinds):
-        target = steps.targets[seq]
-        if ACQUIRE <= kind <= GET and target is not None:
-            found[target].append(seq)
-            lock = steps.lock_of(target)
-            if lock != target:
-                found[lock].append(seq)
-    return found
-
-
 # --- observed ------------------------------------------------------------------------------------
 def observed_edges(steps: Steps) -> list[Edge]:
     """All edges that synchronisation made in this run."""
     edges = lives(steps) + reads_from(steps)
-    for name, events in by_thing(steps).items():
-        thing = steps.things[name]
-        if thing.type in ("lock", "rlock", "condition"):
-            edges += _lock(steps, events)
-        if thing.type == "condition":
-            edges += _notified(steps, [s for s in events if steps.targets[s] == name])
-        elif thing.type in ("semaphore", "bounded_semaphore"):
-            edges += tokens(steps, events, thing.value)
-        elif thing.type == "event":
-            edges += _flag(steps, events)
-        elif thing.type == "barrier":
-            edges += barrier(steps, events, thing.parties)
-        elif thing.type == "queue":
-            edges += items(steps, events, thing.order)
-            if thing.maxsize > 0:
-                edges += _places(steps, events, thing.maxsize)
+    for name, events in steps.by_object.items():
+        info = steps.objects[name]
+        for edges_of in _OBSERVED[info.type]:
+            edges += edges_of(steps, info, events)
     return edges
 
 
@@ -197,7 +174,7 @@ def got(steps: Steps, seq: int) -> bool:
     return (kind == ACQUIRE and (result is True or result is MISSING)) or kind == WAKE
 
 
-def _lock(steps: Steps, events: Sequence[int]) -> list[Edge]:
+def _lock(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     edges = []
     released = -1
     for seq in events:
@@ -210,11 +187,13 @@ def _lock(steps: Steps, events: Sequence[int]) -> list[Edge]:
     return edges
 
 
-def _notified(steps: Steps, events: Sequence[int]) -> list[Edge]:
+def _notified(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     edges = []
     woken: dict[int, int] = {}
     last = -1
     for seq in events:
+        if steps.targets[seq] != info.name:
+            continue  # of another condition that shares this lock
         kind, result = steps.kinds[seq], steps.results[seq]
         if kind == NOTIFY and not failed(result):
             last = seq
@@ -227,26 +206,28 @@ def _notified(steps: Steps, events: Sequence[int]) -> list[Edge]:
     return edges
 
 
-def tokens(steps: Steps, events: Sequence[int], value: int) -> list[Edge]:
+def permits(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From the release that made the permit to the acquire that took it, first made first taken."""
     edges = []
-    permits: deque[int] = deque([-1] * max(0, value))
+    free: deque[int] = deque([-1] * max(0, info.value))
     for seq in events:
         kind = steps.kinds[seq]
         if kind == RELEASE and not failed(steps.results[seq]):
             n = steps.events.table[steps.shapes[seq]].n
-            permits.extend([seq] * (n if type(n) is int else 1))
-        elif got(steps, seq) and permits:
-            source = permits.popleft()
+            free.extend([seq] * (n if type(n) is int else 1))
+        elif got(steps, seq) and free:
+            source = free.popleft()
             if source >= 0 and steps.workers[source] != steps.workers[seq]:
                 edges.append(Edge(source, seq, "permit"))
     return edges
 
 
-def _places(steps: Steps, events: Sequence[int], maxsize: int) -> list[Edge]:
+def _room(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From the get that made room in a bounded queue to the put that took it."""
-    edges = []
-    free: deque[int] = deque([-1] * maxsize)
+    edges: list[Edge] = []
+    if info.maxsize <= 0:
+        return edges
+    free: deque[int] = deque([-1] * info.maxsize)
     for seq in events:
         if steps.kinds[seq] == GET and not failed(steps.results[seq]):
             free.append(seq)
@@ -257,7 +238,7 @@ def _places(steps: Steps, events: Sequence[int], maxsize: int) -> list[Edge]:
     return edges
 
 
-def _flag(steps: Steps, events: Sequence[int]) -> list[Edge]:
+def _flag(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From the set that raised the flag to each wait that it ended."""
     edges = []
     raised = -1
@@ -280,3 +261,10 @@ def _flag(steps: Steps, events: Sequence[int]) -> list[Edge]:
             if source >= 0 and steps.workers[source] != worker:
                 edges.append(Edge(source, seq, "set"))
     return edges
+
+
+#: For each kind of object what makes edges on it.
+_OBSERVED: Final = by_kind(
+    lock=(_lock,), rlock=(_lock,), condition=(_lock, _notified), semaphore=(permits,),
+    bounded_semaphore=(permits,), event=(_flag,), barrier=(barrier,), queue=(items, _room),
+)  # fmt: skip

@@ -15,7 +15,7 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import Final
 
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.ops import ATOMIC, COMPARE_EXCHANGE, ON_VARIABLE, READ, WRITE
 
