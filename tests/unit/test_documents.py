@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracelock.errors import ScenarioError
-from tracelock.scenario.documents.documents import Document, read_document, read_text, yaml_reader
+from tracelock.scenario.documents import yaml_reader
+from tracelock.scenario.documents.document import Document
+from tracelock.scenario.documents.reading import read_document, read_text
 from tracelock.scenario.documents.yaml_reader import resolve
 from tracelock.scenario.documents.yaml_writer import dump_yaml
 from tracelock.scenario.faults import path_text
@@ -146,7 +148,7 @@ def test_places() -> None:
 def test_depth_is_bounded_without_a_crash(kind: str, opening: str) -> None:
     code = (
         "import sys\n"
-        "from tracelock.scenario.documents.documents import read_document\n"
+        "from tracelock.scenario.documents.reading import read_document\n"
         "from tracelock.errors import ScenarioError\n"
         "try:\n"
         "    read_document(sys.argv[2] * 100_000, 'f', sys.argv[1])\n"
