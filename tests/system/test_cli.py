@@ -650,7 +650,7 @@ def test_the_package_is_imported_lazily_and_completely() -> None:
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         tracelock.nothing_of_the_kind  # noqa: B018
     from tracelock.errors import ScenarioError
-    from tracelock.scenario.language.models import STEPS
+    from tracelock.scenario.language.verbs import VERBS
 
     assert tracelock.ScenarioError is ScenarioError
-    assert {step.__name__ for step in STEPS} <= set(tracelock.__all__)
+    assert {row.model.__name__ for row in VERBS.values()} <= set(tracelock.__all__)

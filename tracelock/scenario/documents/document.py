@@ -1,24 +1,20 @@
-"""Documents as plain data that remembers where everything stands.
+"""A document as plain data that remembers the place of every value, and how it is built.
 
-:func:`read_document` reads YAML 1.2 or JSON. What a document must not hold at all (duplicate
-keys, aliases, tags, a second document, deep nesting) is found here; what the data means is not
-this module's business.
+The readers of YAML and JSON call a :class:`DocumentBuilder`. It finds what no document may hold
+(duplicate keys, deep nesting); what the data means is checked elsewhere.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from tracelock.errors import Problem, ScenarioError
 from tracelock.scenario.faults import Path, path_text
 from tracelock.scenario.language.expressions import has_surrogate, quote
 
-MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 1000
-
-Kind = Literal["yaml", "json"]
 
 HALF_CHARACTER: Final = "this text holds half a character (a lone surrogate)"
 
@@ -80,7 +76,7 @@ class Document:
         return self.value_at(path)
 
 
-class _Frame:
+class _OpenCollection:
     """A collection that is open; ``part`` is its own key or number in the one around it."""
 
     __slots__ = ("data", "key", "part", "spot")
@@ -92,12 +88,12 @@ class _Frame:
         self.key: str | None = None  # of a mapping: the key whose value comes next
 
 
-class Builder:
+class DocumentBuilder:
     """Builds a :class:`Document` from a stream of keys, scalars and brackets."""
 
     def __init__(self, name: str) -> None:
         self.document = Document(name)
-        self._stack: list[_Frame] = []
+        self._stack: list[_OpenCollection] = []
 
     @property
     def wants_key(self) -> bool:
@@ -164,7 +160,7 @@ class Builder:
         spot.keys = {} if isinstance(collection, dict) else None
         part = self._part()
         self._place(collection, spot)
-        self._stack.append(_Frame(collection, spot, part))
+        self._stack.append(_OpenCollection(collection, spot, part))
 
     def close(self) -> None:
         """Ends the innermost collection."""
@@ -192,56 +188,6 @@ class Builder:
         if key not in frame.data:
             frame.data[key] = value
             frame.spot.items[key] = spot
-
-
-def kind_by_name(name: str) -> Kind:
-    """The kind of document that a file of this name holds."""
-    return "json" if name.lower().endswith(".json") else "yaml"
-
-
-def read_document(
-    text: str, name: str, kind: Kind | None = None, max_bytes: int = MAX_BYTES
-) -> Document:
-    """The document in ``text``. ``name`` stands in messages, and says the kind if that is None.
-
-    What is wrong but can be read past is in ``problems`` of the result. Raises ScenarioError
-    where it cannot.
-    """
-    if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
-        raise too_large(name, max_bytes)
-    if (kind or kind_by_name(name)) == "json":
-        from tracelock.scenario.documents.json_reader import read_json
-
-        return read_json(text.removeprefix("\ufeff"), name)
-    from tracelock.scenario.documents.yaml_reader import read_yaml
-
-    return read_yaml(text.removeprefix("\ufeff"), name)
-
-
-def read_text(path: str, max_bytes: int = MAX_BYTES) -> str:
-    """The text of a file, which must be UTF-8. Raises ScenarioError, located where it can be."""
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ScenarioError([Problem(path, 0, 0, "", f"cannot be read: {reason}")]) from None
-    if len(raw) > max_bytes:
-        raise too_large(path, max_bytes)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].decode()
-        line = before.count("\n") + 1
-        column = len(before) - (before.rfind("\n") + 1) + 1
-        message = "this is not UTF-8 text"
-        raise ScenarioError([Problem(path, line, column, "", message)]) from None
-
-
-def too_large(name: str, max_bytes: int) -> ScenarioError:
-    """The error of a document of more than ``max_bytes``."""
-    message = f"the document is larger than {max_bytes:,} bytes"
-    return ScenarioError([Problem(name, 0, 0, "", message)])
 
 
 def number(text: str, base: int = 10) -> int | float | str:

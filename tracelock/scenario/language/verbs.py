@@ -1,4 +1,4 @@
-"""The steps of the scenario language: one frozen pydantic model per verb.
+"""The steps of the scenario language: one frozen pydantic model per verb, and the table of verbs.
 
 A field has the name of its key in a document; where that is a word of Python it has a trailing
 underscore (``with_``, ``if_``). Models check kinds only (a text, a flag, a list of steps);
@@ -8,63 +8,67 @@ what a name means is the business of :mod:`tracelock.scenario.checks.scenario`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Final
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from pydantic import Discriminator, Field, Tag
-from pydantic import model_validator as _model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
+from tracelock.scenario.language.base import (
+    Assignments,
+    BareStep,
+    BaseStep,
+    Expressions,
+    StepField,
+    key,
+)
 from tracelock.scenario.language.kinds import (
+    FUNCTION,
+    NAME,
+    Count,
     Expr,
+    FieldKind,
     Flag,
     Local,
-    LocalName,
-    Model,
     ObjectRef,
+    OptionalSeconds,
     OptionalText,
+    Permits,
+    Seconds,
     Text,
     VariableRef,
     WorkerRef,
-    complain,
-    key,
 )
 
-
-class BaseStep(Model):
-    """One step. ``verb`` is the key that names it in a document."""
-
-    verb: ClassVar[str]
+Block = Annotated[list["Step"], FieldKind("block")]
 
 
 class Acquire(BaseStep):
     """Takes a lock, a permit of a semaphore, or the lock of a condition."""
 
-    verb: ClassVar[str] = "acquire"
     acquire: ObjectRef = Field(description="What to take.")
     blocking: Flag = Field(True, description="false: try, and go on at once either way.")
-    timeout: Expr = Field(None, description="How long to wait for it, in seconds.")
+    timeout: OptionalSeconds = Field(None, description="How long to wait for it, in seconds.")
     into: Local = Field(None, description="Local that gets whether it was taken.")
 
 
 class Release(BaseStep):
     """Gives back a lock, permits of a semaphore, or the lock of a condition."""
 
-    verb: ClassVar[str] = "release"
     release: ObjectRef = Field(description="What to give back.")
-    n: Expr = Field(1, description="How many permits (semaphores).")
+    n: Permits = Field(1, description="How many permits (semaphores).")
 
 
 class With(BaseStep):
     """Holds a lock while its block runs, and releases it however the block ends."""
 
-    verb: ClassVar[str] = "with"
     with_: ObjectRef = key("with", description="What to hold.")
-    do: list[Step] = Field(description="The block.")
+    do: Block = Field(description="The block.")
 
 
 class Read(BaseStep):
     """Reads a shared variable."""
 
-    verb: ClassVar[str] = "read"
     read: VariableRef = Field(description="The shared variable.")
     into: Local = Field(None, description="Local that gets the value.")
 
@@ -72,7 +76,6 @@ class Read(BaseStep):
 class Write(BaseStep):
     """Writes a shared variable."""
 
-    verb: ClassVar[str] = "write"
     write: VariableRef = Field(description="The shared variable.")
     value: Expr = Field(description="What to write. Shared variables in it are read first.")
 
@@ -80,21 +83,20 @@ class Write(BaseStep):
 class Let(BaseStep):
     """Sets locals of this worker; no other worker can notice."""
 
-    verb: ClassVar[str] = "let"
-    let: dict[LocalName, Expr] = Field(description="Locals and their values.")
+    let: Assignments = Field(
+        description="Locals and their values.", json_schema_extra={"propertyNames": NAME}
+    )
 
 
 class Atomic(BaseStep):
     """Does several reads and writes as one indivisible step."""
 
-    verb: ClassVar[str] = "atomic"
-    atomic: list[Step] = Field(description="The block: read, write, let, if and assert only.")
+    atomic: Block = Field(description="The block: read, write, let, if and assert only.")
 
 
 class CompareExchange(BaseStep):
     """Writes a shared variable if it still has the value expected, in one step."""
 
-    verb: ClassVar[str] = "compare_exchange"
     compare_exchange: VariableRef = Field(description="The shared variable.")
     expect: Expr = Field(description="The value it must have.")
     value: Expr = Field(description="The value it then gets.")
@@ -104,7 +106,6 @@ class CompareExchange(BaseStep):
 class Exchange(BaseStep):
     """Writes a shared variable and gives its old value, in one step."""
 
-    verb: ClassVar[str] = "exchange"
     exchange: VariableRef = Field(description="The shared variable.")
     value: Expr = Field(description="The value it gets.")
     into: Local = Field(None, description="Local that gets the old value.")
@@ -113,7 +114,6 @@ class Exchange(BaseStep):
 class FetchAdd(BaseStep):
     """Adds to a shared variable and gives its old value, in one step."""
 
-    verb: ClassVar[str] = "fetch_add"
     fetch_add: VariableRef = Field(description="The shared variable.")
     by: Expr = Field(description="What to add.")
     into: Local = Field(None, description="Local that gets the old value.")
@@ -122,9 +122,8 @@ class FetchAdd(BaseStep):
 class Wait(BaseStep):
     """Waits at a condition, an event or a barrier."""
 
-    verb: ClassVar[str] = "wait"
     wait: ObjectRef = Field(description="The condition, event or barrier.")
-    timeout: Expr = Field(None, description="How long to wait, in seconds.")
+    timeout: OptionalSeconds = Field(None, description="How long to wait, in seconds.")
     into: Local = Field(None, description="Local that gets the result of the wait.")
     until: Expr = Field(None, description="Waits again until this holds (conditions).")
 
@@ -132,95 +131,69 @@ class Wait(BaseStep):
 class Notify(BaseStep):
     """Wakes waiters of a condition."""
 
-    verb: ClassVar[str] = "notify"
     notify: ObjectRef = Field(description="The condition.")
-    n: Expr = Field(1, description="How many waiters to wake.")
+    n: Count = Field(1, description="How many waiters to wake.")
     all: Flag = Field(False, description="true: wakes every waiter.")
 
 
 class Set(BaseStep):
     """Sets an event: all who wait go on."""
 
-    verb: ClassVar[str] = "set"
     set: ObjectRef = Field(description="The event.")
 
 
 class Clear(BaseStep):
     """Clears an event."""
 
-    verb: ClassVar[str] = "clear"
     clear: ObjectRef = Field(description="The event.")
 
 
 class Put(BaseStep):
     """Puts an item into a queue."""
 
-    verb: ClassVar[str] = "put"
     put: ObjectRef = Field(description="The queue.")
     value: Expr = Field(description="The item.")
     blocking: Flag = Field(True, description="false: try, and go on at once either way.")
-    timeout: Expr = Field(None, description="How long to wait for room, in seconds.")
+    timeout: OptionalSeconds = Field(None, description="How long to wait for room, in seconds.")
     into: Local = Field(None, description="Local that gets whether it was put.")
 
 
 class Get(BaseStep):
     """Takes an item out of a queue."""
 
-    verb: ClassVar[str] = "get"
     get: ObjectRef = Field(description="The queue.")
     into: Local = Field(None, description="Local that gets the item.")
     blocking: Flag = Field(True, description="false: try, and go on at once either way.")
-    timeout: Expr = Field(None, description="How long to wait for an item, in seconds.")
+    timeout: OptionalSeconds = Field(None, description="How long to wait for an item, in seconds.")
     got: Local = Field(None, description="Local that gets whether there was an item.")
 
 
 class Sleep(BaseStep):
     """Sleeps."""
 
-    verb: ClassVar[str] = "sleep"
-    sleep: Expr = Field(description="How long, in seconds.")
-
-
-class BareStep(BaseStep):
-    """A step that is its verb and nothing else: written as a bare word."""
-
-    @_model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, data: Any) -> Any:
-        if isinstance(data, str) and data == cls.verb:
-            return {}
-        # ``- crash:`` is what an author who forgets the exception writes; it can mean one thing.
-        if isinstance(data, Mapping) and cls.verb in data:
-            value = data[cls.verb]
-            if value is not None and value is not True:
-                raise complain(f"{cls.verb} takes no value: write it as a bare word", (cls.verb,))
-            return {name: item for name, item in data.items() if name != cls.verb}
-        return data
-
-    def to_data(self) -> Any:
-        return self.verb
+    sleep: Seconds = Field(description="How long, in seconds.")
 
 
 class Checkpoint(BareStep):
     """Lets other workers run."""
 
-    verb: ClassVar[str] = "checkpoint"
-
 
 class Work(BaseStep):
     """Does so many rounds of arithmetic, to take time."""
 
-    verb: ClassVar[str] = "work"
-    work: Expr = Field(description="How many rounds.")
+    work: Seconds = Field(description="How many rounds.")
 
 
 class If(BaseStep):
     """Runs one of two blocks."""
 
-    verb: ClassVar[str] = "if"
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["then"]}, {"required": ["else"]}]}
+    )
+
     if_: Expr = key("if", description="The condition.")
-    then: list[Step] = Field(default_factory=list, description="The block where it holds.")
-    else_: list[Step] = key(
+    then: Block = Field(default_factory=list, description="The block where it holds.")
+    else_: Block = key(
         "else", default_factory=list, description="The block where it does not hold."
     )
 
@@ -234,42 +207,33 @@ class If(BaseStep):
 class While(BaseStep):
     """Runs its block as long as a condition holds."""
 
-    verb: ClassVar[str] = "while"
     while_: Expr = key("while", description="The condition.")
-    do: list[Step] = Field(description="The block.")
+    do: Block = Field(description="The block.")
 
 
 class Repeat(BaseStep):
     """Runs its block so many times."""
 
-    verb: ClassVar[str] = "repeat"
-    repeat: Expr = Field(description="How many times.")
-    do: list[Step] = Field(description="The block.")
+    repeat: Count = Field(description="How many times.")
+    do: Block = Field(description="The block.")
     index: Local = Field(None, description="Local that counts the rounds from 0.")
 
 
 class Break(BareStep):
     """Leaves the innermost while or repeat."""
 
-    verb: ClassVar[str] = "break"
-
 
 class Continue(BareStep):
     """Goes on with the next round of the innermost while or repeat."""
-
-    verb: ClassVar[str] = "continue"
 
 
 class Stop(BareStep):
     """Ends this worker."""
 
-    verb: ClassVar[str] = "stop"
-
 
 class Assert(BaseStep):
     """Fails the run where its expression is false."""
 
-    verb: ClassVar[str] = "assert"
     assert_: Expr = key("assert", description="What must hold.")
     message: OptionalText = Field(None, description="What to say where it does not.")
 
@@ -277,94 +241,113 @@ class Assert(BaseStep):
 class Fail(BaseStep):
     """Fails the run."""
 
-    verb: ClassVar[str] = "fail"
     fail: Text = Field(description="What to say.")
 
 
 class Spawn(BaseStep):
     """Starts a worker declared with ``start: manual``; of an array all, or the one indexed."""
 
-    verb: ClassVar[str] = "spawn"
     spawn: WorkerRef = Field(description="The worker.")
 
 
 class Join(BaseStep):
     """Waits until a worker has ended; of an array all, or the one indexed."""
 
-    verb: ClassVar[str] = "join"
     join: WorkerRef = Field(description="The worker.")
-    timeout: Expr = Field(None, description="How long to wait for it, in seconds.")
+    timeout: OptionalSeconds = Field(None, description="How long to wait for it, in seconds.")
     into: Local = Field(None, description="Local that gets whether it has ended.")
 
 
 class Try(BaseStep):
     """Runs a block, and a second one however the first ends."""
 
-    verb: ClassVar[str] = "try"
-    try_: list[Step] = key("try", description="The block.")
-    finally_: list[Step] = key("finally", description="What runs however it ends.")
+    try_: Block = key("try", description="The block.")
+    finally_: Block = key("finally", description="What runs however it ends.")
 
 
 class Timeout(BaseStep):
     """Cancels its block when the time is over (asyncio and trio only)."""
 
-    verb: ClassVar[str] = "timeout"
-    timeout: Expr = Field(description="How long the block may take, in seconds.")
-    do: list[Step] = Field(description="The block.")
+    timeout: Seconds = Field(description="How long the block may take, in seconds.")
+    do: Block = Field(description="The block.")
     into: Local = Field(None, description="Local that gets whether the block ended in time.")
 
 
 class Cancel(BaseStep):
     """Cancels a worker (asyncio and trio only)."""
 
-    verb: ClassVar[str] = "cancel"
     cancel: WorkerRef = Field(description="The worker.")
 
 
 class Crash(BareStep):
     """Kills this worker's process without unwinding (multiprocessing only)."""
 
-    verb: ClassVar[str] = "crash"
-
 
 class Call(BaseStep):
     """Calls a Python function: trusted code, refused unless the user allows it."""
 
-    verb: ClassVar[str] = "call"
-    call: Text = Field(description='The function, as "module:function".')
-    args: list[Expr] = Field(default_factory=list, description="Its arguments.")
+    call: Text = Field(
+        description='The function, as "module:function".',
+        json_schema_extra={"pattern": FUNCTION},
+    )
+    args: Expressions = Field(default_factory=list, description="Its arguments.")
     into: Local = Field(None, description="Local that gets the result.")
 
 
-STEPS: Final[tuple[type[BaseStep], ...]] = (
-    Acquire, Release, With, Read, Write, Let, Atomic, CompareExchange, Exchange, FetchAdd, Wait,
-    Notify, Set, Clear, Put, Get, Sleep, Checkpoint, Work, If, While, Repeat, Break, Continue,
-    Stop, Assert, Fail, Spawn, Join, Try, Timeout, Cancel, Crash, Call,
-)  # fmt: skip
-BY_VERB: Final[dict[str, type[BaseStep]]] = {step.verb: step for step in STEPS}
-BARE_WORDS: Final = tuple(step.verb for step in STEPS if issubclass(step, BareStep))
-#: verb -> its other keys, as written in a document.
-KEYS: Final[dict[str, tuple[str, ...]]] = {
-    step.verb: tuple(
-        written
-        for name, info in step.model_fields.items()
-        if (written := info.serialization_alias or name) != step.verb
-    )
-    for step in STEPS
-}
+class Verb(NamedTuple):
+    """What the language knows of a verb. How it is compiled and exported stands in the tables
+    ``LOWERINGS`` of ``scenario.compile.compiler`` and ``WRITERS`` of ``export.backends``.
 
-
-def verbs_in(keys: Iterable[Any]) -> list[str]:
-    """The verbs that a step with these keys names: one, if the step is well formed.
-
-    ``timeout`` is a verb and also a key of acquire, wait, ...: it counts as a verb only where
-    no other verb present takes it as a key.
+    ``visible``: other workers can notice the step itself. ``in_atomic``: it may stand in an
+    ``atomic`` block. ``truth``: its ``into`` gets true or false. ``feature``: a backend may
+    refuse it (and says so in its rules).
     """
-    found = [name for name in keys if isinstance(name, str) and name in BY_VERB]
-    for verb in found:
-        if all(other == verb or other in KEYS[verb] for other in found):
-            return [verb]
-    return found
+
+    model: type[BaseStep]
+    visible: bool = True
+    in_atomic: bool = False
+    truth: bool = False
+    feature: bool = False
+
+
+#: All verbs; what is not listed here is no step of the language.
+VERBS: Final[dict[str, Verb]] = {
+    "acquire": Verb(Acquire, truth=True),
+    "release": Verb(Release),
+    "with": Verb(With),
+    "read": Verb(Read, in_atomic=True),
+    "write": Verb(Write, in_atomic=True),
+    "let": Verb(Let, visible=False, in_atomic=True),
+    "atomic": Verb(Atomic),
+    "compare_exchange": Verb(CompareExchange, truth=True),
+    "exchange": Verb(Exchange),
+    "fetch_add": Verb(FetchAdd),
+    "wait": Verb(Wait, truth=True),
+    "notify": Verb(Notify),
+    "set": Verb(Set),
+    "clear": Verb(Clear, feature=True),
+    "put": Verb(Put, truth=True),
+    "get": Verb(Get),
+    "sleep": Verb(Sleep),
+    "checkpoint": Verb(Checkpoint),
+    "work": Verb(Work, visible=False),
+    "if": Verb(If, visible=False, in_atomic=True),
+    "while": Verb(While, visible=False),
+    "repeat": Verb(Repeat, visible=False),
+    "break": Verb(Break, visible=False),
+    "continue": Verb(Continue, visible=False),
+    "stop": Verb(Stop, visible=False),
+    "assert": Verb(Assert, visible=False, in_atomic=True),
+    "fail": Verb(Fail, visible=False),
+    "spawn": Verb(Spawn),
+    "join": Verb(Join, truth=True),
+    "try": Verb(Try, visible=False),
+    "timeout": Verb(Timeout, truth=True, feature=True),
+    "cancel": Verb(Cancel, feature=True),
+    "crash": Verb(Crash, feature=True),
+    "call": Verb(Call, feature=True),
+}  # fmt: skip
+BARE_WORDS: Final = tuple(verb for verb, row in VERBS.items() if issubclass(row.model, BareStep))
 
 
 def _tag(value: Any) -> str | None:
@@ -378,43 +361,40 @@ def _tag(value: Any) -> str | None:
     return None
 
 
-Step = Annotated[
-    Annotated[Acquire, Tag("<acquire>")]
-    | Annotated[Release, Tag("<release>")]
-    | Annotated[With, Tag("<with>")]
-    | Annotated[Read, Tag("<read>")]
-    | Annotated[Write, Tag("<write>")]
-    | Annotated[Let, Tag("<let>")]
-    | Annotated[Atomic, Tag("<atomic>")]
-    | Annotated[CompareExchange, Tag("<compare_exchange>")]
-    | Annotated[Exchange, Tag("<exchange>")]
-    | Annotated[FetchAdd, Tag("<fetch_add>")]
-    | Annotated[Wait, Tag("<wait>")]
-    | Annotated[Notify, Tag("<notify>")]
-    | Annotated[Set, Tag("<set>")]
-    | Annotated[Clear, Tag("<clear>")]
-    | Annotated[Put, Tag("<put>")]
-    | Annotated[Get, Tag("<get>")]
-    | Annotated[Sleep, Tag("<sleep>")]
-    | Annotated[Checkpoint, Tag("<checkpoint>")]
-    | Annotated[Work, Tag("<work>")]
-    | Annotated[If, Tag("<if>")]
-    | Annotated[While, Tag("<while>")]
-    | Annotated[Repeat, Tag("<repeat>")]
-    | Annotated[Break, Tag("<break>")]
-    | Annotated[Continue, Tag("<continue>")]
-    | Annotated[Stop, Tag("<stop>")]
-    | Annotated[Assert, Tag("<assert>")]
-    | Annotated[Fail, Tag("<fail>")]
-    | Annotated[Spawn, Tag("<spawn>")]
-    | Annotated[Join, Tag("<join>")]
-    | Annotated[Try, Tag("<try>")]
-    | Annotated[Timeout, Tag("<timeout>")]
-    | Annotated[Cancel, Tag("<cancel>")]
-    | Annotated[Crash, Tag("<crash>")]
-    | Annotated[Call, Tag("<call>")],
-    Discriminator(_tag),
-]
+if TYPE_CHECKING:
+    Step = BaseStep
+else:
+    Step = Annotated[
+        reduce(or_, (Annotated[row.model, Tag(f"<{verb}>")] for verb, row in VERBS.items())),
+        Discriminator(_tag),
+    ]
+#: The steps of a worker.
+Steps = Annotated[list[Step], FieldKind("block")]
 
-for _step in STEPS:
-    _step.model_rebuild()
+for _verb, _row in VERBS.items():
+    _row.model.verb = _verb
+    _row.model.model_rebuild()
+    _row.model.parts = tuple(
+        StepField(name, info.serialization_alias or name, mark)
+        for name, info in _row.model.model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, FieldKind)
+    )
+#: verb -> its other keys, as written in a document.
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    verb: tuple(part.key for part in row.model.parts if part.key != verb)
+    for verb, row in VERBS.items()
+}
+
+
+def verbs_in(keys: Iterable[Any]) -> list[str]:
+    """The verbs that a step with these keys names: one, if the step is well formed.
+
+    ``timeout`` is a verb and also a key of acquire, wait, ...: it counts as a verb only where
+    no other verb present takes it as a key.
+    """
+    found = [name for name in keys if isinstance(name, str) and name in VERBS]
+    for verb in found:
+        if all(other == verb or other in KEYS[verb] for other in found):
+            return [verb]
+    return found
