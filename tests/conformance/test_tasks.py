@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.cases import CASES
-from tests.conformance.support import assert_same_as_simulated
-from tests.conformance.task_cases import TASK_CASES
-from tests.conformance.task_fuzz import random_scenario
+from tests.helpers.cases import CASES
+from tests.helpers.support import assert_same_as_simulated
+from tests.helpers.task_cases import TASK_CASES
+from tests.helpers.task_fuzz import random_scenario
 from tracelock.backends.base import Options
 from tracelock.backends.tasks.asyncio_backend import AsyncioBackend
 from tracelock.backends.tasks.backend import TaskBackend

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.task_fuzz import random_scenario
+from tests.helpers.task_fuzz import random_scenario
 from tracelock.backends.base import Options
 from tracelock.backends.rules import ASYNCIO_RULES, TRIO_RULES
 from tracelock.backends.simulated import SimulatedBackend
