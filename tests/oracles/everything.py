@@ -14,8 +14,6 @@ from tracelock.session.python import explore_python
 class Everything(Scheduler):
     """Depth first over the choices that there were: no reduction of any kind."""
 
-    exhaustive = False
-
     def __init__(self) -> None:
         self.path: list[list[int]] = []  # which option was picked, of how many
         self.depth = 0
@@ -30,7 +28,7 @@ class Everything(Scheduler):
             while self.path and self.path[-1][0] + 1 == self.path[-1][1]:
                 self.path.pop()
             if not self.path:
-                self.exhaustive = True
+                self.finished = True
                 return False
             self.path[-1][0] += 1
         self._begun = True
