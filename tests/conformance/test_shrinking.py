@@ -21,7 +21,7 @@ from tracelock.explore.shrink.best import Effort, Shrinking, sort_key
 from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
 from tracelock.explore.shrink.schedule import Shrunk, shrink
-from tracelock.explore.shrink.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
+from tracelock.explore.shrink.trials import FAR, BlockPlan, Trials, Tried, blocks_of, follow_trace
 from tracelock.ops import conflicts
 from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import scenario_from_data
@@ -304,7 +304,7 @@ def test_reordering_changes_no_result(name: str) -> None:
         for blocks in reordered(layout, log):
             if _events(blocks) < len(log):
                 continue  # only what the last event depends on
-            other = trials.follow(Plan(blocks)).executed
+            other = trials.follow(BlockPlan(blocks)).executed
             orders += 1
             assert other.verdict.kind == executed.verdict.kind
             assert other.verdict.state == executed.verdict.state

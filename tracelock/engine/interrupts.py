@@ -46,7 +46,7 @@ SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN}
 Cut = tuple[int, Value, BaseException | None, Op]
 
 
-class Block:
+class TimeoutBlock:
     """A ``timeout`` block that a worker is in.
 
     ``entry``: the requests there were before it. ``fresh``: it begins with the pending op.
@@ -61,8 +61,8 @@ class Block:
         self.fired = False
         self.fresh = True
 
-    def copy(self) -> Block:
-        new = Block(self.deadline, self.at, self.entry)
+    def copy(self) -> TimeoutBlock:
+        new = TimeoutBlock(self.deadline, self.at, self.entry)
         new.fired, new.fresh = self.fired, self.fresh
         return new
 
@@ -76,7 +76,7 @@ class Task:
         self.requests = 0  # asked for, and not taken back by the block that asked
         self.cancelled = False  # by a cancel step
         self.due = False  # it asked that of itself, and has not been suspended since
-        self.blocks: dict[int, Block] = {}  # by uid, outermost first
+        self.blocks: dict[int, TimeoutBlock] = {}  # by uid, outermost first
         self.entry = 0  # requests when the pending op was asked for
         self.late = False  # the pending op has run out of time
         self.unwinding = False  # cut off, but it has its lock to take back first
@@ -99,7 +99,7 @@ class Task:
                 block.fresh = False
         for scope in scopes:
             if scope.uid not in blocks:
-                blocks[scope.uid] = Block(now + scope.seconds, scope.at, self.requests)
+                blocks[scope.uid] = TimeoutBlock(now + scope.seconds, scope.at, self.requests)
         self.entry = self.requests
         self.late = False
 

@@ -24,7 +24,7 @@ from tracelock.errors import TraceError
 from tracelock.explore.running import Executed, Runner, preemptions, same_failure
 from tracelock.explore.search import FAILED, Budget
 from tracelock.ops import KIND_OF, ON_WORKER
-from tracelock.schedulers.ordered import AFTERWARDS, OrderedScheduler, Place, Wish
+from tracelock.schedulers.ordered import AFTERWARDS, EventPlace, OrderedScheduler, Wish
 from tracelock.trace import Trace
 
 __all__ = ["CONFIRMED", "POSSIBLE", "Prediction", "predict"]
@@ -246,7 +246,7 @@ class _Trials:
         a, b = self._place(first), self._place(then)
         return None if a is None or b is None else Wish(a, b)
 
-    def _place(self, seq: int) -> Place | None:
+    def _place(self, seq: int) -> EventPlace | None:
         """The event ``seq`` of the trace, as the scheduler recognises it."""
         steps = self.facts.steps
         worker, shape = steps.workers[seq], steps.shapes[seq]
@@ -262,4 +262,6 @@ class _Trials:
                 return None
             target = numbers[told.target]
         seqs = steps.by_worker[worker][: steps.locals[seq] - 1]
-        return Place(worker, kind, target, told.at, sum(steps.shapes[s] == shape for s in seqs))
+        return EventPlace(
+            worker, kind, target, told.at, sum(steps.shapes[s] == shape for s in seqs)
+        )

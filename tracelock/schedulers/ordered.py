@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 from tracelock.ops import ACQUIRE, GET, PUT, WAIT, WAKE, Op
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 
-__all__ = ["AFTERWARDS", "OrderedScheduler", "Place", "Wish"]
+__all__ = ["AFTERWARDS", "OrderedScheduler", "EventPlace", "Wish"]
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """One event of one worker, recognisable in another schedule: its ``nth`` (from 0) of this
     kind, target (a number, -1 for none) and path."""
 
@@ -25,8 +25,8 @@ class Place(NamedTuple):
 class Wish(NamedTuple):
     """``first`` shall come before ``then``."""
 
-    first: Place
-    then: Place
+    first: EventPlace
+    then: EventPlace
 
 
 #: Who goes on when all wishes are fulfilled: whoever was last, whoever was held back, all in turn,
@@ -102,10 +102,10 @@ class OrderedScheduler(Scheduler):
                 self._counts[site] += 1
         self._seen = len(log)
 
-    def _happened(self, place: Place) -> bool:
+    def _happened(self, place: EventPlace) -> bool:
         return self._counts[_site(place)] > place.nth
 
-    def _stands_at(self, place: Place, op: Op | None) -> bool:
+    def _stands_at(self, place: EventPlace, op: Op | None) -> bool:
         """Whether the next event of the place's worker would be it."""
         if op is None or (op.target, op.at) != (place.target, place.at):
             return False
@@ -197,5 +197,5 @@ class OrderedScheduler(Scheduler):
         return self._steady(choice, options)
 
 
-def _site(place: Place) -> _Site:
+def _site(place: EventPlace) -> _Site:
     return place[:4]

@@ -27,7 +27,7 @@ LONGEST: Final = 20_000
 _Use = tuple[int, int, bool, frozenset[int]]
 
 
-class Survey:
+class RaceSurvey:
     """What is known of the workers from the schedules so far.
 
     ``kinds``: for each worker seen the path of its first step; workers with the same one are

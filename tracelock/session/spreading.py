@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Budget, Progress, Searched
-    from tracelock.explore.spread.checkpoint import Checkpoint
+    from tracelock.explore.spread.checkpoint import CheckpointFile
     from tracelock.explore.spread.coordinator import Submit
     from tracelock.explore.spread.shards import Job
     from tracelock.explore.spread.sources import Source
@@ -137,11 +137,11 @@ class Spreader:
         self._stages: dict[str, tuple[Source, Searched]] = {}
         if how.prefix is not None:
             self.base = base_of(exploration.runner, how.prefix)
-        self.checkpoint: Checkpoint | None = None
+        self.checkpoint: CheckpointFile | None = None
         if how.checkpoint is not None:
-            from tracelock.explore.spread.checkpoint import Checkpoint
+            from tracelock.explore.spread.checkpoint import CheckpointFile
 
-            self.checkpoint = Checkpoint(how.checkpoint, self._identity())
+            self.checkpoint = CheckpointFile(how.checkpoint, self._identity())
 
     def _identity(self) -> dict[str, Any]:
         from tracelock.explore.spread.checkpoint import digest, rules_digest

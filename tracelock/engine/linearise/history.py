@@ -159,7 +159,7 @@ def agrees(got: Value, recorded: Value) -> bool:
     return frozen(got) == frozen(recorded) or repr(got) == repr(recorded)
 
 
-class Progress:
+class OrderProgress:
     """How far an order has come: the current version of each variable, who has started and ended.
 
     ``readers`` counts, for each version of each variable, the events that saw it: the next

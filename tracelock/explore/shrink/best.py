@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from tracelock.explore.running import Runner, same_failure
-from tracelock.explore.shrink.trials import Block, Extra, Plan, Trials, Tried
+from tracelock.explore.shrink.trials import Block, BlockPlan, Extra, Trials, Tried
 from tracelock.trace import Verdict
 
 Key = tuple[int, int, int, int, list[int]]
@@ -86,7 +86,7 @@ class Shrinking:
 
         Raises Spent.
         """
-        plan = Plan(tuple(blocks), self.best.plan.extra if extra is None else extra)
+        plan = BlockPlan(tuple(blocks), self.best.plan.extra if extra is None else extra)
         # by hash alone: plans of long runs are long, and to miss one in 2**64 costs little
         digest = hash(plan)
         if digest in self._seen or plan == self.best.plan:

@@ -31,7 +31,7 @@ FAR: Final = 2**62
 Extra = tuple[tuple[Block, tuple[int, ...]], ...]
 
 
-class Plan(NamedTuple):
+class BlockPlan(NamedTuple):
     """``extra`` holds only what differs from the usual (first waiter, timer does not fire)."""
 
     blocks: tuple[Block, ...]
@@ -43,7 +43,7 @@ class Tried:
     """One run: what came of it, and the plan that it itself followed."""
 
     executed: Executed
-    plan: Plan
+    plan: BlockPlan
 
 
 def blocks_of(log: Sequence[Entry]) -> tuple[Block, ...]:
@@ -70,7 +70,7 @@ class Follower(Scheduler):
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.plan = Plan(())
+        self.plan = BlockPlan(())
         self.tape: Sequence[int] | None = None
 
     def begin(self) -> bool:
@@ -165,14 +165,14 @@ class Trials:
         ):
             controller.limit = CUT
 
-    def follow(self, plan: Plan) -> Tried:
+    def follow(self, plan: BlockPlan) -> Tried:
         """Run a plan. Raises KeyboardInterrupt where that ended the run."""
         self._follower.plan, self._follower.tape = plan, None
         return self._run()
 
     def play(self, picks: Sequence[int]) -> Tried | None:
         """Run a list of picks; None where one of them cannot be had."""
-        self._follower.plan, self._follower.tape = Plan(()), picks
+        self._follower.plan, self._follower.tape = BlockPlan(()), picks
         tried = self._run()
         return None if self._follower.lost >= 0 else tried
 
@@ -186,7 +186,7 @@ class Trials:
         verdict = self.runner.verdict(controller)
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
         executed = Executed(follower.picks, log, verdict, preemptions(log))
-        return Tried(executed, Plan(blocks_of(log), extra))
+        return Tried(executed, BlockPlan(blocks_of(log), extra))
 
 
 def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:

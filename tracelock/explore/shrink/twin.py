@@ -18,7 +18,7 @@ from tracelock.errors import UsageError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.shrink.commuting import TIME, accesses_of
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.trials import FAR, Block, Plan, Trials, Tried, blocks_of
+from tracelock.explore.shrink.trials import FAR, Block, BlockPlan, Trials, Tried, blocks_of
 from tracelock.ops import NAMES, NOTIFY, Layout
 
 #: By the event's name: what goes after "goes on to", and after "before somebody", with the
@@ -111,7 +111,7 @@ def _nearest(trials: Trials, layout: Layout, own: Tried, runs: int) -> Executed 
     return None
 
 
-def _others(own: Tried, place: int) -> Iterator[Plan]:
+def _others(own: Tried, place: int) -> Iterator[BlockPlan]:
     """Another worker makes event ``place``: it goes on, or the rest comes as it was."""
     log, extra = own.executed.log, own.plan.extra
     if place >= len(log):
@@ -124,14 +124,14 @@ def _others(own: Tried, place: int) -> Iterator[Plan]:
     for other in sorted(options or (), key=lambda option: option != running):
         if other == worker:
             continue
-        yield Plan((*before, (other, FAR)), extra)
-        yield Plan((*before, (other, made.get(other, 0) + 1), *rest), extra)
+        yield BlockPlan((*before, (other, FAR)), extra)
+        yield BlockPlan((*before, (other, made.get(other, 0) + 1), *rest), extra)
         upto = next((upto for w, upto in rest if w == other), None)
         if upto is not None:
-            yield Plan((*before, (other, upto), *rest), extra)
+            yield BlockPlan((*before, (other, upto), *rest), extra)
 
 
-def _odd(layout: Layout, own: Tried, place: int) -> Iterator[Plan]:
+def _odd(layout: Layout, own: Tried, place: int) -> Iterator[BlockPlan]:
     """Event ``place`` with the usual choices of timers and waiters, or with other waiters."""
     log, (blocks, extra) = own.executed.log, own.plan
     if place >= len(log):
@@ -140,10 +140,10 @@ def _odd(layout: Layout, own: Tried, place: int) -> Iterator[Plan]:
     event: Block = (worker, sum(entry[0] == worker for entry in log[:place]))
     left = tuple(one for one in extra if one[0] != event)
     if len(left) < len(extra):
-        yield Plan(blocks, left)
+        yield BlockPlan(blocks, left)
     if kind == NOTIFY:
         for other in range(len(layout.workers)):
-            yield Plan(blocks, tuple(sorted((*left, (event, (other,))))))
+            yield BlockPlan(blocks, tuple(sorted((*left, (event, (other,))))))
 
 
 def _parting(a: Sequence[Entry], b: Sequence[Entry]) -> int:
