@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.oracles.classes import Every, Reached, class_of, reach
+from tests.oracles.classes import Every, Reached, reach
 from tests.oracles.generate import THEMES, generate
 from tracelock.backends.base import Options
 from tracelock.backends.rules import (
@@ -280,35 +279,6 @@ def test_the_estimate_rises_to_one() -> None:
     assert all(0.0 <= share < 1.0 for share in seen)
     assert seen[48] > 0.3
     assert dpor.estimate() == 1.0
-
-
-@pytest.mark.parametrize("stem", ["lastzero-4", "wcas-5", "philosophers-3", "reorder-3"])
-def test_a_search_goes_on_where_it_was_stopped(stem: str) -> None:
-    """Stopped after every third execution and gone on with from a file: none twice, none missed."""
-    made = Program(load_scenario(DATA / f"{stem}.json"))
-    _, whole = explore(made)
-    classes: Counter[Any] = Counter()
-    text = json.dumps(DporScheduler().state())
-    while True:
-        dpor = DporScheduler()
-        dpor.resume(json.loads(text))
-        if dpor.finished:
-            break
-        count = 0
-
-        def done(controller: Controller) -> bool:
-            nonlocal count
-            count += 1
-            controller.timed = [False] * len(controller.log)  # type: ignore[attr-defined]
-            classes[class_of(controller)] += 1  # type: ignore[arg-type]
-            return count == 3
-
-        with SimulatedBackend(made, Options(), THREADING_RULES) as backend:
-            backend.controlled(Controller(made.layout, THREADING_RULES, dpor), done)
-        text = json.dumps(dpor.state())
-    assert classes == whole.classes
-    assert dpor.executions == sum(classes.values())
-    assert dpor.redundant == 0
 
 
 # --- wakeup trees ------------------------------------------------------------------------------

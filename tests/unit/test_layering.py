@@ -44,6 +44,8 @@ FORBIDDEN = {
 #: Rooms inside rooms: which of their neighbours in the same room each may import. The files that
 #: lie in the outer room itself are open to all of them.
 INNER: dict[str, set[str]] = {
+    "analysis/derived": set(),
+    "analysis/finders": {"derived"},
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
@@ -74,7 +76,7 @@ MOST_LINES = 440
 # What is still to be mended. Each list may only become shorter: an entry that is not true any
 # more fails a test too.
 #: Rooms in which some modules import each other in a circle at run time.
-CIRCLES_IN = {"backends", "instrument", "pytest_plugin", "scenario", "session", "trace"}
+CIRCLES_IN = {"backends", "instrument", "pytest_plugin", "session", "trace"}
 #: Names that several classes of the package have.
 DEFINED_TWICE = {
     "Abandon", "AsyncioBackend", "Atomic", "Blocked", "Document", "Flow", "Known", "Line",

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tracelock.schedulers.base import INTERRUPTED
 from tracelock.schedulers.dpor.scheduler import DporScheduler
-from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, place
+from tracelock.schedulers.dpor.wakeup import Node, Step, as_step
 
 #: In a sleep set: a step of no worker, which can begin no sequence.
 NOBODY: Final[Step] = (-2, (), -1, -1)
@@ -138,14 +138,9 @@ class SubtreeScheduler(DporScheduler):
             return
         if e < self.floor:
             return
-        history = self._history
-        before = history.before
-        steps = history.steps
-        sequence = [steps[k] for k in range(e + 1, len(steps)) if not before[k] >> e & 1]
-        sequence.append(last)
-        for asleep in self._sleeps[e]:
-            if place(asleep, sequence) >= 0:
-                return
+        sequence = self._reversal(e, last)
+        if sequence is None:
+            return
         found = (e, tuple(sequence))
         if found not in self._reported:
             self._reported.add(found)
