@@ -11,7 +11,7 @@ chosen, and keeps the record. A backend drives it in a fixed rhythm::
             controller.ask(worker, next_op)
     controller.verdict()
 
-Only one caller may be inside at a time; in a controlled run that is whoever has the baton.
+Only one caller may be inside at a time; in a controlled run the worker that has the baton.
 """
 
 from __future__ import annotations

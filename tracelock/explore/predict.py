@@ -140,7 +140,7 @@ def _known(executed: Executed, predictions: Iterable[Prediction]) -> bool:
 def _covered(facts: Facts, race: Finding, predictions: Iterable[Prediction]) -> bool:
     """Whether ``race`` is a data race whose steps one of ``predictions`` tells of as well.
 
-    A lost update is three races at least; whoever is told of it has no need of them.
+    A lost update is three races at least, which need not be told besides.
     """
     if not _is_race(race):
         return False

@@ -9,7 +9,7 @@ from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.sampling import Sampler
 from tracelock.schedulers.survey import LONGEST, RaceSurvey, Site
 
-#: Steps after which whoever runs goes behind all the others, again and again.
+#: Steps after which the running worker goes behind all the others, again and again.
 PATIENCE: Final = 200
 #: The schedules that are surveyed; later one in eight is, since that costs.
 SURVEYED: Final = 32
@@ -176,7 +176,7 @@ class DirectedScheduler(Sampler):
             if not agenda:
                 return None
         if agenda[-1].site is None:
-            # the plans without preemption: whoever has seldom come last does so first
+            # the plans without preemption: a worker that has seldom come last does so first
             orderly = [plan for plan in reversed(agenda) if plan.site is None]
             plan = min(orderly, key=lambda plan: self._lasts.get(plan.second, 0))
             agenda.remove(plan)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tracelock.engine.controller import Entry
-from tracelock.explore.shrink.trials import Block
+from tracelock.explore.shrink.trials import Block, blocks_of
 from tracelock.ops import ON_WORKER, SLEEP, THINGS, TIMEOUT, WORKERS, Layout, Op, Place, accesses
 
 #: What an event depends on, and whether it may change that.
@@ -77,12 +77,13 @@ def reordered(layout: Layout, log: Sequence[Entry]) -> list[tuple[Block, ...]]:
         return []
     before = dependences(layout, log)
     everything = list(range(len(log)))
-    now = len(_blocks(log, everything))
+    now = len(blocks_of(log))
     found: dict[tuple[Block, ...], None] = {}
     for events in (causes(before, len(log) - 1), everything):
         for first in sorted({log[number][0] for number in events}):
             for choose in (min, max):
-                found[_blocks(log, _greedy(log, before, events, first, choose))] = None
+                order = _greedy(log, before, events, first, choose)
+                found[blocks_of(log[number] for number in order)] = None
     return sorted((blocks for blocks in found if len(blocks) < now), key=len)
 
 
@@ -112,16 +113,3 @@ def _greedy(
         if not queue:
             del queues[current]
     return order
-
-
-def _blocks(log: Sequence[Entry], order: Sequence[int]) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    made: dict[int, int] = {}
-    for number in order:
-        worker = log[number][0]
-        made[worker] = made.get(worker, 0) + 1
-        if blocks and blocks[-1][0] == worker:
-            blocks[-1] = (worker, made[worker])
-        else:
-            blocks.append((worker, made[worker]))
-    return tuple(blocks)

@@ -9,7 +9,7 @@ worker's start, leaving one out puts its events into the next block of the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -46,18 +46,18 @@ class Tried:
     plan: BlockPlan
 
 
-def blocks_of(log: Sequence[Entry]) -> tuple[Block, ...]:
+def blocks_of(log: Iterable[Entry]) -> tuple[Block, ...]:
     """The blocks of a log: one for each stretch of events of one worker."""
     blocks: list[Block] = []
-    made: dict[int, int] = {}
+    counts: dict[int, int] = {}
     last = -1
     for entry in log:
         worker = entry[0]
-        made[worker] = made.get(worker, 0) + 1
+        counts[worker] = counts.get(worker, 0) + 1
         if worker == last:
-            blocks[-1] = (worker, made[worker])
+            blocks[-1] = (worker, counts[worker])
         else:
-            blocks.append((worker, made[worker]))
+            blocks.append((worker, counts[worker]))
             last = worker
     return tuple(blocks)
 
@@ -79,7 +79,7 @@ class Follower(Scheduler):
         self.extra: dict[Block, list[int]] = {}
         self.odd: set[Block] = set()
         self._wanted = dict(self.plan.extra)
-        self._made = [0] * self.workers
+        self._counts = [0] * self.workers
         self._block = 0
         self._last = -1
         self._seq = 0
@@ -90,12 +90,12 @@ class Follower(Scheduler):
         if choice.kind == WORKER:
             # a task that does not suspend makes several events between two choices
             if self._last >= 0:
-                self._made[self._last] += choice.seq - self._seq
+                self._counts[self._last] += choice.seq - self._seq
             self._seq = choice.seq
             picked = self._worker(options, choice.current)
             self._last = picked
         else:
-            event = (self._last, self._made[self._last])
+            event = (self._last, self._counts[self._last])
             before = self.extra.setdefault(event, [])
             wanted = self._wanted.get(event, ())
             picked = wanted[len(before)] if len(before) < len(wanted) else options[0]
@@ -116,7 +116,7 @@ class Follower(Scheduler):
         blocks = self.plan.blocks
         while self._block < len(blocks):
             worker, upto = blocks[self._block]
-            if self._made[worker] < upto and worker in options:
+            if self._counts[worker] < upto and worker in options:
                 return worker
             self._block += 1
         return default

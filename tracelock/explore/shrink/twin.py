@@ -118,14 +118,14 @@ def _others(own: Tried, place: int) -> Iterator[BlockPlan]:
         return
     worker, _, _, _, options, _ = log[place]
     before = blocks_of(log[:place])
-    made = dict(before)  # the last block of each worker says how many events it has made
-    rest = tuple((w, upto) for w, upto in own.plan.blocks if upto > made.get(w, 0))
+    counts = dict(before)  # the last block of each worker says how many events it has had
+    rest = tuple((w, upto) for w, upto in own.plan.blocks if upto > counts.get(w, 0))
     running = log[place - 1][0] if place else -1
     for other in sorted(options or (), key=lambda option: option != running):
         if other == worker:
             continue
         yield BlockPlan((*before, (other, FAR)), extra)
-        yield BlockPlan((*before, (other, made.get(other, 0) + 1), *rest), extra)
+        yield BlockPlan((*before, (other, counts.get(other, 0) + 1), *rest), extra)
         upto = next((upto for w, upto in rest if w == other), None)
         if upto is not None:
             yield BlockPlan((*before, (other, upto), *rest), extra)
@@ -201,11 +201,11 @@ def _decisive(
 
 def _places(log: Sequence[Entry]) -> dict[Block, int]:
     """Where event number k of each worker is."""
-    made: dict[int, int] = {}
+    counts: dict[int, int] = {}
     places: dict[Block, int] = {}
     for place, entry in enumerate(log):
-        number = made.get(entry[0], 0)
-        made[entry[0]] = number + 1
+        number = counts.get(entry[0], 0)
+        counts[entry[0]] = number + 1
         places[entry[0], number] = place
     return places
 

@@ -245,7 +245,7 @@ class StateSpace:
     def _beside(self, after: WorkerPart) -> set[int]:
         """What a step depends on because it leaves its worker like that: places of parts."""
         if after.status == ENDED and self.rules.leaves:
-            # whoever ends leaves every object
+            # a worker that ends leaves every object
             return set(range(self.stepper.variables, self.stepper.shared))
         op = after.op
         if op is not None and op.kind == JOIN and self.rules.cooperative:

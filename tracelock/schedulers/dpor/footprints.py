@@ -1,6 +1,6 @@
 """What an event has touched, and what an op could touch, as bit masks.
 
-One bit for each worker, which every step of it writes, and whoever starts, awaits or cancels it
+One bit for each worker, which every step of it writes, and every start, join or cancellation of it
 touches; one for all ``call`` steps; one for each condition that is watched; and above ``base`` one
 for each variable and object, by number: in real code there come to be more of them (``grow``). A
 condition variable and its lock have the same bit.

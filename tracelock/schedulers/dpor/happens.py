@@ -213,9 +213,9 @@ class History(Possible):
             for one in row[LISTS]:
                 one.pop()
         del self.steps[length:], self.before[length:], self.rows[length:]
-        for made in (self.timers, self.ties):
-            while made and made[-1] >= length:
-                made.pop()
+        for fired in (self.timers, self.ties):
+            while fired and fired[-1] >= length:
+                fired.pop()
 
     # --- the general case --------------------------------------------------------------------
     def _general(

@@ -1,7 +1,7 @@
 """A part of the tree that ``DporScheduler`` walks over: explored alone, stopped, taken up again.
 
 A part is all that lies below one point of an execution. Exploring it finds races of which the
-first half lies above it, and how these are reversed concerns whoever has the point there: such
+first half lies above it, and to reverse these is up to the owner of the point there: such
 sequences are collected in ``outside``, not planned. All else is as if the rest had been explored
 first: the sleep sets on the way to the part say what others have taken on.
 """
