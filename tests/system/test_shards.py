@@ -113,7 +113,7 @@ def in_parts(runner: Watcher, job: Job, seed: int, width: int = 4) -> tuple[Coun
             shard.count, shard.seconds = rng.choice([1, 1, 2, 3, 7, 20]), None
             travelled = pickle.loads(pickle.dumps(shard))
             flying.append((shard, run_on(runner, travelled)))
-        count(source.made())
+        count(source.run_here())
         if not flying:
             break
         shard, result = flying.pop(rng.randrange(len(flying)))
