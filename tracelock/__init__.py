@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from tracelock.session import ReplayResult, backends_here, run
     from tracelock.session.after_fix import Checked, check_fix
     from tracelock.session.api import explore, replay
-    from tracelock.session.exploring import Explored, SearchFailed
+    from tracelock.session.explored import Explored, SearchFailed
     from tracelock.session.exporting import export
     from tracelock.session.shrinking import ShrunkTrace, predict, shrink
     from tracelock.trace import (
@@ -131,7 +131,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "tracelock.session.after_fix": ("Checked", "check_fix"),
     "tracelock.compare": ("Comparison", "compare"),
     "tracelock.session.api": ("explore", "replay"),
-    "tracelock.session.exploring": ("Explored", "SearchFailed"),
+    "tracelock.session.explored": ("Explored", "SearchFailed"),
     "tracelock.session.exporting": ("export",),
     "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
     "tracelock.trace": (

@@ -11,7 +11,8 @@ from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.session.after_fix import check_fix
 from tracelock.session.exploring import Exploration
-from tracelock.session.spreading import Spreading
+from tracelock.session.plan import Spreading
+from tracelock.session.targets import target_for
 
 
 def check_command(options: argparse.Namespace, out: Output) -> int:
@@ -22,9 +23,9 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.old)
     if options.backend is None:
         options.backend = "threading" if trace.backend == "simulated" else trace.backend
-    plan = plan_of(options)
     scenario = load_scenario(options.scenario)
     find_modules(options)
+    plan = plan_of(options, target_for(scenario))
     keeper = None
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)

@@ -10,33 +10,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
-from tracelock.cli.run import find_modules, places_of
-from tracelock.engine.limits import RunLimits
+from tracelock.cli.run import find_modules, limits_of
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session.exploring import SEARCH_STEPS, SECONDS, Exploration, Explored, Plan
-from tracelock.session.spreading import Prefix, Spreading
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
+from tracelock.session.target import Capability, Target, require
+from tracelock.session.targets import target_for
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Executed
     from tracelock.explore.search import Progress
     from tracelock.explore.shrink.twin import NoTwin, Twin
+    from tracelock.session.explored import Explored
     from tracelock.trace import Trace
 
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
+def plan_of(options: argparse.Namespace, target: Target) -> Plan:
     """The plan that the options describe."""
     seconds = options.seconds
     if seconds is None and options.schedules is None:
         seconds = SECONDS
     return Plan(
-        options.backend or "threading", options.strategy, options.schedules, seconds, options.seed,
-        options.clock or "virtual", options.all, not options.no_shrink,
-        0 if options.no_confirm else 3, options.engine or "simulated", options.depth,
-        RunLimits(steps=options.max_steps or SEARCH_STEPS), options.allow_call,
-        options.start_method, spreading_of(options),
+        options.backend or "", options.strategy, options.seed, options.clock or "virtual",
+        options.start_method, options.allow_call,
+        limits_of(target.search_limits, options.max_steps), options.engine or "",
+        schedules=options.schedules, seconds=seconds, every=options.all,
+        shrink=not options.no_shrink, confirm=0 if options.no_confirm else 3,
+        depth=options.depth, spreading=spreading_of(options),
     )  # fmt: skip
 
 
@@ -56,22 +59,22 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     from tracelock.scenario.loading import load_scenario
     from tracelock.trace import load_trace
 
-    plan = plan_of(options)
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
-    if scenario.python is not None:
-        from tracelock.cli.python import python_exploration
+    target = target_for(scenario, allow_call=options.allow_call)
+    if options.cancellations is not None or options.gc:
+        require(target, Capability.INJECTIONS)
+        from tracelock.session.code import Code
 
-        made: Exploration = python_exploration(scenario, plan, options)
-    elif options.cancellations is not None or options.gc:
-        raise UsageError("--cancellations and --gc are for scenarios of Python code")
-    else:
-        made = Exploration(scenario, plan)
+        code = Code(cancellations=options.cancellations, gc=options.gc or None)
+        target = target_for(scenario, code, allow_call=options.allow_call)
+    exploration = Exploration(target, plan_of(options, target))
+    plan = exploration.plan
     keeper = None
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)
-    with made as exploration:
+    with exploration:
         with search_bar(out, plan) as progress:
             explored = exploration.run(first, progress)
         paths = keep(explored, keeper, options.all)
@@ -129,8 +132,7 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
     if trace is not None:
         out.lines(steps(trace, out, sources=True))
         out.line()
-        scenario = getattr(exploration, "scenario", None)
-        places = {} if scenario is None else places_of(scenario, trace.verdict)
+        places = exploration.target.places(trace.verdict)
         switches = explored.switches or 0
         about = f"{len(trace.events):,} events, {switches} preemptive switch"
         out.lines(

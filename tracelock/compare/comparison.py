@@ -108,9 +108,10 @@ class _Comparing:
         seconds: float, pythons: Sequence[str], intervals: Sequence[float], allow_call: bool,
         progress: Callable[[str, float], None] | None,
     ) -> None:  # fmt: skip
-        from tracelock.session import compile_program
+        from tracelock.session.scenarios import compile_program
+        from tracelock.session.targets import target_for
 
-        compile_program(scenario)
+        compile_program(target_for(scenario).steps)
         if not 0 < seconds < float("inf"):
             raise UsageError("the seconds for a comparison have to be more than none")
         if runs is not None and runs < 1:

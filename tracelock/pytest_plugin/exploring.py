@@ -23,6 +23,7 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
         """See ``tracelock.explore``."""
         nonlocal number
         from tracelock.session import api
+        from tracelock.session.targets import python_of
 
         this, number = number, number + 1
         replaying = item.config.stash.get(REPLAYING, None)
@@ -32,7 +33,7 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
         explored = api.explore(scenario, first=first, **arguments)
         trace = trace_of(explored)
         if trace is not None:
-            python = trace.scenario.get("python")
+            python = python_of(trace)
             if isinstance(python, dict):
                 python["pytest"] = kept.node_id(item)
                 if this:

@@ -124,12 +124,12 @@ class TraceItem(_Item):
 
     def runtest(self) -> None:
         from tracelock.session.api import replay
-        from tracelock.session.python_named import node_of
+        from tracelock.session.targets import test_of
         from tracelock.trace import load_trace
 
         trace = load_trace(self.path)
         allowed = _allowed(self.config)
-        if node_of(trace) is not None and allowed:
+        if test_of(trace) is not None and allowed:
             self._as_test()
             return
         result = replay(trace, allow_call=allowed)

@@ -90,6 +90,8 @@ def settle(item: pytest.Item, report: pytest.TestReport, error: BaseException | 
 
 
 def _save(item: pytest.Item, kept: Kept) -> str:
+    from tracelock.session.targets import python_of
+
     trace = kept.trace
     assert trace is not None
     try:
@@ -98,5 +100,5 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     except OSError as error:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
-    allow = " --allow-call" if isinstance(trace.scenario.get("python"), dict) else ""
+    allow = " --allow-call" if python_of(trace) is not None else ""
     return f"tracelock replay {shlex.quote(where)}{allow}"

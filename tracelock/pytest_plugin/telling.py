@@ -44,17 +44,13 @@ def told(trace: Trace, about: str = "") -> list[str]:
 
 
 def _table(trace: Trace) -> Iterator[str]:
-    from tracelock.instrument.source_lines import source_lines
-    from tracelock.report.terminal import Style, table
-    from tracelock.report.timeline import selection, timeline, without_idle
+    from tracelock.report.terminal import Style
+    from tracelock.session.story import steps
 
     style = Style(max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns), _unicode())
-    events = len(trace.events)
-    line = timeline(trace, list(selection(events)))
-    line = without_idle(line, set(trace.events.workers))
-    if not events:
+    if not trace.events:
         yield "(no events)"
-    for text in table(line, style, source_lines(trace)):
+    for text in steps(trace, style):
         yield text.plain
 
 

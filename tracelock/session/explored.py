@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.session.exploring import Plan
     from tracelock.trace import Trace
 
 
@@ -80,19 +79,13 @@ class Explored:
         """The failing interleaving as plain text: a column for each worker, then the verdict, what
         would make the difference, and the notes. "" where nothing fails."""
         from tracelock.explore.shrink.twin import Twin
-        from tracelock.report.terminal import Style, table, verdict_block
-        from tracelock.report.timeline import selection, timeline, without_idle
+        from tracelock.report.terminal import Style, verdict_block
+        from tracelock.session.story import steps
 
         trace = self.trace
         if trace is None:
             return ""
-        line, sources = timeline(trace, selection(len(trace.events))), None
-        if isinstance(trace.scenario.get("python"), dict):
-            from tracelock.instrument.source_lines import source_lines
-
-            line = without_idle(line, set(trace.events.workers))
-            sources = source_lines(trace)
-        lines = [text.plain for text in table(line, Style(width), sources)]
+        lines = [text.plain for text in steps(trace, Style(width))]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
         for backend, score in self.confirmed.items():
@@ -104,8 +97,9 @@ class Explored:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def summarise(explored: Explored, plan: Plan, executions: int) -> str:
-    """What is known now, in one sentence; it claims no more than was tried."""
+def summarise(explored: Explored, executions: int, backend: str, noun: str, stuck: str) -> str:
+    """What is known now, in one sentence; it claims no more than was tried. ``noun``: what the
+    target is; ``stuck``: why no more could be tried."""
     tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
     if explored.verdict == "failed":
         switches = explored.switches
@@ -116,16 +110,18 @@ def summarise(explored: Explored, plan: Plan, executions: int) -> str:
         )
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
         return f"failed: found after {tried}; it takes {count}{proved}"
+    if stuck:
+        return f"unfinished: {stuck.splitlines()[0]}"
     if explored.verdict == "verified":
         if explored.strategy.rpartition("(")[2].startswith("states"):
             return (
-                f"verified: {explored.states:,} states, every state this scenario can reach on "
-                f"{plan.backend}'s rules passes"
+                f"verified: {explored.states:,} states, every state this {noun} can reach on "
+                f"{backend}'s rules passes"
             )
         number = executions or explored.schedules
         return (
             f"verified: {number:,} execution{'' if number == 1 else 's'}, every inequivalent "
-            f"interleaving of this scenario on {plan.backend}'s rules passes"
+            f"interleaving of this {noun} on {backend}'s rules passes"
         )
     if explored.verdict == "passed":
         return f"passed: {tried} were tried, none failed; others were not"
