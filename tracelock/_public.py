@@ -21,14 +21,18 @@ from tracelock.errors import (
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema
 from tracelock.scenario.language.models import (
+    Expectation as Expectation, ObjectDecl as ObjectDecl, Scenario as Scenario,
+    WorkerDecl as WorkerDecl,
+)  # fmt: skip
+from tracelock.scenario.language.python import PythonDecl as PythonDecl
+from tracelock.scenario.language.verbs import (
     Acquire as Acquire, Assert as Assert, Atomic as Atomic, Break as Break, Call as Call,
     Cancel as Cancel, Checkpoint as Checkpoint, Clear as Clear, CompareExchange as CompareExchange,
-    Continue as Continue, Crash as Crash, Exchange as Exchange, Expectation as Expectation,
-    Fail as Fail, FetchAdd as FetchAdd, Get as Get, If as If, Join as Join, Let as Let,
-    Notify as Notify, ObjectDecl as ObjectDecl, Put as Put, PythonDecl as PythonDecl, Read as Read,
-    Release as Release, Repeat as Repeat, Scenario as Scenario, Set as Set, Sleep as Sleep,
-    Spawn as Spawn, Step as Step, Stop as Stop, Timeout as Timeout, Try as Try, Wait as Wait,
-    While as While, With as With, Work as Work, WorkerDecl as WorkerDecl, Write as Write,
+    Continue as Continue, Crash as Crash, Exchange as Exchange, Fail as Fail, FetchAdd as FetchAdd,
+    Get as Get, If as If, Join as Join, Let as Let, Notify as Notify, Put as Put, Read as Read,
+    Release as Release, Repeat as Repeat, Set as Set, Sleep as Sleep, Spawn as Spawn, Step as Step,
+    Stop as Stop, Timeout as Timeout, Try as Try, Wait as Wait, While as While, With as With,
+    Work as Work, Write as Write,
 )  # fmt: skip
 from tracelock.scenario.loading import (
     load_scenario as load_scenario, load_scenario_text as load_scenario_text,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.python_fuzz import BruteForce, Writer
+from tests.helpers.python_fuzz import BruteForce, Writer
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.naming import Names, Variable
 from tracelock.schedulers.base import Scheduler

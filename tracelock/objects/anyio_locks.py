@@ -9,18 +9,37 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracelock.objects.anyio_streams import Stream, TrioObject
-from tracelock.objects.base import PARKED, Model
+from tracelock.objects.anyio_streams import AnyioModel
+from tracelock.objects.base import PARKED
 from tracelock.objects.lines import tries
-from tracelock.ops import ACQUIRE, NOTIFY, SET, ObjectSpec, Op, Raised, Value
+from tracelock.ops import ACQUIRE, NOTIFY, SET, Op, Raised, Value
 
 _BROKEN: Final = Raised("BrokenResourceError", "the lock's owner ended without releasing it")
 
 
-class Lock(TrioObject):
+class LotModel(AnyioModel):
+    """One with a parking lot: whoever is let out of it can go on, and cannot be cancelled then."""
+
+    __slots__ = ("lot", "paused")
+    lot: list[int]
+
+    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
+        return worker in self.lot
+
+    def strike(self, op: Op, worker: int) -> bool:
+        if worker not in self.lot:
+            return False
+        self.lot.remove(worker)
+        return True
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.lot)
+
+
+class AnyioLockModel(LotModel):
     """``anyio.Lock``: it has an owner, and breaks if that ends without releasing it."""
 
-    __slots__ = ("broken", "handed", "lot", "owner", "paused")
+    __slots__ = ("broken", "handed", "owner")
 
     def __init__(self) -> None:
         self.reset()
@@ -28,7 +47,7 @@ class Lock(TrioObject):
     def reset(self) -> None:
         self.owner = -1
         self.broken = False
-        self.lot: list[int] = []
+        self.lot = []
         self.handed: dict[int, bool] = {}  # woken, not gone on: whether it has the lock now
         self.paused = False
 
@@ -68,15 +87,6 @@ class Lock(TrioObject):
         self.paused = False
         return True if self.handed.pop(worker) else _BROKEN
 
-    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
-        return worker in self.lot
-
-    def strike(self, op: Op, worker: int) -> bool:
-        if worker not in self.lot:
-            return False
-        self.lot.remove(worker)
-        return True
-
     def leave(self, worker: int) -> None:
         if self.owner == worker and not self.broken:
             self.broken = True
@@ -85,9 +95,6 @@ class Lock(TrioObject):
 
     def holders(self) -> tuple[int, ...]:
         return (self.owner,) if self.owner >= 0 else ()
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.lot)
 
     def snapshot(self) -> Any:
         return (self.owner, self.broken, tuple(self.lot), tuple(self.handed.items()))
@@ -98,10 +105,10 @@ class Lock(TrioObject):
         self.handed = dict(handed)
 
 
-class Semaphore(TrioObject):
+class AnyioSemaphoreModel(LotModel):
     """``anyio.Semaphore``; ``bound`` is its ``max_value``, -1 for none."""
 
-    __slots__ = ("bound", "handed", "initial", "lot", "paused", "taken", "value")
+    __slots__ = ("bound", "handed", "initial", "taken", "value")
 
     def __init__(self, value: int, bounded: bool) -> None:
         self.initial = value
@@ -110,7 +117,7 @@ class Semaphore(TrioObject):
 
     def reset(self) -> None:
         self.value = self.initial
-        self.lot: list[int] = []
+        self.lot = []
         self.handed: set[int] = set()
         self.taken: list[int] = []
         self.paused = False
@@ -153,20 +160,8 @@ class Semaphore(TrioObject):
         self.taken.append(worker)
         return True
 
-    def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
-        return worker in self.lot
-
-    def strike(self, op: Op, worker: int) -> bool:
-        if worker not in self.lot:
-            return False
-        self.lot.remove(worker)
-        return True
-
     def holders(self) -> tuple[int, ...]:
         return tuple(self.taken)
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.lot)
 
     def snapshot(self) -> Any:
         # who took it is for reports only: it decides nothing
@@ -179,7 +174,7 @@ class Semaphore(TrioObject):
         self.taken = []
 
 
-class Condition(TrioObject):
+class AnyioConditionModel(AnyioModel):
     """``anyio.Condition`` on ``lock``.
 
     Taking the lock back cannot be cancelled. A waiter that was cancelled, and then notified
@@ -188,7 +183,7 @@ class Condition(TrioObject):
 
     __slots__ = ("line", "lock", "paused", "relocking", "struck", "woken")
 
-    def __init__(self, lock: Lock) -> None:
+    def __init__(self, lock: AnyioLockModel) -> None:
         self.lock = lock
         self.reset()
 
@@ -280,7 +275,7 @@ class Condition(TrioObject):
         self.relocking = dict(relocking)
 
 
-class Event(TrioObject):
+class AnyioEventModel(AnyioModel):
     """``anyio.Event``: once set, always set. Waiting for a set one is a checkpoint."""
 
     __slots__ = ("flag", "line", "passing", "woken")
@@ -338,19 +333,3 @@ class Event(TrioObject):
         self.line = list(line)
         self.woken = set(woken)
         self.passing = set(passing)
-
-
-def make(rules: object, spec: ObjectSpec, models: list[Model | None]) -> Model:
-    """The model of the object that ``spec`` describes; a condition's lock is in ``models``."""
-    kind = spec.type
-    if kind in ("lock", "condition_lock"):
-        return Lock()
-    if kind in ("semaphore", "bounded_semaphore"):
-        return Semaphore(spec.value, kind == "bounded_semaphore")
-    if kind == "condition":
-        lock = models[spec.lock]
-        assert isinstance(lock, Lock)
-        return Condition(lock)
-    if kind == "event":
-        return Event()
-    return Stream(spec.maxsize)

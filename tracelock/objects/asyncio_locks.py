@@ -11,21 +11,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracelock.objects.asyncio_waits import Barrier, Event, Queue
-from tracelock.objects.base import PARKED, Model, Rules
-from tracelock.objects.lines import PENDING, STRUCK, WOKEN, Line, TaskObject, tries
-from tracelock.ops import ACQUIRE, NOTIFY, ObjectSpec, Op, Raised, Value
+from tracelock.objects.base import PARKED, Rules
+from tracelock.objects.lines import PENDING, STRUCK, WOKEN, LineModel, tries
+from tracelock.ops import ACQUIRE, NOTIFY, Op, Raised, Value
 
 
-class Lock(TaskObject):
+class AsyncioLockModel(LineModel):
     """``asyncio.Lock``: a released lock belongs to the first in line as soon as it runs."""
 
-    __slots__ = ("line", "locked", "owner")
+    __slots__ = ("locked", "owner")
 
     def __init__(self) -> None:
+        super().__init__()
         self.locked = False
         self.owner = -1
-        self.line = Line()
 
     def take(self, worker: int) -> bool:
         """Take it at once, or go to the end of the line."""
@@ -61,16 +60,9 @@ class Lock(TaskObject):
             if states[first] == PENDING:
                 states[first] = WOKEN
 
-    def ready(self, op: Op, worker: int) -> bool:
-        return self.line.ready(worker)
-
     def finish(self, op: Op, worker: int) -> Value:
         self.line.leave(worker)
         self.locked, self.owner = True, worker
-        return True
-
-    def strike(self, op: Op, worker: int) -> bool:
-        self.line.strike(worker)
         return True
 
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
@@ -81,9 +73,6 @@ class Lock(TaskObject):
 
     def holders(self) -> tuple[int, ...]:
         return (self.owner,) if self.owner >= 0 else ()
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.line.states)
 
     def reset(self) -> None:
         self.locked, self.owner = False, -1
@@ -97,19 +86,19 @@ class Lock(TaskObject):
         self.line.thaw(line)
 
 
-class Semaphore(TaskObject):
+class AsyncioSemaphoreModel(LineModel):
     """``asyncio.Semaphore``; a release hands its permit to the first in line.
 
     ``bound``: upper limit of a bounded semaphore, -1 for none.
     """
 
-    __slots__ = ("bound", "initial", "line", "rules", "taken", "value")
+    __slots__ = ("bound", "initial", "rules", "taken", "value")
 
     def __init__(self, rules: Rules, value: int, bounded: bool) -> None:
+        super().__init__()
         self.rules = rules
         self.initial = self.value = value
         self.bound = value if bounded else -1
-        self.line = Line()
         self.taken: list[int] = []
 
     def apply(self, op: Op, worker: int) -> Value:
@@ -149,17 +138,10 @@ class Semaphore(TaskObject):
         elif self.value > 0:
             self._wake_next()
 
-    def ready(self, op: Op, worker: int) -> bool:
-        return self.line.ready(worker)
-
     def finish(self, op: Op, worker: int) -> Value:
         self.line.leave(worker)
         self.taken.append(worker)
         self._wake_more()
-        return True
-
-    def strike(self, op: Op, worker: int) -> bool:
-        self.line.strike(worker)
         return True
 
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
@@ -172,9 +154,6 @@ class Semaphore(TaskObject):
 
     def holders(self) -> tuple[int, ...]:
         return tuple(self.taken)
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.line.states)
 
     def reset(self) -> None:
         self.value = self.initial
@@ -191,18 +170,18 @@ class Semaphore(TaskObject):
         self.taken = []
 
 
-class Condition(TaskObject):
+class AsyncioConditionModel(LineModel):
     """``asyncio.Condition`` on ``lock``. A waiter that was woken queues for the lock again.
 
     Only that the lock is held is asked of who waits or notifies, not by whom.
     """
 
-    __slots__ = ("cut", "line", "lock", "relocking", "rules")
+    __slots__ = ("cut", "lock", "relocking", "rules")
 
-    def __init__(self, rules: Rules, lock: Lock) -> None:
+    def __init__(self, rules: Rules, lock: AsyncioLockModel) -> None:
+        super().__init__()
         self.rules = rules
         self.lock = lock
-        self.line = Line()
         self.relocking: set[int] = set()  # in line for the lock
         self.cut: set[int] = set()  # of those, the ones that a cancellation brought there
 
@@ -262,9 +241,6 @@ class Condition(TaskObject):
         self._pass_on()
         return None
 
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.line.states)
-
     def reset(self) -> None:
         self.line.states.clear()
         self.relocking.clear()
@@ -277,21 +253,3 @@ class Condition(TaskObject):
         self.line.thaw(state[0])
         self.relocking = set(state[1])
         self.cut = set(state[2])
-
-
-def make(rules: Rules, spec: ObjectSpec, models: list[Model | None]) -> Model:
-    """The model of the object that ``spec`` describes; a condition's lock is in ``models``."""
-    kind = spec.type
-    if kind in ("lock", "condition_lock"):
-        return Lock()
-    if kind in ("semaphore", "bounded_semaphore"):
-        return Semaphore(rules, spec.value, kind == "bounded_semaphore")
-    if kind == "condition":
-        lock = models[spec.lock]
-        assert isinstance(lock, Lock)
-        return Condition(rules, lock)
-    if kind == "event":
-        return Event()
-    if kind == "barrier":
-        return Barrier(rules, spec.parties)
-    return Queue(spec)

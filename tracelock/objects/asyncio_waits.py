@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from tracelock.objects.base import PARKED, Rules
-from tracelock.objects.lines import PENDING, Line, TaskObject, tries
-from tracelock.objects.queues import Store
+from tracelock.objects.lines import PENDING, LineModel, TaskModel, WaiterLine, tries
+from tracelock.objects.queues import Items
 from tracelock.ops import CLEAR, EMPTY, GET, SET, ObjectSpec, Op, Raised, Value
 
 
-class Event(TaskObject):
+class AsyncioEventModel(LineModel):
     """``asyncio.Event``: who waits when it is set gets on, even if it is cleared before."""
 
-    __slots__ = ("flag", "line")
+    __slots__ = ("flag",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.flag = False
-        self.line = Line()
 
     def apply(self, op: Op, worker: int) -> Value:
         kind = op.kind
@@ -36,23 +36,13 @@ class Event(TaskObject):
         self.line.join(worker)
         return PARKED
 
-    def ready(self, op: Op, worker: int) -> bool:
-        return self.line.ready(worker)
-
     def finish(self, op: Op, worker: int) -> Value:
         self.line.leave(worker)
-        return True
-
-    def strike(self, op: Op, worker: int) -> bool:
-        self.line.strike(worker)
         return True
 
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
         self.line.leave(worker)
         return None
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.line.states)
 
     def reset(self) -> None:
         self.flag = False
@@ -66,18 +56,18 @@ class Event(TaskObject):
         self.line.thaw(state[1])
 
 
-class Barrier(TaskObject):
+class AsyncioBarrierModel(LineModel):
     """``asyncio.Barrier``: fills and drains; a cancelled wait leaves it, and breaks nothing.
 
     Its inner condition's lock is never held across a suspension, so that nobody waits for it.
     """
 
-    __slots__ = ("count", "draining", "entering", "line", "parties", "rules")
+    __slots__ = ("count", "draining", "entering", "parties", "rules")
 
     def __init__(self, rules: Rules, parties: int) -> None:
+        super().__init__()
         self.rules = rules
         self.parties = parties
-        self.line = Line()
         self.count = 0  # inside: arrived and not gone yet
         self.draining = False
         self.entering: set[int] = set()  # came while it drained, not inside yet
@@ -105,9 +95,6 @@ class Barrier(TaskObject):
             self.draining = False
             self.line.wake(len(self.line.states))
 
-    def ready(self, op: Op, worker: int) -> bool:
-        return self.line.ready(worker)
-
     def finish(self, op: Op, worker: int) -> Value:
         self.line.leave(worker)
         if worker in self.entering:
@@ -120,10 +107,6 @@ class Barrier(TaskObject):
         self.line.join(worker)
         return PARKED
 
-    def strike(self, op: Op, worker: int) -> bool:
-        self.line.strike(worker)
-        return True
-
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
         self.line.leave(worker)
         if self.rules.passes_notify_on:
@@ -133,9 +116,6 @@ class Barrier(TaskObject):
         else:
             self._exit()
         return None
-
-    def waiters(self) -> tuple[int, ...]:
-        return tuple(self.line.states)
 
     def reset(self) -> None:
         self.count = 0
@@ -152,7 +132,7 @@ class Barrier(TaskObject):
         self.line.thaw(line)
 
 
-class Queue(TaskObject):
+class AsyncioQueueModel(TaskModel):
     """``asyncio.Queue``, ``LifoQueue`` and ``PriorityQueue``; bounded if ``maxsize`` > 0.
 
     An item is not handed over: who comes before a woken getter has run takes it, and the getter
@@ -163,8 +143,8 @@ class Queue(TaskObject):
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
-        self.store = Store(spec.order)
-        self.lines: tuple[Line, Line] = (Line(), Line())  # who puts, who gets
+        self.store = Items(spec.order)
+        self.lines = (WaiterLine(), WaiterLine())  # who puts, who gets
         # woken tasks are out of the line before they run
         self.gone: set[int] = set()
 

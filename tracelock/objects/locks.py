@@ -20,7 +20,7 @@ from tracelock.ops import (
 )
 
 
-class Lock(Model):
+class LockModel(Model):
     """``threading.Lock``, ``multiprocessing.Lock``: held or free; anybody may release it."""
 
     __slots__ = ("owner", "rules")
@@ -73,7 +73,7 @@ class Lock(Model):
         self.owner = state
 
 
-class ProcessLock(Lock):
+class ProcessLockModel(LockModel):
     """``multiprocessing.Lock``: like a lock, but a condition asks whether it is *mine*.
 
     Which each process answers from its own count of acquires less releases: where one releases
@@ -129,7 +129,7 @@ class ProcessLock(Lock):
         self.counts = dict(state[1])
 
 
-class RLock(Lock):
+class RLockModel(LockModel):
     """``threading.RLock``, ``multiprocessing.RLock``: its owner may take it again."""
 
     __slots__ = ("depth",)
@@ -178,7 +178,7 @@ class RLock(Lock):
         self.owner, self.depth = state
 
 
-class Semaphore(Model):
+class SemaphoreModel(Model):
     """A counter; ``bound`` is its upper limit for a bounded semaphore, -1 otherwise."""
 
     __slots__ = ("bound", "initial", "taken", "value")
@@ -227,7 +227,7 @@ class Semaphore(Model):
         self.taken = []
 
 
-class Condition(Model):
+class ConditionModel(Model):
     """A condition variable on ``lock``; waiters wake in the order of their arrival.
 
     With ``rules.notify_any`` (processes) the scheduler says which of them wake.
@@ -235,7 +235,7 @@ class Condition(Model):
 
     __slots__ = ("chosen", "depths", "lock", "notified", "rules", "timed_out", "waiting")
 
-    def __init__(self, rules: Rules, lock: Lock) -> None:
+    def __init__(self, rules: Rules, lock: LockModel) -> None:
         self.rules = rules
         self.lock = lock
         self.waiting: list[int] = []

@@ -25,7 +25,6 @@ from tracelock.session.host import Host, Told, run_once
 from tracelock.session.plan import Settings
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
-    LastLog,
     Restarting,
     difference,
     steps_of,
@@ -180,12 +179,11 @@ class PythonHost(Host):
         for number, make in enumerate((own, lambda: InOrder(backwards=True), own, own)):
             self.names.held = number > 2
             try:
-                scheduler = LastLog(make())
-                part = search(self.runner, scheduler, Budget(1), every=every)
+                part = search(self.runner, make(), Budget(1), every=every)
                 if part.stopped == "failure" and self.names.news:
                     # once more, with the accesses that are known now, for the story
                     settled = self.names.settle()
-                    again = search(self.runner, LastLog(make()), Budget(1), every=every)
+                    again = search(self.runner, make(), Budget(1), every=every)
                     if again.stopped == "failure":
                         part = again
                     else:
@@ -195,7 +193,8 @@ class PythonHost(Host):
             if number < 2:
                 found.merge(part)
             else:
-                seen.append(steps_of(self.program.layout, scheduler.log))
+                logs = [outcome.first.log for outcome in part.outcomes.values()]
+                seen.append(steps_of(self.program.layout, logs[0] if logs else ()))
             if part.stopped in ("failure", "interrupted") or self.stuck:
                 return found
         told = difference(*seen)
@@ -243,7 +242,7 @@ class PythonHost(Host):
                 "the program is not deterministic: a worker that went on at some point could not "
                 "do so again after the same steps"
             )
-        self.executions = int(getattr(scheduler, "executions", 0))
+        self.executions = scheduler.executions
         return found
 
     def qualify(self, found: Searched) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from tracelock.engine.open import OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.ops import NAMES
-from tracelock.schedulers.base import Choice, Run, Scheduler
+from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 
 if TYPE_CHECKING:
     from tracelock.instrument.naming import Names
 
 
-class Restarting(Scheduler):
+class Restarting(Wrapper):
     """A systematic search that begins again when something turned out to be shared.
 
     What it has explored before then is explored once more, with the new scheduling points; the
@@ -25,7 +25,7 @@ class Restarting(Scheduler):
     def __init__(self, make: Callable[[], Scheduler], names: Names) -> None:
         self.make = make
         self.names = names
-        self.inner = make()
+        super().__init__(make())
         self.restarts = 0
         #: A worker that was to go on could not: the program does not depend on the schedule alone.
         self.lost = False
@@ -59,40 +59,7 @@ class Restarting(Scheduler):
 
     @property
     def exhaustive(self) -> bool:
-        return not self.lost and bool(getattr(self.inner, "exhaustive", False))
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-
-class LastLog(Scheduler):
-    """Any scheduler, with the log of the last schedule kept in ``log``."""
-
-    def __init__(self, inner: Scheduler) -> None:
-        self.inner = inner
-        self.log: Any = []
-        self._run: Run
-
-    def attach(self, run: Run) -> None:
-        self._run = run
-        self.inner.attach(run)
-
-    def begin(self) -> bool:
-        return self.inner.begin()
-
-    def pick(self, choice: Choice) -> int:
-        return self.inner.pick(choice)
-
-    def end(self, steps: int) -> None:
-        self.log = self._run.log
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
+        return not self.lost and self.inner.exhaustive
 
 
 def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:

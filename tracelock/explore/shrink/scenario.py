@@ -20,8 +20,9 @@ from tracelock.errors import ScenarioError, UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.shrink.fewest import fewest
 from tracelock.objects import Rules
-from tracelock.scenario.language.models import Scenario, verbs_in
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.language.usage import features_of
+from tracelock.scenario.language.verbs import verbs_in
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.trace import Verdict

@@ -19,7 +19,7 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import InternalError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import Budget, Key, Progress, search
-from tracelock.schedulers.base import Choice, Run, Scheduler
+from tracelock.schedulers.base import Choice, Scheduler, Wrapper
 from tracelock.schedulers.bounded import BoundedScheduler, Children
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
 from tracelock.schedulers.dpor.wakeup import Step
@@ -164,15 +164,10 @@ def run_on(
             schedules -= one.count
         else:
             seen.append(Seen(key, one.first.picks, one.count, one.schedule, one.first))
-    bounded = 0
-    if isinstance(inner, SubtreeScheduler):
-        bounded = inner.bounded
-    elif isinstance(inner, BoundedScheduler):
-        if found.stopped == "interrupted":
-            raise KeyboardInterrupt  # what has been walked over cannot be told any more
-        bounded = inner.cut
+    if isinstance(inner, BoundedScheduler) and found.stopped == "interrupted":
+        raise KeyboardInterrupt  # what has been walked over cannot be told any more
     result = ShardResult(
-        shard.number, schedules, found.redundant, bounded, found.stopped,
+        shard.number, schedules, found.redundant, inner.bounded, found.stopped,
         bool(found.failures()), seen,
     )  # fmt: skip
     if isinstance(inner, SubtreeScheduler):
@@ -277,35 +272,21 @@ def _unpacked(cursor: Cursor) -> Children:
     return one
 
 
-class Prefixed(Scheduler):
+class Prefixed(Wrapper):
     """Every schedule begins with the same picks; then ``inner`` decides."""
 
     def __init__(self, picks: Sequence[int], inner: Scheduler) -> None:
+        super().__init__(inner)
         self.picks = picks
-        self.inner = inner
-        self._made = 0
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
+        self._count = 0
 
     def begin(self) -> bool:
-        self._made = 0
+        self._count = 0
         return self.inner.begin()
 
     def pick(self, choice: Choice) -> int:
-        made = self._made
-        if made < len(self.picks):
-            self._made = made + 1
-            return self.picks[made]
+        count = self._count
+        if count < len(self.picks):
+            self._count = count + 1
+            return self.picks[count]
         return self.inner.pick(choice)
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
-
-    @property
-    def exhaustive(self) -> bool:
-        """As of a systematic search below the prefix."""
-        return bool(getattr(self.inner, "exhaustive", False))

@@ -64,7 +64,7 @@ class Footprints:
     def shared_thread(self, worker: int) -> int:
         """Mask of the loop that a task of real code shares with others, 0 for anybody else. All
         that such a task does counts as done to its loop: the loop's tasks go on one by one."""
-        loops: Any = getattr(self.run, "loops", None)
+        loops = self.run.loops
         gate = loops.get(worker) if loops else None
         return 0 if gate is None else self.bit[gate.number]
 

@@ -49,18 +49,13 @@ class DporScheduler(Scheduler):
     ``watched``: for each condition that is checked between steps, the numbers of its variables:
     writes of them are then not commuted.
 
-    ``executions``: complete ones so far. ``redundant``: those that turned out to repeat others
-    (``cut`` says so of the last one). ``exhaustive``: the whole tree is done, and no execution
-    was ended by a bound.
+    ``redundant``: executions that turned out to repeat others, as ``cut`` says of the last one.
     """
+
+    systematic = True
 
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self.watched = [tuple(variables) for variables in watched]
-        self.executions = 0
-        self.redundant = 0
-        self.cut = False
-        self.bounded = 0  # executions that a bound ended
-        self.finished = False
         self._begun = False
         self._planned = False  # the next execution is, by ``state`` or ``resume``
         self._kept: list[Sleep] = []  # of ``resume``: what sleeps, by depth
@@ -91,10 +86,6 @@ class DporScheduler(Scheduler):
             self._history = History(run, self.watched)
             self._steps = self._history.steps
             self._cooperative = self._history.cooperative
-
-    @property
-    def exhaustive(self) -> bool:
-        return self.finished and not self.bounded
 
     def describe(self) -> dict[str, Any]:
         return {"name": "dpor"}

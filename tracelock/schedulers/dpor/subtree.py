@@ -12,11 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tracelock.schedulers.base import INTERRUPTED
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, place
-
-#: The limit of a run that Ctrl-C has cut short (the engine's word for it).
-INTERRUPTED: Final = "interrupted"
 
 #: In a sleep set: a step of no worker, which can begin no sequence.
 NOBODY: Final[Step] = (-2, (), -1, -1)
