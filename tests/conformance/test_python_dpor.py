@@ -17,7 +17,7 @@ from tracelock.instrument.naming import Names, Variable
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
-from tracelock.session.code import Code
+from tracelock.session.code import PythonCode
 from tracelock.session.plan import Plan, make_scheduler
 from tracelock.session.python_host import PythonHost
 from tracelock.session.python_schedulers import Restarting
@@ -126,7 +126,7 @@ def opened(module: ModuleType) -> PythonHost:
     def check(state: Any) -> None:
         STATES.add(repr(module.final(state)))
 
-    target = target_for(code=Code(module.WORKERS, module.setup, check, [module.__name__]))
+    target = target_for(code=PythonCode(module.WORKERS, module.setup, check, [module.__name__]))
     host = target.open(Plan("threading", "dpor", every=True).completed(target))
     assert isinstance(host, PythonHost)
     return host

@@ -156,7 +156,6 @@ class BruteForce(Scheduler):
         self.path: list[tuple[int, int]] = []  # which option, of how many
         self.depth = 0
         self.finished = False
-        self.exhaustive = False
 
     def begin(self) -> bool:
         self.depth = 0
@@ -174,7 +173,7 @@ class BruteForce(Scheduler):
         while self.path and self.path[-1][0] + 1 == self.path[-1][1]:
             self.path.pop()
         if not self.path:
-            self.finished = self.exhaustive = True
+            self.finished = True
             return
         taken, count = self.path[-1]
         self.path[-1] = (taken + 1, count)

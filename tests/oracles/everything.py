@@ -14,7 +14,7 @@ from tracelock.session.api import explore
 class Everything(Scheduler):
     """Depth first over the choices that there were: no reduction of any kind."""
 
-    exhaustive = False
+    systematic = True
 
     def __init__(self) -> None:
         self.path: list[list[int]] = []  # which option was picked, of how many
@@ -30,7 +30,7 @@ class Everything(Scheduler):
             while self.path and self.path[-1][0] + 1 == self.path[-1][1]:
                 self.path.pop()
             if not self.path:
-                self.exhaustive = True
+                self.finished = True
                 return False
             self.path[-1][0] += 1
         self._begun = True

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracelock.explore.search import Budget, search
 from tracelock.schedulers.base import Choice, Scheduler
-from tracelock.session.code import Code
+from tracelock.session.code import PythonCode
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
 from tracelock.session.targets import target_for
@@ -67,7 +67,7 @@ def outcomes(
     def check(state: Any) -> None:
         found.add(seen(state))
 
-    code = Code(workers, setup, check, instrument, cancellations=cancellations)
+    code = PythonCode(workers, setup, check, instrument, cancellations=cancellations)
     plan = Plan(
         backend=backend, strategy="dpor", schedules=None, seconds=None, clock=clock, every=True,
         shrink=False,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, search_bar, show
+from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, show
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
+from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules
 from tracelock.session.after_fix import check_fix
 from tracelock.session.exploring import Exploration
@@ -29,7 +30,7 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
     keeper = None
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)
-    with search_bar(out, plan) as progress:
+    with search_progress(out, plan) as progress:
         checked = check_fix(trace, scenario, plan=plan, progress=progress)
     explored = checked.explored
     paths = keep(explored, keeper, options.all)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
+from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
@@ -20,7 +20,6 @@ from tracelock.session.targets import target_for
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Executed
-    from tracelock.explore.search import Progress
     from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.session.explored import Explored
     from tracelock.trace import Trace
@@ -65,9 +64,9 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     target = target_for(scenario, allow_call=options.allow_call)
     if options.cancellations is not None or options.gc:
         require(target, Capability.INJECTIONS)
-        from tracelock.session.code import Code
+        from tracelock.session.code import PythonCode
 
-        code = Code(cancellations=options.cancellations, gc=options.gc or None)
+        code = PythonCode(cancellations=options.cancellations, gc=options.gc or None)
         target = target_for(scenario, code, allow_call=options.allow_call)
     exploration = Exploration(target, plan_of(options, target))
     plan = exploration.plan
@@ -75,7 +74,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)
     with exploration:
-        with search_bar(out, plan) as progress:
+        with search_progress(out, plan) as progress:
             explored = exploration.run(first, progress)
         paths = keep(explored, keeper, options.all)
         if options.json:
@@ -183,42 +182,6 @@ def _tally(explored: Explored, paths: dict[int, str], out: Output) -> None:
         where = f"  {clean(paths[number])}" if number in paths else ""
         name = outcome_name(way.kind, way.failure)
         out.line(f"  {way.count:>8,}  {name:18} {clean(state)}{where}")
-
-
-@contextmanager
-def search_bar(out: Output, plan: Plan) -> Generator[Callable[[Progress], None] | None]:
-    """A line on standard error that says how far the search is; nothing off a terminal."""
-    from tracelock.cli.output import is_terminal
-
-    if not is_terminal(out.stderr):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(file=out.stderr)
-    bar = Progress(
-        TextColumn("exploring"), BarColumn(), TextColumn("{task.description}"),
-        console=console, transient=True, auto_refresh=False,
-    )  # fmt: skip
-    task = bar.add_task("", total=1.0)
-
-    def advance(at: Any) -> None:
-        share = at.share
-        if share is None and plan.schedules:
-            share = at.schedules / plan.schedules
-        if share is None and plan.seconds:
-            share = at.seconds / plan.seconds
-        speed = at.schedules / at.seconds if at.seconds else 0.0
-        left = f", about {share:.0%} explored" if at.share is not None else ""
-        found = f", {at.failures:,} failures" if at.failures else ""
-        bar.update(
-            task, completed=min(share or 0.0, 1.0), refresh=True,
-            description=f"{at.schedules:,} schedules, {speed:,.0f} a second{left}{found}",
-        )  # fmt: skip
-
-    with bar:
-        yield advance
 
 
 def parse_prefix(text: str) -> tuple[str, int]:

@@ -183,13 +183,13 @@ class _Run:
 
     # --- many runs -----------------------------------------------------------------------------
     def often(self, runs: int) -> int:
-        from tracelock.cli.progress import progress
+        from tracelock.cli.progress import runs_progress
 
         kinds: dict[tuple[str, str | None], _Kind] = {}
         started = perf_counter()
         done = failures = events = 0
         interrupted = False
-        with progress(self.out, runs) as advance:
+        with runs_progress(self.out, runs) as advance:
             try:
                 with _closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
                     for outcome in outcomes:

@@ -139,7 +139,7 @@ class Runnable(Protocol):
     def finally_(self) -> Sequence[Check]: ...
 
 
-class Driver(Protocol):
+class ScheduleDriver(Protocol):
     """What runs the schedules of a search: every backend, and what runs real code."""
 
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
@@ -158,7 +158,7 @@ class Runner:
         *,
         clock: str = "virtual",
         limits: RunLimits | None = None,
-        backend: Driver | None = None,
+        backend: ScheduleDriver | None = None,
         call: Caller | None = None,
         kind: type[Controller] = Controller,
     ) -> None:

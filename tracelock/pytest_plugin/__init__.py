@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin.stash import EXPLORED, REPLAYING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracelock.pytest_plugin.kept import Kept
-    from tracelock.pytest_plugin.replaying import Replaying
     from tracelock.session.explored import Explored
 
 _MARKER: Final = (
@@ -33,10 +33,6 @@ _MARKER: Final = (
     "or tasks"
 )
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
-#: What the explorations of a test came to, in their order.
-EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
-#: The replay that this run of pytest is, if it is one.
-REPLAYING: pytest.StashKey[Replaying] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,9 +92,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if call.when == "call" and EXPLORED in item.stash:
-        from tracelock.pytest_plugin import kept
+        from tracelock.pytest_plugin.kept import settle
 
-        kept.settle(item, report, None if call.excinfo is None else call.excinfo.value)
+        settle(item, report, None if call.excinfo is None else call.excinfo.value)
     return report
 
 
@@ -112,9 +108,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         config.getoption("--tracelock-scenarios") or config.getini("tracelock_scenarios")
     ):
         return None
-    from tracelock.pytest_plugin import files
+    from tracelock.pytest_plugin.files import ScenarioFile, TraceFile
 
-    kind = files.ScenarioFile if scenario else files.TraceFile
+    kind = ScenarioFile if scenario else TraceFile
     collector: pytest.Collector = kind.from_parent(parent, path=file_path)
     return collector
 

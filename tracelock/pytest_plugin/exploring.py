@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tracelock.pytest_plugin import REPLAYING, kept
+import tracelock.pytest_plugin.kept as kept
 from tracelock.pytest_plugin.marked import trace_of
+from tracelock.pytest_plugin.stash import REPLAYING
 from tracelock.pytest_plugin.telling import failure_text
 
 if TYPE_CHECKING:

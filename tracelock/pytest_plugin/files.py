@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin import kept
 from tracelock.pytest_plugin.telling import ScheduleFailed, failure_text, told
 
 if TYPE_CHECKING:

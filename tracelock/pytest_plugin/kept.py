@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tracelock.pytest_plugin import EXPLORED
+from tracelock.pytest_plugin.stash import EXPLORED
 from tracelock.session.explored import SearchFailed
 
 if TYPE_CHECKING:

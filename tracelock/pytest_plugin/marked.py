@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin import REPLAYING, kept
+from tracelock.pytest_plugin.stash import REPLAYING
 from tracelock.pytest_plugin.telling import ScheduleFailed, TracelockWarning, failure_text
 from tracelock.scenario.language.expressions import suggest
 
@@ -185,11 +186,11 @@ class _Marked:
 
     def _target(self, options: dict[str, Any]) -> Target:
         """The program whose one worker is the body of the test."""
-        from tracelock.session.code import Code
+        from tracelock.session.code import PythonCode
         from tracelock.session.python import PythonTarget
 
         item, node = self.item, kept.node_id(self.item)
-        code = Code([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
+        code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
         if not isinstance(code.instrument, str):  # that is refused below
             code.instrument = [item.module.__name__, *(code.instrument or ())]
         program = code.program(

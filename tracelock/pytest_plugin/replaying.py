@@ -72,7 +72,7 @@ class Replaying:
         """What ``tracelock_explore`` does in a replay."""
         from dataclasses import fields
 
-        from tracelock.session.code import Code
+        from tracelock.session.code import PythonCode
         from tracelock.session.explored import Explored
         from tracelock.session.targets import target_for
 
@@ -80,8 +80,8 @@ class Replaying:
         self._only(item)
         if scenario is not None or number != self.number:
             return passed
-        names = {field.name for field in fields(Code)}
-        code = Code(**{name: value for name, value in arguments.items() if name in names})
+        names = {field.name for field in fields(PythonCode)}
+        code = PythonCode(**{name: value for name, value in arguments.items() if name in names})
         self.follow(item, number, target_for(code=code))
         return passed
 

@@ -100,9 +100,9 @@ def explore(
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
     InternalError where a failure that was found cannot be confirmed.
     """
-    from tracelock.session.code import Code
+    from tracelock.session.code import PythonCode
 
-    code = Code(
+    code = PythonCode(
         workers, setup, check, instrument, expected_errors, cancellations or None, gc or None
     )
     target = target_for(scenario, code, allow_call=allow_call)
@@ -137,9 +137,9 @@ def replay(
     ``notes`` says which file, and events are matched by function and access. Raises what
     ``explore`` raises, and TraceError where the trace does not go with what is given.
     """
-    from tracelock.session.code import Code
+    from tracelock.session.code import PythonCode
 
-    code = Code(workers, setup, check, instrument, expected_errors)
+    code = PythonCode(workers, setup, check, instrument, expected_errors)
     target = target_of(trace, code=code, allow_call=allow_call)
     settings = Settings(
         backend or "", start_method=start_method, allow_call=allow_call, limits=limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 
 
 class _Entry(NamedTuple):
-    """One backend. ``rules``: the name of its rules. ``make``: what runs scenarios on it;
-    ``python``: what runs Python code on it, None where nothing does. ``note``: what there is to say
-    of it on this machine. ``needs``: a module that has to be installed."""
+    """One backend: ``module:class`` of what runs scenarios on it and of what runs Python code
+    (None: nothing does), each imported when it is wanted; the names of the rules of the objects of
+    both. ``note``: what there is to say of it on this machine. ``needs``: what has to be
+    installed."""
 
+    kind: str
+    python: str | None
     rules: str
-    make: Callable[[Program, Options, Rules], Backend]
-    python: Callable[[PythonProgram, RunLimits], PythonBackend] | None
+    python_rules: str = "THREADING_RULES"
     note: Callable[[], str] = lambda: ""
     needs: str | None = None
 
@@ -34,62 +37,6 @@ class _Entry(NamedTuple):
     def here(self) -> bool:
         """Whether it can be used on this machine."""
         return self.needs is None or importlib.util.find_spec(self.needs) is not None
-
-
-# Each imports its backend when it is wanted: the others cost nothing.
-def _threading(program: Program, options: Options, rules: Rules) -> Backend:
-    from tracelock.backends.threads.backend import ThreadingBackend
-
-    return ThreadingBackend(program, options)
-
-
-def _multiprocessing(program: Program, options: Options, rules: Rules) -> Backend:
-    from tracelock.backends.processes.backend import MultiprocessingBackend
-
-    return MultiprocessingBackend(program, options)
-
-
-def _asyncio(program: Program, options: Options, rules: Rules) -> Backend:
-    from tracelock.backends.tasks.asyncio_backend import AsyncioBackend
-
-    return AsyncioBackend(program, options)
-
-
-def _trio(program: Program, options: Options, rules: Rules) -> Backend:
-    from tracelock.backends.tasks.trio_backend import TrioBackend
-
-    return TrioBackend(program, options)
-
-
-def _simulated(program: Program, options: Options, rules: Rules) -> Backend:
-    from tracelock.backends.simulated import SimulatedBackend
-
-    return SimulatedBackend(program, options, rules)
-
-
-def _python_threading(program: PythonProgram, limits: RunLimits) -> PythonBackend:
-    from tracelock.instrument.threads.backend import PythonBackend
-
-    return PythonBackend(program, limits)
-
-
-def _python_multiprocessing(program: PythonProgram, limits: RunLimits) -> PythonBackend:
-    from tracelock.backends.rules import MULTIPROCESSING_RULES
-    from tracelock.instrument.processes.backend import ProcessBackend
-
-    return ProcessBackend(program, limits, MULTIPROCESSING_RULES)
-
-
-def _python_asyncio(program: PythonProgram, limits: RunLimits) -> PythonBackend:
-    from tracelock.instrument.loops.asyncio_backend import AsyncioBackend
-
-    return AsyncioBackend(program, limits)
-
-
-def _python_trio(program: PythonProgram, limits: RunLimits) -> PythonBackend:
-    from tracelock.instrument.loops.trio_backend import TrioBackend
-
-    return TrioBackend(program, limits)
 
 
 def _gil() -> str:
@@ -103,16 +50,27 @@ def _start_methods() -> str:
     return "start methods: " + ", ".join(multiprocessing.get_all_start_methods())
 
 
-_TABLE: Final[dict[str, _Entry]] = {
-    "threading": _Entry("threading", _threading, _python_threading, _gil),
-    "multiprocessing": _Entry(
-        "multiprocessing", _multiprocessing, _python_multiprocessing, _start_methods
+_TABLE: Final = {
+    "threading": _Entry(
+        "tracelock.backends.threads.backend:ThreadingBackend",
+        "tracelock.instrument.threads.backend:PythonBackend", "THREADING_RULES", note=_gil,
     ),
-    "asyncio": _Entry("asyncio", _asyncio, _python_asyncio),
-    "trio": _Entry("trio", _trio, _python_trio, needs="trio"),
+    "multiprocessing": _Entry(
+        "tracelock.backends.processes.backend:MultiprocessingBackend",
+        "tracelock.instrument.processes.backend:ProcessBackend", "MULTIPROCESSING_RULES",
+        "MULTIPROCESSING_RULES", note=_start_methods,
+    ),
+    "asyncio": _Entry(
+        "tracelock.backends.tasks.asyncio_backend:AsyncioBackend",
+        "tracelock.instrument.loops.asyncio_backend:AsyncioBackend", "ASYNCIO_RULES",
+    ),
+    "trio": _Entry(
+        "tracelock.backends.tasks.trio_backend:TrioBackend",
+        "tracelock.instrument.loops.trio_backend:TrioBackend", "TRIO_RULES", needs="trio",
+    ),
     "simulated": _Entry(
-        "threading", _simulated, None,
-        lambda: "no concurrency: the models alone, under the rules of threading",
+        "tracelock.backends.simulated:SimulatedBackend", None, "THREADING_RULES",
+        note=lambda: "no concurrency: the models alone, under the rules of threading",
     ),
 }  # fmt: skip
 BACKENDS: Final = tuple(_TABLE)
@@ -126,15 +84,18 @@ def _entry(backend: str) -> _Entry:
     return _TABLE[backend]
 
 
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def rules_of(backend: str) -> Rules:
     """The rules of a backend by name; the simulated one follows those of threading.
 
     Raises UsageError for a name that is not in ``BACKENDS``.
     """
-    from tracelock.backends import rules
-
-    found: Rules = getattr(rules, f"{_entry(backend).rules.upper()}_RULES")
-    return found
+    rules: Rules = _load(f"tracelock.backends.rules:{_entry(backend).rules}")
+    return rules
 
 
 def make_backend(backend: str, program: Program, options: Options, rules: Rules) -> Backend:
@@ -144,17 +105,22 @@ def make_backend(backend: str, program: Program, options: Options, rules: Rules)
         raise UsageError(
             f"the {backend} backend needs {entry.needs}: pip install 'tracelock[{entry.needs}]'"
         )
-    return entry.make(program, options, rules)
+    # models follow whatever rules they are given
+    more = (rules,) if entry.python is None else ()
+    made: Backend = _load(entry.kind)(program, options, *more)
+    return made
 
 
 def make_python_backend(backend: str, program: PythonProgram, limits: RunLimits) -> PythonBackend:
     """The backend of that name for Python code. Raises UsageError for one that there is not."""
-    make = _TABLE[backend].python if backend in _TABLE else None
-    if make is None:
+    entry = _TABLE.get(backend)
+    if entry is None or entry.python is None:
         raise UsageError(
             f"unknown backend {backend!r} for Python code: it is one of {', '.join(REAL)}"
         )
-    return make(program, limits)
+    made: PythonBackend = _load(entry.python)(program, limits)
+    made.rules = _load(f"tracelock.backends.rules:{entry.python_rules}")
+    return made
 
 
 def backends_here() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from tracelock.instrument.program import PythonProgram, module_of
 
 
 @dataclass(slots=True)
-class Code:
+class PythonCode:
     """What there is to run, and what may happen to it.
 
     ``setup()`` makes what the workers share, anew for each schedule; each of ``workers``

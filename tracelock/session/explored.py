@@ -17,7 +17,7 @@ class SearchFailed(AssertionError):
 
 
 @dataclass(slots=True)
-class Way:
+class DistinctEnding:
     """One distinct way in which schedules ended, as ``--all`` lists them."""
 
     kind: str
@@ -48,7 +48,7 @@ class Explored:
     redundant: int
     states: int
     seconds: float
-    ways: list[Way]
+    ways: list[DistinctEnding]
     trace: Trace | None = None
     switches: int | None = None
     minimum: str = ""

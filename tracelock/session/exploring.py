@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError, TracelockError
 from tracelock.explore.search import FAILED, Budget, Searched, add_outcome
+from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
-from tracelock.session.explored import Explored, Way, summarise
+from tracelock.session.explored import DistinctEnding, Explored, summarise
 from tracelock.session.host import run_once
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import Spreader, below
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Executed
     from tracelock.explore.search import Outcome, Progress
     from tracelock.scenario.language.models import Scenario
-    from tracelock.schedulers.base import Scheduler
     from tracelock.session.plan import Plan
     from tracelock.session.target import Target
     from tracelock.trace import Trace
@@ -255,8 +255,12 @@ class Exploration:
         return explored
 
     def _verdict(self, found: Searched) -> str:
+        strategy = self.plan.strategy
         name = found.strategy.split(" ")[0]
-        systematic = name in STRATEGIES and STRATEGIES[name].systematic
+        if isinstance(strategy, Scheduler):
+            systematic = strategy.systematic
+        else:
+            systematic = name in STRATEGIES and STRATEGIES[name].systematic
         bounded = any(one.kind == "unfinished" for one in found.outcomes.values())
         verdict = "passed"
         if found.failures():
@@ -268,9 +272,9 @@ class Exploration:
             verdict = "unfinished"
         return self.host.claim(verdict, found)
 
-    def way(self, outcome: Outcome) -> Way:
+    def way(self, outcome: Outcome) -> DistinctEnding:
         """An outcome of the search, with its trace on request."""
-        return Way(
+        return DistinctEnding(
             outcome.kind, outcome.failure, outcome.message, outcome.state, outcome.count,
             lambda: self.trace_of(outcome.first),
         )  # fmt: skip

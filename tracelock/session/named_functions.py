@@ -17,14 +17,14 @@ from tracelock.backends.calls import find_call
 from tracelock.errors import Problem, ScenarioError, TraceError
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
-from tracelock.session.code import Code
+from tracelock.session.code import PythonCode
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 
-def program_of(scenario: Scenario, *, allow_call: bool, given: Code) -> PythonProgram:
+def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> PythonProgram:
     """The program of a scenario with a ``python`` part: its functions are imported.
 
     What ``given`` has of ``cancellations``, ``gc``, ``instrument`` and ``expected_errors`` counts
@@ -36,7 +36,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: Code) -> PythonPr
     assert python is not None
     if not allow_call:
         check_supported(scenario, "threading")
-    found = _Finder(scenario)
+    found = _Importer(scenario)
     setup = found.function("python.setup", python.setup)
     check = found.function("python.check", python.check)
     expected = [
@@ -47,7 +47,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: Code) -> PythonPr
     if found.problems:
         raise ScenarioError(found.problems)
     collections = python.gc if python.collections is None else python.collections
-    code = Code(
+    code = PythonCode(
         workers, setup, check,
         python.instrument if given.instrument is None else given.instrument,
         given.expected_errors or [error for error in expected if error is not None],
@@ -57,7 +57,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: Code) -> PythonPr
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 
 
-def _workers(scenario: Scenario, found: _Finder) -> tuple[list[Callable[..., Any]], list[str]]:
+def _workers(scenario: Scenario, found: _Importer) -> tuple[list[Callable[..., Any]], list[str]]:
     """The function of each instance, with its arguments if it has some, and its name."""
     from tracelock.scenario.program import Program
 
@@ -117,7 +117,7 @@ def _names_of(function: Any, skipped: int, count: int) -> list[str] | None:
     return named[skipped : skipped + count]
 
 
-class _Finder:
+class _Importer:
     """Imports what a scenario names, and keeps what is wrong with it."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -174,7 +174,7 @@ def program_of_trace(trace: Trace) -> PythonProgram:
     renamed = {f"w{place}": worker for place, worker in enumerate(entries.values())}
     data = {**trace.scenario, "workers": renamed, "python": document_keys(python)}
     scenario = scenario_from_data(data, "the trace's scenario")
-    program = program_of(scenario, allow_call=True, given=Code())
+    program = program_of(scenario, allow_call=True, given=PythonCode())
     works = dict(zip(_instances(entries), program.workers, strict=True))
     order = trace.workers[: len(works)]
     if set(order) != works.keys():

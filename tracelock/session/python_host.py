@@ -19,7 +19,6 @@ from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.rewrite.sources import Sources
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.injecting import InjectingScheduler
-from tracelock.schedulers.strategies import LEVELS, STRATEGIES, TREE
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, Told, run_once
 from tracelock.session.plan import Settings
@@ -224,13 +223,12 @@ class PythonHost(Host):
         make = partial(self.scheduler, strategy, seed, depth)
         names = self.names
         names.settle()
-        scheduler: Scheduler
-        entry = STRATEGIES[strategy] if isinstance(strategy, str) else None
-        if entry is not None and entry.shards in (TREE, LEVELS):
+        scheduler = make()
+        if not scheduler.systematic:
+            scheduler = self.injecting(scheduler, seed)
+        elif isinstance(strategy, str):  # one that the user made cannot be made again
             scheduler = Restarting(make, names)
-            names.held = True
-        else:
-            scheduler = self.injecting(make(), seed)
+        names.held = scheduler.systematic
         try:
             found = search(self.runner, scheduler, budget, every=every, progress=progress)
         finally:

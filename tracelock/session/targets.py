@@ -12,7 +12,7 @@ from tracelock.session.target import Capability, Target, require
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
-    from tracelock.session.code import Code
+    from tracelock.session.code import PythonCode
     from tracelock.trace import Trace
 
 #: What a trace of real code is refused with.
@@ -27,7 +27,10 @@ _GIVE: Final = (
 
 
 def target_for(
-    subject: Scenario | Target | None = None, code: Code | None = None, *, allow_call: bool = False
+    subject: Scenario | Target | None = None,
+    code: PythonCode | None = None,
+    *,
+    allow_call: bool = False,
 ) -> Target:
     """The target that a caller gives: a scenario, or the workers of ``code``.
 
@@ -43,30 +46,30 @@ def target_for(
         return _of_scenario(subject, code, allow_call)
     if subject is not None:
         return subject
-    from tracelock.session.code import Code
+    from tracelock.session.code import PythonCode
     from tracelock.session.python import PythonTarget
 
-    program = (code or Code()).program()
+    program = (code or PythonCode()).program()
     return PythonTarget(lambda: program, program.name)
 
 
-def _of_scenario(scenario: Scenario, code: Code | None, allow_call: bool) -> Target:
+def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) -> Target:
     if scenario.python is None:
         target = ScenarioTarget(scenario)
         if code is not None and (code.cancellations or code.gc):
             require(target, Capability.INJECTIONS)
         return target
-    from tracelock.session.code import Code
+    from tracelock.session.code import PythonCode
     from tracelock.session.named_functions import program_of
     from tracelock.session.python import PythonTarget
 
-    given = code or Code()
+    given = code or PythonCode()
     return PythonTarget(
         lambda: program_of(scenario, allow_call=allow_call, given=given), scenario.name
     )
 
 
-def target_of(trace: Trace, *, code: Code | None = None, allow_call: bool = False) -> Target:
+def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool = False) -> Target:
     """The target that a trace is of.
 
     ``code``: the workers, setup and check of a trace of Python code, where the caller may give them

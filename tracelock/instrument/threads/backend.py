@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from tracelock.backends.rules import THREADING_RULES
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, RunLimits
@@ -42,7 +41,8 @@ class PythonBackend:
     ``stuck``: why no further schedule can be run, "" as long as one can.
     """
 
-    rules: Rules = THREADING_RULES
+    #: What its objects are like; set by the one that makes it.
+    rules: Rules
     #: Whether all workers are tasks of one loop; how the order of that loop is called.
     one_loop = False
     own_name = ""
