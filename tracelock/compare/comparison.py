@@ -111,7 +111,7 @@ class _Comparing:
         from tracelock.session.scenarios import compile_program
         from tracelock.session.targets import target_for
 
-        compile_program(target_for(scenario).steps)
+        compile_program(target_for(scenario).scenario())
         if not 0 < seconds < float("inf"):
             raise UsageError("the seconds for a comparison have to be more than none")
         if runs is not None and runs < 1:

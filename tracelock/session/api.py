@@ -91,11 +91,13 @@ def explore(
     ``backend``: ``threading``, ``multiprocessing``, ``asyncio`` or ``trio`` (default: threads, or
     asyncio for coroutine functions). ``strategy``: ``auto``, ``random``, ``pct``, ``pos``,
     ``surw``, ``preemption``, ``delay``, ``dpor``, ``states`` (scenarios), or a Scheduler of your
-    own. ``schedules``, ``seconds``: the budget (None: unbounded). ``seed``: of samplers. ``every``:
-    do not stop at the first failure. ``shrink``: reduce a failing schedule to the smallest.
-    ``confirm``: how often a failing trace is replayed before it is reported. ``first``: failing
-    traces of earlier runs, tried before anything else. ``limits``: of each schedule. For scenarios
-    alone: ``engine`` (``simulated``, or ``real``), ``allow_call``, ``start_method``, ``spreading``.
+    own. ``schedules``, ``seconds``: the budget (None: unbounded). ``seed``: of samplers. ``clock``:
+    ``virtual``, or ``adversarial`` for timers that fire at any time. ``every``: do not stop at the
+    first failure. ``shrink``: reduce a failing schedule to the smallest. ``confirm``: how often a
+    failing trace is replayed before it is reported. ``first``: failing traces of earlier runs,
+    tried before anything else. ``limits``: of each schedule. ``progress``: called ten times a
+    second. For scenarios alone: ``engine`` (``simulated``, or ``real``), ``allow_call``,
+    ``start_method``, ``spreading``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
     InternalError where a failure that was found cannot be confirmed.

@@ -83,7 +83,7 @@ def export(
         where = (backend or where) if test else target
         trace, scenario = _prepared(source, where, allow_call)
         return plain_program(scenario, where, trace, origin=origin, pytest=test).source
-    source = target_for(source).steps
+    source = target_for(source).scenario()
     compile_program(source)
     where = (backend or "threading") if test else target
     check_supported(source, where, allow_call=True)
@@ -98,7 +98,7 @@ def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scen
 
     subject = target_of(trace)
     require(subject, Capability.EXPORT)
-    scenario = subject.steps
+    scenario = subject.scenario()
     check_supported(scenario, backend, allow_call=True)
     if trace.verdict.kind == "unfinished":
         raise UsageError("the trace is unfinished: there is no end to force the program to")

@@ -11,15 +11,12 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import TraceError
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.python_host import PythonHost
-from tracelock.session.target import Capability, require
+from tracelock.session.target import Capability, Target, require
 
 if TYPE_CHECKING:
-    from tracelock.explore.shrink.scenario import Reduced
     from tracelock.instrument.program import PythonProgram
-    from tracelock.scenario.language.models import Scenario
     from tracelock.session.host import Host
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace, Verdict
+    from tracelock.trace import Trace
 
 #: Schedules that are tried unless told otherwise.
 SCHEDULES: Final = 1_000
@@ -28,11 +25,11 @@ STALL: Final = 5.0
 _OWN_STEPS: Final = "is for scenarios with steps of their own"
 
 
-class PythonTarget:
+class PythonTarget(Target):
     """A program of real code. ``load`` gives it, or imports it: not before it is needed."""
 
     noun = "program"
-    schedules: int | None = SCHEDULES
+    schedules = SCHEDULES
     engine = "real"
     run_limits = search_limits = RunLimits(steps=STEPS, stall=STALL)
     lacks: Mapping[Capability, str] = {
@@ -75,11 +72,6 @@ class PythonTarget:
     def workers(self) -> list[str]:
         return list(self.program.names)
 
-    @property
-    def steps(self) -> Scenario:
-        require(self, Capability.STEPS)
-        raise AssertionError
-
     def natural_backend(self) -> str:
         return self.program.natural_backend()
 
@@ -99,10 +91,3 @@ class PythonTarget:
             trace.backend, "random", clock=trace.clock, limits=settings.limits, shrink=False
         )
         return self.open(plan.completed(self)).knowing(trace)
-
-    def places(self, verdict: Verdict) -> dict[str, str]:
-        return {}  # what a verdict names are places in Python code already
-
-    def reduced(self, trace: Trace, host: Host) -> tuple[Target, Reduced]:
-        require(self, Capability.REDUCE)
-        raise AssertionError

@@ -51,11 +51,11 @@ def compile_program(scenario: Scenario) -> Program:
     return Program(scenario)
 
 
-class ScenarioTarget:
+class ScenarioTarget(Target):
     """A scenario whose workers are steps of the scenario language."""
 
     noun = "scenario"
-    schedules: int | None = None
+    schedules = None
     engine = "simulated"
     run_limits = RunLimits()
     search_limits = RunLimits(steps=SEARCH_STEPS)
@@ -65,10 +65,7 @@ class ScenarioTarget:
 
     def __init__(self, steps: Scenario) -> None:
         self.steps = steps
-
-    @property
-    def name(self) -> str:
-        return self.steps.name
+        self.name = steps.name
 
     @cached_property
     def program(self) -> Program:
@@ -83,6 +80,9 @@ class ScenarioTarget:
     @property
     def workers(self) -> list[str]:
         return [worker.name for worker in self.program.layout.workers]
+
+    def scenario(self) -> Scenario:
+        return self.steps
 
     def natural_backend(self) -> str:
         return "threading"
@@ -140,11 +140,12 @@ def family(backend: str) -> str:
 class ScenarioHost(Host):
     """A scenario on one backend. ``backend``: the real one, whatever drives the searches."""
 
+    target: ScenarioTarget
+
     def __init__(self, target: ScenarioTarget, settings: Settings) -> None:
         super().__init__()
         self.target = target
         self.settings = settings
-        self.scenario = target
         self.program = program = target.program
         named = settings.rules if settings.backend == "simulated" else settings.backend
         check_supported(target.steps, named, allow_call=settings.allow_call)
@@ -175,7 +176,7 @@ class ScenarioHost(Host):
         from tracelock.engine.recording import record_log
 
         return Trace(
-            self.scenario.data, self.settings.backend, "controlled", strategy, self.settings.clock,
+            self.target.data, self.settings.backend, "controlled", strategy, self.settings.clock,
             environment(self._method()), self.workers, record_log(self.program.layout, log),
             verdict,
         )  # fmt: skip
@@ -205,7 +206,7 @@ class ScenarioHost(Host):
         settings = Settings(
             allow_call=self.settings.allow_call, start_method=self.settings.start_method
         )
-        return self.scenario.replaying(trace, settings)
+        return self.target.replaying(trace, settings)
 
     def not_confirmed(self, why: str, number: int, times: int) -> str:
         raise InternalError(
@@ -247,7 +248,7 @@ class ScenarioHost(Host):
 
         groups = tuple(tuple(group) for group in watched(self.program))
         return Job(
-            json.dumps(self.scenario.data), self.rules.backend, strategy, plan.seed or 0,
+            json.dumps(self.target.data), self.rules.backend, strategy, plan.seed or 0,
             plan.clock, self.limits, plan.allow_call, plan.every, groups, depth=plan.depth,
         )  # fmt: skip
 
@@ -255,7 +256,7 @@ class ScenarioHost(Host):
         from tracelock.explore.spread.checkpoint import digest, rules_digest
 
         return {
-            "scenario": digest(self.scenario.data), "name": self.scenario.name,
+            "scenario": digest(self.target.data), "name": self.target.name,
             "backend": self.settings.backend, "rules": rules_digest(self.rules),
             "clock": self.settings.clock, "steps": self.limits.steps,
             "engine": self.settings.engine,
@@ -278,7 +279,7 @@ class ScenarioHost(Host):
 
         def trace() -> Trace:
             return Trace(
-                self.scenario.data, self.settings.backend, "recorded", None, "real",
+                self.target.data, self.settings.backend, "recorded", None, "real",
                 environment(self._method()), self.workers,
                 events if events is not None else Events(), verdict,
             )  # fmt: skip

@@ -77,7 +77,7 @@ def shrink(
             smaller, reduced = target.reduced(trace, host)
     plan.clock = shrunk.clock
     with Exploration(smaller, plan) as exploration:
-        picks = _fewest(exploration, trace, target.steps, reduced)
+        picks = _fewest(exploration, trace, target.scenario(), reduced)
         result = _finished(exploration, shrink_schedule(exploration.host.models, picks))
         result.reduced = reduced
         return result

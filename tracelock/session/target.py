@@ -7,10 +7,11 @@ is missing the target's own reason is the message.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tracelock.errors import UsageError
 
@@ -44,7 +45,7 @@ class Capability(StrEnum):
     STEPS = "be read: its workers are steps of the scenario language"
 
 
-class Target(Protocol):
+class Target(ABC):
     """Something whose schedules can be run.
 
     ``noun``: what messages call it. ``schedules``: how many are tried unless told otherwise (None:
@@ -53,52 +54,45 @@ class Target(Protocol):
     ``lacks``: for each capability that it has not, the reason.
     """
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def noun(self) -> str: ...
-    @property
-    def schedules(self) -> int | None: ...
-    @property
-    def engine(self) -> str: ...
-    @property
-    def run_limits(self) -> RunLimits: ...
-    @property
-    def search_limits(self) -> RunLimits: ...
-    @property
-    def lacks(self) -> Mapping[Capability, str]: ...
+    name: str
+    noun: str
+    schedules: int | None
+    engine: str
+    run_limits: RunLimits
+    search_limits: RunLimits
+    lacks: Mapping[Capability, str]
 
     @property
+    @abstractmethod
     def workers(self) -> list[str]:
         """The names of the workers that there are from the start."""
-        ...
 
-    @property
-    def steps(self) -> Scenario:
-        """The scenario that its workers' steps are written in. Raises UsageError without one."""
-        ...
-
+    @abstractmethod
     def natural_backend(self) -> str:
         """The backend that runs it unless told otherwise."""
-        ...
 
+    @abstractmethod
     def open(self, settings: Settings) -> Host:
         """A host for its schedules, as ``settings`` (completed for this target) say."""
-        ...
 
+    @abstractmethod
     def replaying(self, trace: Trace, settings: Settings) -> AbstractContextManager[Host]:
         """A host on which ``trace`` can be followed. Raises TraceError where its workers are not
         those of the target."""
-        ...
 
     def places(self, verdict: Verdict) -> dict[str, str]:
-        """File and line of the steps that a verdict names, by their path."""
-        ...
+        """File and line of the steps that a verdict names, by their path, where that is not yet
+        such a place."""
+        return {}
+
+    def scenario(self) -> Scenario:
+        """The scenario that its workers' steps are written in. Raises UsageError without one."""
+        raise UsageError(refusal(self, Capability.STEPS))
 
     def reduced(self, trace: Trace, host: Host) -> tuple[Target, Reduced]:
         """The target with everything left out that the failure of ``trace`` does not need.
         ``host``: this target's own."""
-        ...
+        raise UsageError(refusal(self, Capability.REDUCE))
 
 
 def refusal(target: Target, capability: Capability, **named: Any) -> str:
