@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tracelock.pytest_plugin.stash import EXPLORED, REPLAYING
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -59,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--tracelock-replay"):
         from tracelock.pytest_plugin.replaying import Replaying
 
-        config.stash[REPLAYING] = Replaying(config)
+        config.pluginmanager.register(Replaying(config), Replaying.__name__)
 
 
 # --- tests under control ---------------------------------------------------------------------
@@ -86,18 +84,6 @@ def tracelock_explore(request: pytest.FixtureRequest) -> Callable[..., Explored]
     return explorer(request.node)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if call.when == "call" and EXPLORED in item.stash:
-        from tracelock.pytest_plugin.kept import settle
-
-        settle(item, report, None if call.excinfo is None else call.excinfo.value)
-    return report
-
-
 # --- files -----------------------------------------------------------------------------------
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     name = file_path.name
@@ -116,12 +102,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 # --- at the end ------------------------------------------------------------------------------
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    replaying = config.stash.get(REPLAYING, None)
-    if replaying is not None:
-        terminalreporter.section("tracelock")
-        terminalreporter.write_line(replaying.summary())
-        return
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     lines = [
         f"{report.nodeid}\n  replay it: {command}"
         for report in terminalreporter.getreports("failed")
@@ -131,10 +112,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("failing schedules (tracelock)")
         for line in lines:
             terminalreporter.write_line(line)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    replaying = session.config.stash.get(REPLAYING, None)
-    if replaying is not None and session.config.getoption("--tracelock-replay-status"):
-        session.exitstatus = replaying.status(int(session.exitstatus))

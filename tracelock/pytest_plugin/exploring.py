@@ -9,7 +9,7 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.pytest_plugin.marked import trace_of
-from tracelock.pytest_plugin.stash import REPLAYING
+from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.pytest_plugin.telling import failure_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
         from tracelock.session.targets import python_of
 
         this, number = number, number + 1
-        replaying = item.config.stash.get(REPLAYING, None)
+        replaying = Replaying.of(item.config)
         if replaying is not None:
             return replaying.explore(item, this, scenario, arguments)
         first = [*arguments.pop("first", ()), *kept.earlier(kept.path_for(item, this))]

@@ -13,7 +13,7 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin.stash import REPLAYING
+from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.pytest_plugin.telling import ScheduleFailed, TracelockWarning, failure_text
 from tracelock.scenario.language.expressions import suggest
 
@@ -99,7 +99,7 @@ class _Marked:
         from tracelock.session.plan import Plan
 
         item = self.item
-        replaying = item.config.stash.get(REPLAYING, None)
+        replaying = Replaying.of(item.config)
         if replaying is not None:
             replaying.follow(item, 0, self._target(options))
             return

@@ -22,7 +22,14 @@ _INTERRUPTED: Final = 130
 
 
 class Replaying:
-    """The replay that a run of pytest is. ``result``: what it came to, None before."""
+    """The replay that a run of pytest is, a plugin of it. ``result``: what it came to, None
+    before."""
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Replaying | None:
+        """The replay that this run is, None where it is none."""
+        found = config.pluginmanager.get_plugin(cls.__name__)
+        return found if isinstance(found, cls) else None
 
     def __init__(self, config: pytest.Config) -> None:
         from tracelock.errors import TracelockError
@@ -84,6 +91,15 @@ class Replaying:
         code = PythonCode(**{name: value for name, value in arguments.items() if name in names})
         self.follow(item, number, target_for(code=code))
         return passed
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        terminalreporter.section("tracelock")
+        terminalreporter.write_line(self.summary())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.config.getoption("--tracelock-replay-status"):
+            session.exitstatus = self.status(int(session.exitstatus))
 
     def summary(self) -> str:
         """How the replay ended, in a line."""
