@@ -13,6 +13,7 @@ from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
+from tracelock.session.explored import confirmations, preemptive
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
@@ -132,16 +133,9 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         out.lines(steps(trace, out, sources=True))
         out.line()
         places = exploration.target.places(trace.verdict)
-        switches = explored.switches or 0
-        about = f"{len(trace.events):,} events, {switches} preemptive switch"
-        out.lines(
-            verdict_block(
-                trace.verdict, trace.workers, about + ("" if switches == 1 else "es"), places
-            )
-        )
-        for backend, score in explored.confirmed.items():
-            done, _, times = score.partition("/")
-            out.line(f"  confirmed on {backend}, {done} of {times} replays")
+        about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"
+        out.lines(verdict_block(trace.verdict, trace.workers, about, places))
+        out.lines(confirmations(explored.confirmed))
         if explored.twin is not None:
             show_twin(explored.twin, exploration.trace_of, out)
         out.line()

@@ -257,7 +257,7 @@ class _Run:
 
 @contextmanager
 def _closing(outcomes: Iterator[RunOutcome]) -> Iterator[Iterator[RunOutcome]]:
-    """End the runs on the way out, not when the garbage collector comes by."""
+    """Close the generator on the way out, not when it is collected."""
     try:
         yield outcomes
     finally:

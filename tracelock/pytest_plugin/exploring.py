@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import tracelock.pytest_plugin.kept as kept
+from tracelock.pytest_plugin.failure_text import failure_text
 from tracelock.pytest_plugin.marked import trace_of
 from tracelock.pytest_plugin.replaying import Replaying
-from tracelock.pytest_plugin.telling import failure_text
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored

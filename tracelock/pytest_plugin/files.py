@@ -12,7 +12,7 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin.telling import ScheduleFailed, failure_text, told
+from tracelock.pytest_plugin.failure_text import ScheduleFailed, failure_lines, failure_text
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -138,7 +138,7 @@ class TraceItem(_Item):
         why = f"the replay diverged: {result.diverged}"
         if result.diverged is None:
             why = f"not reproduced: it ended {result.verdict.kind}, not {trace.verdict.kind}"
-        lines = told(result.trace) if len(result.trace.events) else []
+        lines = failure_lines(result.trace) if len(result.trace.events) else []
         raise ScheduleFailed("\n".join([why, "", *lines]))
 
     def _as_test(self) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
+from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
 from tracelock.pytest_plugin.replaying import Replaying
-from tracelock.pytest_plugin.telling import ScheduleFailed, TracelockWarning, failure_text
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:

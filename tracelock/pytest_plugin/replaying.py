@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin.failure_text import ScheduleFailed, failure_lines
 from tracelock.pytest_plugin.kept import node_id
-from tracelock.pytest_plugin.telling import ScheduleFailed, told
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
@@ -63,11 +63,13 @@ class Replaying:
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
         if result.diverged is not None:
-            lines = told(result.trace) if len(result.trace.events) else []
+            lines = failure_lines(result.trace) if len(result.trace.events) else []
             text = f"the replay diverged: {result.diverged}"
             raise ScheduleFailed("\n".join([text, "", *lines, *notes]))
         if result.verdict.kind != "passed":
-            raise ScheduleFailed("\n".join([*told(result.trace), "", *notes, self.summary()]))
+            raise ScheduleFailed(
+                "\n".join([*failure_lines(result.trace), "", *notes, self.summary()])
+            )
 
     def _only(self, item: pytest.Item) -> None:
         if node_id(item) != self.node:

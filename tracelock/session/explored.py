@@ -88,13 +88,24 @@ class Explored:
         lines = [text.plain for text in steps(trace, Style(width))]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
-        for backend, score in self.confirmed.items():
-            done, _, times = score.partition("/")
-            lines.append(f"  confirmed on {backend}, {done} of {times} replays")
+        lines += confirmations(self.confirmed)
         if isinstance(self.twin, Twin):
             lines.append(f"  {self.twin.explanation}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(line.rstrip() for line in lines)
+
+
+def preemptive(switches: int | None) -> str:
+    """A number of preemptive switches in words."""
+    return f"{switches or 0} preemptive switch" + ("" if switches == 1 else "es")
+
+
+def confirmations(confirmed: dict[str, str]) -> list[str]:
+    """A line for each backend on which a failure was replayed."""
+    scores = ((backend, score.partition("/")) for backend, score in confirmed.items())
+    return [
+        f"  confirmed on {backend}, {n} of {times} replays" for backend, (n, _, times) in scores
+    ]
 
 
 def summarise(explored: Explored, executions: int, backend: str, noun: str, stuck: str) -> str:
@@ -102,12 +113,7 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
     target is; ``stuck``: why no more could be tried."""
     tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
     if explored.verdict == "failed":
-        switches = explored.switches
-        count = (
-            "no preemptive switch"
-            if not switches
-            else (f"{switches} preemptive switch" + ("es" if switches > 1 else ""))
-        )
+        count = preemptive(explored.switches) if explored.switches else "no preemptive switch"
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
         return f"failed: found after {tried}; it takes {count}{proved}"
     if stuck:

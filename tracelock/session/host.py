@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tracelock.session.target import Target
     from tracelock.trace import Trace, Verdict
 
-Told = Callable[["Progress"], None]
+OnProgress = Callable[["Progress"], None]
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class Host(ABC):
 
     def search(
         self, strategy: str | Scheduler, seed: int, depth: int | None, budget: Budget,
-        every: bool, progress: Told | None,
+        every: bool, progress: OnProgress | None,
     ) -> Searched:  # fmt: skip
         """Run the schedules of one strategy."""
         scheduler = self.scheduler(strategy, seed, depth)
@@ -138,7 +138,7 @@ class Host(ABC):
         self.executions = found.schedules
         return found
 
-    def search_states(self, budget: Budget, every: bool, progress: Told | None) -> Searched:
+    def search_states(self, budget: Budget, every: bool, progress: OnProgress | None) -> Searched:
         """Search the states. Only of targets with that capability."""
         raise NotImplementedError
 

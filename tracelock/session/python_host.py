@@ -20,7 +20,7 @@ from tracelock.instrument.rewrite.sources import Sources
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend
-from tracelock.session.host import Host, Told, run_once
+from tracelock.session.host import Host, OnProgress, run_once
 from tracelock.session.plan import Settings
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
@@ -218,7 +218,7 @@ class PythonHost(Host):
 
     def search(
         self, strategy: str | Scheduler, seed: int, depth: int | None, budget: Budget,
-        every: bool, progress: Told | None,
+        every: bool, progress: OnProgress | None,
     ) -> Searched:  # fmt: skip
         make = partial(self.scheduler, strategy, seed, depth)
         names = self.names

@@ -63,7 +63,7 @@ class Restarting(Wrapper):
 
 
 def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:
-    """What a schedule did, as it would be told in a trace."""
+    """What a schedule did, as a trace would record it."""
     return [
         (layout.workers[worker].name, NAMES[kind], target_name(layout, kind, op), op.at, result)
         for worker, kind, op, result, _, _ in log

@@ -50,7 +50,7 @@ class Session:
 
     def each(self, runs: int, record: bool = True) -> Iterator[RunOutcome]:
         """Run ``runs`` times and give each outcome as it comes. Before the first controlled run of
-        real code schedules are run of which nothing is told: what is shared is learnt from them.
+        real code unreported schedules are run, from which it is learnt what is shared.
 
         A generator: closing it ends the runs. An outcome's ``trace()`` may only be asked for
         before the next one is.

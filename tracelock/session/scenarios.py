@@ -21,7 +21,7 @@ from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import Budget, Outcome, Progress, Searched
 from tracelock.ops import Value
 from tracelock.session.backends import check_supported, make_backend, rules_of
-from tracelock.session.host import Host, RunOutcome, Told
+from tracelock.session.host import Host, OnProgress, RunOutcome
 from tracelock.session.plan import Plan, Settings, make_scheduler
 from tracelock.session.target import Capability, Target
 from tracelock.trace import Events, Trace, environment
@@ -218,7 +218,7 @@ class ScenarioHost(Host):
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
         return make_scheduler(strategy, seed, depth=depth, watched=watched(self.program))
 
-    def search_states(self, budget: Budget, every: bool, progress: Told | None) -> Searched:
+    def search_states(self, budget: Budget, every: bool, progress: OnProgress | None) -> Searched:
         from tracelock.explore.states.search import StateSearch
 
         def tell(at: StatesProgress) -> None:

@@ -105,7 +105,7 @@ class Spreader:
         return replace(job, prefix=tuple(self.base.picks), floor=len(self.base.steps))
 
     def executions(self, strategy: str) -> int:
-        """How many schedules a stage has made, those of earlier sittings too."""
+        """How many schedules a stage has made, those before the checkpoint too."""
         return self._stages[strategy][1].schedules
 
     def search(

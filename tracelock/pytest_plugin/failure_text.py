@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from tracelock.session.explored import SearchFailed
+from tracelock.session.explored import SearchFailed, preemptive
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
@@ -26,7 +26,7 @@ class TracelockWarning(UserWarning):
     """Something that an exploration did not settle, or that makes its result doubtful."""
 
 
-def told(trace: Trace, about: str = "") -> list[str]:
+def failure_lines(trace: Trace, about: str = "") -> list[str]:
     """What went wrong, then the interleaving as columns, one worker each."""
     from tracelock.report.terminal import verdict_block
     from tracelock.report.wording import clean
@@ -66,9 +66,7 @@ def failure_text(explored: Explored) -> str:
 
     trace = explored.trace
     assert trace is not None
-    switches = explored.switches or 0
-    about = f"{len(trace.events):,} events, {switches} preemptive switch"
-    lines = told(trace, about + ("" if switches == 1 else "es"))
+    lines = failure_lines(trace, f"{len(trace.events):,} events, {preemptive(explored.switches)}")
     lines.append("")
     if isinstance(explored.twin, Twin):
         lines.append(explored.twin.explanation)
