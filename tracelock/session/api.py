@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracelock.session.exploring import explore_target
 from tracelock.session.plan import SECONDS, Plan, Settings, Spreading
 from tracelock.session.replaying import ReplayResult, replay_target
 from tracelock.session.running import run_target
@@ -103,6 +102,7 @@ def explore(
     InternalError where a failure that was found cannot be confirmed.
     """
     from tracelock.session.code import PythonCode
+    from tracelock.session.exploring import explore_target
 
     code = PythonCode(
         workers, setup, check, instrument, expected_errors, cancellations or None, gc or None
