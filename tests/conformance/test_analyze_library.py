@@ -16,7 +16,7 @@ from tracelock.analysis.analyze import Analysis, analyze
 from tracelock.analysis.findings import ERROR, NOTE
 from tracelock.scenario.language.models import Scenario
 from tracelock.session import run
-from tracelock.session.exploring import explore
+from tracelock.session.api import explore
 from tracelock.trace import Trace, load_trace
 
 ROOT = Path(__file__).resolve().parents[2]

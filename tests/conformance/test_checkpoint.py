@@ -20,9 +20,11 @@ from tracelock.explore.spread.shards import CHUNK
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario
 from tracelock.scenario.program import Program
-from tracelock.session.exploring import Exploration, Explored, Plan, explore
-from tracelock.session.running import run
-from tracelock.session.spreading import Prefix, Spreader, Spreading
+from tracelock.session.api import explore, run
+from tracelock.session.explored import Explored
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan, Prefix, Spreading
+from tracelock.session.spreading import Spreader
 from tracelock.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -354,7 +356,7 @@ def test_a_stage_that_is_asked_for_again_goes_on(tmp_path: Path) -> None:
     for checkpoint in (None, file, file):
         plan = Plan(strategy="dpor", every=True, spreading=Spreading(checkpoint=checkpoint))
         with Exploration(oracle("wcas-7"), plan) as exploration:
-            spreader = Spreader(exploration, plan.spreading)
+            spreader = Spreader(exploration.host, exploration.plan)
             parts = [
                 spreader.search("dpor", Budget(limit), None) for limit in (10, 20, 200, None, None)
             ]

@@ -20,10 +20,8 @@ from tracelock.instrument.files import patches as file_patches
 from tracelock.instrument.patches import CONTROLLED, Patches, table
 from tracelock.objects.files import END, FileLockModel
 from tracelock.ops import ACQUIRE, RELEASE, Op
+from tracelock.session import api
 from tracelock.session.explored import Explored
-from tracelock.session.python import explore_python
-from tracelock.session.python_program import make_program
-from tracelock.session.python_replaying import replay_python
 
 from tracelock.engine.limits import RunLimits  # isort: skip
 
@@ -47,7 +45,7 @@ def setup() -> Path:
 
 def explore(*workers: Callable[..., Any], check: Any = None, **more: Any) -> Explored:
     more = {"strategy": "dpor", "instrument": [], "setup": setup, "seconds": None, **more}
-    return explore_python(workers=workers, check=check, **more)
+    return api.explore(workers=workers, check=check, **more)
 
 
 def events(found: Explored) -> list[tuple[str, str, str | None]]:
@@ -407,8 +405,10 @@ def test_temporary_files_have_stable_names() -> None:
 def test_a_trace_is_replayed() -> None:
     found = explore(count, count, check=counted)
     assert found.trace is not None
-    program = make_program([count, count], setup, counted, [])
-    result = replay_python(found.trace, program, RunLimits(stall=5.0))
+    result = api.replay(
+        found.trace, workers=[count, count], setup=setup, check=counted, instrument=[],
+        limits=RunLimits(stall=5.0),
+    )  # fmt: skip
     assert result.reproduced, result.diverged
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 from tracelock.engine.limits import RunLimits
 from tracelock.schedulers.base import Choice, Run, Scheduler
-from tracelock.session import settings
-from tracelock.session.python import explore_python
+from tracelock.session import host
+from tracelock.session.api import explore
 
 
 class Everything(Scheduler):
     """Depth first over the choices that there were: no reduction of any kind."""
+
+    systematic = True
 
     def __init__(self) -> None:
         self.path: list[list[int]] = []  # which option was picked, of how many
@@ -66,10 +68,10 @@ def ends_of(
         seen.add(final(state))
 
     if monkeypatch is not None:
-        monkeypatch.setattr(settings, "make_scheduler", lambda *_, **__: Everything())
-    found = explore_python(
+        monkeypatch.setattr(host, "make_scheduler", lambda *_, **__: Everything())
+    found = explore(
         setup=setup, workers=workers, check=check, backend=backend, strategy="dpor", every=True,
-        shrink=False, confirm=0, schedules=None, seconds=None, instrument=[],
+        shrink=False, confirm=0, schedules=1_000_000, seconds=None, instrument=[],
         limits=RunLimits(steps=500, stall=10.0),
     )  # fmt: skip
     for way in found.ways:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tracelock.explore.search import Budget, search
-from tracelock.instrument.program import PythonProgram
 from tracelock.schedulers.base import Choice, Scheduler
-from tracelock.session.exploring import Plan
-from tracelock.session.python import PythonExploration
-from tracelock.session.python_program import default_limits
+from tracelock.session.code import PythonCode
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan
+from tracelock.session.targets import target_for
 
 
 class Everything(Scheduler):
@@ -67,19 +67,17 @@ def outcomes(
     def check(state: Any) -> None:
         found.add(seen(state))
 
-    program = PythonProgram(
-        list(workers), setup, check, list(instrument), cancellations=cancellations
-    )
+    code = PythonCode(workers, setup, check, instrument, cancellations=cancellations)
     plan = Plan(
         backend=backend, strategy="dpor", schedules=None, seconds=None, clock=clock, every=True,
-        limits=default_limits(), shrink=False,
+        shrink=False,
     )  # fmt: skip
-    with PythonExploration(program, plan) as exploration:
+    with Exploration(target_for(code=code), plan) as exploration:
         if scheduler is None:
-            result = exploration._schedules("dpor", Budget(most), None)
+            result = exploration.schedules("dpor", Budget(most))
         else:
-            exploration.names.held = True
-            result = search(exploration.runner, scheduler, Budget(most), every=True)
+            with exploration.host.held():
+                result = search(exploration.runner, scheduler, Budget(most), every=True)
         for outcome in result.outcomes.values():
             if outcome.kind != "passed":
                 found.add((outcome.kind, outcome.failure))

@@ -42,8 +42,8 @@ from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler, flat, nested
 from tracelock.schedulers.dpor.wakeup import Step, insert
 from tracelock.schedulers.simple import RandomScheduler
-from tracelock.session.exploring import explore
-from tracelock.session.spreading import Spreading
+from tracelock.session.api import explore
+from tracelock.session.plan import Spreading
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "oracles"

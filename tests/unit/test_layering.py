@@ -28,7 +28,7 @@ FLOORS = (
     ("session", "testing"),
     ("compare",),
     ("cli", "pytest_plugin"),
-    ("__main__",),
+    ("__main__", "_public"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: What a room must not know even though it lies below.

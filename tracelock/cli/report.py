@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
 _PEEK: Final = 4_096
-#: Sources larger than this are not read: nobody wrote them.
+#: Sources larger than this are not read: they are no source files.
 _LARGEST_SOURCE: Final = 4_000_000
 
 
@@ -94,7 +94,7 @@ def _find_twin(trace: Trace) -> Trace:
 def sources_of(trace: Trace, folder: str) -> dict[str, str]:
     """The Python files that a trace names, as far as they lie in ``folder`` unchanged.
 
-    The trace may be a stranger's: only a file with the very digest that it names is read into a
+    The trace may come from anyone: only a file with the very digest that it names is read into a
     report, and none outside the folder.
     """
     python = trace.scenario.get("python")

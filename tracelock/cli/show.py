@@ -85,20 +85,11 @@ def steps(
     sources: bool = False,
 ) -> Iterator[Any]:
     """The lines of the table of steps; with ``sources``, of Python code, the source lines too."""
-    from tracelock.report.terminal import table
-    from tracelock.report.timeline import timeline, without_idle
+    from tracelock.session import story
 
-    line = timeline(trace, selected(trace, every, around))
-    python = isinstance(trace.scenario.get("python"), dict)
-    if python:
-        line = without_idle(line, set(trace.events.workers))
-    if not line.events:
+    if not trace.events:
         yield "(no events)"
-    lines = None
-    if sources and python:
-        from tracelock.instrument.source_lines import source_lines
-
-        lines = source_lines(trace)
-    yield from table(line, out.style, lines)
-    if len(line.rows) < line.events and around is None:
+    select = list(selected(trace, every, around))
+    yield from story.steps(trace, out.style, select, sources=sources)
+    if sum(map(len, select)) < len(trace.events) and around is None:
         yield "(--all prints every event, show --around N those near event N)"

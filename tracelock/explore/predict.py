@@ -170,10 +170,7 @@ class _Trials:
         self.patience = 2 * len(self.trail) + 200
         limits = runner.limits
         steps = min(limits.steps, 4 * len(self.trail) + 2_000)
-        self.runner = Runner(
-            runner.program, runner.rules, clock=runner.clock,
-            limits=replace(limits, steps=steps), backend=runner.backend,
-        )  # fmt: skip
+        self.runner = runner.with_limits(replace(limits, steps=steps))
         layout = runner.program.layout
         # a condition's own lock has its name too: it comes first, and an acquire is about it
         self._of_locks: dict[str, int] = {}

@@ -69,6 +69,14 @@ class PythonReplay(Replay):
         self.skipped: set[int] = set()
         self._row = 0
 
+    def remarks(self) -> list[str]:
+        if not self.changed:
+            return []
+        return [
+            f"changed since the recording: {', '.join(sorted(self.changed))}; "
+            f"{self.passed} new steps were passed over, {len(self.skipped)} are gone"
+        ]
+
     def follow(self, controller: Controller) -> None:
         super().follow(controller)
         if isinstance(controller, OpenController):

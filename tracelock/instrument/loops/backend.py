@@ -43,8 +43,6 @@ class LoopBackend(PythonBackend):
         self._baton: Any = None
         self._more = True
         self._raised: BaseException | None = None
-        #: What was heard of besides, and in how many schedules.
-        self.heard: dict[str, int] = {}
 
     def __enter__(self) -> PythonBackend:
         super().__enter__()
@@ -53,6 +51,7 @@ class LoopBackend(PythonBackend):
         return self
 
     # --- the order that the loop has by itself -------------------------------------------------
+    one_loop = True
     own_name = "the loop's own order (first come, first served)"
 
     def own_order(self) -> Scheduler:

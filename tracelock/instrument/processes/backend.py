@@ -22,22 +22,19 @@ from tracelock.instrument.processes.wire import Channel
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.backend import LOOK, PythonBackend
 from tracelock.instrument.worker import Worker
-from tracelock.objects import Rules
 
 real_getpid: Final = os.getpid
 
 
 class ProcessBackend(PythonBackend):
-    """Processes. ``rules``: what their objects are like. Raises UsageError where there is no
-    ``fork``."""
+    """Processes. Raises UsageError where there is no ``fork``."""
 
-    def __init__(self, program: PythonProgram, limits: RunLimits, rules: Rules) -> None:
+    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         if not hasattr(os, "fork"):
             raise UsageError("the multiprocessing backend for Python code needs fork")
         import multiprocessing.synchronize  # noqa: F401  (so that it is patched)
 
         super().__init__(program, limits)
-        self.rules = rules
         self._relays: list[Relay] = []
 
     def __enter__(self) -> ProcessBackend:

@@ -7,7 +7,7 @@ import gc
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -18,12 +18,15 @@ from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.hub import Abandon, First, Hub, Phase, contexts
+from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.naming import Names
 from tracelock.instrument.patches import Patches
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.starting import Pooled, interrupt
 from tracelock.instrument.threads.watchdog import Watchdog
 from tracelock.instrument.worker import Blocked, Main, Worker
+from tracelock.objects import Rules
+from tracelock.schedulers.base import Scheduler
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
@@ -38,6 +41,12 @@ class PythonBackend:
     ``stuck``: why no further schedule can be run, "" as long as one can.
     """
 
+    #: What its objects are like; set by the one that makes it.
+    rules: Rules
+    #: Whether all workers are tasks of one loop; how the order of that loop is called.
+    one_loop = False
+    own_name = ""
+
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
         self.limits = limits
@@ -48,6 +57,8 @@ class PythonBackend:
         self.hub.pool = self._pooled
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
+        #: What else was reported (by the exception handler of a loop), and in how many schedules.
+        self.heard: dict[str, int] = {}
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         self.interrupted = False
@@ -77,6 +88,14 @@ class PythonBackend:
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
         self.__exit__()
+
+    def own_order(self) -> Scheduler:
+        """One schedule without preemption; of tasks in the order of their loop."""
+        return InOrder(backwards=False)
+
+    def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
+        """Schedules that a loop makes by itself, where it has an order of its own."""
+        return ()
 
     # --- schedules ---------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:

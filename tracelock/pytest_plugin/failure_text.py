@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from tracelock.session.explored import SearchFailed
+from tracelock.session.explored import SearchFailed, preemptive
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
@@ -26,7 +26,7 @@ class TracelockWarning(UserWarning):
     """Something that an exploration did not settle, or that makes its result doubtful."""
 
 
-def told(trace: Trace, about: str = "") -> list[str]:
+def failure_lines(trace: Trace, about: str = "") -> list[str]:
     """What went wrong, then the interleaving as columns, one worker each."""
     from tracelock.report.terminal import verdict_block
     from tracelock.report.wording import clean
@@ -44,17 +44,13 @@ def told(trace: Trace, about: str = "") -> list[str]:
 
 
 def _table(trace: Trace) -> Iterator[str]:
-    from tracelock.instrument.source_lines import source_lines
-    from tracelock.report.terminal import Style, table
-    from tracelock.report.timeline import selection, timeline, without_idle
+    from tracelock.report.terminal import Style
+    from tracelock.session.story import steps
 
     style = Style(max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns), _unicode())
-    events = len(trace.events)
-    line = timeline(trace, list(selection(events)))
-    line = without_idle(line, set(trace.events.workers))
-    if not events:
+    if not trace.events:
         yield "(no events)"
-    for text in table(line, style, source_lines(trace)):
+    for text in steps(trace, style):
         yield text.plain
 
 
@@ -70,9 +66,7 @@ def failure_text(explored: Explored) -> str:
 
     trace = explored.trace
     assert trace is not None
-    switches = explored.switches or 0
-    about = f"{len(trace.events):,} events, {switches} preemptive switch"
-    lines = told(trace, about + ("" if switches == 1 else "es"))
+    lines = failure_lines(trace, f"{len(trace.events):,} events, {preemptive(explored.switches)}")
     lines.append("")
     if isinstance(explored.twin, Twin):
         lines.append(explored.twin.explanation)

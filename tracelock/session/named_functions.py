@@ -9,46 +9,34 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tracelock.backends.calls import find_call
-from tracelock.errors import Problem, ScenarioError, TraceError, UsageError
+from tracelock.errors import Problem, ScenarioError, TraceError
 from tracelock.instrument.program import PythonProgram, by_name
-from tracelock.session.python_program import make_program
-from tracelock.session.settings import check_supported
+from tracelock.session.backends import check_supported
+from tracelock.session.code import PythonCode
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
-#: What a trace of real code is refused with.
-NOT_ALLOWED = (
-    "this trace is of Python code, which a replay runs: that has to be allowed "
-    "(--allow-call, allow_call=True)"
-)
 
-
-def program_of(
-    scenario: Scenario,
-    *,
-    allow_call: bool,
-    cancellations: int | None = None,
-    gc: bool | int | None = None,
-    instrument: Sequence[str] | None = None,
-    expected_errors: Sequence[type[BaseException]] = (),
-) -> PythonProgram:
+def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> PythonProgram:
     """The program of a scenario with a ``python`` part: its functions are imported.
 
-    The last four, where given, count instead of what the scenario says. Raises UnsupportedError,
-    with the place of each name, and imports nothing, where ``allow_call`` is False; ScenarioError
-    for a name that does not lead to what it should.
+    What ``given`` has of ``cancellations``, ``gc``, ``instrument`` and ``expected_errors`` counts
+    instead of what the scenario says. Raises UnsupportedError, with the place of each name, and
+    imports nothing, where ``allow_call`` is False; ScenarioError for a name that does not lead to
+    what it should.
     """
     python = scenario.python
     assert python is not None
     if not allow_call:
         check_supported(scenario, "threading")
-    found = _Finder(scenario)
+    found = _Importer(scenario)
     setup = found.function("python.setup", python.setup)
     check = found.function("python.check", python.check)
     expected = [
@@ -59,20 +47,17 @@ def program_of(
     if found.problems:
         raise ScenarioError(found.problems)
     collections = python.gc if python.collections is None else python.collections
-    program = make_program(
-        workers, setup, check, python.instrument if instrument is None else instrument,
-        expected_errors or [error for error in expected if error is not None],
-        python.cancellations if cancellations is None else cancellations,
-        collections if gc is None else gc,
+    code = PythonCode(
+        workers, setup, check,
+        python.instrument if given.instrument is None else given.instrument,
+        given.expected_errors or [error for error in expected if error is not None],
+        python.cancellations if given.cancellations is None else given.cancellations,
+        collections if given.gc is None else given.gc,
     )  # fmt: skip
-    data = scenario.to_data()
-    return PythonProgram(
-        program.workers, setup, check, program.instrument, program.expected, program.collections,
-        program.cancellations, scenario.name, document=data, names=names,
-    )  # fmt: skip
+    return code.program(scenario.name, document=scenario.to_data(), names=names)
 
 
-def _workers(scenario: Scenario, found: _Finder) -> tuple[list[Callable[..., Any]], list[str]]:
+def _workers(scenario: Scenario, found: _Importer) -> tuple[list[Callable[..., Any]], list[str]]:
     """The function of each instance, with its arguments if it has some, and its name."""
     from tracelock.scenario.program import Program
 
@@ -132,7 +117,7 @@ def _names_of(function: Any, skipped: int, count: int) -> list[str] | None:
     return named[skipped : skipped + count]
 
 
-class _Finder:
+class _Importer:
     """Imports what a scenario names, and keeps what is wrong with it."""
 
     def __init__(self, scenario: Scenario) -> None:
@@ -168,47 +153,28 @@ class _Finder:
 
 
 # --- traces ----------------------------------------------------------------------------------
-def is_python(trace: Trace) -> bool:
-    """Whether a trace is of real Python code."""
-    return isinstance(trace.scenario.get("python"), Mapping)
-
-
-def node_of(trace: Trace) -> str | None:
-    """The pytest node id of the test that a trace is of, None where it is of none."""
-    python = trace.scenario.get("python")
-    node = python.get("pytest") if isinstance(python, Mapping) else None
-    return node if isinstance(node, str) and node else None
-
-
-def program_of_trace(trace: Trace, *, allow_call: bool) -> PythonProgram:
+def program_of_trace(trace: Trace) -> PythonProgram:
     """The program of a trace, its functions imported by their names.
 
-    Raises UsageError where ``allow_call`` is False; TraceError, which says what to do, where they
-    have no names to be had by.
+    Raises TraceError, which says what to do, where they have no names to be had by.
     """
-    if not allow_call:
-        raise UsageError(NOT_ALLOWED)
     from tracelock.scenario.language.python import document_keys
+    from tracelock.scenario.loading import scenario_from_data
 
-    python = trace.scenario.get("python")
-    assert isinstance(python, Mapping)
-    calls = _calls(trace)
-    named = {
-        **calls,
-        **{k: python[k] for k in ("setup", "check") if isinstance(python.get(k), str)},
-    }
+    python = trace.scenario["python"]
+    named = _calls(trace)
+    named.update((k, python[k]) for k in ("setup", "check") if isinstance(python.get(k), str))
     errors = python.get("expected_errors")
     named.update((e, e) for e in (errors if isinstance(errors, list) else ()) if ":" in str(e))
     nameless = {who: name for who, name in named.items() if not by_name(name)}
     if nameless:
-        raise TraceError(_how_else(trace, nameless))
-    from tracelock.scenario.loading import scenario_from_data
-
+        raise TraceError(_how_else(nameless))
     entries = dict(trace.scenario["workers"])
     # under names that a document may have
     renamed = {f"w{place}": worker for place, worker in enumerate(entries.values())}
     data = {**trace.scenario, "workers": renamed, "python": document_keys(python)}
-    program = program_of(scenario_from_data(data, "the trace's scenario"), allow_call=True)
+    scenario = scenario_from_data(data, "the trace's scenario")
+    program = program_of(scenario, allow_call=True, given=PythonCode())
     works = dict(zip(_instances(entries), program.workers, strict=True))
     order = trace.workers[: len(works)]
     if set(order) != works.keys():
@@ -216,12 +182,11 @@ def program_of_trace(trace: Trace, *, allow_call: bool) -> PythonProgram:
             f"the trace's workers ({', '.join(order)}) are not those of its scenario "
             f"({', '.join(works)})"
         )
-    return PythonProgram(
-        [works[name] for name in order], program.setup, program.check, program.instrument,
-        program.expected, program.collections, program.cancellations,
-        str(trace.scenario.get("name", "python")),
-        {key: python[key] for key in ("pytest", "exploration") if key in python},
-        dict(trace.scenario), order,
+    return replace(
+        program, workers=[works[name] for name in order],
+        name=str(trace.scenario.get("name", "python")),
+        source={key: python[key] for key in ("pytest", "exploration") if key in python},
+        document=dict(trace.scenario), names=order,
     )  # fmt: skip
 
 
@@ -248,7 +213,7 @@ def _calls(trace: Trace) -> dict[str, str]:
     return calls
 
 
-def _how_else(trace: Trace, nameless: dict[str, str]) -> str:
+def _how_else(nameless: dict[str, str]) -> str:
     """How to replay a trace whose functions cannot be imported by name."""
     parts = []
     for who, name in nameless.items():
