@@ -178,7 +178,7 @@ def test_a_condition_of_a_lock_that_nothing_declares_gives_it_up():
         b acquire guard
         b wait ready
         c acquire guard
-        c notify ready -> [0, 1]
+        c notify ready -> [0,1]
         c release guard
         a wake ready
         a release guard
