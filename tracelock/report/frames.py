@@ -6,13 +6,14 @@ steps, what it holds and what it waits for, and of every variable and object how
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tracelock.analysis.derived.steps import Steps
+from tracelock.ops import SPAWN
 from tracelock.report.state import UNSEEN, State
 from tracelock.report.timeline import Reasons, Row, Timeline, timeline
 from tracelock.report.wording import clean, shown
@@ -57,13 +58,14 @@ class Story:
     """A timeline and its ``frames``: one more than there are rows.
 
     ``workers``: those that the frames tell of, as indices in the trace. ``types``: of each object
-    that appears, by name.
+    that appears, by name. ``steps``: the trace as analyses read it.
     """
 
     timeline: Timeline
     frames: list[Frame]
     workers: list[int]
     types: dict[str, str]
+    steps: Steps
 
     @property
     def rows(self) -> list[Row]:
@@ -79,7 +81,8 @@ def story(trace: Trace, wanted: Iterable[range] | None = None, most: int = MOST_
     line = timeline(trace, wanted)
     walk = _Walk(trace, line, _busiest(trace, line, most))
     frames = walk.frames()
-    return Story(line, frames, walk.workers, {name: walk.type(name) for name in walk.objects})
+    types = {name: walk.state.info(name).type for name in walk.objects}
+    return Story(line, frames, walk.workers, types, walk.state.steps)
 
 
 def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
@@ -103,21 +106,16 @@ class _Walk:
         self.line = line
         self.reasons = Reasons(trace, values=True)
         self.state: State = self.reasons.state
-        self.own: list[array[int]] = [array("I") for _ in trace.workers]
-        add = [seqs.append for seqs in self.own]
-        for seq, worker in enumerate(trace.events.workers):
-            add[worker](seq)
+        steps = self.state.steps
+        self.own = steps.by_worker
         number = {name: worker for worker, name in enumerate(trace.workers)}
         self.spawned: dict[int, int] = {}
-        for seq in self._seqs_of("spawn"):
-            other = number.get(trace.events[seq].target or "")
+        for seq, kind in enumerate(steps.kinds):
+            other = number.get(steps.targets[seq] or "") if kind == SPAWN else None
             if other is not None:
                 self.spawned.setdefault(other, seq)
         self.objects, self.variables = self._names()
         self.order: list[list[str]] = [[] for _ in trace.workers]  # held, the oldest first
-
-    def type(self, name: str) -> str:
-        return self.state.info(name).type
 
     def frames(self) -> list[Frame]:
         rows = self.line.rows
@@ -131,13 +129,6 @@ class _Walk:
             frames.append(self._frame(row.seq, step))
             previous = row.seq
         return frames
-
-    def _seqs_of(self, op: str) -> list[int]:
-        events = self.trace.events
-        wanted = {number for number, shape in enumerate(events.table) if shape.op == op}
-        if not wanted:
-            return []
-        return [seq for seq, shape in enumerate(events.shapes) if shape in wanted]
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The objects and variables to tell of: those declared, if the rows have something to do
