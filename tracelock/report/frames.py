@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,6 +115,7 @@ class _Walk:
             if other is not None:
                 self.spawned.setdefault(other, seq)
         self.objects, self.variables = self._names()
+        self._events: dict[int, Event] = {}  # each is looked at in many frames
         self.order: list[list[str]] = [[] for _ in trace.workers]  # held, the oldest first
 
     def frames(self) -> list[Frame]:
@@ -197,10 +198,9 @@ class _Walk:
         holds = tuple(self.order[worker])
         own = self.own[worker]
         at = bisect_right(own, seq)
-        events = self.trace.events
-        before = events[own[at - 1]] if at else None
+        before = self._event(own[at - 1]) if at else None
         if at < len(own):
-            following = events[own[at]]
+            following = self._event(own[at])
             if self.spawned.get(worker, -1) > seq:
                 return Worker("", "not started yet", "new", holds)
             waits = self._waits(worker, before or following, following, seq)
@@ -218,7 +218,9 @@ class _Walk:
             if free and not one.holder:
                 return Worker(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
             if free and one.holder:  # not yet: somebody takes it before
-                owners = [self.trace.workers.index(o) for o in one.holder if o in self._numbers]
+                owners = [
+                    self.trace.workers.index(o) for o in one.holder if o in self.trace.workers
+                ]
                 if not any(own in self.state.holders(one.target) for own in owners):
                     text = f"next: {one.op} {clean(one.target)}"
                     return Worker(one.at, text, "next", holds)
@@ -232,16 +234,17 @@ class _Walk:
         words = {"ended": "ended", "died": "died"}.get(end.kind, "takes no further step")
         return Worker(place, words, end.kind, holds)
 
-    @property
-    def _numbers(self) -> Sequence[str]:
-        return self.trace.workers
+    def _event(self, seq: int) -> Event:
+        event = self._events.get(seq)
+        if event is None:
+            event = self._events[seq] = self.trace.events[seq]
+        return event
 
     def _waits(
         self, worker: int, previous: Event, following: Event, seq: int
     ) -> tuple[str, str] | None:
         """Why a worker cannot make its next step now; None where it can."""
-        events = self.trace.events
-        coming = events[seq + 1]
+        coming = self._event(seq + 1)
         if coming.worker == worker:
             return None
         certain = coming.enabled is MISSING

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby, pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.analysis.derived.edges import observed_edges
 from tracelock.report.code import Line, listing
 from tracelock.report.frames import Frame, Story, Worker
+from tracelock.report.templates import part
 from tracelock.report.timeline import Row, Switch
 from tracelock.report.turning import Turn
 from tracelock.report.wording import clean
 from tracelock.trace import MISSING, Trace
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["PageRun"]
 
@@ -42,41 +47,44 @@ class Bar(NamedTuple):
     part: str
 
 
-@dataclass(slots=True)
-class Cell:
-    """One cell of the lanes. That its worker waits is a class, not an element of its own: most
-    cells of a run of many workers are of those that wait."""
+class Cell(NamedTuple):
+    """One cell of the lanes, as the template continues it: ``opening`` of its tag and ``bars``,
+    then the event (``text``, of a step ``title``) or why the worker does not go on."""
 
-    classes: list[str] = field(default_factory=list)
-    bars: list[str] = field(default_factory=list)
+    opening: Markup
+    bars: Markup
     text: str = ""
-    title: str | None = None
+    title: str = ""
     timer: bool = False
     why: Switch | None = None
     turn: str = ""
 
     @classmethod
-    def of(cls, bars: Sequence[Bar], **content: Any) -> Cell:
+    def of(cls, bars: Sequence[Bar], *classes: str, **content: Any) -> Cell:
         """A cell with its bars."""
-        one = cls(**content)
-        for slot, colour, part in bars:
-            if slot:
-                one.bars.append(f"p{slot} c{colour} {part}".rstrip())
-            else:
-                one.classes.append(f"{_WAITS[part]}{colour}")
-        return one
+        # that a worker waits is a class, not an element: most cells of a run of many are of these
+        waits = [f"{_WAITS[bar.part]}{bar.colour}" for bar in bars if not bar.slot]
+        drawn = [f"p{slot} c{colour} {part}".rstrip() for slot, colour, part in bars if slot]
+        opening = _part("opening", (*classes, *waits))
+        return cls(opening, _part("bars", tuple(drawn)), **content)
+
+
+@lru_cache(maxsize=4_096)
+def _part(macro: str, classes: tuple[str, ...]) -> Markup:
+    return part("cell.html", macro, classes)
 
 
 @dataclass(slots=True)
 class LaneRow:
-    """A row of the lanes. ``kind``: ``start``, ``event``, ``gap`` (``seq``: of so many events) or
-    ``end``. ``text``: in place of cells, where the event's worker has no lane."""
+    """A row of the lanes. ``text``: in place of cells, where the event's worker has no lane.
+    ``left_out``: it stands for events that are not shown."""
 
-    kind: str
-    seq: int = 0
+    head: str
+    id: str = ""
     classes: list[str] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
     text: str = ""
+    left_out: bool = False
 
 
 class Card(NamedTuple):
@@ -134,22 +142,25 @@ class PageRun:
         """The swim lanes: a row an event, a column a worker, bars for what is held."""
         rows, bars = self.story.rows, self._bars
         expected = rows[0].seq if rows else 0
-        yield LaneRow("gap", expected) if expected else LaneRow("start")
+        empty = [Cell.of(()) for _ in self.names]
+        yield _gap(expected) if expected else LaneRow("start", classes=["start"], cells=empty)
         for row, cells in zip(rows, bars, strict=False):
             if row.seq != expected:
-                yield LaneRow("gap", row.seq - expected)
+                yield _gap(row.seq - expected)
             expected = row.seq + 1
             yield self._event(row, cells)
         total = self.timeline.events
         if expected < total:
-            yield LaneRow("gap", total - expected)
+            yield _gap(total - expected)
         else:
             last = bars[-1] if bars else [[] for _ in self.names]
             ends = map(_at_the_end, self.story.frames[-1].workers, last)
-            yield LaneRow("end", cells=list(ends))
+            yield LaneRow("end", classes=["end"], cells=list(ends))
 
     def _event(self, row: Row, lanes: Sequence[Sequence[Bar]]) -> LaneRow:
-        shown = LaneRow("event", row.seq, ["mark"] if row.seq in self.marked else [])
+        shown = LaneRow(str(row.seq), f"{self.key}{row.seq}")
+        if row.seq in self.marked:
+            shown.classes.append("mark")
         turn = self.turn.label if self.turn is not None and self.turn.seq == row.seq else ""
         if turn:
             shown.classes.append("turn")
@@ -161,7 +172,7 @@ class PageRun:
         for worker, bars in enumerate(lanes):
             if worker == own:
                 cell = Cell.of(
-                    bars, classes=["on"], text=row.text, title=self._when(row), timer=row.timer,
+                    bars, "on", text=row.text, title=self._when(row), timer=row.timer,
                     turn=turn if left < 0 else "",
                 )  # fmt: skip
             elif worker == left:
@@ -300,6 +311,11 @@ class PageRun:
             if why in _ARROWS and source in self.shown and dest in self.shown:
                 found.append([source, dest, why])
         return sorted(found)
+
+
+def _gap(count: int) -> LaneRow:
+    what = "1 event is" if count == 1 else f"{count:,} events are"
+    return LaneRow(f"{what} left out here", left_out=True)
 
 
 def _at_the_end(one: Worker, bars: Sequence[Bar]) -> Cell:
