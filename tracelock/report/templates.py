@@ -43,7 +43,7 @@ def _environment() -> Environment:
     def finalize(value: object) -> object:
         if isinstance(value, Markup | int):
             return value
-        return markup(html.escape(clean(str(value)), quote=True))
+        return Markup(html.escape(clean(str(value)), quote=True))
 
     return Environment(
         loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined,
