@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.unit.tracing import trace_of
+from tests.helpers.tracing import trace_of
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.finders.atomicity import atomicity
 from tracelock.analysis.finders.lock_order import lock_order

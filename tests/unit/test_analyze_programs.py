@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tracing import stuck, trace_of
+from tests.helpers.tracing import stuck, trace_of
 from tracelock.analysis.analyze import analyze
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import NOTE, WARNING

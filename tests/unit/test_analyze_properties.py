@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tracing import trace_of
+from tests.helpers.tracing import trace_of
 from tracelock.analysis.analyze import analyze
 from tracelock.analysis.derived.edges import Edge, observed_edges
 from tracelock.analysis.derived.facts import Facts

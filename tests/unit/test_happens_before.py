@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.tracing import trace_of
 from tests.oracles.generate import THEMES, generate
-from tests.unit.tracing import trace_of
 from tracelock.analysis.derived.edges import Edge, observed_edges
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.derived.happens_before import Order
