@@ -156,10 +156,10 @@ class _Comparing:
 
     def run(self) -> Comparison:
         from tracelock import __version__
-        from tracelock.compare.outcomes import Survey
+        from tracelock.compare.outcomes import OutcomeSurvey
         from tracelock.trace import environment
 
-        survey = Survey(self.backends)
+        survey = OutcomeSurvey(self.backends)
         costs: dict[str, Any] = {"variants": [], "rows": [], "noise": [], "cut": True, "notes": []}
         data: dict[str, Any] = {
             "format": FORMAT, "tracelock": __version__, "scenario": self.scenario.to_data(),

@@ -40,7 +40,7 @@ def label_of(kind: str, failure: str | None, message: str, state: dict[str, Any]
     )
 
 
-class Survey:
+class OutcomeSurvey:
     """Gathers rows of outcomes, with a cell for each backend."""
 
     def __init__(self, backends: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from tracelock.report.timeline import Reasons, Row, Timeline, timeline
 from tracelock.report.wording import clean, shown
 from tracelock.trace import MISSING, Blocked, Event, Trace
 
-__all__ = ["Frame", "Story", "Worker", "story"]
+__all__ = ["Frame", "Story", "WorkerFrame", "story"]
 
 
 #: More lanes than this nobody can follow.
@@ -27,7 +27,7 @@ MOST_WORKERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerFrame:
     """One worker at one moment.
 
     ``place``: the step or line it does next, or at which it waits or failed; "" where it has none.
@@ -48,7 +48,7 @@ class Frame:
     """``variables`` (values as JSON) and ``objects`` (state, who waits for it), by name as the
     trace has them; variables only where they may have changed since the frame before."""
 
-    workers: tuple[Worker, ...]
+    workers: tuple[WorkerFrame, ...]
     variables: dict[str, str]
     objects: dict[str, tuple[str, str]]
 
@@ -79,7 +79,7 @@ def story(trace: Trace, wanted: Iterable[range] | None = None, most: int = MOST_
     do with the rows. Costs time for each row and worker, and a walk along what comes before.
     """
     line = timeline(trace, wanted)
-    walk = _Walk(trace, line, _busiest(trace, line, most))
+    walk = _FrameWalk(trace, line, _busiest(trace, line, most))
     frames = walk.frames()
     types = {name: walk.state.info(name).type for name in walk.objects}
     return Story(line, frames, walk.workers, types, walk.state.steps)
@@ -99,7 +99,7 @@ def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
     return sorted(sorted(range(len(counts)), key=lambda worker: -counts[worker])[:most])
 
 
-class _Walk:
+class _FrameWalk:
     def __init__(self, trace: Trace, line: Timeline, workers: list[int]) -> None:
         self.trace = trace
         self.workers = workers
@@ -194,7 +194,7 @@ class _Walk:
         value = self.state.variables.get(name, MISSING)
         return UNSEEN if value is MISSING else shown(value)
 
-    def _worker(self, worker: int, seq: int) -> Worker:
+    def _worker(self, worker: int, seq: int) -> WorkerFrame:
         holds = tuple(self.order[worker])
         own = self.own[worker]
         at = bisect_right(own, seq)
@@ -202,37 +202,37 @@ class _Walk:
         if at < len(own):
             following = self._event(own[at])
             if self.spawned.get(worker, -1) > seq:
-                return Worker("", "not started yet", "new", holds)
+                return WorkerFrame("", "not started yet", "new", holds)
             waits = self._waits(worker, before or following, following, seq)
             if waits is not None:
                 target = following.target or "" if waits[0] == "blocked" else ""
-                return Worker(following.at, waits[1], "waits", holds, target)
-            return Worker(following.at, f"next: {_head(following)}", "next", holds)
+                return WorkerFrame(following.at, waits[1], "waits", holds, target)
+            return WorkerFrame(following.at, f"next: {_head(following)}", "next", holds)
         return self._at_the_end(worker, before, holds)
 
-    def _at_the_end(self, worker: int, before: Event | None, holds: tuple[str, ...]) -> Worker:
+    def _at_the_end(self, worker: int, before: Event | None, holds: tuple[str, ...]) -> WorkerFrame:
         name = self.trace.workers[worker]
         one: Blocked | None = self.reasons.blocked.get(name)
         if one is not None:
             free = one.op == "acquire" and not self.state.must_wait(one.target, worker)
             if free and not one.holder:
-                return Worker(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
+                return WorkerFrame(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
             if free and one.holder:  # not yet: somebody takes it before
                 owners = [
                     self.trace.workers.index(o) for o in one.holder if o in self.trace.workers
                 ]
                 if not any(own in self.state.holders(one.target) for own in owners):
                     text = f"next: {one.op} {clean(one.target)}"
-                    return Worker(one.at, text, "next", holds)
+                    return WorkerFrame(one.at, text, "next", holds)
             end = self.reasons.end(worker, name)
-            return Worker(one.at, end.text, "waits", holds, one.target)
+            return WorkerFrame(one.at, end.text, "waits", holds, one.target)
         end = self.reasons.end(worker, name)
         verdict = self.trace.verdict
         if end.kind == "failed":
-            return Worker(verdict.at or "", "failed", "failed", holds)
+            return WorkerFrame(verdict.at or "", "failed", "failed", holds)
         place = before.at if before is not None and end.kind != "ended" else ""
         words = {"ended": "ended", "died": "died"}.get(end.kind, "takes no further step")
-        return Worker(place, words, end.kind, holds)
+        return WorkerFrame(place, words, end.kind, holds)
 
     def _event(self, seq: int) -> Event:
         event = self._events.get(seq)

@@ -24,7 +24,7 @@ from tracelock.report.about import (
 from tracelock.report.frames import MOST_WORKERS, story
 from tracelock.report.html.run import PageRun
 from tracelock.report.templates import asset, digest, fill, markup, script_data
-from tracelock.report.turning import Turn
+from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean, describe, outcome_name, state_text
 
 __all__ = ["html_report"]
@@ -72,7 +72,7 @@ def html_report(subject: Subject) -> str:
     )  # fmt: skip
 
 
-def _runs(subject: Subject, turn: Turn | None) -> list[PageRun]:
+def _runs(subject: Subject, turn: TurningPoint | None) -> list[PageRun]:
     """The run, and its twin beside it if there is one."""
     trace, twin = subject.trace, subject.twin
     # many lanes make long rows: the page shall not grow with them
@@ -83,7 +83,7 @@ def _runs(subject: Subject, turn: Turn | None) -> list[PageRun]:
     if twin is not None and turn is not None:
         around = turn.seq if subject.around is None else subject.around
         beside = Subject(twin, around=min(around, max(0, len(twin.events) - 1)))
-        other = Turn(turn.seq, "here it goes another way", turn.text, True)
+        other = TurningPoint(turn.seq, "here it goes another way", turn.text, True)
         shown = story(twin, beside.window(None, most))
         runs.append(PageRun("b", twin, shown, other, subject.sources))
     return runs

@@ -12,11 +12,11 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.analysis.derived.edges import observed_edges
-from tracelock.report.code import Line, listing
-from tracelock.report.frames import Frame, Story, Worker
+from tracelock.report.code import CodeLine, listing
+from tracelock.report.frames import Frame, Story, WorkerFrame
 from tracelock.report.templates import part
 from tracelock.report.timeline import Row, Switch
-from tracelock.report.turning import Turn
+from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean
 from tracelock.trace import MISSING, Trace
 
@@ -47,7 +47,7 @@ class Bar(NamedTuple):
     part: str
 
 
-class Cell(NamedTuple):
+class LaneCell(NamedTuple):
     """One cell of the lanes, as the template continues it: ``opening`` of its tag and ``bars``,
     then the event (``text``, of a step ``title``) or why the worker does not go on."""
 
@@ -60,7 +60,7 @@ class Cell(NamedTuple):
     turn: str = ""
 
     @classmethod
-    def of(cls, bars: Sequence[Bar], *classes: str, **content: Any) -> Cell:
+    def of(cls, bars: Sequence[Bar], *classes: str, **content: Any) -> LaneCell:
         """A cell with its bars."""
         # that a worker waits is a class, not an element: most cells of a run of many are of these
         waits = [f"{_WAITS[bar.part]}{bar.colour}" for bar in bars if not bar.slot]
@@ -82,7 +82,7 @@ class LaneRow:
     head: str
     id: str = ""
     classes: list[str] = field(default_factory=list)
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[LaneCell] = field(default_factory=list)
     text: str = ""
     left_out: bool = False
 
@@ -95,7 +95,7 @@ class Card(NamedTuple):
     kind: str
     status: str
     place: str
-    lines: list[Line] | None
+    lines: list[CodeLine] | None
     here: int
 
 
@@ -110,7 +110,7 @@ class PageRun:
         key: str,
         trace: Trace,
         story: Story,
-        turn: Turn | None,
+        turn: TurningPoint | None,
         sources: Mapping[str, str],
         marked: frozenset[int] = frozenset(),
     ) -> None:
@@ -142,7 +142,7 @@ class PageRun:
         """The swim lanes: a row an event, a column a worker, bars for what is held."""
         rows, bars = self.story.rows, self._bars
         expected = rows[0].seq if rows else 0
-        empty = [Cell.of(()) for _ in self.names]
+        empty = [LaneCell.of(()) for _ in self.names]
         yield _gap(expected) if expected else LaneRow("start", classes=["start"], cells=empty)
         for row, cells in zip(rows, bars, strict=False):
             if row.seq != expected:
@@ -171,14 +171,14 @@ class PageRun:
             return shown
         for worker, bars in enumerate(lanes):
             if worker == own:
-                cell = Cell.of(
+                cell = LaneCell.of(
                     bars, "on", text=row.text, title=self._when(row), timer=row.timer,
                     turn=turn if left < 0 else "",
                 )  # fmt: skip
             elif worker == left:
-                cell = Cell.of(bars, why=row.switch, turn=turn)
+                cell = LaneCell.of(bars, why=row.switch, turn=turn)
             else:
-                cell = Cell.of(bars)
+                cell = LaneCell.of(bars)
             shown.cells.append(cell)
         return shown
 
@@ -247,7 +247,7 @@ class PageRun:
             for name, kind in self.story.types.items()
         ]  # fmt: skip
 
-    def _code(self, sources: Mapping[str, str]) -> list[list[Line] | None]:
+    def _code(self, sources: Mapping[str, str]) -> list[list[CodeLine] | None]:
         every = listing(self.trace, sources)
         lines = [every[worker] for worker in self.story.workers]
         if sum(map(len, lines)) <= CODE_LINES:
@@ -318,10 +318,10 @@ def _gap(count: int) -> LaneRow:
     return LaneRow(f"{what} left out here", left_out=True)
 
 
-def _at_the_end(one: Worker, bars: Sequence[Bar]) -> Cell:
+def _at_the_end(one: WorkerFrame, bars: Sequence[Bar]) -> LaneCell:
     held = [bar._replace(part="") for bar in bars if bar.part != "e"]
     kind, words = one.kind, one.status if one.kind != "next" else "takes no further step"
-    return Cell.of(held, why=Switch(-1, kind, words))
+    return LaneCell.of(held, why=Switch(-1, kind, words))
 
 
 def _ranges(seqs: Sequence[int]) -> list[str]:
