@@ -21,7 +21,7 @@ from tracelock.analysis.derived.steps import Steps
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.recording import record_log
 from tracelock.explore.running import Runner
-from tracelock.scenario.language.objects import OBJECTS
+from tracelock.scenario.language.objects import OBJECTS as DECLARABLE
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.simple import RandomScheduler
@@ -198,7 +198,7 @@ def test_a_condition_of_a_lock_that_nothing_declares_gives_it_up():
 
 
 def test_a_table_by_kind_lists_every_kind_of_a_scenario():
-    assert set(KINDS) == set(OBJECTS)
+    assert set(KINDS) == set(DECLARABLE)
     with pytest.raises(LookupError, match="queue"):
         by_kind(**dict.fromkeys(KINDS[:-1]))
     with pytest.raises(LookupError, match="latch"):
