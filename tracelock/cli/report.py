@@ -138,14 +138,9 @@ def _comparison(path: str) -> dict[str, Any] | None:
 def _render_comparison(data: dict[str, Any], form: str) -> str:
     if form != "html":
         raise UsageError(f"a comparison is rendered as html, not as {form}")
-    import importlib
+    from tracelock.report.comparison.page import comparison_html
 
-    try:  # not a plain import: who only reads traces need not have it
-        module = importlib.import_module("tracelock.report.comparison.page")
-    except ModuleNotFoundError as missing:
-        raise UsageError(f"this tracelock renders no comparisons ({missing.name})") from None
-    text: str = module.comparison_html(data)
-    return text
+    return comparison_html(data)
 
 
 # --- files -----------------------------------------------------------------------------------
