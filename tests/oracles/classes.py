@@ -11,12 +11,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.oracles.language import frozen
 from tracelock.backends.base import Options
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.verdicts import first_failure, verdict_of
 from tracelock.errors import StepFailure
-from tracelock.objects import Rules, frozen
+from tracelock.objects.base import Rules
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
