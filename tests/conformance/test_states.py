@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.amount import amount
 from tests.helpers.cases import CASES
 from tests.helpers.task_fuzz import random_scenario
 from tests.oracles.brute import TooMany, all_states
@@ -128,7 +129,7 @@ def test_generated_scenarios(theme: str) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_random_scenarios_of_tasks(backend: str) -> None:
     compared = 0
-    for seed in range(10):
+    for seed in range(amount(4, 10)):
         scenario = scenario_from_data(random_scenario(seed, backend))
         clock = ("virtual", "adversarial")[seed % 2]
         compared += agree(scenario, Program(scenario), backend, clock, 120)
