@@ -144,7 +144,7 @@ def test_a_failure_is_kept(tmp_path: Path) -> None:
 def test_ctrl_c_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = oracle("wcas-7")
     file = str(tmp_path / "c.json")
-    from tracelock.schedulers.subtree import SubtreeScheduler
+    from tracelock.schedulers.dpor.subtree import SubtreeScheduler
 
     picks = 0
     pick = SubtreeScheduler.pick
@@ -337,7 +337,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_search_alone_finds_the_same_as_one_that_is_kept(tmp_path: Path) -> None:
     scenario = oracle("philosophers-5")
-    from tracelock.schedulers.dpor import DporScheduler
+    from tracelock.schedulers.dpor.scheduler import DporScheduler
 
     runner = Runner(Program(scenario), THREADING_RULES)
     found = search(runner, DporScheduler(), Budget(), every=True)

@@ -24,8 +24,8 @@ from tracelock.engine.controller import Controller
 from tracelock.objects import Rules
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.schedulers.dpor import DporScheduler
-from tracelock.schedulers.wakeup import Node, Step, insert, place
+from tracelock.schedulers.dpor.scheduler import DporScheduler
+from tracelock.schedulers.dpor.wakeup import Node, Step, insert, place
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "oracles"
 TRACES = json.loads((DATA / "traces.json").read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ import pytest
 from tests.oracles.everything import ends_of
 from tracelock.instrument.files import patches as file_patches
 from tracelock.instrument.patches import CONTROLLED, Patches, table
-from tracelock.objects.files import END, FileLock
+from tracelock.objects.files import END, FileLockModel
 from tracelock.ops import ACQUIRE, RELEASE, Op
 from tracelock.session.explored import Explored
 from tracelock.session.python import explore_python
@@ -464,7 +464,7 @@ def test_opened_files_are_what_open_gives() -> None:
 
 # --- the model of a lock ------------------------------------------------------------------
 def test_ranges_of_a_file_are_locked_by_themselves() -> None:
-    lock = FileLock()
+    lock = FileLockModel()
 
     def take(holder: str, first: int, end: int, kind: str = "exclusive") -> Any:
         part = ((holder, 0), first, end)

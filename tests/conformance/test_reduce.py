@@ -15,7 +15,7 @@ from tests.helpers.amount import amount
 from tracelock.errors import ScenarioError, UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.reduce import (
+from tracelock.explore.shrink.scenario import (
     _edited,
     edits,
     reduce_scenario,

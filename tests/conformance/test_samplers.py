@@ -26,6 +26,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import UnsupportedError, UsageError
 from tracelock.explore.running import Runner, Tape, preemptions
+from tracelock.explore.search import Budget, search
 from tracelock.objects import Rules
 from tracelock.ops import ACQUIRE, NOTIFY, READ, RELEASE, WAIT, WRITE, Op
 from tracelock.scenario.loading import load_scenario, scenario_from_data
@@ -345,6 +346,18 @@ def test_a_schedule_cut_off_is_not_exhaustive() -> None:
     sample(made, scheduler, 10, order)
     assert scheduler.completed == 0
     assert not scheduler.exhaustive
+
+
+def test_schedules_after_one_that_was_cut_off_count() -> None:
+    made = program(
+        {"spin": [{"while": "x == 0", "do": ["checkpoint"]}], "set": [{"write": "x", "value": 1}]},
+        shared={"x": 0},
+        **{"finally": ["x == 0"]},
+    )
+    runner = Runner(made, THREADING_RULES, limits=RunLimits(steps=20))
+    found = search(runner, PreemptionBoundedScheduler(), Budget(100, 30.0))
+    assert found.stopped == "failure"
+    assert found.schedules == 2  # the first spins to its end, the second fails
 
 
 def test_a_bound_is_not_negative() -> None:

@@ -20,7 +20,7 @@ from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
 from tracelock.explore.shrink.commuting import accesses, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.shrinking import Effort, Shrinking, Shrunk, shrink, sort_key
+from tracelock.explore.shrink.schedule import Effort, Shrinking, Shrunk, shrink, sort_key
 from tracelock.explore.shrink.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
 from tracelock.ops import conflicts
 from tracelock.scenario.language.usage import features_of

@@ -17,8 +17,9 @@ from tracelock import ops
 from tracelock.errors import ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, Layout
 from tracelock.scenario.compile.values import describe, reason
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 from tracelock.scenario.language.expressions import parse, parse_reference
+from tracelock.scenario.language.models import Scenario
 
 Asked = tuple[Any, ...]
 Steps = Generator[Asked, Any, Any]
@@ -54,7 +55,7 @@ class Stop(BaseException):
 class Reference:
     """One worker instance. ``run`` is its generator."""
 
-    def __init__(self, layout: Layout, worker: int, scenario: models.Scenario) -> None:
+    def __init__(self, layout: Layout, worker: int, scenario: Scenario) -> None:
         self.layout = layout
         spec = layout.workers[worker]
         self.given = {"index": spec.index, "count": spec.count}
@@ -194,14 +195,14 @@ class Reference:
 
     def step(self, step: Any, at: str) -> Steps:
         match step:
-            case models.Let(let=let):
+            case verbs.Let(let=let):
                 for name, expr in let.items():
                     self.locals[name] = yield from self.expr(expr)
-            case models.Read(read=name, into=into):
+            case verbs.Read(read=name, into=into):
                 value = yield from self.eval(parse(name))
                 if into:
                     self.locals[into] = value
-            case models.Write(write=name, value=expr):
+            case verbs.Write(write=name, value=expr):
                 target = yield from self.target(name)
                 value = yield from self.expr(expr)
                 if isinstance(value, list):
@@ -212,7 +213,7 @@ class Reference:
                     self.writer(target, value)
                 else:
                     yield from self.ask(ops.WRITE, target, value)
-            case models.FetchAdd(fetch_add=name, by=by, into=into):
+            case verbs.FetchAdd(fetch_add=name, by=by, into=into):
                 target = yield from self.target(name)
                 value = yield from self.expr(by)
                 if not isinstance(value, int | float):
@@ -220,12 +221,12 @@ class Reference:
                 result = yield from self.ask(ops.FETCH_ADD, target, value)
                 if into:
                     self.locals[into] = result
-            case models.If(if_=test, then=then, else_=other):
+            case verbs.If(if_=test, then=then, else_=other):
                 if (yield from self.expr(test)):
                     yield from self.block(then, f"{at}.then")
                 else:
                     yield from self.block(other, f"{at}.else")
-            case models.While(while_=test, do=do):
+            case verbs.While(while_=test, do=do):
                 while True:
                     self.at = at
                     if not (yield from self.expr(test)):
@@ -236,7 +237,7 @@ class Reference:
                         break
                     except Continue:
                         continue
-            case models.Repeat(repeat=count, do=do, index=index):
+            case verbs.Repeat(repeat=count, do=do, index=index):
                 for number in range((yield from self.expr(count))):
                     if index:
                         self.locals[index] = number
@@ -246,18 +247,18 @@ class Reference:
                         break
                     except Continue:
                         continue
-            case models.Break():
+            case verbs.Break():
                 raise Break
-            case models.Continue():
+            case verbs.Continue():
                 raise Continue
-            case models.Stop():
+            case verbs.Stop():
                 raise Stop
-            case models.Fail(fail=text):
+            case verbs.Fail(fail=text):
                 raise StepFailure("assert", text, at)
-            case models.Assert(assert_=test, message=message):
+            case verbs.Assert(assert_=test, message=message):
                 if not (yield from self.expr(test)):
                     raise StepFailure("assert", message or "", at)
-            case models.With(with_=name, do=do):
+            case verbs.With(with_=name, do=do):
                 target = yield from self.target(name)
                 yield from self.ask(ops.ACQUIRE, target)
                 try:
@@ -265,12 +266,12 @@ class Reference:
                 finally:
                     self.at = at
                     yield from self.ask(ops.RELEASE, target, 1)
-            case models.Try(try_=tried, finally_=last):
+            case verbs.Try(try_=tried, finally_=last):
                 try:
                     yield from self.block(tried, f"{at}.try")
                 finally:
                     yield from self.block(last, f"{at}.finally")
-            case models.Timeout(timeout=time, do=do, into=into):
+            case verbs.Timeout(timeout=time, do=do, into=into):
                 seconds = yield from self.expr(time)
                 self.uid += 1
                 uid = self.uid
@@ -293,17 +294,17 @@ class Reference:
                     del self.scopes[depth:]
                     if in_time and into:
                         self.locals[into] = True
-            case models.Acquire(acquire=name, timeout=time, blocking=blocking, into=into):
+            case verbs.Acquire(acquire=name, timeout=time, blocking=blocking, into=into):
                 target = yield from self.target(name)
                 seconds = yield from self.expr(time)
                 more = {"timeout": seconds, "blocking": blocking, "soft": into is not None}
                 result = yield from self.ask(ops.ACQUIRE, target, **more)
                 if into:
                     self.locals[into] = result
-            case models.Release(release=name, n=n):
+            case verbs.Release(release=name, n=n):
                 target = yield from self.target(name)
                 yield from self.ask(ops.RELEASE, target, (yield from self.expr(n)))
-            case models.Get(get=name, into=into, timeout=time, blocking=blocking, got=got):
+            case verbs.Get(get=name, into=into, timeout=time, blocking=blocking, got=got):
                 target = yield from self.target(name)
                 seconds = yield from self.expr(time)
                 more = {"timeout": seconds, "blocking": blocking, "soft": got is not None}
@@ -317,9 +318,9 @@ class Reference:
                     self.locals.setdefault(into, None)
                 if got:
                     self.locals[got] = result is not EMPTY
-            case models.Checkpoint():
+            case verbs.Checkpoint():
                 yield from self.ask(ops.CHECKPOINT, -1)
-            case models.Atomic(atomic=inside):
+            case verbs.Atomic(atomic=inside):
                 yield from self.ask(ops.ATOMIC, -1)
                 self.reader, self.writer = self.memory
                 try:
@@ -343,6 +344,6 @@ def _all(steps: list[Any]) -> Any:
 
 
 def _sets(step: Any) -> list[str]:
-    if isinstance(step, models.Let):
+    if isinstance(step, verbs.Let):
         return list(step.let)
     return [name for key in ("into", "got", "index") if (name := getattr(step, key, None))]

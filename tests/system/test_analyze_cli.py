@@ -13,10 +13,10 @@ import pytest
 
 import tracelock
 from tests.helpers.tracing import trace_of
+from tracelock.analysis.derived.usage import Spread
+from tracelock.analysis.finders.turns import duration
 from tracelock.analysis.findings import SEVERITIES
 from tracelock.analysis.kinds import KINDS
-from tracelock.analysis.turns import duration
-from tracelock.analysis.usage import Spread
 from tracelock.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -454,7 +454,7 @@ def test_version_and_help(shell: Shell) -> None:
 def test_the_choices_on_the_command_line_are_those_of_the_session() -> None:
     from tracelock import session
 
-    for name in ("BACKENDS", "STRATEGIES", "CLOCKS"):
+    for name in ("BACKENDS", "CLOCKS"):
         assert set(getattr(session, name)) == set(getattr(cli_options, name))
 
 
@@ -564,7 +564,7 @@ def test_help_imports_nothing_of_substance() -> None:
     assert not modules & heavy
     assert {name for name in modules if name.startswith("tracelock")} == {
         "tracelock", "tracelock.cli", "tracelock.cli.main", "tracelock.cli.options",
-        "tracelock.cli.streams",
+        "tracelock.cli.streams", "tracelock.schedulers", "tracelock.schedulers.strategies",
     }  # fmt: skip
 
 
@@ -650,7 +650,7 @@ def test_the_package_is_imported_lazily_and_completely() -> None:
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         tracelock.nothing_of_the_kind  # noqa: B018
     from tracelock.errors import ScenarioError
-    from tracelock.scenario.language.models import STEPS
+    from tracelock.scenario.language.verbs import VERBS
 
     assert tracelock.ScenarioError is ScenarioError
-    assert {step.__name__ for step in STEPS} <= set(tracelock.__all__)
+    assert {row.model.__name__ for row in VERBS.values()} <= set(tracelock.__all__)

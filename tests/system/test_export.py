@@ -418,10 +418,10 @@ def test_refusals() -> None:
 def test_ops_are_known() -> None:
     """Every verb of the language has a way into a program of a backend that can do it."""
     from tracelock.export.program import BODIES
-    from tracelock.scenario.language.models import BY_VERB
+    from tracelock.scenario.language.verbs import VERBS
 
     assert Op  # the vocabulary these stand for
-    for verb in BY_VERB:
+    for verb in VERBS:
         able = [
             name for name, body in BODIES.items()
             if hasattr(body, f"on_{verb}") or hasattr(body, f"on_{verb}_")

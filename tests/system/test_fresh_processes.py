@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_depth_is_bounded_without_a_crash(kind: str, opening: str) -> None:
     code = (
         "import sys\n"
-        "from tracelock.scenario.documents.documents import read_document\n"
+        "from tracelock.scenario.documents.reading import read_document\n"
         "from tracelock.errors import ScenarioError\n"
         "try:\n"
         "    read_document(sys.argv[2] * 100_000, 'f', sys.argv[1])\n"

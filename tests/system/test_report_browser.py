@@ -11,7 +11,7 @@ import pytest
 
 import tracelock
 from tests.system.browser import Browser, Failed, missing
-from tracelock.report.html.frames import Story, story
+from tracelock.report.frames import Story, story
 from tracelock.report.wording import clean
 
 ROOT = Path(__file__).resolve().parents[2]

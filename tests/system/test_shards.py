@@ -28,20 +28,19 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.explore.spread import executors
+from tracelock.explore.spread.coordinator import add_seen, spread
 from tracelock.explore.spread.frontier import Frontier
 from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
 from tracelock.explore.spread.sources import Tree, make_source
-from tracelock.explore.spread.spreading import add_seen, spread
 from tracelock.objects import Rules
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.schedulers import subtree
 from tracelock.schedulers.base import Scheduler
-from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.dpor.scheduler import DporScheduler
+from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler, flat, nested
+from tracelock.schedulers.dpor.wakeup import Step, insert
 from tracelock.schedulers.simple import RandomScheduler
-from tracelock.schedulers.subtree import Subtree, SubtreeScheduler, flat, nested
-from tracelock.schedulers.wakeup import Step, insert
 from tracelock.session.exploring import explore
 from tracelock.session.spreading import Spreading
 
@@ -177,12 +176,6 @@ def test_a_tree_as_a_list() -> None:
     assert len(flat(tree)) >= 4
     deep = [(level, steps[level % 4]) for level in range(5000)]
     assert flat(nested(deep)) == deep
-
-
-def test_the_word_for_an_interruption_is_the_engines() -> None:
-    from tracelock.engine import limits
-
-    assert subtree.INTERRUPTED == limits.INTERRUPTED
 
 
 def test_a_part_that_is_interrupted_is_as_it_was() -> None:

@@ -13,7 +13,7 @@ import pytest
 import tracelock
 from tracelock.cli.main import main
 from tracelock.cli.stepper import moved, screen
-from tracelock.report.html.frames import story
+from tracelock.report.frames import story
 from tracelock.report.terminal import Style
 
 ROOT = Path(__file__).resolve().parents[2]

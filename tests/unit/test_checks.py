@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from tests.helpers.scenario_strategies import scenarios
 from tracelock.scenario.checks.scenario import check_scenario
 from tracelock.scenario.checks.steps import MAX_NESTING
-from tracelock.scenario.language.models import Scenario, With
+from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.verbs import With
 from tracelock.scenario.loading import scenario_from_data
 
 OBJECTS: dict[str, Any] = {

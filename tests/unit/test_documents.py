@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tracelock.errors import ScenarioError
 from tracelock.scenario.documents import yaml_reader
-from tracelock.scenario.documents.documents import Document, read_document, read_text
+from tracelock.scenario.documents.document import Document
+from tracelock.scenario.documents.reading import read_document, read_text
 from tracelock.scenario.documents.yaml_reader import resolve
 from tracelock.scenario.documents.yaml_writer import dump_yaml
 from tracelock.scenario.faults import path_text

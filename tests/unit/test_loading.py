@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 from tests.helpers.amount import amount
 from tests.helpers.scenario_strategies import scenarios, spoilt
 from tracelock.errors import ScenarioError
-from tracelock.scenario.language.models import (
-    Acquire,
-    CompareExchange,
-    If,
-    Scenario,
-    With,
-    WorkerDecl,
-    Write,
-)
+from tracelock.scenario.language.models import Scenario, WorkerDecl
+from tracelock.scenario.language.verbs import Acquire, CompareExchange, If, With, Write
 from tracelock.scenario.loading import load_scenario, load_scenario_text, scenario_from_data
 
 DATA = Path(__file__).parents[1] / "data"
