@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.classes import Every
+from tests.oracles.every import Every
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.cli.main import main
 from tracelock.errors import UsageError

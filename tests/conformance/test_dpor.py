@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.amount import amount
-from tests.oracles.classes import Every, Reached, class_of, reach
+from tests.oracles.classes import Reached, class_of, reach
+from tests.oracles.every import Every
 from tests.oracles.generate import THEMES, generate
 from tracelock.backends.base import Options
 from tracelock.backends.rules import (

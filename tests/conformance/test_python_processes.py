@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.everything import ends_of
+from tests.oracles.python_ends import ends_of
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.instrument.processes.memory import touching

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.tasks import Everything, outcomes
+from tests.oracles.every import Every
+from tests.oracles.task_ends import outcomes
 
 
 class State:
@@ -206,7 +207,7 @@ def seen(s: State) -> Any:
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_dpor_finds_what_brute_force_finds(name: str) -> None:
     workers, clock = PROGRAMS[name]
-    everything, tried, complete = outcomes(Everything(), workers, State, seen, clock=clock)
+    everything, tried, complete = outcomes(Every(), workers, State, seen, clock=clock)
     assert complete
     found, schedules, exhausted = outcomes(None, workers, State, seen, clock=clock)
     assert exhausted
@@ -217,9 +218,7 @@ def test_dpor_finds_what_brute_force_finds(name: str) -> None:
 @pytest.mark.parametrize("name", ["lost update", "locked update", "a lost wake-up", "a condition"])
 def test_the_same_with_cancellations(name: str) -> None:
     workers, clock = PROGRAMS[name]
-    everything, _, complete = outcomes(
-        Everything(), workers, State, seen, clock=clock, cancellations=1
-    )
+    everything, _, complete = outcomes(Every(), workers, State, seen, clock=clock, cancellations=1)
     assert complete
     found, _, exhausted = outcomes(None, workers, State, seen, clock=clock, cancellations=1)
     assert exhausted

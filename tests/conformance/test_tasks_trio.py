@@ -9,7 +9,8 @@ import pytest
 import trio
 
 import tracelock
-from tests.oracles.tasks import Everything, outcomes
+from tests.oracles.every import Every
+from tests.oracles.task_ends import outcomes
 from tracelock.instrument.loops import trio_patches
 
 HERE = __name__
@@ -104,7 +105,7 @@ def seen(s: State) -> Any:
 def test_dpor_finds_what_brute_force_finds(name: str) -> None:
     workers, clock = PROGRAMS[name]
     everything, tried, complete = outcomes(
-        Everything(), workers, State, seen, backend="trio", clock=clock
+        Every(), workers, State, seen, backend="trio", clock=clock
     )
     assert complete
     found, schedules, exhausted = outcomes(None, workers, State, seen, backend="trio", clock=clock)

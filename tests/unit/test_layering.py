@@ -306,7 +306,8 @@ UNIT = sorted((ROOT / "tests" / "unit").glob("test_*.py"))
 #: What a unit test does without: other processes, pytest in pytest, a browser, brute force.
 NOT_IN_UNIT = {
     "subprocess", "multiprocessing", "tests.system", "tests.conformance",
-    "tests.oracles.brute", "tests.oracles.classes", "tests.oracles.python", "tests.oracles.tasks",
+    "tests.oracles.brute", "tests.oracles.classes", "tests.oracles.python_ends",
+    "tests.oracles.task_ends",
 }  # fmt: skip
 
 
