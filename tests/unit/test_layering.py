@@ -44,6 +44,8 @@ FORBIDDEN = {
 #: Rooms inside rooms: which of their neighbours in the same room each may import. The files that
 #: lie in the outer room itself are open to all of them.
 INNER: dict[str, set[str]] = {
+    "analysis/derived": set(),
+    "analysis/finders": {"derived"},
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
@@ -63,6 +65,7 @@ INNER: dict[str, set[str]] = {
     "scenario/compile": {"language"},
     "scenario/documents": {"language"},
     "scenario/language": {"documents"},
+    "schedulers/dpor": set(),
 }
 #: Nothing below the faces prints, exits or reads the command line.
 FACES = {"cli", "pytest_plugin", "__main__"}
@@ -73,13 +76,12 @@ MOST_LINES = 440
 # What is still to be mended. Each list may only become shorter: an entry that is not true any
 # more fails a test too.
 #: Rooms in which some modules import each other in a circle at run time.
-CIRCLES_IN = {"backends", "instrument", "pytest_plugin", "scenario", "session", "trace"}
+CIRCLES_IN: set[str] = {"backends", "instrument", "pytest_plugin", "session", "trace"}
 #: Names that several classes of the package have.
-DEFINED_TWICE = {
-    "Abandon", "AsyncioBackend", "Atomic", "Barrier", "Block", "Blocked", "Builder", "Check",
-    "Checkpoint", "Condition", "Document", "End", "Event", "Flow", "Known", "Line", "Lock",
-    "Model", "Names", "Outcome", "Place", "Plan", "Pool", "Progress", "Queue", "RLock", "Region",
-    "Run", "Scope", "Semaphore", "Shape", "Sleep", "Space", "Stop", "Store", "Survey", "Taken",
+DEFINED_TWICE: set[str] = {
+    "Abandon", "AsyncioBackend", "Atomic", "Block", "Blocked", "Check", "Checkpoint", "Document",
+    "End", "Flow", "Known", "Line", "Model", "Names", "Outcome", "Place", "Plan", "Pool",
+    "Progress", "Region", "Run", "Scope", "Sleep", "Space", "Stop", "Survey", "Taken",
     "TrioBackend", "Turn", "Way", "Worker", "_Finder", "_Script", "_Walk",
 }  # fmt: skip
 
