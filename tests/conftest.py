@@ -15,14 +15,20 @@ import pytest
 ROOM = Path(__file__).parent
 #: file -> test -> one case in so many runs by default (0: none does).
 EXTENDED: dict[str, dict[str, int]] = {
-    "conformance/test_analyze_library.py": {"test_no_false_alarm_and_no_miss": 5},
+    "conformance/test_analyze_library.py": {
+        "test_no_false_alarm_and_no_miss": 5,
+        "test_a_failing_trace_of_a_search_is_named": 2,
+    },
     "conformance/test_dpor.py": {
         "test_generated_scenarios_on_threads": 3,
         "test_generated_scenarios_of_tasks": 3,
     },
     "conformance/test_explore.py": {"test_every_file_of_the_library": 5},
+    "conformance/test_predict.py": {
+        "test_the_library": 3,
+    },
     "conformance/test_processes.py": {
-        "test_controlled_is_the_model": 2,
+        "test_controlled_is_the_model": 3,
         "test_free_runs_are_faithful": 4,
         "test_killed_from_outside_while_controlled": 5,
         "test_killed_from_outside_while_free": 2,
@@ -53,6 +59,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_deadlock_of_one_backend_on_another": 3,
         "test_a_failure_found_is_replayed": 2,
     },
+    "conformance/test_shrinking.py": {
+        "test_known_minimum": 3,
+        "test_passes_alone_reach_the_minimum": 3,
+        "test_the_search_for_the_fewest_agrees_with_brute_force": 3,
+    },
     "conformance/test_states.py": {"test_the_conformance_cases": 3},
     "conformance/test_tasks.py": {"test_controlled_is_the_model": 3, "test_free_runs_replay": 3},
     "conformance/test_tasks_brute.py": {
@@ -61,8 +72,18 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_tasks_trio.py": {"test_dpor_finds_what_brute_force_finds": 3},
     "conformance/test_traces.py": {"test_it_is_replayed_on_every_backend_where_it_is_possible": 3},
+    "conformance/test_twin.py": {
+        "test_twins_of_the_library": 3,
+    },
+    "system/test_compare.py": {
+        "test_variants_are_sound_and_keep_what_is_no_lock": 3,
+    },
     "system/test_corpus.py": {"test_where_it_is_mended_nothing_is_found": 0},
-    "system/test_export.py": {"test_what_a_free_program_does_is_possible": 4},
+    "system/test_export.py": {
+        "test_what_a_free_program_does_is_possible": 4,
+        "test_every_file_becomes_a_program": 3,
+        "test_a_random_schedule_is_followed": 2,
+    },
     "system/test_pytest_async.py": {
         "test_an_async_test_is_explored_whoever_else_runs_such_tests": 3
     },

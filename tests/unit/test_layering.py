@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import EXTENDED
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tracelock"
 
@@ -338,3 +340,10 @@ ORACLES = {
 def test_oracles_do_not_use_what_they_check(name: str) -> None:
     used = {one for one, _ in imports(ROOT / "tests" / "oracles" / f"{name}.py")}
     assert used == ORACLES[name]
+
+
+def test_the_table_of_extended_tests_names_tests_there_are() -> None:
+    for file, tests in EXTENDED.items():
+        tree = tree_of(ROOT / "tests" / file)
+        there = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert tests.keys() <= there, file
