@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.oracles.every import Every
 from tracelock.explore.search import Budget, search
 from tracelock.instrument.program import PythonProgram
 from tracelock.schedulers.base import Scheduler
@@ -50,3 +51,18 @@ def outcomes(
             if outcome.kind != "passed":
                 found.add((outcome.kind, outcome.failure))
         return found, result.schedules, result.schedules < most
+
+
+def agree(
+    workers: Sequence[Callable[..., Any]],
+    setup: Callable[[], Any],
+    seen: Callable[[Any], Any],
+    **more: Any,
+) -> None:
+    """dpor finds the ends that every order has, and no other; in no more schedules."""
+    everything, tried, complete = outcomes(Every(), workers, setup, seen, **more)
+    assert complete
+    found, schedules, exhausted = outcomes(None, workers, setup, seen, **more)
+    assert exhausted
+    assert found == everything
+    assert schedules <= tried + 1  # one more where a redundant one was begun
