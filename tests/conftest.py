@@ -8,6 +8,7 @@ promise keeps at least one test, and most of its cases, in the default run.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not one_in or seen[file, name] % one_in:
             item.add_marker(pytest.mark.extended)
         seen[file, name] += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_kept_for_other_modules(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test module has cached goes with it. Each exploration of real code looks through all
+    objects of the process for what is to be patched, and each forked worker is a copy of it."""
+    yield
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -89,15 +88,6 @@ DEFINED_TWICE: set[str] = {
 }  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nothing_is_kept() -> Iterator[None]:
-    """Trees are a million objects, and each exploration of real code later in this process would
-    look through all of them for what is patched."""
-    yield
-    tree_of.cache_clear()
-    imports.cache_clear()
 
 
 @cache
