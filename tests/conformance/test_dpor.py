@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.classes import Every, Reached, reach
+from tests.helpers.amount import amount
+from tests.oracles.classes import Reached, reach
+from tests.oracles.every import Every
 from tests.oracles.generate import THEMES, generate
 from tracelock.backends.base import Options
 from tracelock.backends.rules import (
@@ -83,10 +85,10 @@ def test_exactly_the_inequivalent_executions(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("clock", ["virtual", "adversarial"])
 @pytest.mark.parametrize("theme", sorted(THEMES))
 def test_generated_scenarios_on_threads(theme: str, clock: str) -> None:
-    """Fourteen of each theme and clock, 308 in all: ends, lock orders and classes as by brute
-    force; one execution for each class, but for atomic steps, of which it is not known
+    """Fourteen of each theme and clock at length: ends, lock orders and classes as by brute force;
+    one execution for each class, but for atomic steps, of which it is not known
     beforehand what they touch."""
-    for seed in range(14):
+    for seed in range(amount(6, 14)):
         made = Program(scenario_from_data(generate(seed, theme, early=clock == "adversarial")))
         every = reach(made, THREADING_RULES, clock, Every())
         dpor, found = explore(made, clock=clock)
@@ -104,7 +106,7 @@ def test_generated_scenarios_on_threads(theme: str, clock: str) -> None:
 @pytest.mark.parametrize("theme", ["conditions", "events", "locks", "timeouts"])
 def test_generated_scenarios_on_processes(theme: str, clock: str) -> None:
     """There a notify may wake any waiter, which is a choice of its own."""
-    for seed in range(100, 112):
+    for seed in range(100, 100 + amount(5, 12)):
         made = Program(scenario_from_data(generate(seed, theme, early=clock == "adversarial")))
         every = reach(made, MULTIPROCESSING_RULES, clock, Every())
         dpor, found = explore(made, MULTIPROCESSING_RULES, clock)
@@ -119,7 +121,7 @@ def test_generated_scenarios_of_tasks(backend: str, clock: str) -> None:
     """Nothing is missed; what a task does until it suspends is not known beforehand, so that
     there may be more executions than need be."""
     for theme in ("tasks", "locks", "conditions", "semaphores"):
-        for seed in range(40):
+        for seed in range(amount(15, 40)):
             made = Program(scenario_from_data(generate(seed, theme, early=clock == "adversarial")))
             every = reach(made, RULES[backend], clock, Every())
             dpor, found = explore(made, RULES[backend], clock)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.test_library import EXPECTED
 from tests.helpers.cases import scenario
-from tests.make_traces import BACKENDS, SCENARIOS
+from tests.make_traces import BACKENDS
 from tracelock.cli.main import main
 from tracelock.errors import UsageError
 from tracelock.scenario.loading import load_scenario, scenario_from_data
@@ -30,12 +31,11 @@ def library(name: str) -> Any:
     return load_scenario(ROOT / "scenarios" / f"{name}.yaml")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("path", "backend"), [case for case in EXPECTED if case.values[0].stem not in LONG]
+)
 def test_every_file_of_the_library(path: Path, backend: str) -> None:
     made = load_scenario(path)
-    if backend not in made.expect or path.stem in LONG:
-        return
     expected = made.expect[backend]
     explored = explore(made, backend=backend, confirm=1)
     if expected.verdict == "passes":

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.oracles.brute import (
     Found,
     Outcome,
@@ -299,7 +300,7 @@ def ends(found: Found) -> set[tuple[str, Any]]:
 QUICK = settings(
     derandomize=True,
     deadline=None,
-    max_examples=120,
+    max_examples=amount(40, 120),
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 

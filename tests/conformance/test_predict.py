@@ -95,7 +95,7 @@ def predicted(name, backend):
 def test_the_library(name, backend):
     found = predicted(name, backend)
     if found is None:
-        return
+        pytest.skip("it is refused there, or never passes")
     verdict, predictions = found
     confirmed = [one for one in predictions if one.confirmed]
     if verdict == "passes":
@@ -117,7 +117,9 @@ def test_what_it_is_called(name, kind):
 @pytest.mark.parametrize("name", sorted(NAMED))
 def test_a_confirmed_one_can_be_run_again(name):
     runner = runner_of(document(name), "threading")
-    for prediction in predicted(name, "threading")[1]:
+    predictions = predicted(name, "threading")[1]
+    assert any(prediction.status == CONFIRMED for prediction in predictions)
+    for prediction in predictions:
         if prediction.status == CONFIRMED:
             again = runner.execute(prediction.executed.picks)
             assert again is not None

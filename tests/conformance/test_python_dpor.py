@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.python_fuzz import BruteForce, Writer
+from tests.helpers.python_fuzz import Writer
+from tests.oracles.every import Every
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.naming import Names, Variable
 from tracelock.schedulers.base import Scheduler
@@ -141,7 +142,7 @@ def test_same_final_states_as_brute_force(
         seen = Seen(module, host)
         some, dpor = seen.run(DporScheduler)
         assert dpor.exhaustive
-        every, brute = seen.run(BruteForce)
+        every, brute = seen.run(Every)
         assert brute.exhaustive
         assert some == every
         assert dpor.schedules <= brute.schedules

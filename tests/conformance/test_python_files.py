@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.everything import ends_of
+from tests.oracles.python_ends import ends_of
 from tracelock.instrument.files import patches as file_patches
 from tracelock.instrument.patches import CONTROLLED, Patches, table
 from tracelock.objects.files import END, FileLockModel

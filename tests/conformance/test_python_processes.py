@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.everything import ends_of
+from tests.oracles.python_ends import ends_of
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.instrument.processes.memory import touching
@@ -66,7 +66,7 @@ def tracker(pid: int) -> bool:
 
 def explore(*workers: Callable[..., Any], **more: Any) -> Explored:
     more = {"strategy": "dpor", "backend": PROCESSES, "instrument": [], "seconds": None,
-            "limits": limits, "confirm": 1, **more}  # fmt: skip
+            "limits": limits, "confirm": 1, "shrink": False, **more}  # fmt: skip
     return api.explore(workers=workers, **more)
 
 
@@ -111,7 +111,7 @@ def test_each_worker_is_a_process_of_its_own() -> None:
 def test_a_locked_increment_is_verified_and_an_unlocked_one_is_not() -> None:
     fine = explore(locked, locked, setup=counter, check=lambda s: s.raw.value == 2)
     assert fine.verdict == "verified"
-    found = explore(unlocked, unlocked, setup=counter, check=lambda s: s.n.value == 2)
+    found = explore(unlocked, unlocked, setup=counter, check=lambda s: s.n.value == 2, shrink=True)
     assert found.failed and found.switches == 1
     assert found.confirmed == {PROCESSES: "1/1"}
     assert found.trace is not None

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.test_library import FILES, scenario_in, small_program
+from tests.helpers.amount import amount
 from tests.oracles.brute import all_states
 from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
@@ -42,7 +43,7 @@ FAILING = [
 CALM = Effort(seconds=None)
 
 profile = settings(
-    derandomize=True, deadline=None, max_examples=60,
+    derandomize=True, deadline=None, max_examples=amount(20, 60),
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )  # fmt: skip
 
@@ -276,7 +277,7 @@ def test_passes_alone_leave_no_switch_to_remove(start: tuple[Runner, Executed]) 
 
 def test_the_fewest_of_a_kind_is_never_below_brute_force() -> None:
     for theme in ("locks", "variables", "conditions"):
-        for seed in range(6):
+        for seed in range(amount(3, 6)):
             data = generate(seed, theme if theme in THEMES else "locks")
             runner = runner_for(data)
             start = next(failures(runner, 0, 20), None)

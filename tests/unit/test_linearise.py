@@ -407,7 +407,8 @@ def test_event() -> None:
 
 def test_event_that_is_not_set() -> None:
     wait = (within(WAIT, 10, 50, None, timeout=1.0), within(WAKE, 10, 50, False, timeout=1.0))
-    put_in_order(EVENT, [list(wait), [within(SET, 40, 60, None)]])
+    linear = put_in_order(EVENT, [list(wait), [within(SET, 40, 60, None)]])
+    assert list(linear.kind).index(WAKE) < list(linear.kind).index(SET)
     impossible(EVENT, [[within(WAIT, 10, 20, True)], [within(SET, 30, 40, None)]])
     impossible(EVENT, [[within(SET, 1, 5, None), *wait]])
 

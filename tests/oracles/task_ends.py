@@ -1,50 +1,17 @@
-"""Brute force for programs of tasks: every pick of every choice, one real run after the other."""
+"""Every end of a program of real tasks: by dpor, or by every order of its choices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tests.oracles.every import Every
 from tracelock.explore.search import Budget, search
-from tracelock.schedulers.base import Choice, Scheduler
+from tracelock.schedulers.base import Scheduler
 from tracelock.session.code import PythonCode
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
 from tracelock.session.targets import target_for
-
-
-class Everything(Scheduler):
-    """Depth first through all picks."""
-
-    def __init__(self) -> None:
-        self.path: list[tuple[int, int]] = []  # place among the options, how many there are
-        self._at = 0
-        self._begun = False
-
-    def begin(self) -> bool:
-        if self._begun:
-            while self.path and self.path[-1][0] + 1 == self.path[-1][1]:
-                self.path.pop()
-            if not self.path:
-                return False
-            place, count = self.path.pop()
-            self.path.append((place + 1, count))
-        self._begun = True
-        self._at = 0
-        return True
-
-    def pick(self, choice: Choice) -> int:
-        if len(choice.options) == 1:
-            return choice.options[0]
-        if self._at == len(self.path):
-            self.path.append((0, len(choice.options)))
-        place, count = self.path[self._at]
-        assert count == len(choice.options), "the program does not do the same again"
-        self._at += 1
-        return choice.options[place]
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "everything"}
 
 
 def outcomes(
@@ -84,4 +51,16 @@ def outcomes(
         return found, result.schedules, result.schedules < most
 
 
-__all__ = ["Everything", "outcomes"]
+def agree(
+    workers: Sequence[Callable[..., Any]],
+    setup: Callable[[], Any],
+    seen: Callable[[Any], Any],
+    **more: Any,
+) -> None:
+    """dpor finds the ends that every order has, and no other; in no more schedules."""
+    everything, tried, complete = outcomes(Every(), workers, setup, seen, **more)
+    assert complete
+    found, schedules, exhausted = outcomes(None, workers, setup, seen, **more)
+    assert exhausted
+    assert found == everything
+    assert schedules <= tried + 1  # one more where a redundant one was begun
