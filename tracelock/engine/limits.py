@@ -19,3 +19,13 @@ class RunLimits:
     steps: int = DEFAULT_STEPS
     seconds: float = DEFAULT_SECONDS
     stall: float = 60.0
+
+
+def steps_reached(steps: int) -> str:
+    """The limit of a run that has had ``steps`` events."""
+    return f"the limit of {steps:,} steps was reached"
+
+
+def seconds_reached(seconds: float) -> str:
+    """The limit of a run that has taken ``seconds``."""
+    return f"the limit of {seconds:g} seconds was reached"

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from tracelock.backends.base import Options, agree, mismatch
+from tracelock.backends.base import Options, agree, mismatch, stuck
+from tracelock.backends.calls import refuse_call
 from tracelock.backends.processes import wire
+from tracelock.backends.processes.pool import ProcessPool
 from tracelock.engine.controller import Controller, same
-from tracelock.errors import InternalError, LimitReached, StepFailure
+from tracelock.errors import LimitReached, StepFailure
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -33,10 +36,7 @@ from tracelock.ops import (
     Op,
     Value,
 )
-
-if TYPE_CHECKING:
-    from tracelock.backends.processes.pool import Pool
-    from tracelock.scenario.program import Program
+from tracelock.scenario.program import Program
 
 #: Decoded messages kept per worker: schedules of one program say the same things again and again.
 CACHE: Final = 4096
@@ -56,15 +56,22 @@ class Driver:
         #: Whether the pool cannot be brought back into order.
         self.spoilt = False
         count = len(self.layout.workers)
-        self._pool: Pool
+        self._pool: ProcessPool
         self._controller: Controller
         self._cache: list[dict[bytes, tuple[Value, Op]]] = [{} for _ in range(count)]
         self._early: dict[int, Any] = {}  # answers that came while an atomic step was granted
         self._asleep: dict[int, list[int]] = {}  # by object: parked and not yet woken
         self._late: set[int] = set()  # whose time at a condition is up
+        self._killed_sleepers = 0  # dead ones among those that the granted event wakes
         self._first = [self._begin(number) for number in range(count)]
+        #: By kind of event: makes ready for it, and returns the word for it (none: said already).
+        self._words: dict[int, Callable[[Controller, int], bytes]] = {
+            TIMEOUT: self._word_of_timeout, WAIT: self._word_of_wait, WAKE: self._word_of_wake,
+            NOTIFY: self._word_of_notify, SET: self._word_of_set, JOIN: self._word_of_join,
+            SPAWN: self._word_of_spawn, CALL: self._word_of_call,
+        }  # fmt: skip
 
-    def schedule(self, controller: Controller, pool: Pool) -> None:
+    def schedule(self, controller: Controller, pool: ProcessPool) -> None:
         """Run one schedule, which ``controller`` has begun."""
         self._controller, self._pool = controller, pool
         before, look = controller.before, pool.deaths.poll
@@ -81,7 +88,7 @@ class Driver:
         finally:
             controller.before = before
 
-    def _run(self, controller: Controller, pool: Pool) -> None:
+    def _run(self, controller: Controller, pool: ProcessPool) -> None:
         os.ftruncate(pool.setup.store.fd, 0)
         self._asleep.clear()
         self._late.clear()
@@ -137,10 +144,7 @@ class Driver:
             controller.stop(worker, error)
 
     def _op(self, worker: int, fields: tuple[Any, ...]) -> Op:
-        kind, target, at, value, timeout, blocking, expect, body, soft = fields
-        if kind == ATOMIC:
-            body = wire.RemoteBody(frozenset(body), lambda touches: self._rehearse(worker, touches))
-        return Op(kind, target, at, value, timeout, blocking, expect, body, soft)
+        return wire.op_of(fields, lambda touches: self._rehearse(worker, touches))
 
     # --- words and answers -------------------------------------------------------------------
     def _say(self, worker: int, word: bytes) -> None:
@@ -150,8 +154,7 @@ class Driver:
     def _reply(self, worker: int) -> bytes:
         """One message of a worker; empty where it is dead, or stuck, which ends the schedule."""
         if not self._pool.pollers[worker].poll(1000.0 * self.options.limits.stall):
-            name = self.layout.workers[worker].name
-            self._controller.limit = f"{name} is stuck outside tracelock's control"
+            self._controller.limit = stuck(self.layout, worker)
             self.spoilt = True
             return b""
         return wire.receive(self._pool.up[worker])
@@ -172,9 +175,7 @@ class Driver:
                 cache.clear()
             cache[data] = (result, op)
             return result, op
-        if follows[0] == wire.ERROR:
-            raise InternalError(f"in the process of a worker:\n{follows[1]}")
-        if follows[0] in (wire.FAILED, wire.LIMIT):
+        if follows[0] in (wire.FAILED, wire.LIMIT, wire.ERROR):
             return wire.unwrap(result), wire.failure_of(follows)
         return wire.unwrap(result), follows
 
@@ -210,63 +211,42 @@ class Driver:
         else:
             controller.ask(worker, follows)
 
+    # --- granting ----------------------------------------------------------------------------
     def _grant(self, controller: Controller, worker: int) -> None:
         """Let the granted event happen: all kinds that need more than one word."""
-        op, kind, target = controller.op, controller.kind, controller.op.target
+        kind = controller.kind
         if kind == ATOMIC:
             self._answered(controller, worker, self._early.pop(worker))
             return
-        word = wire.GRANT
-        dead: list[int] = []
-        if kind == TIMEOUT:
-            # of a condition: its lock is still to be taken back. Until then the worker stays
-            # where it is, as a notify may be wasted on it.
-            self._late.add(worker)
-            return
-        if kind == WAIT:
-            if controller.parked:
-                self._park(controller, worker)
-                return
-            if controller.result is True and self.layout.spec(target).type == "barrier":
-                dead = self._rouse(target, list(self._asleep.get(target, ())))
-        elif kind == WAKE:
-            if controller.fired:
-                self._asleep[target].remove(worker)
-                if self.layout.spec(target).type == "barrier":  # which is broken from now on
-                    dead = self._rouse(target, list(self._asleep[target]))
-                word = wire.TIMED_OUT + wire.GRANT
-            elif worker in self._late:
-                self._late.remove(worker)
-                if worker in self._asleep[target]:
-                    self._asleep[target].remove(worker)
-                    word = wire.TIMED_OUT + wire.GRANT
-        elif kind == NOTIFY:
-            if controller.result.__class__ is list:
-                dead = self._rouse(target, controller.result)
-        elif kind == SET:
-            dead = self._rouse(target, list(self._asleep.get(target, ())))
-        elif kind == JOIN:
-            word = wire.GRANT if controller.result is True else wire.EXPIRED
-        elif kind == SPAWN:
-            if controller.result is None:
-                self._start(controller, target)
-            else:
-                word = wire.EXPIRED
-        elif kind == CALL and not self.options.allow_call:
-            raise InternalError("a call step was reached though calls are not allowed")
-        elif controller.fired and kind != SLEEP:
-            model = controller.models[target]
-            free = controller.adversarial and model is not None and model.enabled(op, worker)
-            word = wire.SKIPPED if free else wire.EXPIRED
-        self._say(worker, word)
-        if dead:
-            self._stand_in(target, len(dead))
-        self._answered(controller, worker, self._decode(worker, self._reply(worker)))
+        self._killed_sleepers = 0
+        word = self._words.get(kind, self._word)(controller, worker)
+        if word:
+            self._say(worker, word)
+            if self._killed_sleepers:
+                self._stand_in(controller.op.target, self._killed_sleepers)
+            self._answered(controller, worker, self._decode(worker, self._reply(worker)))
 
-    def _park(self, controller: Controller, worker: int) -> None:
-        """``worker`` begins to wait in its real object."""
+    def _word(self, controller: Controller, worker: int) -> bytes:
+        """The word for an op that a timer may have ended."""
+        if not controller.fired or controller.kind == SLEEP:
+            return wire.GRANT
+        model = controller.models[controller.op.target]
+        free = controller.adversarial and model is not None and model.enabled(controller.op, worker)
+        return wire.SKIPPED if free else wire.EXPIRED
+
+    def _word_of_timeout(self, controller: Controller, worker: int) -> bytes:
+        # of a condition: its lock is still to be taken back. Until then the worker stays where
+        # it is, as a notify may be wasted on it.
+        self._late.add(worker)
+        return b""
+
+    def _word_of_wait(self, controller: Controller, worker: int) -> bytes:
         op = controller.op
-        self._say(worker, wire.GRANT)
+        if not controller.parked:
+            if controller.result is True and self._is_barrier(op.target):
+                self._rouse_all(op.target)
+            return wire.GRANT
+        self._say(worker, wire.GRANT)  # it begins to wait in its real object
         real, follows = self._decode(worker, self._reply(worker))
         if follows is DIED:
             self._died(controller, worker)
@@ -274,13 +254,57 @@ class Driver:
             raise mismatch(self.layout, worker, op, "waits", real)
         else:
             self._asleep.setdefault(op.target, []).append(worker)
+        return b""
 
-    def _rouse(self, target: int, workers: list[int]) -> list[int]:
-        """Tell sleepers that they are about to be woken. Returns those that are dead."""
+    def _word_of_wake(self, controller: Controller, worker: int) -> bytes:
+        target = controller.op.target
+        if controller.fired:
+            self._asleep[target].remove(worker)
+            if self._is_barrier(target):  # which is broken from now on
+                self._rouse_all(target)
+            return wire.TIMED_OUT + wire.GRANT
+        if worker in self._late:
+            self._late.remove(worker)
+            if worker in self._asleep[target]:
+                self._asleep[target].remove(worker)
+                return wire.TIMED_OUT + wire.GRANT
+        return wire.GRANT
+
+    def _word_of_notify(self, controller: Controller, worker: int) -> bytes:
+        if controller.result.__class__ is list:
+            self._rouse(controller.op.target, controller.result)
+        return wire.GRANT
+
+    def _word_of_set(self, controller: Controller, worker: int) -> bytes:
+        self._rouse_all(controller.op.target)
+        return wire.GRANT
+
+    def _word_of_join(self, controller: Controller, worker: int) -> bytes:
+        return wire.GRANT if controller.result is True else wire.EXPIRED
+
+    def _word_of_spawn(self, controller: Controller, worker: int) -> bytes:
+        if controller.result is not None:
+            return wire.EXPIRED
+        self._start(controller, controller.op.target)
+        return wire.GRANT
+
+    def _word_of_call(self, controller: Controller, worker: int) -> bytes:
+        if not self.options.allow_call:
+            raise refuse_call()
+        return wire.GRANT
+
+    def _is_barrier(self, target: int) -> bool:
+        return self.layout.spec(target).type == "barrier"
+
+    def _rouse_all(self, target: int) -> None:
+        self._rouse(target, list(self._asleep.get(target, ())))
+
+    def _rouse(self, target: int, workers: Sequence[int]) -> None:
+        """Tell sleepers that they are about to be woken, and count those that are dead."""
         for worker in workers:
             self._asleep[target].remove(worker)
             self._say(worker, wire.WASTED if worker in self._late else wire.NOTIFIED)
-        return [worker for worker in workers if not self._pool.alive(worker)]
+        self._killed_sleepers += sum(not self._pool.alive(worker) for worker in workers)
 
     def _stand_in(self, target: int, count: int) -> None:
         """Do the handshake of a notifier with sleepers that were killed from outside."""
@@ -335,7 +359,7 @@ class Driver:
         self._killed(controller, worker)
         controller.limit = f"{self.layout.workers[worker].name} died in the middle of a step"
 
-    def restore(self, pool: Pool) -> bool:
+    def restore(self, pool: ProcessPool) -> bool:
         """Undo what was left behind, in the objects and in the processes; False if impossible."""
         self._pool = pool
         workers = range(len(pool.up))

@@ -13,14 +13,17 @@ import pickle
 import struct
 import termios
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from tracelock.engine.linearise.history import Log
 from tracelock.objects import frozen
 from tracelock.ops import (
     ACQUIRE,
+    CLEAR,
     EMPTY,
     GET,
+    NOTIFY,
     PUT,
     RELEASE,
     SET,
@@ -28,6 +31,7 @@ from tracelock.ops import (
     WAIT,
     WAKE,
     Layout,
+    ObjectSpec,
     Op,
     Raised,
     Value,
@@ -50,32 +54,83 @@ def settle(layout: Layout, logs: list[Log], pending: list[int], objects: list[An
 
 def _outcome(layout: Layout, logs: list[Log], kind: int, op: Op, objects: list[Any]) -> Value:
     """The result of a pending op that happened, else ``_NEVER``."""
-    target = op.target
     if kind == SPAWN:
-        return None if logs[target] else _NEVER
-    real, spec = objects[target], layout.spec(target)
-    if kind == PUT:  # as long as nobody got the item, nobody can tell
-        gone = len(_items(logs, target, GET)) - len(_items(logs, target, PUT))
-        return True if gone > 0 else _NEVER
-    if kind == GET:
-        return _taken(logs, target, real)
-    if kind == SET:
-        return None if real._flag._semlock._get_value() else _NEVER
-    if kind in (WAIT, WAKE):
-        return _passed(logs, target, spec.parties, kind) if spec.type == "barrier" else _NEVER
-    if kind in (ACQUIRE, RELEASE):
-        start = spec.value if spec.type.endswith("semaphore") else 1
-        recorded = start - _balance(logs, target, spec.type == "rlock")
-        there = real._semlock._get_value()
-        if kind == ACQUIRE:
-            return True if there < recorded else _NEVER
-        return None if there > recorded else _NEVER
-    return _NEVER  # a notify: the dead hold its lock, so that nobody could wake
+        return None if logs[op.target] else _NEVER
+    return _OUTCOMES[kind](logs, op.target, objects[op.target], layout.spec(op.target))
 
 
-def _balance(logs: list[Log], target: int, once: bool) -> int:
-    """How many permits are taken, by the records; ``once``: of an rlock, which counts one."""
-    balance = 0
+# --- by kind of op: the records, the number of the object, the object itself, its specification ---
+def _put(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    """As long as nobody got the item, nobody can tell."""
+    gone = len(_items(logs, target, GET)) - len(_items(logs, target, PUT))
+    return True if gone > 0 else _NEVER
+
+
+def _get(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    """The item that is neither in the pipe of a queue nor in anybody's record."""
+    fd = real._reader.fileno()
+    (size,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
+    stream = io.BytesIO(os.read(fd, size) if size else b"")
+    left: Counter[Any] = Counter(frozen(item) for item in _items(logs, target, PUT))
+    left.subtract(frozen(item) for item in _items(logs, target, GET))
+    if stream.getvalue()[:1] == b"\x80":  # killed after the item's length, before the item
+        return _Items(stream).load()
+    while header := stream.read(4):
+        body = stream.read(struct.unpack("!i", header)[0])
+        left[frozen(_Items(io.BytesIO(body)).load())] -= 1
+    gone = [item for item, count in left.items() if count > 0]
+    for item in _items(logs, target, PUT):
+        if gone and frozen(item) == gone[0]:
+            return item
+    return _NEVER
+
+
+def _set(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    return None if real._flag._semlock._get_value() else _NEVER
+
+
+def _acquire(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    return True if real._semlock._get_value() < _recorded(logs, target, spec) else _NEVER
+
+
+def _release(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    return None if real._semlock._get_value() > _recorded(logs, target, spec) else _NEVER
+
+
+def _wait(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    """Whether somebody got on at a barrier because the dead had come."""
+    _, last, woke = _arrivals(logs, target)
+    return True if spec.type == "barrier" and woke > last * (spec.parties - 1) else _NEVER
+
+
+def _wake(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    """Whether somebody got on at a barrier because the dead had gone."""
+    came, last, _ = _arrivals(logs, target)
+    return True if spec.type == "barrier" and came > last * spec.parties else _NEVER
+
+
+def _never(logs: list[Log], target: int, real: Any, spec: ObjectSpec) -> Value:
+    """The dead hold the object's lock, so that nobody could see an effect."""
+    return _NEVER
+
+
+_OUTCOMES: Final[dict[int, Callable[[list[Log], int, Any, ObjectSpec], Value]]] = {
+    PUT: _put, GET: _get, SET: _set, CLEAR: _never, NOTIFY: _never, WAIT: _wait, WAKE: _wake,
+    ACQUIRE: _acquire, RELEASE: _release,
+}  # fmt: skip
+
+
+# --- what the records say --------------------------------------------------------------------
+class _Items(pickle.Unpickler):
+    """Reads what ``multiprocessing.Queue`` pickled: values of a scenario, which need no class."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} in a queue of plain values")
+
+
+def _recorded(logs: list[Log], target: int, spec: ObjectSpec) -> int:
+    """How many permits of a lock or semaphore are left, by the records."""
+    start = spec.value if spec.type.endswith("semaphore") else 1
     for log in logs:
         own = 0
         for kind, op, result, _, _ in log:
@@ -84,8 +139,8 @@ def _balance(logs: list[Log], target: int, once: bool) -> int:
                     own += 1
                 elif kind == RELEASE and result is None:
                     own -= 1
-        balance += min(own, 1) if once else own
-    return balance
+        start -= min(own, 1) if spec.type == "rlock" else own  # an rlock counts one
+    return start
 
 
 def _items(logs: list[Log], target: int, wanted: int) -> list[Value]:
@@ -98,8 +153,8 @@ def _items(logs: list[Log], target: int, wanted: int) -> list[Value]:
     ]
 
 
-def _passed(logs: list[Log], target: int, parties: int, kind: int) -> Value:
-    """Whether somebody got on at a barrier because the dead had come, or had gone."""
+def _arrivals(logs: list[Log], target: int) -> tuple[int, int, int]:
+    """At a barrier: how many came, were the last to come, went on after a wait."""
     came = last = woke = 0
     for log in logs:
         for done, op, result, _, _ in log:
@@ -107,25 +162,4 @@ def _passed(logs: list[Log], target: int, parties: int, kind: int) -> Value:
                 came += done == WAIT
                 last += done == WAIT and result is True
                 woke += done == WAKE
-    if kind == WAIT:
-        return True if woke > last * (parties - 1) else _NEVER
-    return True if came > last * parties else _NEVER
-
-
-def _taken(logs: list[Log], target: int, real: Any) -> Value:
-    """The item that is neither in the pipe of a queue nor in anybody's record."""
-    fd = real._reader.fileno()
-    (size,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
-    stream = io.BytesIO(os.read(fd, size) if size else b"")
-    left: Counter[Any] = Counter(frozen(item) for item in _items(logs, target, PUT))
-    left.subtract(frozen(item) for item in _items(logs, target, GET))
-    if stream.getvalue()[:1] == b"\x80":  # killed after the item's length, before the item
-        return pickle.load(stream)
-    while header := stream.read(4):
-        body = stream.read(struct.unpack("!i", header)[0])
-        left[frozen(pickle.loads(body))] -= 1
-    gone = [item for item, count in left.items() if count > 0]
-    for item in _items(logs, target, PUT):
-        if gone and frozen(item) == gone[0]:
-            return item
-    return _NEVER
+    return came, last, woke

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import context, reduction
 from typing import Any, Final
 
-from tracelock.backends.base import Entry
+from tracelock.engine.linearise.history import Entry
 from tracelock.errors import LimitReached
 from tracelock.ops import Value
 
@@ -75,7 +75,7 @@ class SharedFile:
             self.fd = -1
 
 
-class Store:
+class VariableStore:
     """The variables as one process sees them. ``writer`` is the number of its worker."""
 
     def __init__(self, file: SharedFile, initial: Sequence[Value], writer: int) -> None:
