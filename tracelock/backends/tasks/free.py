@@ -19,7 +19,7 @@ from tracelock.backends.tasks.loop import DONE, Steps, abandon
 from tracelock.engine.effects import failure, perform, raised, started_before
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired, Unwind
-from tracelock.objects.lines import Line
+from tracelock.objects.lines import WaiterLine
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -265,7 +265,7 @@ class FreeTasks(FreeState):
             return
         raise mismatch(self.layout, me, op, True, "waits again")
 
-    def _out_of_line(self, line: Line, me: int, cut: bool) -> None:
+    def _out_of_line(self, line: WaiterLine, me: int, cut: bool) -> None:
         """The condition's waiter ``me`` has been woken, or cut off."""
         if line.states.pop(me, None) is None and cut and self.level and line.states:
             # it was notified after it had been cancelled: the next is notified instead

@@ -20,7 +20,7 @@ from tracelock.engine.interrupts import Task, cancellable
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
 from tracelock.engine.linearise.history import Record
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
-from tracelock.objects.lines import Line
+from tracelock.objects.lines import WaiterLine
 from tracelock.ops import TIMEOUT, WAIT, Op, Value
 
 #: How often the main task looks whether the workers still get on, in seconds.
@@ -51,8 +51,8 @@ class FreeState(TaskWorkers):
         self.left = FreeRun(self.logs, [], 0, recorded=record, waits=self.waits)
         self.order: list[tuple[int, int]] = []
         self.events = 0
-        self.lines: dict[int, Line] = {
-            number: Line()
+        self.lines: dict[int, WaiterLine] = {
+            number: WaiterLine()
             for number, spec in enumerate(self.layout.objects, self.layout.variables)
             if spec.type == "condition"
         }
