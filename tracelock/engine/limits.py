@@ -8,7 +8,8 @@ from typing import Final
 from tracelock.schedulers.base import INTERRUPTED
 
 __all__ = [
-    "DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "RunLimits", "seconds_reached", "steps_reached",
+    "DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "RunLimits", "seconds_reached",
+    "steps_reached",
 ]  # fmt: skip
 
 DEFAULT_STEPS: Final = 5_000_000

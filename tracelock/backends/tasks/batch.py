@@ -7,19 +7,18 @@ A worker that is in a real wait at the end of a schedule has to be got out of it
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 
 from tracelock.backends.base import Backend, mismatch
 from tracelock.backends.simulated import start
-from tracelock.backends.tasks.loop import Loop, Steps, abandon
+from tracelock.backends.tasks.loop import Loop, Steps
 from tracelock.backends.tasks.workers import TaskWorkers
 from tracelock.engine.controller import Controller
 from tracelock.errors import InternalError, ModelMismatch
-from tracelock.ops import NAMES, TIMEOUT, WAIT, Op
+from tracelock.ops import NAMES, TIMEOUT
 from tracelock.scenario.program import Machine
 
 
@@ -45,11 +44,8 @@ class Batch(TaskWorkers):
         self.resumed = [False] * n  # from its real wait, without the baton
         self.timers: list[Any] = [None] * n  # of the ops under way
         self.fired_early: list[set[int]] = [set() for _ in range(n)]  # before they were entered
-        #: Models of locks that keep track of whether their owner still runs, by number.
-        self.locks: list[tuple[int, Any]] = []
-        self.unclosed = 0  # leaving workers that still have a wait to close
-        self.released = False  # all leaving workers have let go of their locks
-        self.open_waits: list[tuple[Coroutine[Any, Any, Any], Any] | None] = [None] * n
+        #: Models of the locks that notice the end of their owner.
+        self.locks: list[Any] = []
         self.finished: anyio.Event
 
     # --- the batch ---------------------------------------------------------------------------
@@ -57,11 +53,7 @@ class Batch(TaskWorkers):
         """Run schedules until there are no more, or enough. Raises what a worker came to."""
         self.finished = anyio.Event()
         if self.backend.rules.leaves:
-            self.locks = [
-                (number, model)
-                for number, model in enumerate(self.controller.models)
-                if hasattr(model, "broken")
-            ]
+            self.locks = [model for model in self.controller.models if hasattr(model, "broken")]
         async with anyio.create_task_group() as self.group:
             for worker in range(self.count):
                 self.group.start_soon(self.loop.work, worker)
@@ -115,15 +107,18 @@ class Batch(TaskWorkers):
             assert op is not None
             raise mismatch(self.layout, worker, op, "still waits", "has been woken")
 
+    def gone(self) -> int:
+        return len(self.idle)
+
     def leave_batch(self, me: int) -> None:
         """The task of worker ``me`` ends with the batch."""
         self.idle.add(me)
-        self._check_released()
+        self.check_released()
 
     def _stay_idle(self, me: int) -> Steps:
         self.idle.add(me)
         self.leaving[me] = False
-        self._check_released()
+        self.check_released()
         while self.over and len(self.idle) == self.count and not self.closing:
             self._begin_next()
         caught = None
@@ -197,46 +192,6 @@ class Batch(TaskWorkers):
         while self.holder != me and not self.leaving[me]:
             caught = (yield from self.loop.wait(me)) or caught
         return caught
-
-    # --- leaving a schedule that is over -----------------------------------------------------
-    def _abandon(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> None:
-        """``work`` will not be finished."""
-        self._let_go(me)
-        if self.locks and op.kind == WAIT and self.layout.spec(op.target).type == "condition":
-            # on its way out it takes its lock, which may still be another's
-            lock = self.objects[self.layout.spec(op.target).lock]
-            self.open_waits[me] = (work, lock)
-            return
-        abandon(work)
-        self._drop_blocks(me)
-
-    def _let_go(self, me: int) -> None:
-        for number, lock in self.locks:
-            if lock.owner == me:
-                with contextlib.suppress(RuntimeError):
-                    self.objects[number].release()
-
-    def _check_released(self) -> None:
-        if self.unclosed and len(self.idle) + self.unclosed == self.count:
-            self.released = True
-            for worker in range(self.count):
-                if self.open_waits[worker] is not None:
-                    self.loop.wake(worker)
-
-    def _close_wait(self, me: int) -> Steps:
-        """When all have let go of their locks, close the wait that was left open."""
-        open_wait = self.open_waits[me]
-        assert open_wait is not None
-        self.unclosed += 1
-        self._check_released()
-        while not self.released:
-            yield from self.loop.wait(me)
-        self.open_waits[me] = None
-        abandon(open_wait[0])
-        with contextlib.suppress(RuntimeError):
-            open_wait[1].release()
-        self._drop_blocks(me)
-        self.unclosed -= 1
 
     # --- timeout blocks ----------------------------------------------------------------------
     def _update_blocks(self, me: int, machine: Machine) -> None:

@@ -67,8 +67,6 @@ class GrantedTasks(Batch):
             if self.closing:
                 return DONE
             yield from self._turns(me, caught)
-            if self.open_waits[me] is not None:
-                yield from self._close_wait(me)
             yield from self.loop.settle(me)
             self.in_schedule[me] = False
         except GeneratorExit:
@@ -117,7 +115,7 @@ class GrantedTasks(Batch):
             if blocks or machine.scopes:
                 self._update_blocks(me, machine)
             if how == OVER:
-                if controller.ended[me] and any(lock.owner == me for _, lock in self.locks):
+                if controller.ended[me] and any(lock.owner == me for lock in self.locks):
                     # its end is an event to the lock: whoever waits for it is told
                     self.replaced = me
                     return
@@ -128,7 +126,7 @@ class GrantedTasks(Batch):
                 if self.holder != me:
                     caught = yield from self._gate(me)
                 if self.leaving[me]:
-                    self._let_go(me)
+                    self.let_go()
                     self._drop_blocks(me)
                     return
 
@@ -175,8 +173,7 @@ class GrantedTasks(Batch):
             else:
                 send, arg = yield from self._suspend(me, work, trap)
             if self.leaving[me]:
-                self._abandon(me, op, work)
-                return LEFT
+                return (yield from self._leave(me, op, work))
 
     def _suspend(self, me: int, work: Coroutine[Any, Any, Any], trap: Any) -> Steps:
         """Wait for real, then for the baton. How ``work`` is to go on then: a method, a value."""
@@ -208,8 +205,7 @@ class GrantedTasks(Batch):
             if not self.leaving[me]:
                 send, arg = yield from self._suspend(me, work, trap)
             if self.leaving[me]:
-                self._abandon(me, op, work)
-                return LEFT
+                return (yield from self._leave(me, op, work))
         try:
             send(arg)
         except StopIteration as stop:
@@ -218,6 +214,12 @@ class GrantedTasks(Batch):
                 raise mismatch(self.layout, me, op, result, real) from None
             return ONWARD
         raise mismatch(self.layout, me, op, result, "waits again")
+
+    def _leave(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> Steps:
+        """The schedule is over in the middle of ``work``."""
+        yield from self.give_up(me, op, work)
+        self._drop_blocks(me)
+        return LEFT
 
     def _compare(self, me: int, op: Op, real: Value) -> None:
         controller = self.controller

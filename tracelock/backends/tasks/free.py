@@ -15,7 +15,7 @@ from typing import Any
 from tracelock.backends.base import mismatch
 from tracelock.backends.calls import run_call
 from tracelock.backends.tasks.free_state import Alarm, FreeState
-from tracelock.backends.tasks.loop import DONE, Steps, abandon
+from tracelock.backends.tasks.loop import DONE, Steps
 from tracelock.engine.effects import failure, perform, raised, started_before
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired, Unwind
@@ -72,9 +72,9 @@ class FreeTasks(FreeState):
             yield from self.loop.settle(me)
         except BaseException as error:
             self.error = self.error or error
-        self.released += 1
+        self.over += 1
         self.present -= 1
-        self._wake_released()
+        self.check_released()
         if self.present == 0:
             self.empty.set()
         return DONE
@@ -120,7 +120,7 @@ class FreeTasks(FreeState):
                 if op is not None:
                     self._enter_blocks(me, machine.scopes)
             if self.closing:
-                self._let_go()
+                self.let_go()
                 raise Unwind
 
     def _give(self, me: int, kind: int, op: Op, result: Value) -> None:
@@ -182,7 +182,8 @@ class FreeTasks(FreeState):
                 self.soft[me] = first = False
                 passing = passing or self.cut[me]
                 if self.closing:
-                    yield from self._abandon(me, op, work)
+                    yield from self.give_up(me, op, work)
+                    raise Unwind
                 continue
             if shielded and not unwinding and (kind == ACQUIRE or (line is not None and parked)):
                 yield from self._finish(me, op, work, trap, alarm, asked if parked else 0)
@@ -203,7 +204,8 @@ class FreeTasks(FreeState):
             self.traps[me], self.blocked[me] = trap, True
             send, arg = yield from self._suspend(me, work, trap)
             if self.closing:
-                yield from self._abandon(me, op, work)
+                yield from self.give_up(me, op, work)
+                raise Unwind
             cut, self.cut[me] = self.cut[me], False
             if line is not None:
                 self._out_of_line(line, me, cut)
@@ -312,8 +314,7 @@ class FreeTasks(FreeState):
                 self.traps[me], self.blocked[me] = trap, True
             send, arg = yield from self._suspend(me, work, trap)
             if self.closing:
-                abandon(work)
-                self._let_go()
+                yield from self.give_up(me, op, work)
                 raise Unwind
         if kind == SLEEP:
             self.timing -= 1
@@ -323,23 +324,6 @@ class FreeTasks(FreeState):
             return
         self.cut[me] = False
         self._give(me, kind, op, real)
-
-    def _abandon(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> Steps:
-        """The run is over and ``work`` will not be finished."""
-        self._let_go()
-        if self.level and op.target in self.lines:
-            # on its way out it takes its lock: not before everybody has let go of that
-            self.unclosed += 1
-            self._wake_released()
-            while self.released + self.unclosed < self.count and not self.all_released:
-                yield from self.loop.wait(me)
-            self.all_released = True
-            abandon(work)
-            self._let_go()
-            self.unclosed -= 1
-        else:
-            abandon(work)
-        raise Unwind
 
     # --- operations that do not wait ---------------------------------------------------------
     def _do(self, me: int, op: Op, kind: int) -> None:

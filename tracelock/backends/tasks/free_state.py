@@ -44,7 +44,6 @@ class FreeState(TaskWorkers):
         super().__init__(backend, adapter)
         n = self.count
         self.recording = record
-        self.level = self.loop.level_triggered
         self.machines = [backend.program.machine(w, busy=True) for w in range(n)]
         self.logs: list[list[Record]] = [[] for _ in range(n)]
         self.waits: list[dict[int, int]] = [{} for _ in range(n)]
@@ -59,9 +58,7 @@ class FreeState(TaskWorkers):
         self.present = 0  # workers whose tasks run
         self.live = 0  # workers that have been started and have not ended
         self.timing = 0  # sleeps and deadlines under way
-        self.released = 0  # workers whose tasks are over
-        self.unclosed = 0  # those that have let go of everything, and have a wait to close
-        self.all_released = False
+        self.over = 0  # workers whose tasks are over
         self.started = [False] * n
         self.ended = [False] * n
         self.blocked = [False] * n  # in a real wait, ``traps``
@@ -80,6 +77,9 @@ class FreeState(TaskWorkers):
         self.ready: anyio.Event
         self.finished: anyio.Event
         self.empty: anyio.Event
+
+    def gone(self) -> int:
+        return self.over
 
     def result(self) -> FreeRun:
         """What the run left behind."""
@@ -224,21 +224,6 @@ class FreeState(TaskWorkers):
         if self.left.limit is not None:
             self.finished.set()
             self._close()
-
-    def _let_go(self) -> None:
-        if self.level:
-            for real in self.objects:
-                if isinstance(real, anyio.Lock):
-                    try:
-                        real.release()
-                    except RuntimeError:
-                        continue
-
-    def _wake_released(self) -> None:
-        if self.closing and self.released + self.unclosed >= self.count:
-            self.all_released = True
-            for worker in range(self.count):
-                self.loop.wake(worker)
 
     # --- deadlines and cancellations ---------------------------------------------------------
     def _alarm(self, seconds: float, call: Callable[[], None]) -> Alarm:

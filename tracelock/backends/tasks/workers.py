@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import anyio
+
 from tracelock.backends.base import Backend
-from tracelock.backends.tasks.loop import Loop, Steps
+from tracelock.backends.tasks.loop import Loop, Steps, abandon
 from tracelock.engine.effects import raised
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ModelMismatch
@@ -25,6 +28,7 @@ class TaskWorkers(ABC):
         self.allow_call = backend.options.allow_call
         self.count = n = len(self.layout.workers)
         self.loop = adapter(self)
+        self.level = self.loop.level_triggered
         self.group: Any = None
         self.interrupted = False  # by the thread that waits for this one
         self.closing = False
@@ -34,6 +38,8 @@ class TaskWorkers(ABC):
         self.machines: list[Machine] = []
         self.traps: list[Any] = [None] * n  # the real waits
         self.blocks: list[dict[int, Any]] = [{} for _ in range(n)]  # timers by uid, entered
+        self.unclosed: set[int] = set()  # they have a wait to close
+        self.released = False  # all have let go of their locks
         #: The cancellation under way in each worker, and the uid of the block whose it is.
         self.in_flight: list[tuple[BaseException, int] | None] = [None] * n
 
@@ -52,6 +58,41 @@ class TaskWorkers(ABC):
             return attempt(self.objects[op.target], op)
         except Exception as error:
             return raised(error)
+
+    # --- leaving a run that is over ----------------------------------------------------------
+    @abstractmethod
+    def gone(self) -> int:
+        """How many workers are out of the run."""
+
+    def check_released(self) -> None:
+        """Where the workers that are left only have a wait to close, they can do so now."""
+        if self.unclosed and self.gone() + len(self.unclosed) == self.count:
+            self.released = True
+            for worker in sorted(self.unclosed):
+                self.loop.wake(worker)
+
+    def give_up(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> Steps:
+        """Leave the run in the middle of ``work``, the coroutine of ``op``."""
+        self.let_go()
+        if self.level and op.kind == WAIT and self.layout.spec(op.target).type == "condition":
+            # on its way out it takes its lock: not before everybody has let go of that
+            self.unclosed.add(me)
+            self.check_released()
+            while not self.released:
+                yield from self.loop.wait(me)
+            abandon(work)
+            self.let_go()
+            self.unclosed.discard(me)
+        else:
+            abandon(work)
+
+    def let_go(self) -> None:
+        """The current task releases what it holds; on asyncio nobody minds who does not."""
+        if self.level:
+            for real in self.objects:
+                if isinstance(real, anyio.Lock):
+                    with contextlib.suppress(RuntimeError):
+                        real.release()
 
     # --- timeout blocks ----------------------------------------------------------------------
     def leave_blocks(self, me: int, scopes: Sequence[Any]) -> None:

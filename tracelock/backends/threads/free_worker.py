@@ -95,10 +95,7 @@ class ThreadWorkers:
         """The body of a worker's thread."""
         try:
             self.gate.wait()
-            if self.recording:
-                self.drive(me)
-            else:
-                self.drive_unrecorded(me)
+            self.drive(me)
         except StepFailure as error:
             self.failures.append((me, len(self.logs[me]), error))
         except LimitReached as limit:
@@ -129,101 +126,77 @@ class ThreadWorkers:
                     self.real[number].release()
 
     def drive(self, me: int) -> None:
-        """Run the machine of ``me`` to its end."""
-        machine = self.program.machine(me, True)
-        log, cells, guarded, real = self.logs[me], self.cells, self.guarded, self.real
-        resume = machine.resume
-        ops, results, times = log.ops.append, log.results.append, log.times.append
-        op = machine.begin()
-        while op is not None:
-            kind = op.kind
-            if kind <= WRITE and op.target not in guarded:
-                if kind == READ:
-                    entry = cells[op.target][-1]
-                    ops(op)
-                    results(entry)
-                    times(clock())
-                    op = resume(entry[0])
-                else:
-                    entry = (op.value, me, len(log.times))
-                    cells[op.target].append(entry)
-                    ops(op)
-                    results(entry)
-                    times(clock())
-                    op = resume(None)
-                continue
-            result: Value
-            if kind == ACQUIRE and op.blocking and op.timeout is None:
-                lock = real[op.target]
-                if not lock.acquire(False):
-                    self.block(me, op, lock)
-                ops(op)
-                results(True)
-                times(clock())
-                result = True
-            elif kind == RELEASE:
-                ops(op)
-                results(None)
-                times(clock())
-                try:
-                    release(real[op.target], op)
-                    result = None
-                except ERRORS as error:
-                    result = raised(error)
-                    earliest = log.times[-1]
-                    log.cut(len(log) - 1)
-                    log.add(RELEASE, op, result, clock(), earliest)
-            else:
-                result = self.other(me, op, kind)
-            if self.over:
-                raise Unwind
-            if result.__class__ is Raised:
-                op = machine.throw(failure(result, op))
-            else:
-                op = resume(result)
+        """Run the machine of ``me`` to its end.
 
-    def drive_unrecorded(self, me: int) -> None:
-        """Like ``drive``, keeping nothing of the common ops but the variables' last values."""
+        Where nothing is recorded, nothing is kept of the common ops but the last values.
+        """
         machine = self.program.machine(me, True)
         log, cells, guarded, real = self.logs[me], self.cells, self.guarded, self.real
-        resume, holder = machine.resume, self.holder
+        resume, recording, holder = machine.resume, self.recording, self.holder
+        ops, results, times = log.ops.append, log.results.append, log.times.append
         op = machine.begin()
         while op is not None:
             kind = op.kind
             result: Value = None
             if kind <= WRITE and op.target not in guarded:
                 if kind == READ:
-                    op = resume(cells[op.target][0][0])
+                    entry = cells[op.target][-1]
+                    result = entry[0]
+                elif recording:
+                    entry = (op.value, me, len(log.times))
+                    cells[op.target].append(entry)
                 else:
                     cells[op.target][0] = (op.value, -1, -1)
-                    op = resume(None)
+                if recording:
+                    ops(op)
+                    results(entry)
+                    times(clock())
+                op = resume(result)
                 continue
             if kind == ACQUIRE and op.blocking and op.timeout is None:
                 lock = real[op.target]
                 if not lock.acquire(False):
                     self.block(me, op, lock)
-                holder[op.target] = me
                 result = True
+                if recording:
+                    ops(op)
+                    results(True)
+                    times(clock())
+                else:
+                    holder[op.target] = me
             elif kind == RELEASE:
-                holder.pop(op.target, None)
+                if recording:
+                    ops(op)
+                    results(None)
+                    times(clock())
+                else:
+                    holder.pop(op.target, None)
                 try:
                     release(real[op.target], op)
                 except ERRORS as error:
                     result = raised(error)
+                    if recording:
+                        earliest = log.times[-1]
+                        log.cut(len(log) - 1)
+                        log.add(RELEASE, op, result, clock(), earliest)
             else:
                 result = self.other(me, op, kind)
-                log.cut(0)
-                if kind <= ATOMIC:
-                    for cell in cells:
-                        del cell[:-1]
-                elif kind == ACQUIRE and result is True:
-                    holder[op.target] = me
+                if not recording:
+                    self.drop_record(me, op, result)
             if self.over:
                 raise Unwind
-            if result.__class__ is Raised:
-                op = machine.throw(failure(result, op))
-            else:
-                op = resume(result)
+            op = (
+                machine.throw(failure(result, op)) if result.__class__ is Raised else resume(result)
+            )
+
+    def drop_record(self, me: int, op: Op, result: Value) -> None:
+        """Keep nothing of an op that has been recorded but what is needed to go on."""
+        self.logs[me].cut(0)
+        if op.kind <= ATOMIC:
+            for cell in self.cells:
+                del cell[:-1]
+        elif op.kind == ACQUIRE and result is True:
+            self.holder[op.target] = me
 
     def block(self, me: int, op: Op, lock: Any) -> None:
         """Wait for a lock or a semaphore for as long as the run lasts."""
