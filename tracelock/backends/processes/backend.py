@@ -56,7 +56,7 @@ class MultiprocessingBackend(Backend):
             from tracelock.backends.processes.pool import ProcessPool
 
             self.pool = ProcessPool(self.program, self.start_method, self.options.limits.steps)
-            self._driver.spoilt = False
+            self._driver.unusable = False
         return self.pool
 
     def _processes(self) -> list[int]:
@@ -88,8 +88,8 @@ class MultiprocessingBackend(Backend):
                         driver.schedule(controller, pool)
                     except KeyboardInterrupt:
                         controller.limit = INTERRUPTED
-                        driver.spoilt = True
-                    stale = controller.active or controller.crashed or driver.spoilt
+                        driver.unusable = True
+                    stale = controller.active or controller.crashed or driver.unusable
                     if stale or [model.snapshot() for model in objects] != self._clean:
                         self._restore(pool)
                     controller.scheduler.end(len(controller.log))
@@ -110,7 +110,7 @@ class MultiprocessingBackend(Backend):
         try:
             run = FreeProcesses(self.program, self.options, pool)
             result = run.run(record)
-            if run.spoilt:
+            if run.unusable:
                 self.discard()
             else:
                 self._restore(pool)

@@ -1,8 +1,8 @@
 """Controlled schedules on a pool of processes: the parent's side.
 
 For each event that the controller grants one word goes to one worker, and one message comes back;
-the real result in it is compared with the model's. See ``processes_wire`` for the words, and
-``processes_control`` for the other end.
+the real result in it is compared with the model's. See ``wire`` for the words, and ``control``
+for the other end.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Driver:
         self.layout = program.layout
         self.options = options
         #: Whether the pool cannot be brought back into order.
-        self.spoilt = False
+        self.unusable = False
         count = len(self.layout.workers)
         self._pool: ProcessPool
         self._controller: Controller
@@ -67,7 +67,8 @@ class Driver:
         #: By kind of event: makes ready for it, and returns the word for it (none: said already).
         self._words: dict[int, Callable[[Controller, int], bytes]] = {
             TIMEOUT: self._word_of_timeout, WAIT: self._word_of_wait, WAKE: self._word_of_wake,
-            NOTIFY: self._word_of_notify, SET: self._word_of_set, JOIN: self._word_of_join,
+            NOTIFY: self._word_of_notify, SET: self._word_of_set,
+            JOIN: lambda run, _: wire.GRANT if run.result is True else wire.EXPIRED,
             SPAWN: self._word_of_spawn, CALL: self._word_of_call,
         }  # fmt: skip
 
@@ -78,7 +79,7 @@ class Driver:
 
         def step_begins(controller: Controller) -> None:
             if look(0):
-                self._notice(controller)
+                self._notice_deaths(controller)
             if before is not None:
                 before(controller)
 
@@ -139,7 +140,7 @@ class Driver:
         self, controller: Controller, worker: int, error: StepFailure | LimitReached
     ) -> None:
         if isinstance(error, StepFailure):
-            controller.fail(worker, StepFailure(error.failure, error.message, error.at))
+            controller.fail(worker, error)
         else:
             controller.stop(worker, error)
 
@@ -155,7 +156,7 @@ class Driver:
         """One message of a worker; empty where it is dead, or stuck, which ends the schedule."""
         if not self._pool.pollers[worker].poll(1000.0 * self.options.limits.stall):
             self._controller.limit = stuck(self.layout, worker)
-            self.spoilt = True
+            self.unusable = True
             return b""
         return wire.receive(self._pool.up[worker])
 
@@ -188,7 +189,7 @@ class Driver:
         model, op = controller.result, controller.op
         mark = follows.__class__ is tuple
         if mark and follows[0] == wire.FULL:
-            self.spoilt = True
+            self.unusable = True
             controller.stop(worker, LimitReached(follows[1]))
             return
         if controller.kind == ATOMIC and real.__class__ is list:
@@ -223,7 +224,7 @@ class Driver:
         if word:
             self._say(worker, word)
             if self._killed_sleepers:
-                self._stand_in(controller.op.target, self._killed_sleepers)
+                self._complete_handshake(controller.op.target, self._killed_sleepers)
             self._answered(controller, worker, self._decode(worker, self._reply(worker)))
 
     def _word(self, controller: Controller, worker: int) -> bytes:
@@ -244,7 +245,7 @@ class Driver:
         op = controller.op
         if not controller.parked:
             if controller.result is True and self._is_barrier(op.target):
-                self._rouse_all(op.target)
+                self._wake_all(op.target)
             return wire.GRANT
         self._say(worker, wire.GRANT)  # it begins to wait in its real object
         real, follows = self._decode(worker, self._reply(worker))
@@ -261,7 +262,7 @@ class Driver:
         if controller.fired:
             self._asleep[target].remove(worker)
             if self._is_barrier(target):  # which is broken from now on
-                self._rouse_all(target)
+                self._wake_all(target)
             return wire.TIMED_OUT + wire.GRANT
         if worker in self._late:
             self._late.remove(worker)
@@ -272,15 +273,12 @@ class Driver:
 
     def _word_of_notify(self, controller: Controller, worker: int) -> bytes:
         if controller.result.__class__ is list:
-            self._rouse(controller.op.target, controller.result)
+            self._wake_sleepers(controller.op.target, controller.result)
         return wire.GRANT
 
     def _word_of_set(self, controller: Controller, worker: int) -> bytes:
-        self._rouse_all(controller.op.target)
+        self._wake_all(controller.op.target)
         return wire.GRANT
-
-    def _word_of_join(self, controller: Controller, worker: int) -> bytes:
-        return wire.GRANT if controller.result is True else wire.EXPIRED
 
     def _word_of_spawn(self, controller: Controller, worker: int) -> bytes:
         if controller.result is not None:
@@ -296,17 +294,17 @@ class Driver:
     def _is_barrier(self, target: int) -> bool:
         return self.layout.spec(target).type == "barrier"
 
-    def _rouse_all(self, target: int) -> None:
-        self._rouse(target, list(self._asleep.get(target, ())))
+    def _wake_all(self, target: int) -> None:
+        self._wake_sleepers(target, list(self._asleep.get(target, ())))
 
-    def _rouse(self, target: int, workers: Sequence[int]) -> None:
+    def _wake_sleepers(self, target: int, workers: Sequence[int]) -> None:
         """Tell sleepers that they are about to be woken, and count those that are dead."""
         for worker in workers:
             self._asleep[target].remove(worker)
             self._say(worker, wire.WASTED if worker in self._late else wire.NOTIFIED)
         self._killed_sleepers += sum(not self._pool.alive(worker) for worker in workers)
 
-    def _stand_in(self, target: int, count: int) -> None:
+    def _complete_handshake(self, target: int, count: int) -> None:
         """Do the handshake of a notifier with sleepers that were killed from outside."""
         real = self._pool.setup.objects[target]
         condition = getattr(real, "_cond", real)
@@ -317,7 +315,7 @@ class Driver:
     def _rehearse(
         self, worker: int, touches: frozenset[int]
     ) -> tuple[dict[int, Value], dict[int, Value]]:
-        """Have ``worker`` do its atomic step: see ``processes_wire.RemoteBody``."""
+        """Have ``worker`` do its atomic step: see ``wire.RemoteBody``."""
         values = self._controller.values
         self._say(worker, wire.ATOMICALLY + wire.pack({n: values[n] for n in touches}))
         message = self._early[worker] = self._decode(worker, self._reply(worker))
@@ -326,35 +324,35 @@ class Driver:
         reads, writes = message[0][:2]
         return reads, writes
 
-    # --- the dead, and cleaning up -----------------------------------------------------------
-    def _notice(self, controller: Controller) -> None:
+    # --- deaths, and cleaning up -------------------------------------------------------------
+    def _notice_deaths(self, controller: Controller) -> None:
         """Before a step: has something outside killed a worker meanwhile?"""
         for fd, _ in self._pool.deaths.poll(0):
             worker = self._pool.up.index(fd)
-            self._pool.bury(fd)
-            self.spoilt = True
+            self._pool.unwatch(fd)
+            self.unusable = True
             if worker in controller.active:
                 self._killed(controller, worker)
 
     def _killed(self, controller: Controller, worker: int) -> None:
         """Something outside has killed a worker: an event of its own, whose value says how."""
-        self.spoilt = True
-        how = self._pool.how(worker)
+        self.unusable = True
+        how = self._pool.exit_text(worker)
         op = controller.pending[worker]
         event = Op(CRASH, -1, op.at if op is not None else "", how)
         controller.log.append((worker, CRASH, event, None, None, controller.now))
         controller.crash(worker, how)
 
     def _died(self, controller: Controller, worker: int) -> None:
-        """A granted worker did not answer, because it is dead (or is as good as dead)."""
+        """A granted worker did not answer, because it is dead or does not answer at all."""
         if controller.limit is not None:
             return
-        self._pool.bury(self._pool.up[worker])
+        self._pool.unwatch(self._pool.up[worker])
         if controller.kind == CRASH:
-            self._pool.how(worker)
+            self._pool.exit_text(worker)
             controller.crash(worker, "crash")
             return
-        # nobody knows whether it still did what the models think it did: the schedule ends
+        # whether it still did what the models say is unknown: the schedule ends
         controller.log.pop()
         self._killed(controller, worker)
         controller.limit = f"{self.layout.workers[worker].name} died in the middle of a step"
@@ -365,7 +363,7 @@ class Driver:
         workers = range(len(pool.up))
         dead = [worker for worker in workers if not pool.alive(worker)]
         living = [worker for worker in workers if worker not in dead]
-        if self.spoilt:
+        if self.unusable:
             return False
         for worker in living:
             self._say(worker, wire.ABANDON)
@@ -373,5 +371,5 @@ class Driver:
             return False
         if not pool.restore():
             return False
-        pool.revive(dead)
+        pool.restart(dead)
         return True

@@ -32,7 +32,7 @@ GRACE: Final = 2.0
 
 
 class FreeProcesses:
-    """One free run. ``spoilt`` afterwards: the pool is not fit for another."""
+    """One free run. ``unusable`` afterwards: the pool is not fit for another."""
 
     def __init__(self, program: Program, options: Options, pool: ProcessPool) -> None:
         self.layout = program.layout
@@ -45,7 +45,7 @@ class FreeProcesses:
         self.crashed: dict[int, str] = {}
         self.died: dict[int, int] = {}
         self.limit: str | None = None
-        self.spoilt = False
+        self.unusable = False
         self.blocked: dict[int, int] = {}  # number of the op
         self.progress = [0] * count
         self.moved = time.monotonic()
@@ -58,12 +58,12 @@ class FreeProcesses:
         self.board = Board(setup.board, fresh=True)
         settings = {"record": record, "allow_call": self.options.allow_call}
         for worker in sorted(self.live):
-            with contextlib.suppress(BrokenPipeError):  # dead: to be heard
+            with contextlib.suppress(BrokenPipeError):  # dead: its message will be empty
                 wire.send(self.pool.down[worker], wire.RUN + wire.pack(settings))
         start = 0
         try:
             for worker in sorted(self.live):
-                self._hear(worker)
+                self._receive(worker)
             start = clock()
             self.board.begin()
             self._watch(start)
@@ -71,7 +71,7 @@ class FreeProcesses:
             self.limit = INTERRUPTED
         finally:
             if self.live:
-                self.spoilt = True
+                self.unusable = True
                 self.pool.stop()
         result = self._gather(start, record)
         self.board.close()
@@ -88,14 +88,14 @@ class FreeProcesses:
         while True:
             for fd, _ in poller.poll(POLL * 1000):
                 poller.unregister(fd)
-                self._hear(workers[fd])
+                self._receive(workers[fd])
                 looks = 0
             if self.limit is not None:
                 return
             places = {worker: self.board.place(worker) for worker in self.live}
             acting = {w: place for w, place in places.items() if place[0] != IDLE}
             if not acting:
-                self._dismiss()
+                self._release_unstarted()
                 return
             if (clock() - start) / 1e9 > limits.seconds:
                 self.limit = seconds_reached(limits.seconds)
@@ -130,7 +130,7 @@ class FreeProcesses:
         return True
 
     def _give_up(self, acting: dict[int, Place]) -> None:
-        """Nobody will ever get on."""
+        """No worker will ever get on."""
         full = [worker for worker, place in acting.items() if place[0] == FLUSHES]
         if full:
             name = self.layout.workers[full[0]].name
@@ -161,14 +161,14 @@ class FreeProcesses:
             why = object_ if killed else "outside tracelock's control"
             self.limit = f"{names}: stuck {why}"
 
-    def _hear(self, worker: int) -> None:
+    def _receive(self, worker: int) -> None:
         """A message of a worker: that it is ready, has ended, or (none at all) is dead."""
         data = wire.receive(self.pool.up[worker])
         if data == wire.NOTHING:
             return
         self.live.discard(worker)
         if not data:
-            self.crashed[worker] = self.pool.how(worker)
+            self.crashed[worker] = self.pool.exit_text(worker)
             self.died[worker] = clock()
             self.setup.ends[worker].release()
             return
@@ -183,13 +183,13 @@ class FreeProcesses:
             whole = text.startswith("the limit")
             self.limit = text if whole else f"{self.layout.workers[worker].name}: {text}"
 
-    def _dismiss(self) -> None:
-        """Those that nobody spawned are not needed any more."""
+    def _release_unstarted(self) -> None:
+        """The workers that none has spawned are not needed any more."""
         self.board.end()
         for worker in sorted(self.live):
             self.setup.starts[worker].release()
         for worker in sorted(self.live):
-            self._hear(worker)
+            self._receive(worker)
 
     # --- gathering ---------------------------------------------------------------------------
     def _gather(self, start: int, record: bool) -> FreeRun:
@@ -221,7 +221,7 @@ class FreeProcesses:
                 crashed.append((worker, "crash"))
                 continue
             # something outside killed it: an event of its own, whose value says how
-            self.spoilt = True
+            self.unusable = True
             crashed.append((worker, how))
             at = log[-1][1].at if log else ""
             last = log[-1][3] if log else 0

@@ -132,7 +132,7 @@ class FreeOps:
             result = raised(error)
         if kind == ACQUIRE and result is True and self.exact[op.target]:
             t0 = 0
-        if self.record:  # whom a notify woke is for the linearisation to find out
+        if self.record:  # the linearisation finds out which workers a notify woke
             self.journal.put(at, kind, op, result, clock(), t0, self.waited)
         return result
 
@@ -179,7 +179,7 @@ class FreeOps:
     def _modify(self, op: Op, kind: int) -> Value:
         """An op on variables, alone with them: recorded first, then written."""
         journal, store = self.journal, self.store
-        store.look()
+        store.update()
         k = len(journal)
         if kind == ATOMIC:
             reads, writes = accesses(op.body.run, lambda number: store.entries[number][0])
@@ -297,7 +297,7 @@ class FreeOps:
         if self.record:
             self.journal.mark(SPAWN, op, PENDING, 0, t0)
         if setup.taken[op.target].acquire(False):
-            # said here, lest it be taken for one that nobody has started
+            # said here, so that it is not taken for one that has not been started
             self.board.put(op.target, BUSY)
             setup.starts[op.target].release()
         else:

@@ -75,7 +75,7 @@ class FreeWorker(FreeOps):
             if kind == READ:
                 data = pread(fd, CHUNK, store.offset)
                 if data:
-                    store.look(data)
+                    store.update(data)
                 target = op.target
                 if record:
                     pack_into(

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import synchronize
 from multiprocessing.context import BaseContext
 from typing import Any, Final
@@ -33,10 +33,10 @@ def make_objects(layout: Layout, ctx: BaseContext) -> list[Any]:
     """Fresh real objects by number (None for variables)."""
 
     def queue_of(spec: ObjectSpec) -> Any:
-        made: Any = ctx.Queue(counted(spec, spec.maxsize))
+        real: Any = ctx.Queue(counted(spec, spec.maxsize))
         with contextlib.suppress(AttributeError, OSError):  # room before a put has to wait
-            fcntl.fcntl(made._writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        return made
+            fcntl.fcntl(real._writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return real
 
     makers: Makers = {
         "lock": lambda spec: ctx.Lock(),
@@ -219,30 +219,21 @@ def _reset_barrier(real: Any, spec: ObjectSpec) -> None:
     real._state = real._count = 0
 
 
-def _reset_semaphore(real: Any, spec: ObjectSpec) -> None:
-    bring_to(real, spec.value)
-
-
 def _reset_queue(real: Any, _: ObjectSpec) -> None:
     with contextlib.suppress(queue.Empty):
         while True:
             real.get(False)
 
 
-def _reset_lock(real: Any, _: ObjectSpec) -> None:
-    """``free_again`` does it."""
-
-
-#: By type: back to the initial state, but for the locks.
-_RESETS: Final = {
-    "lock": _reset_lock,
-    "rlock": _reset_lock,
-    "condition_lock": _reset_lock,
+#: By type: back to the initial state, but for the locks, which ``free_again`` frees.
+_RESETS: Final[dict[str, Callable[[Any, ObjectSpec], None]]] = {
+    **dict.fromkeys(("lock", "rlock", "condition_lock"), lambda real, spec: None),
+    **dict.fromkeys(
+        ("semaphore", "bounded_semaphore"), lambda real, spec: bring_to(real, spec.value)
+    ),
     "condition": _reset_condition,
     "event": _reset_event,
     "barrier": _reset_barrier,
-    "semaphore": _reset_semaphore,
-    "bounded_semaphore": _reset_semaphore,
     "queue": _reset_queue,
 }
 

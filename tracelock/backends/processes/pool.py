@@ -84,7 +84,7 @@ class ProcessPool:
     def start(self, worker: int) -> None:
         """Start the process of one worker."""
         for end in self._ends[worker]:
-            self.bury(end.fileno())
+            self.unwatch(end.fileno())
             end.close()
         down_read, down_write = self._ctx.Pipe(duplex=False)
         up_read, up_write = self._ctx.Pipe(duplex=False)
@@ -106,8 +106,8 @@ class ProcessPool:
         down_read.close()
         up_write.close()
 
-    def bury(self, fd: int) -> None:
-        """Hear no more of the death at the other end of ``fd``."""
+    def unwatch(self, fd: int) -> None:
+        """The death of the process at the other end of ``fd`` is known."""
         with contextlib.suppress(KeyError):
             self.deaths.unregister(fd)
 
@@ -136,7 +136,7 @@ class ProcessPool:
                 process_objects.bring_to(semaphore, wanted)
         return process_objects.restore(self.layout, setup.objects)
 
-    def revive(self, workers: list[int]) -> None:
+    def restart(self, workers: list[int]) -> None:
         """Start the processes of dead workers anew."""
         if workers:
             with hidden_main():

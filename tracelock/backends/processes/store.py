@@ -91,7 +91,7 @@ class VariableStore:
         self.versions = [0] * len(self.entries)
         self.offset = 0
 
-    def look(self, data: bytes | bytearray = b"") -> None:
+    def update(self, data: bytes | bytearray = b"") -> None:
         """Digest what is new; ``data`` is what has been read of it already."""
         while data or (data := os.pread(self.fd, CHUNK, self.offset)):
             used = 0
@@ -114,7 +114,7 @@ class VariableStore:
         """The newest value."""
         data = os.pread(self.fd, CHUNK, self.offset)
         if data:
-            self.look(data)
+            self.update(data)
         return self.entries[variable][0]
 
     def write(self, variable: int, value: Value, k: int) -> None:

@@ -148,37 +148,37 @@ class AsyncioLoop(Loop):
     def forget(self, trap: Trap) -> None:
         """A future for which nobody waits needs no care."""
 
-    def came(self, trap: Trap) -> bool:
+    def wait_is_over(self, trap: Trap) -> bool:
         return bool(trap.done())
 
-    def collect(self) -> Steps:
+    def take_cancellation(self) -> Steps:
         try:
             yield
         except asyncio.CancelledError as error:
             return error
         return None
 
-    def glance(self) -> Steps:
+    def check_cancelled(self) -> Steps:
         yield from ()
 
-    def take_back(self, me: int) -> int:
+    def withdraw_requests(self, me: int) -> int:
         task = self.tasks[me]
         requests = task.cancelling()
         for _ in range(requests):
             task.uncancel()
         return requests
 
-    def ask_again(self, me: int, requests: int) -> Steps:
+    def repeat_requests(self, me: int, requests: int) -> Steps:
         for _ in range(requests):
             self.tasks[me].cancel()
         if not requests:
             return None
-        return (yield from self.collect())
+        return (yield from self.take_cancellation())
 
     def settle(self, me: int) -> Steps:
         task = self.tasks[me]
         if task.cancelling():
-            yield from self.collect()
+            yield from self.take_cancellation()
             while task.cancelling():
                 task.uncancel()
 
@@ -199,7 +199,7 @@ class AsyncioLoop(Loop):
         """The loop itself does."""
 
     async def quiet(self) -> None:
-        """``came`` says it all."""
+        """``wait_is_over`` says it all."""
 
     def stuck(self, trap: Trap) -> bool:
         return trap is not None and not trap.done()

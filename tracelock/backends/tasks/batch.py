@@ -50,7 +50,7 @@ class Batch(TaskWorkers):
 
     # --- the batch ---------------------------------------------------------------------------
     async def run(self) -> None:
-        """Run schedules until there are no more, or enough. Raises what a worker came to."""
+        """Run schedules until there are no more, or enough. Raises the error of a worker."""
         self.finished = anyio.Event()
         if self.backend.rules.leaves:
             self.locks = [model for model in self.controller.models if hasattr(model, "broken")]
@@ -107,7 +107,7 @@ class Batch(TaskWorkers):
             assert op is not None
             raise mismatch(self.layout, worker, op, "still waits", "has been woken")
 
-    def gone(self) -> int:
+    def workers_out(self) -> int:
         return len(self.idle)
 
     def leave_batch(self, me: int) -> None:
@@ -166,7 +166,7 @@ class Batch(TaskWorkers):
                 self._fire(worker)
                 continue
             self.holder = worker
-            if self.traps[worker] is not None and not self.loop.came(self.traps[worker]):
+            if self.traps[worker] is not None and not self.loop.wait_is_over(self.traps[worker]):
                 raise mismatch(self.layout, worker, controller.op, controller.result, "still waits")
             self.loop.wake(worker)
             return

@@ -86,9 +86,9 @@ class GrantedTasks(Batch):
         self.in_flight[me] = None
         if machine.scopes:
             # by the model the task has come to its first op, in its blocks, before anything else
-            requests = self.loop.take_back(me)
+            requests = self.loop.withdraw_requests(me)
             self._update_blocks(me, machine)
-            caught = (yield from self.loop.ask_again(me, requests)) or caught
+            caught = (yield from self.loop.repeat_requests(me, requests)) or caught
         while True:
             op = controller.op
             kind = op.kind
@@ -116,7 +116,7 @@ class GrantedTasks(Batch):
                 self._update_blocks(me, machine)
             if how == OVER:
                 if controller.ended[me] and any(lock.owner == me for lock in self.locks):
-                    # its end is an event to the lock: whoever waits for it is told
+                    # its locks notice its end, and tell those who wait for them
                     self.replaced = me
                     return
                 self._pass_on()
@@ -145,7 +145,7 @@ class GrantedTasks(Batch):
         send: Callable[[Any], Any] = work.send
         arg: Any = None
         while True:
-            # an operation that is cut off is left to unwind as it likes: nobody else goes on
+            # an operation that is cut off is left to unwind as it likes: no other goes on
             cut = controller.thrown is not None or (controller.fired and not controller.parked)
             try:
                 trap = send(arg)
@@ -153,7 +153,7 @@ class GrantedTasks(Batch):
                 self._compare(me, op, loop.outcome(kind, stop.value))
                 return OVER
             except loop.cancelled as error:
-                self._note_cancelled(me, op, error)
+                self._note_cancellation(me, op, error)
                 return OVER
             except Exception as error:
                 self._compare(me, op, raised(error))
@@ -231,7 +231,7 @@ class GrantedTasks(Batch):
                 model = controller.thrown
             raise mismatch(self.layout, me, op, model, real)
 
-    def _note_cancelled(self, me: int, op: Op, error: BaseException) -> None:
+    def _note_cancellation(self, me: int, op: Op, error: BaseException) -> None:
         thrown = self.controller.thrown
         if thrown is None:
             raise mismatch(self.layout, me, op, self.controller.result, error)
@@ -241,14 +241,14 @@ class GrantedTasks(Batch):
     def _cut_short(self, me: int, op: Op, caught: BaseException | None) -> Steps:
         """A cancellation reaches ``me`` where it is in no real operation."""
         if caught is None:
-            caught = yield from self.loop.collect()
+            caught = yield from self.loop.take_cancellation()
         if caught is None:
             raise mismatch(self.layout, me, op, self.controller.thrown, "was not cancelled")
-        self._note_cancelled(me, op, caught)
+        self._note_cancellation(me, op, caught)
 
     def _pause(self, me: int, op: Op) -> Steps:
         """A sleep, checkpoint or join is over: nothing may have cancelled it."""
-        caught = yield from self.loop.glance()
+        caught = yield from self.loop.check_cancelled()
         if caught is not None:
             raise mismatch(self.layout, me, op, self.controller.result, caught)
 

@@ -92,9 +92,9 @@ class FreeTasks(FreeState):
             record(me, CANCELLED, op, None)
             return
         if machine.scopes:
-            requests = self.loop.take_back(me)
+            requests = self.loop.withdraw_requests(me)
             self._enter_blocks(me, machine.scopes)
-            caught = (yield from self.loop.ask_again(me, requests)) or caught
+            caught = (yield from self.loop.repeat_requests(me, requests)) or caught
         if caught is not None:
             self._cancelled(me, op, caught)
             op = self.ops[me]

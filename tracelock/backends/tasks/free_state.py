@@ -78,7 +78,7 @@ class FreeState(TaskWorkers):
         self.finished: anyio.Event
         self.empty: anyio.Event
 
-    def gone(self) -> int:
+    def workers_out(self) -> int:
         return self.over
 
     def result(self) -> FreeRun:

@@ -126,7 +126,7 @@ class Loop(ABC):
 
     @abstractmethod
     async def quiet(self) -> None:
-        """Wait until no task can go on, as far as ``came`` cannot tell."""
+        """Wait until no task can go on, as far as ``wait_is_over`` cannot tell."""
 
     @abstractmethod
     def stuck(self, trap: Trap) -> bool:
@@ -161,22 +161,22 @@ class Loop(ABC):
         """The current task will not wait in ``trap`` after all."""
 
     @abstractmethod
-    def came(self, trap: Trap) -> bool:
+    def wait_is_over(self, trap: Trap) -> bool:
         """Whether the real wait ``trap`` is over as far as can be seen."""
 
     @abstractmethod
-    def collect(self) -> Steps:
+    def take_cancellation(self) -> Steps:
         """The cancellation that is due for the current task, or None."""
 
     @abstractmethod
-    def glance(self) -> Steps:
+    def check_cancelled(self) -> Steps:
         """The same, without suspending it more than need be."""
 
-    def take_back(self, me: int) -> int:
+    def withdraw_requests(self, me: int) -> int:
         """Withdraw the requests to cancel the current task; how many there were."""
         return 0
 
-    def ask_again(self, me: int, requests: int) -> Steps:
+    def repeat_requests(self, me: int, requests: int) -> Steps:
         """Make them again; the cancellation that this is, or None."""
         yield from ()
 

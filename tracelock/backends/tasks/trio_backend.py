@@ -170,13 +170,13 @@ class TrioLoop(Loop):
         if not self.shielded(trap):
             self._abort(trap)
 
-    def came(self, trap: Trap) -> bool:
+    def wait_is_over(self, trap: Trap) -> bool:
         return True  # trio does not say
 
-    def collect(self) -> Steps:
+    def take_cancellation(self) -> Steps:
         return self._look(trio.lowlevel.checkpoint())
 
-    def glance(self) -> Steps:
+    def check_cancelled(self) -> Steps:
         return self._look(trio.lowlevel.checkpoint_if_cancelled())
 
     @staticmethod

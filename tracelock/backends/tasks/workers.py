@@ -61,12 +61,12 @@ class TaskWorkers(ABC):
 
     # --- leaving a run that is over ----------------------------------------------------------
     @abstractmethod
-    def gone(self) -> int:
+    def workers_out(self) -> int:
         """How many workers are out of the run."""
 
     def check_released(self) -> None:
         """Where the workers that are left only have a wait to close, they can do so now."""
-        if self.unclosed and self.gone() + len(self.unclosed) == self.count:
+        if self.unclosed and self.workers_out() + len(self.unclosed) == self.count:
             self.released = True
             for worker in sorted(self.unclosed):
                 self.loop.wake(worker)
@@ -87,7 +87,7 @@ class TaskWorkers(ABC):
             abandon(work)
 
     def let_go(self) -> None:
-        """The current task releases what it holds; on asyncio nobody minds who does not."""
+        """The current task releases its locks; those of asyncio have no owner."""
         if self.level:
             for real in self.objects:
                 if isinstance(real, anyio.Lock):

@@ -144,7 +144,7 @@ class FreeThreads(ThreadWorkers):
             condition = getattr(self.real[target], "_cond", self.real[target])
             if len(condition._waiters) != count:
                 return False
-        # nothing may have moved while we looked
+        # nothing may have changed meanwhile
         return all(self.blocked[worker] is op for worker, op in blocked.items())
 
     def forget(self, lengths: list[int]) -> None:

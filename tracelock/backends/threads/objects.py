@@ -116,9 +116,9 @@ def turnstile_makers(wrap: Callable[[Any], Any]) -> Makers:
     def barrier(spec: ObjectSpec) -> Any:
         return over_condition(threading.Barrier(spec.parties))
 
-    def over_condition(made: Any) -> Any:  # the waits go through a condition of its own
-        made._cond = threading.Condition(wrap(threading.Lock()))
-        return made
+    def over_condition(real: Any) -> Any:  # the waits go through a condition of its own
+        real._cond = threading.Condition(wrap(threading.Lock()))
+        return real
 
     return {**MAKERS, "event": event, "barrier": barrier}
 
@@ -127,9 +127,9 @@ def noting_makers(noted: dict[int, int]) -> Makers:
     """The table for free runs; ``noted`` is where waits at events and barriers are noted."""
 
     def event(_: ObjectSpec) -> Any:
-        made: Any = threading.Event()
-        made._cond = NotingCondition(noted)
-        return made
+        real: Any = threading.Event()
+        real._cond = NotingCondition(noted)
+        return real
 
     return {**MAKERS, "event": event, "barrier": lambda spec: NotingBarrier(spec.parties, noted)}
 
