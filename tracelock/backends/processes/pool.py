@@ -115,7 +115,7 @@ class ProcessPool:
         """Whether the process of ``worker`` lives."""
         return bool(self.processes[worker].is_alive())
 
-    def how(self, worker: int) -> str:
+    def exit_text(self, worker: int) -> str:
         """How the process of ``worker`` died."""
         process = self.processes[worker]
         process.join(PATIENCE)
