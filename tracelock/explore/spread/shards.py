@@ -185,8 +185,8 @@ class _Stop(Exception):
 @lru_cache(maxsize=4)
 def runner_of(job: Job) -> Runner:
     """A runner for a job that came from elsewhere. The scenario was checked there."""
-    from tracelock.backends import rules
     from tracelock.backends.calls import find_call
+    from tracelock.backends.rules import RULES
     from tracelock.scenario.loading import scenario_from_data
     from tracelock.scenario.program import Program
 
@@ -195,7 +195,7 @@ def runner_of(job: Job) -> Runner:
 
     program = Program(scenario_from_data(json.loads(job.scenario)))
     return Runner(
-        program, getattr(rules, f"{job.rules.upper()}_RULES"), clock=job.clock,
+        program, RULES[job.rules], clock=job.clock,
         limits=job.limits, call=call if job.allow_call else None,
     )  # fmt: skip
 

@@ -1,31 +1,27 @@
-"""What a worker does in a free run: every op on the real thing, recorded as it is done.
-
-Before it blocks it says so on the *board*, a small piece of memory shared with the parent: who is
-blocked there, and asleep for the operating system too, waits for somebody else; where all do, they
-do for ever.
-"""
+"""The less frequent ops of a worker in a free run: done on the real objects, and recorded."""
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import queue
 import signal
-import struct
 import time
 from collections.abc import Callable, Iterator
 from time import monotonic_ns as clock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.backends.calls import run_call
-from tracelock.backends.processes import objects as processes_objects
+from tracelock.backends.processes import conditions
+from tracelock.backends.processes import objects as process_objects
+from tracelock.backends.processes.board import BUSY, FLUSHES, TIMED, WAITS, Board
 from tracelock.backends.processes.journal import OWN, PENDING, SEEN, SIZE, Journal
-from tracelock.backends.processes.objects import ERRORS, Sender, raised
-from tracelock.backends.processes.store import Store
-from tracelock.engine.effects import modified, read_and_written
+from tracelock.backends.processes.objects import Sender
+from tracelock.backends.processes.setup import WorkerSetup
+from tracelock.backends.processes.store import VariableStore
+from tracelock.backends.real import ERRORS
+from tracelock.engine.effects import modified, raised, read_and_written, started_before
 from tracelock.engine.recording import plain
-from tracelock.errors import InternalError
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -48,32 +44,20 @@ from tracelock.ops import (
     Value,
 )
 from tracelock.scenario.language.usage import guarded, steps_of
+from tracelock.scenario.program import Program
 
-if TYPE_CHECKING:
-    from tracelock.backends.processes.worker import Setup
-    from tracelock.scenario.program import Program
-
-#: What a worker is doing, on the board.
-IDLE: Final = 0
-BUSY: Final = 1
-WAITS: Final = 2
-TIMED: Final = 3  # waits, but not for ever
-FLUSHES: Final = 4  # waits for room in the pipe of a queue
-ENDED: Final = 5
-#: One worker's place on the board: what it does, number of the op, how often it has changed.
-PLACE: Final = struct.Struct("<BxxxII")
-STEP: Final = 16
-START: Final = 16  # the board begins with two flags: go, and the run is over
-BOARD: Final = 1 << 16
 _HELD: Final = frozenset({"lock", "rlock", "condition_lock"})
 
 
-class Doing:
-    """The ops of one worker in free runs. ``processes_running`` drives it."""
+class FreeOps:
+    """The ops of one worker in a free run. ``FreeWorker`` drives it."""
+
+    patience: float | None = None
 
     def __init__(
-        self, setup: Setup, program: Program, me: int, store: Store, out: dict[int, Sender], up: int
-    ) -> None:
+        self, setup: WorkerSetup, program: Program, me: int, store: VariableStore,
+        out: dict[int, Sender], up: int,
+    ) -> None:  # fmt: skip
         self.setup = setup
         self.program = program
         self.layout: Layout = program.layout
@@ -91,8 +75,7 @@ class Doing:
         )
         self.simple = [exact and not tries for exact in self.exact]
         self.guarded = guarded(program.scenario, self.layout)
-        self.board = mmap.mmap(setup.board.fd, BOARD)
-        self.place = START + STEP * me
+        self.board = Board(setup.board)
         self.changes = 0
         self.waited = 0
         self.asked = 0
@@ -102,12 +85,17 @@ class Doing:
         self.record = True
         self.allow_call = False
         self.journal: Journal
+        self.ways: dict[int, Callable[[Op], Value]] = {
+            ACQUIRE: self._acquire, PUT: self._put, GET: self._get, WAIT: self._wait,
+            CHECKPOINT: self._checkpoint, SLEEP: self._sleep, SPAWN: self._spawn,
+            JOIN: self._join, CALL: self._call, CRASH: self._crash,
+        }  # fmt: skip
 
     def _say(self, doing: int, op: Op | None = None) -> None:
         """Put on the board what this worker does."""
         self.changes += 1
         number = 0 if op is None else self.journal.number(op)
-        PLACE.pack_into(self.board, self.place, doing, number, self.changes)
+        self.board.put(self.me, doing, number, self.changes)
 
     @contextlib.contextmanager
     def _blocked(self, op: Op, doing: int = WAITS) -> Iterator[None]:
@@ -121,54 +109,51 @@ class Doing:
             self.waited = clock() - asked
 
     # --- the less frequent ops ---------------------------------------------------------------
-    def _add(self, kind: int, op: Op, result: Value, t0: int = 0) -> None:
+    def _add(self, op: Op, result: Value = None, t0: int = 0) -> Value:
+        """Record an op that has just been done; returns its result."""
         if self.record:
-            self.journal.add(kind, op, result, clock(), t0, self.waited)
+            self.journal.add(op.kind, op, result, clock(), t0, self.waited)
+        return result
 
     def _other(self, op: Op, kind: int) -> Value:
         """Do an op and record it; returns its result."""
         if kind <= ATOMIC:
             with self.store.alone():
                 return self._modify(op, kind)
-        if kind == WAIT:
-            return self._wait(op)
-        if kind >= SLEEP:
-            return self._own(op, kind)
+        if kind == WAIT or kind >= SLEEP:
+            return self.ways[kind](op)
         t0 = clock()
         at = self.journal.at
         if self.record:
             self.journal.mark(kind, op, PENDING, 0, t0)
-        result = self._try(op, kind)
+        try:
+            result = self.ways.get(kind, self._attempt)(op)
+        except ERRORS as error:
+            result = raised(error)
         if kind == ACQUIRE and result is True and self.exact[op.target]:
             t0 = 0
-        if self.record:  # whom a notify woke is for the linearisation to find out
+        if self.record:  # the linearisation finds out which workers a notify woke
             self.journal.put(at, kind, op, result, clock(), t0, self.waited)
         return result
 
-    def _try(self, op: Op, kind: int) -> Value:
-        try:
-            if kind == ACQUIRE:
-                lock = self.objects[op.target]
-                return self._until(op, lock.acquire, False)
-            if kind == PUT:
-                out = self.out[op.target]
-                done = self._until(
-                    op, lambda block, seconds: out.put(op.value, block, seconds), False
-                )
-                if done:
-                    with self._blocked(op, FLUSHES):
-                        out.flush()
-                return done
-            if kind == GET:
-                return self._get(op)
-            return processes_objects.attempt(self.layout, self.objects, self.out, op)
-        except ERRORS as error:
-            return raised(error)
+    def _attempt(self, op: Op) -> Value:
+        return process_objects.attempt(self.layout, self.objects, self.out, op)
 
-    def _until(self, op: Op, call: Callable[[bool, float | None], Value], failed: Value) -> Value:
+    def _acquire(self, op: Op) -> Value:
+        return self._until(op, self.objects[op.target].acquire)
+
+    def _put(self, op: Op) -> Value:
+        out = self.out[op.target]
+        done = self._until(op, lambda block, seconds: out.put(op.value, block, seconds))
+        if done:
+            with self._blocked(op, FLUSHES):
+                out.flush()
+        return done
+
+    def _until(self, op: Op, call: Callable[[bool, float | None], Value]) -> Value:
         """Try, and then wait as long as ``op`` says."""
         result = call(False, None)
-        if result is not failed or not op.blocking:
+        if result is not False or not op.blocking:
             return result
         with self._blocked(op):
             return call(True, op.timeout)
@@ -187,14 +172,14 @@ class Doing:
                 waited = True
                 with self._blocked(op), contextlib.suppress(queue.Empty):
                     return real.get(True, op.timeout)
-            if processes_objects.is_empty(real, self.layout.spec(op.target).maxsize):
+            if process_objects.is_empty(real, self.layout.spec(op.target).maxsize):
                 return EMPTY
             time.sleep(0)
 
     def _modify(self, op: Op, kind: int) -> Value:
         """An op on variables, alone with them: recorded first, then written."""
         journal, store = self.journal, self.store
-        store.look()
+        store.update()
         k = len(journal)
         if kind == ATOMIC:
             reads, writes = read_and_written(op.body.run, lambda number: store.entries[number][0])
@@ -216,29 +201,23 @@ class Doing:
 
     # --- waiting -----------------------------------------------------------------------------
     def _hook(self) -> None:
-        """Have waits tell what no result does: an event's or barrier's when it really begins, a
+        """Have waits say what no result does: an event's or barrier's when it really begins, a
         condition's when it is over but for taking the lock back, which has no timeout."""
-        for number, type_ in enumerate(self.types):
-            if type_ == "condition":
-                condition = self.objects[number]
-                condition._wait_semaphore = _Sleeping(condition._wait_semaphore, self)
-                condition._woken_count = _Waking(condition._woken_count, self)
-            elif type_ == "event":
-                condition = self.objects[number]._cond
-                condition.wait = self._noting(condition.wait)
-            elif type_ == "barrier":
-                self.objects[number]._wait = self._noting(self.objects[number]._wait)
+        conditions.install(self._of_type("condition"), self)
+        for event in self._of_type("event"):
+            event._cond.wait = self._noting(event._cond.wait)
+        for barrier in self._of_type("barrier"):
+            barrier._wait = self._noting(barrier._wait)
 
     def _unhook(self) -> None:
-        for number, type_ in enumerate(self.types):
-            if type_ == "condition":
-                condition = self.objects[number]
-                condition._wait_semaphore = condition._wait_semaphore.real
-                condition._woken_count = condition._woken_count.real
-            elif type_ == "event":
-                del self.objects[number]._cond.wait
-            elif type_ == "barrier":
-                del self.objects[number]._wait
+        conditions.remove(self._of_type("condition"))
+        for event in self._of_type("event"):
+            del event._cond.wait
+        for barrier in self._of_type("barrier"):
+            del barrier._wait
+
+    def _of_type(self, wanted: str) -> list[Any]:
+        return [self.objects[n] for n, type_ in enumerate(self.types) if type_ == wanted]
 
     def _noting(self, wait: Callable[..., Any]) -> Callable[..., Any]:
         def noting(timeout: float | None = None) -> Any:
@@ -256,11 +235,17 @@ class Doing:
 
         return noting
 
-    def counted_out(self) -> None:
+    def sleep(self, real: Any, timeout: float | None) -> bool:
+        """Sleep in a condition."""
+        self.notified = bool(real.acquire(True, timeout))
+        return self.notified
+
+    def awake(self, real: Any) -> None:
         """A condition's waiter sleeps no longer, but has to take the lock back.
 
         Only now is one whose time is up no more among those that a notify counts.
         """
+        real.release()
         op = self.waiting
         assert op is not None
         if not self.notified and self.record:
@@ -280,7 +265,7 @@ class Doing:
         elif self.record:
             self.journal.mark(WAIT, op, PENDING, 0, t0)
         with self._blocked(op):
-            result = processes_objects.wait(self.objects[op.target], type_, op, op.timeout)
+            result = process_objects.wait(self.objects[op.target], type_, op, op.timeout)
         if not self.record:
             return result
         now = clock()
@@ -296,77 +281,44 @@ class Doing:
         return result
 
     # --- workers and time --------------------------------------------------------------------
-    def _own(self, op: Op, kind: int) -> Value:
-        """Ops that concern workers and time, not objects."""
-        setup = self.setup
-        result: Value = None
-        t0 = clock()
-        if kind == CHECKPOINT:
-            os.sched_yield()
-        elif kind == SLEEP:
-            with self._blocked(op, TIMED):
-                time.sleep(max(0.0, op.value))
-            self.waited = 0
-        elif kind == SPAWN:
-            at = self.journal.at
-            if self.record:
-                self.journal.mark(SPAWN, op, PENDING, 0, t0)
-            if setup.taken[op.target].acquire(False):
-                # said here, lest it be taken for one that nobody has started
-                PLACE.pack_into(self.board, START + STEP * op.target, BUSY, 0, 0)
-                setup.starts[op.target].release()
-            else:
-                name = self.layout.workers[op.target].name
-                result = Raised("RuntimeError", f"{name} has been started before")
-            if self.record:
-                self.journal.put(at, SPAWN, op, result, clock(), t0)
-            return result
-        elif kind == JOIN:
-            ended = setup.ends[op.target]
-            result = self._until(op, ended.acquire, False)
-            if result:
-                ended.release()
-            self._add(JOIN, op, result, 0 if result else t0)
-            return result
-        elif kind == CALL:
-            if not self.allow_call:
-                raise InternalError("a call step was reached though calls are not allowed")
-            result = run_call(str(op.body), list(op.value))
-        elif kind == CRASH:
-            self.journal.add(CRASH, op, None, clock())
-            os.kill(os.getpid(), signal.SIGKILL)
-            signal.pause()
-        self._add(
-            kind, op, plain(result) if kind == CALL and result.__class__ is not Raised else result
-        )
+    def _checkpoint(self, op: Op) -> Value:
+        os.sched_yield()
+        return self._add(op)
+
+    def _sleep(self, op: Op) -> Value:
+        with self._blocked(op, TIMED):
+            time.sleep(max(0.0, op.value))
+        self.waited = 0
+        return self._add(op)
+
+    def _spawn(self, op: Op) -> Value:
+        setup, t0, at = self.setup, clock(), self.journal.at
+        result = None
+        if self.record:
+            self.journal.mark(SPAWN, op, PENDING, 0, t0)
+        if setup.taken[op.target].acquire(False):
+            # said here, so that it is not taken for one that has not been started
+            self.board.put(op.target, BUSY)
+            setup.starts[op.target].release()
+        else:
+            result = started_before(self.layout, op.target)
+        if self.record:
+            self.journal.put(at, SPAWN, op, result, clock(), t0)
         return result
 
+    def _join(self, op: Op) -> Value:
+        t0, ended = clock(), self.setup.ends[op.target]
+        result = self._until(op, ended.acquire)
+        if result:
+            ended.release()
+        return self._add(op, result, 0 if result else t0)
 
-class _Sleeping:
-    """Stands in for the semaphore on which a condition's waiters sleep."""
-
-    def __init__(self, real: Any, worker: Doing) -> None:
-        self.real = real
-        self.worker = worker
-        self.release = real.release
-
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        """A try is the notifier's own."""
-        result = bool(self.real.acquire(block, timeout))
-        if block:
-            self.worker.notified = result
+    def _call(self, op: Op) -> Value:
+        result = run_call(op, self.allow_call)
+        self._add(op, result if result.__class__ is Raised else plain(result))
         return result
 
-
-class _Waking:
-    """Stands in for the semaphore with which waiters tell the notifier that they are awake."""
-
-    def __init__(self, real: Any, worker: Doing) -> None:
-        self.real = real
-        self.worker = worker
-        self.acquire = real.acquire
-
-    def release(self) -> None:
-        """Of a waiter."""
-        self.real.release()
-        self.worker.counted_out()
+    def _crash(self, op: Op) -> Value:
+        self.journal.add(CRASH, op, None, clock())
+        os.kill(os.getpid(), signal.SIGKILL)
+        signal.pause()

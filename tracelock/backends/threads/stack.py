@@ -1,4 +1,4 @@
-"""Where a thread is, for the report on one that got stuck."""
+"""Where a thread is, for the message about one that is stuck."""
 
 from __future__ import annotations
 

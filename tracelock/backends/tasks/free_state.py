@@ -1,41 +1,34 @@
 """The state of a free run of tasks: who is where, what was recorded, which deadlines are pending.
 
 Timers are kept apart from the library's own (``Loop.after``), as the moment at which a deadline
-passes is an event too. What the workers do is in ``tasks_free``.
+passes is an event too. What the workers do is in ``free``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from time import monotonic, monotonic_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 
-from tracelock.backends.base import FreeRun, Record
+from tracelock.backends.base import Backend, FreeRun
+from tracelock.backends.tasks.loop import Loop
+from tracelock.backends.tasks.workers import TaskWorkers
 from tracelock.engine.interrupts import Task, cancellable
-from tracelock.engine.limits import INTERRUPTED
-from tracelock.errors import Cancelled, LimitReached, ModelMismatch, ScopeExpired, StepFailure
+from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
+from tracelock.engine.linearise.history import Record
+from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
 from tracelock.objects.lines import WaiterLine
 from tracelock.ops import TIMEOUT, WAIT, Op, Value
-from tracelock.scenario.program import Machine
-
-if TYPE_CHECKING:
-    from tracelock.backends.tasks.backend import TaskBackend
-
-Steps = Generator[Any, Any, Any]
 
 #: How often the main task looks whether the workers still get on, in seconds.
 LOOK: Final = 0.02
 
 
-class Stop(BaseException):
-    """The run is over for a worker in the middle of something."""
-
-
 class Alarm:
-    """A deadline that is to pass, and the way to prevent it."""
+    """A deadline under way; ``stop`` prevents it, unless it has ``rung``."""
 
     __slots__ = ("rung", "stop")
 
@@ -44,23 +37,14 @@ class Alarm:
         self.stop: Callable[[], None]
 
 
-class FreeState:
+class FreeState(TaskWorkers):
     """One free run, without what its workers do."""
 
-    def __init__(self, backend: TaskBackend, record: bool) -> None:
-        self.backend = backend
-        self.layout = backend.layout
-        self.limits = backend.options.limits
+    def __init__(self, backend: Backend, adapter: type[Loop], record: bool) -> None:
+        super().__init__(backend, adapter)
+        n = self.count
         self.recording = record
-        self.count = n = len(self.layout.workers)
-        self.loop = backend.adapter(self)
-        self.level = self.loop.level_triggered
-        self.interrupted = False  # by the thread that waits for this one
-        self.closing = False
-        self.error: BaseException | None = None
-        self.values: list[Value] = list(self.layout.initial)
-        self.objects: list[Any] = []
-        self.machines: list[Machine] = [backend.program.machine(w, busy=True) for w in range(n)]
+        self.machines = [backend.program.machine(w, busy=True) for w in range(n)]
         self.logs: list[list[Record]] = [[] for _ in range(n)]
         self.waits: list[dict[int, int]] = [{} for _ in range(n)]
         self.left = FreeRun(self.logs, [], 0, recorded=record, waits=self.waits)
@@ -71,29 +55,31 @@ class FreeState:
             for number, spec in enumerate(self.layout.objects, self.layout.variables)
             if spec.type == "condition"
         }
-        self.home = self.live = self.timing = 0
-        self.released = 0  # workers whose tasks are over
-        self.mourning = 0  # those that have let go of everything, and have a wait to close
-        self.all_released = False
+        self.present = 0  # workers whose tasks run
+        self.live = 0  # workers that have been started and have not ended
+        self.timing = 0  # sleeps and deadlines under way
+        self.over = 0  # workers whose tasks are over
         self.started = [False] * n
         self.ended = [False] * n
         self.blocked = [False] * n  # in a real wait, ``traps``
         self.ops: list[Op | None] = [None] * n
         self.tasks = [Task() for _ in range(n)]
-        self.traps: list[Any] = [None] * n
         self.parked = [False] * n  # has begun to wait in its object
         self.between = [True] * n  # suspended, and not gone on to its pending op yet
         self.soft = [False] * n  # suspended where a cancellation is looked for afterwards
-        self.cut = [False] * n
+        self.cut = [False] * n  # a cancellation has been asked for that reaches its op
         self.missed = [False] * n  # the time of its op was up when it had been cut off already
         self.due = [False] * n  # has cancelled itself, and not been suspended since
-        self.blocks: list[dict[int, tuple[Any, Alarm]]] = [{} for _ in range(n)]
+        self.alarms: list[dict[int, Alarm]] = [{} for _ in range(n)]  # of blocks, by uid
+        #: By uid, the blocks whose deadline passed when the worker had been cut off already.
         self.overdue: list[set[int]] = [set() for _ in range(n)]
-        self.flying: list[tuple[BaseException, int] | None] = [None] * n
         self.ends: list[Any] = []
         self.ready: anyio.Event
         self.finished: anyio.Event
         self.empty: anyio.Event
+
+    def workers_out(self) -> int:
+        return self.over
 
     def result(self) -> FreeRun:
         """What the run left behind."""
@@ -164,7 +150,7 @@ class FreeState:
             self._over_time()
 
     def _over_time(self) -> None:
-        self.left.limit = f"the limit of {self.limits.seconds:g} seconds was reached"
+        self.left.limit = seconds_reached(self.limits.seconds)
 
     def _deadlocked(self) -> bool:
         if self.timing or not self.live:
@@ -179,7 +165,7 @@ class FreeState:
         return True
 
     def _close(self) -> None:
-        """The run is over: whoever is left goes home."""
+        """The run is over: the workers that are left leave it."""
         if self.closing:
             return
         self.closing = True
@@ -189,7 +175,7 @@ class FreeState:
                 if self.traps[worker] is not None and worker not in self.loop.aborted:
                     self.loop.recall(worker, self.traps[worker])
             self.loop.wake(worker)
-        if self.home == 0:
+        if self.present == 0:
             self.empty.set()
 
     def _end(self, me: int) -> None:
@@ -230,7 +216,7 @@ class FreeState:
 
     def _check_limits(self) -> None:
         if self.events >= self.limits.steps:
-            self.left.limit = f"the limit of {self.limits.steps:,} steps was reached"
+            self.left.limit = steps_reached(self.limits.steps)
         elif monotonic() > self.stop_at:
             self._over_time()
         elif self.interrupted:
@@ -238,21 +224,6 @@ class FreeState:
         if self.left.limit is not None:
             self.finished.set()
             self._close()
-
-    def _let_go(self) -> None:
-        if self.level:
-            for real in self.objects:
-                if isinstance(real, anyio.Lock):
-                    try:
-                        real.release()
-                    except RuntimeError:
-                        continue
-
-    def _wake_released(self) -> None:
-        if self.closing and self.released + self.mourning >= self.count:
-            self.all_released = True
-            for worker in range(self.count):
-                self.loop.wake(worker)
 
     # --- deadlines and cancellations ---------------------------------------------------------
     def _alarm(self, seconds: float, call: Callable[[], None]) -> Alarm:
@@ -305,7 +276,7 @@ class FreeState:
         block.fired = True
         task.requests += 1
         self._record(me, TIMEOUT, Op(TIMEOUT, -1, block.at), None)
-        self.loop.fire(self.blocks[me][uid][0])
+        self.loop.fire(self.blocks[me][uid])
         if self._reached(me):
             self._strike(me)
 
@@ -339,37 +310,23 @@ class FreeState:
             self._strike(target)
 
     # --- timeout blocks ----------------------------------------------------------------------
-    def _leave_blocks(self, me: int, scopes: Any) -> None:
-        blocks = self.blocks[me]
-        inside = {scope.uid for scope in scopes}
-        error, whose = self.flying[me] or (None, -1)
-        for uid in [uid for uid in reversed(blocks) if uid not in inside]:
-            timer, alarm = blocks.pop(uid)
-            self._silence(alarm)
-            if self.loop.leave(timer, error):
-                if uid != whose and not self.closing:
-                    raise ModelMismatch(
-                        f"{self.layout.workers[me].name}: a timeout block took a cancellation "
-                        "for its own that is another's by the model"
-                    )
-                error, whose = None, -1
-                self.flying[me] = None
+    def block_left(self, me: int, uid: int) -> None:
+        self._silence(self.alarms[me].pop(uid))
+
+    def block_entered(self, me: int, scope: Any) -> None:
+        self._alarm_of_block(me, scope.uid, scope.seconds)
+
+    def _alarm_of_block(self, me: int, uid: int, seconds: float) -> None:
+        self.alarms[me][uid] = self._alarm(seconds, partial(self._expire, me, uid))
 
     def _enter_blocks(self, me: int, scopes: Any) -> None:
-        blocks = self.blocks[me]
-        for scope in scopes:
-            uid = scope.uid
-            if uid not in blocks:
-                timer = self.loop.timer()
-                self.loop.enter(timer)
-                blocks[uid] = (timer, self._alarm(scope.seconds, partial(self._expire, me, uid)))
+        self.enter_blocks(me, scopes)
         if self.overdue[me]:
             self._ring_again(me)
 
     def _ring_again(self, me: int) -> None:
         """Deadlines of blocks that passed while ``me`` was cut off already: they count now."""
-        blocks = self.blocks[me]
         for uid in sorted(self.overdue[me]):
-            if uid in blocks:
-                blocks[uid] = (blocks[uid][0], self._alarm(0, partial(self._expire, me, uid)))
+            if uid in self.blocks[me]:
+                self._alarm_of_block(me, uid, 0)
         self.overdue[me].clear()

@@ -1,39 +1,30 @@
 """A worker's process in a free run: nothing is granted or serialised, everything is recorded.
 
 The worker runs its machine on the real objects as fast as it can, and keeps a journal (see
-``processes_journal``). The common ops are done here, in one loop; all others in
-``processes_doing``.
+``journal``). The common ops are done here, in one loop; all others in ``free_ops``.
 """
 
 from __future__ import annotations
 
 import os
 from time import monotonic_ns as clock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tracelock.backends.processes import wire as processes_wire
-from tracelock.backends.processes.doing import BUSY, ENDED, Doing
+from tracelock.backends.processes.board import BUSY, ENDED
+from tracelock.backends.processes.free_ops import FreeOps
 from tracelock.backends.processes.journal import OWN, RECORD, SEEN, SIZE, Journal
-from tracelock.backends.processes.objects import ERRORS, raised
 from tracelock.backends.processes.store import CHUNK
+from tracelock.backends.processes.wire import NOTHING, failure_fields, pack, send
+from tracelock.backends.real import ERRORS
+from tracelock.engine.effects import failure, raised
+from tracelock.engine.limits import steps_reached
 from tracelock.errors import LimitReached, StepFailure
-from tracelock.ops import (
-    ACQUIRE,
-    READ,
-    RELEASE,
-    WRITE,
-    Raised,
-    Value,
-)
-
-if TYPE_CHECKING:
-    pass
+from tracelock.ops import ACQUIRE, READ, RELEASE, WRITE, Raised, Value
 
 
-class Running(Doing):
+class FreeWorker(FreeOps):
     """One free run in one worker's process."""
 
-    # --- the run -----------------------------------------------------------------------------
     def run(self, settings: dict[str, Any]) -> None:
         """Take part in a run, and tell how it ended for this worker."""
         self.record = settings["record"]
@@ -44,29 +35,27 @@ class Running(Doing):
         fields: tuple[Any, ...] | None = None
         if not self.layout.workers[self.me].manual:
             self._say(BUSY)
-        processes_wire.send(self.up, processes_wire.NOTHING)
+        send(self.up, NOTHING)
         try:
             if self._gate():
                 self.drive()
-        except StepFailure as failure:
-            fields = (processes_wire.FAILED, failure.failure, failure.message, failure.at)
-        except LimitReached as limit:
-            fields = (processes_wire.LIMIT, str(limit))
+        except (StepFailure, LimitReached) as error:
+            fields = failure_fields(error)
         self._unhook()
         self._say(ENDED)
         self.setup.ends[self.me].release()
         self.journal.close()
-        processes_wire.send(self.up, processes_wire.pack((None, fields)))
+        send(self.up, pack((None, fields)))
 
     def _gate(self) -> bool:
         """Wait for the start; all begin at once, so that short workers meet too."""
         board = self.board
         if self.layout.workers[self.me].manual:
             self.setup.starts[self.me].acquire()
-            return not board[1]
-        while not board[0]:
-            os.sched_yield()
-        return not board[1]
+        else:
+            while not board.begun:
+                os.sched_yield()
+        return not board.over
 
     def drive(self) -> None:
         """Run the machine to its end."""
@@ -82,11 +71,11 @@ class Running(Doing):
             kind = op.kind
             at = journal.at
             if at >= steps * SIZE:
-                raise LimitReached(f"the limit of {steps:,} steps was reached")
+                raise LimitReached(steps_reached(steps))
             if kind == READ:
                 data = pread(fd, CHUNK, store.offset)
                 if data:
-                    store.look(data)
+                    store.update(data)
                 target = op.target
                 if record:
                     pack_into(
@@ -128,6 +117,6 @@ class Running(Doing):
                 self.waited = 0
                 result = self._other(op, kind)
             if result.__class__ is Raised:
-                op = machine.throw(StepFailure("error", f"{result.kind}: {result.message}", op.at))
+                op = machine.throw(failure(result, op))
             else:
                 op = resume(result)
