@@ -60,12 +60,12 @@ def file_label(filename: str, module: str) -> str:
     if label is None:
         worker: Any = contexts.get(get_ident())
         if worker is not None:
-            worker.through += 1  # to look where files are is not the program's doing
+            worker.uncontrolled += 1  # to look where files are is not the program's doing
         try:
             label = _files[key] = _label(filename, module)
         finally:
             if worker is not None:
-                worker.through -= 1
+                worker.uncontrolled -= 1
         _paths.setdefault(label, filename)
     return label
 
@@ -181,13 +181,13 @@ def caller(worker: Worker | None = None, depth: int = 2) -> str:
     return _find(sys._getframe(depth))[0]
 
 
-def made_at(kind: str, worker: Worker) -> str:
+def creation_name(kind: str, worker: Worker) -> str:
     """A name for something that is made here: after what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
-    worker.through += 1  # to look at the source is not the program's doing
+    worker.uncontrolled += 1  # to look at the source is not the program's doing
     label = _named(kind, at, frame)
-    worker.through -= 1
-    number = worker.made[label] = worker.made.get(label, 0) + 1
+    worker.uncontrolled -= 1
+    number = worker.counts[label] = worker.counts.get(label, 0) + 1
     if number > 1:
         label = f"{label}#{number}"
     if worker.label != "setup":

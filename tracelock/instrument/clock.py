@@ -28,13 +28,13 @@ LOOKS: Final = 100_000
 def _now(name: str) -> int | None:
     """Virtual time in ns, None on a thread that is no worker."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return None
     controller = worker.hub.controller
-    looks = worker.made.get("clock", (0, 0))
+    looks = worker.counts.get("clock", (0, 0))
     done = len(controller.log)
     count = looks[1] + 1 if looks[0] == done else 1
-    worker.made["clock"] = (done, count)
+    worker.counts["clock"] = (done, count)
     if count > LOOKS:
         raise LimitReached("it waits for the clock, which stands still while it computes")
     return START[name] * 1_000_000_000 + round(controller.now * 1e9)
@@ -65,7 +65,7 @@ def _ns(name: str) -> Any:
 def sleep(seconds: float) -> None:
     """``time.sleep``: others go on meanwhile, and no time is lost."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         REAL["sleep"](seconds)
         return
     if seconds < 0:

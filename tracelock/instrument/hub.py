@@ -24,7 +24,7 @@ from tracelock.ops import ObjectSpec
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
 if TYPE_CHECKING:
-    from tracelock.instrument.naming import Names
+    from tracelock.instrument.naming import ObjectNames
     from tracelock.instrument.worker import Worker
 
 new_baton: Final = _thread.allocate_lock
@@ -50,7 +50,7 @@ class Phase(IntEnum):
     UNWIND = 4
 
 
-class Abandon(BaseException):
+class ScheduleOver(BaseException):
     """Unwinds a worker that is in the middle of its code when its schedule is over."""
 
 
@@ -73,7 +73,7 @@ class Hub:
     an error of tracelock's own); raised in the main thread. ``schedule`` counts them.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: ObjectNames) -> None:
         self.names = names
         self.layout = names.layout
         self.phase = Phase.IDLE
@@ -105,9 +105,9 @@ class Hub:
         # Of processes, see ``relay``: the names of things that they share, and of those that one
         # of them has told of; what is in queues; ends of channels; children, and workers, by pid;
         # workers that were killed; threads that can serve; seconds without a word from one.
-        self.across: set[str] = set()
-        self.foreign: set[str] = set()
-        self.copied: set[str] = set()  # names of what forked processes have, from any schedule
+        self.interprocess: set[str] = set()
+        self.described: set[str] = set()
+        self.fork_copies: set[str] = set()  # names of what forked processes have, from any schedule
         self.stores: dict[str, deque[bytes]] = {}
         self.relays: list[Any] = []
         self.pids: dict[int, int] = {}
@@ -129,8 +129,8 @@ class Hub:
         self.batons = {-1: self.main}
         self.workers = {}
         self.bound = {}
-        self.across.clear()
-        self.foreign.clear()
+        self.interprocess.clear()
+        self.described.clear()
         self.stores.clear()
         self.killed.clear()
         controller.sync()
@@ -256,7 +256,7 @@ class Hub:
             name += "'"
         return name
 
-    def thing(self, spec: ObjectSpec) -> int:
+    def number_for(self, spec: ObjectSpec) -> int:
         """The number of an object with a model, which is made where it is new."""
         layout = self.layout
         number = layout.number_of(spec.name)

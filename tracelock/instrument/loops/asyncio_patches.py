@@ -25,7 +25,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from tracelock.instrument.callers import made_at
+from tracelock.instrument.callers import creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.patches import SEEN, Patch
@@ -39,7 +39,7 @@ def _tasks(worker: Any) -> Any:
 def _note(kind: int, obj: Any, value: Any = None) -> None:
     worker: Any = contexts.get(get_ident())
     tasks = _tasks(worker)
-    if tasks is not None and worker.hub.phase is Phase.RUN and not worker.through:
+    if tasks is not None and worker.hub.phase is Phase.RUN and not worker.uncontrolled:
         tasks.note(kind, tasks.thing(obj, worker), value)
 
 
@@ -47,9 +47,9 @@ def making(kind: str, original: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         worker: Any = contexts.get(get_ident())
-        if worker is not None and not worker.through and not worker.hub.unwinding:
+        if worker is not None and not worker.uncontrolled and not worker.hub.unwinding:
             with contextlib.suppress(AttributeError):  # of a class with slots
-                self._tracelock_name = made_at(kind, worker)
+                self._tracelock_name = creation_name(kind, worker)
         original(self, *args, **kwargs)
 
     return __init__

@@ -31,7 +31,7 @@ def run_sync_soon(self: Any, *args: Any, **kwargs: Any) -> None:
     if (
         tasks is None
         or worker is None
-        or worker.through
+        or worker.uncontrolled
         or worker.hub.phase is not Phase.RUN
         or tasks.runner.entry_queue is not self
     ):

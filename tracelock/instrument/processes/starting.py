@@ -11,7 +11,7 @@ from tracelock.instrument.hub import Phase
 from tracelock.instrument.processes import relay as relays
 from tracelock.instrument.processes import remote
 from tracelock.instrument.processes.forking import Launch, ends, flush, name_for, quietly, spawns
-from tracelock.instrument.worker import Through, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import JOIN, Op
 
 
@@ -71,7 +71,7 @@ def process_start(self: Any) -> None:
 
     self.run = controlled
     try:
-        with Through(worker), quietly():
+        with Uncontrolled(worker), quietly():
             ORIGINAL["start"](self)
     finally:
         del self.run
@@ -92,7 +92,7 @@ def process_join(self: Any, timeout: float | None = None) -> None:
 
 def _over(process: Any, worker: Worker) -> None:
     """Its worker has ended, and so will it any moment."""
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL["join"](process, relays.GRACE * 5)
     worker.hub.pids.pop(process.pid, None)
 

@@ -17,13 +17,13 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
 from tracelock.instrument.failures import failure_of
-from tracelock.instrument.hub import Abandon, First, Hub, Phase, contexts
-from tracelock.instrument.naming import Names
+from tracelock.instrument.hub import First, Hub, Phase, ScheduleOver, contexts
+from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import Patches
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.starting import Pooled, interrupt
 from tracelock.instrument.threads.watchdog import Watchdog
-from tracelock.instrument.worker import Blocked, Main, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
@@ -41,13 +41,13 @@ class PythonBackend:
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
         self.limits = limits
-        self.names = Names(program.layout)
+        self.names = ObjectNames(program.layout)
         self.hub = Hub(self.names)
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
-        self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
+        self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         self.interrupted = False
@@ -65,7 +65,7 @@ class PythonBackend:
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())
         patience = min(self.limits.stall, self.limits.seconds)
-        self._dog = self._stack.enter_context(Watchdog(self._progress, Blocked, patience))
+        self._dog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -118,7 +118,7 @@ class PythonBackend:
         hub = self.hub
         for number, op in controller.rescues:
             key = (self.program.layout.workers[number].name, op.at)
-            self.rescued[key] = self.rescued.get(key, 0) + 1
+            self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
         if hub.relays:
@@ -191,7 +191,7 @@ class PythonBackend:
             with self._quiet(controller, Phase.SETUP):
                 try:
                     state = self._patches.now(program.setup)()
-                except (Blocked, KeyboardInterrupt) as error:
+                except (MainBlocked, KeyboardInterrupt) as error:
                     if isinstance(error, KeyboardInterrupt) and not self._dog.bitten:
                         raise
                     raise UsageError(f"setup never ends: {self._ends_not(controller)}") from None
@@ -209,7 +209,7 @@ class PythonBackend:
         with self._quiet(controller, Phase.CHECK):
             try:
                 result = check(state) if program.takes_state(check) else check()
-            except (Blocked, KeyboardInterrupt) as error:
+            except (MainBlocked, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) and not self._dog.bitten:
                     raise
                 message = f"the check never ends: {self._ends_not(controller)}"
@@ -318,7 +318,7 @@ def quiet_unwinding() -> Iterator[None]:
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, Abandon):
+        if not isinstance(unraisable.exc_value, ScheduleOver):
             before(unraisable)
 
     sys.unraisablehook = hook

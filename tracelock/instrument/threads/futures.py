@@ -24,7 +24,7 @@ _MANY: Final = 1 << 32
 
 def put_in_order(obj: Any, worker: Worker) -> None:
     """``worker`` makes ``obj``, which is kept in sets by its hash."""
-    count = worker.made["order"] = worker.made.get("order", 0) + 1
+    count = worker.counts["order"] = worker.counts.get("order", 0) + 1
     obj._tracelock_order = (worker.number + 1) * _MANY + count
 
 
@@ -36,7 +36,7 @@ def stable_hash(self: Any) -> int:
 def future_init(self: Any) -> None:
     ORIGINAL[FUTURE](self)
     worker: Worker | None = contexts.get(get_ident())
-    if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
+    if worker is not None and not worker.uncontrolled and worker.hub.phase is not Phase.UNWIND:
         put_in_order(self, worker)
 
 

@@ -10,7 +10,7 @@ import _thread
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, READ, RELEASE, ObjectSpec, Op
@@ -40,7 +40,9 @@ class Lock:
         hub = self.hub
         if self.schedule != hub.schedule:
             self.schedule = hub.schedule
-            self.number = hub.thing(ObjectSpec(hub.bind(self, self.name, self.born), self.type))
+            self.number = hub.number_for(
+                ObjectSpec(hub.bind(self, self.name, self.born), self.type)
+            )
             if self._held():
                 hub.controller.models[self.number].take_back(hub.outside, 1)  # type: ignore
         return self.number
@@ -50,7 +52,7 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is None or worker.through:
+        if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(blocking, timeout))
         if timeout is not None and timeout != -1 and (not blocking or timeout < 0):
             return bool(self.raw.acquire(blocking, timeout))  # raises
@@ -66,7 +68,7 @@ class Lock:
 
     def release(self) -> None:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+        if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
             self.raw.release()
             return
         op = Op(RELEASE, self.known(worker), caller(worker))
@@ -81,7 +83,7 @@ class Lock:
 
     def locked(self) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
+        if worker is not None and not worker.uncontrolled and worker.hub.phase is not Phase.UNWIND:
             worker.step(Op(READ, self.known(worker), caller(worker)))
             worker.record(self.raw.locked())
         return bool(self.raw.locked())
@@ -108,7 +110,7 @@ class RLock(Lock):
 
     def locked(self) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
+        if worker is not None and not worker.uncontrolled and worker.hub.phase is not Phase.UNWIND:
             worker.step(Op(READ, self.known(worker), caller(worker)))
         return self._held()
 
@@ -126,17 +128,17 @@ class RLock(Lock):
 def make_lock() -> Any:
     """``threading.Lock()``: under control where a worker makes it."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return new_lock()
-    return Lock(worker.hub, new_lock(), made_at("lock", worker), worker.hub.schedule)
+    return Lock(worker.hub, new_lock(), creation_name("lock", worker), worker.hub.schedule)
 
 
 def make_rlock() -> Any:
     """``threading.RLock()``: under control where a worker makes it."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return new_rlock()
-    return RLock(worker.hub, new_rlock(), made_at("rlock", worker), worker.hub.schedule)
+    return RLock(worker.hub, new_rlock(), creation_name("rlock", worker), worker.hub.schedule)
 
 
 def wrap(hub: Hub, raw: Any, name: str) -> Any:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
-from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.processes.remote import RemoteWorker, forked_away
 from tracelock.instrument.threads.futures import put_in_order
-from tracelock.instrument.worker import Through, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import JOIN, SPAWN, Op
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ GRACE: Final = 5.0
 def _ending() -> Worker | None:
     """The worker on this thread, if it is in the middle of its code and the schedule is over."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is not Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is not Phase.UNWIND:
         return None
     return worker
 
@@ -52,7 +52,7 @@ def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
         ORIGINAL["__init__"](self, *args, **kwargs)
         return
     put_in_order(self, worker)
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL["__init__"](self, *args, **kwargs)
 
 
@@ -77,7 +77,7 @@ def thread_start(self: Any) -> None:
     self._tracelock = (hub.schedule, child)
     self.run = lambda: serve(child, run)
     daemon = self._daemonic
-    with Through(worker):
+    with Uncontrolled(worker):
         self._daemonic = True  # should it get stuck, the interpreter can end all the same
         try:
             hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
@@ -85,7 +85,7 @@ def thread_start(self: Any) -> None:
         finally:
             self._daemonic = daemon
     if hub.phase is Phase.UNWIND:
-        raise Abandon
+        raise ScheduleOver
 
 
 def _label(thread: Any, parent: Worker) -> str:
@@ -101,7 +101,7 @@ def _label(thread: Any, parent: Worker) -> str:
         base = "executor"
     if parent.label != "setup":
         base = f"{parent.label}/{base}"
-    number = parent.made[base, "thread"] = parent.made.get((base, "thread"), 0) + 1
+    number = parent.counts[base, "thread"] = parent.counts.get((base, "thread"), 0) + 1
     return base if number == 1 else f"{base}#{number}"
 
 
@@ -118,7 +118,7 @@ def serve(child: Worker, run: Callable[[], object]) -> None:
     failed: BaseException | None = None
     try:
         run()
-    except Abandon:
+    except ScheduleOver:
         pass
     except BaseException as error:
         failed = error
@@ -135,7 +135,7 @@ def _child(thread: Any, worker: Worker) -> Worker | None:
 def thread_join(self: Any, timeout: float | None = None) -> None:
     worker = here()
     if worker is None and (ending := _ending()) is not None and _child(self, ending) is not None:
-        raise Abandon  # it is ended after this one, or before
+        raise ScheduleOver  # it is ended after this one, or before
     child = None if worker is None else _child(self, worker)
     if worker is None or child is None or child is worker:
         ORIGINAL["join"](self, timeout)
@@ -143,7 +143,7 @@ def thread_join(self: Any, timeout: float | None = None) -> None:
     blocking = timeout is None or timeout > 0
     op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
     if worker.do(op):
-        with Through(worker):
+        with Uncontrolled(worker):
             ORIGINAL["join"](self, GRACE)
 
 
@@ -180,7 +180,7 @@ class Pooled:
     def _start(self) -> None:
         # a worker may be the one that starts the next: to it this is no thread of the program
         worker: Worker | None = contexts.get(get_ident())
-        with contextlib.nullcontext() if worker is None else Through(worker):
+        with contextlib.nullcontext() if worker is None else Uncontrolled(worker):
             self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
             self.thread.start()
         # Threads that its workers start are not daemons unless they say so.
@@ -256,9 +256,9 @@ def thread_locals() -> MutableMapping[Any, Any]:
 
 
 def interrupt(worker: Worker) -> None:
-    """Raise Abandon in a thread that runs Python code without coming to an op."""
+    """Raise ScheduleOver in a thread that runs Python code without coming to an op."""
     try:
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     except AttributeError:
         return
-    raise_in(ctypes.c_ulong(worker.ident), ctypes.py_object(Abandon))
+    raise_in(ctypes.c_ulong(worker.ident), ctypes.py_object(ScheduleOver))
