@@ -19,14 +19,11 @@ import weakref
 from array import array
 from collections import OrderedDict, deque
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.engine.open import VARIABLE, OpenLayout
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import WorkerContext, identity
 from tracelock.ops import READ, WRITE, ObjectSpec
-
-if TYPE_CHECKING:
-    from tracelock.instrument.worker import Worker
 
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 #: Objects of ``setup`` that are named before the workers run; others are when they are met.
@@ -135,7 +132,7 @@ class ObjectNames:
             variable.shared = True
 
     # --- objects -----------------------------------------------------------------------------
-    def identify(self, obj: object, worker: Worker | None, label: str = "") -> NamedObject:
+    def identify(self, obj: object, worker: WorkerContext | None, label: str = "") -> NamedObject:
         """What is known of ``obj``, which gets a name where it has none."""
         known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
@@ -155,13 +152,11 @@ class ObjectNames:
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
         return known
 
-    def _count(self, name: str, worker: Worker | None) -> str:
-        apart = worker is not None and worker.label != SETUP
-        counts = worker.counts if worker is not None and apart else self._counts
-        number = counts[name] = counts.get(name, 0) + 1
-        if worker is None or not apart:
-            return f"{name}#{number}"
-        return f"{name}#{number}@{worker.label}"
+    def _count(self, name: str, worker: WorkerContext | None) -> str:
+        if worker is not None and worker.label != SETUP:
+            return f"{name}#{worker.count(name)}@{worker.label}"
+        number = self._counts[name] = self._counts.get(name, 0) + 1
+        return f"{name}#{number}"
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: nothing that keeps ``obj`` alive, if
@@ -174,7 +169,7 @@ class ObjectNames:
         except TypeError:
             return obj
 
-    def variable(self, obj: object, name: str | None, worker: Worker) -> Variable:
+    def variable(self, obj: object, name: str | None, worker: WorkerContext) -> Variable:
         """The variable that attribute ``name`` of ``obj`` is (None: its contents)."""
         known = (
             self.objects.get(identity(obj))
@@ -190,7 +185,7 @@ class ObjectNames:
             known.parts[name] = variable
         return variable
 
-    def contents(self, argument: object, worker: Worker) -> list[Variable]:
+    def contents(self, argument: object, worker: WorkerContext) -> list[Variable]:
         """The shared contents that a container's method reads of its arguments: of ``argument``,
         or of what is in that tuple. Those that are not known to be shared count as used."""
         found = []
@@ -256,7 +251,7 @@ class ObjectNames:
         self._pending.append(variable)
         return True
 
-    def name_contents(self, variable: Variable, value: object, worker: Worker) -> None:
+    def name_contents(self, variable: Variable, value: object, worker: WorkerContext) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if isinstance(value, CONTAINERS) and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")

@@ -312,7 +312,7 @@ class Patches:
             cls = type(value)
             if cls in _RAW:
                 self._undo.append((owner, name, value))
-                stand_in = self.hub.stand_ins.of(value, f"{label}.{name}")
+                stand_in = self.hub.stand_in(value, f"{label}.{name}")
                 if owner is names:
                     owner[name] = stand_in
                 else:

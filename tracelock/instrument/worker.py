@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.naming import SETUP, Variable
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, AtomicBody, Op, Raised, Value
-
-if TYPE_CHECKING:
-    from tracelock.instrument.naming import Variable
 
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
@@ -43,11 +41,24 @@ class Worker:
         self.collecting = False
         self.last: Variable | None = None
         self.answered = False  # what that access has got
-        self.counts: dict[Any, Any] = {}  # how many of each kind of thing it has made or met
+        self.counts: dict[Any, Any] = {}
         self.ident = 0
         self.thread: Any = None
         self.error: BaseException | None = None
         self.own_thread = True  # a task has not
+
+    def count(self, key: object) -> int:
+        """How many of this kind of thing it has created or met, this one included."""
+        number: int = self.counts.get(key, 0) + 1
+        self.counts[key] = number
+        return number
+
+    def child_label(self, base: str, kind: str) -> str:
+        """The label of a thread or process that it starts."""
+        if self.label != SETUP:
+            base = f"{self.label}/{base}"
+        number = self.count((base, kind))
+        return base if number == 1 else f"{base}#{number}"
 
     # --- scheduling points -------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
@@ -183,10 +194,8 @@ class Worker:
         self.hub.names.used_by_name(label, self.number, kind)
 
     def lock(self, raw: object) -> object:
-        """What stands in for a lock that was made before there was any control."""
-        from tracelock.instrument.threads.locks import stand_in
-
-        return stand_in(self.hub, raw)
+        """The controlled lock for a real one that was created before control began."""
+        return self.hub.stand_in(raw)
 
     # --- its life ----------------------------------------------------------------------------
     def attach(self) -> None:

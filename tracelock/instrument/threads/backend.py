@@ -16,11 +16,13 @@ from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
+from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.failures import failure_of
-from tracelock.instrument.hub import First, Hub, Phase, ScheduleOver, contexts
+from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import Patches
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.starting import Pooled, interrupt
 from tracelock.instrument.threads.watchdog import Watchdog
 from tracelock.instrument.worker import Main, MainBlocked, Worker
@@ -46,6 +48,7 @@ class PythonBackend:
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
+        self.hub.stand_in = StandIns(self.hub)
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
@@ -53,7 +56,7 @@ class PythonBackend:
         self.interrupted = False
         self.cut_daemons = False
         self._pool: list[Pooled] = []
-        self._first = First()
+        self._no_choice = RunToCompletion()
         self._stack = contextlib.ExitStack()
         self._since_sweep = 0
 
@@ -163,7 +166,7 @@ class PythonBackend:
         hub = self.hub
         main = Main(hub, self.setup_number, hub.main)
         kept = controller.scheduler, controller.observer, controller.log, controller.max_steps
-        controller.scheduler, controller.observer, controller.log = self._first, None, []
+        controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         ended = controller.ended[main.number]
         controller.ended[main.number] = False
         controller.essential.add(main.number)
@@ -270,7 +273,7 @@ class PythonBackend:
                 continue
             if not warned:
                 warned, still = True, 0.0
-                controller.limit = controller.limit or self._told(worker)
+                controller.limit = controller.limit or self._stuck_message(worker)
                 if not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 interrupt(worker)  # a loop in Python can be ended, a call into C cannot
@@ -278,15 +281,15 @@ class PythonBackend:
             self._give_up(controller, worker)
             raise Stuck
 
-    def _told(self, worker: Worker) -> str:
+    def _stuck_message(self, worker: WorkerContext) -> str:
         frame = sys._current_frames().get(worker.ident)
         where = "".join(traceback.format_stack(frame)).rstrip() if frame is not None else ""
         return f"{worker.label} is stuck outside tracelock's control:\n{where}"
 
-    def _give_up(self, controller: OpenController, worker: Worker) -> None:
+    def _give_up(self, controller: OpenController, worker: WorkerContext) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
-        self.stuck = controller.limit or self._told(worker)
+        self.stuck = controller.limit or self._stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)

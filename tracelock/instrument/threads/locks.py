@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, READ, RELEASE, ObjectSpec, Op
@@ -150,6 +151,25 @@ def wrap(hub: Hub, raw: Any, name: str) -> Any:
     return raw
 
 
-def stand_in(hub: Hub, raw: object) -> object:
-    """What stands in for a lock that was made before there was any control."""
-    return hub.stand_ins.of(raw)
+class StandIns:
+    """Controlled locks for those that were created before control began, one for each."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self._known: dict[int, Any] = {}
+        self._counts: dict[str, int] = {}
+        self._raws: list[object] = []  # so that an address stays what it is
+
+    def __call__(self, raw: object, name: str = "") -> Any:
+        """The controlled lock for a real one; anything else as it is."""
+        known = self._known.get(identity(raw))
+        if known is None:
+            known = wrap(self.hub, raw, name)
+            if known is raw:
+                return raw
+            count = self._counts[known.name] = self._counts.get(known.name, 0) + 1
+            if count > 1:
+                known.name = f"{known.name}#{count}"
+            self._known[identity(raw)] = known
+            self._raws.append(raw)
+        return known

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
+from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.processes.remote import RemoteWorker, forked_away
 from tracelock.instrument.threads.futures import put_in_order
@@ -255,7 +256,7 @@ def thread_locals() -> MutableMapping[Any, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def interrupt(worker: Worker) -> None:
+def interrupt(worker: WorkerContext) -> None:
     """Raise ScheduleOver in a thread that runs Python code without coming to an op."""
     try:
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc

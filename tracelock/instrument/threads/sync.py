@@ -106,7 +106,7 @@ def lock_of(self: Any, worker: Worker) -> Any:
     """The lock of a condition, under control."""
     lock = self._lock
     if isinstance(lock, (RAW_LOCK, RAW_RLOCK)):
-        return worker.hub.stand_ins.of(lock, f"{named(self, 'condition', worker)}.lock")
+        return worker.hub.stand_in(lock, f"{named(self, 'condition', worker)}.lock")
     return lock
 
 
