@@ -14,6 +14,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.patching import replace_methods
 from tracelock.instrument.processes.relay import stored
 from tracelock.instrument.processes.remote import RemoteWorker
 from tracelock.instrument.threads.sync import numbered
@@ -206,7 +207,7 @@ def simple_empty(self: Any) -> bool:
     return bool(ORIGINAL[SIMPLE, "empty"](self)) if worker is None else not _size(self, worker)
 
 
-METHODS: Final[dict[Any, dict[str, Any]]] = {
+replace_methods("multiprocessing", {
     QUEUE: {
         "__init__": queue_init, "put": queue_put, "get": queue_get, "qsize": queue_qsize,
         "empty": queue_empty, "full": queue_full,
@@ -216,4 +217,4 @@ METHODS: Final[dict[Any, dict[str, Any]]] = {
         "join": joinable_join,
     },
     SIMPLE: {"__init__": simple_init, "put": simple_put, "get": simple_get, "empty": simple_empty},
-}  # fmt: skip
+})  # fmt: skip

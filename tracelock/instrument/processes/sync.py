@@ -14,6 +14,7 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Hub
+from tracelock.instrument.patching import replace_methods
 from tracelock.instrument.threads.sync import numbered
 from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import (
@@ -300,7 +301,7 @@ def event_wait(self: Any, timeout: float | None = None) -> bool:
     return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, wait)))
 
 
-METHODS: Final[dict[Any, dict[str, Any]]] = {
+replace_methods("multiprocessing", {
     SEMLOCK: {"__init__": semlock_init},
     CONDITION: {
         "__init__": condition_init, "wait": condition_wait, "notify": condition_notify,
@@ -310,7 +311,7 @@ METHODS: Final[dict[Any, dict[str, Any]]] = {
         "__init__": event_init, "is_set": event_is_set, "set": event_set, "clear": event_clear,
         "wait": event_wait,
     },
-}  # fmt: skip
+})  # fmt: skip
 
 
 def adopt(value: Any, hub: Hub, name: str) -> Any:

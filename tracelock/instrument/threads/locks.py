@@ -12,6 +12,7 @@ from typing import Any, Final
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
+from tracelock.instrument.patching import CONTROLLED, replace
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, READ, RELEASE, ObjectSpec, Op
 
@@ -137,6 +138,15 @@ def make_rlock() -> Any:
     if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
         return new_rlock()
     return RLock(worker.hub, new_rlock(), made_at("rlock", worker), worker.hub.schedule)
+
+
+for _name, _make, _owner in (
+    ("threading.Lock", make_lock, None),
+    ("_thread.allocate_lock", make_lock, _thread),
+    ("threading.RLock", make_rlock, None),
+    ("_thread.RLock", make_rlock, _thread),
+):
+    replace(_name, _make, CONTROLLED, _owner)
 
 
 def wrap(hub: Hub, raw: Any, name: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.patching import CONTROLLED, replace, replace_methods
 from tracelock.instrument.threads.locks import Lock
 from tracelock.instrument.threads.sync import CONDITION, call_it, name_it, numbered, patience
 from tracelock.instrument.threads.sync import ORIGINAL as ORIGINAL_SYNC
@@ -214,3 +215,13 @@ def make_simple_queue() -> Any:
 
 
 _C_SIMPLE: Final[Any] = queue.SimpleQueue
+
+replace_methods("queue", {
+    QUEUE: {
+        "__init__": queue_init, "put": queue_put, "get": queue_get, "qsize": queue_qsize,
+        "empty": queue_empty, "full": queue_full, "task_done": queue_task_done,
+        "join": queue_join, "shutdown": queue_shutdown,
+    },
+    SIMPLE: {"put": simple_put, "get": simple_get, "qsize": simple_qsize, "empty": simple_empty},
+})  # fmt: skip
+replace("queue.SimpleQueue", make_simple_queue, CONTROLLED, module=__name__)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.patching import replace_methods
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
 from tracelock.instrument.worker import Through, Worker, here
 from tracelock.ops import (
@@ -293,3 +294,20 @@ def event_wait(self: Any, timeout: float | None = None) -> bool:
     if timeout is not None and timeout <= 0:
         return event_is_set(self)
     return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, timeout)))
+
+
+replace_methods("threading", {
+    CONDITION: {
+        "__init__": condition_init, "__enter__": condition_enter, "__exit__": condition_exit,
+        "wait": condition_wait, "notify": condition_notify, "notify_all": condition_notify_all,
+    },
+    SEMAPHORE: {
+        "__init__": semaphore_init, "acquire": semaphore_acquire, "__enter__": semaphore_acquire,
+        "release": semaphore_release,
+    },
+    BOUNDED: {"release": semaphore_release},
+    EVENT: {
+        "__init__": event_init, "is_set": event_is_set, "set": event_set, "clear": event_clear,
+        "wait": event_wait,
+    },
+})  # fmt: skip
