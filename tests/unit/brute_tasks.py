@@ -78,7 +78,7 @@ def outcomes(
         if scheduler is None:
             result = exploration._schedules("dpor", Budget(most), None)
         else:
-            exploration.names.held = True
+            exploration.names.deferring = True
             result = search(exploration.runner, scheduler, Budget(most), every=True)
         for outcome in result.outcomes.values():
             if outcome.kind != "passed":

@@ -10,13 +10,10 @@ import re
 import sys
 from _thread import get_ident
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.contexts import WorkerContext, contexts, identity
 from tracelock.instrument.rewrite.sites import stable_file
-
-if TYPE_CHECKING:
-    from tracelock.instrument.worker import Worker
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -60,12 +57,12 @@ def file_label(filename: str, module: str) -> str:
     if label is None:
         worker: Any = contexts.get(get_ident())
         if worker is not None:
-            worker.through += 1  # to look where files are is not the program's doing
+            worker.uncontrolled += 1  # to look where files are is not the program's doing
         try:
             label = _files[key] = _label(filename, module)
         finally:
             if worker is not None:
-                worker.through -= 1
+                worker.uncontrolled -= 1
         _paths.setdefault(label, filename)
     return label
 
@@ -176,18 +173,18 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
     return f"{name}:{spare.f_lineno}", spare
 
 
-def caller(worker: Worker | None = None, depth: int = 2) -> str:
+def caller(worker: WorkerContext | None = None, depth: int = 2) -> str:
     """The place in the user's code that led here."""
     return _find(sys._getframe(depth))[0]
 
 
-def made_at(kind: str, worker: Worker) -> str:
-    """A name for something that is made here: after what it is assigned to, and where."""
+def creation_name(kind: str, worker: WorkerContext) -> str:
+    """The name of an object that is created here: what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
-    worker.through += 1  # to look at the source is not the program's doing
+    worker.uncontrolled += 1  # to look at the source is not the program's doing
     label = _named(kind, at, frame)
-    worker.through -= 1
-    number = worker.made[label] = worker.made.get(label, 0) + 1
+    worker.uncontrolled -= 1
+    number = worker.count(label)
     if number > 1:
         label = f"{label}#{number}"
     if worker.label != "setup":

@@ -20,10 +20,10 @@ LOOKS: Final = 100_000
 def _now(worker: Worker, name: str) -> int:
     """Virtual time in ns."""
     controller = worker.hub.controller
-    looks = worker.made.get("clock", (0, 0))
+    looks = worker.counts.get("clock", (0, 0))
     done = len(controller.log)
     count = looks[1] + 1 if looks[0] == done else 1
-    worker.made["clock"] = (done, count)
+    worker.counts["clock"] = (done, count)
     if count > LOOKS:
         raise LimitReached("it waits for the clock, which stands still while it computes")
     return START[name] * 1_000_000_000 + round(controller.now * 1e9)

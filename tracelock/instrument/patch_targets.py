@@ -200,7 +200,7 @@ def _adopt_in(changes: Changes, hub: Hub, owner: Any, names: Any, label: str) ->
     for name, value in list(names.items()):
         cls = type(value)
         if cls in _RAW:
-            changes.set(owner, name, hub.stand_ins.of(value, f"{label}.{name}"))
+            changes.set(owner, name, hub.stand_in(value, f"{label}.{name}"))
         elif issubclass(cls, _NAMED):
             hub.mark(value, f"{label}.{name}")
         elif str(cls.__module__).startswith("multiprocessing."):

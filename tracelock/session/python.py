@@ -132,20 +132,20 @@ class PythonExploration(Exploration):
         seen: list[list[tuple[Any, ...]]] = []
         own: Callable[[], Scheduler] = getattr(self.backend, "own_order", lambda: InOrder(False))
         for number, make in enumerate((own, lambda: InOrder(True), own, own)):
-            self.names.held = number > 2
+            self.names.deferring = number > 2
             try:
                 scheduler = Keeping(make())
                 part = search(self.runner, scheduler, Budget(1), every=self.plan.every)
-                if part.stopped == "failure" and self.names.news:
+                if part.stopped == "failure" and self.names.pending:
                     # once more, with the accesses that are known now, for the story
-                    settled = self.names.settle()
+                    settled = self.names.apply_pending()
                     again = search(self.runner, Keeping(make()), Budget(1), every=self.plan.every)
                     if again.stopped == "failure":
                         part = again
                     else:
-                        self.names.unsettle(settled)
+                        self.names.revert(settled)
             finally:
-                self.names.held = False
+                self.names.deferring = False
             if number < 2:
                 found.merge(part)
             else:
@@ -206,11 +206,11 @@ class PythonExploration(Exploration):
             return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
 
         names = self.names
-        names.settle()
+        names.apply_pending()
         scheduler: Scheduler
         if strategy in ("dpor", "preemption", "delay"):
             scheduler = Restarting(make, names)
-            names.held = True
+            names.deferring = True
         elif self.python.collections or self.python.cancellations:
             scheduler = InjectingScheduler(make(), self.plan.seed)
         else:
@@ -218,8 +218,8 @@ class PythonExploration(Exploration):
         try:
             found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
         finally:
-            names.held = False
-        if names.news and found.exhaustive:
+            names.deferring = False
+        if names.pending and found.exhaustive:
             found.exhaustive = False
         if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
             self.notes.append(
@@ -252,7 +252,7 @@ class PythonExploration(Exploration):
         explored.summary = explored.summary.replace("this scenario", "this program")
         for told, count in sorted(heard.items()):
             explored.notes.append(f"in {count} of {explored.schedules} schedules: {told}")
-        for (worker, at), count in sorted(self.backend.rescued.items()):
+        for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
             explored.notes.append(
                 f"in {count} of {explored.schedules} schedules {worker} got on at {at} only "
                 "because its wait timed out: nobody was left to wake it, so that without the "
@@ -265,13 +265,13 @@ class PythonExploration(Exploration):
 
     def show(self, explored: Explored, outcome: Any) -> None:
         names = self.names
-        names.held = True
+        names.deferring = True
         try:
             super().show(explored, outcome)
             if explored.trace is not None and hasattr(self.backend, "own_orders"):
                 self.notes.append(self._own_order(explored.trace))
         finally:
-            names.held = False
+            names.deferring = False
 
     def _own_order(self, trace: Trace) -> str:
         """Whether a loop that goes on in its own order fails like that too, in one sentence."""

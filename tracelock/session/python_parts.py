@@ -18,7 +18,7 @@ from tracelock.schedulers.base import Choice, Run, Scheduler
 from tracelock.session.exploring import Plan
 
 if TYPE_CHECKING:
-    from tracelock.instrument.naming import Names
+    from tracelock.instrument.naming import ObjectNames
     from tracelock.trace import Trace, Verdict
 
 
@@ -59,7 +59,7 @@ class Restarting(Scheduler):
     counts are those of the last time.
     """
 
-    def __init__(self, make: Callable[[], Scheduler], names: Names) -> None:
+    def __init__(self, make: Callable[[], Scheduler], names: ObjectNames) -> None:
         self.make = make
         self.names = names
         self.inner = make()
@@ -75,8 +75,8 @@ class Restarting(Scheduler):
     def begin(self) -> bool:
         if self.lost:
             return False
-        if self.names.news:
-            self.names.settle()
+        if self.names.pending:
+            self.names.apply_pending()
             self.restarts += 1
             self.inner = self.make()
             self.inner.attach(self._run)

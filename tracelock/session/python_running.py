@@ -60,7 +60,7 @@ class PythonRuns:
         settings, exploration, program = self.settings, self.exploration, self.program
         assert settings.strategy is not None and settings.seed is not None
         exploration._warm_up()
-        exploration.names.settle()
+        exploration.names.apply_pending()
         scheduler: Scheduler = make_scheduler(settings.strategy, settings.seed)
         if program.collections or program.cancellations:
             scheduler = InjectingScheduler(scheduler, settings.seed)
@@ -231,5 +231,5 @@ def shrink_python(trace: Trace, program: PythonProgram, confirm: int) -> ShrunkT
             trace.verdict.kind, trace.verdict.failure,
         ):  # fmt: skip
             raise UsageError("the trace does not fail any more as it did: see tracelock replay")
-        exploration.names.held = True
+        exploration.names.deferring = True
         return finish(exploration, shrink(exploration.runner, executed), passing_twin, confirm)

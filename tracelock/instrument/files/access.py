@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.patching import SEEN, replace
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, READ, WRITE, AtomicBody, Op
 
 if TYPE_CHECKING:
@@ -166,11 +166,11 @@ def touch(
     kinds.update(dict.fromkeys(writes, WRITE))
     shared: list[tuple[int, int]] = []
     for label, kind in kinds.items():
-        variable = names.called(label)
+        variable = names.named(label)
         if variable.shared:
             shared.append((variable.number, kind))
         else:
-            worker.seen(label, kind)
+            worker.used_by_name(label, kind)
     if not shared:
         return False
     if len(shared) == 1:
@@ -225,7 +225,7 @@ class Names:
 
     def __init__(self, worker: Worker, path: Any, directory: int | None, follow: bool) -> None:
         paths = paths_of(worker.hub)
-        with Through(worker):
+        with Uncontrolled(worker):
             name = absolute(path, directory)
             self.own = paths.label(name)
             self.above = list(paths.above(name))
@@ -261,8 +261,7 @@ def next_name(self: Any) -> Any:
     name = _next(self)
     worker: Worker | None = contexts.get(get_ident())
     if worker is not None and not worker.hub.unwinding:
-        number = worker.made["temporary"] = worker.made.get("temporary", 0) + 1
-        paths_of(worker.hub).random[name] = f"#{number}@{worker.label}"
+        paths_of(worker.hub).random[name] = f"#{worker.count('temporary')}@{worker.label}"
     return name
 
 

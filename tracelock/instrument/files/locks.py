@@ -34,8 +34,8 @@ def _descriptor(file: Any) -> int:
 def _number(worker: Worker, handle: Handle, kind: str) -> int:
     name = f"{handle.label} {kind}"
     handle.locked.add(name)
-    worker.hub.across.add(name)
-    return worker.hub.thing(ObjectSpec(name, "file_lock"))
+    worker.hub.interprocess.add(name)
+    return worker.hub.number_for(ObjectSpec(name, "file_lock"))
 
 
 def _handle(worker: Worker, descriptor: int) -> Handle | None:

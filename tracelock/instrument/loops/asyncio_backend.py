@@ -18,7 +18,7 @@ from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.backend import LoopBackend
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.patches import COMMON
-from tracelock.instrument.worker import Blocked
+from tracelock.instrument.worker import MainBlocked
 
 #: Steps that cancelled tasks may make at the end of a schedule.
 LAST_STEPS: Final = 10_000
@@ -86,7 +86,7 @@ class AsyncioBackend(LoopBackend):
                     tasks.restore(controller)
                 if executor is not None:
                     self.call(tasks.loop.shutdown_default_executor, main)
-            except Blocked:
+            except MainBlocked:
                 message = f"what the executor does never ends: {self._why(controller)}"
                 self.program.outcome.failure = StepFailure("finally", message, "")
             finally:

@@ -169,7 +169,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     ) -> events.Handle:
         worker: Any = contexts.get(get_ident())
         tasks = self.tasks
-        outside = worker is not None and worker.own_thread and not worker.through
+        outside = worker is not None and worker.own_thread and not worker.uncontrolled
         if outside and not worker.hub.unwinding:
             worker.step(Op(NOTIFY, tasks.gate.number, tasks.place(1), 1))
         self._check_closed()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from tracelock.engine.open import LAST
 from tracelock.instrument.callers import file_label, place_of, place_of_function
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.asyncio_loop import ControlledLoop, ControlledTask, Line
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
@@ -123,7 +123,7 @@ class AsyncioTasks(LoopTasks):
             if not handle._cancelled:
                 handle._run()
             if self.hub.over:
-                raise Abandon
+                raise ScheduleOver
             self.leave()
             line.settle()
             return
@@ -132,7 +132,7 @@ class AsyncioTasks(LoopTasks):
         worker.begun = True
         handle._run()
         if self.hub.over:
-            raise Abandon
+            raise ScheduleOver
         task = worker.task
         if task.done():
             self.ended(worker, self._error(worker))
@@ -147,7 +147,7 @@ class AsyncioTasks(LoopTasks):
             return None
         if worker.given or worker.number in self.hub.controller.essential:
             return task.exception()  # type: ignore[no-any-return]
-        return task._exception if isinstance(task._exception, Abandon) else None
+        return task._exception if isinstance(task._exception, ScheduleOver) else None
 
     def cancelling(self, task: ControlledTask) -> None:
         """``task.cancel()`` is called."""
@@ -157,7 +157,7 @@ class AsyncioTasks(LoopTasks):
         """The loop's exception handler is called: whether the program's own is to hear of it."""
         error = context.get("exception")
         if self.hub.phase not in (Phase.SETUP, Phase.RUN, Phase.CHECK) or isinstance(
-            error, Abandon
+            error, ScheduleOver
         ):
             return False
         shown = f"{type(error).__name__}: {error}" if error is not None else ""

@@ -18,7 +18,7 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
 from tracelock.instrument.failures import failure_of
-from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import OwnOrder
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
@@ -26,7 +26,7 @@ from tracelock.instrument.loops.waits import waits_for
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.backend import PythonBackend, Stuck
 from tracelock.instrument.threads.starting import Pooled
-from tracelock.instrument.worker import Blocked, Main, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.schedulers.base import Scheduler
 
 #: Schedules of a loop's own that are tried to see whether they fail too.
@@ -169,7 +169,7 @@ class LoopBackend(PythonBackend):
                 finally:
                     hub.phase = Phase.UNWIND
                     tasks.close()
-        except Abandon:
+        except ScheduleOver:
             pass
         except BaseException as error:
             hub.error = hub.error or error
@@ -184,7 +184,7 @@ class LoopBackend(PythonBackend):
             with self._apart(controller, Phase.SETUP) as main:
                 try:
                     state = self.call(program.setup, main)
-                except Blocked:
+                except MainBlocked:
                     raise UsageError(f"setup never ends: {self._why(controller)}") from None
                 except Exception as error:
                     raise UsageError(f"setup failed: {failure_of(error).message}") from error
@@ -227,7 +227,7 @@ class LoopBackend(PythonBackend):
         del tasks.mine[number], hub.controller.loops[number]
         if not tasks.done(worker):
             worker.coro.close()
-            raise Blocked
+            raise MainBlocked
         return self.result(worker)
 
     # --- before and after --------------------------------------------------------------------
@@ -281,7 +281,7 @@ class LoopBackend(PythonBackend):
         with self._apart(controller, Phase.CHECK) as main:
             try:
                 result = self.call(check, main, *((state,) if program.takes_state(check) else ()))
-            except Blocked:
+            except MainBlocked:
                 message = f"the check never ends: {self._why(controller)}"
                 outcome.failure = StepFailure("finally", message, outcome.at)
             except LimitReached as error:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.instrument.callers import made_at
+from tracelock.instrument.callers import creation_name
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.hub import Phase, get_ident
 from tracelock.instrument.patching import SEEN, replace
@@ -44,7 +44,7 @@ class Recorder:
             worker = here()
             if worker is not None:
                 with contextlib.suppress(AttributeError):  # of a class with slots
-                    self._tracelock_name = made_at(kind, worker)
+                    self._tracelock_name = creation_name(kind, worker)
             original(self, *args, **kwargs)
 
         self._replace(owner, "__init__", __init__)

@@ -10,7 +10,7 @@ from tracelock.engine.open import LAST, Gate
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
@@ -47,17 +47,17 @@ class LoopWorker(Worker):
         if hub.over:  # it is in the middle of a step, and nobody can go on
             hub.phase = Phase.UNWIND
         if hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
 
 
 class TaskWorker(LoopWorker):
     """A worker that is a task.
 
     ``given``: one of the workers that the user gave. ``at``: where it is suspended; ``begun``:
-    it has made a step.
+    it has made a step. ``scope``, ``result``: its cancel scope in trio, and what it gave there.
     """
 
-    __slots__ = ("at", "begun", "coro", "given", "task", "tasks")
+    __slots__ = ("at", "begun", "coro", "given", "result", "scope", "task", "tasks")
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
         super().__init__(hub, number, tasks.baton)
@@ -66,6 +66,8 @@ class TaskWorker(LoopWorker):
         self.coro = coro
         self.given = given
         self.task: Any = None
+        self.scope: Any = None
+        self.result: Any = None
         self.at = ""
         self.begun = False
         self.ident = tasks.ident
@@ -89,7 +91,7 @@ class LoopTasks:
         self.timers = LoopWorker(hub, layout.worker(TIMERS), baton)
         self.callbacks.own_thread = self.timers.own_thread = False
         self.callbacks.ident = self.timers.ident = self.ident
-        self.gate = Gate(hub.thing(ObjectSpec(LOOP, "awaited")))
+        self.gate = Gate(hub.number_for(ObjectSpec(LOOP, "awaited")))
         self.gate.timers = self.timers.number
         hub.controller.gate = self.gate
         self.mine: dict[int, Any] = {}
@@ -149,7 +151,7 @@ class LoopTasks:
             base = f"task:{base}"
         else:
             base = f"{parent.label.removeprefix('loop:')}/{base}"
-        number = parent.made[base, "task"] = parent.made.get((base, "task"), 0) + 1
+        number = parent.count((base, "task"))
         return base if number == 1 else f"{base}#{number}"
 
     def op(self, at: str) -> Op:
@@ -176,7 +178,7 @@ class LoopTasks:
         controller.timers[number] = when
 
     def run(self) -> None:
-        """Go on until nobody can. In the thread of the loop. Raises Abandon."""
+        """Go on until nobody can. In the thread of the loop. Raises ScheduleOver."""
         hub = self.hub
         controller = hub.controller
         mine = self.mine
@@ -191,7 +193,7 @@ class LoopTasks:
                 hub.hand_over(to)
                 self.baton.acquire()
                 if hub.phase is Phase.UNWIND:
-                    raise Abandon
+                    raise ScheduleOver
                 if hub.over:
                     return
                 to = controller.current
@@ -222,8 +224,8 @@ class LoopTasks:
 
     def ended(self, worker: TaskWorker, error: BaseException | None) -> None:
         """The task of ``worker`` has ended."""
-        if isinstance(error, Abandon):
-            raise Abandon
+        if isinstance(error, ScheduleOver):
+            raise ScheduleOver
         if worker.given or worker.number in self.hub.controller.essential:
             worker.error = error
             self.hub.ended(worker)
@@ -254,7 +256,7 @@ class LoopTasks:
     def note(self, kind: int, target: int, value: Any = None) -> None:
         """Something that is no choice of the loop happens: for the story."""
         worker: Any = contexts.get(get_ident())
-        if worker is None or worker.through or self.hub.phase is not Phase.RUN:
+        if worker is None or worker.uncontrolled or self.hub.phase is not Phase.RUN:
             return
         worker.step(Op(kind, target, caller(None, 4), value))
 
@@ -263,8 +265,8 @@ class LoopTasks:
         known = self._things.get(identity(obj))
         if known is None:
             hub = self.hub
-            name = getattr(obj, "_tracelock_name", None) or hub.names.meet(obj, worker).label
-            number = hub.thing(ObjectSpec(hub.bind(obj, name), "awaited"))
+            name = getattr(obj, "_tracelock_name", None) or hub.names.identify(obj, worker).label
+            number = hub.number_for(ObjectSpec(hub.bind(obj, name), "awaited"))
             known = self._things[identity(obj)] = (obj, number)
         return known[1]
 

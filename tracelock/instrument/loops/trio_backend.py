@@ -66,7 +66,7 @@ class TrioBackend(LoopBackend):
         error, worker.error = worker.error, None
         if error is not None:
             raise error
-        return worker.made.get("result")
+        return worker.result
 
     def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
         """Nothing: no task of trio outlives the one that has started it."""

@@ -17,7 +17,7 @@ from trio._core import _run, _thread_cache
 
 from tracelock.engine.open import LAST
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 
@@ -159,10 +159,10 @@ class TrioTasks(LoopTasks):
         return worker.task is None or identity(worker.task) in self.gone
 
     def cancelled(self, worker: TaskWorker) -> bool:
-        return bool(worker.made["scope"].cancel_called)
+        return bool(worker.scope.cancel_called)
 
     def cancel(self, worker: TaskWorker) -> None:
-        worker.made["scope"].cancel()
+        worker.scope.cancel()
 
     # --- time, and the world -------------------------------------------------------------------
     def next_deadline(self) -> tuple[float, str] | None:
@@ -217,7 +217,7 @@ class TrioTasks(LoopTasks):
             self.hub.controller.rest(number)
             self._own_steps()
             if self.hub.over:
-                raise Abandon
+                raise ScheduleOver
             self.leave()
             gate.ready.pop(number, None)
             self.hub.controller.rest(number)
@@ -228,7 +228,7 @@ class TrioTasks(LoopTasks):
         worker.begun = True
         self._pass()
         if self.hub.over:
-            raise Abandon
+            raise ScheduleOver
         if self.done(worker):
             error = worker.error
             worker.error = None
@@ -291,9 +291,9 @@ async def _guarded(
 ) -> None:
     """A worker: what ends it does not end the others, and it can be cancelled by itself."""
     with trio.CancelScope() as scope:
-        worker.made["scope"] = scope
+        worker.scope = scope
         try:
-            worker.made["result"] = await work(*arguments)
+            worker.result = await work(*arguments)
         except trio.Cancelled:
             raise
         except BaseException as error:

@@ -41,7 +41,7 @@ def _op(tasks: LoopTasks, worker: TaskWorker, controller: OpenController) -> Op:
     names = [_name(tasks, child) for child in children]
     label = f"gather({', '.join(names)})" if names else "a future" if future else "a wake-up"
     hub = tasks.hub
-    number = hub.thing(ObjectSpec(hub.bind(future or worker, label), "awaited"))
+    number = hub.number_for(ObjectSpec(hub.bind(future or worker, label), "awaited"))
     model = controller.models[number]
     if isinstance(model, Awaited):
         model.held = tuple(

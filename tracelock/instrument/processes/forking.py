@@ -22,7 +22,7 @@ from tracelock.instrument.processes import relay as relays
 from tracelock.instrument.processes import remote
 from tracelock.instrument.processes.remote import RemoteWorker
 from tracelock.instrument.processes.wire import BEGIN, Channel
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import CANCEL, JOIN, SPAWN, Op
 
 real_fork: Final = os.fork
@@ -129,7 +129,9 @@ def spawns(worker: Worker, name: str) -> None:
     locks = [
         number
         for number, spec in enumerate(hub.layout.objects)
-        if spec.type in _LOCKS and spec.name not in hub.across and spec.name not in hub.copied
+        if spec.type in _LOCKS
+        and spec.name not in hub.interprocess
+        and spec.name not in hub.fork_copies
     ]
     worker.do(Op(SPAWN, hub.layout.worker(name), caller(worker, 3), body=tuple(locks)))
 
@@ -142,7 +144,7 @@ def name_for(worker: Worker, base: str) -> str:
     """The name of what ``worker`` starts."""
     if worker.label != "setup":
         base = f"{worker.label}/{base}"
-    number = worker.made[base, "process"] = worker.made.get((base, "process"), 0) + 1
+    number = worker.count((base, "process"))
     return base if number == 1 else f"{base}#{number}"
 
 
@@ -154,7 +156,7 @@ def fork(worker: Worker, real: Any) -> int:
     name = name_for(worker, "fork")
     spawns(worker, name)
     launch = Launch(worker, name, False)
-    with quietly(), Through(worker):  # what is done at a fork takes locks, and so would it
+    with quietly(), Uncontrolled(worker):  # what is done at a fork takes locks, and so would it
         pid: int = real()
     if not pid:
         made = launch.become()
@@ -223,7 +225,7 @@ def ends(worker: Worker, number: int, how: str, end: Callable[[], object]) -> No
     """``worker`` ends another's process, by ``end``; ``how`` is "" where that is no crash."""
     at = caller(worker)
     worker.step(Op(CANCEL, number, at))
-    with Through(worker):
+    with Uncontrolled(worker):
         end()
     name = worker.hub.layout.workers[number].name
     if isinstance(worker, RemoteWorker):
@@ -259,7 +261,7 @@ def start_thread(thread: Any, worker: RemoteWorker, name: str, start: Callable[[
 
     thread.run = controlled
     thread._tracelock = (hub.schedule, child)
-    with Through(worker):
+    with Uncontrolled(worker):
         start(thread)
     launch.complete()
 

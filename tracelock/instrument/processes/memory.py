@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from multiprocessing import shared_memory, sharedctypes
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import saw, touch
 from tracelock.instrument.hub import Phase
@@ -152,7 +152,7 @@ def _named(worker: Worker, obj: Any, kind: str) -> Any:
     cls = _controlled(type(obj))
     if cls is not None:
         obj.__class__ = cls
-        obj._tracelock_label = f"shared:{made_at(kind, worker)}"
+        obj._tracelock_label = f"shared:{creation_name(kind, worker)}"
     return obj
 
 
@@ -182,7 +182,7 @@ def memory_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any)
     if label is None:
         if len(_blocks) > 1_000:
             _blocks.clear()  # of schedules long past
-        label = _blocks[self.name] = f"shared:{made_at('memory', worker)}"
+        label = _blocks[self.name] = f"shared:{creation_name('memory', worker)}"
     self._tracelock_label = label
     address = identity(self.buf)
     _buffers[address] = (

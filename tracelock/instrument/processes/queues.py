@@ -13,12 +13,12 @@ from multiprocessing import queues
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import replace_methods
 from tracelock.instrument.processes.relay import stored
 from tracelock.instrument.processes.remote import RemoteWorker
 from tracelock.instrument.threads.sync import numbered
-from tracelock.instrument.worker import Through, Worker, here, shown
+from tracelock.instrument.worker import Uncontrolled, Worker, here, shown
 from tracelock.ops import GET, PUT, READ, WRITE, ObjectSpec, Op, Value
 
 QUEUE: Final = queues.Queue
@@ -41,11 +41,11 @@ def _init(cls: Any, self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if worker is None:
         ORIGINAL[cls, "__init__"](self, *args, **kwargs)
         return
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[cls, "__init__"](self, *args, **kwargs)
     if cls is JOINABLE:
         self._cond = kwargs["ctx"].Condition()  # one under control
-    self._tracelock_name = made_at("queue", worker)
+    self._tracelock_name = creation_name("queue", worker)
     number_of(self, worker)
 
 
@@ -67,8 +67,8 @@ def number_of(self: Any, worker: Worker) -> int:
 
     def spec(name: str) -> ObjectSpec:
         store = hub.stores[name] = deque()
-        hub.across.add(name)
-        with Through(worker):
+        hub.interprocess.add(name)
+        with Uncontrolled(worker):
             while self._poll():
                 store.append(self._reader.recv_bytes())
                 if issubclass(type(self), QUEUE):

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.errors import LimitReached
 from tracelock.instrument import callers
 from tracelock.instrument.files.access import Touching
-from tracelock.instrument.hub import Abandon, Hub, Phase
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.processes import wire as process_wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects.files import FileLock
 from tracelock.objects.plain import Lock
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
@@ -52,7 +52,7 @@ class Relay:
         self.reaps = reaps
         self.pid = 0
         self.status: int | None = None
-        worker.through = 1  # what this thread calls is not the program's doing
+        worker.uncontrolled = 1  # what this thread calls is not the program's doing
 
     # --- its life ---------------------------------------------------------------------------
     def serve(self) -> None:
@@ -64,7 +64,7 @@ class Relay:
                 pass
         except (EOFError, OSError):
             self._died()
-        except Abandon:
+        except ScheduleOver:
             self.dismiss()
             raise
 
@@ -103,7 +103,7 @@ class Relay:
         if what == "record":
             self.worker.record(about[0])
         elif what == "seen":
-            self.worker.seen(*about)
+            self.worker.used_by_name(*about)
         elif what == "at":
             callers.functions.setdefault(*about)
         elif what == "pid":
@@ -145,15 +145,15 @@ class Relay:
         """The number of a thing that the process has told all about."""
         hub = self.hub
         number = hub.layout.number_of(name)
-        if number is not None and name in hub.foreign:
+        if number is not None and name in hub.described:
             return number
         type_, value, lock, parties, maxsize, order = rest
         if lock.__class__ is tuple:
             lock = self._thing(*lock)
-        hub.foreign.add(name)
+        hub.described.add(name)
         if name.endswith(f" in {process}"):
-            hub.copied.add(name)
-        number = hub.thing(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
+            hub.fork_copies.add(name)
+        number = hub.number_for(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
         model = hub.controller.models[number]
         for holder in holders:
             if isinstance(model, Lock):
@@ -271,13 +271,13 @@ def launch(parent: Worker, relay: Relay) -> None:
     """Let ``relay`` serve its worker; returns when that has come to its first op."""
     hub = relay.hub
     hub.relays.append(relay.channel)
-    with Through(parent):
+    with Uncontrolled(parent):
         pooled: Pooled = hub.pool(relay.worker.number)
         run: Callable[[], object] = partial(pooled.take, relay.worker, relay.serve)
         hub.launch(relay.worker, parent.baton, run)
         parent.baton.acquire()
     if hub.phase is Phase.UNWIND:
-        raise Abandon
+        raise ScheduleOver
 
 
 def stored(hub: Hub, op: Op, result: Value, payload: Any) -> Any:

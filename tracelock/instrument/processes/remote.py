@@ -28,10 +28,10 @@ from tracelock.errors import TracelockError
 from tracelock.instrument import callers
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.files.access import paths_of
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.processes import wire as process_wire
 from tracelock.instrument.processes.wire import Channel, ending, unwrapped
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
 
 real_exit: Final = os._exit
@@ -51,7 +51,7 @@ class RemoteWorker(Worker):
     ends when this worker does. ``bare``: made by ``os.fork``, whose own way to end is ``_exit``.
     """
 
-    __slots__ = ("bare", "base", "channel", "extra", "leads", "notes", "process", "told")
+    __slots__ = ("bare", "base", "channel", "extra", "leads", "notes", "process", "reported")
 
     def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:
         super().__init__(hub, number)
@@ -60,7 +60,7 @@ class RemoteWorker(Worker):
         self.base = base
         self.extra: Any = None
         self.notes: list[tuple[Any, ...]] = []
-        self.told: set[Any] = set()
+        self.reported: set[Any] = set()
         self.leads = True
         self.bare = False
 
@@ -70,10 +70,10 @@ class RemoteWorker(Worker):
         hub = self.hub
         controller = hub.controller
         if hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
         at = op.at
-        if at not in self.told:
-            self.told.add(at)
+        if at not in self.reported:
+            self.reported.add(at)
             function = callers.functions.get(at)
             if function is not None:
                 self.notes.append(("at", at, function))
@@ -90,7 +90,7 @@ class RemoteWorker(Worker):
         return controller.result
 
     def say(self, kind: str, *more: Any) -> Any:
-        """Send a message with all notes, and wait for the answer. Raises Abandon when the
+        """Send a message with all notes, and wait for the answer. Raises ScheduleOver when the
         schedule is over."""
         notes, self.notes = self.notes, []
         try:
@@ -100,7 +100,7 @@ class RemoteWorker(Worker):
             real_exit(1)  # there is nobody left to ask
         if answer[0] == process_wire.OVER:
             self.hub.phase = Phase.UNWIND
-            raise Abandon
+            raise ScheduleOver
         return answer
 
     def fields(self, op: Op) -> tuple[Any, ...]:
@@ -124,7 +124,7 @@ class RemoteWorker(Worker):
         """A thing in the controller's terms: its number, or all that is known of it."""
         hub = self.hub
         spec = hub.layout.objects[number]
-        if spec.type == VARIABLE or spec.name in hub.across:
+        if spec.type == VARIABLE or spec.name in hub.interprocess:
             if number < self.base:
                 return number
             return self._described(spec, spec.name, ())
@@ -141,10 +141,10 @@ class RemoteWorker(Worker):
     def record(self, value: Value) -> None:
         self.notes.append(("record", value))
 
-    def seen(self, label: str, kind: int) -> None:
+    def used_by_name(self, label: str, kind: int) -> None:
         key = (label, kind)
-        if key not in self.told:
-            self.told.add(key)
+        if key not in self.reported:
+            self.reported.add(key)
             self.notes.append(("seen", label, kind))
 
     # --- what rewritten code calls: memory is the process's own -----------------------------
@@ -152,10 +152,10 @@ class RemoteWorker(Worker):
         self, kind: int, obj: object, name: str | None, site: Any, value: object = None
     ) -> None:
         self.last = None
-        if self.through:
+        if self.uncontrolled:
             return
         if self.hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
         if obj.__class__ is memoryview:
             from tracelock.instrument.processes.memory import item_touched
 
@@ -184,7 +184,7 @@ class RemoteWorker(Worker):
             real_exit(1)
         if answer[0] == process_wire.OVER:
             self.hub.phase = Phase.UNWIND
-            raise Abandon
+            raise ScheduleOver
 
     # --- its life ---------------------------------------------------------------------------
     def finish(self) -> None:
@@ -194,17 +194,19 @@ class RemoteWorker(Worker):
         fields: tuple[Any, ...] = ()
         if isinstance(error, TracelockError):
             fields = ending(error)
-        elif error is not None and not isinstance(error, (*self.hub.expected, SystemExit, Abandon)):
+        elif error is not None and not isinstance(
+            error, (*self.hub.expected, SystemExit, ScheduleOver)
+        ):
             fields = ending(failure_of(error))
         self.leave(fields)
 
     def end(self) -> None:
         """The process has come to its end."""
-        with contextlib.suppress(BaseException), Through(self):
+        with contextlib.suppress(BaseException), Uncontrolled(self):
             sys.stdout.flush()
             sys.stderr.flush()
         self.finish()
-        real_exit(0 if self.error is None or isinstance(self.error, Abandon) else 1)
+        real_exit(0 if self.error is None or isinstance(self.error, ScheduleOver) else 1)
 
     def leave(self, fields: tuple[Any, ...] = ()) -> None:
         """Tell the controller that this worker is no more."""

@@ -12,7 +12,7 @@ from tracelock.instrument.patching import patch
 from tracelock.instrument.processes import relay as relays
 from tracelock.instrument.processes import remote
 from tracelock.instrument.processes.forking import Launch, ends, flush, name_for, quietly, spawns
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, Op
 
 _real_join: Final = BaseProcess.join
@@ -61,7 +61,7 @@ def process_start(worker: Worker, real: Any, self: Any) -> None:
 
     self.run = controlled
     try:
-        with Through(worker), quietly():
+        with Uncontrolled(worker), quietly():
             real(self)
     finally:
         del self.run
@@ -82,7 +82,7 @@ def process_join(worker: Worker, real: Any, self: Any, timeout: float | None = N
 
 def _over(process: Any, worker: Worker) -> None:
     """Its worker has ended, and so will it any moment."""
-    with Through(worker):
+    with Uncontrolled(worker):
         _real_join(process, relays.GRACE * 5)
     worker.hub.pids.pop(process.pid, None)
 

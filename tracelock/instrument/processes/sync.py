@@ -12,11 +12,11 @@ from multiprocessing import queues, sharedctypes, synchronize
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import replace_methods
 from tracelock.instrument.threads.sync import numbered
-from tracelock.instrument.worker import Through, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -64,17 +64,17 @@ class Semaphore:
         if self.schedule != hub.schedule:
             self.schedule = hub.schedule
             self.bound = hub.bind(self, self.name)
-            hub.across.add(self.bound)
+            hub.interprocess.add(self.bound)
             left = self.raw._get_value()
             if self.type in ("lock", "rlock"):
-                self.number = hub.thing(ObjectSpec(self.bound, self.type))
+                self.number = hub.number_for(ObjectSpec(self.bound, self.type))
                 if not left:
                     model: Any = hub.controller.models[self.number]
                     model.take_back(hub.outside, 1)
             else:
                 most = self.raw.maxvalue if self.type == "bounded_semaphore" else 0
                 spec = ObjectSpec(self.bound, self.type, value=left, maxsize=most)
-                self.number = hub.thing(spec)
+                self.number = hub.number_for(spec)
         return self.number
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
@@ -158,12 +158,12 @@ def semlock_init(self: Any, kind: int, value: int, maxvalue: int, *, ctx: Any) -
     worker = here()
     ORIGINAL[SEMLOCK, "__init__"](self, kind, value, maxvalue, ctx=ctx)
     if worker is not None:
-        control(self, worker.hub, made_at(type_of(self), worker))
+        control(self, worker.hub, creation_name(type_of(self), worker))
         self._semlock.known(worker)  # so that whoever is forked knows it by the same number
 
 
 def _named(obj: Any, kind: str, worker: Worker) -> None:
-    obj._tracelock_name = made_at(kind, worker)
+    obj._tracelock_name = creation_name(kind, worker)
 
 
 # --- conditions ----------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def condition_init(self: Any, lock: Any = None, *, ctx: Any) -> None:
         ORIGINAL[CONDITION, "__init__"](self, lock, ctx=ctx)
         return
     lock = lock or ctx.RLock()
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[CONDITION, "__init__"](self, lock, ctx=ctx)
     _named(self, "condition", worker)
     if isinstance(lock._semlock, Semaphore):
@@ -186,7 +186,7 @@ def condition_number(self: Any, worker: Worker) -> int:
     number = numbered(
         self, worker, "condition", lambda name: ObjectSpec(name, "condition", lock=lock)
     )
-    worker.hub.across.add(self._tracelock_bound[1])
+    worker.hub.interprocess.add(self._tracelock_bound[1])
     return number
 
 
@@ -246,7 +246,7 @@ def event_init(self: Any, *, ctx: Any) -> None:
     if worker is None:
         ORIGINAL[EVENT, "__init__"](self, ctx=ctx)
         return
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[EVENT, "__init__"](self, ctx=ctx)
     _named(self, "event", worker)
     event_number(self, worker)
@@ -261,7 +261,7 @@ def event_number(self: Any, worker: Worker) -> int:
     number = numbered(
         self, worker, "event", lambda name: ObjectSpec(name, "flag", value=int(_flag(self)))
     )
-    worker.hub.across.add(self._tracelock_bound[1])
+    worker.hub.interprocess.add(self._tracelock_bound[1])
     return number
 
 

@@ -16,14 +16,16 @@ from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import LimitReached, StepFailure, UsageError
+from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.failures import failure_of
-from tracelock.instrument.hub import Abandon, First, Hub, Phase, contexts
-from tracelock.instrument.naming import Names
+from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
+from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.starting import Pooled, interrupt
 from tracelock.instrument.threads.watchdog import Watchdog
-from tracelock.instrument.worker import Blocked, Main, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
@@ -44,19 +46,20 @@ class PythonBackend:
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
         self.limits = limits
-        self.names = Names(program.layout)
+        self.names = ObjectNames(program.layout)
         self.hub = Hub(self.names)
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
+        self.hub.stand_in = StandIns(self.hub)
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
-        self.rescued: dict[tuple[str, str], int] = {}  # worker and place -> schedules
+        self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         self.interrupted = False
         self.cut_daemons = False
         self._pool: list[Pooled] = []
-        self._first = First()
+        self._no_choice = RunToCompletion()
         self._stack = contextlib.ExitStack()
         self._since_sweep = 0
 
@@ -69,7 +72,7 @@ class PythonBackend:
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())
         patience = min(self.limits.stall, self.limits.seconds)
-        self._dog = self._stack.enter_context(Watchdog(self._progress, Blocked, patience))
+        self._dog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -122,7 +125,7 @@ class PythonBackend:
         hub = self.hub
         for number, op in controller.rescues:
             key = (self.program.layout.workers[number].name, op.at)
-            self.rescued[key] = self.rescued.get(key, 0) + 1
+            self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
         if hub.relays:
@@ -167,7 +170,7 @@ class PythonBackend:
         hub = self.hub
         main = Main(hub, self.setup_number, hub.main)
         kept = controller.scheduler, controller.observer, controller.log, controller.max_steps
-        controller.scheduler, controller.observer, controller.log = self._first, None, []
+        controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         ended = controller.ended[main.number]
         controller.ended[main.number] = False
         controller.essential.add(main.number)
@@ -195,7 +198,7 @@ class PythonBackend:
             with self._quiet(controller, Phase.SETUP):
                 try:
                     state = self._patches.now(program.setup)()
-                except (Blocked, KeyboardInterrupt) as error:
+                except (MainBlocked, KeyboardInterrupt) as error:
                     if isinstance(error, KeyboardInterrupt) and not self._dog.bitten:
                         raise
                     raise UsageError(f"setup never ends: {self._ends_not(controller)}") from None
@@ -213,7 +216,7 @@ class PythonBackend:
         with self._quiet(controller, Phase.CHECK):
             try:
                 result = check(state) if program.takes_state(check) else check()
-            except (Blocked, KeyboardInterrupt) as error:
+            except (MainBlocked, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) and not self._dog.bitten:
                     raise
                 message = f"the check never ends: {self._ends_not(controller)}"
@@ -274,7 +277,7 @@ class PythonBackend:
                 continue
             if not warned:
                 warned, still = True, 0.0
-                controller.limit = controller.limit or self._told(worker)
+                controller.limit = controller.limit or self._stuck_message(worker)
                 if not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 interrupt(worker)  # a loop in Python can be ended, a call into C cannot
@@ -282,15 +285,15 @@ class PythonBackend:
             self._give_up(controller, worker)
             raise Stuck
 
-    def _told(self, worker: Worker) -> str:
+    def _stuck_message(self, worker: WorkerContext) -> str:
         frame = sys._current_frames().get(worker.ident)
         where = "".join(traceback.format_stack(frame)).rstrip() if frame is not None else ""
         return f"{worker.label} is stuck outside tracelock's control:\n{where}"
 
-    def _give_up(self, controller: OpenController, worker: Worker) -> None:
+    def _give_up(self, controller: OpenController, worker: WorkerContext) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
-        self.stuck = controller.limit or self._told(worker)
+        self.stuck = controller.limit or self._stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)
@@ -322,7 +325,7 @@ def quiet_unwinding() -> Iterator[None]:
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, Abandon):
+        if not isinstance(unraisable.exc_value, ScheduleOver):
             before(unraisable)
 
     sys.unraisablehook = hook

@@ -24,8 +24,7 @@ _MANY: Final = 1 << 32
 
 def put_in_order(obj: Any, worker: Worker) -> None:
     """``worker`` makes ``obj``, which is kept in sets by its hash."""
-    count = worker.made["order"] = worker.made.get("order", 0) + 1
-    obj._tracelock_order = (worker.number + 1) * _MANY + count
+    obj._tracelock_order = (worker.number + 1) * _MANY + worker.count("order")
 
 
 @patch("concurrent.futures.Future.__init__", SEEN, of=_FUTURE)

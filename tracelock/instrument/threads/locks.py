@@ -7,10 +7,12 @@ waiting, and must be free: the model is checked against reality at every step.
 from __future__ import annotations
 
 import _thread
+import threading
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, replace
 from tracelock.instrument.worker import Worker
@@ -41,7 +43,9 @@ class Lock:
         hub = self.hub
         if self.schedule != hub.schedule:
             self.schedule = hub.schedule
-            self.number = hub.thing(ObjectSpec(hub.bind(self, self.name, self.born), self.type))
+            self.number = hub.number_for(
+                ObjectSpec(hub.bind(self, self.name, self.born), self.type)
+            )
             if self._held():
                 hub.controller.models[self.number].take_back(hub.outside, 1)  # type: ignore
         return self.number
@@ -51,7 +55,7 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is None or worker.through:
+        if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(blocking, timeout))
         if timeout is not None and timeout != -1 and (not blocking or timeout < 0):
             return bool(self.raw.acquire(blocking, timeout))  # raises
@@ -67,7 +71,7 @@ class Lock:
 
     def release(self) -> None:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+        if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
             self.raw.release()
             return
         op = Op(RELEASE, self.known(worker), caller(worker))
@@ -82,7 +86,7 @@ class Lock:
 
     def locked(self) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
+        if worker is not None and not worker.uncontrolled and worker.hub.phase is not Phase.UNWIND:
             worker.step(Op(READ, self.known(worker), caller(worker)))
             worker.record(self.raw.locked())
         return bool(self.raw.locked())
@@ -109,7 +113,7 @@ class RLock(Lock):
 
     def locked(self) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
+        if worker is not None and not worker.uncontrolled and worker.hub.phase is not Phase.UNWIND:
             worker.step(Op(READ, self.known(worker), caller(worker)))
         return self._held()
 
@@ -127,26 +131,23 @@ class RLock(Lock):
 def make_lock() -> Any:
     """``threading.Lock()``: under control where a worker makes it."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return new_lock()
-    return Lock(worker.hub, new_lock(), made_at("lock", worker), worker.hub.schedule)
+    return Lock(worker.hub, new_lock(), creation_name("lock", worker), worker.hub.schedule)
 
 
 def make_rlock() -> Any:
     """``threading.RLock()``: under control where a worker makes it."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return new_rlock()
-    return RLock(worker.hub, new_rlock(), made_at("rlock", worker), worker.hub.schedule)
+    return RLock(worker.hub, new_rlock(), creation_name("rlock", worker), worker.hub.schedule)
 
 
-for _name, _make, _owner in (
-    ("threading.Lock", make_lock, None),
-    ("_thread.allocate_lock", make_lock, _thread),
-    ("threading.RLock", make_rlock, None),
-    ("_thread.RLock", make_rlock, _thread),
-):
-    replace(_name, _make, CONTROLLED, _owner)
+replace("threading.Lock", make_lock, CONTROLLED, threading)
+replace("_thread.allocate_lock", make_lock, CONTROLLED, _thread)
+replace("threading.RLock", make_rlock, CONTROLLED, threading)
+replace("_thread.RLock", make_rlock, CONTROLLED, _thread)
 
 
 def wrap(hub: Hub, raw: Any, name: str) -> Any:
@@ -158,6 +159,25 @@ def wrap(hub: Hub, raw: Any, name: str) -> Any:
     return raw
 
 
-def stand_in(hub: Hub, raw: object) -> object:
-    """What stands in for a lock that was made before there was any control."""
-    return hub.stand_ins.of(raw)
+class StandIns:
+    """Controlled locks for those that were created before control began, one for each."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self._known: dict[int, Any] = {}
+        self._counts: dict[str, int] = {}
+        self._raws: list[object] = []  # so that an address stays what it is
+
+    def __call__(self, raw: object, name: str = "") -> Any:
+        """The controlled lock for a real one; anything else as it is."""
+        known = self._known.get(identity(raw))
+        if known is None:
+            known = wrap(self.hub, raw, name)
+            if known is raw:
+                return raw
+            count = self._counts[known.name] = self._counts.get(known.name, 0) + 1
+            if count > 1:
+                known.name = f"{known.name}#{count}"
+            self._known[identity(raw)] = known
+            self._raws.append(raw)
+        return known

@@ -6,12 +6,12 @@ import queue
 from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import CONTROLLED, replace, replace_methods
 from tracelock.instrument.threads.locks import Lock
 from tracelock.instrument.threads.sync import CONDITION, call_it, name_it, numbered, patience
 from tracelock.instrument.threads.sync import ORIGINAL as ORIGINAL_SYNC
-from tracelock.instrument.worker import Through, Worker, here, shown
+from tracelock.instrument.worker import Uncontrolled, Worker, here, shown
 from tracelock.ops import GET, PUT, READ, SET, WRITE, ObjectSpec, Op
 
 #: The originals, before anything is patched.
@@ -37,9 +37,9 @@ def queue_init(self: Any, maxsize: int = 0) -> None:
     if worker is None:
         ORIGINAL[QUEUE, "__init__"](self, maxsize)
         return
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[QUEUE, "__init__"](self, maxsize)
-    name = made_at("queue", worker)
+    name = creation_name("queue", worker)
     call_it(self, name, worker)
     # Whoever uses them from outside, as in ``with q.mutex: q.queue.clear()``, is under control.
     self.mutex = Lock(worker.hub, self.mutex, f"{name}.mutex", worker.hub.schedule)
@@ -70,7 +70,7 @@ def queue_put(self: Any, item: Any, block: bool = True, timeout: float | None = 
     op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, block)
     if not worker.do(op):
         raise queue.ShutDown if _shut(self) else queue.Full  # type: ignore[attr-defined]
-    with Through(worker):
+    with Uncontrolled(worker):
         self._put(item)
         self.unfinished_tasks += 1
 
@@ -89,7 +89,7 @@ def _get(self: Any, block: bool, timeout: float | None, worker: Worker, take: An
     op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, block)
     if worker.step(op) is not None:
         raise queue.ShutDown if _shut(self) else queue.Empty  # type: ignore[attr-defined]
-    with Through(worker):
+    with Uncontrolled(worker):
         item = take()
     worker.record(shown(item))
     return item
@@ -184,7 +184,7 @@ def simple_put(self: Any, item: Any, block: bool = True, timeout: float | None =
         ORIGINAL[SIMPLE, "put"](self, item, block, timeout)
         return
     worker.do(Op(PUT, queue_number(self, worker), caller(worker), shown(item)))
-    with Through(worker):
+    with Uncontrolled(worker):
         self._queue.append(item)
         self._count.release()
 
@@ -208,7 +208,7 @@ def make_simple_queue() -> Any:
     worker = here()
     if worker is None:
         return _C_SIMPLE()
-    with Through(worker):
+    with Uncontrolled(worker):
         made = SIMPLE()
     name_it(made, "queue")
     return made

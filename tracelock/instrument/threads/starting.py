@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
-from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.contexts import WorkerContext
+from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.processes.remote import RemoteWorker, forked_away
 from tracelock.instrument.threads.futures import put_in_order
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, SPAWN, Op
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ GRACE: Final = 5.0
 @patch("threading.Thread.__init__")
 def thread_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
     put_in_order(self, worker)
-    with Through(worker):
+    with Uncontrolled(worker):
         real(self, *args, **kwargs)
 
 
@@ -64,7 +65,7 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     self._tracelock = (hub.schedule, child)
     self.run = lambda: serve(child, run)
     daemon = self._daemonic
-    with Through(worker):
+    with Uncontrolled(worker):
         self._daemonic = True  # should it get stuck, the interpreter can end all the same
         try:
             hub.launch(child, worker.baton, lambda: real(self))
@@ -72,7 +73,7 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
         finally:
             self._daemonic = daemon
     if hub.phase is Phase.UNWIND:
-        raise Abandon
+        raise ScheduleOver
 
 
 def _label(thread: Any, parent: Worker) -> str:
@@ -88,7 +89,7 @@ def _label(thread: Any, parent: Worker) -> str:
         base = "executor"
     if parent.label != "setup":
         base = f"{parent.label}/{base}"
-    number = parent.made[base, "thread"] = parent.made.get((base, "thread"), 0) + 1
+    number = parent.count((base, "thread"))
     return base if number == 1 else f"{base}#{number}"
 
 
@@ -105,7 +106,7 @@ def serve(child: Worker, run: Callable[[], object]) -> None:
     failed: BaseException | None = None
     try:
         run()
-    except Abandon:
+    except ScheduleOver:
         pass
     except BaseException as error:
         failed = error
@@ -122,20 +123,20 @@ def _child(thread: Any, worker: Worker) -> Worker | None:
 def thread_join(self: Any, timeout: float | None = None) -> None:
     """``Thread.join``. While a schedule is unwound it is no matter who ends first."""
     worker: Worker | None = contexts.get(get_ident())
-    controlled = worker is not None and not worker.through
+    controlled = worker is not None and not worker.uncontrolled
     child = _child(self, worker) if worker is not None and controlled else None
     if worker is None or child is None:
         _real_join(self, timeout)
         return
     if worker.hub.unwinding:
-        raise Abandon  # it is ended after this one, or before
+        raise ScheduleOver  # it is ended after this one, or before
     if child is worker:
         _real_join(self, timeout)  # raises
         return
     blocking = timeout is None or timeout > 0
     op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
     if worker.do(op):
-        with Through(worker):
+        with Uncontrolled(worker):
             _real_join(self, GRACE)
 
 
@@ -175,7 +176,7 @@ class Pooled:
     def _start(self) -> None:
         # a worker may be the one that starts the next: to it this is no thread of the program
         worker: Worker | None = contexts.get(get_ident())
-        with contextlib.nullcontext() if worker is None else Through(worker):
+        with contextlib.nullcontext() if worker is None else Uncontrolled(worker):
             self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
             self.thread.start()
         # Threads that its workers start are not daemons unless they say so.
@@ -250,10 +251,10 @@ def thread_locals() -> MutableMapping[Any, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def interrupt(worker: Worker) -> None:
-    """Raise Abandon in a thread that runs Python code without coming to an op."""
+def interrupt(worker: WorkerContext) -> None:
+    """Raise ScheduleOver in a thread that runs Python code without coming to an op."""
     try:
         raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     except AttributeError:
         return
-    raise_in(ctypes.c_ulong(worker.ident), ctypes.py_object(Abandon))
+    raise_in(ctypes.c_ulong(worker.ident), ctypes.py_object(ScheduleOver))

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import replace_methods
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
-from tracelock.instrument.worker import Through, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -65,7 +65,7 @@ def numbered(obj: Any, worker: Worker, kind: str, spec: Callable[[str], ObjectSp
     """The number of an object in this schedule. ``spec`` gives its state before its first use."""
     known: tuple[int, int] = obj.__dict__.get("_tracelock_number", (0, 0))
     if known[0] != worker.hub.schedule:
-        number = worker.hub.thing(spec(named(obj, kind, worker)))
+        number = worker.hub.number_for(spec(named(obj, kind, worker)))
         known = obj._tracelock_number = (worker.hub.schedule, number)
     return known[1]
 
@@ -74,7 +74,7 @@ def name_it(obj: Any, kind: str) -> None:
     """An object is being made: it is called after the place."""
     worker = here()
     if worker is not None:
-        call_it(obj, made_at(kind, worker), worker)
+        call_it(obj, creation_name(kind, worker), worker)
 
 
 def call_it(obj: Any, name: str, worker: Worker) -> None:
@@ -96,7 +96,7 @@ def condition_init(self: Any, lock: Any = None) -> None:
     if worker is None:
         ORIGINAL[CONDITION, "__init__"](self, lock)
         return
-    name = made_at("condition", worker)
+    name = creation_name("condition", worker)
     if lock is None:
         lock = RLock(worker.hub, new_rlock(), f"{name}.lock", worker.hub.schedule)
     ORIGINAL[CONDITION, "__init__"](self, lock)
@@ -107,7 +107,7 @@ def lock_of(self: Any, worker: Worker) -> Any:
     """The lock of a condition, under control."""
     lock = self._lock
     if isinstance(lock, (RAW_LOCK, RAW_RLOCK)):
-        return worker.hub.stand_ins.of(lock, f"{named(self, 'condition', worker)}.lock")
+        return worker.hub.stand_in(lock, f"{named(self, 'condition', worker)}.lock")
     return lock
 
 
@@ -195,7 +195,7 @@ def semaphore_init(self: Any, value: int = 1) -> None:
     if worker is None:
         ORIGINAL[SEMAPHORE, "__init__"](self, value)
         return
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[SEMAPHORE, "__init__"](self, value)
     name_it(self, "semaphore")
 
@@ -222,7 +222,7 @@ def semaphore_acquire(self: Any, blocking: bool = True, timeout: float | None = 
     op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, wait, blocking)
     got = bool(worker.do(op))
     if got:
-        with Through(worker):
+        with Uncontrolled(worker):
             if not ORIGINAL[SEMAPHORE, "acquire"](self, False):
                 raise ModelMismatch(f"{named(self, 'semaphore', worker)} has no permit left")
     return got
@@ -235,7 +235,7 @@ def semaphore_release(self: Any, n: int = 1) -> None:
         original(self, n)
         return
     result = worker.step(Op(RELEASE, semaphore_number(self, worker), caller(worker), n))
-    with Through(worker):
+    with Uncontrolled(worker):
         original(self, n)  # raises as it always does
     if result is not None:
         raise ModelMismatch(f"{named(self, 'semaphore', worker)}: {result.message}")
@@ -247,7 +247,7 @@ def event_init(self: Any) -> None:
     if worker is None:
         ORIGINAL[EVENT, "__init__"](self)
         return
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[EVENT, "__init__"](self)
     name_it(self, "event")
 
@@ -273,7 +273,7 @@ def event_set(self: Any) -> None:
         ORIGINAL[EVENT, "set"](self)
         return
     worker.step(Op(SET, event_number(self, worker), caller(worker)))
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[EVENT, "set"](self)
 
 
@@ -283,7 +283,7 @@ def event_clear(self: Any) -> None:
         ORIGINAL[EVENT, "clear"](self)
         return
     worker.step(Op(CLEAR, event_number(self, worker), caller(worker)))
-    with Through(worker):
+    with Uncontrolled(worker):
         ORIGINAL[EVENT, "clear"](self)
 
 
