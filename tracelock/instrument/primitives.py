@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
-from tracelock.instrument.hub import Hub, contexts, get_ident
+from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import CONTROLLED, guarded, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here, shown
 from tracelock.ops import (
@@ -122,12 +122,11 @@ class Primitive:
     """
 
     kind: ClassVar[str]
-    #: The real methods that are replaced, where the class has them; ours have no underscores.
-    methods: ClassVar[tuple[str, ...]]
 
-    def declare(self, label: str, cls: Any, module: str) -> None:
-        """Declare the rows of the table of patches that control ``cls``."""
-        for name in self.methods:
+    def declare(self, label: str, cls: Any, module: str, *methods: str) -> None:
+        """Declare the rows of the table of patches that control these methods of ``cls``, where it
+        has them. Ours are called the same, without underscores."""
+        for name in methods:
             if name in cls.__dict__:  # some are newer than the oldest Python
                 by = guarded(cls.__dict__[name], getattr(self, name.strip("_")))
                 replace(f"{label}.{name}", by, CONTROLLED, cls, name, module)
@@ -188,7 +187,6 @@ class Primitive:
 
 class Events(Primitive):
     kind = "event"
-    methods = ("__init__", "is_set", "set", "clear", "wait")
 
     def flag(self, event: Any) -> bool:
         """Whether the real event is set."""
@@ -220,7 +218,6 @@ class Events(Primitive):
 
 class Conditions(Primitive):
     kind = "condition"
-    methods = ("__init__", "__enter__", "__exit__", "wait", "notify", "notify_all")
 
     def lock(self, condition: Any, worker: Worker) -> LockStandIn | None:
         """The lock of a condition; None for one that is not under control."""
@@ -275,7 +272,6 @@ class Conditions(Primitive):
 
 class Queues(Primitive):
     kind = "queue"
-    methods = ("__init__", "put", "get", "qsize", "empty", "full", "task_done", "join", "shutdown")
 
     # --- what differs ------------------------------------------------------------------------
     def capacity(self, queue: Any) -> int:

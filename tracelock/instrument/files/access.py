@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.hub import Phase, contexts, get_ident
+from tracelock.instrument.patching import SEEN, replace
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, READ, WRITE, AtomicBody, Op
 
@@ -256,10 +257,12 @@ _next: Final = _SEQUENCE.__next__
 
 
 def next_name(self: Any) -> Any:
-    """A random name, which is numbered in this worker."""
+    """A random name, which is numbered in this worker; also those that the library asks for."""
     name = _next(self)
     worker: Worker | None = contexts.get(get_ident())
-    if worker is not None and worker.hub.phase is not Phase.UNWIND:
-        number = worker.counts["temporary"] = worker.counts.get("temporary", 0) + 1
-        paths_of(worker.hub).random[name] = f"#{number}@{worker.label}"
+    if worker is not None and not worker.hub.unwinding:
+        paths_of(worker.hub).random[name] = f"#{worker.count('temporary')}@{worker.label}"
     return name
+
+
+replace("tempfile._RandomNameSequence.__next__", next_name, SEEN)

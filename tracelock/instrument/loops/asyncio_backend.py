@@ -14,10 +14,10 @@ from typing import Any, Final
 from tracelock.engine.open import OpenController
 from tracelock.errors import StepFailure
 from tracelock.instrument.hub import Phase, contexts
-from tracelock.instrument.loops import asyncio_patches as aio_patches
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.backend import LoopBackend
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
+from tracelock.instrument.patches import COMMON
 from tracelock.instrument.worker import MainBlocked
 
 #: Steps that cancelled tasks may make at the end of a schedule.
@@ -27,8 +27,7 @@ LAST_STEPS: Final = 10_000
 class AsyncioBackend(LoopBackend):
     """Runs the schedules of one program on asyncio's stock loop."""
 
-    def patched(self) -> contextlib.AbstractContextManager[None]:
-        return aio_patches.patched()
+    rooms = (*COMMON, "asyncio", "anyio")
 
     def make_tasks(self) -> LoopTasks:
         return AsyncioTasks(self.hub, self._baton, self.program.cancellations)

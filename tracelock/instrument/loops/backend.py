@@ -48,8 +48,7 @@ class LoopBackend(PythonBackend):
 
     def __enter__(self) -> PythonBackend:
         super().__enter__()
-        self._stack.enter_context(self.patched())
-        awaits.learn()
+        awaits.learn(self.waiting)
         return self
 
     # --- the order that the loop has by itself -------------------------------------------------
@@ -68,9 +67,8 @@ class LoopBackend(PythonBackend):
                 yield OwnOrder(once=True, inject=place)
 
     # --- what each library does in its own way -------------------------------------------------
-    def patched(self) -> contextlib.AbstractContextManager[None]:
-        """The patches of the library's own classes."""
-        raise NotImplementedError
+    #: Coroutine methods of the library, and the op in which each waits.
+    waiting: tuple[tuple[Any, str, int], ...] = ()
 
     def make_tasks(self) -> LoopTasks:
         """A loop, for one schedule, in its thread."""

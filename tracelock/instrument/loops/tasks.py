@@ -54,10 +54,10 @@ class TaskWorker(LoopWorker):
     """A worker that is a task.
 
     ``given``: one of the workers that the user gave. ``at``: where it is suspended; ``begun``:
-    it has made a step.
+    it has made a step. ``scope``, ``result``: its cancel scope in trio, and what it gave there.
     """
 
-    __slots__ = ("at", "begun", "coro", "given", "task", "tasks")
+    __slots__ = ("at", "begun", "coro", "given", "result", "scope", "task", "tasks")
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
         super().__init__(hub, number, tasks.baton)
@@ -66,6 +66,8 @@ class TaskWorker(LoopWorker):
         self.coro = coro
         self.given = given
         self.task: Any = None
+        self.scope: Any = None
+        self.result: Any = None
         self.at = ""
         self.begun = False
         self.ident = tasks.ident
@@ -149,7 +151,7 @@ class LoopTasks:
             base = f"task:{base}"
         else:
             base = f"{parent.label.removeprefix('loop:')}/{base}"
-        number = parent.counts[base, "task"] = parent.counts.get((base, "task"), 0) + 1
+        number = parent.count((base, "task"))
         return base if number == 1 else f"{base}#{number}"
 
     def op(self, at: str) -> Op:

@@ -159,10 +159,10 @@ class TrioTasks(LoopTasks):
         return worker.task is None or identity(worker.task) in self.gone
 
     def cancelled(self, worker: TaskWorker) -> bool:
-        return bool(worker.counts["scope"].cancel_called)
+        return bool(worker.scope.cancel_called)
 
     def cancel(self, worker: TaskWorker) -> None:
-        worker.counts["scope"].cancel()
+        worker.scope.cancel()
 
     # --- time, and the world -------------------------------------------------------------------
     def next_deadline(self) -> tuple[float, str] | None:
@@ -291,9 +291,9 @@ async def _guarded(
 ) -> None:
     """A worker: what ends it does not end the others, and it can be cancelled by itself."""
     with trio.CancelScope() as scope:
-        worker.counts["scope"] = scope
+        worker.scope = scope
         try:
-            worker.counts["result"] = await work(*arguments)
+            worker.result = await work(*arguments)
         except trio.Cancelled:
             raise
         except BaseException as error:

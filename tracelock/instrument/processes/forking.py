@@ -17,17 +17,17 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
+from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.processes import relay as relays
 from tracelock.instrument.processes import remote
 from tracelock.instrument.processes.remote import RemoteWorker
 from tracelock.instrument.processes.wire import BEGIN, Channel
-from tracelock.instrument.worker import Uncontrolled, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import CANCEL, JOIN, SPAWN, Op
 
 real_fork: Final = os.fork
 real_exit: Final = os._exit
 real_waitpid: Final = os.waitpid
-real_wait: Final = os.wait
 real_kill: Final = os.kill
 
 # whatever is forked, it is not what the table says that is on its threads
@@ -144,21 +144,20 @@ def name_for(worker: Worker, base: str) -> str:
     """The name of what ``worker`` starts."""
     if worker.label != "setup":
         base = f"{worker.label}/{base}"
-    number = worker.counts[base, "process"] = worker.counts.get((base, "process"), 0) + 1
+    number = worker.count((base, "process"))
     return base if number == 1 else f"{base}#{number}"
 
 
 # --- os ------------------------------------------------------------------------------------
-def fork() -> int:
-    """``os.fork``."""
-    worker = here()
-    if worker is None or worker.hub.phase is not Phase.RUN:
-        return real_fork()
+@patch("os.fork")
+def fork(worker: Worker, real: Any) -> int:
+    if worker.hub.phase is not Phase.RUN:
+        return int(real())
     name = name_for(worker, "fork")
     spawns(worker, name)
     launch = Launch(worker, name, False)
     with quietly(), Uncontrolled(worker):  # what is done at a fork takes locks, and so would it
-        pid = real_fork()
+        pid: int = real()
     if not pid:
         made = launch.become()
         made.bare = True
@@ -176,27 +175,26 @@ def leave(status: int) -> None:
     real_exit(status)
 
 
-def waitpid(pid: int, options: int, /) -> tuple[int, int]:
-    """``os.waitpid``."""
-    worker = here()
-    number = None if worker is None else worker.hub.pids.get(pid)
-    if worker is not None and pid == -1 and worker.hub.pids:
+replace("os._exit", leave, CONTROLLED)
+
+
+@patch("os.waitpid")
+def waitpid(worker: Worker, real: Any, pid: int, options: int, /) -> tuple[int, int]:
+    number = worker.hub.pids.get(pid)
+    if pid == -1 and worker.hub.pids:
         return _wait(worker, options)
-    if worker is None or number is None:
-        return real_waitpid(pid, options)
-    blocking = not options & os.WNOHANG
-    if not worker.step(Op(JOIN, number, caller(worker), blocking=blocking)):
-        return 0, 0
-    worker.hub.pids.pop(pid, None)
-    return real_waitpid(pid, options & ~os.WNOHANG)
+    reaped: tuple[int, int] = 0, 0
+    if number is None:
+        reaped = real(pid, options)
+    elif worker.step(Op(JOIN, number, caller(worker), blocking=not options & os.WNOHANG)):
+        worker.hub.pids.pop(pid, None)
+        reaped = real(pid, options & ~os.WNOHANG)
+    return reaped
 
 
-def wait() -> tuple[int, int]:
-    """``os.wait``."""
-    worker = here()
-    if worker is None or not worker.hub.pids:
-        return real_wait()
-    return _wait(worker, 0)
+@patch("os.wait")
+def wait(worker: Worker, real: Any) -> Any:
+    return _wait(worker, 0) if worker.hub.pids else real()
 
 
 def _wait(worker: Worker, options: int) -> tuple[int, int]:
@@ -208,18 +206,19 @@ def _wait(worker: Worker, options: int) -> tuple[int, int]:
             return real_waitpid(pid, options & ~os.WNOHANG)
     if options & os.WNOHANG:
         return 0, 0
-    return waitpid(next(iter(pids)), options)
+    found: tuple[int, int] = waitpid(next(iter(pids)), options)
+    return found
 
 
-def kill(pid: int, sig: int, /) -> None:
-    """``os.kill``: what kills another worker's process is a crash of it."""
-    worker = here()
-    number = None if worker is None else worker.hub.pids.get(pid)
-    if worker is None or number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
-        real_kill(pid, sig)
+@patch("os.kill")
+def kill(worker: Worker, real: Any, pid: int, sig: int, /) -> None:
+    """What kills another worker's process is a crash of it."""
+    number = worker.hub.pids.get(pid)
+    if number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
+        real(pid, sig)
         return
     ends(worker, number, f"{signal.Signals(sig).name} from {worker.label}",
-         lambda: real_kill(pid, signal.SIGKILL))  # fmt: skip
+         lambda: real(pid, signal.SIGKILL))  # fmt: skip
 
 
 def ends(worker: Worker, number: int, how: str, end: Callable[[], object]) -> None:
@@ -265,18 +264,6 @@ def start_thread(thread: Any, worker: RemoteWorker, name: str, start: Callable[[
     with Uncontrolled(worker):
         start(thread)
     launch.complete()
-
-
-def replacements() -> list[tuple[str, Any, str, Any, Any]]:
-    """Name, owner, attribute, original, and ours, of each patch."""
-    found: list[tuple[str, Any, str, Any, Any]] = [
-        (f"os.{by.__name__ if by is not leave else '_exit'}", None, attribute, what, by)
-        for attribute, what, by in (
-            ("fork", real_fork, fork), ("_exit", real_exit, leave), ("wait", real_wait, wait),
-            ("waitpid", real_waitpid, waitpid), ("kill", real_kill, kill),
-        )
-    ]  # fmt: skip
-    return found
 
 
 def reap(hub: Hub) -> None:

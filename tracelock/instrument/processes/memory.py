@@ -18,11 +18,10 @@ from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import saw, touch
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.worker import here, shown
+from tracelock.instrument.patching import patch
+from tracelock.instrument.worker import Worker, here, shown
 from tracelock.ops import READ
 
-real_value: Final = sharedctypes.RawValue
-real_array: Final = sharedctypes.RawArray
 #: What each class has been replaced by, and the names of the objects that have been made.
 _classes: dict[type, type] = {}
 _SIMPLE: Final[Any] = ctypes._SimpleCData
@@ -149,42 +148,36 @@ def _controlled(base: Any) -> type | None:
     return known
 
 
-def _made(obj: Any, kind: str) -> Any:
-    worker = here()
-    cls = None if worker is None else _controlled(type(obj))
-    if worker is not None and cls is not None:
+def _named(worker: Worker, obj: Any, kind: str) -> Any:
+    cls = _controlled(type(obj))
+    if cls is not None:
         obj.__class__ = cls
         obj._tracelock_label = f"shared:{creation_name(kind, worker)}"
     return obj
 
 
-def raw_value(typecode_or_type: Any, *args: Any) -> Any:
-    """``RawValue``, which ``Value`` is made of."""
-    return _made(real_value(typecode_or_type, *args), "value")
+@patch("multiprocessing.RawValue", of=sharedctypes)
+def raw_value(worker: Worker, real: Any, typecode_or_type: Any, *args: Any) -> Any:
+    """What ``Value`` is made of."""
+    return _named(worker, real(typecode_or_type, *args), "value")
 
 
-def raw_array(typecode_or_type: Any, size_or_initializer: Any) -> Any:
-    """``RawArray``, which ``Array`` is made of."""
-    return _made(real_array(typecode_or_type, size_or_initializer), "array")
+@patch("multiprocessing.RawArray", of=sharedctypes)
+def raw_array(worker: Worker, real: Any, typecode_or_type: Any, size_or_initializer: Any) -> Any:
+    """What ``Array`` is made of."""
+    return _named(worker, real(typecode_or_type, size_or_initializer), "array")
 
 
 # --- SharedMemory --------------------------------------------------------------------------
-MEMORY: Final = shared_memory.SharedMemory
-LIST: Final = shared_memory.ShareableList
-real_memory_init: Final = MEMORY.__init__
-real_get: Final = LIST.__getitem__
-real_set: Final = LIST.__setitem__
 #: The names of blocks of memory, by the system's name of them; of their buffers, by address.
 _blocks: dict[str, str] = {}
 _buffers: dict[int, tuple[Any, str]] = {}
 
 
-def memory_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    """``SharedMemory(...)``: the block is called after where it was made."""
-    real_memory_init(self, *args, **kwargs)
-    worker = here()
-    if worker is None:
-        return
+@patch("multiprocessing.SharedMemory.__init__", of=shared_memory.SharedMemory)
+def memory_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+    """The block is called after where it was made."""
+    real(self, *args, **kwargs)
     label = _blocks.get(self.name)
     if label is None:
         if len(_blocks) > 1_000:
@@ -232,31 +225,19 @@ def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> No
         touch(worker, at, (), [label], shown(value))
 
 
-def list_get(self: Any, position: int) -> Any:
-    """``ShareableList[...]``."""
+@patch("multiprocessing.ShareableList.__getitem__", of=shared_memory.ShareableList)
+def list_get(worker: Worker, real: Any, self: Any, position: int) -> Any:
     label = getattr(self.shm, "_tracelock_label", None)
-    worker = _reads((f"{label}[{position}]",)) if label is not None else None
-    found = real_get(self, position)
-    if worker is not None:
-        saw(worker, shown(found))
+    reader = _reads((f"{label}[{position}]",)) if label is not None else None
+    found = real(self, position)
+    if reader is not None:
+        saw(reader, shown(found))
     return found
 
 
-def list_set(self: Any, position: int, value: Any) -> None:
-    """``ShareableList[...] = value``."""
+@patch("multiprocessing.ShareableList.__setitem__", of=shared_memory.ShareableList)
+def list_set(worker: Worker, real: Any, self: Any, position: int, value: Any) -> None:
     label = getattr(self.shm, "_tracelock_label", None)
     if label is not None:
         _writes((f"{label}[{position}]",), value)
-    real_set(self, position, value)
-
-
-def replacements() -> list[tuple[str, Any, str, Any, Any]]:
-    """Name, owner (None: in all modules), attribute, original, and ours, of each patch."""
-    prefix = "multiprocessing"
-    return [
-        (f"{prefix}.RawValue", None, "RawValue", real_value, raw_value),
-        (f"{prefix}.RawArray", None, "RawArray", real_array, raw_array),
-        (f"{prefix}.SharedMemory.__init__", MEMORY, "__init__", real_memory_init, memory_init),
-        (f"{prefix}.ShareableList.__getitem__", LIST, "__getitem__", real_get, list_get),
-        (f"{prefix}.ShareableList.__setitem__", LIST, "__setitem__", real_set, list_set),
-    ]
+    real(self, position, value)

@@ -23,8 +23,6 @@ _UNBOUNDED: Final = 1 << 30  # a semaphore's greatest value is as good as no bou
 
 
 class _Queues(Interprocess, Queues):
-    methods = ("__init__", "put", "get", "qsize", "empty", "full")
-
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
         """What is in its pipe at its first use is taken over."""
         store = worker.hub.stores[name] = deque()
@@ -62,8 +60,6 @@ class _Queues(Interprocess, Queues):
 class _JoinableQueues(_Queues):
     """How many items are unfinished is a semaphore of the queue that is not under control."""
 
-    methods = ("__init__", "put", "task_done", "join")
-
     def created(self, worker: Worker, obj: Any, *args: Any, **kwargs: Any) -> None:
         obj._cond = kwargs["ctx"].Condition()  # one under control
         super().created(worker, obj)
@@ -87,10 +83,14 @@ class _JoinableQueues(_Queues):
                 queue._cond.wait()
 
 
-class _SimpleQueues(_Queues):
-    methods = ("__init__", "put", "get", "empty")
-
-
-_Queues().declare("multiprocessing.Queue", queues.Queue, __name__)
-_JoinableQueues().declare("multiprocessing.JoinableQueue", queues.JoinableQueue, __name__)
-_SimpleQueues().declare("multiprocessing.SimpleQueue", queues.SimpleQueue, __name__)
+_Queues().declare(
+    "multiprocessing.Queue", queues.Queue, __name__,
+    "__init__", "put", "get", "qsize", "empty", "full",
+)  # fmt: skip
+_JoinableQueues().declare(
+    "multiprocessing.JoinableQueue", queues.JoinableQueue, __name__,
+    "__init__", "put", "task_done", "join",
+)  # fmt: skip
+_Queues().declare(
+    "multiprocessing.SimpleQueue", queues.SimpleQueue, __name__, "__init__", "put", "get", "empty"
+)

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
+from tracelock.instrument.patching import patch
 from tracelock.instrument.processes import relay as relays
 from tracelock.instrument.processes import remote
 from tracelock.instrument.processes.forking import Launch, ends, flush, name_for, quietly, spawns
-from tracelock.instrument.worker import Uncontrolled, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, Op
 
-
-def originals() -> dict[str, Any]:
-    """What the class of processes has itself."""
-    from multiprocessing.process import BaseProcess
-
-    names = ("start", "join", "is_alive", "terminate", "kill", "exitcode")
-    return {name: BaseProcess.__dict__[name] for name in names}
+_real_join: Final = BaseProcess.join
 
 
-ORIGINAL: Final[dict[str, Any]] = originals()
-
-
-def _child(process: Any, worker: Worker | None) -> int | None:
-    if worker is None:
-        return None
+def _child(process: Any, worker: Worker) -> int | None:
     schedule, number = process.__dict__.get("_tracelock", (0, None))
     return number if schedule == worker.hub.schedule else None
 
 
-def process_start(self: Any) -> None:
-    worker = here()
-    if worker is None or worker.hub.phase is not Phase.RUN or self._popen is not None:
-        ORIGINAL["start"](self)
+@patch("multiprocessing.Process.start", of=BaseProcess)
+def process_start(worker: Worker, real: Any, self: Any) -> None:
+    if worker.hub.phase is not Phase.RUN or self._popen is not None:
+        real(self)
         return
     from multiprocessing import get_start_method
 
@@ -72,18 +62,18 @@ def process_start(self: Any) -> None:
     self.run = controlled
     try:
         with Uncontrolled(worker), quietly():
-            ORIGINAL["start"](self)
+            real(self)
     finally:
         del self.run
     self._tracelock = (worker.hub.schedule, launch.number)
     launch.complete(self.pid)
 
 
-def process_join(self: Any, timeout: float | None = None) -> None:
-    worker = here()
+@patch("multiprocessing.Process.join", of=BaseProcess)
+def process_join(worker: Worker, real: Any, self: Any, timeout: float | None = None) -> None:
     number = _child(self, worker)
-    if worker is None or number is None:
-        ORIGINAL["join"](self, timeout)
+    if number is None:
+        real(self, timeout)
         return
     limit = None if timeout is None else max(0.0, timeout)
     if worker.do(Op(JOIN, number, caller(worker), None, limit)):
@@ -93,7 +83,7 @@ def process_join(self: Any, timeout: float | None = None) -> None:
 def _over(process: Any, worker: Worker) -> None:
     """Its worker has ended, and so will it any moment."""
     with Uncontrolled(worker):
-        ORIGINAL["join"](process, relays.GRACE * 5)
+        _real_join(process, relays.GRACE * 5)
     worker.hub.pids.pop(process.pid, None)
 
 
@@ -104,48 +94,25 @@ def _ended(process: Any, worker: Worker, number: int) -> bool:
     return True
 
 
-def process_is_alive(self: Any) -> bool:
-    worker = here()
+@patch("multiprocessing.Process.is_alive", of=BaseProcess)
+def process_is_alive(worker: Worker, real: Any, self: Any) -> bool:
     number = _child(self, worker)
-    if worker is None or number is None:
-        return bool(ORIGINAL["is_alive"](self))
-    return not _ended(self, worker, number)
+    return bool(real(self)) if number is None else not _ended(self, worker, number)
 
 
-def _exitcode(self: Any) -> Any:
-    worker = here()
+@patch("multiprocessing.Process.exitcode", of=BaseProcess)
+def process_exitcode(worker: Worker, real: Any, self: Any) -> Any:
     number = _child(self, worker)
-    if worker is not None and number is not None and not _ended(self, worker, number):
-        return None
-    return ORIGINAL["exitcode"].__get__(self)
+    return real(self) if number is None or _ended(self, worker, number) else None
 
 
-def _ends(name: str) -> Callable[[Any], None]:
-    def end(self: Any) -> None:
-        worker = here()
-        number = _child(self, worker)
-        if worker is None or number is None:
-            ORIGINAL[name](self)
-            return
-        ends(worker, number, "", lambda: ORIGINAL[name](self))
-
-    end.__name__ = name
-    return end
+def _end(worker: Worker, real: Any, self: Any) -> None:
+    number = _child(self, worker)
+    if number is None:
+        real(self)
+    else:
+        ends(worker, number, "", lambda: real(self))
 
 
-process_terminate, process_kill = _ends("terminate"), _ends("kill")
-
-
-def replacements() -> list[tuple[str, Any, str, Any, Any]]:
-    """Name, owner, attribute, original, and ours, of each patch."""
-    from multiprocessing.process import BaseProcess
-
-    found: list[tuple[str, Any, str, Any, Any]] = []
-    for name, by in (
-        ("start", process_start), ("join", process_join), ("is_alive", process_is_alive),
-        ("terminate", process_terminate), ("kill", process_kill),
-        ("exitcode", property(_exitcode)),
-    ):  # fmt: skip
-        label = f"multiprocessing.Process.{name}"
-        found.append((label, BaseProcess, name, ORIGINAL[name], by))
-    return found
+patch("multiprocessing.Process.terminate", of=BaseProcess)(_end)
+patch("multiprocessing.Process.kill", of=BaseProcess)(_end)

@@ -15,7 +15,7 @@ from tracelock.instrument.callers import creation_name
 from tracelock.instrument.hub import Hub, contexts, get_ident
 from tracelock.instrument.patching import patch
 from tracelock.instrument.primitives import Conditions, Events, LockStandIn, Primitive
-from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.instrument.worker import Worker
 from tracelock.ops import ObjectSpec
 
 _SEMLOCK: Final = synchronize.SemLock
@@ -107,9 +107,9 @@ class Interprocess(Primitive):
 
 
 class _Conditions(Interprocess, Conditions):
-    methods = ("__init__", "wait", "notify", "notify_all")  # it is entered by way of its lock
-
-    def init(self, worker: Worker, real: Any, condition: Any, lock: Any = None, *, ctx: Any) -> None:  # type: ignore[override]
+    def init(
+        self, worker: Worker, real: Any, condition: Any, lock: Any = None, *, ctx: Any
+    ) -> None:
         super().init(worker, real, condition, lock or ctx.RLock(), ctx=ctx)
 
     def number(self, obj: Any, worker: Worker) -> int:
@@ -128,23 +128,30 @@ class _Events(Interprocess, Events):
         return bool(event._flag._semlock._get_value())
 
 
-_Conditions().declare("multiprocessing.Condition", synchronize.Condition, __name__)
-_Events().declare("multiprocessing.Event", synchronize.Event, __name__)
+_Conditions().declare(  # it is entered by way of its lock
+    "multiprocessing.Condition", synchronize.Condition, __name__,
+    "__init__", "wait", "notify", "notify_all",
+)  # fmt: skip
+_Events().declare(
+    "multiprocessing.Event", synchronize.Event, __name__,
+    "__init__", "is_set", "set", "clear", "wait",
+)  # fmt: skip
 
 
 def adopt(value: Any, hub: Hub, name: str) -> Callable[[], None] | None:
     """Put an object that a module has had before under control; how that is undone, or None."""
-    if isinstance(value, _SEMLOCK):
+    cls = type(value)
+    if issubclass(cls, _SEMLOCK):
         before = value._semlock
         if type(before) is ControlledSemLock:
             return None
         _control(value, ControlledSemLock(hub, value, name))
         return lambda: _control(value, before)
-    if isinstance(value, synchronize.Barrier):
+    if issubclass(cls, synchronize.Barrier):
         return adopt(value._cond, hub, f"{name}.condition")
-    if isinstance(value, (synchronize.Condition, synchronize.Event, *_QUEUES)):
+    if issubclass(cls, (synchronize.Condition, synchronize.Event, *_QUEUES)):
         hub.mark(value, name)
-    if not isinstance(value, (synchronize.Condition, sharedctypes.SynchronizedBase)):
+    if not issubclass(cls, (synchronize.Condition, sharedctypes.SynchronizedBase)):
         return None
     undo_lock = adopt(value._lock, hub, f"{name}.lock")
     if undo_lock is None:

@@ -20,7 +20,7 @@ from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
 from tracelock.instrument.naming import ObjectNames
-from tracelock.instrument.patches import Patches
+from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.starting import Pooled, interrupt
@@ -37,8 +37,11 @@ class PythonBackend:
     """Runs the schedules of one :class:`PythonProgram`. A context manager: patches are made when
     it is entered and undone when it is left.
 
-    ``stuck``: why no further schedule can be run, "" as long as one can.
+    ``stuck``: why no further schedule can be run, "" as long as one can. ``rooms``: of the table
+    of patches, those that are applied.
     """
+
+    rooms: tuple[str, ...] = COMMON
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
@@ -64,7 +67,8 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
-        self._patches = self._stack.enter_context(Patches(self.hub, tuple(self.program.instrument)))
+        patches = Patches(self.hub, self.program.instrument, self.rooms)
+        self._patches = self._stack.enter_context(patches)
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())
         patience = min(self.limits.stall, self.limits.seconds)

@@ -17,23 +17,24 @@ _SIMPLE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 
 
 class _Queues(Queues):
-    def created(self, worker: Worker, one: Any, *args: Any, **kwargs: Any) -> None:
+    def created(self, worker: Worker, obj: Any, *args: Any, **kwargs: Any) -> None:
+        queue: Any = obj
         name = creation_name(self.kind, worker)
-        self.name(one, name, worker)
+        self.name(queue, name, worker)
         # code that uses them from outside, as in ``with q.mutex: q.queue.clear()``, is controlled
-        one.mutex = ControlledLock(worker.hub, one.mutex, f"{name}.mutex", worker.hub.schedule)
+        queue.mutex = ControlledLock(worker.hub, queue.mutex, f"{name}.mutex", worker.hub.schedule)
         for part in ("not_empty", "not_full", "all_tasks_done"):
-            condition = getattr(one, part)
+            condition = getattr(queue, part)
             with Uncontrolled(worker):
-                condition.__init__(one.mutex)
+                condition.__init__(queue.mutex)
             conditions.name(condition, f"{name}.{part}", worker)
 
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
         return ObjectSpec(name, "room", value=self.count(obj), maxsize=self.capacity(obj))
 
-    def count(self, one: Any) -> int:
+    def count(self, queue: Any) -> int:
         """How many items there are."""
-        return int(one._qsize())
+        return int(queue._qsize())
 
     def capacity(self, queue: Any) -> int:
         return int(queue.maxsize)
@@ -68,38 +69,36 @@ class _Queues(Queues):
     def all_done(self, queue: Any) -> Any:
         return queue.all_tasks_done
 
-    def join(self, worker: Worker, real: Any, one: Any) -> None:
-        with one.all_tasks_done:
+    def join(self, worker: Worker, real: Any, queue: Any) -> None:
+        with queue.all_tasks_done:
             while True:
-                worker.step(Op(READ, self.number(one, worker), caller(worker)))
-                worker.record(one.unfinished_tasks)
-                if not one.unfinished_tasks:
+                worker.step(Op(READ, self.number(queue, worker), caller(worker)))
+                worker.record(queue.unfinished_tasks)
+                if not queue.unfinished_tasks:
                     return
-                one.all_tasks_done.wait()
+                queue.all_tasks_done.wait()
 
-    def shutdown(self, worker: Worker, real: Any, one: Any, immediate: bool = False) -> None:
+    def shutdown(self, worker: Worker, real: Any, queue: Any, immediate: bool = False) -> None:
         """Python 3.13: nothing waits from now on."""
-        with one.all_tasks_done:
-            worker.step(Op(SET, self.number(one, worker), caller(worker), bool(immediate)))
-            one.is_shutdown = True
-            while immediate and one._qsize():
-                one._get()
-                if one.unfinished_tasks > 0:
-                    one.unfinished_tasks -= 1
+        with queue.all_tasks_done:
+            worker.step(Op(SET, self.number(queue, worker), caller(worker), bool(immediate)))
+            queue.is_shutdown = True
+            while immediate and queue._qsize():
+                queue._get()
+                if queue.unfinished_tasks > 0:
+                    queue.unfinished_tasks -= 1
             if immediate:
-                one.all_tasks_done.notify_all()
-            one.not_empty.notify_all()
-            one.not_full.notify_all()
+                queue.all_tasks_done.notify_all()
+            queue.not_empty.notify_all()
+            queue.not_full.notify_all()
 
 
 _SHUT_DOWN: Final[Any] = getattr(queue, "ShutDown", None)
 
 
 class _SimpleQueues(_Queues):
-    methods = ("put", "get", "qsize", "empty")
-
-    def count(self, one: Any) -> int:
-        return len(one._queue)
+    def count(self, queue: Any) -> int:
+        return len(queue._queue)
 
     def capacity(self, queue: Any) -> int:
         return 0
@@ -123,8 +122,11 @@ class _SimpleQueues(_Queues):
 
 
 simple_queues = _SimpleQueues()
-_Queues().declare("queue.Queue", queue.Queue, __name__)
-simple_queues.declare("queue.SimpleQueue", _SIMPLE, __name__)
+_Queues().declare(
+    "queue.Queue", queue.Queue, __name__,
+    "__init__", "put", "get", "qsize", "empty", "full", "task_done", "join", "shutdown",
+)  # fmt: skip
+simple_queues.declare("queue.SimpleQueue", _SIMPLE, __name__, "put", "get", "qsize", "empty")
 
 
 @patch("queue.SimpleQueue")

@@ -16,18 +16,16 @@ from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.processes.remote import RemoteWorker, forked_away
 from tracelock.instrument.threads.futures import put_in_order
-from tracelock.instrument.worker import Uncontrolled, Worker, here
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, SPAWN, Op
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-THREAD: Final = threading.Thread
-ORIGINAL: Final = {
-    name: THREAD.__dict__[name] for name in ("__init__", "start", "join", "is_alive")
-}
+_real_join: Final = threading.Thread.join
 #: Modules whose threads wait for more work when they have done theirs.
 _POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cache"})
 LOCAL: Final[Any] = _thread._local
@@ -39,34 +37,23 @@ _SIMPLE: Final = frozenset({"asyncio", "trio", "sniffio"})
 GRACE: Final = 5.0
 
 
-def _ending() -> Worker | None:
-    """The worker on this thread, if it is in the middle of its code and the schedule is over."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.uncontrolled or worker.hub.phase is not Phase.UNWIND:
-        return None
-    return worker
-
-
-def thread_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL["__init__"](self, *args, **kwargs)
-        return
+@patch("threading.Thread.__init__")
+def thread_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
     put_in_order(self, worker)
     with Uncontrolled(worker):
-        ORIGINAL["__init__"](self, *args, **kwargs)
+        real(self, *args, **kwargs)
 
 
-def thread_start(self: Any) -> None:
-    worker = here()
-    if worker is None or self._started._flag:
-        ORIGINAL["start"](self)
+@patch("threading.Thread.start")
+def thread_start(worker: Worker, real: Any, self: Any) -> None:
+    if self._started._flag:
+        real(self)  # raises
         return
     hub = worker.hub
     if isinstance(worker, RemoteWorker):
         from tracelock.instrument.processes.forking import start_thread
 
-        start_thread(self, worker, _label(self, worker), ORIGINAL["start"])
+        start_thread(self, worker, _label(self, worker), real)
         return
     child = Worker(hub, hub.layout.worker(_label(self, worker)))
     child.daemon = self.daemon or _idles(self)
@@ -81,7 +68,7 @@ def thread_start(self: Any) -> None:
     with Uncontrolled(worker):
         self._daemonic = True  # should it get stuck, the interpreter can end all the same
         try:
-            hub.launch(child, worker.baton, lambda: ORIGINAL["start"](self))
+            hub.launch(child, worker.baton, lambda: real(self))
             worker.baton.acquire()
         finally:
             self._daemonic = daemon
@@ -102,7 +89,7 @@ def _label(thread: Any, parent: Worker) -> str:
         base = "executor"
     if parent.label != "setup":
         base = f"{parent.label}/{base}"
-    number = parent.counts[base, "thread"] = parent.counts.get((base, "thread"), 0) + 1
+    number = parent.count((base, "thread"))
     return base if number == 1 else f"{base}#{number}"
 
 
@@ -134,25 +121,33 @@ def _child(thread: Any, worker: Worker) -> Worker | None:
 
 
 def thread_join(self: Any, timeout: float | None = None) -> None:
-    worker = here()
-    if worker is None and (ending := _ending()) is not None and _child(self, ending) is not None:
+    """``Thread.join``. While a schedule is unwound it is no matter who ends first."""
+    worker: Worker | None = contexts.get(get_ident())
+    controlled = worker is not None and not worker.uncontrolled
+    child = _child(self, worker) if worker is not None and controlled else None
+    if worker is None or child is None:
+        _real_join(self, timeout)
+        return
+    if worker.hub.unwinding:
         raise ScheduleOver  # it is ended after this one, or before
-    child = None if worker is None else _child(self, worker)
-    if worker is None or child is None or child is worker:
-        ORIGINAL["join"](self, timeout)
+    if child is worker:
+        _real_join(self, timeout)  # raises
         return
     blocking = timeout is None or timeout > 0
     op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
     if worker.do(op):
         with Uncontrolled(worker):
-            ORIGINAL["join"](self, GRACE)
+            _real_join(self, GRACE)
 
 
-def thread_is_alive(self: Any) -> bool:
-    worker = here()
-    child = None if worker is None else _child(self, worker)
-    if worker is None or child is None:
-        return bool(ORIGINAL["is_alive"](self))
+replace("threading.Thread.join", thread_join, CONTROLLED)
+
+
+@patch("threading.Thread.is_alive")
+def thread_is_alive(worker: Worker, real: Any, self: Any) -> bool:
+    child = _child(self, worker)
+    if child is None:
+        return bool(real(self))
     return not worker.step(Op(JOIN, child.number, caller(worker), blocking=False))
 
 

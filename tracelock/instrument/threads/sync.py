@@ -14,7 +14,7 @@ from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 
 
 class _Conditions(Conditions):
-    def init(self, worker: Worker, real: Any, condition: Any, lock: Any = None) -> None:  # type: ignore[override]
+    def init(self, worker: Worker, real: Any, condition: Any, lock: Any = None) -> None:
         name = creation_name(self.kind, worker)
         real(condition, new_lock(worker, "rlock", f"{name}.lock") if lock is None else lock)
         self.name(condition, name, worker)
@@ -36,7 +36,6 @@ class _Conditions(Conditions):
 
 class _Semaphores(Primitive):
     kind = "semaphore"
-    methods = ("__init__", "acquire", "__enter__", "release")
 
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
         if isinstance(obj, threading.BoundedSemaphore):
@@ -69,10 +68,6 @@ class _Semaphores(Primitive):
             raise ModelMismatch(f"{self.bound_name(semaphore, worker)}: {result.message}")
 
 
-class _BoundedSemaphores(_Semaphores):
-    methods = ("release",)  # it has the others from Semaphore
-
-
 class _Events(Events):
     def flag(self, event: Any) -> bool:
         return bool(event._flag)
@@ -84,7 +79,16 @@ class _Events(Events):
 
 
 conditions = _Conditions()
-conditions.declare("threading.Condition", threading.Condition, __name__)
-_Semaphores().declare("threading.Semaphore", threading.Semaphore, __name__)
-_BoundedSemaphores().declare("threading.BoundedSemaphore", threading.BoundedSemaphore, __name__)
-_Events().declare("threading.Event", threading.Event, __name__)
+conditions.declare(
+    "threading.Condition", threading.Condition, __name__,
+    "__init__", "__enter__", "__exit__", "wait", "notify", "notify_all",
+)  # fmt: skip
+_semaphores = _Semaphores()
+_semaphores.declare(
+    "threading.Semaphore", threading.Semaphore, __name__,
+    "__init__", "acquire", "__enter__", "release",
+)  # fmt: skip
+_semaphores.declare("threading.BoundedSemaphore", threading.BoundedSemaphore, __name__, "release")
+_Events().declare(
+    "threading.Event", threading.Event, __name__, "__init__", "is_set", "set", "clear", "wait"
+)
