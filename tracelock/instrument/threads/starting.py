@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.errors import InternalError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.contexts import WorkerContext
-from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.hub import ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.patching import CONTROLLED, patch, replace
-from tracelock.instrument.processes.remote import RemoteWorker, forked_away
 from tracelock.instrument.threads.futures import put_in_order
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, SPAWN, Op
@@ -50,30 +49,17 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
         real(self)  # raises
         return
     hub = worker.hub
-    if isinstance(worker, RemoteWorker):
-        from tracelock.instrument.processes.forking import start_thread
-
-        start_thread(self, worker, _label(self, worker), real)
-        return
-    child = Worker(hub, hub.layout.worker(_label(self, worker)))
-    child.daemon = self.daemon or _idles(self)
+    number = hub.layout.worker(_label(self, worker))
     if _idles(self):
-        hub.controller.lingering.add(child.number)
-    worker.do(Op(SPAWN, child.number, caller(worker)))
+        hub.controller.lingering.add(number)
+    worker.do(Op(SPAWN, number, caller(worker)))
     run = self.run
+    child = worker.thread_of(number, self)
+    child.daemon = self.daemon or _idles(self)
     child.thread = self
     self._tracelock = (hub.schedule, child)
-    self.run = lambda: serve(child, run)
-    daemon = self._daemonic
-    with Uncontrolled(worker):
-        self._daemonic = True  # should it get stuck, the interpreter can end all the same
-        try:
-            hub.launch(child, worker.baton, lambda: real(self))
-            worker.baton.acquire()
-        finally:
-            self._daemonic = daemon
-    if hub.phase is Phase.UNWIND:
-        raise ScheduleOver
+    self.run = lambda: child.live(run)
+    worker.launch_thread(child, self, real)
 
 
 def _label(thread: Any, parent: Worker) -> str:
@@ -87,10 +73,7 @@ def _label(thread: Any, parent: Worker) -> str:
         base = type(thread).__name__
     if _idles(thread):
         base = "executor"
-    if parent.label != "setup":
-        base = f"{parent.label}/{base}"
-    number = parent.count((base, "thread"))
-    return base if number == 1 else f"{base}#{number}"
+    return parent.child_label(base, "thread")
 
 
 def _idles(thread: Any) -> bool:
@@ -98,21 +81,6 @@ def _idles(thread: Any) -> bool:
     nobody waits for it, and its waiting is no deadlock."""
     target = getattr(thread, "_target", None)
     return getattr(target, "__module__", "") in _POOLS
-
-
-def serve(child: Worker, run: Callable[[], object]) -> None:
-    """The life of a worker on the thread that it is called in."""
-    child.attach()
-    failed: BaseException | None = None
-    try:
-        run()
-    except ScheduleOver:
-        pass
-    except BaseException as error:
-        failed = error
-    if not forked_away(child, failed):
-        child.error = failed
-        child.finish()
 
 
 def _child(thread: Any, worker: Worker) -> Worker | None:
@@ -216,7 +184,7 @@ class Pooled:
             if worker is None:
                 context.run(run)
             else:
-                serve(worker, partial(context.run, run))
+                worker.live(partial(context.run, run))
             del worker, run, job
             self.tidy()
             self.idle.release()
