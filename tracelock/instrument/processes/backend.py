@@ -15,18 +15,19 @@ from typing import Any, Final
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
+from tracelock.instrument.backend import LOOK
 from tracelock.instrument.processes import forking
 from tracelock.instrument.processes.relay import Relay, connect
 from tracelock.instrument.processes.remote import enter, flush
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.threads.backend import LOOK, PythonBackend
+from tracelock.instrument.threads.backend import ThreadBackend
 from tracelock.instrument.worker import Worker
 from tracelock.objects import Rules
 
 real_getpid: Final = os.getpid
 
 
-class ProcessBackend(PythonBackend):
+class ProcessBackend(ThreadBackend):
     """Processes. ``rules``: what their objects are like. Raises UsageError where there is no
     ``fork``."""
 
