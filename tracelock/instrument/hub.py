@@ -21,7 +21,7 @@ from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.naming import ObjectNames
-from tracelock.ops import ObjectSpec
+from tracelock.ops import GET, PUT, ObjectSpec, Op, Value
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
 new_baton: Final = _thread.allocate_lock
@@ -260,3 +260,17 @@ class Hub:
             layout.objects[number] = spec
             self.controller.remake(number)
         return number
+
+    def exchanged(self, op: Op, result: Value, data: Any) -> Any:
+        """Move an item of a queue between processes, after its put or get: the item that a get
+        has got, or how many there are; None for any other object."""
+        store = self.stores.get(self.layout.names[op.target])
+        if store is None:
+            return None
+        if op.kind == PUT:
+            if result is True:
+                store.append(data)
+            return None
+        if op.kind == GET:
+            return store.popleft() if result is None else None
+        return len(store)

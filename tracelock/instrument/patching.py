@@ -112,9 +112,7 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
             return real(*args, **kwargs)
         return body(worker, real, *args, **kwargs)
 
-    functools.update_wrapper(by, real, ("__name__", "__qualname__", "__doc__"), ())
-    by.__module__ = body.__module__
-    return by
+    return functools.update_wrapper(by, real, ("__name__", "__qualname__", "__doc__"), ())
 
 
 def patch(

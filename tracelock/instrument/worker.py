@@ -128,6 +128,12 @@ class Worker:
             raise _ERRORS.get(result.kind, RuntimeError)(result.message)
         return result
 
+    def exchange(self, op: Op, data: bytes | None = None) -> tuple[Value, Any]:
+        """The same for an op on a queue: its result, and what a queue between processes gives
+        besides (see ``Hub.exchanged``)."""
+        result = self.step(op)
+        return result, self.hub.exchanged(op, result, data)
+
     def record(self, value: Value) -> None:
         """The result of the last op as the real object gave it."""
         controller = self.hub.controller

@@ -117,7 +117,7 @@ class Relay:
         result = self.worker.step(op, self._parked)
         extra = None
         if op.target >= 0 and op.kind in (PUT, GET, READ):
-            extra = stored(self.hub, op, result, payload)
+            extra = self.hub.exchanged(op, result, payload)
         self.channel.send(process_wire.GRANT, wrapped(result), self.hub.controller.now, extra)
 
     def _parked(self) -> None:
@@ -278,20 +278,6 @@ def launch(parent: Worker, relay: Relay) -> None:
         parent.baton.acquire()
     if hub.phase is Phase.UNWIND:
         raise ScheduleOver
-
-
-def stored(hub: Hub, op: Op, result: Value, payload: Any) -> Any:
-    """Move an item of a queue, after its put or get: what a get got, or how many there are."""
-    store = hub.stores.get(hub.layout.names[op.target])
-    if store is None:
-        return None
-    if op.kind == PUT:
-        if result is True:
-            store.append(payload)
-        return None
-    if op.kind == GET:
-        return store.popleft() if result is None else None
-    return len(store)
 
 
 def end_of(hub: Hub, name: str, how: str, at: str) -> None:

@@ -89,6 +89,9 @@ class RemoteWorker(Worker):
         controller.result = unwrapped(result)
         return controller.result
 
+    def exchange(self, op: Op, data: bytes | None = None) -> tuple[Value, Any]:
+        return self.step(op, None, data), self.extra
+
     def say(self, kind: str, *more: Any) -> Any:
         """Send a message with all notes, and wait for the answer. Raises ScheduleOver when the
         schedule is over."""
