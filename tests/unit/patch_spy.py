@@ -155,12 +155,19 @@ def explore_uses(
         runs += 1
         await fails(runs > 2)
 
-    more = {"instrument": [], "schedules": 3, "shrink": False, "seconds": None, "confirm": 1, **more}
+    more = {
+        "instrument": [],
+        "schedules": 3,
+        "shrink": False,
+        "seconds": None,
+        "confirm": 1,
+        **more,
+    }
     workers = [worker(name, use) for name, use in uses.items()]
-    end_ = last_task if inspect.iscoroutinefunction(fails) else last
+    ending = last_task if inspect.iscoroutinefunction(fails) else last
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(patches, "table", table)
-        found = tracelock.explore(workers=[*workers, *rivals, end_], **more)
+        found = tracelock.explore(workers=[*workers, *rivals, ending], shrink=False, **more)
     seen.explored = found
     assert found.trace is not None, (found.summary, found.notes)
     for event in found.trace.events:
