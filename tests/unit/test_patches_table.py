@@ -1,203 +1,200 @@
-"""The table of patches against reality: what it says is controlled or seen is so, and is undone."""
+"""The table of patches itself: it is complete, it is undone, and one function more is one row.
+
+That each row says what is so is tested, use by use, in ``test_patches_used``,
+``test_patches_loops`` and ``test_patches_outside``.
+"""
 
 from __future__ import annotations
 
-import queue
+import _thread
+import importlib
+import json
+import os
+import pkgutil
+import subprocess
+import sys
 import threading
 import time
-from _thread import RLock as ImportedRLock
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import tracelock
+import tracelock.instrument
+from tests.unit import test_patches_loops as loops
+from tests.unit import test_patches_outside as outside
+from tests.unit import test_patches_used as used
+from tracelock.cli.main import main
+from tracelock.errors import InternalError
+from tracelock.instrument import patches
 from tracelock.instrument.clock import START
-from tracelock.instrument.patches import CONTROLLED, MISSING, NOT_CONTROLLED, SEEN, table
+from tracelock.instrument.patches import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, table
+from tracelock.instrument.patching import MISSING, declared, patch
+from tracelock.instrument.worker import Uncontrolled, Worker, here
+from tracelock.ops import SLEEP, Op
 
-TABLE = table()
-
-
-def lock() -> None:
-    with threading.Lock():
-        pass
-
-
-def started() -> threading.Thread:
-    thread = threading.Thread(target=lock)
-    thread.start()
-    return thread
+ROWS = table()
+REPLACED = [row for row in ROWS if row.by is not None]
 
 
-def condition(use: Callable[[threading.Condition], Any]) -> None:
-    one = threading.Condition()
-    with one:
-        use(one)
+def test_each_row_has_a_use() -> None:
+    uses = {
+        *used.THREADS, *used.FILES, *used.PROCESSES, *used.ALONE, *loops.ASYNCIO,
+        *loops.ASYNCIO_LOOP, "anyio.CancelScope.__hash__", "trio.EntryQueue.run_sync_soon",
+        *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS, *outside.SAME,
+        *outside.CHANGES,
+    }  # fmt: skip
+    assert {row.name for row in ROWS} == uses
+    assert len(uses) == len(ROWS) > 200
+    assert {row.how for row in ROWS} == {CONTROLLED, SEEN, NOT_CONTROLLED}
+    assert all(row.how == CONTROLLED or row.how == SEEN for row in REPLACED)
 
 
-def timed(thing: Any, method: str, *arguments: Any) -> None:
-    getattr(thing, method)(*arguments)
+def test_what_a_row_names_exists() -> None:
+    for row in ROWS:
+        if row.by is None:
+            parts = row.name.split(".")
+            module: Any = importlib.import_module(parts[0])
+            for place, part in enumerate(parts[1:], 2):
+                found = getattr(module, part, None)
+                module = found or importlib.import_module(".".join(parts[:place]))
 
 
-def semaphore(kind: Any = None) -> None:
-    one = (kind or threading.Semaphore)(1)
-    one.acquire()
-    one.release()
+def test_every_module_that_declares_rows_is_in_the_table() -> None:
+    for info in pkgutil.walk_packages(tracelock.instrument.__path__, "tracelock.instrument."):
+        importlib.import_module(info.name)
+    listed = {f"tracelock.instrument.{name}" for room in patches.ROOMS.values() for name in room[0]}
+    assert {name for name in declared if name.startswith("tracelock.")} == listed
 
 
-def entered() -> None:
-    with threading.Semaphore(1):
-        pass
+def test_a_word_that_is_none_of_the_three_is_an_error() -> None:
+    with pytest.raises(InternalError, match="'handled' is none of controlled, seen, not contr"):
+        patch("os.getpid", "handled")(lambda worker, real: real())
+    with pytest.raises(InternalError, match=r"os\.getpit: there is no such thing"):
+        patch("os.getpit")(lambda worker, real: real())
+    with pytest.raises(KeyError):
+        table("doors")
 
 
-def event(method: str, *arguments: Any) -> Callable[[], None]:
-    return lambda: timed(threading.Event(), method, *arguments)
-
-
-def queued(kind: str, *calls: tuple[Any, ...]) -> Callable[[], None]:
-    def use() -> None:
-        one = getattr(queue, kind)()
-        for method, *arguments in calls:
-            getattr(one, method)(*arguments)
-
-    return use
-
-
-def clock(name: str) -> Callable[[], Any]:
-    """A look at a clock, found when it is called, which is when it is patched."""
-    return lambda: getattr(time, name)()
-
-
-def joined() -> None:
-    started().join()
-
-
-#: A use of each row for what is of ``threading``, ``queue`` and ``time``.
-USES: dict[str, Callable[[], Any]] = {
-    "threading.Thread.__init__": joined,
-    "threading.Thread.start": started,
-    "threading.Thread.join": joined,
-    "threading.Thread.is_alive": lambda: started().is_alive(),
-    "threading.Condition.__init__": lambda: condition(lambda one: None),
-    "threading.Condition.__enter__": lambda: condition(lambda one: None),
-    "threading.Condition.__exit__": lambda: condition(lambda one: None),
-    "threading.Condition.wait": lambda: condition(lambda one: one.wait(1.0)),
-    "threading.Condition.notify": lambda: condition(lambda one: one.notify()),
-    "threading.Condition.notify_all": lambda: condition(lambda one: one.notify_all()),
-    "threading.Semaphore.__init__": semaphore,
-    "threading.Semaphore.acquire": semaphore,
-    "threading.Semaphore.__enter__": entered,
-    "threading.Semaphore.release": semaphore,
-    "threading.BoundedSemaphore.release": lambda: semaphore(threading.BoundedSemaphore),
-    "threading.Event.__init__": event("set"),
-    "threading.Event.is_set": event("is_set"),
-    "threading.Event.set": event("set"),
-    "threading.Event.clear": event("clear"),
-    "threading.Event.wait": event("wait", 1.0),
-    "queue.Queue.__init__": queued("Queue", ("put", 1)),
-    "queue.Queue.put": queued("Queue", ("put", 1)),
-    "queue.Queue.get": queued("Queue", ("put", 1), ("get",)),
-    "queue.Queue.qsize": queued("Queue", ("qsize",)),
-    "queue.Queue.empty": queued("Queue", ("empty",)),
-    "queue.Queue.full": queued("Queue", ("full",)),
-    "queue.Queue.task_done": queued("Queue", ("put", 1), ("get",), ("task_done",)),
-    "queue.Queue.join": queued("Queue", ("join",)),
-    **(
-        {"queue.Queue.shutdown": queued("Queue", ("shutdown",))}
-        if hasattr(queue.Queue, "shutdown")
-        else {}
-    ),
-    "queue.SimpleQueue": queued("SimpleQueue", ("put", 1)),
-    "queue.SimpleQueue.put": queued("SimpleQueue", ("put", 1)),
-    "queue.SimpleQueue.get": queued("SimpleQueue", ("put", 1), ("get",)),
-    "queue.SimpleQueue.qsize": queued("SimpleQueue", ("qsize",)),
-    "queue.SimpleQueue.empty": queued("SimpleQueue", ("empty",)),
-    "threading.Lock": lock,
-    "threading.RLock": lambda: threading.RLock().acquire(),
-    "_thread.RLock": lambda: ImportedRLock().acquire(),
-    "time.sleep": lambda: time.sleep(3600),
-    **{f"time.{name}": clock(name) for name in START},
-    **{f"time.{name}_ns": clock(f"{name}_ns") for name in START},
-}
-OWNERS = {name.partition(".")[0] for name in USES}
-
-
-def test_there_is_a_use_for_each_row() -> None:
-    rows = {
-        patch.name
-        for patch in TABLE
-        # the order of threads in sets is tested with the programs that keep them there
-        if patch.name.partition(".")[0] in OWNERS and patch.what is not MISSING
-    }
-    assert rows == USES.keys()
-    assert {patch.how for patch in TABLE} <= {CONTROLLED, SEEN, NOT_CONTROLLED}
-
-
-@pytest.fixture(scope="module")
-def explored() -> tuple[tracelock.Explored, dict[str, list[Any]]]:
-    """One exploration in which each use is a worker, and what each got in every schedule."""
-    got: dict[str, list[Any]] = {name: [] for name in USES}
-
-    def worker(name: str, use: Callable[[], Any]) -> Callable[[], None]:
-        def work() -> None:
-            got[name].append(use())
-
-        work.__name__ = name.replace(".", "_")
-        return work
-
-    def fails() -> None:
-        threading.Event().wait(10_000.0)
-        raise RuntimeError("the last one, so that there is a trace")
-
-    workers = [worker(name, use) for name, use in USES.items()]
-    found = tracelock.explore(workers=[*workers, fails], instrument=[], schedules=2, shrink=False)
-    return found, got
-
-
-def test_the_uses_do_the_same_again(
-    explored: tuple[tracelock.Explored, dict[str, list[Any]]],
-) -> None:
-    found, _ = explored
-    assert found.trace is not None and found.trace.verdict.message.startswith("RuntimeError: the l")
-    assert found.confirmed == {"threading": "3/3"}, found.notes
-
-
-@pytest.mark.parametrize("name", sorted(USES))
-def test_a_row_says_what_is_so(
-    explored: tuple[tracelock.Explored, dict[str, list[Any]]], name: str
-) -> None:
-    (how,) = {patch.how for patch in TABLE if patch.name == name}
-    found, got = explored
-    trace = found.trace
-    assert trace is not None
-    worker = trace.workers.index(name.replace(".", "_"))
-    events = [event for event in trace.events if event.worker == worker]
-    if how == CONTROLLED:
-        assert events, "a scheduling point"
-        return
-    assert how == SEEN and not events, "no scheduling point"
-    short = name.rpartition(".")[2]
-    start = START[short.removesuffix("_ns")] * (1_000_000_000 if short.endswith("_ns") else 1)
-    assert set(got[name]) == {start}, "answered from the schedule, at whose start this is the time"
-
-
-def seen_in(patch: Any) -> Any:
-    if patch.owner is not None:
-        return patch.owner.__dict__.get(patch.attribute)
-    module = __import__(patch.name.rpartition(".")[0])
-    return getattr(module, patch.attribute)
-
-
-def test_every_patch_is_there_while_code_is_under_control_and_gone_afterwards() -> None:
-    """``_thread`` keeps its names: it is how threads come to be."""
-    before = [seen_in(patch) for patch in TABLE]
-    during: list[list[Any]] = []
-    tracelock.explore(
-        workers=[lambda: during.append([seen_in(patch) for patch in TABLE])], instrument=[],
-        schedules=1,
+# --- applied and undone ----------------------------------------------------------------------
+def home(row: Patch) -> Any:
+    """The module or class that has a row's original under the row's attribute."""
+    places = (row.owner, sys.modules.get(row.name.rpartition(".")[0]),
+              sys.modules.get(str(getattr(row.what, "__module__", ""))))  # fmt: skip
+    return next(
+        place for place in places
+        if place is not None and (row.owner or getattr(place, row.attribute, None) is row.what)
     )  # fmt: skip
-    after = [seen_in(patch) for patch in TABLE]
-    assert all(a is b for a, b in zip(before, after, strict=True))
-    for patch, found in zip(TABLE, during[0], strict=True):
-        if not patch.name.startswith("_thread."):
-            assert found is not patch.what, patch.name
+
+
+HOMES = [home(row) for row in REPLACED]
+
+
+def now() -> list[Any]:
+    """What is in the places of the originals now."""
+    return [
+        vars(place).get(row.attribute, MISSING) for row, place in zip(REPLACED, HOMES, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("backend", ["threading", "asyncio", "trio"])
+def test_every_patch_is_there_while_code_is_under_control_and_gone_afterwards(
+    backend: str,
+) -> None:
+    library = {"asyncio": {"asyncio", "anyio"}, "trio": {"trio"}}.get(backend, set())
+    others = {"asyncio", "anyio", "trio"} - library
+    during: list[list[Any]] = []
+
+    def look() -> None:
+        during.append(now())
+
+    async def look_as_task() -> None:
+        look()
+
+    before = now()
+    work = look if backend == "threading" else look_as_task
+    tracelock.explore(workers=[work], instrument=[], schedules=1, backend=backend)
+    assert all(a is b for a, b in zip(before, now(), strict=True))
+    for row, was, found in zip(REPLACED, before, during[0], strict=True):
+        if row.name.partition(".")[0] in others:
+            assert found is was, row.name
+        elif not row.name.startswith("_thread."):  # which keeps what threads are made of
+            assert found is row.by or row.what is _thread.allocate_lock, row.name
+            assert found is not was, row.name
+
+
+def test_one_more_function_under_control_is_one_decorated_function() -> None:
+    """All that it takes: a row in a module of the table."""
+
+    def os_getppid(worker: Worker, real: Any) -> int:
+        worker.step(Op(SLEEP, -1, "here", 1.0))
+        return -worker.number
+
+    os_getppid.__module__ = "tracelock.instrument.clock"
+    got: list[int] = []
+    before = os.getppid
+    patch("os.getppid")(os_getppid)
+    try:
+        found = tracelock.explore(
+            workers=[lambda: got.append(os.getppid())] * 2, instrument=[], schedules=2,
+            strategy="dpor",
+        )  # fmt: skip
+        assert {row.name: row.how for row in table("time")}["os.getppid"] == CONTROLLED
+    finally:
+        declared["tracelock.instrument.clock"].pop()
+    assert sorted(set(got)) == [-1, 0] and found.schedules == 2
+    assert os.getppid is before and os.getppid() > 0
+
+
+def test_a_thread_that_is_no_worker_is_left_alone() -> None:
+    """Nor is a worker inside of a call that is passed through."""
+    real: list[float] = []
+
+    def outside() -> None:
+        real.append(time.monotonic())
+
+    def work() -> None:
+        worker: Any = here()
+        with Uncontrolled(worker):
+            real.append(time.monotonic())
+            done = threading.Lock()
+            done.acquire()
+            _thread.start_new_thread(lambda: (outside(), done.release()), ())
+            done.acquire()
+        assert time.monotonic() == START["monotonic"]
+
+    before = time.monotonic()
+    tracelock.explore(workers=[work], instrument=[], schedules=1).raise_for_failure()
+    assert len(real) >= 2 and all(before <= one <= time.monotonic() for one in real)
+
+
+# --- printed ---------------------------------------------------------------------------------
+def test_all_rows_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backends", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["patches"] == {row.name: row.how for row in ROWS}
+    assert {"threading", "asyncio", "trio"} <= {row["name"] for row in printed["backends"]}
+    assert main(["backends"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    places = [
+        lines.index(line) for line in lines if line.startswith(("  contr", "  seen", "  not"))
+    ]
+    headings = [lines[place].strip().partition(":")[0] for place in places]
+    assert headings == [CONTROLLED, SEEN, NOT_CONTROLLED]
+    for how, first, last in zip(headings, places, [*places[1:], len(lines)], strict=True):
+        text = " ".join(lines[first:last])
+        for row in ROWS:
+            owner, _, name = row.name.rpartition(".")
+            assert row.how != how or (f" {owner}: " in text and name in text), row.name
+
+
+def test_the_table_costs_nothing_before_code_is_run() -> None:
+    """``tracelock --help`` imports none of it; threads need no library of loops."""
+    for command, absent in (
+        ("import tracelock.cli.main", {"tracelock.instrument.patches", "trio", "asyncio"}),
+        ("import tracelock.instrument.patches as p; p.table(*p.COMMON)", {"trio", "anyio"}),
+    ):
+        code = f"{command}; import sys; print(*sys.modules)"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert not absent & set(ran.stdout.split())

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from tracelock.instrument.patching import NOT_CONTROLLED, listed
 
+# a worker may block in these
 listed(
     __name__, NOT_CONTROLLED,
-    "socket.socket.accept", "socket.socket.recv", "socket.socket.send",
-    "select.select", "select.poll", "selectors.DefaultSelector",
-    "subprocess.run", "subprocess.Popen", "os.system", "os.posix_spawn",
-    "os.pipe", "mmap.mmap", "io.FileIO", "sqlite3.connect",
-    "signal.signal", "signal.pause", "signal.sigwait",
-    "multiprocessing.Pipe", "multiprocessing.Pool", "multiprocessing.Manager",
-    "datetime.datetime.now", "time.process_time", "random.random", "os.urandom",
+    "socket.socket.accept", "socket.socket.recv", "select.select", "select.poll",
+    "selectors.DefaultSelector", "subprocess.run", "os.system", "os.pipe",
+    "multiprocessing.Pipe", "sqlite3.connect", "signal.sigtimedwait", "ctypes.CDLL",
+)  # fmt: skip
+# these are done, or answered, as ever
+listed(
+    __name__, NOT_CONTROLLED,
+    "_thread.start_new_thread", "signal.signal", "io.FileIO", "mmap.mmap", "os.listxattr",
+    "os.urandom", "random.random", "datetime.datetime.now", "time.process_time", "time.localtime",
 )  # fmt: skip

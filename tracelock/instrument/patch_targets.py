@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import itertools
 import queue
 import sys
 import threading
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
-from tracelock.instrument.patching import MISSING, Patch
+from tracelock.instrument.patching import MISSING, Patch, declared
 from tracelock.instrument.threads import locks
 from tracelock.instrument.threads.pool import LOCAL as THREAD_LOCAL
 
@@ -69,7 +70,7 @@ def replace_names(changes: Changes, rows: Sequence[Patch]) -> dict[int, Callable
     whatever name, as defaults of parameters, in closures, as attributes of classes, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
-    skipped = _ours(rows)
+    skipped = _ours()
     holders = [
         one for one in gc.get_referrers(*(row.what for row in rows))
         if identity(one) not in skipped
@@ -101,12 +102,13 @@ def replace_names(changes: Changes, rows: Sequence[Patch]) -> dict[int, Callable
     return by
 
 
-def _ours(rows: Sequence[Patch]) -> set[int]:
+def _ours() -> set[int]:
     """What holds the originals for us: it is known by identity, and left alone."""
     ours: set[int] = set()
-    for row in rows:
-        ours.add(identity(row.by.__dict__))
-        ours.update(map(identity, row.by.__closure__ or ()))
+    for row in itertools.chain.from_iterable(declared.values()):
+        if type(row.by) is FunctionType:
+            ours.add(identity(row.by.__dict__))
+            ours.update(map(identity, row.by.__closure__ or ()))
     for name, module in list(sys.modules.items()):
         if isinstance(module, ModuleType) and (
             name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")

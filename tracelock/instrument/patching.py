@@ -88,15 +88,6 @@ def replace(
     )
 
 
-def replace_methods(prefix: str, methods: dict[Any, dict[str, Any]], how: str = CONTROLLED) -> None:
-    """The same for methods of classes that stand-ins have, where this Python has them."""
-    for cls, replacements in methods.items():
-        label = f"{prefix}.{cls.__name__.removeprefix('_Py')}"
-        for name, by in replacements.items():
-            if name in cls.__dict__:
-                replace(f"{label}.{name}", by, how, cls)
-
-
 def guarded(real: Any, body: Callable[..., Any]) -> Any:
     """What does as ``real`` does, but in a worker under control calls ``body(worker, real, ...)``.
 

@@ -44,16 +44,16 @@ _rows.before(asyncio.Queue, "get_nowait", GET)
 _GATHERING: Final[Any] = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]
 _rows.numbers(_GATHERING)
 # what the controlled loop does itself
+_LOOP: Final = "asyncio.AbstractEventLoop"
 listed(
     __name__, CONTROLLED, "asyncio.create_task", "asyncio.sleep", "asyncio.timeout",
-    "asyncio.to_thread", "asyncio.loop.call_soon", "asyncio.loop.call_later",
-    "asyncio.loop.call_soon_threadsafe",
+    f"{_LOOP}.call_soon", f"{_LOOP}.call_later", f"{_LOOP}.call_soon_threadsafe",
+    f"{_LOOP}.run_in_executor",
 )  # fmt: skip
 listed(
-    __name__, SEEN, "asyncio.Task.cancel", "asyncio.loop.call_exception_handler",
-    "asyncio.loop.time",
+    __name__, SEEN, "asyncio.Task.cancel", f"{_LOOP}.time", f"{_LOOP}.call_exception_handler"
 )  # fmt: skip
 listed(
-    __name__, NOT_CONTROLLED, "asyncio.open_connection", "asyncio.create_subprocess_exec",
-    "asyncio.loop.sock_recv", "asyncio.loop.add_reader",
+    __name__, NOT_CONTROLLED, "asyncio.open_connection", f"{_LOOP}.sock_recv",
+    f"{_LOOP}.add_reader", "asyncio.create_subprocess_exec",
 )  # fmt: skip

@@ -5,7 +5,6 @@ None of these is a choice: which task goes on is chosen where it is suspended.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -43,8 +42,7 @@ class Recorder:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             worker = here()
             if worker is not None:
-                with contextlib.suppress(AttributeError):  # of a class with slots
-                    self._tracelock_name = creation_name(kind, worker)
+                self._tracelock_name = creation_name(kind, worker)
             original(self, *args, **kwargs)
 
         self._replace(owner, "__init__", __init__)

@@ -39,8 +39,7 @@ def run_sync_soon(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: An
 
 _rows: Final = Recorder("trio", __name__)
 for _owner, _kind in (
-    (trio.Lock, "lock"), (trio.Condition, "condition"), (trio.Event, "event"),
-    (trio.Semaphore, "semaphore"),
+    (trio.Lock, "lock"), (trio.Condition, "condition"), (trio.Semaphore, "semaphore"),
 ):  # fmt: skip
     _rows.names(_owner, _kind)
 _rows.after(trio.Lock, "acquire", ACQUIRE)
