@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import Empty, Full
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
@@ -32,6 +32,10 @@ from tracelock.ops import (
     ObjectSpec,
     Op,
 )
+
+#: From ``caller`` to the user's code, past a method of a ``Primitive`` and the guard around it:
+#: a shorter way gives the same place, but more slowly.
+BODY: Final = 3
 
 
 class LockStandIn:
@@ -73,7 +77,7 @@ class LockStandIn:
         raise NotImplementedError
 
     def _acquire(self, worker: Worker, timeout: float | None, blocking: bool) -> bool:
-        op = Op(ACQUIRE, self.known(worker), caller(worker), None, timeout, blocking)
+        op = Op(ACQUIRE, self.known(worker), caller(worker, 3), None, timeout, blocking)
         got = bool(worker.do(op))
         if got and not self.raw.acquire(False):
             raise ModelMismatch(f"{self.name} is free, but the real lock cannot be had")
@@ -110,7 +114,7 @@ class LockStandIn:
     def _read(self, value: Callable[[], Any]) -> Any:
         worker = here()
         if worker is not None:
-            worker.step(Op(READ, self.known(worker), caller(worker)))
+            worker.step(Op(READ, self.known(worker), caller(worker, 3)))
             worker.record(value())
         return value()
 
@@ -149,11 +153,11 @@ class Primitive:
     def number(self, obj: Any, worker: Worker) -> int:
         """The number of an object in this schedule, which gets a model at its first use."""
         hub = worker.hub
-        schedule, number = obj.__dict__.get("_tracelock_number", (0, 0))
-        if schedule != hub.schedule:
+        known: tuple[int, int] = obj.__dict__.get("_tracelock_number", (0, 0))
+        if known[0] != hub.schedule:
             number = hub.number_for(self.spec(obj, self.bound_name(obj, worker), worker))
-            obj._tracelock_number = (hub.schedule, number)
-        return int(number)
+            known = obj._tracelock_number = (hub.schedule, number)
+        return known[1]
 
     def bound_name(self, obj: Any, worker: Worker) -> str:
         """The name of an object in this schedule: given at its creation, or after its first use."""
@@ -163,7 +167,7 @@ class Primitive:
         if schedule != hub.schedule:
             name = attributes.get("_tracelock_name")
             if name is None:
-                name = f"{self.kind}@{caller(worker)}"
+                name = f"{self.kind}@{caller(worker, 3)}"
                 hub.mark(obj, name)
             bound = hub.bind(obj, name, attributes.get("_tracelock_born", 0))
             obj._tracelock_bound = (hub.schedule, bound)
@@ -196,9 +200,10 @@ class Events(Primitive):
         return ObjectSpec(name, "flag", value=int(self.flag(obj)))
 
     def is_set(self, worker: Worker, real: Any, event: Any) -> bool:
-        worker.step(Op(READ, self.number(event, worker), caller(worker)))
-        worker.record(self.flag(event))
-        return self.flag(event)
+        worker.step(Op(READ, self.number(event, worker), caller(worker, BODY)))
+        flag = self.flag(event)
+        worker.record(flag)
+        return flag
 
     def set(self, worker: Worker, real: Any, event: Any) -> None:
         self._change(SET, worker, real, event)
@@ -207,13 +212,15 @@ class Events(Primitive):
         self._change(CLEAR, worker, real, event)
 
     def _change(self, kind: int, worker: Worker, real: Any, event: Any) -> None:
-        worker.step(Op(kind, self.number(event, worker), caller(worker)))
+        worker.step(Op(kind, self.number(event, worker), caller(worker, BODY + 1)))
         with Uncontrolled(worker):
             real(event)
 
     def wait(self, worker: Worker, real: Any, event: Any, timeout: float | None = None) -> bool:
         limit = self.timeout(timeout)
-        return bool(worker.do(Op(WAIT, self.number(event, worker), caller(worker), None, limit)))
+        return bool(
+            worker.do(Op(WAIT, self.number(event, worker), caller(worker, BODY), None, limit))
+        )
 
 
 class Conditions(Primitive):
@@ -238,7 +245,7 @@ class Conditions(Primitive):
         self.must_own(lock, "must acquire() condition before using wait()")
         depths: list[int] = []
         limit = self.timeout(timeout)
-        op = Op(WAIT, self.number(condition, worker), caller(worker), None, limit)
+        op = Op(WAIT, self.number(condition, worker), caller(worker, BODY), None, limit)
         try:
             result = worker.step(op, lambda: depths.append(lock.release_wholly()))
         except BaseException:
@@ -265,7 +272,9 @@ class Conditions(Primitive):
 
     def _notify(self, worker: Worker, lock: LockStandIn, condition: Any, n: int) -> None:
         self.must_own(lock, "lock is not owned")
-        result = worker.step(Op(NOTIFY, self.number(condition, worker), caller(worker), n))
+        result = worker.step(
+            Op(NOTIFY, self.number(condition, worker), caller(worker, BODY + 1), n)
+        )
         if result.__class__ is not list:
             raise RuntimeError("cannot notify on un-acquired lock")
 
@@ -318,7 +327,7 @@ class Queues(Primitive):
         self.check(queue, self.capacity(queue) > 0, block, timeout)
         number, data = self.number(queue, worker), self.pickled(item)
         limit, waits = self.limits(block, timeout)
-        op = Op(PUT, number, caller(worker), shown(item), limit, waits)
+        op = Op(PUT, number, caller(worker, BODY), shown(item), limit, waits)
         if not worker.exchange(op, data)[0]:
             raise self.refusal(queue, Full)
         self.insert(worker, queue, item)
@@ -327,7 +336,7 @@ class Queues(Primitive):
             timeout: float | None = None) -> Any:  # fmt: skip
         self.check(queue, True, block, timeout)
         limit, waits = self.limits(block, timeout)
-        op = Op(GET, self.number(queue, worker), caller(worker), None, limit, waits)
+        op = Op(GET, self.number(queue, worker), caller(worker, BODY), None, limit, waits)
         result, data = worker.exchange(op)
         if result is not None:
             raise self.refusal(queue, Empty)
@@ -355,7 +364,7 @@ class Queues(Primitive):
         done = self.all_done(queue)
         with done:
             # a put does not take the mutex here, so that the count is read and changed in one step
-            worker.step(Op(WRITE, self.number(queue, worker), caller(worker)))
+            worker.step(Op(WRITE, self.number(queue, worker), caller(worker, BODY)))
             if self.unfinished(queue) <= 0:
                 raise ValueError("task_done() called too many times")
             self.finish_one(queue)

@@ -132,7 +132,7 @@ class Worker:
         """The same for an op on a queue: its result, and what a queue between processes gives
         besides (see ``Hub.exchanged``)."""
         result = self.step(op)
-        return result, self.hub.exchanged(op, result, data)
+        return result, self.hub.exchanged(op, result, data) if self.hub.stores else None
 
     def record(self, value: Value) -> None:
         """The result of the last op as the real object gave it."""

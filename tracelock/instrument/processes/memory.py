@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from multiprocessing import shared_memory, sharedctypes
 from typing import Any, Final
 
@@ -55,21 +55,29 @@ def _places(label: str, length: int, index: Any) -> list[str]:
     return [f"{label}[{place}]" for place in dict.fromkeys(p % MOST for p in places)]
 
 
-def _scalar(base: Any) -> dict[str, Any]:
-    inner = base.value
+def _part(inner: Any, labels: Callable[[Any], Iterable[str]]) -> property:
+    """An attribute, whose reads and writes are of the variables of these names."""
 
     def get(self: Any) -> Any:
-        worker = _reads((self._tracelock_label,))
+        worker = _reads(labels(self))
         found = inner.__get__(self)
         if worker is not None:
             saw(worker, shown(found))
         return found
 
     def put(self: Any, value: Any) -> None:
-        _writes((self._tracelock_label,), value)
+        _writes(labels(self), value)
         inner.__set__(self, value)
 
-    return {"value": property(get, put)}
+    return property(get, put)
+
+
+def _scalar(base: Any) -> dict[str, Any]:
+    return {"value": _part(base.value, lambda obj: (obj._tracelock_label,))}
+
+
+def _all(obj: Any) -> list[str]:
+    return _places(obj._tracelock_label, len(obj), slice(None))
 
 
 def _array(base: Any) -> dict[str, Any]:
@@ -88,60 +96,29 @@ def _array(base: Any) -> dict[str, Any]:
     for name in ("value", "raw"):
         inner = getattr(base, name, None)
         if inner is not None:
-            members[name] = _whole(inner)
+            members[name] = _part(inner, _all)
     return members
 
 
-def _whole(inner: Any) -> property:
-    def get(self: Any) -> Any:
-        worker = _reads(_places(self._tracelock_label, len(self), slice(None)))
-        found = inner.__get__(self)
-        if worker is not None:
-            saw(worker, shown(found))
-        return found
-
-    def put(self: Any, value: Any) -> None:
-        _writes(_places(self._tracelock_label, len(self), slice(None)), value)
-        inner.__set__(self, value)
-
-    return property(get, put)
-
-
-def _fields(base: Any) -> Iterator[str]:
-    for cls in base.__mro__:
-        for field in cls.__dict__.get("_fields_", ()):
-            yield field[0]
-
-
 def _structure(base: Any) -> dict[str, Any]:
-    return {name: _field(name, getattr(base, name)) for name in _fields(base)}
+    def field(name: str) -> property:
+        return _part(getattr(base, name), lambda obj: (f"{obj._tracelock_label}.{name}",))
+
+    fields = (part[0] for cls in base.__mro__ for part in cls.__dict__.get("_fields_", ()))
+    return {name: field(name) for name in fields}
 
 
-def _field(name: str, inner: Any) -> property:
-    def get(self: Any) -> Any:
-        worker = _reads((f"{self._tracelock_label}.{name}",))
-        found = inner.__get__(self)
-        if worker is not None:
-            saw(worker, shown(found))
-        return found
-
-    def put(self: Any, value: Any) -> None:
-        _writes((f"{self._tracelock_label}.{name}",), value)
-        inner.__set__(self, value)
-
-    return property(get, put)
+#: How the parts of each kind of object are controlled.
+_KINDS: Final[tuple[tuple[Any, Callable[[Any], dict[str, Any]]], ...]] = (
+    (_SIMPLE, _scalar), (ctypes.Array, _array), ((ctypes.Structure, ctypes.Union), _structure),
+)  # fmt: skip
 
 
 def _controlled(base: Any) -> type | None:
     known = _classes.get(base)
     if known is None:
-        if issubclass(base, _SIMPLE):
-            members = _scalar(base)
-        elif issubclass(base, ctypes.Array):
-            members = _array(base)
-        elif issubclass(base, (ctypes.Structure, ctypes.Union)):
-            members = _structure(base)
-        else:
+        members = next((of(base) for kind, of in _KINDS if issubclass(base, kind)), None)
+        if members is None:
             return None
         members["_tracelock_label"] = ""
         known = _classes[base] = type(base.__name__, (base,), members)

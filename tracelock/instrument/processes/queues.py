@@ -14,7 +14,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.primitives import Queues
+from tracelock.instrument.primitives import BODY, Queues
 from tracelock.instrument.processes.sync import Interprocess
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import READ, ObjectSpec, Op
@@ -49,7 +49,9 @@ class _Queues(Interprocess, Queues):
         return ForkingPickler.loads(data)
 
     def size(self, worker: Worker, queue: Any) -> int:
-        return int(worker.exchange(Op(READ, self.number(queue, worker), caller(worker)))[1])
+        return int(
+            worker.exchange(Op(READ, self.number(queue, worker), caller(worker, BODY + 2)))[1]
+        )
 
     def look(self, worker: Worker, queue: Any, answer: Callable[[int], Any]) -> Any:
         size = self.size(worker, queue)
@@ -78,7 +80,7 @@ class _JoinableQueues(_Queues):
 
     def join(self, worker: Worker, real: Any, queue: Any) -> None:
         with queue._cond:
-            worker.step(Op(READ, self.number(queue, worker), caller(worker)))
+            worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY)))
             if self.unfinished(queue):
                 queue._cond.wait()
 

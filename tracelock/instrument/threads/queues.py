@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import Queues
+from tracelock.instrument.primitives import BODY, Queues
 from tracelock.instrument.threads.locks import ControlledLock
 from tracelock.instrument.threads.sync import conditions
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -57,7 +57,7 @@ class _Queues(Queues):
         return _SHUT_DOWN if shut else error
 
     def size(self, worker: Worker, queue: Any) -> int:
-        worker.step(Op(READ, self.number(queue, worker), caller(worker)))
+        worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY + 2)))
         return self.count(queue)
 
     def unfinished(self, queue: Any) -> int:
@@ -72,7 +72,7 @@ class _Queues(Queues):
     def join(self, worker: Worker, real: Any, queue: Any) -> None:
         with queue.all_tasks_done:
             while True:
-                worker.step(Op(READ, self.number(queue, worker), caller(worker)))
+                worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY)))
                 worker.record(queue.unfinished_tasks)
                 if not queue.unfinished_tasks:
                     return
@@ -81,7 +81,7 @@ class _Queues(Queues):
     def shutdown(self, worker: Worker, real: Any, queue: Any, immediate: bool = False) -> None:
         """Python 3.13: nothing waits from now on."""
         with queue.all_tasks_done:
-            worker.step(Op(SET, self.number(queue, worker), caller(worker), bool(immediate)))
+            worker.step(Op(SET, self.number(queue, worker), caller(worker, BODY), bool(immediate)))
             queue.is_shutdown = True
             while immediate and queue._qsize():
                 queue._get()

@@ -7,7 +7,7 @@ from typing import Any
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
-from tracelock.instrument.primitives import Conditions, Events, LockStandIn, Primitive
+from tracelock.instrument.primitives import BODY, Conditions, Events, LockStandIn, Primitive
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, ControlledLock, new_lock
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
@@ -49,7 +49,7 @@ class _Semaphores(Primitive):
             raise ValueError("can't specify timeout for non-blocking acquire")
         limit, blocking = self.limits(blocking, timeout)
         number = self.number(semaphore, worker)
-        got = bool(worker.do(Op(ACQUIRE, number, caller(worker), None, limit, blocking)))
+        got = bool(worker.do(Op(ACQUIRE, number, caller(worker, BODY), None, limit, blocking)))
         if got:
             with Uncontrolled(worker):
                 if not real(semaphore, False):
@@ -61,7 +61,7 @@ class _Semaphores(Primitive):
 
     def release(self, worker: Worker, real: Any, semaphore: Any, n: int = 1) -> None:
         number = self.number(semaphore, worker)
-        result: Any = worker.step(Op(RELEASE, number, caller(worker), n))
+        result: Any = worker.step(Op(RELEASE, number, caller(worker, BODY), n))
         with Uncontrolled(worker):
             real(semaphore, n)  # raises as it always does
         if result is not None:
