@@ -34,8 +34,8 @@ SWEEP: Final = 200
 
 
 class PythonBackend:
-    """Runs the schedules of one :class:`PythonProgram`. A context manager: patches are made when
-    it is entered and undone when it is left.
+    """Runs the schedules of one :class:`PythonProgram`. A context manager: patches are applied
+    when it is entered and undone when it is left.
 
     ``stuck``: why no further schedule can be run, "" as long as one can. ``rooms``: of the table
     of patches, those that are applied.
@@ -72,7 +72,7 @@ class PythonBackend:
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())
         patience = min(self.limits.stall, self.limits.seconds)
-        self._dog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
+        self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -190,8 +190,8 @@ class PythonBackend:
 
     def _blocked(self, controller: OpenController, error: BaseException) -> str:
         """Why ``setup`` or ``check`` does not end. Raises a KeyboardInterrupt of the user's."""
-        if self._dog.bitten:
-            return f"it is stuck:\n{self._dog.bitten}"
+        if self._watchdog.stack:
+            return f"it is stuck:\n{self._watchdog.stack}"
         if isinstance(error, KeyboardInterrupt):
             raise error
         pending = {w: op for w in controller.active if (op := controller.pending[w]) is not None}
@@ -252,19 +252,19 @@ class PythonBackend:
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)
         hub.unwind()
-        hub.main = worker.baton  # whatever it still hands over reaches nobody
+        hub.main = worker.baton  # should it still hand over its baton, no worker gets that
 
 
 class Stuck(Exception):
-    """A worker does not come back."""
+    """A worker is stuck and cannot be ended."""
 
 
 @contextlib.contextmanager
 def no_collections() -> Iterator[None]:
-    """Keep the cyclic collector away: it would run finalizers at points that nobody chose."""
+    """Keep the cyclic collector away: it would run finalizers at points that no scheduler chose."""
     was = gc.isenabled()
     gc.disable()
-    gc.freeze()  # a collection looks at what the program has made, not at all that there is
+    gc.freeze()  # a collection visits what the program creates, not all objects
     try:
         yield
     finally:
@@ -275,7 +275,7 @@ def no_collections() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_unwinding() -> Iterator[None]:
-    """A finalizer that was waiting when its schedule ended is no news to anybody."""
+    """Do not report a finalizer that is unwound because it was waiting at the schedule's end."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:

@@ -17,7 +17,7 @@ from tracelock.instrument.rewrite.sites import stable_file
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-#: Modules of the standard library whose own lines are no news: who called them is shown.
+#: Modules whose own lines are not shown in traces: the place is that of their caller.
 PLUMBING: Final = frozenset(
     {
         "threading", "queue", "concurrent.futures.thread", "concurrent.futures._base",
@@ -57,7 +57,7 @@ def file_label(filename: str, module: str) -> str:
     if label is None:
         worker: Any = contexts.get(get_ident())
         if worker is not None:
-            worker.uncontrolled += 1  # to look where files are is not the program's doing
+            worker.uncontrolled += 1  # the program does not access these files
         try:
             label = _files[key] = _label(filename, module)
         finally:
@@ -74,7 +74,7 @@ def _label(filename: str, module: str) -> str:
 
 
 def _plumbing(module: str) -> bool:
-    """Whether the lines of a module are no news."""
+    """Whether the place of a line of this module is that of its caller."""
     known = module in PLUMBING or module.partition(".")[0] in ("trio", "outcome")
     return known and module not in shown
 
@@ -117,7 +117,7 @@ def digest(path: str) -> str:
 
 
 def place_of(frame: FrameType) -> str | None:
-    """The place of this very frame, None where it is not the user's."""
+    """The place of this frame itself, None where it is not the user's."""
     code, line = frame.f_code, frame.f_lineno
     known = _places.get((identity(code), line))
     if known is None:
@@ -151,7 +151,7 @@ def place_of_function(function: Any) -> str:
 
 
 def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
-    """The first place from ``frame`` outwards that is the user's, and its frame."""
+    """The first place that is the user's, from ``frame`` outwards, and its frame."""
     spare: FrameType | None = None
     while frame is not None:
         code, line = frame.f_code, frame.f_lineno
@@ -181,7 +181,7 @@ def caller(worker: WorkerContext | None = None, depth: int = 2) -> str:
 def creation_name(kind: str, worker: WorkerContext) -> str:
     """The name of an object that is created here: what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
-    worker.uncontrolled += 1  # to look at the source is not the program's doing
+    worker.uncontrolled += 1  # the program does not read the source
     label = _named(kind, at, frame)
     worker.uncontrolled -= 1
     number = worker.count(label)

@@ -27,7 +27,7 @@ class Context(Protocol):
         """What the last access got: the value read, or the result of a container's method."""
 
     def lock(self, raw: object) -> object:
-        """The controlled stand-in for a lock made before the factories were patched."""
+        """The controlled lock for a real one that was created before control began."""
 
 
 class WorkerContext(Context, Protocol):

@@ -10,17 +10,17 @@ from typing import Final
 from tracelock.errors import StepFailure
 from tracelock.instrument.callers import PLUMBING, file_label
 
-#: The package: none of its frames is news to anybody.
+#: The package, whose frames are left out of tracebacks.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def failure_of(error: BaseException, failure: str = "") -> StepFailure:
-    """The failure that an exception in user code is: ``assert`` or ``error``, with its place.
+    """An exception of user code as a failure: ``assert`` or ``error``, with its place.
 
     The message is the exception, then its traceback: portable file names, no frame of tracelock.
     """
     if isinstance(error, StepFailure):
-        return error  # told of by another process
+        return error  # it comes from another process
     failure = failure or ("assert" if isinstance(error, AssertionError) else "error")
     frames = list(_frames(error.__traceback__))
     own = [frame for frame in frames if not frame[3]] or frames
@@ -30,7 +30,7 @@ def failure_of(error: BaseException, failure: str = "") -> StepFailure:
     return StepFailure(failure, "\n".join([text, *lines]), at)
 
 
-def stack_of(frame: FrameType) -> str:
+def stack_of(frame: FrameType | None) -> str:
     """Where a thread is, as a traceback shows it."""
     return "".join(traceback.format_stack(frame)).rstrip()
 

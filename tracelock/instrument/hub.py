@@ -1,7 +1,7 @@
-"""The hub: who has the baton, and what belongs to one schedule of real Python code.
+"""The hub: which worker has the baton, and the state of one schedule of real Python code.
 
 One thread runs at a time. A worker that comes to a scheduling point asks the controller, which
-runs right there, in its thread; where another is to go on it is handed the baton directly. The
+runs right there, in its thread; if it picks another worker, that is handed the baton directly. The
 thread that called ``explore`` (the *main* thread) has the baton before and after a schedule: it
 runs ``setup``, lets each worker run up to its first op, and gets the baton back at the end.
 """
@@ -28,7 +28,7 @@ new_baton: Final = _thread.allocate_lock
 get_ident: Final = _thread.get_ident
 
 #: The context of the worker on each thread that has one, by thread identifier. Code that runs on
-#: another thread is not under control, and everything that was patched does what it always did.
+#: another thread is not under control: what is patched calls the original there.
 contexts: Final[dict[int, Any]] = _contexts
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
@@ -100,7 +100,7 @@ class Hub:
         self._clear()
 
     def _clear(self) -> None:
-        """Nothing is left of the schedule before."""
+        """Forget the previous schedule."""
         self.over = False
         self.error: BaseException | None = None
         self.launching: WorkerContext | None = None
@@ -142,7 +142,7 @@ class Hub:
         baton.release()
 
     def decide(self) -> int:
-        """Who goes on, as the controller says; -1 where the schedule is over or broken."""
+        """The worker that the controller picks; -1 where the schedule is over or broken."""
         if self.phase is Phase.UNWIND:
             return -1
         if self.error is not None:
@@ -176,8 +176,8 @@ class Hub:
         self.launch(child, self.main, run)
 
     def launched(self, launcher: Any) -> int:
-        """Called by a worker that has come to its first op. Who has the baton now, -2 if that is
-        not for the worker to know."""
+        """Called by a worker that has come to its first op. The worker that has the baton now; -2
+        where that is another thread's decision."""
         self.launching = None
         if launcher is not self.main or self.phase is not Phase.RUN:
             launcher.release()
@@ -206,8 +206,8 @@ class Hub:
             controller.fail(worker.number, failure_of(error))
 
     def unwind(self) -> list[WorkerContext]:
-        """The schedule is over: end the workers that are in the middle of their code, one after
-        the other. In the main thread. Returns those that cannot be ended."""
+        """The schedule is over: unwind the workers that are in the middle of their code, one after
+        the other. In the main thread. Returns those that cannot be unwound."""
         self.phase = Phase.UNWIND
         stuck = []
         for worker in list(self.workers.values()):

@@ -1,10 +1,11 @@
 """Stable names for the objects of real code, and which of their parts are shared.
 
-A trace must mean the same in another process and on another Python version, so that nothing here
-depends on addresses or hashes. An object is known by who met it first and as which of its class
+A trace must mean the same in another process and on another Python version: no name depends on an
+address or a hash. An object is named after the worker that met it first, and its number
+among the objects of its class that this worker met
 (``Account#1``; ``Account#2@withdraw[0]`` where that was a worker), a container by where it was
-read or put (``Account#1.items[]``). What ``setup`` made is met before any worker runs, in the order
-of a walk through it.
+read or put (``Account#1.items[]``). What ``setup`` returned is named before any worker runs, in the
+order of a walk through it.
 
 Only what two workers touch in one schedule, one of them to write, is *shared*; accesses to all else
 are no scheduling points. That is found out while schedules run and counts from the next one on. It
@@ -61,16 +62,16 @@ class NamedObject:
 
     def __init__(self, label: str, keep: object) -> None:
         self.label = label
-        self.keep = keep  # so that its address means nothing else while this schedule lasts
+        self.keep = keep  # so that no other object gets its address in this schedule
         self.parts: dict[str | None, Variable] = {}
 
 
 class ObjectNames:
     """All names of one program, and the objects that have them in the current schedule.
 
-    ``frozen``: what is shared is given (in a replay: what the trace has) and not found out.
-    ``deferring``: what is found out does not count yet: a search that compares schedules goes on.
-    ``grown``: how many variables turned out to be shared so far.
+    ``frozen``: what is shared is given (in a replay by the trace) and not found out.
+    ``deferring``: what is found out stays pending, since a search compares its schedules.
+    ``grown``: how many variables were found to be shared so far.
     """
 
     def __init__(self, layout: OpenLayout) -> None:
@@ -87,7 +88,7 @@ class ObjectNames:
         self._listings: dict[str, tuple[int, int, int]] = {}
 
     def begin(self) -> None:
-        """A schedule begins: nothing but names is left of the one before."""
+        """A schedule begins: of the previous one only the variables are kept."""
         self._schedule += 1
         self.objects = {}
         self._counts = {}
@@ -96,28 +97,27 @@ class ObjectNames:
 
     @property
     def pending(self) -> bool:
-        """Whether something turned out to be shared that does not count yet."""
+        """Whether variables were found to be shared that are not scheduling points yet."""
         return bool(self._pending)
 
     def apply_pending(self) -> list[Variable]:
-        """What turned out to be shared counts from now on. Only between two schedules. Returns it,
-        for ``unsettle``."""
-        settled = self._pending.copy()
-        for variable in settled:
+        """Accesses of the variables that were found to be shared are scheduling points from now on.
+        Only between two schedules. Returns the variables, for ``revert``."""
+        applied = self._pending.copy()
+        for variable in applied:
             variable.shared = True
             if variable.number < 0:
                 variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
             self.grown += 1
         self._pending.clear()
-        return settled
+        return applied
 
-    def revert(self, settled: list[Variable]) -> None:
-        """As if ``settle`` had not been called: a schedule that was run before is to be run again
-        as it was."""
-        for variable in settled:
+    def revert(self, applied: list[Variable]) -> None:
+        """Undo ``apply_pending``: a schedule that was run before is to be repeated as it was."""
+        for variable in applied:
             variable.shared = False
             self.grown -= 1
-        self._pending[:0] = settled
+        self._pending[:0] = applied
 
     def preset(self, names: list[str]) -> None:
         """In a replay these, and no others, are shared."""
@@ -133,7 +133,7 @@ class ObjectNames:
 
     # --- objects -----------------------------------------------------------------------------
     def identify(self, obj: object, worker: WorkerContext | None, label: str = "") -> NamedObject:
-        """What is known of ``obj``, which gets a name where it has none."""
+        """The name and variables of ``obj``, which gets a name where it has none."""
         known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
             return known
@@ -159,8 +159,8 @@ class ObjectNames:
         return f"{name}#{number}"
 
     def _keep(self, obj: object) -> object:
-        """What keeps the address from being used again: nothing that keeps ``obj`` alive, if
-        possible, since finalizers and weak references are part of the program."""
+        """What keeps the address from being used again: a weak reference if possible, since
+        finalizers and weak references are part of the program."""
         objects, address = self.objects, identity(obj)
         if isinstance(obj, CONTAINERS) and obj.__class__.__module__ in ("builtins", "collections"):
             return obj
@@ -209,7 +209,7 @@ class ObjectNames:
             variable.writers |= bit
         users = variable.users
         if users & (users - 1) and variable.writers and variable.number == -1 and not self.frozen:
-            variable.number = -2  # it is among the news
+            variable.number = -2  # pending
             self._pending.append(variable)
 
     def named(self, label: str) -> Variable:
@@ -222,8 +222,8 @@ class ObjectNames:
     def used_by_name(self, label: str, worker: int, kind: int) -> None:
         """The variable of this name was used, and is not shared.
 
-        A name that ends in ``/`` is what a directory has in it. Whoever makes or removes a file
-        writes that, which concerns nobody as long as nobody lists the directory.
+        A name that ends in ``/`` stands for the entries of a directory. Creating or removing a file
+        writes them, which conflicts with nothing as long as no worker lists the directory.
         """
         variable = self.named(label)
         if not label.endswith("/"):
@@ -243,8 +243,8 @@ class ObjectNames:
                     self.used(variable, one, WRITE if writers >> one & 1 else READ)
 
     def suspect(self, variable: Variable | None) -> bool:
-        """A worker does nothing but look at ``variable``: may another be meant to change it? Then
-        looking is a scheduling point from the next schedule on."""
+        """A worker polls ``variable``. If another worker may be meant to change it, its reads are
+        scheduling points from the next schedule on."""
         if variable is None or variable.number != -1 or self.frozen:
             return False
         variable.number = -2
@@ -256,9 +256,9 @@ class ObjectNames:
         if isinstance(value, CONTAINERS) and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")
 
-    # --- what setup made ---------------------------------------------------------------------
+    # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object, label: str = "state") -> None:
-        """Name ``root`` and what can be reached from it, in a fixed order."""
+        """Name ``root`` and the objects reachable from it, in a fixed order."""
         pending: deque[tuple[object, str]] = deque([(root, label)])
         seen: set[int] = set()
         while pending and len(seen) < MOST:

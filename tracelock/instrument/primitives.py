@@ -1,4 +1,4 @@
-"""Synchronisation objects under control: what their methods do in a worker, whichever library's.
+"""Synchronisation objects under control: what their methods do in a worker, in every library.
 
 ``threading``, ``queue`` and ``multiprocessing`` have the same conditions, events and queues. What
 one does under control is stated once, here, by a class whose methods take the place of the real
@@ -231,7 +231,7 @@ class Conditions(Primitive):
         raise NotImplementedError
 
     def must_own(self, lock: LockStandIn, message: str) -> None:
-        """Raise what the real one raises before it does anything, if the lock is not held."""
+        """If the lock is not held, raise what the real condition raises at once."""
 
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
         lock = self.lock(obj, worker)
@@ -302,7 +302,7 @@ class Queues(Primitive):
         raise NotImplementedError
 
     def refusal(self, queue: Any, error: type[Exception]) -> type[Exception]:
-        """What is raised where nothing can be put or got."""
+        """The exception of a put or get that was not granted."""
         return error
 
     def size(self, worker: Worker, queue: Any) -> int:

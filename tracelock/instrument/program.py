@@ -1,4 +1,4 @@
-"""A program of real Python code: what to set up, who works on it, and what must hold afterwards."""
+"""A program of real Python code: its setup, its workers, and the check afterwards."""
 
 from __future__ import annotations
 
@@ -92,13 +92,14 @@ class CheckOutcome:
 class PythonProgram:
     """Real code to be explored.
 
-    ``setup()`` makes what the workers share, anew for each schedule (None: they take no argument);
-    each worker is called with it; ``check`` is too, at the end, and raises or returns False on
-    the bug. ``instrument``: modules (and what is below them) whose shared accesses are scheduling
-    points. ``expected``: exceptions that may end a worker. ``collections``, ``cancellations``: how
-    many garbage collections and cancellations a schedule may have. ``source``: how the same
-    program can be had again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``:
-    the scenario that it was made from; ``names``: of the workers, else those of the functions.
+    ``setup()`` returns what the workers share, anew for each schedule (None: they take no
+    argument); each worker is called with it, and so is ``check`` at the end, which raises or
+    returns False on the bug. ``instrument``: modules (and what is below them) whose shared accesses
+    are scheduling points. ``expected``: exceptions that may end a worker. ``collections``,
+    ``cancellations``: how many garbage collections and cancellations a schedule may have.
+    ``source``: how the same program can be had again (``{"pytest":
+    "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario that it was made from;
+    ``names``: of the workers, else those of the functions.
     """
 
     workers: Sequence[Work]

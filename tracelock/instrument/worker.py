@@ -18,8 +18,9 @@ collect_garbage: Final = gc.collect
 class Worker:
     """One worker in one schedule.
 
-    ``uncontrolled``: how deep it is in calls of patched things that shall do what they always did.
-    ``launcher``: who waits until it has come to its first op. ``daemon``: nobody waits for its end.
+    ``uncontrolled``: above 0 while patched functions are to call their originals. ``launcher``: the
+    baton of the thread that waits for its first op. ``daemon``: the schedule does not wait for its
+    end. ``counts``: how many of each kind of thing it has created or met.
     """
 
     __slots__ = (
@@ -75,7 +76,7 @@ class Worker:
                 raise ScheduleOver
         elif hub.collections:
             self.collect(op.at)
-            if hub.unwinding:  # which a finalizer keeps to itself
+            if hub.unwinding:  # a finalizer does not propagate exceptions
                 raise ScheduleOver
         controller.ask(me, op)
         if self.launcher is not None:
@@ -105,7 +106,7 @@ class Worker:
         if self.collecting or self.launcher is not None or hub.collected >= hub.collections:
             return
         if not controller.log or controller.log[-1][0] != self.number:
-            return  # not the one that runs: what comes first in a turn is before a choice of worker
+            return  # its first op after a switch: that choice of a worker is still to come
         if controller.inject(self.number, at):
             hub.collected += 1
             self.collecting = True
@@ -183,10 +184,10 @@ class Worker:
         self.step(op)
 
     def saw(self, value: object) -> None:
-        """What the read that ``access`` announced has read."""
+        """The value of the read that ``access`` announced."""
         variable = self.last
         if variable is None or self.answered:
-            return  # code that the access itself called (a key function) has come in between
+            return  # the access itself called code (a key function) that made another
         self.answered = True
         names = self.hub.names
         if value.__class__ not in PLAIN:
@@ -195,8 +196,8 @@ class Worker:
             self.hub.controller.replace(shown(value))
 
     def used_by_name(self, label: str, kind: int) -> None:
-        """Something that has a name of its own (a path, a piece of shared memory) was used while
-        it was not known to be shared."""
+        """A variable that is named by itself (a path, a piece of shared memory) was used while it
+        was not known to be shared."""
         self.hub.names.used_by_name(label, self.number, kind)
 
     def lock(self, raw: object) -> object:
@@ -267,9 +268,9 @@ class Worker:
 
 
 class ContentsStep(AtomicBody):
-    """A step that reads some containers and changes another: ``list.extend``, ``dict.update``.
+    """A step that reads some containers and writes another: ``list.extend``, ``dict.update``.
 
-    The values are the real objects' own: to the model it matters what is touched.
+    The values stay in the real objects; the model is concerned with the variables alone.
     """
 
     __slots__ = ("read", "touches", "written")
@@ -300,7 +301,7 @@ class Main(Worker):
 
 
 class MainBlocked(BaseException):
-    """``setup`` or ``check`` waits for something that never comes."""
+    """``setup`` or ``check`` waits for something that never happens."""
 
 
 PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
@@ -334,7 +335,7 @@ def here() -> Worker | None:
 
 
 class Uncontrolled:
-    """While this is entered, patched things on this worker do what they always did."""
+    """While this is entered, patched functions call their originals in this worker."""
 
     __slots__ = ("worker",)
 

@@ -28,7 +28,7 @@ real_getpid: Final = os.getpid
 
 
 class ProcessBackend(ThreadBackend):
-    """Processes. ``rules``: what their objects are like. Raises UsageError where there is no
+    """Each worker in a process. ``rules``: of the models. Raises UsageError where there is no
     ``fork``."""
 
     def __init__(self, program: PythonProgram, limits: RunLimits, rules: Rules) -> None:
@@ -73,7 +73,7 @@ class ProcessBackend(ThreadBackend):
         return relay
 
     def _await(self, baton: Any = None) -> None:
-        """Wait for the baton. Whoever gets stuck is ended by the one that serves it."""
+        """Wait for the baton. A process that gets stuck is ended by its relay."""
         hub = self.hub
         baton = baton or hub.main
         while True:
@@ -95,6 +95,6 @@ class ProcessBackend(ThreadBackend):
         try:
             super()._schedule(controller)
         finally:
-            for relay in self._relays:  # an error has kept them from their end
+            for relay in self._relays:  # after an error they have not ended
                 relay.kill()
             self._reap()

@@ -26,14 +26,14 @@ real_exit: Final = os._exit
 real_waitpid: Final = os.waitpid
 real_kill: Final = os.kill
 
-# whatever is forked, it is not what the table says that is on its threads
+# a forked process has but one thread, which is none of those in the table
 os.register_at_fork(after_in_child=contexts.clear)
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without the warning that other threads do not live on in the new process: ours do not
-    matter, and of the program's own that is what is looked for."""
+    """Without the warning that the new process has no other threads: those of the pool do not
+    matter, and a bug by those of the program is what is looked for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
@@ -130,7 +130,7 @@ def fork(worker: Worker, real: Any) -> int:
 
 
 def leave(status: int) -> None:
-    """``os._exit``: the way for what was made by ``os.fork`` to end; of others it is a crash."""
+    """``os._exit``: the normal end of a process made by ``os.fork``, a crash of any other."""
     worker = contexts.get(get_ident())
     if isinstance(worker, RemoteWorker) and worker.by_fork and not worker.hub.unwinding:
         worker.leave()

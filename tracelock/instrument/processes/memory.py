@@ -1,6 +1,6 @@
 """Shared memory of ``multiprocessing``: ``Value``, ``Array``, and what is in ``SharedMemory``.
 
-The objects of ``ctypes`` that are made get a class of ours below their own, whose reads and writes
+The objects of ``ctypes`` that workers create get a subclass of their class, whose reads and writes
 are scheduling points: of a value the whole, of an array each element, of a structure each field.
 A ``SharedMemory`` has one point for each element of its ``buf`` that instrumented code reads
 or writes, and those of ``tracelock``'s callers who use :func:`touching`.
@@ -22,7 +22,7 @@ from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker, here, shown
 from tracelock.ops import READ
 
-#: What each class has been replaced by, and the names of the objects that have been made.
+#: The controlled subclass of each class.
 _classes: dict[type, type] = {}
 _SIMPLE: Final[Any] = ctypes._SimpleCData
 #: Elements of one array that are variables of their own; those beyond share them.
@@ -153,7 +153,7 @@ _buffers: dict[int, tuple[Any, str]] = {}
 
 @patch("multiprocessing.SharedMemory.__init__", of=shared_memory.SharedMemory)
 def memory_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
-    """The block is called after where it was made."""
+    """The block is named after the place of its creation."""
     real(self, *args, **kwargs)
     label = _blocks.get(self.name)
     if label is None:
@@ -176,8 +176,8 @@ def buffer_label(obj: object) -> str | None:
 def touching(memory: Any, *places: int, write: bool = False) -> None:
     """Say that these bytes of a ``SharedMemory`` are read, or written, next (none: all).
 
-    For code that gets at them by other ways than ``buf[i]`` (an array on top of them, say). It
-    does nothing where the caller is not under control.
+    For code that accesses them in other ways than ``buf[i]`` (an array on top of them, say).
+    Without effect where the caller is not under control.
     """
     worker = here()
     label = getattr(memory, "_tracelock_label", None)
@@ -192,7 +192,7 @@ def touching(memory: Any, *places: int, write: bool = False) -> None:
 
 
 def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> None:
-    """Instrumented code reads or writes an item of a ``buf``: of which is not known, so of all."""
+    """Instrumented code accesses an item of a ``buf``; which is not known: the whole block."""
     label = buffer_label(obj)
     if label is None or worker.hub.phase is not Phase.RUN:
         return

@@ -76,13 +76,13 @@ class Relay:
             raise LimitReached(f"is stuck outside tracelock's control:\n{self._where()}") from None
 
     def _where(self) -> str:
-        """Where a process is that does not come to an op. It does not live on."""
+        """The stack of a process that comes to no op. Kills it."""
         where = "its process does not answer"
         with contextlib.suppress(OSError, EOFError):
             real_kill(self.pid, LOOK)
             self.channel.sock.settimeout(GRACE)
             kind, _, *more = self.channel.receive()
-            if kind == wire.LOOKS:
+            if kind == wire.STACK:
                 where = more[0]
         self.kill()
         return where
@@ -124,17 +124,17 @@ class Relay:
         return Op(kind, target, at, value, timeout, blocking, expect, body)
 
     def _number(self, target: Any) -> int:
-        return self._thing(*target) if target.__class__ is tuple else int(target)
+        return self._described(*target) if target.__class__ is tuple else int(target)
 
-    def _thing(self, name: str, rest: Any, holders: list[str], process: str) -> int:
-        """The number of a thing that the process has told all about."""
+    def _described(self, name: str, rest: Any, holders: list[str], process: str) -> int:
+        """The number of an object that the process has described."""
         hub = self.hub
         number = hub.layout.number_of(name)
         if number is not None and name in hub.described:
             return number
         type_, value, lock, parties, maxsize, order = rest
         if lock.__class__ is tuple:
-            lock = self._thing(*lock)
+            lock = self._described(*lock)
         hub.described.add(name)
         if name.endswith(f" in {process}"):
             hub.fork_copies.add(name)
@@ -176,7 +176,7 @@ class Relay:
                 model.drop(process)
 
     def _died(self) -> None:
-        """The process is gone without a word."""
+        """The process has ended without a message."""
         self.channel.close()
         if self.hub.phase is Phase.UNWIND:
             return
@@ -271,7 +271,7 @@ def connect(hub: Hub, worker: Worker, reaps: bool = False) -> tuple[Relay, Chann
 def was_killed(hub: Hub, name: str, how: str, at: str) -> None:
     """A worker was killed by another: ``how`` is "" where that is the program's own way.
 
-    Its next step is its death: another worker may go on before that, it itself may not.
+    Its next step is its death: other workers may go on before that, it itself may not.
     """
     number = hub.layout.worker(name)
     controller = hub.controller

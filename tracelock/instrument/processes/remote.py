@@ -1,10 +1,10 @@
 """A worker in another process than the controller: it asks through a channel.
 
 The process was forked from the one where the controller is, or from one that was, and has a copy
-of all that was there: the hub, the names, the layout. Things that processes share (objects of
+of its memory: the hub, the names, the layout. Objects that processes share (objects of
 ``multiprocessing``, files) are known by the number that they had before the fork, or by name.
-What is in ordinary memory is the process's own from the fork on: a lock of ``threading`` is another
-one then, which began in the state that the first one had.
+What is in ordinary memory is the process's own from the fork on: a lock of ``threading`` is then
+another one, which begins in the state that the first one had.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 import zlib
 from collections.abc import Callable
 from types import FrameType
@@ -26,7 +25,7 @@ from typing import Any, Final
 from tracelock.engine.open import VARIABLE
 from tracelock.errors import TracelockError
 from tracelock.instrument import callers
-from tracelock.instrument.failures import failure_of
+from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.processes import wire
@@ -48,8 +47,8 @@ with contextlib.suppress(OSError, AttributeError):
 class RemoteWorker(Worker):
     """A worker of this process. ``process``: what the process is called.
 
-    ``base``: things with lower numbers are known where the controller is. ``leads``: the process
-    ends when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
+    ``base``: objects with lower numbers are known to the controller. ``leads``: the process ends
+    when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
     """
 
     __slots__ = ("base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported")
@@ -127,7 +126,7 @@ class RemoteWorker(Worker):
         return (kind, target, op.at, op.value, op.timeout, op.blocking, op.expect, body)
 
     def reference(self, number: int) -> Any:
-        """A thing in the controller's terms: its number, or all that is known of it."""
+        """An object in the controller's terms: its number, or its description."""
         hub = self.hub
         spec = hub.layout.objects[number]
         if spec.type == VARIABLE or spec.name in hub.interprocess:
@@ -263,8 +262,8 @@ def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
         if os.getppid() != parent:
             real_exit(1)
     for other in hub.relays:
-        # the controller's ends, or those of workers of the process that has forked: so that its
-        # death is seen although this one lives on
+        # those of the controller, or of workers of the process that has forked: its death must be
+        # seen although this process exists
         other.close()
     hub.relays = [channel]
     hub.pids.clear()
@@ -289,11 +288,11 @@ class _Looking:
         self.worker = worker
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        parts = ["".join(traceback.format_stack(frame)).rstrip()]
+        parts = [stack_of(frame)]
         main = threading.get_ident()
         for ident, other in sys._current_frames().items():
             if ident != main and ident in contexts:
-                parts.append("".join(traceback.format_stack(other)).rstrip())
+                parts.append(stack_of(other))
         with contextlib.suppress(OSError):
-            self.worker.channel.send(wire.LOOKS, [], "\n".join(parts))
+            self.worker.channel.send(wire.STACK, [], "\n".join(parts))
         real_exit(1)

@@ -28,8 +28,7 @@ GRACE: Final = 5.0
 class PooledThread:
     """A thread that runs one worker after the other.
 
-    ``locals``: the thread-local objects that there are. What a schedule has left in them is not to
-    be seen by the next.
+    ``locals``: the thread-local objects of the program, which each schedule must find empty.
     """
 
     def __init__(self, locals: Sequence[Any] = ()) -> None:
@@ -47,7 +46,7 @@ class PooledThread:
         self._start()
 
     def _start(self) -> None:
-        # a worker may be the one that starts the next: to it this is no thread of the program
+        # where a worker starts another, this thread is none of the program's
         worker: Worker | None = contexts.get(get_ident())
         with contextlib.nullcontext() if worker is None else Uncontrolled(worker):
             self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
@@ -90,7 +89,7 @@ class PooledThread:
                 return
 
     def tidy(self) -> None:
-        """Forget what the program has left in thread-locals. In this thread."""
+        """Remove what the program has left in thread-local objects. In this thread."""
         for key in [key for key in self._locals if key not in self._clean]:
             del self._locals[key]
         if HIDDEN_LOCALS and not self.once:

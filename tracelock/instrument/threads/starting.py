@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     pass
 
 _real_join: Final = threading.Thread.join
-#: Modules whose threads wait for more work when they have done theirs.
+#: Modules whose threads wait for more work after each job.
 _POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cache"})
 
 
@@ -62,8 +62,8 @@ def _label(thread: Any, parent: Worker) -> str:
 
 
 def _idles(thread: Any) -> bool:
-    """Whether this is a thread of an executor, which waits for more work until it is told not to:
-    nobody waits for it, and its waiting is no deadlock."""
+    """Whether this is a thread of an executor, which waits for more work until it is shut down: no
+    worker waits for it, and its waiting is no deadlock."""
     target = getattr(thread, "_target", None)
     return getattr(target, "__module__", "") in _POOLS
 
