@@ -158,7 +158,6 @@ def explore_uses(
     more = {
         "instrument": [],
         "schedules": 3,
-        "shrink": False,
         "seconds": None,
         "confirm": 1,
         **more,

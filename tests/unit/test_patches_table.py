@@ -63,8 +63,9 @@ def test_what_a_row_names_exists() -> None:
 def test_every_module_that_declares_rows_is_in_the_table() -> None:
     for info in pkgutil.walk_packages(tracelock.instrument.__path__, "tracelock.instrument."):
         importlib.import_module(info.name)
-    listed = {f"tracelock.instrument.{name}" for room in patches.ROOMS.values() for name in room[0]}
-    assert {name for name in declared if name.startswith("tracelock.")} == listed
+    names = [name for group in patches.GROUPS.values() for name in group.modules]
+    assert len(names) == len(set(names))
+    assert declared.keys() == {f"tracelock.instrument.{name}" for name in names}
 
 
 def test_a_word_that_is_none_of_the_three_is_an_error() -> None:

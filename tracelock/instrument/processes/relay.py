@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument import callers
-from tracelock.instrument.files.access import Touching
+from tracelock.instrument.files.access import FilesStep
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.processes import wire as process_wire
 from tracelock.instrument.processes.remote import LOOK
@@ -130,7 +130,7 @@ class Relay:
             blocking: bool, expect: Any, body: Any) -> Op:  # fmt: skip
         if kind == ATOMIC:
             reads, writes, shown = body
-            body = Touching(map(self._number, reads), map(self._number, writes), shown)
+            body = FilesStep(map(self._number, reads), map(self._number, writes), shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.worker(target)
             body = tuple(map(self._number, body)) if body else None
