@@ -17,13 +17,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracelock.engine.open import Gate
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.loops.polling import Polling
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
+from tracelock.schedulers.base import Gate
 
 
 class LoopOwner(Protocol):

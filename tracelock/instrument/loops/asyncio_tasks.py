@@ -7,7 +7,6 @@ import re
 from asyncio import events
 from typing import Any, Final
 
-from tracelock.engine.open import LAST
 from tracelock.instrument.callers import file_label, place_of, place_of_function
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
@@ -18,8 +17,9 @@ from tracelock.instrument.loops.asyncio_loop import (
 )
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
-from tracelock.objects.waits import Awaited
+from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import CANCEL, JOIN, Op
+from tracelock.schedulers.base import LAST
 
 
 class AsyncioTasks(LoopTasks):
@@ -188,7 +188,7 @@ class AsyncioTasks(LoopTasks):
         label = f"gather({', '.join(names)})" if names else "a future" if future else "a wake-up"
         op = self.wait_for(worker, label, at, future)
         model = self.hub.controller.models[op.target]
-        if isinstance(model, Awaited):
+        if isinstance(model, AwaitedModel):
             model.held = tuple(worker.number for worker in tasks)
         return op
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final
 
-from tracelock.engine.open import LAST, Gate
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
@@ -27,6 +26,7 @@ from tracelock.ops import (
     ObjectSpec,
     Op,
 )
+from tracelock.schedulers.base import LAST, Gate
 
 #: What the clock of a loop shows when a schedule begins.
 EPOCH: Final = START["monotonic"]

@@ -16,11 +16,11 @@ from typing import Any, cast
 import trio
 from trio._core import _run, _thread_cache
 
-from tracelock.engine.open import LAST
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.schedulers.base import LAST
 
 
 class VirtualTrioClock(trio.abc.Clock):
