@@ -31,8 +31,8 @@ import pytest
 import tracelock
 from tests.helpers.patch_uses import explore_uses, worker_name
 from tracelock.engine.limits import RunLimits
+from tracelock.instrument import backend
 from tracelock.instrument.patches import table
-from tracelock.instrument.threads import backend
 
 #: For how long the uses block, in seconds, where they can be told: longer than is waited for them.
 LONG = 0.8
@@ -114,7 +114,14 @@ BLOCKS: dict[str, tuple[Callable[[], Any], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+#: Those of which each stands for others; all of them take a second each.
+SAMPLE = ("os.pipe", "select.select", "sqlite3.connect", "subprocess.run")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.extended) for name in BLOCKS],
+)
 def test_a_worker_that_blocks_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "LOOK", 0.1)
     use, line = BLOCKS[name]

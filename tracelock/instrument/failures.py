@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final
 
 from tracelock.errors import StepFailure
@@ -28,6 +28,11 @@ def failure_of(error: BaseException, failure: str = "") -> StepFailure:
     text = "".join(traceback.format_exception_only(error)).strip()
     lines = [f"  {file}:{line} in {function}" for file, line, function, _ in frames]
     return StepFailure(failure, "\n".join([text, *lines]), at)
+
+
+def stack_of(frame: FrameType) -> str:
+    """Where a thread is, as a traceback shows it."""
+    return "".join(traceback.format_stack(frame)).rstrip()
 
 
 def _frames(found: TracebackType | None) -> list[tuple[str, int, str, bool]]:

@@ -23,7 +23,7 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import MISSING, Patch, declared
 from tracelock.instrument.threads import locks
-from tracelock.instrument.threads import starting as threads
+from tracelock.instrument.threads.pool import LOCAL as THREAD_LOCAL
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
 EXEMPT: Final = frozenset({
@@ -241,7 +241,7 @@ def _look(cls: type) -> int:
     """What objects of a class are looked at for: 0 for nothing."""
     if issubclass(cls, type):
         return CLASS
-    if issubclass(cls, threads.LOCAL):
+    if issubclass(cls, THREAD_LOCAL):
         return LOCAL
     return OTHER if _foreign(cls.__module__) or cls is functools.cached_property else 0
 

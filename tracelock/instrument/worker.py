@@ -209,6 +209,45 @@ class Worker:
         self.ident = get_ident()
         contexts[self.ident] = self
 
+    def live(self, run: Callable[[], object]) -> None:
+        """Run its code on this thread, to the end. Its baton comes with its first op."""
+        self.attach()
+        failed: BaseException | None = None
+        try:
+            run()
+        except ScheduleOver:
+            pass
+        except BaseException as error:
+            failed = error
+        current = contexts.get(get_ident(), self)
+        current.error = failed
+        if current is self:
+            self.finish()
+        else:  # its code has forked, and this is the end of the new process
+            current.end()
+
+    def launch(self, child: Worker, start: Callable[[], object]) -> None:
+        """``start`` starts the thread of ``child``: return when that has come to its first op."""
+        hub = self.hub
+        with Uncontrolled(self):
+            hub.launch(child, self.baton, start)
+            self.baton.acquire()
+        if hub.phase is Phase.UNWIND:
+            raise ScheduleOver
+
+    def thread_of(self, number: int, thread: Any) -> Worker:
+        """The worker for a thread that this one is about to start."""
+        return Worker(self.hub, number)
+
+    def launch_thread(self, child: Worker, thread: Any, start: Callable[[Any], object]) -> None:
+        """Start ``thread``, which is ``child``'s."""
+        daemon = thread._daemonic
+        thread._daemonic = True  # should it get stuck, the interpreter can end all the same
+        try:
+            self.launch(child, lambda: start(thread))
+        finally:
+            thread._daemonic = daemon
+
     def finish(self) -> None:
         """Its code has ended: hand over for the last time. In its own thread."""
         hub = self.hub

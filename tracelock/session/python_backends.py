@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
     """The backend of that name for real code. Raises UsageError for one that there is not."""
     if plan.backend == "threading":
-        from tracelock.instrument.threads.backend import PythonBackend
+        from tracelock.instrument.threads.backend import ThreadBackend
 
-        return PythonBackend(program, plan.limits)
+        return ThreadBackend(program, plan.limits)
     if plan.backend == "multiprocessing":
         from tracelock.backends.rules import MULTIPROCESSING_RULES
         from tracelock.instrument.processes.backend import ProcessBackend

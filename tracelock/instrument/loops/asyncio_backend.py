@@ -68,7 +68,7 @@ class AsyncioLoopBackend(LoopBackend):
         executor = tasks.loop._default_executor  # type: ignore[attr-defined]
         if not left and executor is None:
             return
-        with self._apart(controller, Phase.CHECK) as main:
+        with self._aside(controller, Phase.CHECK) as main:
             tasks.restore(controller)
             most, controller.max_steps = controller.max_steps, LAST_STEPS
             try:
@@ -85,9 +85,10 @@ class AsyncioLoopBackend(LoopBackend):
                     tasks.gate.inside = main.number
                     tasks.restore(controller)
                 if executor is not None:
-                    self.call(tasks.loop.shutdown_default_executor, main)
-            except MainBlocked:
-                message = f"what the executor does never ends: {self._why(controller)}"
+                    self._call(main, tasks.loop.shutdown_default_executor)
+            except MainBlocked as error:
+                why = self._blocked(controller, error)
+                message = f"what the executor does never ends: {why}"
                 self.program.outcome.failure = StepFailure("finally", message, "")
             finally:
                 controller.max_steps = most

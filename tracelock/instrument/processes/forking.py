@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -18,10 +16,8 @@ from typing import Any, Final
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
-from tracelock.instrument.processes import relay as relays
-from tracelock.instrument.processes import remote
-from tracelock.instrument.processes.remote import RemoteWorker
-from tracelock.instrument.processes.wire import BEGIN, Channel
+from tracelock.instrument.processes.relay import Relay, connect, reaped, was_killed
+from tracelock.instrument.processes.remote import RemoteWorker, enter
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import CANCEL, JOIN, SPAWN, Op
 
@@ -43,71 +39,47 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def flush() -> None:
-    """Write out what is in the buffers of the standard streams, which a fork would double."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            stream.flush()
-
-
 class Launch:
-    """The launching of one worker by another: ``channel`` is the end that the new one has."""
+    """The launching of a process by a worker. ``number``: of the worker that it is."""
 
-    def __init__(self, worker: Worker, name: str, daemon: bool) -> None:
-        self.worker = worker
+    def __init__(self, worker: Worker, base: str, daemon: bool) -> None:
+        """``base``: what the process is called. Makes the step that its start is."""
         hub = worker.hub
-        self.number = hub.layout.worker(name)
-        self.name = name
+        self.worker = worker
+        self.name = worker.child_label(base, "process")
+        self.number = hub.layout.worker(self.name)
+        spawn(worker, self.number)
         self.parent = os.getpid()
-        self._relay: relays.Relay | None = None
+        self.relay: Relay | None = None
         if isinstance(worker, RemoteWorker):
-            self.channel = worker.launching(name, daemon)
+            self.channel = worker.launching(self.name, daemon)
             self.base = worker.base
-            return
-        ours, theirs = socket.socketpair()
-        self.channel = Channel(theirs)
-        child = Worker(hub, self.number)
-        child.daemon = daemon
-        self._relay = relays.Relay(hub, child, Channel(ours), hub.stall)
-        hub.relays.append(self._relay.channel)
-        self.base = len(hub.layout.names)
+        else:
+            child = Worker(hub, self.number)
+            child.daemon = daemon
+            self.relay, self.channel = connect(hub, child)
+            self.base = len(hub.layout.names)
 
-    def become(self, process: str = "") -> RemoteWorker:
+    def become(self) -> RemoteWorker:
         """In the new process: be that worker."""
         hub = self.worker.hub
-        made = remote.enter(
-            hub, self.number, self.channel, process or self.name, self.base, self.parent
-        )
-        made.notes.append(("pid", os.getpid()))
-        made.attach()
-        return made
+        child = enter(hub, self.number, self.channel, self.name, self.base, self.parent)
+        child.notes.append(("pid", os.getpid()))
+        return child
 
-    def begin(self) -> None:
-        """In the new process: wait until it is to begin."""
-        try:
-            if self.channel.receive()[0] == BEGIN:
-                return
-        except EOFError:
-            pass
-        real_exit(1)
-
-    def complete(self, pid: int = 0) -> None:
+    def complete(self, pid: int) -> None:
         """In the old process: wait until the new worker has come to its first op."""
         worker = self.worker
-        if pid:
-            worker.hub.pids[pid] = self.number
-        if isinstance(worker, RemoteWorker):
-            if pid:
-                self.channel.close()
-            worker.launched()
-            return
+        worker.hub.pids[pid] = self.number
         self.channel.close()
-        assert self._relay is not None
-        self._relay.pid = pid
-        relays.launch(worker, self._relay)
+        if isinstance(worker, RemoteWorker):
+            worker.launched()
+        elif self.relay is not None:
+            self.relay.pid = pid
+            self.relay.launch(worker)
 
 
-def pose(name: str) -> None:
+def pose_as(name: str) -> None:
     """In a process that was forked without ``multiprocessing``: be one of its, of this name."""
     from multiprocessing import process, util
 
@@ -122,30 +94,21 @@ def pose(name: str) -> None:
     util._run_after_forkers()  # type: ignore[attr-defined]
 
 
-def spawns(worker: Worker, name: str) -> None:
-    """The step that a fork is: it starts a worker and reads the state of every lock of this
-    process, which is copied. It comes right before the fork itself."""
-    hub = worker.hub
-    locks = [
-        number
-        for number, spec in enumerate(hub.layout.objects)
-        if spec.type in _LOCKS
-        and spec.name not in hub.interprocess
-        and spec.name not in hub.fork_copies
-    ]
-    worker.do(Op(SPAWN, hub.layout.worker(name), caller(worker, 3), body=tuple(locks)))
-
-
-#: What has a state that is copied by a fork, and can keep somebody waiting.
+#: What has a state that is copied by a fork, and can keep a worker waiting.
 _LOCKS: Final = frozenset({"lock", "rlock", "semaphore", "bounded_semaphore"})
 
 
-def name_for(worker: Worker, base: str) -> str:
-    """The name of what ``worker`` starts."""
-    if worker.label != "setup":
-        base = f"{worker.label}/{base}"
-    number = worker.count((base, "process"))
-    return base if number == 1 else f"{base}#{number}"
+def spawn(worker: Worker, number: int) -> None:
+    """The step that a fork is: it starts a worker and reads the state of every lock of this
+    process, which is copied. It comes right before the fork itself."""
+    hub = worker.hub
+    elsewhere = hub.interprocess | hub.fork_copies
+    locks = tuple(
+        at
+        for at, spec in enumerate(hub.layout.objects)
+        if spec.type in _LOCKS and spec.name not in elsewhere
+    )
+    worker.do(Op(SPAWN, number, caller(worker), body=locks))
 
 
 # --- os ------------------------------------------------------------------------------------
@@ -153,15 +116,14 @@ def name_for(worker: Worker, base: str) -> str:
 def fork(worker: Worker, real: Any) -> int:
     if worker.hub.phase is not Phase.RUN:
         return int(real())
-    name = name_for(worker, "fork")
-    spawns(worker, name)
-    launch = Launch(worker, name, False)
+    launch = Launch(worker, "fork", False)
     with quietly(), Uncontrolled(worker):  # what is done at a fork takes locks, and so would it
         pid: int = real()
     if not pid:
-        made = launch.become()
-        made.bare = True
-        launch.begin()
+        child = launch.become()
+        child.by_fork = True
+        child.attach()
+        child.await_begin()
         return 0
     launch.complete(pid)
     return pid
@@ -170,7 +132,7 @@ def fork(worker: Worker, real: Any) -> int:
 def leave(status: int) -> None:
     """``os._exit``: the way for what was made by ``os.fork`` to end; of others it is a crash."""
     worker = contexts.get(get_ident())
-    if isinstance(worker, RemoteWorker) and worker.bare and not worker.hub.unwinding:
+    if isinstance(worker, RemoteWorker) and worker.by_fork and not worker.hub.unwinding:
         worker.leave()
     real_exit(status)
 
@@ -217,11 +179,11 @@ def kill(worker: Worker, real: Any, pid: int, sig: int, /) -> None:
     if number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
         real(pid, sig)
         return
-    ends(worker, number, f"{signal.Signals(sig).name} from {worker.label}",
-         lambda: real(pid, signal.SIGKILL))  # fmt: skip
+    end_worker(worker, number, f"{signal.Signals(sig).name} from {worker.label}",
+               lambda: real(pid, signal.SIGKILL))  # fmt: skip
 
 
-def ends(worker: Worker, number: int, how: str, end: Callable[[], object]) -> None:
+def end_worker(worker: Worker, number: int, how: str, end: Callable[[], object]) -> None:
     """``worker`` ends another's process, by ``end``; ``how`` is "" where that is no crash."""
     at = caller(worker)
     worker.step(Op(CANCEL, number, at))
@@ -231,39 +193,7 @@ def ends(worker: Worker, number: int, how: str, end: Callable[[], object]) -> No
     if isinstance(worker, RemoteWorker):
         worker.notes.append(("killed", name, how, at))
     else:
-        relays.end_of(worker.hub, name, how, at)
-
-
-# --- threads of a forked process -----------------------------------------------------------
-def start_thread(thread: Any, worker: RemoteWorker, name: str, start: Callable[[Any], Any]) -> None:
-    """A worker in a forked process starts a thread, which is a worker too."""
-    hub = worker.hub
-    worker.do(Op(SPAWN, hub.layout.worker(name), caller(worker)))
-    launch = Launch(worker, name, bool(thread.daemon))
-    child = RemoteWorker(hub, launch.number, launch.channel, worker.process, worker.base)
-    child.leads = False
-    child.thread = thread
-    child.notes.append(("pid", os.getpid()))
-    hub.relays.append(launch.channel)
-    run = thread.run
-
-    def controlled() -> None:
-        child.attach()
-        failed: BaseException | None = None
-        try:
-            launch.begin()
-            run()
-        except BaseException as error:
-            failed = error
-        if not remote.forked_away(child, failed):
-            child.error = failed
-            child.finish()
-
-    thread.run = controlled
-    thread._tracelock = (hub.schedule, child)
-    with Uncontrolled(worker):
-        start(thread)
-    launch.complete()
+        was_killed(worker.hub, name, how, at)
 
 
 def reap(hub: Hub) -> None:
@@ -271,6 +201,6 @@ def reap(hub: Hub) -> None:
     for pid in list(hub.pids):
         with contextlib.suppress(ProcessLookupError):
             real_kill(pid, signal.SIGKILL)
-        relays.reaped(pid)
+        reaped(pid)
     hub.pids.clear()
     hub.relays.clear()

@@ -9,9 +9,8 @@ from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patching import patch
-from tracelock.instrument.processes import relay as relays
-from tracelock.instrument.processes import remote
-from tracelock.instrument.processes.forking import Launch, ends, flush, name_for, quietly, spawns
+from tracelock.instrument.processes.forking import Launch, end_worker, quietly
+from tracelock.instrument.processes.relay import GRACE
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, Op
 
@@ -36,28 +35,16 @@ def process_start(worker: Worker, real: Any, self: Any) -> None:
     base = self._target.__name__ if hasattr(self._target, "__name__") else type(self).__name__
     if not self.name.startswith("Process-") and not self.name.startswith("ForkProcess-"):
         base = self.name
-    name = name_for(worker, base)
-    spawns(worker, name)
-    launch = Launch(worker, name, bool(self.daemon))
+    launch = Launch(worker, base, bool(self.daemon))
     run = self.run
 
     def controlled() -> None:
-        made = launch.become()
-        failed: BaseException | None = None
-        try:
-            launch.begin()
-            run()
-        except BaseException as error:
-            failed = error
-        if remote.forked_away(made, failed):
-            return
-        made.error = failed
-        flush()
-        made.finish()
-        if isinstance(made.error, SystemExit):
-            raise made.error
-        if made.error is not None:
-            raise SystemExit(1)  # the failure is told of; here it would only be printed
+        child = launch.become()
+        child.live(run)
+        if isinstance(child.error, SystemExit):
+            raise child.error
+        if child.error is not None:
+            raise SystemExit(1)  # the failure is reported; here it would only be printed
 
     self.run = controlled
     try:
@@ -83,7 +70,7 @@ def process_join(worker: Worker, real: Any, self: Any, timeout: float | None = N
 def _over(process: Any, worker: Worker) -> None:
     """Its worker has ended, and so will it any moment."""
     with Uncontrolled(worker):
-        _real_join(process, relays.GRACE * 5)
+        _real_join(process, GRACE * 5)
     worker.hub.pids.pop(process.pid, None)
 
 
@@ -111,7 +98,7 @@ def _end(worker: Worker, real: Any, self: Any) -> None:
     if number is None:
         real(self)
     else:
-        ends(worker, number, "", lambda: real(self))
+        end_worker(worker, number, "", lambda: real(self))
 
 
 patch("multiprocessing.Process.terminate", of=BaseProcess)(_end)

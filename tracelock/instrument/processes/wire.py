@@ -85,27 +85,23 @@ def unwrapped(result: Any) -> Value:
     return result
 
 
-def ending(error: BaseException | None) -> tuple[Any, ...]:
+_ENDINGS: Final[dict[str, type[Exception]]] = {
+    "limit": LimitReached, "usage": UsageError, "failure": StepFailure, "error": InternalError,
+}  # fmt: skip
+
+
+def ending(error: BaseException | None) -> tuple[str, ...]:
     """How a worker has ended, as plain data."""
     if error is None:
         return ()
-    if isinstance(error, LimitReached):
-        return ("limit", str(error))
-    if isinstance(error, UsageError):
-        return ("usage", str(error))
     if isinstance(error, StepFailure):
         return ("failure", error.failure, error.message, error.at)
-    return ("error", f"{type(error).__name__}: {error}")
+    for kind in ("limit", "usage"):
+        if isinstance(error, _ENDINGS[kind]):
+            return (kind, str(error))
+    return ("error", f"in a worker's process: {type(error).__name__}: {error}")
 
 
-def ended(fields: tuple[Any, ...]) -> BaseException | None:
+def ended(fields: tuple[str, ...]) -> BaseException | None:
     """The exception that ended a worker, None for none."""
-    if not fields:
-        return None
-    if fields[0] == "limit":
-        return LimitReached(fields[1])
-    if fields[0] == "usage":
-        return UsageError(fields[1])
-    if fields[0] == "failure":
-        return StepFailure(*fields[1:])
-    return InternalError(f"in a worker's process: {fields[1]}")
+    return _ENDINGS[fields[0]](*fields[1:]) if fields else None

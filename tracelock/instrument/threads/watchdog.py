@@ -12,10 +12,10 @@ import ctypes
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Final
 
+from tracelock.instrument.failures import stack_of
 from tracelock.instrument.hub import get_ident
 
 #: How often it looks, in seconds.
@@ -24,6 +24,13 @@ _new_event: Final = threading.Event
 _wait: Final = threading.Event.wait
 _set: Final = threading.Event.set
 _is_set: Final = threading.Event.is_set
+
+
+def raise_in(ident: int, error: type[BaseException]) -> None:
+    """Raise an exception in a thread that runs Python code, where the interpreter can."""
+    set_exception = getattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", None)
+    if set_exception is not None:
+        set_exception(ctypes.c_ulong(ident), ctypes.py_object(error))
 
 
 class Watchdog:
@@ -66,10 +73,8 @@ class Watchdog:
     def _bite(self) -> None:
         frame = sys._current_frames().get(self._ident)
         if not self.bitten and frame is not None:
-            self.bitten = "".join(traceback.format_stack(frame)).rstrip()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(self._ident), ctypes.py_object(self.bite)
-        )
+            self.bitten = stack_of(frame)
+        raise_in(self._ident, self.bite)
         # a call that waits comes back for a signal whose handler raises, and for no other
         if self._ident == threading.main_thread().ident and callable(
             signal.getsignal(signal.SIGINT)
