@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     )
     from tracelock.report.render import render_report
     from tracelock.scenario.language.jsonschema import scenario_schema
-    from tracelock.scenario.language.models import (
+    from tracelock.scenario.language.models import Expectation, ObjectDecl, Scenario, WorkerDecl
+    from tracelock.scenario.language.python import PythonDecl
+    from tracelock.scenario.language.verbs import (
         Acquire,
         Assert,
         Atomic,
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
         Continue,
         Crash,
         Exchange,
-        Expectation,
         Fail,
         FetchAdd,
         Get,
@@ -63,13 +64,10 @@ if TYPE_CHECKING:
         Join,
         Let,
         Notify,
-        ObjectDecl,
         Put,
-        PythonDecl,
         Read,
         Release,
         Repeat,
-        Scenario,
         Set,
         Sleep,
         Spawn,
@@ -81,7 +79,6 @@ if TYPE_CHECKING:
         While,
         With,
         Work,
-        WorkerDecl,
         Write,
     )
     from tracelock.scenario.loading import (
@@ -120,12 +117,14 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "tracelock.scenario.language.jsonschema": ("scenario_schema",),
     "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
     "tracelock.scenario.language.models": (
+        "Expectation", "ObjectDecl", "Scenario", "WorkerDecl",
+    ),
+    "tracelock.scenario.language.python": ("PythonDecl",),
+    "tracelock.scenario.language.verbs": (
         "Acquire", "Assert", "Atomic", "Break", "Call", "Cancel", "Checkpoint", "Clear",
-        "CompareExchange", "Continue", "Crash", "Exchange", "Expectation", "Fail", "FetchAdd",
-        "Get", "If", "Join", "Let", "Notify", "ObjectDecl", "Put", "PythonDecl", "Read",
-        "Release", "Repeat",
-        "Scenario", "Set", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait", "While",
-        "With", "Work", "WorkerDecl", "Write",
+        "CompareExchange", "Continue", "Crash", "Exchange", "Fail", "FetchAdd", "Get", "If",
+        "Join", "Let", "Notify", "Put", "Read", "Release", "Repeat", "Set", "Sleep", "Spawn",
+        "Step", "Stop", "Timeout", "Try", "Wait", "While", "With", "Work", "Write",
     ),
     "tracelock.session": ("ReplayResult", "backends_here", "run"),
     "tracelock.session.after_fix": ("Checked", "check_fix"),

@@ -9,18 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenario_strategies import scenarios, spoilt
 
+from tests.helpers.scenario_strategies import scenarios, spoilt
 from tracelock.errors import ScenarioError
-from tracelock.scenario.language.models import (
-    Acquire,
-    CompareExchange,
-    If,
-    Scenario,
-    With,
-    WorkerDecl,
-    Write,
-)
+from tracelock.scenario.language.models import Scenario, WorkerDecl
+from tracelock.scenario.language.verbs import Acquire, CompareExchange, If, With, Write
 from tracelock.scenario.loading import load_scenario, load_scenario_text, scenario_from_data
 
 DATA = Path(__file__).parents[1] / "data"

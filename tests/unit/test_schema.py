@@ -11,11 +11,12 @@ import jsonschema
 import pytest
 import yaml
 from hypothesis import given, settings
-from scenario_strategies import scenarios
 
+from tests.helpers.scenario_strategies import scenarios
 from tracelock.errors import ScenarioError
 from tracelock.scenario.language.jsonschema import scenario_schema
-from tracelock.scenario.language.models import KEYS, OBJECT_TYPES
+from tracelock.scenario.language.objects import OBJECTS
+from tracelock.scenario.language.verbs import KEYS
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 
 DATA = Path(__file__).parents[1] / "data"
@@ -78,7 +79,7 @@ def test_describes_every_verb_and_key() -> None:
 
 
 def test_object_forms() -> None:
-    for kind in OBJECT_TYPES:
+    for kind in OBJECTS:
         options = {"parties": 2} if kind == "barrier" else {}
         assert accepts(document(objects={"o": {"type": kind, "count": 2, **options}}))
         assert accepts(document(objects={"o": kind})) == (kind != "barrier")

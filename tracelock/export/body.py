@@ -8,7 +8,7 @@ from typing import Any
 
 from tracelock.export.expressions import negated
 from tracelock.export.flow import Flow
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 
 
 class Body(Flow):
@@ -24,7 +24,7 @@ class Body(Flow):
         """The type of the object that a reference names."""
         return self.shop.scenario.objects[self.reference(text)[0]].type
 
-    def on_with_(self, step: models.With, at: str) -> None:
+    def on_with_(self, step: verbs.With, at: str) -> None:
         trees = self.trees(step.with_)
         self.counted(at, trees)
         thing = self.thing(step.with_, self.apart(at, trees))
@@ -55,7 +55,7 @@ class Body(Flow):
         self.coming(at)
         self.put(f"{self.wait}{thing}.acquire()")
 
-    def on_release(self, step: models.Release, at: str) -> None:
+    def on_release(self, step: verbs.Release, at: str) -> None:
         trees = self.trees(step.release, step.n)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -67,7 +67,7 @@ class Body(Flow):
     def release(self, thing: str, n: str) -> None:
         self.put(f"{thing}.release()" if n == "1" else f"{thing}.release({n})")
 
-    def on_notify(self, step: models.Notify, at: str) -> None:
+    def on_notify(self, step: verbs.Notify, at: str) -> None:
         trees = self.trees(step.notify, step.n)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -79,19 +79,19 @@ class Body(Flow):
             self.put(f"{thing}.notify({'' if n == '1' else n})")
         self.passed(at)
 
-    def on_set(self, step: models.Set, at: str) -> None:
+    def on_set(self, step: verbs.Set, at: str) -> None:
         trees = self.trees(step.set)
         self.counted(at, trees)
         self.put(f"{self.thing(step.set, self.apart(at, trees))}.set()")
         self.passed(at)
 
-    def on_clear(self, step: models.Clear, at: str) -> None:
+    def on_clear(self, step: verbs.Clear, at: str) -> None:
         trees = self.trees(step.clear)
         self.counted(at, trees)
         self.put(f"{self.thing(step.clear, self.apart(at, trees))}.clear()")
         self.passed(at)
 
-    def on_wait(self, step: models.Wait, at: str) -> None:
+    def on_wait(self, step: verbs.Wait, at: str) -> None:
         exprs = [step.timeout] if step.until is None else [step.timeout, step.until]
         trees = self.trees(step.wait, *exprs)
         self.counted(at, trees, step.until is not None)
@@ -178,8 +178,8 @@ def leaves(steps: Sequence[Any]) -> bool:
     for step in steps:
         if isinstance(
             step,
-            models.Break | models.Continue | models.Stop | models.Assert | models.Fail
-            | models.Timeout | models.Call,
+            verbs.Break | verbs.Continue | verbs.Stop | verbs.Assert | verbs.Fail
+            | verbs.Timeout | verbs.Call,
         ):  # fmt: skip
             return True
         for key in ("do", "then", "else_", "try_", "finally_"):

@@ -12,13 +12,12 @@ from tracelock.export.shop import Shop
 from tracelock.export.threads import Threads
 from tracelock.export.writing import WIDTH, Lines, quoted
 from tracelock.scenario.compile.layout import elements
-from tracelock.scenario.language import models
-from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.models import ObjectDecl, Scenario
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
-EVENT: Final = models.ObjectDecl.model_validate({"type": "event"})
+EVENT: Final = ObjectDecl.model_validate({"type": "event"})
 
 
 class Ending:

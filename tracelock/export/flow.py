@@ -8,7 +8,8 @@ from typing import Any
 
 from tracelock.export.variables import Variables
 from tracelock.export.writing import quoted
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
+from tracelock.scenario.language.base import BaseStep
 
 
 class Flow(Variables):
@@ -20,7 +21,7 @@ class Flow(Variables):
         self.counted(at, [tree], loop)
         return tree, self.apart(at, [tree])
 
-    def on_if_(self, step: models.If, at: str, word: str = "if") -> None:
+    def on_if_(self, step: verbs.If, at: str, word: str = "if") -> None:
         tree, apart = self.condition(step.if_, at)
         then, other = step.then, step.else_
         test = self.value(tree, apart)
@@ -30,7 +31,7 @@ class Flow(Variables):
             self._branch(word, test, then, f"{at}.else")
         else:
             self._branch(word, test, then, f"{at}.then")
-        if len(other) == 1 and isinstance(other[0], models.If):
+        if len(other) == 1 and isinstance(other[0], verbs.If):
             inner = f"{at}.else[0]"
             inner_tree = self.space.tree(other[0].if_)
             if not self.forced(inner) and not self.watched(inner_tree):
@@ -42,11 +43,11 @@ class Flow(Variables):
             with self.block("else:"):
                 self.steps(other, f"{at}.else")
 
-    def _branch(self, word: str, test: str, steps: Sequence[models.BaseStep], path: str) -> None:
+    def _branch(self, word: str, test: str, steps: Sequence[BaseStep], path: str) -> None:
         with self.block(f"{word} {test}:"):
             self.steps(steps, path)
 
-    def on_while_(self, step: models.While, at: str) -> None:
+    def on_while_(self, step: verbs.While, at: str) -> None:
         tree, apart = self.condition(step.while_, at, True)
         self.loops += 1
         if apart or (self.space.reads(tree) and self.forced(at)):
@@ -60,7 +61,7 @@ class Flow(Variables):
                 self.steps(step.do, f"{at}.do")
         self.loops -= 1
 
-    def on_repeat(self, step: models.Repeat, at: str) -> None:
+    def on_repeat(self, step: verbs.Repeat, at: str) -> None:
         tree = self.space.tree(step.repeat)
         self.counted(at, [tree])
         apart = self.apart(at, [tree])
@@ -71,36 +72,36 @@ class Flow(Variables):
             self.steps(step.do, f"{at}.do")
         self.loops -= 1
 
-    def on_break(self, step: models.Break, at: str) -> None:
+    def on_break(self, step: verbs.Break, at: str) -> None:
         self.put("break")
 
-    def on_continue(self, step: models.Continue, at: str) -> None:
+    def on_continue(self, step: verbs.Continue, at: str) -> None:
         self.put("continue")
 
-    def on_stop(self, step: models.Stop, at: str) -> None:
+    def on_stop(self, step: verbs.Stop, at: str) -> None:
         self.put("return")
 
-    def on_assert_(self, step: models.Assert, at: str) -> None:
+    def on_assert_(self, step: verbs.Assert, at: str) -> None:
         tree, apart = self.condition(step.assert_, at)
         text = step.message if step.message is not None else f"{step.assert_} is false"
         self.put(f"assert {self.value(tree, apart)}, {quoted(text)}")
 
-    def on_fail(self, step: models.Fail, at: str) -> None:
+    def on_fail(self, step: verbs.Fail, at: str) -> None:
         self.put(f"raise AssertionError({quoted(step.fail)})")
 
-    def on_try_(self, step: models.Try, at: str) -> None:
+    def on_try_(self, step: verbs.Try, at: str) -> None:
         with self.block("try:"):
             self.steps(step.try_, f"{at}.try")
         with self.block("finally:"):
             self.steps(step.finally_, f"{at}.finally")
 
-    def on_work(self, step: models.Work, at: str) -> None:
+    def on_work(self, step: verbs.Work, at: str) -> None:
         tree = self.space.tree(step.work)
         self.counted(at, [tree])
         self.shop.needs.add("work")
         self.put(f"work({self.value(tree, self.apart(at, [tree]))})")
 
-    def on_call(self, step: models.Call, at: str) -> None:
+    def on_call(self, step: verbs.Call, at: str) -> None:
         trees = [self.space.tree(arg) for arg in step.args]
         self.counted(at, trees)
         apart = self.apart(at, trees)

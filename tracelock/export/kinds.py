@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, Final
 
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 from tracelock.scenario.language.expressions import parse
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.language.usage import steps_of
@@ -42,16 +42,16 @@ def kinds_of(scenario: Scenario) -> dict[str, Kinds]:
                 return _kind(_tree(expr), group, known, local)
 
             match step:
-                case models.Write():
+                case verbs.Write():
                     add(known[_base(step.write)], kind(step.value))
-                case models.CompareExchange():
+                case verbs.CompareExchange():
                     add(known[_base(step.compare_exchange)], kind(step.value))
-                case models.Exchange():
+                case verbs.Exchange():
                     add(known[_base(step.exchange)], kind(step.value))
-                case models.FetchAdd():
+                case verbs.FetchAdd():
                     target = known[_base(step.fetch_add)]
                     add(target, _sum(target, kind(step.by)))
-                case models.Put():
+                case verbs.Put():
                     add(queues.setdefault(_base(step.put), set()), kind(step.value))
             for name, kinds in _assigned(step, kind, known, queues):
                 add(local.setdefault((group, name), set()), kinds)
@@ -70,28 +70,28 @@ def of_value(value: Any) -> str:
 def _assigned(
     step: Any, kind: Any, known: dict[str, set[str]], queues: dict[str, set[str]]
 ) -> list[tuple[str, set[str]]]:
-    if isinstance(step, models.Let):
+    if isinstance(step, verbs.Let):
         return [(name, kind(expr)) for name, expr in step.let.items()]
     found: list[tuple[str, set[str]]] = []
     into = getattr(step, "into", None)
     if into is not None:
         match step:
-            case models.Read():
+            case verbs.Read():
                 found.append((into, set(known[_base(step.read)])))
-            case models.Exchange():
+            case verbs.Exchange():
                 found.append((into, set(known[_base(step.exchange)])))
-            case models.FetchAdd():
+            case verbs.FetchAdd():
                 found.append((into, set(known[_base(step.fetch_add)])))
-            case models.Get():
+            case verbs.Get():
                 kinds = set(queues.get(_base(step.get), set()))
                 found.append((into, kinds | ({OTHER} if step.got else set())))
-            case models.Call():
+            case verbs.Call():
                 found.append((into, {OTHER}))
             case _:
                 found.append((into, {BOOL}))
     if getattr(step, "got", None):
         found.append((step.got, {BOOL}))
-    if isinstance(step, models.Repeat) and step.index:
+    if isinstance(step, verbs.Repeat) and step.index:
         found.append((step.index, {INT}))
     return found
 

@@ -20,8 +20,8 @@ from tracelock.export.tasks import Asyncio, Trio
 from tracelock.export.threads import Processes, Threads
 from tracelock.export.writing import WIDTH, Lines
 from tracelock.scenario.compile.layout import build_layout
-from tracelock.scenario.language import models
-from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language import verbs
+from tracelock.scenario.language.models import ObjectDecl, Scenario
 from tracelock.scenario.language.usage import steps_of
 
 if TYPE_CHECKING:
@@ -103,15 +103,15 @@ class _Program:
         shop = self.shop
         for at, step in steps_of(self.scenario):
             match step:
-                case models.CompareExchange():
+                case verbs.CompareExchange():
                     shop.guarded.add(_base(step.compare_exchange))
-                case models.Exchange():
+                case verbs.Exchange():
                     shop.guarded.add(_base(step.exchange))
-                case models.FetchAdd():
+                case verbs.FetchAdd():
                     shop.guarded.add(_base(step.fetch_add))
-                case models.Atomic():
+                case verbs.Atomic():
                     inside = [s for path, s in steps_of(self.scenario) if path.startswith(f"{at}.")]
-                    writes = [_base(s.write) for s in inside if isinstance(s, models.Write)]
+                    writes = [_base(s.write) for s in inside if isinstance(s, verbs.Write)]
                     shop.guarded |= set(writes) | _mentioned(inside, self.scenario)
                     if len(writes) > 1:
                         shop.watched |= set(writes)
@@ -189,7 +189,7 @@ class _Program:
         rounds = sum(
             step.repeat * self.scenario.workers[at.split(".")[1]].count
             for at, step in steps_of(self.scenario)
-            if isinstance(step, models.Repeat) and isinstance(step.repeat, int)
+            if isinstance(step, verbs.Repeat) and isinstance(step.repeat, int)
         )
         bound += rounds // 20_000
         if shop.lenient and shop.points is not None:
@@ -233,7 +233,7 @@ class _Program:
             return f"ctx.RawArray({code}, {value!r})"
         return f"ctx.RawValue({code}, {value!r})"
 
-    def _made(self, decl: models.ObjectDecl, lock: str | None) -> str:
+    def _made(self, decl: ObjectDecl, lock: str | None) -> str:
         made = self.body.made(decl, lock)
         if self.shop.points is None or not self.shop.points.held:
             return made
@@ -242,7 +242,7 @@ class _Program:
         # the locks of trio go with conditions of its own only
         return "anyio.Lock()" if made == "trio.Lock()" else made
 
-    def _object(self, lines: Lines, name: str, decl: models.ObjectDecl) -> None:
+    def _object(self, lines: Lines, name: str, decl: ObjectDecl) -> None:
         lock = None if decl.lock is None else self.shop.objects[decl.lock]
         if decl.lock is not None and decl.count is not None:
             if self.scenario.objects[decl.lock].count is not None:

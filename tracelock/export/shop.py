@@ -9,7 +9,7 @@ from tracelock.export.kinds import Kinds
 from tracelock.export.naming import Naming
 from tracelock.export.points import Points
 from tracelock.ops import Layout
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import Scenario
 
 
@@ -40,7 +40,7 @@ class Shop:
 
 def assigned(step: Any) -> list[str]:
     """The locals that a step sets."""
-    names = list(step.let) if isinstance(step, models.Let) else []
+    names = list(step.let) if isinstance(step, verbs.Let) else []
     for key in ("into", "got", "index"):
         name = getattr(step, key, None)
         if isinstance(name, str):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from tracelock.export.threads import Threads
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import ObjectDecl
 
 
@@ -44,7 +44,7 @@ class Asyncio(Threads):
             if into is not None:
                 self.put(f"{into} = False")
 
-    def on_acquire(self, step: models.Acquire, at: str) -> None:
+    def on_acquire(self, step: verbs.Acquire, at: str) -> None:
         trees = self.trees(step.acquire, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -79,7 +79,7 @@ class Asyncio(Threads):
         else:
             self.timed(f"{thing}.wait()", timeout, into, None)
 
-    def on_put(self, step: models.Put, at: str) -> None:
+    def on_put(self, step: verbs.Put, at: str) -> None:
         trees = self.trees(step.put, step.value, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -104,7 +104,7 @@ class Asyncio(Threads):
     def receives(self, thing: str) -> tuple[str, str]:
         return f"{thing}.get", f"{thing}.get_nowait"
 
-    def on_get(self, step: models.Get, at: str) -> None:
+    def on_get(self, step: verbs.Get, at: str) -> None:
         trees = self.trees(step.get, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -122,17 +122,17 @@ class Asyncio(Threads):
         else:
             self.operate(at, lambda: self.timed(f"{receive}()", timeout, got, into))
 
-    def on_sleep(self, step: models.Sleep, at: str) -> None:
+    def on_sleep(self, step: verbs.Sleep, at: str) -> None:
         tree = self.space.tree(step.sleep)
         self.counted(at, [tree])
         seconds = self.value(tree, self.apart(at, [tree]))
         self.operate(at, lambda: self.put(f"await {self.module}.sleep({seconds})"))
 
-    def on_checkpoint(self, step: models.Checkpoint, at: str) -> None:
+    def on_checkpoint(self, step: verbs.Checkpoint, at: str) -> None:
         self.counted(at)
         self.operate(at, lambda: self.put(f"await {self.module}.sleep(0)"))
 
-    def on_join(self, step: models.Join, at: str) -> None:
+    def on_join(self, step: verbs.Join, at: str) -> None:
         trees = self.trees(step.join, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -151,7 +151,7 @@ class Asyncio(Threads):
         if every is not None:
             self.put(f"{into} = {every}")
 
-    def on_cancel(self, step: models.Cancel, at: str) -> None:
+    def on_cancel(self, step: verbs.Cancel, at: str) -> None:
         self.shop.needs.add("cancel")
         trees = self.trees(step.cancel)
         self.counted(at, trees)
@@ -163,7 +163,7 @@ class Asyncio(Threads):
     def cancel(self, name: str) -> None:
         self.put(f"tasks[{name}].cancel()")
 
-    def on_timeout(self, step: models.Timeout, at: str) -> None:
+    def on_timeout(self, step: verbs.Timeout, at: str) -> None:
         tree = self.space.tree(step.timeout)
         self.counted(at, [tree])
         seconds = self.value(tree, self.apart(at, [tree]))
@@ -228,7 +228,7 @@ class Trio(Asyncio):
     def cancel(self, name: str) -> None:
         self.put(f"scopes[{name}].cancel()")
 
-    def on_timeout(self, step: models.Timeout, at: str) -> None:
+    def on_timeout(self, step: verbs.Timeout, at: str) -> None:
         tree = self.space.tree(step.timeout)
         self.counted(at, [tree])
         seconds = self.value(tree, self.apart(at, [tree]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tracelock.export.body import Body
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import ObjectDecl
 
 
@@ -38,7 +38,7 @@ class Threads(Body):
         name = {"lifo": "LifoQueue", "priority": "PriorityQueue"}.get(decl.order or "", "Queue")
         return f"queue.{name}({decl.maxsize or ''})"
 
-    def on_acquire(self, step: models.Acquire, at: str) -> None:
+    def on_acquire(self, step: verbs.Acquire, at: str) -> None:
         trees = self.trees(step.acquire, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -63,7 +63,7 @@ class Threads(Body):
             with self.block("except threading.BrokenBarrierError:"):
                 self.put(f"{into} = False")
 
-    def on_put(self, step: models.Put, at: str) -> None:
+    def on_put(self, step: verbs.Put, at: str) -> None:
         trees = self.trees(step.put, step.value, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -73,7 +73,7 @@ class Threads(Body):
         how = [value, *self._how(step.blocking, timeout)]
         self._exchange(at, f"{thing}.put({', '.join(how)})", None, self.local(step.into), self.full)
 
-    def on_get(self, step: models.Get, at: str) -> None:
+    def on_get(self, step: verbs.Get, at: str) -> None:
         trees = self.trees(step.get, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -99,18 +99,18 @@ class Threads(Body):
                 self.put(f"{done} = False")
         self.passed(at)
 
-    def on_sleep(self, step: models.Sleep, at: str) -> None:
+    def on_sleep(self, step: verbs.Sleep, at: str) -> None:
         tree = self.space.tree(step.sleep)
         self.counted(at, [tree])
         self.put(f"time.sleep({self.value(tree, self.apart(at, [tree]))})")
         self.passed(at)
 
-    def on_checkpoint(self, step: models.Checkpoint, at: str) -> None:
+    def on_checkpoint(self, step: verbs.Checkpoint, at: str) -> None:
         self.counted(at)
         self.put("time.sleep(0)")
         self.passed(at)
 
-    def on_spawn(self, step: models.Spawn, at: str) -> None:
+    def on_spawn(self, step: verbs.Spawn, at: str) -> None:
         trees = self.trees(step.spawn)
         self.counted(at, trees)
         for name, function, place in self.each_worker(step.spawn, self.apart(at, trees)):
@@ -126,7 +126,7 @@ class Threads(Body):
     def _takes_index(self, text: str) -> bool:
         return self.shop.scenario.workers[self.reference(text)[0]].count > 1
 
-    def on_join(self, step: models.Join, at: str) -> None:
+    def on_join(self, step: verbs.Join, at: str) -> None:
         trees = self.trees(step.join, step.timeout)
         self.counted(at, trees)
         apart = self.apart(at, trees)
@@ -160,7 +160,7 @@ class Processes(Threads):
         self.shop.needs.add("requests")
         self.put(f"spawn({name})")
 
-    def on_crash(self, step: models.Crash, at: str) -> None:
+    def on_crash(self, step: verbs.Crash, at: str) -> None:
         self.shop.needs.add("crash")
         self.coming(at)
         self.put("os.kill(os.getpid(), signal.SIGKILL)")

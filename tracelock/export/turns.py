@@ -12,7 +12,8 @@ from tracelock.export.naming import Naming
 from tracelock.export.points import Action
 from tracelock.export.shop import Shop, assigned
 from tracelock.export.writing import Lines, quoted
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
+from tracelock.scenario.language.base import BaseStep
 from tracelock.scenario.language.expressions import parse_reference
 from tracelock.scenario.language.usage import steps_of
 
@@ -48,7 +49,7 @@ class Turns(Lines):
         self.done: dict[str, int] = {}  # path -> its operations written so far
         self.at = ""
         self.optional = dict.fromkeys(
-            step.into for step in steps if isinstance(step, models.Get) and step.got and step.into
+            step.into for step in steps if isinstance(step, verbs.Get) and step.got and step.into
         )
         self._temporaries: set[str] = set()
 
@@ -78,12 +79,12 @@ class Turns(Lines):
             found["index"] = "0"
         return found
 
-    def steps(self, steps: Sequence[models.BaseStep], path: str) -> None:
+    def steps(self, steps: Sequence[BaseStep], path: str) -> None:
         """Write the steps of a block."""
         for place, step in enumerate(steps):
             self.step(step, f"{path}[{place}]")
 
-    def step(self, step: models.BaseStep, at: str) -> None:
+    def step(self, step: BaseStep, at: str) -> None:
         """Write one step."""
         outer, self.at = self.at, at
         name = step.verb if step.verb not in ("with", "if", "while", "try", "assert") else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from tracelock.export.kinds import BOOL
 from tracelock.export.turns import Turns
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
 
 
 class Variables(Turns):
@@ -40,7 +40,7 @@ class Variables(Turns):
         _, index = self.reference(text)
         return [*([] if index is None else [index]), *map(self.space.tree, exprs)]
 
-    def on_read(self, step: models.Read, at: str) -> None:
+    def on_read(self, step: verbs.Read, at: str) -> None:
         trees = self.trees(step.read)
         apart = self.apart(at, trees)
         name, index = self.target(step.read, (), apart)
@@ -52,7 +52,7 @@ class Variables(Turns):
             self.put(line)
         self.passed(at)
 
-    def on_write(self, step: models.Write, at: str) -> None:
+    def on_write(self, step: verbs.Write, at: str) -> None:
         trees = self.trees(step.write, step.value)
         apart = self.apart(at, trees)
         self.counted(at, trees)
@@ -76,7 +76,7 @@ class Variables(Turns):
             return kept
         return source
 
-    def on_compare_exchange(self, step: models.CompareExchange, at: str) -> None:
+    def on_compare_exchange(self, step: verbs.CompareExchange, at: str) -> None:
         trees = self.trees(step.compare_exchange, step.expect, step.value)
         apart = self.apart(at, trees)
         self.counted(at, trees)
@@ -118,7 +118,7 @@ class Variables(Turns):
                 return False
         return any(BOOL in kinds for kinds in self.shop.kinds.values())
 
-    def on_exchange(self, step: models.Exchange, at: str) -> None:
+    def on_exchange(self, step: verbs.Exchange, at: str) -> None:
         trees = self.trees(step.exchange, step.value)
         apart = self.apart(at, trees)
         self.counted(at, trees)
@@ -133,7 +133,7 @@ class Variables(Turns):
                 self.put(f"{into}, {variable} = {variable}, {value}")
         self.passed(at)
 
-    def on_fetch_add(self, step: models.FetchAdd, at: str) -> None:
+    def on_fetch_add(self, step: verbs.FetchAdd, at: str) -> None:
         trees = self.trees(step.fetch_add, step.by)
         apart = self.apart(at, trees)
         self.counted(at, trees)
@@ -150,14 +150,14 @@ class Variables(Turns):
                 self.put(f"{into}, {variable} = {variable}, {variable} + {by}")
         self.passed(at)
 
-    def on_let(self, step: models.Let, at: str) -> None:
+    def on_let(self, step: verbs.Let, at: str) -> None:
         trees = [self.space.tree(expr) for expr in step.let.values()]
         apart = self.apart(at, trees)
         self.counted(at, trees)
         for name, tree in zip(step.let, trees, strict=True):
             self.put(f"{self.local(name)} = {self.value(tree, apart)}")
 
-    def on_atomic(self, step: models.Atomic, at: str) -> None:
+    def on_atomic(self, step: verbs.Atomic, at: str) -> None:
         self.counted(at)
         shop = self.shop
         with self.atomic():

@@ -37,11 +37,11 @@ class PythonBackend:
     """Runs the schedules of one :class:`PythonProgram`. A context manager: patches are applied
     when it is entered and undone when it is left.
 
-    ``stuck``: why no further schedule can be run, "" as long as one can. ``rooms``: of the table
-    of patches, those that are applied.
+    ``stuck``: why no further schedule can be run, "" as long as one can. ``patch_groups``: those
+    of the table of patches that are applied.
     """
 
-    rooms: tuple[str, ...] = COMMON
+    patch_groups: tuple[str, ...] = COMMON
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
@@ -67,7 +67,7 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
-        patches = Patches(self.hub, self.program.instrument, self.rooms)
+        patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._patches = self._stack.enter_context(patches)
         self._stack.enter_context(no_collections())
         self._stack.enter_context(quiet_unwinding())

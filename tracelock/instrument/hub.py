@@ -97,6 +97,7 @@ class Hub:
         self.pids: dict[int, int] = {}
         self.fork_copies: set[str] = set()
         self.stall = 5.0
+        self.paths: Any = None  # see ``files.access``
         self._clear()
 
     def _clear(self) -> None:

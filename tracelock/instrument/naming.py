@@ -22,8 +22,9 @@ from collections import OrderedDict, deque
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from tracelock.engine.open import VARIABLE, OpenLayout
+from tracelock.engine.open import OpenLayout
 from tracelock.instrument.contexts import WorkerContext, identity
+from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
 
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)

@@ -1,6 +1,6 @@
 """The table of all that is patched while real code runs under control; applying and undoing it.
 
-The rows are declared by the modules of ``ROOMS`` (see ``patching``), which are imported when their
+The rows are declared by the modules of ``GROUPS`` (see ``patching``), which are imported when their
 rows are asked for. To put one more function under control, decorate its replacement in one of them.
 """
 
@@ -21,7 +21,7 @@ from tracelock.instrument.patch_targets import Changes, adopt, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared
 
 
-class Room(NamedTuple):
+class PatchGroup(NamedTuple):
     """Modules that declare rows, in the order in which these are applied. ``library``: what has to
     be installed for them, and imported when they are applied; ``forks``: they need ``os.fork``."""
 
@@ -30,23 +30,23 @@ class Room(NamedTuple):
     forks: bool = False
 
 
-ROOMS: Final[dict[str, Room]] = {
-    "threads": Room(
+GROUPS: Final[dict[str, PatchGroup]] = {
+    "threads": PatchGroup(
         ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks")
     ),
-    "time": Room(("clock",)),
-    "files": Room(("files.patches", "files.objects", "files.locks", "files.access")),
-    "processes": Room(
+    "time": PatchGroup(("clock",)),
+    "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
+    "processes": PatchGroup(
         (
             "processes.forking", "processes.starting", "processes.memory", "processes.sync",
             "processes.queues",
         ),
         forks=True,
     ),
-    "asyncio": Room(("loops.asyncio_patches",), "asyncio"),
-    "anyio": Room(("loops.anyio_patches",), "anyio"),
-    "trio": Room(("loops.trio_patches",), "trio"),
-    "outside": Room(("outside",)),
+    "asyncio": PatchGroup(("loops.asyncio_patches",), "asyncio"),
+    "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
+    "trio": PatchGroup(("loops.trio_patches",), "trio"),
+    "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
 COMMON: Final = ("threads", "time", "files", "processes")
@@ -54,24 +54,24 @@ COMMON: Final = ("threads", "time", "files", "processes")
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 
 
-def _usable(room: Room, loaded: bool) -> bool:
-    if room.forks and not hasattr(os, "fork"):
+def _usable(group: PatchGroup, loaded: bool) -> bool:
+    if group.forks and not hasattr(os, "fork"):
         return False
-    if loaded and room.library:
-        return room.library in sys.modules
-    return not room.library or importlib.util.find_spec(room.library) is not None
+    if loaded and group.library:
+        return group.library in sys.modules
+    return not group.library or importlib.util.find_spec(group.library) is not None
 
 
-def table(*rooms: str, loaded: bool = False) -> list[Patch]:
-    """The rows of these rooms, of all without any, in the order in which they are applied.
+def table(*groups: str, loaded: bool = False) -> list[Patch]:
+    """The rows of these groups, of all without any, in the order in which they are applied.
 
     ``loaded``: only those whose library has been imported; otherwise it is, where installed.
     """
     rows: list[Patch] = []
-    for name in rooms or ROOMS:
-        room = ROOMS[name]
-        if _usable(room, loaded):
-            for module in room.modules:
+    for name in groups or GROUPS:
+        group = GROUPS[name]
+        if _usable(group, loaded):
+            for module in group.modules:
                 full = f"tracelock.instrument.{module}"
                 importlib.import_module(full)
                 rows += declared[full]
@@ -79,17 +79,17 @@ def table(*rooms: str, loaded: bool = False) -> list[Patch]:
 
 
 class Patches:
-    """All patches of some rooms, applied and undone. A context manager; not to be entered twice at
+    """All patches of some groups, applied and undone. A context manager; not to be entered twice at
     a time."""
 
     active: Patches | None = None
 
     def __init__(
-        self, hub: Hub, without: Iterable[str] = (), rooms: Iterable[str] = COMMON
+        self, hub: Hub, without: Iterable[str] = (), groups: Iterable[str] = COMMON
     ) -> None:
         self.hub = hub
         self.without = frozenset(without)  # modules that are instrumented: their own code runs
-        self.rooms = tuple(rooms)
+        self.groups = tuple(groups)
         self._changes = Changes()
         self._by: dict[int, Callable[..., Any]] = {}
         #: The thread-local objects that there are.
@@ -99,7 +99,7 @@ class Patches:
         paths_of(self.hub)  # which asks for the directory of temporary files
         rows = [
             row
-            for row in table(*self.rooms, loaded=True)
+            for row in table(*self.groups, loaded=True)
             if row.by is not None and not self._own_code(row)
         ]
         for row in rows:

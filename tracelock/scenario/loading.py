@@ -8,14 +8,8 @@ from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import Problem, ScenarioError
-from tracelock.scenario.documents.documents import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    Document,
-    Kind,
-    read_document,
-    read_text,
-)
+from tracelock.scenario.documents.document import MAX_DEPTH, Document
+from tracelock.scenario.documents.reading import MAX_BYTES, Kind, read_document, read_text
 from tracelock.scenario.faults import MAX_FAULTS, Fault, Path, path_text
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ def make_python_backend(program: PythonProgram, plan: Plan) -> Any:
 
         return ProcessBackend(program, plan.limits, MULTIPROCESSING_RULES)
     if plan.backend == "asyncio":
-        from tracelock.instrument.loops.asyncio_backend import AsyncioBackend
+        from tracelock.instrument.loops.asyncio_backend import AsyncioLoopBackend
 
-        return AsyncioBackend(program, plan.limits)
+        return AsyncioLoopBackend(program, plan.limits)
     if plan.backend == "trio":
-        from tracelock.instrument.loops.trio_backend import TrioBackend
+        from tracelock.instrument.loops.trio_backend import TrioLoopBackend
 
-        return TrioBackend(program, plan.limits)
+        return TrioLoopBackend(program, plan.limits)
     raise UsageError(
         f"unknown backend {plan.backend!r} for Python code: it is one of threading, "
         "multiprocessing, asyncio, trio"

@@ -3,7 +3,7 @@
 A path is a variable named ``file:NAME``, relative to the working directory or to the directory of
 temporary files, so that it is the same on another machine; the random part of a temporary name is
 numbered by who made it (``file:tmp/tmp#1@setup``). What a directory has in it is a variable of its
-own, ``file:NAME/``: making and removing files writes it, listing reads it. Touching a path reads
+own, ``file:NAME/``: making and removing files writes it, listing reads it. FilesStep a path reads
 the directories above it, which others may make, move or remove. An operation that concerns several
 variables of which two or more are shared is one indivisible step on them all.
 
@@ -21,15 +21,12 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.instrument.hub import Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import SEEN, replace
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, READ, WRITE, AtomicBody, Op
-
-if TYPE_CHECKING:
-    from tracelock.instrument.hub import Hub
 
 real_lstat: Final = os.lstat
 #: Directories that number themselves anew in each run of pytest.
@@ -40,7 +37,7 @@ _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
 SHOWN: Final = 80
 
 
-class Handle:
+class OpenFile:
     """An open file of a worker: its path's name, the key of its locks, and how ``flock`` has it
     (0: not at all)."""
 
@@ -68,7 +65,7 @@ class Paths:
         """A schedule begins: nothing is open, and no temporary name is known."""
         self.schedule = schedule
         self.random: dict[str, str] = {}
-        self.handles: dict[int, Handle] = {}
+        self.handles: dict[int, OpenFile] = {}
         self.inodes: dict[tuple[int, int], str] = {}
         self.opened = 0
         self._labels: dict[str, str] = {}
@@ -109,24 +106,24 @@ class Paths:
             path = up
             yield self.label(path)
 
-    def opens(self, descriptor: int, label: str) -> Handle:
+    def opens(self, descriptor: int, label: str) -> OpenFile:
         """A descriptor has come to stand for a path."""
         self.opened += 1
-        handle = self.handles[descriptor] = Handle(label, (self.process, self.opened))
+        handle = self.handles[descriptor] = OpenFile(label, (self.process, self.opened))
         return handle
 
 
 def paths_of(hub: Hub) -> Paths:
     """The paths of this schedule."""
-    paths: Paths | None = hub.__dict__.get("paths")
+    paths: Paths | None = hub.paths
     if paths is None:
-        paths = hub.__dict__["paths"] = Paths()
+        paths = hub.paths = Paths()
     if paths.schedule != hub.schedule:
         paths.begin(hub.schedule)
     return paths
 
 
-class Touching(AtomicBody):
+class FilesStep(AtomicBody):
     """An operation on several files at once: it reads and writes these variables."""
 
     __slots__ = ("reads", "shown", "touches", "writes")
@@ -177,7 +174,7 @@ def touch(
         number, kind = shared[0]
         worker.step(Op(kind, number, at, shown if kind == WRITE else None))
     else:
-        body = Touching(
+        body = FilesStep(
             (number for number, kind in shared if kind == READ),
             (number for number, kind in shared if kind == WRITE),
             shown,
@@ -213,7 +210,7 @@ def absolute(path: Any, directory: int | None = None) -> str:
     return os.path.abspath(name)
 
 
-class Names:
+class PathNames:
     """The names that one path has for one operation on it.
 
     ``own``: its own. ``all``: with what it leads to: the target of a symbolic link, and the name

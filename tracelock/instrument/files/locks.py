@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import Handle, paths_of
+from tracelock.instrument.files.access import OpenFile, paths_of
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker
@@ -31,14 +31,14 @@ def _descriptor(file: Any) -> int:
     return file if isinstance(file, int) else int(file.fileno())
 
 
-def _number(worker: Worker, handle: Handle, kind: str) -> int:
+def _number(worker: Worker, handle: OpenFile, kind: str) -> int:
     name = f"{handle.label} {kind}"
     handle.locked.add(name)
     worker.hub.interprocess.add(name)
     return worker.hub.number_for(ObjectSpec(name, "file_lock"))
 
 
-def _handle(worker: Worker, descriptor: int) -> Handle | None:
+def _handle(worker: Worker, descriptor: int) -> OpenFile | None:
     return paths_of(worker.hub).handles.get(descriptor)
 
 
@@ -91,7 +91,7 @@ def _acquire(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
 
-def _for_real(call: Any, fd: Any, operation: int, handle: Handle, *more: int) -> Any:
+def _for_real(call: Any, fd: Any, operation: int, handle: OpenFile, *more: int) -> Any:
     if operation & ~fcntl.LOCK_NB == fcntl.LOCK_UN:
         return call(fd, operation, *more)
     try:

@@ -12,7 +12,7 @@ import io
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import Names, paths_of, saw, text, touch
+from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
 from tracelock.instrument.files.locks import closing
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker, here
@@ -114,7 +114,7 @@ def open_file(
         handle = paths.handles.get(file)
         label = "" if handle is None else handle.label
     elif opener is None:
-        names = Names(worker, file, None, True)
+        names = PathNames(worker, file, None, True)
         label = names.all[-1]
         at = caller(worker)
         if kinds & set("awx"):

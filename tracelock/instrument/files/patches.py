@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import Names, paths_of, saw, text, touch
+from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
 from tracelock.instrument.files.locks import closing
 from tracelock.instrument.patching import declared, patch
 from tracelock.instrument.worker import Worker
@@ -45,12 +45,12 @@ def _looks(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
     if isinstance(path, int):
         return _on_handle(worker, path, False)
     follow = kwargs.get("follow_symlinks", True)
-    names = Names(worker, path, kwargs.get("dir_fd"), follow)
+    names = PathNames(worker, path, kwargs.get("dir_fd"), follow)
     return [*names.all, *names.above], []
 
 
 def _looks_at_link(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    names = Names(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
+    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
     return [names.own, *names.above], []
 
 
@@ -59,7 +59,7 @@ def _lists(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
     if isinstance(path, int):
         touched = _on_handle(worker, path, False)
         return None if touched is None else ([*touched[0], f"{touched[0][0]}/"], [])
-    names = Names(worker, "." if path is None else path, None, True)
+    names = PathNames(worker, "." if path is None else path, None, True)
     return [*names.all, f"{names.all[-1]}/", *names.above], []
 
 
@@ -67,26 +67,26 @@ def _changes(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T
     path = _first(args, kwargs, "path")
     if isinstance(path, int):
         return _on_handle(worker, path, True)
-    names = Names(worker, path, kwargs.get("dir_fd"), kwargs.get("follow_symlinks", True))
+    names = PathNames(worker, path, kwargs.get("dir_fd"), kwargs.get("follow_symlinks", True))
     return names.above, names.all
 
 
 def _makes(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    names = Names(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
+    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
     return names.above, [*names.all, names.listing]
 
 
 def _removes_directory(
     worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Touch | None:
-    names = Names(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
+    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
     return [*names.above, f"{names.own}/"], [names.own, names.listing]
 
 
 def _moves(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     named = dict(zip(("src", "dst"), args, strict=False)) | kwargs
-    source = Names(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
-    target = Names(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
+    source = PathNames(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
+    target = PathNames(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
     writes = [source.own, source.listing, *target.all, target.listing]
     writes += source.below(worker) + target.below(worker)
     return [*source.above, *target.above], writes
@@ -94,14 +94,14 @@ def _moves(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
 
 def _links(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     named = dict(zip(("src", "dst"), args, strict=False)) | kwargs
-    source = Names(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
-    target = Names(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
+    source = PathNames(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
+    target = PathNames(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
     return [*source.all, *source.above, *target.above], [target.own, target.listing]
 
 
 def _links_to(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     path = args[1] if len(args) > 1 else kwargs.get("dst", ".")
-    names = Names(worker, path, kwargs.get("dir_fd"), False)
+    names = PathNames(worker, path, kwargs.get("dir_fd"), False)
     return names.above, [names.own, names.listing]
 
 
@@ -196,7 +196,7 @@ def os_open(
     worker: Worker, real: Any, path: Any, flags: int, mode: int = 0o777, *,
     dir_fd: int | None = None,
 ) -> int:  # fmt: skip
-    names = Names(worker, path, dir_fd, not flags & getattr(os, "O_NOFOLLOW", 0))
+    names = PathNames(worker, path, dir_fd, not flags & getattr(os, "O_NOFOLLOW", 0))
     reads = [*names.all, *names.above]
     at = caller(worker)
     if flags & os.O_CREAT:

@@ -24,10 +24,10 @@ from tracelock.instrument.worker import MainBlocked
 LAST_STEPS: Final = 10_000
 
 
-class AsyncioBackend(LoopBackend):
+class AsyncioLoopBackend(LoopBackend):
     """Runs the schedules of one program on asyncio's stock loop."""
 
-    rooms = (*COMMON, "asyncio", "anyio")
+    patch_groups = (*COMMON, "asyncio", "anyio")
 
     def make_tasks(self) -> LoopTasks:
         return AsyncioTasks(self.hub, self._baton, self.program.cancellations)

@@ -41,7 +41,7 @@ class LoopBackend(PythonBackend):
         self._baton: Any = None
         self._more = True
         self._raised: BaseException | None = None
-        #: What was heard of besides, and in how many schedules.
+        #: What the loop reported besides, and in how many schedules.
         self.heard: dict[str, int] = {}
 
     def __enter__(self) -> PythonBackend:
@@ -194,7 +194,7 @@ class LoopBackend(PythonBackend):
         if controller.active and controller.limit is None:
             waits_for(tasks, controller)
         controller.heard.extend(tasks.errors)
-        for told in (*tasks.errors, *tasks.unheard()):
+        for told in (*tasks.errors, *tasks.unretrieved()):
             self.heard[told] = self.heard.get(told, 0) + 1
         if self._completed(controller):
             self.wind_up(controller, tasks)
@@ -215,7 +215,7 @@ class LoopBackend(PythonBackend):
         tasks.run()
         hub.over = False
         tasks.gate.inside = number
-        del tasks.mine[number], hub.controller.loops[number]
+        del tasks.members[number], hub.controller.loops[number]
         if not tasks.done(worker):
             worker.coro.close()
             raise MainBlocked

@@ -20,7 +20,7 @@ def _record(kind: int, obj: Any, value: Any) -> None:
     worker: Any = here()
     tasks = getattr(worker, "tasks", None)
     if tasks is not None and worker.hub.phase is Phase.RUN:
-        tasks.note(kind, tasks.thing(obj, worker), value)
+        tasks.record(kind, tasks.thing(obj, worker), value)
 
 
 class Recorder:

@@ -20,10 +20,10 @@ from tracelock.instrument.patches import COMMON
 from tracelock.schedulers.base import Scheduler
 
 
-class TrioBackend(LoopBackend):
+class TrioLoopBackend(LoopBackend):
     """Runs the schedules of one program on trio."""
 
-    rooms = (*COMMON, "trio")
+    patch_groups = (*COMMON, "trio")
     waiting = WAITING
     own_name = "trio's own order (batches of all that can go on, shuffled)"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 from trio._core import _entry_queue
@@ -12,12 +12,10 @@ from trio._core import _entry_queue
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.loops.recording import Recorder, notified
+from tracelock.instrument.loops.trio_tasks import TrioTasks
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, listed, patch
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE, Op
-
-if TYPE_CHECKING:
-    from tracelock.instrument.loops.trio_tasks import TrioTasks
 
 #: The tasks of the run that is under way.
 _current: list[TrioTasks] = []
@@ -34,7 +32,7 @@ def run_sync_soon(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: An
     if worker.own_thread:
         worker.step(Op(NOTIFY, tasks.gate.number, caller(), 1))
     real(self, *args, **kwargs)
-    tasks.own_comes(tasks.line.count)
+    tasks.system_ready(tasks.run_queue.count)
 
 
 _rows: Final = Recorder("trio", __name__)

@@ -18,14 +18,14 @@ from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument import callers
-from tracelock.instrument.files.access import Touching
+from tracelock.instrument.files.access import FilesStep
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
 from tracelock.instrument.worker import Uncontrolled, Worker
-from tracelock.objects.files import FileLock
-from tracelock.objects.plain import Lock
+from tracelock.objects.files import FileLockModel
+from tracelock.objects.locks import LockModel
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
 
 real_waitpid: Final = os.waitpid
@@ -115,7 +115,7 @@ class Relay:
             blocking: bool, expect: Any, body: Any) -> Op:  # fmt: skip
         if kind == ATOMIC:
             reads, writes, shown = body
-            body = Touching(map(self._number, reads), map(self._number, writes), shown)
+            body = FilesStep(map(self._number, reads), map(self._number, writes), shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.worker(target)
             body = tuple(map(self._number, body)) if body else None
@@ -141,7 +141,7 @@ class Relay:
         number = hub.number_for(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
         model = hub.controller.models[number]
         for holder in holders:
-            if isinstance(model, Lock):
+            if isinstance(model, LockModel):
                 model.take_back(hub.layout.worker(holder), 1)
                 hub.controller.remarks[number] = (
                     f"{name} is a copy from the fork: {holder} held the lock then, and does not "
@@ -172,7 +172,7 @@ class Relay:
     def _drop(self) -> None:
         process = self.worker.label
         for model in self.hub.controller.models:
-            if isinstance(model, FileLock):
+            if isinstance(model, FileLockModel):
                 model.drop(process)
 
     def _died(self) -> None:

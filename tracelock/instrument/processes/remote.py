@@ -22,7 +22,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from tracelock.engine.open import VARIABLE
 from tracelock.errors import TracelockError
 from tracelock.instrument import callers
 from tracelock.instrument.failures import failure_of, stack_of
@@ -32,6 +31,7 @@ from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.memory import item_touched
 from tracelock.instrument.processes.wire import Channel, ending, unwrapped
 from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.objects import VARIABLE
 from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
 
 real_exit: Final = os._exit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from tracelock.scenario.faults import Damage, Fault, Path
 from tracelock.scenario.language.expressions import (
@@ -22,6 +22,7 @@ from tracelock.scenario.language.expressions import (
     suggest,
 )
 from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.objects import APPLIES_TO, OBJECTS
 
 
 def name_trouble(name: str) -> str:
@@ -62,20 +63,7 @@ class Locals:
         return name in self.maybe or name in self.lost or (not mention.sure and name in self.later)
 
 
-_FITTING: Final = {
-    "acquire": ("lock", "rlock", "semaphore", "bounded_semaphore", "condition"),
-    "release": ("lock", "rlock", "semaphore", "bounded_semaphore", "condition"),
-    "with": ("lock", "rlock", "semaphore", "bounded_semaphore", "condition"),
-    "wait": ("condition", "event", "barrier"),
-    "notify": ("condition",),
-    "set": ("event",),
-    "clear": ("event",),
-    "put": ("queue",),
-    "get": ("queue",),
-}
-
-
-class Names:
+class Declarations:
     """Everything that a scenario declares, and the checks that ask for it."""
 
     def __init__(self, scenario: Scenario, damage: Damage) -> None:
@@ -194,7 +182,7 @@ class Names:
                 yield from self._worker(verb, name, index, path)
 
     def _object(self, verb: str, name: str, index: Any, path: Path) -> Iterable[Fault]:
-        fitting = _FITTING[verb]
+        fitting = APPLIES_TO[verb]
         decl = self.scenario.objects.get(name)
         if decl is None:
             objects = self.scenario.objects
@@ -202,10 +190,10 @@ class Names:
             yield Fault(path, self._stranger("object", name, chain(known, objects)))
             return
         if decl.type not in fitting:
-            if decl.type in {kind for kinds in _FITTING.values() for kind in kinds}:
-                verbs = [other for other, kinds in _FITTING.items() if decl.type in kinds]
+            if decl.type in OBJECTS:
+                verbs = _any(OBJECTS[decl.type].verbs)
                 what = self.what_is(name)
-                message = f"{verb} does not apply to {quote(name)}, {what} (use {_any(verbs)})"
+                message = f"{verb} does not apply to {quote(name)}, {what} (use {verbs})"
                 yield Fault(path, message)
             return
         yield from _subscript(name, index, decl.count, path)

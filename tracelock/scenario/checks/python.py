@@ -10,8 +10,9 @@ from typing import Final
 from tracelock.scenario.checks.steps import FUNCTION
 from tracelock.scenario.faults import Damage, Fault
 from tracelock.scenario.language.expressions import quote, suggest
-from tracelock.scenario.language.models import Call, Scenario
+from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.language.python import PythonDecl
+from tracelock.scenario.language.verbs import Call
 
 _MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 #: Exceptions of Python itself, which need no module.

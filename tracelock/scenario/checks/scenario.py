@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from tracelock.errors import Problem
-from tracelock.scenario.checks.names import Names, article, name_trouble
+from tracelock.scenario.checks.names import Declarations, article, name_trouble
 from tracelock.scenario.checks.python import check_python
 from tracelock.scenario.checks.steps import check_steps
 from tracelock.scenario.faults import MAX_FAULTS, Damage, Fault, path_text
@@ -15,14 +15,13 @@ from tracelock.scenario.language.expressions import quote, suggest
 from tracelock.scenario.language.models import (
     BACKENDS,
     FORMAT,
-    OBJECT_OPTIONS,
-    OBJECT_TYPES,
     ORDERS,
     STARTS,
     VERDICTS,
     ObjectDecl,
     Scenario,
 )
+from tracelock.scenario.language.objects import OBJECTS
 
 MAX_COUNT: Final = 10_000  # worker instances in all, and objects in all
 LOCKS: Final = ("lock", "rlock")
@@ -52,7 +51,7 @@ def _all(scenario: Scenario, damage: Damage) -> Iterable[Fault]:
     for name, decl in scenario.objects.items():
         yield from _object(scenario, name, decl, damage)
     yield from _counts(scenario)
-    names = Names(scenario, damage)
+    names = Declarations(scenario, damage)
     for name, worker in scenario.workers.items():
         yield from check_steps(names, name, worker.steps)
     for section, expressions in (("always", scenario.always), ("finally", scenario.finally_)):
@@ -90,25 +89,22 @@ def _declared_names(scenario: Scenario) -> Iterable[Fault]:
 
 def _object(scenario: Scenario, name: str, decl: ObjectDecl, damage: Damage) -> Iterable[Fault]:
     path = ("objects", name)
-    if decl.type not in OBJECT_OPTIONS:
-        hint = suggest(decl.type, OBJECT_TYPES) or f" (there are {', '.join(OBJECT_TYPES)})"
+    kind = OBJECTS.get(decl.type)
+    if kind is None:
+        hint = suggest(decl.type, OBJECTS) or f" (there are {', '.join(OBJECTS)})"
         yield Fault((*path, "type"), f"unknown type {quote(decl.type)}{hint}")
         return
-    allowed = OBJECT_OPTIONS[decl.type]
     for option in ("value", "lock", "parties", "maxsize", "order"):
-        if getattr(decl, option) is not None and option not in allowed:
-            owners = [kind for kind, options in OBJECT_OPTIONS.items() if option in options]
+        if getattr(decl, option) is not None and option not in kind.options:
+            owners = [other for other, row in OBJECTS.items() if option in row.options]
             message = f"{article(decl.type)} has no {option}: that is for {' and '.join(owners)}"
             yield Fault((*path, option), message, on_key=True)
     yield from _least((*path, "count"), decl.count, 1)
-    if "value" in allowed:
-        yield from _least((*path, "value"), decl.value, 0)
-    if "maxsize" in allowed:
-        yield from _least((*path, "maxsize"), decl.maxsize, 0)
-    if decl.type == "barrier":
-        if decl.parties is None:
-            yield Fault(path, 'missing key "parties": how many does the barrier wait for?')
-        yield from _least((*path, "parties"), decl.parties, 1)
+    for option, least in (("value", 0), ("maxsize", 0), ("parties", 1)):
+        if option in kind.required and getattr(decl, option) is None:
+            yield Fault(path, f'missing key "{option}": how many does the {decl.type} wait for?')
+        if option in kind.options:
+            yield from _least((*path, option), getattr(decl, option), least)
     if decl.type == "queue" and decl.order is not None and decl.order not in ORDERS:
         hint = suggest(decl.order, ORDERS) or f" (there are {', '.join(ORDERS)})"
         yield Fault((*path, "order"), f"unknown order {quote(decl.order)}{hint}")

@@ -8,91 +8,38 @@ reported only where no way at all sets it first.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from tracelock.scenario.checks.names import Locals, Names, name_trouble
+from tracelock.scenario.checks.names import Declarations, Locals, name_trouble
 from tracelock.scenario.faults import MAX_FAULTS, Fault, Path
+from tracelock.scenario.language.base import BaseStep, StepField
 from tracelock.scenario.language.expressions import ExpressionError, constant_index, parse, quote
-from tracelock.scenario.language.models import (
+from tracelock.scenario.language.kinds import kind_of
+from tracelock.scenario.language.usage import base_name
+from tracelock.scenario.language.verbs import (
+    VERBS,
     Acquire,
-    Assert,
     Atomic,
-    BaseStep,
     Break,
     Call,
     Continue,
     If,
     Let,
     Notify,
-    Read,
     Release,
     Repeat,
-    Shape,
-    Timeout,
-    Try,
     Wait,
     While,
-    With,
-    Write,
-    kind_of,
 )
 
 MAX_NESTING: Final = 45  # blocks in blocks: what a document of 100 levels can hold
-_ATOMIC: Final = (Read, Write, Let, If, Assert)
 #: How a function is named in a document: ``module:function``.
 FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-#: (model, field) whose constant must be a whole number -> the least.
-_WHOLE: Final[dict[tuple[type[BaseStep], str], int]] = {
-    (Repeat, "repeat"): 0,
-    (Release, "n"): 1,
-    (Notify, "n"): 0,
-}
-_SECONDS: Final = frozenset({"timeout", "sleep", "work"})
+_IN_ATOMIC: Final = [verb for verb, row in VERBS.items() if row.in_atomic]
 
 
-class _Field(NamedTuple):
-    name: str
-    key: str
-    shape: str
-
-
-def _fields(step: type[BaseStep]) -> tuple[_Field, ...]:
-    return tuple(
-        _Field(name, info.serialization_alias or name, shape.name)
-        for name, info in step.model_fields.items()
-        for shape in info.metadata
-        if isinstance(shape, Shape)
-    )
-
-
-_FIELDS: dict[type[BaseStep], tuple[_Field, ...]] = {}
-
-
-def fields_of(step: BaseStep) -> tuple[_Field, ...]:
-    """The fields of a step that hold a name or an expression."""
-    kind = type(step)
-    if kind not in _FIELDS:
-        _FIELDS[kind] = _fields(kind)
-    return _FIELDS[kind]
-
-
-def blocks_of(step: BaseStep) -> Iterator[tuple[str, Sequence[BaseStep]]]:
-    """The lists of steps inside a step, each with its key, in order of execution."""
-    match step:
-        case With(do=block) | While(do=block) | Repeat(do=block) | Timeout(do=block):
-            yield "do", block
-        case Atomic(atomic=block):
-            yield "atomic", block
-        case If(then=block, else_=other):
-            yield "then", block
-            yield "else", other
-        case Try(try_=block, finally_=other):
-            yield "try", block
-            yield "finally", other
-
-
-def check_steps(names: Names, worker: str, steps: Sequence[BaseStep]) -> list[Fault]:
+def check_steps(names: Declarations, worker: str, steps: Sequence[BaseStep]) -> list[Fault]:
     """All that is wrong with the steps of one worker."""
     walk = _Walk(names, worker, steps)
     known: set[str] = set()
@@ -109,7 +56,7 @@ class _Around(NamedTuple):
 
 
 class _Walk:
-    def __init__(self, names: Names, worker: str, steps: Sequence[BaseStep]) -> None:
+    def __init__(self, names: Declarations, worker: str, steps: Sequence[BaseStep]) -> None:
         self.names = names
         self.faults: list[Fault] = []
         self.assigned: dict[int, dict[str, None]] = {}  # by loop: what its body sets
@@ -121,13 +68,9 @@ class _Walk:
         """The locals that the steps, and those inside them, set, as an ordered set."""
         found: dict[str, None] = {}
         for step in steps:
-            if isinstance(step, Let):
-                found.update(dict.fromkeys(step.let))
-            for field in fields_of(step):
-                if field.shape == "local" and getattr(step, field.name) is not None:
-                    found[getattr(step, field.name)] = None
+            found.update(dict.fromkeys(step.assigned()))
             if depth <= MAX_NESTING:
-                for _, block in blocks_of(step):
+                for _, block in step.blocks():
                     inner = self.collect(block, depth + 1)
                     found.update(inner)
                     if isinstance(step, While | Repeat):
@@ -150,8 +93,8 @@ class _Walk:
             self.step(step, (*path, place), known, around)
 
     def step(self, step: BaseStep, path: Path, known: set[str], around: _Around) -> None:
-        if around.atomic and not isinstance(step, _ATOMIC):
-            allowed = "read, write, let, if and assert"
+        if around.atomic and step.verb not in _IN_ATOMIC:
+            allowed = f"{', '.join(_IN_ATOMIC[:-1])} and {_IN_ATOMIC[-1]}"
             message = f"atomic holds only {allowed}, not {step.verb}"
             self.faults.append(Fault(path, message))
         elif isinstance(step, Break | Continue) and not around.loop:
@@ -164,22 +107,21 @@ class _Walk:
             depth=around.depth + 1,
         )
         self.blocks(step, path, known, inside)
-        for field in fields_of(step):
-            name = getattr(step, field.name)
-            if field.shape == "local" and name is not None:
-                self.set(name, (*path, field.key), known)
+        for key, name in step.of_kind("local"):
+            if name is not None:
+                self.set(name, (*path, key), known)
 
     def mentions(self, step: BaseStep, path: Path, known: set[str]) -> None:
         """The references and expressions of a step itself, before its blocks."""
         later = self.assigned.get(id(step), ()) if isinstance(step, While) else ()
         local = self.locals(known, later)
-        for field in fields_of(step):
-            value = getattr(step, field.name)
-            at = (*path, field.key)
-            if field.shape == "expression":
+        for name, key, kind in step.parts:
+            value = getattr(step, name)
+            at = (*path, key)
+            if kind.name == "expression":
                 self.faults += self.names.expression(value, at, local)
-            elif field.shape in ("object", "variable", "worker"):
-                self.faults += self.names.reference(field.shape, step.verb, value, at, local)
+            elif kind.name in ("object", "variable", "worker"):
+                self.faults += self.names.reference(kind.name, step.verb, value, at, local)
         if isinstance(step, Let):
             for name, value in step.let.items():
                 at = (*path, "let", name)
@@ -200,7 +142,7 @@ class _Walk:
             known.update(self.assigned.get(id(step), ()))
             if isinstance(step, Repeat) and step.index is not None:
                 known.add(step.index)
-        for key, block in blocks_of(step):
+        for key, block in step.blocks():
             self.block(block, (*path, key), known, inside)
 
     def set(self, name: str, path: Path, known: set[str], on_key: bool = False) -> None:
@@ -213,7 +155,7 @@ class _Walk:
         known.add(name)
 
 
-def _details(step: BaseStep, path: Path, names: Names, lost: bool) -> Iterable[Fault]:
+def _details(step: BaseStep, path: Path, names: Declarations, lost: bool) -> Iterable[Fault]:
     """What a step's keys must not say together, and constants that can never do."""
     match step:
         case Acquire(blocking=False, timeout=timeout) if timeout is not None:
@@ -231,15 +173,15 @@ def _details(step: BaseStep, path: Path, names: Names, lost: bool) -> Iterable[F
             names, step.release, "semaphore", "bounded_semaphore"
         ):
             yield Fault((*path, "n"), "n is for semaphores only", on_key=True)
-    for field in fields_of(step):
-        if field.shape == "expression":
-            value = _constant(getattr(step, field.name))
+    for part in step.parts:
+        if part.kind.name == "expression":
+            value = _constant(getattr(step, part.name))
             if value is not ...:
-                yield from _constant_trouble(step, field, value, (*path, field.key))
+                yield from _constant_trouble(part, value, (*path, part.key))
 
 
-def _is_not(names: Names, reference: str, *types: str) -> bool:
-    decl = names.scenario.objects.get(reference.split("[")[0].strip())
+def _is_not(names: Declarations, reference: str, *types: str) -> bool:
+    decl = names.scenario.objects.get(base_name(reference))
     return decl is not None and decl.type not in types
 
 
@@ -252,20 +194,15 @@ def _constant(value: Any) -> Any:
         return ...
 
 
-def _constant_trouble(step: BaseStep, field: _Field, value: Any, path: Path) -> Iterable[Fault]:
-    least = _WHOLE.get((type(step), field.name))
-    if least is not None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            yield Fault(path, f"a whole number belongs here, not {_said(value)}")
-        elif value < least:
-            yield Fault(path, f"{field.key} must be {least} or more, not {value}")
-    elif field.key in _SECONDS:
-        if value is None and field.key == "timeout" and not isinstance(step, Timeout):
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            yield Fault(path, f"a number belongs here, not {_said(value)}")
-        elif value < 0:
-            yield Fault(path, f"{field.key} must be 0 or more, not {value}")
+def _constant_trouble(part: StepField, value: Any, path: Path) -> Iterable[Fault]:
+    least, whole = part.kind.least, part.kind.whole
+    if least is None or (value is None and part.kind.optional):
+        return
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        wanted = "a whole number" if whole else "a number"
+        yield Fault(path, f"{wanted} belongs here, not {_said(value)}")
+    elif value < least:
+        yield Fault(path, f"{part.key} must be {least} or more, not {value}")
 
 
 def _said(value: Any) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from tracelock import ops
 from tracelock.errors import ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, Layout, Op, Value, WorkerSpec
 from tracelock.scenario.compile import translate, values
 from tracelock.scenario.compile.codegen import Writer, machine_class
-from tracelock.scenario.compile.flow import Flow, inner
-from tracelock.scenario.compile.lowering import FIRST_SLOT, Const, Operand
+from tracelock.scenario.compile.flow import Flow
+from tracelock.scenario.compile.lowering import FIRST_SLOT, Const, Operand, Target
 from tracelock.scenario.compile.runtime import Machine, exhausted
 from tracelock.scenario.compile.translate import Names, Pool, literal
 from tracelock.scenario.compile.values import UNSET
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
+from tracelock.scenario.language.base import BaseStep
+from tracelock.scenario.language.usage import steps_in
+from tracelock.scenario.language.verbs import VERBS
 
 _NOTHING: tuple[list[int], None] = ([-1], None)
 
@@ -25,7 +28,7 @@ class Compiler(Flow):
     """Lowers each verb; ``on_VERB`` gets the step and its path."""
 
     # --- shared variables ----------------------------------------------------------------
-    def on_read(self, step: models.Read, at: str) -> None:
+    def on_read(self, step: verbs.Read, at: str) -> None:
         name, index = self.reference(step.read)
         node: ast.expr = ast.Name(name, ast.Load())
         if index is not None:
@@ -36,8 +39,8 @@ class Compiler(Flow):
         elif self.direct:
             self.line(source)
 
-    def on_write(self, step: models.Write, at: str) -> None:
-        target = self.target(step.write, (step.value,))
+    def on_write(self, step: verbs.Write, at: str) -> None:
+        target = self.target(step)
         value = self.scalar(step.value, self.operand(step.value))
         if self.direct:
             self.touch(target[0])
@@ -51,8 +54,8 @@ class Compiler(Flow):
         if isinstance(self.native, translate.Direct):
             self.native.touches.update(numbers)
 
-    def on_compare_exchange(self, step: models.CompareExchange, at: str) -> None:
-        target = self.target(step.compare_exchange, (step.expect, step.value))
+    def on_compare_exchange(self, step: verbs.CompareExchange, at: str) -> None:
+        target = self.target(step)
         expect, value = self.operands([step.expect, step.value])
         if isinstance(expect, str):
             expect = f"scalar({expect})"
@@ -60,19 +63,19 @@ class Compiler(Flow):
         self.emit(self.op(ops.COMPARE_EXCHANGE, target, value=value, expect=expect))
         self.store(step.into, "r")
 
-    def on_exchange(self, step: models.Exchange, at: str) -> None:
-        target = self.target(step.exchange, (step.value,))
+    def on_exchange(self, step: verbs.Exchange, at: str) -> None:
+        target = self.target(step)
         value = self.scalar(step.value, self.operand(step.value))
         self.emit(self.op(ops.EXCHANGE, target, value=value))
         self.store(step.into, "r")
 
-    def on_fetch_add(self, step: models.FetchAdd, at: str) -> None:
-        target = self.target(step.fetch_add, (step.by,))
+    def on_fetch_add(self, step: verbs.FetchAdd, at: str) -> None:
+        target = self.target(step)
         value = self.checked_by("number", self.operand(step.by))
         self.emit(self.op(ops.FETCH_ADD, target, value=value))
         self.store(step.into, "r")
 
-    def on_let(self, step: models.Let, at: str) -> None:
+    def on_let(self, step: verbs.Let, at: str) -> None:
         if not step.let:
             self.line("pass")  # it may be all there is in a block
         for name, expr in step.let.items():
@@ -112,22 +115,20 @@ class Compiler(Flow):
         return self.checked_by("timeout", operand)
 
     # --- objects -------------------------------------------------------------------------
-    def on_acquire(self, step: models.Acquire, at: str) -> None:
-        numbers, index = self.target(step.acquire, (step.timeout,))
-        lock = ([self.lock_of(number) for number in numbers], index)
+    def on_acquire(self, step: verbs.Acquire, at: str) -> None:
+        lock = self.lock(step)
         timeout = self.time(self.operand(step.timeout))
         soft = step.into is not None
         self.emit(self.op(ops.ACQUIRE, lock, timeout=timeout, blocking=step.blocking, soft=soft))
         self.store(step.into, "r")
 
-    def on_release(self, step: models.Release, at: str) -> None:
-        numbers, index = self.target(step.release, (step.n,))
-        lock = ([self.lock_of(number) for number in numbers], index)
+    def on_release(self, step: verbs.Release, at: str) -> None:
+        lock = self.lock(step)
         n = self.checked_by("permits", self.operand(step.n))
         self.emit(self.op(ops.RELEASE, lock, value=n))
 
-    def on_wait(self, step: models.Wait, at: str) -> None:
-        numbers, index = self.target(step.wait, (step.timeout, step.until))
+    def on_wait(self, step: verbs.Wait, at: str) -> None:
+        numbers, index = self.target(step)
         timeout = self.time(self.operand(step.timeout))
         soft = step.into is not None
         if step.until is None:
@@ -166,8 +167,8 @@ class Compiler(Flow):
         self.goto(after)
         self.start(after)
 
-    def on_notify(self, step: models.Notify, at: str) -> None:
-        target = self.target(step.notify, () if step.all else (step.n,))
+    def on_notify(self, step: verbs.Notify, at: str) -> None:
+        target = self.target(step)
         n: Operand = Const(-1)
         if not step.all:
             n = self.checked_by("waiters", self.operand(step.n))
@@ -175,14 +176,14 @@ class Compiler(Flow):
                 n = Const(values.waiters(n.value))
         self.emit(self.op(ops.NOTIFY, target, value=n))
 
-    def on_set(self, step: models.Set, at: str) -> None:
-        self.emit(self.op(ops.SET, self.target(step.set, ())))
+    def on_set(self, step: verbs.Set, at: str) -> None:
+        self.emit(self.op(ops.SET, self.target(step)))
 
-    def on_clear(self, step: models.Clear, at: str) -> None:
-        self.emit(self.op(ops.CLEAR, self.target(step.clear, ())))
+    def on_clear(self, step: verbs.Clear, at: str) -> None:
+        self.emit(self.op(ops.CLEAR, self.target(step)))
 
-    def on_put(self, step: models.Put, at: str) -> None:
-        target = self.target(step.put, (step.value, step.timeout))
+    def on_put(self, step: verbs.Put, at: str) -> None:
+        target = self.target(step)
         value, timeout = self.operands([step.value, step.timeout])
         value = self.item(step.value, value)
         timeout = self.time(timeout)
@@ -197,8 +198,8 @@ class Compiler(Flow):
         elif _may_fail(timeout, step.blocking):
             self.line(f"if r is False: {self._failure(f'Full: {step.put} is full')}")
 
-    def on_get(self, step: models.Get, at: str) -> None:
-        target = self.target(step.get, (step.timeout,))
+    def on_get(self, step: verbs.Get, at: str) -> None:
+        target = self.target(step)
         timeout = self.time(self.operand(step.timeout))
         soft = step.got is not None
         self.emit(self.op(ops.GET, target, timeout=timeout, blocking=step.blocking, soft=soft))
@@ -221,36 +222,36 @@ class Compiler(Flow):
         return f"raise StepFailure('error', {message!r}, {self.at!r})"
 
     # --- time and workers ----------------------------------------------------------------
-    def on_sleep(self, step: models.Sleep, at: str) -> None:
+    def on_sleep(self, step: verbs.Sleep, at: str) -> None:
         self.emit(
             self.op(ops.SLEEP, _NOTHING, value=self.checked_by("seconds", self.operand(step.sleep)))
         )
 
-    def on_checkpoint(self, step: models.Checkpoint, at: str) -> None:
+    def on_checkpoint(self, step: verbs.Checkpoint, at: str) -> None:
         self.emit(self.op(ops.CHECKPOINT, _NOTHING))
 
-    def on_work(self, step: models.Work, at: str) -> None:
+    def on_work(self, step: verbs.Work, at: str) -> None:
         self.line(f"work({self.value(self.names.tree(step.work))}, m.busy)")
 
-    def _workers(self, text: str, later: Sequence[Value]) -> list[tuple[list[int], str | None]]:
+    def _workers(self, step: BaseStep) -> list[Target]:
         """The targets of spawn, join and cancel, one per op."""
-        name, index = self.reference(text)
+        name, index = self.reference(step.reference)
         workers = enumerate(self.layout.workers)
         numbers = [number for number, worker in workers if worker.group == name]
         if index is not None:
-            return [self.pick(numbers, index, later)]
+            return [self.pick(numbers, index, step.expressions())]
         return [([number], None) for number in numbers]
 
-    def on_spawn(self, step: models.Spawn, at: str) -> None:
-        for target in self._workers(step.spawn, ()):
+    def on_spawn(self, step: verbs.Spawn, at: str) -> None:
+        for target in self._workers(step):
             self.emit(self.op(ops.SPAWN, target))
 
-    def on_cancel(self, step: models.Cancel, at: str) -> None:
-        for target in self._workers(step.cancel, ()):
+    def on_cancel(self, step: verbs.Cancel, at: str) -> None:
+        for target in self._workers(step):
             self.emit(self.op(ops.CANCEL, target))
 
-    def on_join(self, step: models.Join, at: str) -> None:
-        targets = self._workers(step.join, (step.timeout,))
+    def on_join(self, step: verbs.Join, at: str) -> None:
+        targets = self._workers(step)
         timeout = self.time(self.operand(step.timeout))
         soft = step.into is not None
         if len(targets) > 1 and isinstance(timeout, str):
@@ -262,10 +263,10 @@ class Compiler(Flow):
                 self.line(f"{joined} = {joined} and r")
         self.store(step.into, joined or "r")
 
-    def on_crash(self, step: models.Crash, at: str) -> None:
+    def on_crash(self, step: verbs.Crash, at: str) -> None:
         self.emit(self.op(ops.CRASH, _NOTHING))
 
-    def on_call(self, step: models.Call, at: str) -> None:
+    def on_call(self, step: verbs.Call, at: str) -> None:
         trees = [self.names.tree(arg) for arg in step.args]
         arguments = f"[{', '.join(self.values(trees))}]"
         self.emit(self.op(ops.CALL, _NOTHING, value=arguments, body=step.call))
@@ -278,12 +279,12 @@ def _may_fail(timeout: Operand, blocking: bool) -> bool:
 
 
 def compile_worker(
-    number: int, spec: WorkerSpec, steps: Sequence[models.BaseStep], layout: Layout, fuel: int
+    number: int, spec: WorkerSpec, steps: Sequence[BaseStep], layout: Layout, fuel: int
 ) -> type[Machine]:
     """The class of the machines of worker ``number``."""
     names = Names(layout, {"index": spec.index, "count": spec.count})
-    for step in _all(steps):
-        for name, _ in _assigned(step):
+    for _, step in steps_in(steps):
+        for name in step.assigned():
             names.locals.setdefault(name, FIRST_SLOT + len(names.locals))
     _infer(names, steps)
     pool = Pool()
@@ -314,33 +315,26 @@ def compile_worker(
     return machine_class(number, code, compiler.scoped)
 
 
-def _all(steps: Sequence[models.BaseStep]) -> Iterator[Any]:
-    """All steps, those inside others included."""
-    for step in steps:
-        yield step
-        for _, block in inner(step):
-            yield from _all(block)
+#: verb -> how it is lowered; a verb of the language without a method here raises.
+LOWERINGS: Final[dict[str, Callable[[Any, Any, str], None]]] = {
+    verb: getattr(Compiler, f"on_{verb}") for verb in VERBS
+}
+Compiler.lowerings = LOWERINGS
 
 
-def _assigned(step: Any) -> Iterator[tuple[str, Any]]:
+def _assigned(step: BaseStep) -> Iterator[tuple[str, Any]]:
     """The locals that a step sets: (name, its EXPR in a list, or what kind of value)."""
-    if isinstance(step, models.Let):
+    if isinstance(step, verbs.Let):
         yield from ((name, [expr]) for name, expr in step.let.items())
-        return
-    truth = isinstance(
-        step,
-        models.Acquire | models.CompareExchange | models.Wait | models.Put | models.Join
-        | models.Timeout,
-    )  # fmt: skip
-    for field in ("into", "got", "index"):
-        name: str | None = getattr(step, field, None)
+    truth = VERBS[step.verb].truth
+    for key, name in step.of_kind("local"):
         if name is not None:
-            yield name, translate.SMALL if truth or field != "into" else translate.ANY
+            yield name, translate.SMALL if truth or key != "into" else translate.ANY
 
 
-def _infer(names: Names, steps: Sequence[models.BaseStep]) -> None:
+def _infer(names: Names, steps: Sequence[BaseStep]) -> None:
     """Find the kinds of all locals: the least that all their assignments agree with."""
-    assigned = [pair for step in _all(steps) for pair in _assigned(step)]
+    assigned = [pair for _, step in steps_in(steps) for pair in _assigned(step)]
     names.kinds = dict.fromkeys(names.locals, translate.SMALL)
     changed = True
     while changed:

@@ -7,8 +7,8 @@ blocks; any other becomes jumps between segments.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final, NamedTuple
 
 from tracelock.ops import ACQUIRE, ATOMIC, RELEASE, Layout
 from tracelock.scenario.compile.codegen import Block
@@ -17,28 +17,16 @@ from tracelock.scenario.compile.regions import Regions
 from tracelock.scenario.compile.runtime import Atomic
 from tracelock.scenario.compile.translate import Direct, Names, Pool, children, literal
 from tracelock.scenario.compile.values import describe
-from tracelock.scenario.language import models
+from tracelock.scenario.language import verbs
+from tracelock.scenario.language.base import BaseStep
 from tracelock.scenario.language.expressions import mentions, parse
 
-#: Fields that hold blocks of steps -> their key in a document.
-BLOCKS: Final = {
-    "do": "do", "then": "then", "else_": "else", "try_": "try", "finally_": "finally",
-    "atomic": "atomic",
-}  # fmt: skip
 #: Python nests twenty loops at most, and a hundred levels of indentation.
 MAX_LOOPS: Final = 10
 MAX_HEIGHT: Final = 25
 
 
-def inner(step: models.BaseStep) -> Iterator[tuple[str, list[Any]]]:
-    """The blocks of steps in a step: (key in the document, steps)."""
-    for field, key in BLOCKS.items():
-        steps = getattr(step, field, None)
-        if isinstance(steps, list):
-            yield key, steps
-
-
-class Shape(NamedTuple):
+class StepForm(NamedTuple):
     """What a statement is made of. ``quiet``: it has no visible step and leaves no block that
     is not its own, except by a break or continue (``escapes``)."""
 
@@ -49,7 +37,9 @@ class Shape(NamedTuple):
 
 
 class Flow(Regions):
-    """Lowers control flow; ``step`` finds the method for a verb."""
+    """Lowers control flow; ``lowerings`` has the method for each verb."""
+
+    lowerings: ClassVar[dict[str, Callable[[Any, Any, str], None]]]
 
     def __init__(self, layout: Layout, names: Names, pool: Pool) -> None:
         super().__init__(layout, names, pool)
@@ -57,53 +47,51 @@ class Flow(Regions):
         self.functions: list[tuple[str, str]] = []  # (line of source, path) of atomic steps
         self.bodies: dict[str, type[Atomic]] = {}  # by the name of their function
         self.scoped = False
-        self._shapes: dict[int, Shape] = {}
+        self._forms: dict[int, StepForm] = {}
         self._looping = False  # inside a loop of Python's own
         self._quick: dict[str, Callable[[Any, str], None]] = {
             "if": self._quick_if, "while": self._quick_while, "repeat": self._quick_repeat,
             "break": self._quick_jump, "continue": self._quick_jump,
         }  # fmt: skip
 
-    def steps(self, steps: Sequence[models.BaseStep], path: str) -> None:
+    def steps(self, steps: Sequence[BaseStep], path: str) -> None:
         """Lower the steps of one block."""
         for place, step in enumerate(steps):
             self.step(step, f"{path}[{place}]")
 
-    def step(self, step: models.BaseStep, at: str) -> None:
+    def step(self, step: BaseStep, at: str) -> None:
         """Lower one step."""
         self.at = at
         mark = self.depth
-        shape = self.shape(step)
+        form = self.form(step)
         quick = self._quick.get(step.verb)
-        if quick is not None and (
-            self.indent or self.direct or (shape.quiet and not shape.escapes)
-        ):
+        if quick is not None and (self.indent or self.direct or (form.quiet and not form.escapes)):
             quick(step, at)
         else:
-            getattr(self, f"on_{step.verb}")(step, at)
+            self.lowerings[step.verb](self, step, at)
         self.at = at
         self.depth = mark
 
-    def shape(self, step: models.BaseStep) -> Shape:
-        """See :class:`Shape`."""
-        found = self._shapes.get(id(step))
+    def form(self, step: BaseStep) -> StepForm:
+        """See :class:`StepForm`."""
+        found = self._forms.get(id(step))
         if found is None:
-            found = self._shapes[id(step)] = self._shape(step)
+            found = self._forms[id(step)] = self._form(step)
         return found
 
-    def _shape(self, step: models.BaseStep) -> Shape:
+    def _form(self, step: BaseStep) -> StepForm:
         match step:
-            case models.Break() | models.Continue():
-                return Shape(True, True)
-            case models.Let(let=values):
-                return Shape(not any(self.reads(self.names.tree(e)) for e in values.values()))
-            case models.Work(work=expr) | models.Assert(assert_=expr):
-                return Shape(not self.reads(self.names.tree(expr)))
-            case models.Fail():
-                return Shape(True)
-            case models.If(if_=expr) | models.While(while_=expr) | models.Repeat(repeat=expr):
-                parts = [self.shape(child) for _, block in inner(step) for child in block]
-                loop = not isinstance(step, models.If)
+            case verbs.Break() | verbs.Continue():
+                return StepForm(True, True)
+            case verbs.Let(let=values):
+                return StepForm(not any(self.reads(self.names.tree(e)) for e in values.values()))
+            case verbs.Work(work=expr) | verbs.Assert(assert_=expr):
+                return StepForm(not self.reads(self.names.tree(expr)))
+            case verbs.Fail():
+                return StepForm(True)
+            case verbs.If(if_=expr) | verbs.While(while_=expr) | verbs.Repeat(repeat=expr):
+                parts = [self.form(child) for _, block in step.blocks() for child in block]
+                loop = not isinstance(step, verbs.If)
                 loops = max((part.loops for part in parts), default=0) + loop
                 height = max((part.height for part in parts), default=0) + 1
                 quiet = (
@@ -112,18 +100,20 @@ class Flow(Regions):
                     and loops <= MAX_LOOPS
                     and height <= MAX_HEIGHT
                 )
-                return Shape(quiet, not loop and any(part.escapes for part in parts), loops, height)
-        return Shape(False)
+                return StepForm(
+                    quiet, not loop and any(part.escapes for part in parts), loops, height
+                )
+        return StepForm(False)
 
     # --- statements as Python's own ------------------------------------------------------
-    def _nested(self, steps: Sequence[models.BaseStep], path: str) -> None:
+    def _nested(self, steps: Sequence[BaseStep], path: str) -> None:
         self.indent += 1
         if not steps:
             self.line("pass")
         self.steps(steps, path)
         self.indent -= 1
 
-    def _quick_if(self, step: models.If, at: str) -> None:
+    def _quick_if(self, step: verbs.If, at: str) -> None:
         self.line(f"if {self.native.source(self.names.tree(step.if_))}:")
         before = self.known()
         self._nested(step.then, f"{at}.then")
@@ -156,19 +146,19 @@ class Flow(Regions):
         self._looping = not outermost
         self.names.certain = before
 
-    def _quick_while(self, step: models.While, at: str) -> None:
+    def _quick_while(self, step: verbs.While, at: str) -> None:
         self._quick_loop(f"while {self.native.source(self.names.tree(step.while_))}:", step, at)
 
-    def _quick_repeat(self, step: models.Repeat, at: str) -> None:
+    def _quick_repeat(self, step: verbs.Repeat, at: str) -> None:
         count = self.native.source(self.names.tree(step.repeat))
         self._quick_loop(f"for i{self.indent} in range({count}):", step, at, step.index)
 
-    def _quick_jump(self, step: models.BaseStep, at: str) -> None:
+    def _quick_jump(self, step: BaseStep, at: str) -> None:
         self.line(step.verb)
         self.dead()
 
     # --- jumps between segments ----------------------------------------------------------
-    def on_if(self, step: models.If, at: str) -> None:
+    def on_if(self, step: verbs.If, at: str) -> None:
         then, other, after = self.new(), self.new(), self.new()
         self.test(self.names.tree(step.if_), then, other)
         before = self.known()
@@ -193,7 +183,7 @@ class Flow(Regions):
         self.names.certain = before
         self.start(after)
 
-    def on_while(self, step: models.While, at: str) -> None:
+    def on_while(self, step: verbs.While, at: str) -> None:
         head, body, after = self.new(), self.new(), self.new()
         self.goto(head)
         self.start(head)
@@ -203,7 +193,7 @@ class Flow(Regions):
         self.start(body)
         self._loop(body, head, after, step, at)
 
-    def on_repeat(self, step: models.Repeat, at: str) -> None:
+    def on_repeat(self, step: verbs.Repeat, at: str) -> None:
         count = self.operand(step.repeat)
         if isinstance(count, Const) and type(count.value) is int:
             bound = literal(count.value)
@@ -222,26 +212,24 @@ class Flow(Regions):
         self._loop(body, head, after, step, at)
         self.names.certain = before
 
-    def on_break(self, step: models.Break, at: str) -> None:
+    def on_break(self, step: verbs.Break, at: str) -> None:
         target, _, kept = self.loops[-1]
         self.leave(target, kept)
         self.dead()
 
-    def on_continue(self, step: models.Continue, at: str) -> None:
+    def on_continue(self, step: verbs.Continue, at: str) -> None:
         _, target, kept = self.loops[-1]
         self.leave(target, kept)
         self.dead()
 
-    def on_stop(self, step: models.Stop, at: str) -> None:
+    def on_stop(self, step: verbs.Stop, at: str) -> None:
         self.leave(self.end, 0)
         self.dead()
 
     # --- blocks that do something on the way out -----------------------------------------
-    def on_with(self, step: models.With, at: str) -> None:
-        numbers, index = self.target(step.with_, ())
-        if index is not None:
-            index = self.keep(index)
-        lock = ([self.lock_of(number) for number in numbers], index)
+    def on_with(self, step: verbs.With, at: str) -> None:
+        numbers, index = self.lock(step)
+        lock = (numbers, None if index is None else self.keep(index))
         self.emit(self.op(ACQUIRE, lock))
         region = self.enter()
         self.steps(step.do, f"{at}.do")
@@ -255,7 +243,7 @@ class Flow(Regions):
         self.start(after)
         self.emit(release)
 
-    def on_try(self, step: models.Try, at: str) -> None:
+    def on_try(self, step: verbs.Try, at: str) -> None:
         before = self.known()
         region = self.enter()
         slot = region.handler.slot
@@ -278,7 +266,7 @@ class Flow(Regions):
         elif self.names.certain is not None:
             self.names.certain |= tried
 
-    def on_timeout(self, step: models.Timeout, at: str) -> None:
+    def on_timeout(self, step: verbs.Timeout, at: str) -> None:
         operand = self.operand(step.timeout)
         source = literal(operand.value) if isinstance(operand, Const) else operand
         time = self.temporary()
@@ -311,7 +299,7 @@ class Flow(Regions):
         self.start(after)
 
     # --- asserts and atomic steps --------------------------------------------------------
-    def on_assert(self, step: models.Assert, at: str) -> None:
+    def on_assert(self, step: verbs.Assert, at: str) -> None:
         tree = self.names.tree(step.assert_)
         if step.message is not None:
             told = repr(step.message)
@@ -372,11 +360,11 @@ class Flow(Regions):
         listed = "".join(f"({name!r}, {source}), " for name, source in parts)
         return f"explain({text!r}, ({listed}))"
 
-    def on_fail(self, step: models.Fail, at: str) -> None:
+    def on_fail(self, step: verbs.Fail, at: str) -> None:
         self.line(f"raise StepFailure('assert', {step.fail!r}, {at!r})")
         self.dead()
 
-    def on_atomic(self, step: models.Atomic, at: str) -> None:
+    def on_atomic(self, step: verbs.Atomic, at: str) -> None:
         slot = self.temporary()
         name = f"a{len(self.pool.names)}"
         block, native, self.block = self.block, self.native, Block(None)

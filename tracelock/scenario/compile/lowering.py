@@ -25,6 +25,7 @@ from tracelock.scenario.compile.translate import (
     literal,
     place_of,
 )
+from tracelock.scenario.language.base import BaseStep
 from tracelock.scenario.language.expressions import parse_reference
 
 #: Slot 0 of every machine counts entries of timeout blocks.
@@ -43,6 +44,9 @@ class Const:
 
 
 Operand = Const | str
+#: The numbers that something can have, and the source of the index among them; the index is None
+#: where there is one number only.
+Target = tuple[list[int], str | None]
 
 
 class Lowering:
@@ -329,23 +333,28 @@ class Lowering:
         name, index = parse_reference(text)
         return name, None if index is None else self.names.fold(index)
 
-    def target(self, text: str, later: Sequence[Value]) -> tuple[list[int], str | None]:
-        """What an OBJ or VAR can be: numbers, and the source of the index among them.
-
-        The index is None where there is one number only. ``later``: the EXPRs of the step
-        that are evaluated after it.
-        """
-        name, index = self.reference(text)
+    def target(self, step: BaseStep) -> Target:
+        """What the object or shared variable of a step can be."""
+        name, index = self.reference(step.reference)
         first, length = self.layout.arrays[name]
         if index is None:
             return [first], None
         numbers = list(range(first, first + (length or 0)))
-        return self.pick(numbers, index, later)
+        return self.pick(numbers, index, step.expressions())
 
-    def pick(
-        self, numbers: list[int], index: ast.expr, later: Sequence[Value] = ()
-    ) -> tuple[list[int], str | None]:
-        """The one of ``numbers`` that a constant ``index`` names, or all and its source."""
+    def lock(self, step: BaseStep) -> Target:
+        """The lock that acquire, release and with mean: of a condition its own."""
+        numbers, index = self.target(step)
+        specs = map(self.layout.spec, numbers)
+        return [
+            s.lock if s.type == "condition" else n for n, s in zip(numbers, specs, strict=True)
+        ], index
+
+    def pick(self, numbers: list[int], index: ast.expr, later: Sequence[Value]) -> Target:
+        """The one of ``numbers`` that a constant ``index`` names, or all and its source.
+
+        ``later``: the EXPRs of the step that are evaluated after the index.
+        """
         if isinstance(index, ast.Constant):
             place = place_of(index.value, len(numbers))
             if place is not None:
@@ -361,7 +370,7 @@ class Lowering:
         self.line(f"t = {source}")
         return numbers, "t"
 
-    def number(self, target: tuple[list[int], str | None]) -> str:
+    def number(self, target: Target) -> str:
         """The source of the number of a target."""
         numbers, index = target
         if index is None:
@@ -371,7 +380,7 @@ class Lowering:
     def op(
         self,
         kind: int,
-        target: tuple[list[int], str | None],
+        target: Target,
         *,
         value: Operand | None = None,
         timeout: Operand | None = None,

@@ -95,8 +95,3 @@ class Regions(Lowering):
             self.leave(target, kept)
             self.start(other)
         self.line(f"raise L[{slot}]")
-
-    def lock_of(self, number: int) -> int:
-        """The lock that is meant by an object in acquire, release and with."""
-        spec = self.layout.spec(number)
-        return spec.lock if spec.type == "condition" else number

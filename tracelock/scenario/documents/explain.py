@@ -7,27 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tracelock.scenario.faults import Damage, Fault, Path
+from tracelock.scenario.language.base import Model
 from tracelock.scenario.language.expressions import quote, suggest, there_are
+from tracelock.scenario.language.kinds import MESSAGE, kind_of
 from tracelock.scenario.language.models import (
-    BARE_WORDS,
-    BY_VERB,
     FORMAT,
-    KEYS,
-    MESSAGE,
-    OBJECT_TYPES,
-    BaseStep,
     Expectation,
-    Model,
     ObjectDecl,
-    PythonDecl,
     Scenario,
     WorkerDecl,
-    kind_of,
-    verbs_in,
 )
+from tracelock.scenario.language.objects import OBJECTS
+from tracelock.scenario.language.python import PythonDecl
+from tracelock.scenario.language.verbs import BARE_WORDS, KEYS, VERBS, verbs_in
 
 #: Keys that hold a list of steps.
-BLOCKS: Final = frozenset({"steps", "do", "then", "else", "atomic", "try", "finally"})
+BLOCKS: Final = frozenset({
+    "steps",
+    *(p.key for row in VERBS.values() for p in row.model.parts if p.kind.name == "block"),
+})  # fmt: skip
 _DECLARATIONS: Final[dict[str, type[Model]]] = {
     "objects": ObjectDecl,
     "workers": WorkerDecl,
@@ -136,8 +134,8 @@ def _unknown_key(path: Path, data: Any) -> tuple[Fault, str]:
         what = ""
     present = around if isinstance(around, Mapping) else {}
     hint = suggest(name, [key for key in known if key not in present])
-    if not hint and verbs and suggest(name, BY_VERB):
-        other = suggest(name, BY_VERB).split('"')[1]
+    if not hint and verbs and suggest(name, VERBS):
+        other = suggest(name, VERBS).split('"')[1]
         message = f"unknown key {quote(name)}{what} (did you mean {other}, a step of its own?)"
         return Fault(path, message, on_key=True), ""
     if not hint:
@@ -158,10 +156,10 @@ def _needed_by(path: Path, data: Any) -> str:
 def _no_step(value: Any) -> str:
     if isinstance(value, str):
         word = value.split(":")[0].split()[0] if value.split() else ""
-        if word in BY_VERB:
+        if word in VERBS:
             example = f"{word}: ..."
             return f"{quote(word)} is no bare word: write {quote(example)}"
-        return f"unknown verb {quote(word or value)}{suggest(word, BY_VERB)}"
+        return f"unknown verb {quote(word or value)}{suggest(word, VERBS)}"
     if not isinstance(value, Mapping):
         return f"a step belongs here, not {kind_of(value)}"
     found = verbs_in(value)
@@ -174,14 +172,14 @@ def _no_step(value: Any) -> str:
     if not others:
         listed = ", ".join(map(str, value))
         return f"this step has no verb, only {listed}: is its dash in the wrong place?"
-    best = next((key for key in others if suggest(key, BY_VERB)), others[0])
-    return f"unknown verb {quote(best)}{suggest(best, BY_VERB)}"
+    best = next((key for key in others if suggest(key, VERBS)), others[0])
+    return f"unknown verb {quote(best)}{suggest(best, VERBS)}"
 
 
 def _mapping_wanted(path: Path) -> str:
     match path:
         case ("objects", _):
-            return f"an object's type ({', '.join(OBJECT_TYPES)}) or a mapping"
+            return f"an object's type ({', '.join(OBJECTS)}) or a mapping"
         case ("workers", _):
             return "a mapping with steps"
         case ("python",):
@@ -280,8 +278,7 @@ def _optional(step: Mapping[str, Any], name: str) -> bool:
     verbs = verbs_in(step)
     if len(verbs) != 1 or verbs[0] in BARE_WORDS:
         return False
-    model: type[BaseStep] = BY_VERB[verbs[0]]
+    model = VERBS[verbs[0]].model
     return any(
-        (info.serialization_alias or key) == name and not info.is_required()
-        for key, info in model.model_fields.items()
+        part.key == name and not model.model_fields[part.name].is_required() for part in model.parts
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.errors import ScenarioError
-from tracelock.scenario.documents.documents import Builder, Document, number
+from tracelock.scenario.documents.document import Document, DocumentBuilder, number
 from tracelock.scenario.language.expressions import quote
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
@@ -35,7 +35,7 @@ class _Reader:
     def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.at = 0
-        self.builder = Builder(name)
+        self.builder = DocumentBuilder(name)
         self.lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
 
     def place(self, at: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from tracelock.scenario.documents.documents import Builder, Document, number
+from tracelock.scenario.documents.document import Document, DocumentBuilder, number
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -56,7 +56,7 @@ def read_yaml(text: str, name: str) -> Document:
 
     Raises ScenarioError where the rest cannot be read.
     """
-    builder = Builder(name)
+    builder = DocumentBuilder(name)
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         before = text[: strange.start()]
@@ -69,13 +69,13 @@ def read_yaml(text: str, name: str) -> Document:
         if error.problem == _TOO_DEEP:
             # libyaml looks far ahead; its twin in Python says where our own bound is passed
             with contextlib.suppress(yaml.YAMLError):
-                return _read(text, Builder(name), yaml.SafeLoader)
+                return _read(text, DocumentBuilder(name), yaml.SafeLoader)
         raise builder.fatal(*_place(error.problem_mark), _say(error.problem, text, error)) from None
     except yaml.YAMLError:
         raise builder.fatal(1, 1, "this is not YAML") from None
 
 
-def _read(text: str, builder: Builder, loader: Any) -> Document:
+def _read(text: str, builder: DocumentBuilder, loader: Any) -> Document:
     empty = True
     for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.DocumentStartEvent):
@@ -107,7 +107,7 @@ def _say(problem: str | None, text: str, error: yaml.MarkedYAMLError) -> str:
     return f"not valid YAML: {problem}"
 
 
-def _take(builder: Builder, event: yaml.Event) -> None:
+def _take(builder: DocumentBuilder, event: yaml.Event) -> None:
     line, column = _place(event.start_mark)
     if isinstance(event, yaml.NodeEvent):
         if isinstance(event, yaml.AliasEvent):
@@ -128,14 +128,14 @@ def _take(builder: Builder, event: yaml.Event) -> None:
         builder.close()
 
 
-def _alias(builder: Builder, anchor: str, message: str, line: int, column: int) -> None:
+def _alias(builder: DocumentBuilder, anchor: str, message: str, line: int, column: int) -> None:
     if builder.wants_key:
         raise builder.fatal(line, column, message)
     builder.problem(line, column, message, broken=True)
     builder.scalar(None, line, column)
 
 
-def _scalar(builder: Builder, event: yaml.ScalarEvent, line: int, column: int) -> None:
+def _scalar(builder: DocumentBuilder, event: yaml.ScalarEvent, line: int, column: int) -> None:
     text = event.value
     if builder.wants_key:
         builder.key(text, line, column)

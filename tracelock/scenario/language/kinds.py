@@ -1,4 +1,4 @@
-"""The kinds of values that a scenario is made of, as pydantic fields, and the models' base.
+"""The kinds of values that a scenario is made of, as pydantic fields.
 
 Every check here raises an error whose text is final: a plain sentence, not pydantic's.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
 MESSAGE: Final = "tracelock"  # the error type of everything said in our own words
@@ -81,59 +82,56 @@ def _whole_or_none(value: object) -> int | None:
     return None if value is None else whole(value)
 
 
-class Shape:
-    """Marks a kind of field for :mod:`tracelock.scenario.language.jsonschema` and the checks."""
+@dataclass(frozen=True, slots=True)
+class FieldKind:
+    """What a field of a model holds, for the checks and, as a hook of pydantic's, for the schema.
 
-    __slots__ = ("name",)
+    ``schema`` is None where pydantic's own is right. ``least``: an expression that is a constant
+    must be a number from there on, a whole one if ``whole``, or null if ``optional``.
+    """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
+    schema: Mapping[str, Any] | None = None
+    least: int | None = None
+    whole: bool = False
+    optional: bool = True
 
-
-Expr = Annotated[str | int | float | bool | None, PlainValidator(scalar), Shape("expression")]
-ObjectRef = Annotated[str, _text("the name of an object"), Shape("object")]
-VariableRef = Annotated[str, _text("the name of a shared variable"), Shape("variable")]
-WorkerRef = Annotated[str, _text("the name of a worker"), Shape("worker")]
-Local = Annotated[str | None, _text("the name of a local", optional=True), Shape("local")]
-LocalName = Annotated[str, _text("the name of a local"), Shape("local")]
-Text = Annotated[str, _text("a text"), Shape("text")]
-OptionalText = Annotated[str | None, _text("a text", optional=True), Shape("text")]
-Flag = Annotated[bool, PlainValidator(_flag), Shape("flag")]
-Whole = Annotated[int, PlainValidator(whole), Shape("whole")]
-OptionalWhole = Annotated[int | None, PlainValidator(_whole_or_none), Shape("whole")]
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        schema = handler(core_schema) if self.schema is None else self.schema
+        return dict(schema)
 
 
-def key(name: str, **more: Any) -> Any:
-    """A field whose key in a document is ``name``, a word of Python."""
-    return Field(validation_alias=name, serialization_alias=name, **more)
+_WORD: Final = r"[^\s\d!-/:-@\[-^`{-~][^\s!-/:-@\[-^`{-~]*"
+#: What names something, as JSON Schema.
+NAME: Final[dict[str, Any]] = {"type": "string", "pattern": f"^{_WORD}$"}
+#: What names a function, as JSON Schema.
+FUNCTION: Final = "^[^:\\s]+:[^:\\s]+$"
+_EXPRESSION: Final = {"type": ["string", "number", "boolean", "null"]}
+_REFERENCE: Final = {"type": "string", "pattern": rf"^\s*{_WORD}\s*(\[[\s\S]*\]\s*)?$"}
+_OPTIONAL_NAME: Final[dict[str, Any]] = {**NAME, "type": ["string", "null"]}
+_OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
 
-
-class Model(BaseModel):
-    """What all models of the language share: frozen, closed, built by key or by field name."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True
-    )
-
-    def to_data(self) -> Any:
-        """Plain JSON data under the document's own keys, defaults left out."""
-        data = {}
-        for name, info in type(self).model_fields.items():
-            value = getattr(self, name)
-            if not info.is_required():
-                default = info.get_default(call_default_factory=True)
-                # 1 == True == 1.0 in Python, but not in a document.
-                if type(value) is type(default) and value == default:
-                    continue
-            data[info.serialization_alias or name] = _plain(value)
-        return data
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Model):
-        return value.to_data()
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+_Scalar = Annotated[str | int | float | bool | None, PlainValidator(scalar)]
+Expr = Annotated[_Scalar, FieldKind("expression", _EXPRESSION)]
+OptionalSeconds = Annotated[_Scalar, FieldKind("expression", _EXPRESSION, 0)]
+Seconds = Annotated[_Scalar, FieldKind("expression", _EXPRESSION, 0, optional=False)]
+Count = Annotated[_Scalar, FieldKind("expression", _EXPRESSION, 0, whole=True, optional=False)]
+Permits = Annotated[_Scalar, FieldKind("expression", _EXPRESSION, 1, whole=True, optional=False)]
+ObjectRef = Annotated[str, _text("the name of an object"), FieldKind("object", _REFERENCE)]
+VariableRef = Annotated[
+    str, _text("the name of a shared variable"), FieldKind("variable", _REFERENCE)
+]
+WorkerRef = Annotated[str, _text("the name of a worker"), FieldKind("worker", _REFERENCE)]
+Local = Annotated[
+    str | None, _text("the name of a local", optional=True), FieldKind("local", _OPTIONAL_NAME)
+]
+LocalName = Annotated[str, _text("the name of a local")]
+Text = Annotated[str, _text("a text"), FieldKind("text", {"type": "string"})]
+OptionalText = Annotated[
+    str | None, _text("a text", optional=True), FieldKind("text", _OPTIONAL_TEXT)
+]
+Flag = Annotated[bool, PlainValidator(_flag), FieldKind("flag", {"type": "boolean"})]
+Whole = Annotated[int, PlainValidator(whole), FieldKind("whole", {"type": "integer"})]
+OptionalWhole = Annotated[
+    int | None, PlainValidator(_whole_or_none), FieldKind("whole", {"type": ["integer", "null"]})
+]

@@ -8,98 +8,37 @@ beyond the kinds of values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from tracelock.scenario.language.base import Model, key
 from tracelock.scenario.language.kinds import (
-    MESSAGE,
+    NAME,
     Expr,
-    Model,
+    FieldKind,
     OptionalText,
     OptionalWhole,
-    Shape,
     Text,
     Whole,
     complain,
-    key,
     kind_of,
     scalar,
 )
+from tracelock.scenario.language.objects import OBJECTS
 from tracelock.scenario.language.python import PythonDecl
-from tracelock.scenario.language.steps import (
-    BARE_WORDS,
-    BY_VERB,
-    KEYS,
-    STEPS,
-    Acquire,
-    Assert,
-    Atomic,
-    BareStep,
-    BaseStep,
-    Break,
-    Call,
-    Cancel,
-    Checkpoint,
-    Clear,
-    CompareExchange,
-    Continue,
-    Crash,
-    Exchange,
-    Fail,
-    FetchAdd,
-    Get,
-    If,
-    Join,
-    Let,
-    Notify,
-    Put,
-    Read,
-    Release,
-    Repeat,
-    Set,
-    Sleep,
-    Spawn,
-    Step,
-    Stop,
-    Timeout,
-    Try,
-    Wait,
-    While,
-    With,
-    Work,
-    Write,
-    verbs_in,
-)
-
-__all__ = [
-    "BACKENDS", "BARE_WORDS", "BY_VERB", "FORMAT", "KEYS", "MESSAGE", "OBJECT_OPTIONS",
-    "OBJECT_TYPES", "ORDERS", "STARTS", "STEPS", "VERDICTS", "Acquire", "Assert", "Atomic",
-    "BareStep", "BaseStep", "Break", "Call", "Cancel", "Checkpoint", "Clear", "CompareExchange",
-    "Continue", "Crash", "Exchange", "Expectation", "Expr", "Fail", "FetchAdd", "Get", "If",
-    "Join", "Let", "Model", "Notify", "ObjectDecl", "Put", "PythonDecl", "Read", "Release",
-    "Repeat",
-    "Scenario", "Set", "Shape", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Try", "Wait",
-    "While", "With", "Work", "WorkerDecl", "Write", "kind_of", "verbs_in",
-]  # fmt: skip
+from tracelock.scenario.language.verbs import Steps
 
 FORMAT: Final = "tracelock-scenario/1"
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio")
 VERDICTS: Final = ("passes", "fails", "deadlock")
 STARTS: Final = ("auto", "manual")
 ORDERS: Final = ("fifo", "lifo", "priority")
-#: type of object -> the options it takes, besides ``type`` and ``count``.
-OBJECT_OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "lock": (),
-    "rlock": (),
-    "semaphore": ("value",),
-    "bounded_semaphore": ("value",),
-    "condition": ("lock",),
-    "event": (),
-    "barrier": ("parties",),
-    "queue": ("maxsize", "order"),
-}
-OBJECT_TYPES: Final = tuple(OBJECT_OPTIONS)
+_SCALARS: Final = ["string", "number", "boolean", "null"]
+_SHARED: Final = {"type": [*_SCALARS, "array"], "items": {"type": _SCALARS}}
+
+
+_NAMED: Final[dict[str, Any]] = {"propertyNames": NAME}
 
 
 def _shared(value: object) -> Any:
@@ -115,7 +54,7 @@ def _shared(value: object) -> Any:
 SharedValue = Annotated[
     str | int | float | bool | list[str | int | float | bool | None] | None,
     PlainValidator(_shared),
-    Shape("shared"),
+    FieldKind("shared", _SHARED),
 ]
 
 
@@ -125,53 +64,118 @@ def _python(value: object) -> object:
     return value
 
 
-class ObjectDecl(Model):
-    """One synchronisation object, or an array of ``count`` of them; ``lock`` alone is the
-    short form of ``{type: lock}``. An option that is None has its type's default.
-    """
+class Abbreviated(Model):
+    """A model that its field ``short`` alone may stand for: ``lock`` for ``{type: lock}``."""
 
-    type: Text = Field(description="What it is: lock, semaphore, queue, ...")
-    count: OptionalWhole = Field(None, description="Makes it an array of so many.")
-    value: OptionalWhole = Field(None, description="Permits of a semaphore at the start (1).")
-    lock: OptionalText = Field(None, description="The lock of a condition; else its own rlock.")
-    parties: OptionalWhole = Field(None, description="How many a barrier waits for.")
-    maxsize: OptionalWhole = Field(None, description="Room in a queue; 0 is unbounded.")
-    order: OptionalText = Field(None, description="Of a queue: fifo, lifo or priority.")
+    short: ClassVar[str]
 
     @model_validator(mode="before")
     @classmethod
     def _from_short(cls, data: Any) -> Any:
-        return {"type": data} if isinstance(data, str) else data
+        return {cls.short: data} if isinstance(data, str) else data
 
     def to_data(self) -> Any:
         data = super().to_data()
-        return self.type if len(data) == 1 else data
+        return data[self.short] if len(data) == 1 else data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        reference: dict[str, Any] = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        whole = dict(schema)
+        for one in whole["properties"].values():
+            if isinstance(one["type"], list):
+                one["type"] = one["type"][0]  # None is for Python; no document has it
+        schema.clear()
+        schema.update(description=whole["description"], anyOf=cls.forms(whole))
+        return reference
+
+    @classmethod
+    def forms(cls, whole: dict[str, Any]) -> list[dict[str, Any]]:
+        """What may be written, as JSON Schema; ``whole`` is the schema of the mapping."""
+        return [whole["properties"][cls.short], whole]
+
+
+class ObjectDecl(Abbreviated):
+    """One synchronisation object, or an array of ``count`` of them; ``lock`` alone is the
+    short form of ``{type: lock}``. An option that is None has its type's default.
+    """
+
+    short: ClassVar[str] = "type"
+
+    type: Text = Field(description="What it is: lock, semaphore, queue, ...")
+    count: OptionalWhole = Field(
+        None, description="Makes it an array of so many.", json_schema_extra={"minimum": 1}
+    )
+    value: OptionalWhole = Field(
+        None, description="Permits of a semaphore at the start (1).",
+        json_schema_extra={"minimum": 0},
+    )  # fmt: skip
+    lock: OptionalText = Field(None, description="The lock of a condition; else its own rlock.")
+    parties: OptionalWhole = Field(
+        None, description="How many a barrier waits for.", json_schema_extra={"minimum": 1}
+    )
+    maxsize: OptionalWhole = Field(
+        None, description="Room in a queue; 0 is unbounded.", json_schema_extra={"minimum": 0}
+    )
+    order: OptionalText = Field(
+        None, description="Of a queue: fifo, lifo or priority.",
+        json_schema_extra={"enum": list(ORDERS)},
+    )  # fmt: skip
+
+    @classmethod
+    def forms(cls, whole: dict[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [
+            {"enum": [name for name, kind in OBJECTS.items() if not kind.required]}
+        ]
+        for name, kind in OBJECTS.items():
+            properties = {key: whole["properties"][key] for key in ("count", *kind.options)}
+            found.append({
+                **whole, "description": f"A {name}, or an array of them.",
+                "properties": {"type": {"const": name}, **properties},
+                "required": ["type", *kind.required],
+            })  # fmt: skip
+        return found
 
 
 class WorkerDecl(Model):
     """A worker, or ``count`` instances of it that run the same steps."""
 
-    count: Whole = Field(1, description="How many instances; each has its own index.")
-    start: Text = Field("auto", description="manual: runs only when another worker spawns it.")
-    steps: list[Step] = Field(description="What it does.")
+    count: Whole = Field(
+        1, description="How many instances; each has its own index.",
+        json_schema_extra={"minimum": 1},
+    )  # fmt: skip
+    start: Text = Field(
+        "auto", description="manual: runs only when another worker spawns it.",
+        json_schema_extra={"enum": list(STARTS)},
+    )  # fmt: skip
+    steps: Steps = Field(description="What it does.")
 
 
-class Expectation(Model):
+class Expectation(Abbreviated):
     """What is known of a scenario on one backend: a verdict, and where some schedule fails or
     hangs the fewest preemptive switches that show it.
     """
 
-    verdict: Text = Field(description="passes, fails or deadlock.")
-    switches: OptionalWhole = Field(None, description="The fewest preemptive switches for it.")
+    short: ClassVar[str] = "verdict"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_short(cls, data: Any) -> Any:
-        return {"verdict": data} if isinstance(data, str) else data
+    verdict: Text = Field(
+        description="passes, fails or deadlock.", json_schema_extra={"enum": list(VERDICTS)}
+    )
+    switches: OptionalWhole = Field(
+        None, description="The fewest preemptive switches for it.",
+        json_schema_extra={"minimum": 0},
+    )  # fmt: skip
 
-    def to_data(self) -> Any:
-        data = super().to_data()
-        return self.verdict if len(data) == 1 else data
+
+def _per_backend(schema: dict[str, Any]) -> None:
+    expectation = schema["additionalProperties"]
+    schema["properties"] = dict.fromkeys(BACKENDS, expectation)
+    schema["additionalProperties"] = False
+
+
+def _not_null(schema: dict[str, Any]) -> None:
+    schema["allOf"] = schema.pop("anyOf")[:1]
 
 
 class Scenario(Model):
@@ -180,16 +184,27 @@ class Scenario(Model):
     raises :class:`~tracelock.errors.ScenarioError`.
     """
 
-    format: Text = Field(FORMAT, description="The version of the language.")
-    name: Text = Field(description="A short name.")
+    model_config = ConfigDict(json_schema_extra={"required": ["format", "name", "workers"]})
+
+    format: Text = Field(
+        FORMAT, description="The version of the language.", json_schema_extra={"const": FORMAT}
+    )
+    name: Text = Field(description="A short name.", json_schema_extra={"pattern": r"\S"})
     description: Text = Field("", description="What it shows, in a sentence.")
     shared: dict[str, SharedValue] = Field(
-        default_factory=dict, description="Variables every worker can touch, and their values."
+        default_factory=dict,
+        description="Variables every worker can touch, and their values.",
+        json_schema_extra=_NAMED,
     )
     objects: dict[str, ObjectDecl] = Field(
-        default_factory=dict, description="Locks, queues and other synchronisation objects."
+        default_factory=dict,
+        description="Locks, queues and other synchronisation objects.",
+        json_schema_extra=_NAMED,
     )
-    workers: dict[str, WorkerDecl] = Field(description="Who runs, and what each does.")
+    workers: dict[str, WorkerDecl] = Field(
+        description="Who runs, and what each does.",
+        json_schema_extra={**_NAMED, "minProperties": 1},
+    )
     always: list[Expr] = Field(
         default_factory=list, description="Must hold in every state between two visible steps."
     )
@@ -197,11 +212,15 @@ class Scenario(Model):
         "finally", default_factory=list, description="Must hold when every worker has ended."
     )
     expect: dict[str, Expectation] = Field(
-        default_factory=dict, description="What is known of the scenario on each backend."
+        default_factory=dict,
+        description="What is known of the scenario on each backend.",
+        json_schema_extra=_per_backend,
     )
 
     python: Annotated[PythonDecl | None, BeforeValidator(_python)] = Field(
-        None, description="The workers are functions of real Python code, and this is the rest."
+        None,
+        description="The workers are functions of real Python code, and this is the rest.",
+        json_schema_extra=_not_null,
     )
 
     def place_of(self, at: str) -> tuple[str, int, int]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator
 
+from tracelock.scenario.language.base import Model
 from tracelock.scenario.language.kinds import (
-    Model,
+    FUNCTION,
+    FieldKind,
     OptionalText,
     OptionalWhole,
-    Shape,
     Whole,
     complain,
     kind_of,
@@ -51,10 +52,18 @@ def _flag_or_whole(value: object) -> bool | int:
     raise complain(f"true, false or a whole number belongs here, not {kind_of(value)}")
 
 
-Modules = Annotated[list[str] | None, _texts("modules"), Shape("modules")]
-Errors = Annotated[list[str] | None, _texts("exceptions"), Shape("exceptions")]
-Table = Annotated[dict[str, str], PlainValidator(_table), Shape("table")]
-FlagOrWhole = Annotated[bool | int, PlainValidator(_flag_or_whole), Shape("flag_or_whole")]
+_DOTTED: Final = r"^[^\W\d]\w*(\.[^\W\d]\w*)*$"
+_MODULES: Final = {"type": ["array", "null"], "items": {"type": "string", "pattern": _DOTTED}}
+_ERRORS: Final = {"type": ["array", "null"], "items": {"type": "string"}}
+_TABLE: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_FLAG_OR_WHOLE: Final = {"type": ["boolean", "integer"], "minimum": 0}
+
+Modules = Annotated[list[str] | None, _texts("modules"), FieldKind("modules", _MODULES)]
+Errors = Annotated[list[str] | None, _texts("exceptions"), FieldKind("exceptions", _ERRORS)]
+Table = Annotated[dict[str, str], PlainValidator(_table), FieldKind("table", _TABLE)]
+FlagOrWhole = Annotated[
+    bool | int, PlainValidator(_flag_or_whole), FieldKind("flag_or_whole", _FLAG_OR_WHOLE)
+]
 
 
 class PythonDecl(Model):
@@ -63,12 +72,15 @@ class PythonDecl(Model):
     """
 
     setup: OptionalText = Field(
-        None, description='Makes what the workers share, anew each time: "module:function".'
+        None,
+        description='Makes what the workers share, anew each time: "module:function".',
+        json_schema_extra={"pattern": FUNCTION},
     )
     check: OptionalText = Field(
         None,
         description="Called with it at the end; raises or returns false on the bug: "
         '"module:function".',
+        json_schema_extra={"pattern": FUNCTION},
     )
     instrument: Modules = Field(
         None,
@@ -78,11 +90,16 @@ class PythonDecl(Model):
     expected_errors: Errors = Field(
         None, description='Exceptions that may end a worker: "ValueError" or "module:Class".'
     )
-    cancellations: Whole = Field(0, description="How many of its awaits a schedule may cancel.")
+    cancellations: Whole = Field(
+        0, description="How many of its awaits a schedule may cancel.",
+        json_schema_extra={"minimum": 0},
+    )  # fmt: skip
     gc: FlagOrWhole = Field(
         False, description="Whether a garbage collection may come at any step; a number: so many."
     )
-    collections: OptionalWhole = Field(None, description="Recorded: what gc was.")
+    collections: OptionalWhole = Field(
+        None, description="Recorded: what gc was.", json_schema_extra={"minimum": 0}
+    )
     pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
     exploration: OptionalWhole = Field(
         None, description="Recorded: which exploration of that test it was, from 0."

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from tracelock.ops import Layout
-
-if TYPE_CHECKING:
-    from tracelock.scenario.language.models import Scenario
-
-#: Fields of steps that hold steps, with the name they have in a path.
-INNER = (
-    ("do", "do"), ("then", "then"), ("else_", "else"), ("try_", "try"), ("finally_", "finally"),
-    ("atomic", "atomic"),
-)  # fmt: skip
+from tracelock.scenario.language.base import BaseStep
+from tracelock.scenario.language.expressions import ExpressionError, names, parse
+from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.objects import OBJECTS
+from tracelock.scenario.language.verbs import VERBS, Atomic, Release, Wait
 
 
 def steps_of(scenario: Scenario) -> Iterator[tuple[str, Any]]:
     """Every step with its path, in the order of the document."""
     for name, worker in scenario.workers.items():
-        yield from _below(f"workers.{name}.steps", worker.steps)
+        yield from steps_in(worker.steps, f"workers.{name}.steps")
 
 
-def _below(path: str, steps: Any) -> Iterator[tuple[str, Any]]:
+def steps_in(steps: Sequence[BaseStep], path: str = "") -> Iterator[tuple[str, Any]]:
+    """These steps and all inside them, each with its path."""
     for number, step in enumerate(steps):
         here = f"{path}[{number}]"
         yield here, step
-        for field, key in INNER:
-            inner = getattr(step, field, None)
-            if isinstance(inner, (list, tuple)):
-                yield from _below(f"{here}.{key}", inner)
+        for key, inner in step.blocks():
+            yield from steps_in(inner, f"{here}.{key}")
 
 
 def features_of(scenario: Scenario) -> Iterator[tuple[str, str]]:
@@ -40,27 +34,19 @@ def features_of(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "call", "python"
     for name, decl in scenario.objects.items():
         at = f"objects.{name}"
-        if decl.type in ("rlock", "barrier"):
+        if OBJECTS[decl.type].feature:
             yield decl.type, at
         if decl.type == "queue" and decl.order not in (None, "fifo"):
             yield f"queue:{decl.order}", at
     for at, step in steps_of(scenario):
-        verb = type(step).__name__.lower()
-        if verb in ("crash", "cancel", "clear", "timeout"):
-            yield verb, at
-        elif verb == "release" and step.n != 1:
+        if VERBS[step.verb].feature:
+            yield step.verb, at
+        elif isinstance(step, Release) and step.n != 1:
             yield "release:n", at
-        elif (
-            verb == "wait" and step.timeout is not None and _type(scenario, step.wait) == "barrier"
-        ):
-            yield "barrier:timeout", at
-        elif verb == "call":
-            yield "call", at
-
-
-def _type(scenario: Scenario, reference: str) -> str | None:
-    decl = scenario.objects.get(base_name(reference))
-    return decl.type if decl is not None else None
+        elif isinstance(step, Wait) and step.timeout is not None:
+            decl_ = scenario.objects.get(base_name(step.wait))
+            if decl_ is not None and decl_.type == "barrier":
+                yield "barrier:timeout", at
 
 
 def base_name(reference: str) -> str:
@@ -68,35 +54,37 @@ def base_name(reference: str) -> str:
     return reference.partition("[")[0].strip()
 
 
-def guarded(scenario: Scenario, layout: Layout) -> frozenset[int]:
-    """The variables that some step changes indivisibly, or whose block reads them so.
+def guarded_names(scenario: Scenario) -> set[str]:
+    """The names of the variables that some step changes indivisibly, or whose block mentions
+    them.
 
-    Python has no lock-free read-modify-write: in free runs these variables are kept behind one
-    hidden lock, plain reads and writes of them included.
+    Python has no lock-free read-modify-write: where nothing controls the run these variables are
+    kept behind one hidden lock, plain reads and writes of them included.
     """
-    names: set[str] = set()
+    found: set[str] = set()
     for _, step in steps_of(scenario):
-        for field in ("compare_exchange", "exchange", "fetch_add"):
-            reference = getattr(step, field, None)
-            if isinstance(reference, str):
-                names.add(base_name(reference))
-        if isinstance(getattr(step, "atomic", None), (list, tuple)):
-            for _, inner in _below("", step.atomic):
-                names.update(_mentioned(inner))
+        if step.verb in ("compare_exchange", "exchange", "fetch_add"):
+            found.add(base_name(step.reference))
+        elif isinstance(step, Atomic):
+            found.update(mentioned(inner for _, inner in steps_in(step.atomic)))
+    return found & scenario.shared.keys()
+
+
+def guarded(scenario: Scenario, layout: Layout) -> frozenset[int]:
+    """The numbers of the variables in :func:`guarded_names`."""
     numbers: set[int] = set()
-    for name in names & layout.arrays.keys():
+    for name in guarded_names(scenario):
         first, length = layout.arrays[name]
         numbers.update(range(first, first + (1 if length is None else length)))
-    return frozenset(number for number in numbers if number < layout.variables)
+    return frozenset(numbers)
 
 
-def _mentioned(step: Any) -> Iterator[str]:
-    for field in type(step).model_fields:
-        value = getattr(step, field)
-        for text in value.values() if isinstance(value, dict) else (value,):
-            if isinstance(text, str):
+def mentioned(steps: Iterable[BaseStep]) -> Iterator[str]:
+    """The names in the references and expressions of these steps."""
+    for step in steps:
+        for text in (step.reference, *step.expressions()):
+            if isinstance(text, str) and text:
                 try:
-                    tree = ast.parse(text.strip(), mode="eval")
-                except SyntaxError:
+                    yield from names(parse(text))
+                except ExpressionError:
                     continue
-                yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
