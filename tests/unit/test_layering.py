@@ -44,6 +44,7 @@ FORBIDDEN = {
 #: Rooms inside rooms: which of their neighbours in the same room each may import. The files that
 #: lie in the outer room itself are open to all of them.
 INNER: dict[str, set[str]] = {
+    "analysis/derived": set(),
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
@@ -56,7 +57,7 @@ INNER: dict[str, set[str]] = {
     "instrument/loops": {"threads"},
     "instrument/processes": {"files", "threads"},
     "instrument/rewrite": {"accesses"},
-    "instrument/threads": {"processes"},
+    "instrument/threads": set(),
     "report/comparison": set(),
     "report/html": set(),
     "scenario/checks": {"language"},
@@ -73,14 +74,12 @@ MOST_LINES = 440
 # What is still to be mended. Each list may only become shorter: an entry that is not true any
 # more fails a test too.
 #: Rooms in which some modules import each other in a circle at run time.
-CIRCLES_IN = {"backends", "instrument", "pytest_plugin", "scenario", "session", "trace"}
+CIRCLES_IN = {"backends", "pytest_plugin", "session", "trace"}
 #: Names that several classes of the package have.
 DEFINED_TWICE = {
-    "Abandon", "AsyncioBackend", "Atomic", "Barrier", "Block", "Blocked", "Builder", "Check",
-    "Checkpoint", "Condition", "Document", "End", "Event", "Flow", "Known", "Line", "Lock",
-    "Model", "Names", "Outcome", "Place", "Plan", "Pool", "Progress", "Queue", "RLock", "Region",
-    "Run", "Scope", "Semaphore", "Shape", "Sleep", "Space", "Stop", "Store", "Survey", "Taken",
-    "TrioBackend", "Turn", "Way", "Worker", "_Finder", "_Script", "_Walk",
+    "Atomic", "Block", "Check", "Checkpoint", "Document", "End", "Flow", "Model", "Outcome",
+    "Place", "Plan", "Pool", "Progress", "Region", "Run", "Sleep", "Space", "Stop", "Survey",
+    "Turn", "Way", "Worker", "_Script", "_Walk",
 }  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

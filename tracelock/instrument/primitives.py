@@ -189,7 +189,7 @@ class Primitive:
         return timeout, True
 
 
-class Events(Primitive):
+class EventMethods(Primitive):
     kind = "event"
 
     def flag(self, event: Any) -> bool:
@@ -223,7 +223,7 @@ class Events(Primitive):
         )
 
 
-class Conditions(Primitive):
+class ConditionMethods(Primitive):
     kind = "condition"
 
     def lock(self, condition: Any, worker: Worker) -> LockStandIn | None:
@@ -279,7 +279,7 @@ class Conditions(Primitive):
             raise RuntimeError("cannot notify on un-acquired lock")
 
 
-class Queues(Primitive):
+class QueueMethods(Primitive):
     kind = "queue"
 
     # --- what differs ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.primitives import BODY, Queues
+from tracelock.instrument.primitives import BODY, QueueMethods
 from tracelock.instrument.processes.sync import Interprocess
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import READ, ObjectSpec, Op
@@ -22,7 +22,7 @@ from tracelock.ops import READ, ObjectSpec, Op
 _UNBOUNDED: Final = 1 << 30  # a semaphore's greatest value is as good as no bound
 
 
-class _Queues(Interprocess, Queues):
+class ProcessQueues(Interprocess, QueueMethods):
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
         """What is in its pipe at its first use is taken over."""
         store = worker.hub.stores[name] = deque()
@@ -59,7 +59,7 @@ class _Queues(Interprocess, Queues):
         return answer(size)
 
 
-class _JoinableQueues(_Queues):
+class ProcessJoinableQueues(ProcessQueues):
     """How many items are unfinished is a semaphore of the queue that is not under control."""
 
     def created(self, worker: Worker, obj: Any, *args: Any, **kwargs: Any) -> None:
@@ -85,14 +85,14 @@ class _JoinableQueues(_Queues):
                 queue._cond.wait()
 
 
-_Queues().declare(
+ProcessQueues().declare(
     "multiprocessing.Queue", queues.Queue, __name__,
     "__init__", "put", "get", "qsize", "empty", "full",
 )  # fmt: skip
-_JoinableQueues().declare(
+ProcessJoinableQueues().declare(
     "multiprocessing.JoinableQueue", queues.JoinableQueue, __name__,
     "__init__", "put", "task_done", "join",
 )  # fmt: skip
-_Queues().declare(
+ProcessQueues().declare(
     "multiprocessing.SimpleQueue", queues.SimpleQueue, __name__, "__init__", "put", "get", "empty"
 )

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tracelock.instrument.callers import creation_name
 from tracelock.instrument.hub import Hub, contexts, get_ident
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import Conditions, Events, LockStandIn, Primitive
+from tracelock.instrument.primitives import ConditionMethods, EventMethods, LockStandIn, Primitive
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ObjectSpec
 
@@ -106,7 +106,7 @@ class Interprocess(Primitive):
         return self.timeout(timeout) if block else None, bool(block)
 
 
-class _Conditions(Interprocess, Conditions):
+class ProcessConditions(Interprocess, ConditionMethods):
     def init(
         self, worker: Worker, real: Any, condition: Any, lock: Any = None, *, ctx: Any
     ) -> None:
@@ -123,16 +123,16 @@ class _Conditions(Interprocess, Conditions):
         assert lock._owned(), message
 
 
-class _Events(Interprocess, Events):
+class ProcessEvents(Interprocess, EventMethods):
     def flag(self, event: Any) -> bool:
         return bool(event._flag._semlock._get_value())
 
 
-_Conditions().declare(  # it is entered by way of its lock
+ProcessConditions().declare(  # it is entered by way of its lock
     "multiprocessing.Condition", synchronize.Condition, __name__,
     "__init__", "wait", "notify", "notify_all",
 )  # fmt: skip
-_Events().declare(
+ProcessEvents().declare(
     "multiprocessing.Event", synchronize.Event, __name__,
     "__init__", "is_set", "set", "clear", "wait",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import BODY, Queues
+from tracelock.instrument.primitives import BODY, QueueMethods
 from tracelock.instrument.threads.locks import ControlledLock
 from tracelock.instrument.threads.sync import conditions
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -16,7 +16,7 @@ from tracelock.ops import READ, SET, ObjectSpec, Op
 _SIMPLE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 
 
-class _Queues(Queues):
+class ThreadQueues(QueueMethods):
     def created(self, worker: Worker, obj: Any, *args: Any, **kwargs: Any) -> None:
         queue: Any = obj
         name = creation_name(self.kind, worker)
@@ -96,7 +96,7 @@ class _Queues(Queues):
 _SHUT_DOWN: Final[Any] = getattr(queue, "ShutDown", None)
 
 
-class _SimpleQueues(_Queues):
+class ThreadSimpleQueues(ThreadQueues):
     def count(self, queue: Any) -> int:
         return len(queue._queue)
 
@@ -121,8 +121,8 @@ class _SimpleQueues(_Queues):
             return queue._queue.popleft()
 
 
-simple_queues = _SimpleQueues()
-_Queues().declare(
+simple_queues = ThreadSimpleQueues()
+ThreadQueues().declare(
     "queue.Queue", queue.Queue, __name__,
     "__init__", "put", "get", "qsize", "empty", "full", "task_done", "join", "shutdown",
 )  # fmt: skip

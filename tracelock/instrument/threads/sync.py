@@ -7,13 +7,19 @@ from typing import Any
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
-from tracelock.instrument.primitives import BODY, Conditions, Events, LockStandIn, Primitive
+from tracelock.instrument.primitives import (
+    BODY,
+    ConditionMethods,
+    EventMethods,
+    LockStandIn,
+    Primitive,
+)
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, ControlledLock, new_lock
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 
 
-class _Conditions(Conditions):
+class ThreadConditions(ConditionMethods):
     def init(self, worker: Worker, real: Any, condition: Any, lock: Any = None) -> None:
         name = creation_name(self.kind, worker)
         real(condition, new_lock(worker, "rlock", f"{name}.lock") if lock is None else lock)
@@ -34,7 +40,7 @@ class _Conditions(Conditions):
         return real(condition, *exc) if lock is None else lock.__exit__(*exc)
 
 
-class _Semaphores(Primitive):
+class ThreadSemaphores(Primitive):
     kind = "semaphore"
 
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
@@ -68,7 +74,7 @@ class _Semaphores(Primitive):
             raise ModelMismatch(f"{self.bound_name(semaphore, worker)}: {result.message}")
 
 
-class _Events(Events):
+class ThreadEvents(EventMethods):
     def flag(self, event: Any) -> bool:
         return bool(event._flag)
 
@@ -78,17 +84,17 @@ class _Events(Events):
         return super().wait(worker, real, event, timeout)
 
 
-conditions = _Conditions()
+conditions = ThreadConditions()
 conditions.declare(
     "threading.Condition", threading.Condition, __name__,
     "__init__", "__enter__", "__exit__", "wait", "notify", "notify_all",
 )  # fmt: skip
-_semaphores = _Semaphores()
+_semaphores = ThreadSemaphores()
 _semaphores.declare(
     "threading.Semaphore", threading.Semaphore, __name__,
     "__init__", "acquire", "__enter__", "release",
 )  # fmt: skip
 _semaphores.declare("threading.BoundedSemaphore", threading.BoundedSemaphore, __name__, "release")
-_Events().declare(
+ThreadEvents().declare(
     "threading.Event", threading.Event, __name__, "__init__", "is_set", "set", "clear", "wait"
 )
