@@ -45,6 +45,7 @@ FORBIDDEN = {
 #: lie in the outer room itself are open to all of them.
 INNER: dict[str, set[str]] = {
     "analysis/derived": set(),
+    "analysis/finders": {"derived"},
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
@@ -61,6 +62,7 @@ INNER: dict[str, set[str]] = {
     "report/comparison": set(),
     "report/html": set(),
     "scenario/checks": {"language"},
+    "schedulers/dpor": set(),
     "scenario/compile": {"language"},
     "scenario/documents": {"language"},
     "scenario/language": {"documents"},
