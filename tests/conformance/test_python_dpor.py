@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.python_fuzz import Writer
 from tests.oracles.every import Every
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.instrument.naming import Names, Variable
+from tracelock.instrument.naming import ObjectNames, Variable
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
@@ -105,12 +105,12 @@ class Seen:
     ) -> tuple[set[Any], Searched]:
         """All that happens in the schedules of ``make()``."""
         names = self.host.names
-        names.settle()
+        names.apply_pending()
         STATES.clear()
-        names.held = systematic
+        names.deferring = systematic
         scheduler: Any = Restarting(make, names) if systematic else make()
         found = search(self.host.runner, scheduler, Budget(most), every=True)
-        names.held = False
+        names.deferring = False
         assert not self.host.backend.stuck
         ends = {(one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"}
         assert {kind for kind, _ in ends} <= {"deadlock"}
@@ -148,10 +148,10 @@ def test_same_final_states_as_brute_force(
         assert dpor.schedules <= brute.schedules
 
         # and none is lost because an access was taken for one of a single worker alone
-        def used(names: Names, variable: Variable, worker: int, kind: int) -> None:
+        def used(names: ObjectNames, variable: Variable, worker: int, kind: int) -> None:
             names.suspect(variable)
 
-        monkeypatch.setattr(Names, "used", used)
+        monkeypatch.setattr(ObjectNames, "used", used)
         drawn, _ = seen.run(
             lambda: InjectingScheduler(make_scheduler("random", seed), seed),
             systematic=False, most=40,

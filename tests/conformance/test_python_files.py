@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.oracles.python_ends import ends_of
-from tracelock.instrument.files import patches as file_patches
+from tracelock.instrument.files.patches import DESCRIBED
 from tracelock.instrument.patches import CONTROLLED, Patches, table
 from tracelock.objects.files import END, FileLockModel
 from tracelock.ops import ACQUIRE, RELEASE, Op
@@ -26,6 +26,7 @@ from tracelock.session.explored import Explored
 from tracelock.engine.limits import RunLimits  # isort: skip
 
 made: list[Path] = []
+OS_FUNCTIONS = [row.attribute for row in table("files") if row.name.startswith("os.")]
 
 
 @pytest.fixture(autouse=True)
@@ -414,7 +415,7 @@ def test_a_trace_is_replayed() -> None:
 
 # --- what is patched ----------------------------------------------------------------------
 def test_patches_are_undone() -> None:
-    names = [getattr(os, name) for name in file_patches.CALLS]  # a dictionary is patched too
+    names = [getattr(os, name) for name in OS_FUNCTIONS]
     abilities = set(os.supports_dir_fd)
     before = builtins.open, io.open, fcntl.flock, fcntl.lockf, tempfile._RandomNameSequence.__next__
     seen: list[Any] = []
@@ -425,7 +426,7 @@ def test_patches_are_undone() -> None:
 
     explore(work)
     assert set(seen) == {(True, True, True)}
-    assert [getattr(os, name) for name in file_patches.CALLS] == names
+    assert [getattr(os, name) for name in OS_FUNCTIONS] == names
     assert os.supports_dir_fd == abilities
     assert before == (
         builtins.open, io.open, fcntl.flock, fcntl.lockf, tempfile._RandomNameSequence.__next__,
@@ -435,7 +436,8 @@ def test_patches_are_undone() -> None:
 
 def test_the_table_names_every_file_patch() -> None:
     named = {patch.name for patch in table() if patch.how == CONTROLLED}
-    assert {f"os.{name}" for name in file_patches.CALLS} <= named
+    assert {f"os.{name}" for name in DESCRIBED if hasattr(os, name)} <= named
+    assert {f"os.{name}" for name in OS_FUNCTIONS} <= named and len(OS_FUNCTIONS) > 30
     assert {"builtins.open", "fcntl.flock", "fcntl.lockf"} <= named
 
 

@@ -13,8 +13,8 @@ from tracelock.errors import Problem, UnsupportedError, UsageError
 if TYPE_CHECKING:
     from tracelock.backends.base import Backend, Options
     from tracelock.engine.limits import RunLimits
+    from tracelock.instrument.backend import PythonBackend
     from tracelock.instrument.program import PythonProgram
-    from tracelock.instrument.threads.backend import PythonBackend
     from tracelock.objects import Rules
     from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
@@ -53,7 +53,7 @@ def _start_methods() -> str:
 _TABLE: Final = {
     "threading": _Entry(
         "tracelock.backends.threads.backend:ThreadingBackend",
-        "tracelock.instrument.threads.backend:PythonBackend", "THREADING_RULES", note=_gil,
+        "tracelock.instrument.threads.backend:ThreadBackend", "THREADING_RULES", note=_gil,
     ),
     "multiprocessing": _Entry(
         "tracelock.backends.processes.backend:MultiprocessingBackend",

@@ -176,19 +176,19 @@ class PythonHost(Host):
         seen: list[list[tuple[Any, ...]]] = []
         own: Callable[[], Scheduler] = self.backend.own_order
         for number, make in enumerate((own, lambda: InOrder(backwards=True), own, own)):
-            self.names.held = number > 2
+            self.names.deferring = number > 2
             try:
                 part = search(self.runner, make(), Budget(1), every=every)
-                if part.stopped == "failure" and self.names.news:
+                if part.stopped == "failure" and self.names.pending:
                     # once more, with the accesses that are known now, for the story
-                    settled = self.names.settle()
+                    settled = self.names.apply_pending()
                     again = search(self.runner, make(), Budget(1), every=every)
                     if again.stopped == "failure":
                         part = again
                     else:
-                        self.names.unsettle(settled)
+                        self.names.revert(settled)
             finally:
-                self.names.held = False
+                self.names.deferring = False
             if number < 2:
                 found.merge(part)
             else:
@@ -202,7 +202,7 @@ class PythonHost(Host):
         return found
 
     def settle(self) -> None:
-        self.names.settle()
+        self.names.apply_pending()
 
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
         if strategy == "auto" and self.entangled:
@@ -222,18 +222,18 @@ class PythonHost(Host):
     ) -> Searched:  # fmt: skip
         make = partial(self.scheduler, strategy, seed, depth)
         names = self.names
-        names.settle()
+        names.apply_pending()
         scheduler = make()
         if not scheduler.systematic:
             scheduler = self.injecting(scheduler, seed)
         elif isinstance(strategy, str):  # one that the user made cannot be made again
             scheduler = Restarting(make, names)
-        names.held = scheduler.systematic
+        names.deferring = scheduler.systematic
         try:
             found = search(self.runner, scheduler, budget, every=every, progress=progress)
         finally:
-            names.held = False
-        if names.news and found.exhaustive:
+            names.deferring = False
+        if names.pending and found.exhaustive:
             found.exhaustive = False
         if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
             self.notes.append(
@@ -273,7 +273,7 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        for (worker, at), count in sorted(self.backend.rescued.items()):
+        for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
             remarks.append(
                 f"in {count} of {schedules} schedules {worker} got on at {at} only "
                 "because its wait timed out: nobody was left to wake it, so that without the "
@@ -283,11 +283,11 @@ class PythonHost(Host):
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        self.names.held = True
+        self.names.deferring = True
         try:
             yield
         finally:
-            self.names.held = False
+            self.names.deferring = False
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
         return self.backend.own_orders(cancellations)

@@ -12,7 +12,7 @@ from tracelock.ops import NAMES
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 
 if TYPE_CHECKING:
-    from tracelock.instrument.naming import Names
+    from tracelock.instrument.naming import ObjectNames
 
 
 class Restarting(Wrapper):
@@ -22,7 +22,7 @@ class Restarting(Wrapper):
     counts are those of the last time.
     """
 
-    def __init__(self, make: Callable[[], Scheduler], names: Names) -> None:
+    def __init__(self, make: Callable[[], Scheduler], names: ObjectNames) -> None:
         self.make = make
         self.names = names
         super().__init__(make())
@@ -38,8 +38,8 @@ class Restarting(Wrapper):
     def begin(self) -> bool:
         if self.lost:
             return False
-        if self.names.news:
-            self.names.settle()
+        if self.names.pending:
+            self.names.apply_pending()
             self.restarts += 1
             self.inner = self.make()
             self.inner.attach(self._run)
