@@ -108,7 +108,7 @@ def _outcome_cell(row: dict[str, Any], data: dict[str, Any], backend: str) -> st
 
 
 def _trace(row: dict[str, Any], backend: str, trace: dict[str, Any]) -> Iterator[str]:
-    from tracelock.trace.events import Event
+    from tracelock.trace import Event
 
     workers = [clean(str(name)) for name in trace["workers"]]
     yield (
