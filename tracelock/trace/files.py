@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from tracelock.errors import TraceError, UsageError
 from tracelock.trace import text
-from tracelock.trace.events import CHUNK, Events
+from tracelock.trace.events import Events
 from tracelock.trace.header import check_header, check_workers
 from tracelock.trace.verdict import Verdict
 
@@ -182,7 +182,7 @@ class TraceWriter:
         check_workers(events, len(self._header["workers"]), self.written)
         for chunk in events.chunks(self.written):
             self._put((",\n" if self.written else "\n") + chunk)
-            self.written = min(self.written + CHUNK, len(events))
+            self.written += chunk.count("\n") + 1
         if self._sink is self._raw or self._pending >= _SYNC_POINT:
             self.flush()
 
