@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.unit.watching import both, under
+from tests.helpers.watching import both, under
 from tracelock.instrument.rewrite.sites import Site
 
 CONSTRUCTS = {

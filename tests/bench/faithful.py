@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.conformance.cases import CASES  # noqa: E402
+from tests.helpers.cases import CASES  # noqa: E402
 from tracelock.errors import TracelockError, UnsupportedError  # noqa: E402
 from tracelock.scenario.language.models import Scenario  # noqa: E402
 from tracelock.scenario.loading import load_scenario, scenario_from_data  # noqa: E402

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.cases import CASES
+from tests.helpers.cases import CASES
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.session import Session, Settings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.cases import scenario
+from tests.helpers.cases import scenario
 from tests.make_traces import BACKENDS, SCENARIOS
 from tracelock.cli.main import main
 from tracelock.errors import UsageError

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.cases import CASES, scenario
-from tests.conformance.support import assert_same_as_simulated, schedules
+from tests.helpers.cases import CASES, scenario
+from tests.helpers.support import assert_same_as_simulated, schedules
 from tracelock.backends.base import Options
 from tracelock.backends.processes.backend import MultiprocessingBackend
 from tracelock.backends.processes.objects import attempt, make_objects, restore, senders, wait

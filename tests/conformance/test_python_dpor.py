@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.python_fuzz import BruteForce, Writer
+from tests.helpers.python_fuzz import BruteForce, Writer
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.naming import Names, Variable
 from tracelock.schedulers.base import Scheduler
-from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.exploring import Plan
 from tracelock.session.python import PythonExploration

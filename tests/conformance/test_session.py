@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tracelock
-from tests.conformance.cases import CASES, scenario
+from tests.helpers.cases import CASES, scenario
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import ImpossibleHere, UnsupportedError, UsageError
 from tracelock.scenario.loading import load_scenario, scenario_from_data

@@ -10,24 +10,23 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.cases import CASES
-from tests.conformance.support import assert_same_as_simulated
-from tests.conformance.task_cases import TASK_CASES
-from tests.conformance.task_fuzz import random_scenario
+from tests.helpers.cases import CASES
+from tests.helpers.support import assert_same_as_simulated
+from tests.helpers.task_cases import TASK_CASES
+from tests.helpers.task_fuzz import random_scenario
 from tracelock.backends.base import Options
 from tracelock.backends.tasks.asyncio_backend import AsyncioBackend
 from tracelock.backends.tasks.backend import TaskBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import ModelMismatch
-from tracelock.objects import aio as asyncio_models
-from tracelock.objects import anyio as anyio_models
-from tracelock.ops import NAMES
+from tracelock.objects import make_model
+from tracelock.ops import NAMES, ObjectSpec
 from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.simple import RandomScheduler
-from tracelock.session import replay, run
+from tracelock.session import replay, rules_of, run
 
 pytest.importorskip("trio")
 from tracelock.backends.tasks.trio_backend import TrioBackend
@@ -110,16 +109,21 @@ def test_a_batch_is_what_its_schedules_are_alone(backend: str) -> None:
     assert len({str(log) for log in together}) > 1
 
 
+def model_of(kind: str, backend: str) -> Any:
+    """The class of the model of such an object."""
+    return type(make_model(rules_of(backend), ObjectSpec(kind, kind), []))
+
+
 @BOTH
 def test_a_wrong_result_is_noticed(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    family: Any = {"asyncio": asyncio_models, "trio": anyio_models}[backend]
-    right: Callable[..., Any] = family.Lock.apply
+    model = model_of("lock", backend)
+    right: Callable[..., Any] = model.apply
 
     def wrong(self: Any, op: Any, worker: int) -> Any:
         answer = right(self, op, worker)
         return False if answer is True else answer
 
-    monkeypatch.setattr(family.Lock, "apply", wrong)
+    monkeypatch.setattr(model, "apply", wrong)
     scenario = scenario_from_data(CASES["try-acquire"])
     with pytest.raises(ModelMismatch, match="the model says False, the real object did True"):
         run(scenario, backend=backend, strategy="random", seed=1)
@@ -129,9 +133,9 @@ def test_a_wrong_result_is_noticed(backend: str, monkeypatch: pytest.MonkeyPatch
 def test_a_wake_up_that_does_not_come_is_noticed(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    family: Any = {"asyncio": asyncio_models, "trio": anyio_models}[backend]
-    monkeypatch.setattr(family.Event, "ready", lambda self, op, worker: True)
-    monkeypatch.setattr(family.Event, "finish", lambda self, op, worker: True)
+    model = model_of("event", backend)
+    monkeypatch.setattr(model, "ready", lambda self, op, worker: True)
+    monkeypatch.setattr(model, "finish", lambda self, op, worker: True)
     scenario = scenario_from_data(
         {
             "format": "tracelock-scenario/1",
@@ -148,8 +152,7 @@ def test_a_wake_up_that_does_not_come_is_noticed(
 
 @BOTH
 def test_a_wake_up_too_many_is_noticed(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    family: Any = {"asyncio": asyncio_models, "trio": anyio_models}[backend]
-    monkeypatch.setattr(family.Event, "ready", lambda self, op, worker: False)
+    monkeypatch.setattr(model_of("event", backend), "ready", lambda self, op, worker: False)
     steps = {"waiter": [{"wait": "e"}], "setter": ["checkpoint", {"set": "e"}, "checkpoint"]}
     scenario = scenario_from_data(
         {

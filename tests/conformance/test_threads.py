@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.cases import CASES
-from tests.conformance.support import assert_same_as_simulated
+from tests.helpers.cases import CASES
+from tests.helpers.support import assert_same_as_simulated
 from tracelock.backends.base import Options
 from tracelock.backends.threads.backend import ThreadingBackend
 from tracelock.scenario.loading import scenario_from_data

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from tests.unit.tracing import trace_of
-from tracelock.analysis.atomicity import atomicity
-from tracelock.analysis.facts import Facts
+from tests.helpers.tracing import trace_of
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.atomicity import atomicity
+from tracelock.analysis.finders.lock_order import lock_order
+from tracelock.analysis.finders.races import races
+from tracelock.analysis.finders.reversible import reversible
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, sort_key
-from tracelock.analysis.lock_order import lock_order
-from tracelock.analysis.races import races
-from tracelock.analysis.reversible import reversible
 
 OBJECTS = {
     "a": "lock", "b": "lock", "c": "lock", "r": "rlock", "g": "lock", "m": "lock", "e": "event",
@@ -55,7 +55,7 @@ def test_locksets_follow_waits_reentry_and_tries():
         [], ["r"], ["r"], ["r"], ["r"], [], ["m"], ["m"], [], ["m"], ["m"], [], ["m"], ["m"], [],
     ]  # fmt: skip
     assert locks.taken == [0, 5, 8, 11]
-    assert locks.releases == {0: 4, 5: 7, 8: 10, 11: 13}
+    assert locks.releases == {0: 4, 1: 2, 5: 7, 8: 10, 11: 13}
     # the lock was given up in between: not one critical section
     assert locks.throughout(6, 7) == {"m"}
     assert locks.throughout(7, 12) == set()

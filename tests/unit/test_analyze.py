@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tracing import stuck, trace_of
+from tests.helpers.tracing import stuck, trace_of
 from tracelock.analysis.analyze import Analysis, analyze
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, Finding
 from tracelock.analysis.kinds import KINDS

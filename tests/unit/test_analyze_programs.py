@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.tracing import stuck, trace_of
+from tests.helpers.tracing import stuck, trace_of
 from tracelock.analysis.analyze import analyze
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import NOTE, WARNING
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.session import run
@@ -184,7 +184,7 @@ def test_objects_are_known_by_name_and_use() -> None:
         t1 wait unknown
     """)
     )
-    kinds = {name: thing.type for name, thing in facts.steps.things.items()}
+    kinds = {name: info.type for name, info in facts.steps.objects.items()}
     assert kinds == {
         "Semaphore#1": "semaphore", "lock@bank.py:12": "lock", "RLock#2": "rlock",
         "Event#1": "event", "Barrier#1": "barrier", "Queue#1": "queue", "Condition#1": "condition",
@@ -194,19 +194,19 @@ def test_objects_are_known_by_name_and_use() -> None:
         "bank.ready": "semaphore",  # given before anybody took it: a signal
         "m": "lock", "cond@bank.py:6": "condition", "unknown": "condition",
     }  # fmt: skip
-    assert facts.steps.things["pkg.PriorityQueue#3"].order == "priority"
-    assert facts.steps.things["bank.ready"].value == 0
+    assert facts.steps.objects["pkg.PriorityQueue#3"].order == "priority"
+    assert facts.steps.objects["bank.ready"].value == 0
 
 
 def test_a_wait_that_keeps_its_lock_is_none_at_a_condition() -> None:
     text = "t1 acquire m\nt2 read x -> 0\nt1 wait unknown"
     verdict = stuck("t1 wait unknown", "t2 acquire m t1")
     trace = python_trace(text, verdict=verdict)
-    assert Facts(trace).steps.things["unknown"].type == "event"
+    assert Facts(trace).steps.objects["unknown"].type == "event"
     assert [one.kind for one in analyze(trace) if one.severity != NOTE] == ["deadlock"]
     trace.verdict = stuck("t1 wait unknown")
-    thing = Facts(trace).steps.things["unknown"]
-    assert (thing.type, thing.lock) == ("condition", "m")
+    info = Facts(trace).steps.objects["unknown"]
+    assert (info.type, info.lock) == ("condition", "m")
 
 
 def test_a_stale_look_of_python_code_in_a_run_that_failed() -> None:
@@ -237,7 +237,7 @@ def test_a_condition_of_another_lock_gives_that_up() -> None:
         t1 release lock@a.py:1
     """
     facts = Facts(python_trace(text))
-    assert facts.steps.things["Condition#1"].lock == "lock@a.py:1"
+    assert facts.steps.objects["Condition#1"].lock == "lock@a.py:1"
     assert facts.locks.at(3) == {"lock@a.py:1"} == facts.locks.at(7)
     assert [one for one in analyze(python_trace(text)) if one.severity != NOTE] == []
 

@@ -8,15 +8,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tracing import trace_of
+from tests.helpers.tracing import trace_of
 from tracelock.analysis.analyze import analyze
-from tracelock.analysis.edges import Edge, observed_edges
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.edges import Edge, observed_edges
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.happens_before import order_of
+from tracelock.analysis.derived.must import must_edges
+from tracelock.analysis.derived.steps import Steps
 from tracelock.analysis.findings import SEVERITIES
-from tracelock.analysis.happens_before import order_of
 from tracelock.analysis.kinds import KINDS
-from tracelock.analysis.must import must_edges
-from tracelock.analysis.steps import Steps
 from tracelock.ops import NAMES
 from tracelock.trace import MISSING, Blocked, Events, Trace, Verdict, load_trace_text
 
@@ -185,7 +185,7 @@ def races_by_definition(trace: Trace) -> set[frozenset[int]]:
 @settings(max_examples=80, deadline=None)
 @given(traces(most=20))
 def test_a_variable_races_exactly_where_the_definition_says(trace: Trace) -> None:
-    from tracelock.analysis.races import races
+    from tracelock.analysis.finders.races import races
 
     trace.backend = "threading"
     trace.events.choices = None

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from scenario_strategies import scenarios
 
+from tests.helpers.scenario_strategies import scenarios
 from tracelock.scenario.checks.scenario import check_scenario
 from tracelock.scenario.checks.steps import MAX_NESTING
 from tracelock.scenario.language.models import Scenario

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.tracing import trace_of
 from tests.oracles.generate import THEMES, generate
-from tests.unit.tracing import trace_of
-from tracelock.analysis.edges import Edge, observed_edges
-from tracelock.analysis.facts import Facts
-from tracelock.analysis.happens_before import Order
-from tracelock.analysis.must import must_edges
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.edges import Edge, observed_edges
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.happens_before import Order
+from tracelock.analysis.derived.must import must_edges
+from tracelock.analysis.derived.steps import Steps
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.recording import record_log
 from tracelock.explore.running import Runner
@@ -162,7 +162,7 @@ def test_objects_that_nothing_declares_are_told_by_their_use():
         b put line = 1
     """)
     )
-    assert {name: thing.type for name, thing in steps.things.items()} == {
+    assert {name: thing.type for name, thing in steps.objects.items()} == {
         "lock": "lock", "pool": "semaphore", "flag": "event", "news": "condition", "line": "queue",
     }  # fmt: skip
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import given, settings
-from scenario_strategies import scenarios
 
+from tests.helpers.scenario_strategies import scenarios
 from tracelock.ops import ObjectSpec
 from tracelock.scenario.compile.layout import build_layout
 from tracelock.scenario.language.models import Scenario

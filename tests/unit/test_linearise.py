@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.free_histories import Run, accept, layout_of, random_layout
+from tests.helpers.free_histories import Run, accept, layout_of, random_layout
 from tracelock.engine.linearise.order import Linear, linearise
 from tracelock.engine.linearise.survey import Survey
 from tracelock.errors import InternalError

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenario_strategies import scenarios, spoilt
 
+from tests.helpers.scenario_strategies import scenarios, spoilt
 from tracelock.errors import ScenarioError
 from tracelock.scenario.language.models import Scenario, WorkerDecl
 from tracelock.scenario.language.verbs import Acquire, CompareExchange, If, With, Write

@@ -9,13 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conformance.task_fuzz import random_scenario
+from tests.helpers.task_fuzz import random_scenario
 from tracelock.backends.base import Options
 from tracelock.backends.rules import ASYNCIO_RULES, TRIO_RULES
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
-from tracelock.objects import PARKED, Model, Rules, aio, anyio
+from tracelock.objects import PARKED, Model, Rules
+from tracelock.objects.anyio_locks import AnyioLockModel
+from tracelock.objects.anyio_streams import AnyioStreamModel
+from tracelock.objects.asyncio_locks import AsyncioLockModel
 from tracelock.objects.base import frozen
+from tracelock.objects.kinds import make_model
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -75,12 +79,12 @@ class Pair:
 
     def fresh(self) -> list[Model]:
         """The model of the object, after that of its lock."""
-        lock = aio.make(ASYNCIO_RULES, ObjectSpec("m", "lock"), [])
+        lock = make_model(ASYNCIO_RULES, ObjectSpec("m", "lock"), [])
         spec = ObjectSpec(
             self.spec.name, self.spec.type, self.spec.value, 0, self.spec.parties,
             self.spec.maxsize,
         )  # fmt: skip
-        return [lock, aio.make(ASYNCIO_RULES, spec, [lock])]
+        return [lock, make_model(ASYNCIO_RULES, spec, [lock])]
 
     def model(self, op: Op) -> Model:
         of_lock = self.spec.type == "condition" and op.kind in (ACQUIRE, RELEASE)
@@ -273,7 +277,7 @@ def test_going_back_in_time(rules: Rules) -> None:
 
 
 def test_a_promised_lock_is_not_free() -> None:
-    lock = aio.Lock()
+    lock = AsyncioLockModel()
     take = Op(ACQUIRE, 0, "")
     trial = Op(ACQUIRE, 0, "", blocking=False)
     assert lock.apply(take, 0) is True
@@ -290,7 +294,7 @@ def test_a_promised_lock_is_not_free() -> None:
 
 
 def test_a_lock_of_trio_breaks_with_its_owner() -> None:
-    lock = anyio.Lock()
+    lock = AnyioLockModel()
     take = Op(ACQUIRE, 0, "")
     assert lock.apply(take, 0) is True
     assert lock.paused
@@ -305,7 +309,7 @@ def test_a_lock_of_trio_breaks_with_its_owner() -> None:
 
 
 def test_a_cancelled_sender_has_delivered() -> None:
-    stream = anyio.Stream(1)
+    stream = AnyioStreamModel(1)
     put, get = Op(PUT, 0, "", 1), Op(GET, 0, "")
     assert stream.apply(put, 0) is True
     assert stream.apply(Op(PUT, 0, "", 2), 1) is PARKED

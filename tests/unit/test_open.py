@@ -7,11 +7,12 @@ from collections import Counter
 import pytest
 
 from tracelock.backends.rules import THREADING_RULES
-from tracelock.engine.open import VARIABLE, OpenController, OpenLayout
+from tracelock.engine.open import OpenController, OpenLayout
 from tracelock.errors import LimitReached
+from tracelock.objects import VARIABLE
 from tracelock.ops import ACQUIRE, READ, RELEASE, WAIT, WRITE, ObjectSpec, Op
 from tracelock.schedulers.base import INJECT, Choice
-from tracelock.schedulers.dpor import DporScheduler
+from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.schedulers.simple import RandomScheduler
 

@@ -27,7 +27,7 @@ from tracelock.errors import UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import LIMIT, attachment
 from tracelock.report.code import listing
-from tracelock.report.html.frames import story
+from tracelock.report.frames import story
 from tracelock.report.markdown import code, fenced, markdown, plain
 from tracelock.report.mermaid import mermaid, quoted
 from tracelock.report.render import FORMS, form_of, render
@@ -133,8 +133,8 @@ def test_a_lock_that_is_taken_was_free(library: list[tuple[str, Trace]]) -> None
             state.advance(event.seq)
             target = event.target or ""
             if event.op == "acquire" and event.result is True:
-                if event.timeout == 0 or "semaphore" not in state.type(target):
-                    assert not state.taken(target, event.worker), (name, event)
+                if event.timeout == 0 or "semaphore" not in state.info(target).type:
+                    assert not state.must_wait(target, event.worker), (name, event)
                 taken += 1
             elif event.op == "get" and not isinstance(event.result, dict):
                 inside = [frozen(item) for item in state.inside[target]]
@@ -157,7 +157,7 @@ def test_who_waits_at_the_end_waits_in_the_last_frame(library: list[tuple[str, T
             assert worker.kind == "waits" and worker.waits == one.target, name
             assert worker.place == one.at
             if one.op == "acquire":
-                held = {trace.workers[w] for w in state.holders.get(state.lock_of(one.target), [])}
+                held = {trace.workers[w] for w in state.holders(state.steps.lock_of(one.target))}
                 assert held == set(one.holder), name
                 assert one.worker in last.objects[one.target][1]
             waiting += 1
@@ -802,8 +802,8 @@ def test_chrome_says_who_holds_what() -> None:
 
 
 def test_shiviz_logs_are_what_its_parser_reads(library: list[tuple[str, Trace]]) -> None:
-    from tracelock.analysis.edges import observed_edges
-    from tracelock.analysis.steps import Steps
+    from tracelock.analysis.derived.edges import observed_edges
+    from tracelock.analysis.derived.steps import Steps
 
     for name, trace in library:
         text = tracelock.render_report(trace, "shiviz")

@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import linecache
 import queue
-import subprocess
 import sys
 import threading
 import traceback
@@ -22,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.watching import Watcher, under
+from tests.helpers.watching import Watcher, under
 from tracelock.errors import UsageError
 from tracelock.instrument.rewrite.loading import Instrumentation
 from tracelock.instrument.rewrite.sites import Sites, stable_file
@@ -282,35 +281,6 @@ def test_files_are_named_the_same_everywhere(
     assert stable_file("loaded_12", str(tmp_path / "bank.py")) == "bank.py"
     assert stable_file("__main__", "/elsewhere/run.py") == "run.py"
     assert stable_file("gone", None) == "gone.py"
-
-
-def test_assertions_that_pytest_rewrote_stay_rewritten(tmp_path: Path) -> None:
-    (tmp_path / "test_inner.py").write_text(
-        "from tests.unit.watching import Watcher, under\n"
-        "from tracelock.instrument.rewrite.loading import Instrumentation\n"
-        "def look(o):\n"
-        "    assert o.n == 2\n"
-        "class Box: n = 1\n"
-        "def test_look():\n"
-        "    watcher = Watcher()\n"
-        "    with Instrumentation([__name__]) as made, under(watcher):\n"
-        "        assert made.notes == []\n"
-        "        box = Box()\n"
-        "        box.__dict__['n'] = 1\n"
-        "        try:\n"
-        "            look(box)\n"
-        "        except AssertionError as error:\n"
-        "            text = str(error)\n"
-        "    assert watcher.shown({'o': box}) == ['read o.n']\n"
-        "    assert '.n' in text and 'assert 1 == 2' in text\n"
-    )
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_inner.py"],
-        cwd=tmp_path, env={"PYTHONPATH": str(root), "PATH": ""}, capture_output=True, text=True,
-        timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
 
 
 def test_a_file_loaded_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.watching import Watcher, both, outcome, under
+from tests.helpers.watching import Watcher, both, outcome, under
 
 NAMES = st.sampled_from(["x", "y", "total", "cell", "self.a", "self.b", "Type.c"])
 ATOMS = st.one_of(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.watching import Watcher, both, outcome, under
+from tests.helpers.watching import Watcher, both, outcome, under
 from tracelock import ops
 from tracelock.instrument.accesses.containers import METHODS, access_of, owners
 

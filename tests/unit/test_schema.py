@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 import yaml
 from hypothesis import given, settings
-from scenario_strategies import scenarios
 
+from tests.helpers.scenario_strategies import scenarios
 from tracelock.errors import ScenarioError
 from tracelock.scenario.language.jsonschema import scenario_schema
 from tracelock.scenario.language.objects import OBJECTS

@@ -2,8 +2,6 @@
 
 import gzip
 import os
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -267,24 +265,3 @@ def test_a_writer_refuses_what_could_not_be_loaded(tmp_path):
         with pytest.raises(TraceError, match="verdict: worker is 1"):
             writer.close(Verdict("passed", worker=1))
     assert recover(writer.partial).events_kept == 0
-
-
-@pytest.mark.parametrize("name", ["run.json", "run.json.gz"])
-def test_a_killed_recorder_loses_nothing_that_was_flushed(tmp_path, name):
-    program = """
-import os, sys
-sys.path[:0] = sys.argv[2:]
-from test_trace_recovery import TraceWriter, sample
-writer = TraceWriter(sys.argv[1], sample().header())
-writer.write(sample().events.part(0, 5))
-writer.flush()
-os.kill(os.getpid(), 9)
-"""
-    here = os.path.dirname(__file__)
-    root = os.path.dirname(os.path.dirname(here))
-    command = [sys.executable, "-c", program, str(tmp_path / name), here, root]
-    done = subprocess.run(command, timeout=30, check=False)
-    assert done.returncode == -9
-    found = recover(tmp_path / f"{name}.partial")
-    assert found.events_kept == 5
-    assert same_events(found.trace.events, sample().events)

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
-from tracelock.analysis.atomicity import atomicity
-from tracelock.analysis.facts import Facts, base_of
+from tracelock.analysis.derived.facts import Facts, base_of
+from tracelock.analysis.derived.usage import LockUse
+from tracelock.analysis.finders.atomicity import atomicity
+from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
+from tracelock.analysis.finders.lock_order import lock_order
+from tracelock.analysis.finders.misuse import misuse
+from tracelock.analysis.finders.outcome import OUTCOMES, outcome, suspects
+from tracelock.analysis.finders.races import order_violations, races
+from tracelock.analysis.finders.sections import aba, stale, violations
+from tracelock.analysis.finders.stuck import stuck
+from tracelock.analysis.finders.timeouts import timeouts
+from tracelock.analysis.finders.turns import contention, starvation, unfair
 from tracelock.analysis.findings import ERROR, SEVERITIES, Finding, sort_key
-from tracelock.analysis.guards import guards, held_while_waiting, useless
 from tracelock.analysis.kinds import KINDS
-from tracelock.analysis.lock_order import lock_order
-from tracelock.analysis.misuse import misuse
-from tracelock.analysis.outcome import OUTCOMES, outcome, suspects
-from tracelock.analysis.races import order_violations, races
-from tracelock.analysis.sections import aba, stale, violations
-from tracelock.analysis.stuck import stuck
-from tracelock.analysis.timeouts import timeouts
-from tracelock.analysis.turns import contention, starvation, unfair
-from tracelock.analysis.usage import LockUse
 from tracelock.trace import Trace
 
 __all__ = ["Analysis", "analyze"]

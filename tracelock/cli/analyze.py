@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from tracelock.analysis.analyze import Analysis
+    from tracelock.analysis.derived.usage import LockUse
     from tracelock.analysis.findings import Finding
-    from tracelock.analysis.usage import LockUse
 
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 #: Text is not made wider than this, however wide the terminal is: longer lines read badly.
@@ -143,7 +143,7 @@ def _locks(analysis: Analysis, width: int) -> Iterator[Text]:
 
 
 def _spread(use: LockUse, *, wait: bool) -> str:
-    from tracelock.analysis.turns import duration
+    from tracelock.analysis.finders.turns import duration
 
     spread = use.wait if wait else use.held
     if not spread.max:

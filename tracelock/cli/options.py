@@ -7,17 +7,11 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from tracelock import __version__
+from tracelock.schedulers.strategies import explore_names, run_names
 
 # The same as in ``tracelock.session``, which would take too long to import for a help page; a
 # test holds the two together.
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
-STRATEGIES: Final = (
-    "random", "round-robin", "pct", "pos", "surw", "directed", "delay", "preemption", "dpor",
-    "auto",
-)  # fmt: skip
-EXPLORERS: Final = (
-    "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
-)  # fmt: skip
 CLOCKS: Final = ("virtual", "adversarial")
 EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
@@ -130,7 +124,7 @@ def _run(parser: argparse.ArgumentParser) -> None:
         "what runs it (threading; asyncio for Python code in coroutine functions)",
     )  # fmt: skip
     _choice(
-        parser, "--strategy", STRATEGIES,
+        parser, "--strategy", run_names(),
         "who decides in which order: without, the operating system or the event loop (a free run; "
         "Python code is always under control, by random)",
     )  # fmt: skip
@@ -166,7 +160,7 @@ def _explore(parser: argparse.ArgumentParser, backend: str | None) -> None:
     default = backend or "the old trace's"
     _choice(parser, "--backend", BACKENDS, f"whose rules hold ({default})")
     _choice(
-        parser, "--strategy", EXPLORERS, "how to search (auto: samplers, then exhaustively)",
+        parser, "--strategy", explore_names(), "how to search (auto: samplers, then exhaustively)",
         default="auto",
     )  # fmt: skip
     parser.add_argument(

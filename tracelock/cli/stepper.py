@@ -14,7 +14,7 @@ from tracelock.trace import Trace
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from tracelock.report.html.frames import Story
+    from tracelock.report.frames import Story
     from tracelock.report.terminal import Style
 
 #: Rows on either side of the one that was done last.
@@ -35,7 +35,7 @@ _KEYS: Final = {
 
 def step_through(trace: Trace, around: int | None, out: Output) -> None:
     """Show the run a step at a time until somebody quits. Raises UsageError off a terminal."""
-    from tracelock.report.html.frames import story
+    from tracelock.report.frames import story
     from tracelock.report.window import focus, window
 
     if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):

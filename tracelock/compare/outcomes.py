@@ -95,7 +95,7 @@ class Survey:
         cell["can"] = "possible"
         executed = outcome.first
         if outcome.kind in FAILED - {"livelock"}:
-            from tracelock.explore.shrink.shrinking import shrink
+            from tracelock.explore.shrink.schedule import shrink
 
             executed = shrink(exploration.simulated(), executed).executed
             cell["switches"] = executed.switches

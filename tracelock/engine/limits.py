@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tracelock.schedulers.base import INTERRUPTED
+
+__all__ = ["DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "RunLimits"]
+
 DEFAULT_STEPS: Final = 5_000_000
 DEFAULT_SECONDS: Final = 300.0
-#: The limit that Ctrl-C is: the run is unfinished, and what was recorded is kept.
-INTERRUPTED: Final = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Final
 from tracelock.engine.controller import Controller
 from tracelock.engine.state import ALWAYS
 from tracelock.errors import LimitReached
-from tracelock.objects import Model, make_model
-from tracelock.objects.waits import Awaited
+from tracelock.objects import VARIABLE, Model, make_model
+from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import (
     CANCEL,
     SLEEP,
@@ -27,14 +27,10 @@ from tracelock.ops import (
     Value,
     WorkerSpec,
 )
-from tracelock.schedulers.base import INJECT
+from tracelock.schedulers.base import INJECT, Gate
 
-#: Type of the specification of a shared variable, which has no model.
-VARIABLE = "variable"
 #: How often in a row timers of a loop may fire while other threads could go on.
 EARLY: Final = 50
-#: A place behind all others in a line.
-LAST: Final = 1 << 62
 #: Events with which a wait for somebody's signal ends.
 RESCUES = frozenset({WAIT, WAKE})
 
@@ -89,32 +85,6 @@ class OpenLayout(Layout):
     def known(self) -> list[str]:
         """The names of all workers that there have been, by number."""
         return list(self._places)
-
-
-class Gate:
-    """Which of the tasks that share one thread can go on.
-
-    ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
-    shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
-    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``:
-    the pseudo-worker whose steps are that timers fire.
-    """
-
-    __slots__ = ("first", "inside", "number", "ready", "timers")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.inside = -1
-        self.ready: dict[int, int] = {}
-        self.first = LAST
-        self.timers = -1
-
-    def admits(self, worker: int) -> bool:
-        """Whether ``worker`` can go on now."""
-        if self.inside >= 0:
-            return worker == self.inside
-        place = self.ready.get(worker)
-        return place is not None and place <= self.first
 
 
 class OpenController(Controller):
@@ -275,9 +245,8 @@ class OpenController(Controller):
                     [w for w, place in gate.ready.items() if place <= first and w != timers]
                 )
             op = self.pending[gate.inside]
-            if op is not None and (
-                ALWAYS[op.kind] or (op.kind < SLEEP and type(self.models[op.target]) is Awaited)
-            ):
+            model = self.models[op.target] if op is not None and op.kind < SLEEP else None
+            if op is not None and (ALWAYS[op.kind] or type(model) is AwaitedModel):
                 return [gate.inside]
         options = super()._options()
         if not self.adversarial and not self._cooperative:

@@ -29,7 +29,7 @@ from tracelock.ops import (
     Op,
     Value,
 )
-from tracelock.schedulers.base import Choice, Scheduler
+from tracelock.schedulers.base import Choice, Gate, Scheduler
 
 #: Kinds that can always happen: nothing has to be true first.
 ALWAYS: Final = tuple(
@@ -98,6 +98,11 @@ class RunState:
         #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
         self.fired_uid = -1
         self._fires: tuple[float, int, str] | None = None  # the timer that was chosen
+        #: Of real code: the gate of the loop that a task shares with others; what there is to say
+        #: of a thing that somebody waits for in vain; what was heard of besides, for the verdict.
+        self.loops: dict[int, Gate] = {}
+        self.remarks: dict[int, str] = {}
+        self.heard: list[str] = []
         scheduler.attach(self)
 
     def _fresh(self) -> None:

@@ -107,18 +107,17 @@ def verdict_of(controller: Controller, finally_: Sequence[Check]) -> Verdict:
     if controller.limit is None and pending:
         blocked = blocked_of(layout, pending, controller.models, controller.waiting)
     held = held_by(layout, controller.models, [worker for worker, _ in controller.crashed])
-    remarks: dict[int, str] = getattr(controller, "remarks", {})
     verdict = judge(
         layout, state, blocked, controller.failure, controller.crashed, held, controller.limit,
         lambda: first_failure(finally_, "finally", controller.values),
     )  # fmt: skip
+    remarks = controller.remarks
     if remarks and verdict.kind == "deadlock":
         waited = dict.fromkeys(op.target for op in pending.values() if op.kind != JOIN)
         told = [remarks[target] for target in waited if target in remarks]
         verdict.message = "; ".join([verdict.message, *told])
-    heard: list[str] = getattr(controller, "heard", [])
-    if heard and verdict.kind != "passed":
-        verdict.message = "; ".join([verdict.message, *heard])
+    if controller.heard and verdict.kind != "passed":
+        verdict.message = "; ".join([verdict.message, *controller.heard])
     return verdict
 
 

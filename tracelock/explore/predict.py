@@ -14,12 +14,12 @@ from itertools import combinations
 from time import monotonic
 from typing import Final
 
-from tracelock.analysis.atomicity import atomicity
-from tracelock.analysis.facts import Facts
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.atomicity import atomicity
+from tracelock.analysis.finders.lock_order import lock_order
+from tracelock.analysis.finders.races import races
+from tracelock.analysis.finders.reversible import reversible
 from tracelock.analysis.findings import NOTE, Finding, Pairs
-from tracelock.analysis.lock_order import lock_order
-from tracelock.analysis.races import races
-from tracelock.analysis.reversible import reversible
 from tracelock.errors import TraceError
 from tracelock.explore.running import Executed, Runner, preemptions, same_failure
 from tracelock.explore.search import FAILED, Budget

@@ -13,7 +13,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import first_failure, verdict_of
 from tracelock.objects import Rules
 from tracelock.scenario.program import Program
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
 from tracelock.trace import Verdict
 
 
@@ -109,15 +109,12 @@ class Guide(Scheduler):
         return {"name": "guided"}
 
 
-class Tape(Scheduler):
+class Tape(Wrapper):
     """Any scheduler, with what it picked kept in ``picks``."""
 
     def __init__(self, inner: Scheduler) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.picks: list[int] = []
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
 
     def begin(self) -> bool:
         self.picks = []
@@ -127,12 +124,6 @@ class Tape(Scheduler):
         picked = self.inner.pick(choice)
         self.picks.append(picked)
         return picked
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
 
 
 class Runner:

@@ -112,8 +112,7 @@ def search(
 ) -> Searched:
     """Run schedules of ``scheduler`` until one fails (all of them if ``every``).
 
-    ``progress`` is called about ten times a second. A scheduler may have ``executions``,
-    ``redundant``, ``exhaustive`` and ``estimate()``, as systematic ones do.
+    ``progress`` is called about ten times a second.
     """
     tape = Tape(scheduler)
     found = Searched(scheduler.describe()["name"])
@@ -127,12 +126,9 @@ def search(
     end = None if budget.seconds is None else begun + budget.seconds
     look = 0
 
-    def cut() -> bool:
-        return bool(getattr(scheduler, "cut", False))
-
     def done(controller: Controller) -> bool:
         nonlocal look
-        if cut():
+        if scheduler.cut:
             return False  # a systematic search noticed that this repeats another: no schedule
         found.schedules += 1
         passed = (
@@ -167,13 +163,8 @@ def search(
             look = 0
             now = monotonic()
             if progress is not None:
-                estimate = getattr(scheduler, "estimate", None)
-                progress(
-                    Progress(
-                        found.schedules, now - begun, len(found.failures()),
-                        estimate() if estimate is not None else None,
-                    )
-                )  # fmt: skip
+                failures = len(found.failures())
+                progress(Progress(found.schedules, now - begun, failures, scheduler.estimate()))
             if end is not None and now > end:
                 found.stopped = "seconds"
                 return True
@@ -190,8 +181,8 @@ def search(
 
     runner.run(tape, done)
     found.seconds = monotonic() - begun
-    found.redundant = int(getattr(scheduler, "redundant", 0))
-    found.exhaustive = not found.stopped and bool(getattr(scheduler, "exhaustive", False))
+    found.redundant = scheduler.redundant
+    found.exhaustive = not found.stopped and scheduler.exhaustive
     return found
 
 

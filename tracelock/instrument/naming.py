@@ -21,8 +21,9 @@ from collections import OrderedDict, deque
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.engine.open import VARIABLE, OpenLayout
+from tracelock.engine.open import OpenLayout
 from tracelock.instrument.contexts import identity
+from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
 
 if TYPE_CHECKING:

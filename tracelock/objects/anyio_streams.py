@@ -10,7 +10,7 @@ from tracelock.objects.lines import tries
 from tracelock.ops import EMPTY, GET, PUT, Op, Value
 
 
-class TrioObject(Model):
+class AnyioModel(Model):
     """What all of them have in common: an op can always begin, a try never parks."""
 
     __slots__ = ()
@@ -19,7 +19,7 @@ class TrioObject(Model):
         return True
 
 
-class Stream(TrioObject):
+class AnyioStreamModel(AnyioModel):
     """A memory object stream as a queue; unbounded if ``maxsize`` is 0.
 
     Items are handed over: the first who waits to receive has the item, the first who waits to

@@ -14,7 +14,7 @@ END: Final = 1 << 62
 Held = tuple[tuple[str, int], int, bool, int, int]
 
 
-class FileLock(Model):
+class FileLockModel(Model):
     """Held by one handle or process for itself alone, or shared by several.
 
     ``op.value`` is ``exclusive`` or ``shared``, ``op.expect`` is ``(holder, first, end)``: bytes

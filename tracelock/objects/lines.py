@@ -1,4 +1,4 @@
-"""What the objects of tasks have in common: a line of tasks, first come, first served."""
+"""What the objects of ``asyncio`` have in common: a line of tasks, first come, first served."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tries(op: Op) -> bool:
     return not op.blocking or (op.timeout is not None and op.timeout <= 0)
 
 
-class Line:
+class WaiterLine:
     """Tasks that wait, first in line first, each with the state of its future."""
 
     __slots__ = ("states",)
@@ -60,8 +60,8 @@ class Line:
         self.states = dict(state)
 
 
-class TaskObject(Model):
-    """What all of them have in common: an op can always begin, a try never parks."""
+class TaskModel(Model):
+    """An object of tasks: an op can always begin, a try never parks."""
 
     __slots__ = ()
 
@@ -72,3 +72,22 @@ class TaskObject(Model):
         # the timer of an op runs from when its task comes to it, and that never suspends
         # before it parks; once parked, running out of time beats having been woken
         return parked
+
+
+class LineModel(TaskModel):
+    """One with a single line."""
+
+    __slots__ = ("line",)
+
+    def __init__(self) -> None:
+        self.line = WaiterLine()
+
+    def ready(self, op: Op, worker: int) -> bool:
+        return self.line.ready(worker)
+
+    def strike(self, op: Op, worker: int) -> bool:
+        self.line.strike(worker)
+        return True
+
+    def waiters(self) -> tuple[int, ...]:
+        return tuple(self.line.states)

@@ -10,7 +10,7 @@ from tracelock.objects.base import Model
 from tracelock.ops import EMPTY, GET, PUT, SET, ObjectSpec, Op, Raised, Value
 
 
-class Store:
+class Items:
     """What is in a queue: first in first out, last in first out, or lowest first."""
 
     __slots__ = ("items", "order")
@@ -42,14 +42,14 @@ class Store:
             return Raised("TypeError", str(error))
 
 
-class Queue(Model):
+class QueueModel(Model):
     """``queue.Queue`` and its kin, ``multiprocessing.Queue``: bounded if ``maxsize`` > 0."""
 
     __slots__ = ("maxsize", "store")
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
-        self.store = Store(spec.order)
+        self.store = Items(spec.order)
 
     def enabled(self, op: Op, worker: int) -> bool:
         return not op.blocking or self.possible(op.kind)
@@ -81,7 +81,7 @@ class Queue(Model):
         self.store.items = deque(state) if self.store.order == "fifo" else list(state)
 
 
-class Room(Model):
+class RoomModel(Model):
     """A queue of which only the number of items is kept: its items are a real queue's own.
 
     ``set`` shuts it down (with the value True its items are thrown away): nobody waits then.

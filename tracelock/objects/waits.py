@@ -8,7 +8,7 @@ from tracelock.objects.base import PARKED, Model, Rules
 from tracelock.ops import ACQUIRE, CLEAR, RELEASE, SET, Op, Raised, Value
 
 
-class Event(Model):
+class EventModel(Model):
     """A flag. Those who wait when it is set get on even if it is cleared before they run,
 
     except where ``rules.event_rechecks``: a process looks at the flag once more."""
@@ -72,7 +72,7 @@ class Event(Model):
         self.woken = set(state[2])
 
 
-class Barrier(Model):
+class BarrierModel(Model):
     """``threading.Barrier``: fills, drains, and is broken for good by a timed-out wait."""
 
     __slots__ = ("broken", "inside", "parties", "waiting")
@@ -134,7 +134,7 @@ class Barrier(Model):
         self.broken = state[2]
 
 
-class Awaited(Model):
+class AwaitedModel(Model):
     """Something that tasks of real code wait for: their loop knows when they can go on.
 
     Here it is only kept who has it, for the story of a deadlock.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracelock.analysis.analyze import Analysis
+from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.analysis.usage import LockUse
 from tracelock.report.turning import Turn, turning_point
 from tracelock.report.window import focus, window
 from tracelock.report.wording import Said, clean, outcome_name, said_of

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from tracelock.analysis.edges import observed_edges
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.edges import observed_edges
+from tracelock.analysis.derived.steps import Steps
 from tracelock.report.about import facts
 from tracelock.report.state import State
 from tracelock.report.timeline import timeline
@@ -146,7 +146,7 @@ def _held(trace: Trace, clock: _Clock) -> Iterator[str]:
     names = [
         []
         if shape.target is None
-        else list(dict.fromkeys((shape.target, state.lock_of(shape.target))))
+        else list(dict.fromkeys((shape.target, state.steps.lock_of(shape.target))))
         for shape in table
     ]
     for seq, shape in enumerate(events.shapes):
@@ -154,8 +154,8 @@ def _held(trace: Trace, clock: _Clock) -> Iterator[str]:
         if op in _CHANGING:
             state.advance(seq + 1)
             # only the locks of this event change hands, but where a wait is cut off
-            for name in names[shape] or sorted({*state.holders, *held}):
-                now = state.holders.get(name, ())
+            for name in names[shape] or sorted({*state.held, *held}):
+                now = state.holders(name)
                 before = held.setdefault(name, {})
                 for worker in now:
                     if worker not in before:

@@ -11,9 +11,9 @@ import json
 import re
 from typing import Final
 
-from tracelock.analysis.edges import observed_edges
-from tracelock.analysis.happens_before import order_of
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.edges import observed_edges
+from tracelock.analysis.derived.happens_before import order_of
+from tracelock.analysis.derived.steps import Steps
 from tracelock.report.wording import clean, describe
 from tracelock.trace import Trace
 

@@ -243,8 +243,8 @@ class Reasons:
             return "blocked", f"waits at {name}"
         if op == "join" and (not certain or self._runs_on(target, following.seq)):
             return "blocked", f"waits for {name} to end"
-        if op in ("acquire", "request") and self.state.taken(target, left):
-            holders = self.state.holders.get(self.state.lock_of(target), [])
+        if op in ("acquire", "request") and self.state.must_wait(target, left):
+            holders = self.state.holders(self.state.steps.lock_of(target))
             if holders:
                 return "blocked", f"blocked: {name} is held by {self._listed(holders, left)}"
             return "blocked", f"blocked: {name} has no permit left"
@@ -265,9 +265,8 @@ class Reasons:
             return False
         return True
 
-    def _listed(self, holders: list[int], left: int) -> str:
-        unique = dict.fromkeys(holders)
-        return ", ".join("itself" if one == left else self.names[one] for one in unique)
+    def _listed(self, holders: Iterable[int], left: int) -> str:
+        return ", ".join("itself" if one == left else self.names[one] for one in holders)
 
     def end(self, worker: int, name: str) -> End:
         verdict = self.trace.verdict

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracelock.ops import Layout, Op, Value
@@ -15,6 +16,11 @@ WORKER: Final = "worker"  # which worker goes next; options are worker numbers
 WAITER: Final = "waiter"  # which waiter a notify wakes; options are worker numbers
 INJECT: Final = "inject"  # whether a collection, or a cancellation, comes in here (1) or not (0)
 TIMER: Final = "timer"  # whether a pending timer fires now (1) or the op goes on (0)
+
+#: The limit of a run that Ctrl-C has cut short.
+INTERRUPTED: Final = "interrupted"
+#: A place behind all others in the line of a loop.
+LAST: Final = 1 << 62
 
 
 class Choice:
@@ -41,13 +47,40 @@ class Choice:
         self.pending: Sequence[Op | None] = ()
 
 
+class Gate:
+    """Which of the tasks that share one thread can go on.
+
+    ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
+    shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
+    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``:
+    the pseudo-worker whose steps are that timers fire.
+    """
+
+    __slots__ = ("first", "inside", "number", "ready", "timers")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.inside = -1
+        self.ready: dict[int, int] = {}
+        self.first = LAST
+        self.timers = -1
+
+    def admits(self, worker: int) -> bool:
+        """Whether ``worker`` can go on now."""
+        if self.inside >= 0:
+            return worker == self.inside
+        place = self.ready.get(worker)
+        return place is not None and place <= self.first
+
+
 class Run(Protocol):
     """What a scheduler may read of the run that it decides for; see ``Scheduler.attach``.
 
     ``log``: the events so far, each (worker, kind, op, result, options, virtual seconds).
     ``waiting``: per worker, whether its pending op is parked. ``fired``: whether a timer made the
     last event, ``forced``: that it did because nothing else could happen. ``limit``: what cut the
-    schedule short, if anything did.
+    schedule short, if anything did (``INTERRUPTED``: Ctrl-C). ``loops``: of workers that are tasks
+    of real code, the gate of their loop.
     """
 
     @property
@@ -74,10 +107,50 @@ class Run(Protocol):
     def forced(self) -> bool: ...
     @property
     def limit(self) -> str | None: ...
+    @property
+    def loops(self) -> Mapping[int, Gate]: ...
+
+
+def _of_inner(name: str) -> Any:
+    """An attribute of a wrapper that is always that of what it wraps."""
+    return property(attrgetter(f"inner.{name}"))
 
 
 class Scheduler:
-    """A strategy. One object serves many schedules, one after the other."""
+    """A strategy: everything that the rest of tracelock asks of one is declared here.
+
+    One object serves many schedules of one program, one after the other, in this rhythm::
+
+        attach(run)                   # once
+        while begin():
+            pick(choice)              # at each scheduling point, any number of times
+            end(steps)
+
+    Its picks may depend on its seed, on what it is shown, and on nothing else (no clock, no hash,
+    no ``random`` of the process), so that the same seed gives the same schedules. A subclass has
+    ``pick`` and ``describe``; a systematic one sets the attributes below as well. To see whether
+    one keeps to all this, give it to :func:`tracelock.testing.check_scheduler`.
+    """
+
+    #: Tries everything, in an order of its own: it needs a program that depends on the schedule
+    #: alone, and nobody may make choices in its place.
+    systematic: bool = False
+    #: The schedule that has just ended only repeats others: it does not count.
+    cut: bool = False
+    #: So many schedules were like that.
+    redundant: int = 0
+    #: So many schedules of a systematic strategy were made that do count.
+    executions: int = 0
+    #: So many of these were ended by a limit of the run (``Run.limit``): what would have come
+    #: after it was not tried.
+    bounded: int = 0
+    #: Everything was tried that there is for the strategy; ``begin`` returns False from then on.
+    finished: bool = False
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether nothing is left to try, under the strategy's own terms."""
+        return self.finished and not self.bounded
 
     def attach(self, run: Run) -> None:
         """Called once, before the first schedule, with the run that will ask. For strategies
@@ -94,6 +167,46 @@ class Scheduler:
     def end(self, steps: int) -> None:
         """The schedule ended after ``steps`` events."""
 
+    def estimate(self) -> float | None:
+        """How much of everything has been tried, from 0 to 1; None: that cannot be said."""
+        return None
+
     def describe(self) -> dict[str, Any]:
-        """Name, seed and parameters, as the trace keeps them."""
+        """``name``, ``seed`` if it has one, and parameters, as JSON: the trace keeps them."""
         raise NotImplementedError
+
+
+class Wrapper(Scheduler):
+    """Any scheduler, with something added: all that it does not override is that of ``inner``."""
+
+    def __init__(self, inner: Scheduler) -> None:
+        self.inner = inner
+
+    systematic = _of_inner("systematic")
+    cut = _of_inner("cut")
+    redundant = _of_inner("redundant")
+    executions = _of_inner("executions")
+    bounded = _of_inner("bounded")
+    finished = _of_inner("finished")
+
+    @property
+    def exhaustive(self) -> bool:
+        return self.inner.exhaustive
+
+    def attach(self, run: Run) -> None:
+        self.inner.attach(run)
+
+    def begin(self) -> bool:
+        return self.inner.begin()
+
+    def pick(self, choice: Choice) -> int:
+        return self.inner.pick(choice)
+
+    def end(self, steps: int) -> None:
+        self.inner.end(steps)
+
+    def estimate(self) -> float | None:
+        return self.inner.estimate()
+
+    def describe(self) -> dict[str, Any]:
+        return self.inner.describe()

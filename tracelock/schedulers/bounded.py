@@ -25,14 +25,14 @@ class BoundedScheduler(Scheduler):
     depth first; dearer ones when all of the present cost are done.
 
     ``bound``: the cost of the schedules that are now run. ``completed``: the bound up to which
-    all were run, -1 at first. ``exhaustive``: all schedules that there are were run and none of
-    them was cut off by a limit of the run. ``limit``: the highest bound to run, None for no end.
+    all were run, -1 at first. ``limit``: the highest bound to run, None for no end.
 
     Memory: while a bound is run, one record of a few bytes a step for each of its schedules that
     has dearer children. Nothing is random: the same program gives the same schedules.
     """
 
     name = ""
+    systematic = True
 
     def __init__(self, limit: int | None = None) -> None:
         """Raises UsageError for a negative ``limit``."""
@@ -42,8 +42,6 @@ class BoundedScheduler(Scheduler):
         self.bound = 0
         self.completed = -1
         self.schedules = 0
-        self.cut = 0  # schedules that a limit of the run ended
-        self._finished = False
         self._run: Run | None = None
         self._present: list[Children] = []  # of this bound, to be walked depth first
         self._later: dict[int, list[Children]] = {}  # cost -> of dearer children
@@ -68,10 +66,6 @@ class BoundedScheduler(Scheduler):
     # --- the walk ----------------------------------------------------------------------------
     def attach(self, run: Run) -> None:
         self._run = run
-
-    @property
-    def exhaustive(self) -> bool:
-        return self._finished and not self.cut
 
     def begin(self) -> bool:
         if self.schedules:
@@ -108,7 +102,7 @@ class BoundedScheduler(Scheduler):
 
     def end(self, steps: int) -> None:
         if self._run is not None and self._run.limit is not None:
-            self.cut += 1
+            self.bounded += 1
         run = (self._places, self._sizes, self._costs)
         start = len(self._given)
         highest = 1 if self.graded else NO_END
@@ -139,7 +133,7 @@ class BoundedScheduler(Scheduler):
             while later and not later[min(later)]:
                 del later[min(later)]
             if not later:
-                self._finished = True
+                self.finished = True
                 return None
             if self.limit is not None and min(later) > self.limit:
                 self.completed = self.limit

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from tracelock.schedulers.base import INJECT, Choice, Run, Scheduler
+from tracelock.schedulers.base import INJECT, Choice, Scheduler, Wrapper
 from tracelock.schedulers.sampling import Sampler
 
 #: Places that the first schedule is taken to have.
 GUESS: Final = 8
 
 
-class InjectingScheduler(Scheduler):
+class InjectingScheduler(Wrapper):
     """Any sampler, with the choices of where something is injected made here.
 
     A sampler that says yes or no at every place with even chances would say yes at one of the
@@ -20,14 +20,11 @@ class InjectingScheduler(Scheduler):
     """
 
     def __init__(self, inner: Scheduler, seed: int) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._draws = _Draws(seed ^ 0x1F0E)
         self._places = GUESS  # of the longest schedule so far, about
         self._seen = 0
         self._wanted: set[int] = set()
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
 
     def begin(self) -> bool:
         self._draws.begin()
@@ -46,12 +43,6 @@ class InjectingScheduler(Scheduler):
         place = self._seen
         self._seen += 1
         return int(place in self._wanted)
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
 
 
 class _Draws(Sampler):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracelock.explore.shrink.shrinking import Shrunk
+    from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.session.exploring import Plan
     from tracelock.trace import Trace

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import Divergence, InternalError, TracelockError, UsageError
+from tracelock.schedulers.strategies import STRATEGIES, explore_names, strategy_named
 from tracelock.session.explored import Explored, SearchFailed, Way, summarise
 from tracelock.session.replaying import replay
 from tracelock.session.running import Session, simulated_call
@@ -29,11 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: What ``explore`` can search by; ``auto`` is samplers first, then exhaustive searches.
-EXPLORERS: Final = (
-    "auto", "random", "round-robin", "pct", "pos", "surw", "delay", "preemption", "dpor", "states",
-)  # fmt: skip
-#: Those that try everything, if they are not cut.
-SYSTEMATIC: Final = frozenset({"auto", "dpor", "states", "delay", "preemption"})
+EXPLORERS: Final = explore_names()
 #: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
 SEARCH_STEPS: Final = 5_000
 SECONDS: Final = 60.0
@@ -113,14 +110,13 @@ class Exploration:
     def __init__(self, scenario: Scenario, plan: Plan) -> None:
         from tracelock.explore.running import Runner
 
-        if plan.strategy not in EXPLORERS:
-            raise UsageError(
-                f"unknown strategy {plan.strategy!r}: it is one of {', '.join(EXPLORERS)}"
-            )
+        strategy = strategy_named(plan.strategy, explore_names())
         if plan.engine not in ("simulated", "real"):
             raise UsageError(f"unknown engine {plan.engine!r}: it is simulated or real")
-        if plan.engine == "real" and plan.strategy == "states":
-            raise UsageError("the states strategy needs worker machines: --engine simulated")
+        if plan.engine == "real" and strategy.machines:
+            raise UsageError(
+                f"the {plan.strategy} strategy needs worker machines: --engine simulated"
+            )
         if (plan.schedules is not None and plan.schedules < 1) or (
             plan.seconds is not None and plan.seconds <= 0
         ):
@@ -212,12 +208,9 @@ class Exploration:
             if strategy == "dpor":
                 self.executions = self.spreader.executions(strategy)
             return found
-        if strategy == "dpor":
-            from tracelock.schedulers.dpor import DporScheduler
-
-            scheduler: Any = DporScheduler(watched(self.program))
-        else:
-            scheduler = make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
+        scheduler = make_scheduler(
+            strategy, self.plan.seed, depth=self.plan.depth, watched=watched(self.program)
+        )
         found = search(self.runner, scheduler, budget, every=self.plan.every, progress=progress)
         if strategy == "dpor":
             self.executions = found.schedules
@@ -313,13 +306,8 @@ class Exploration:
             "passed", found.strategy, found.schedules, found.redundant, self.states, seconds,
             [self.way(one) for one in found.outcomes.values()], stopped=found.stopped,
         )  # fmt: skip
-        systematic = found.strategy.split(" ")[0] in (
-            "auto",
-            "dpor",
-            "states",
-            "delay",
-            "preemption",
-        )
+        name = found.strategy.split(" ")[0]
+        systematic = name in STRATEGIES and STRATEGIES[name].systematic
         bounded = any(one.kind == "unfinished" for one in found.outcomes.values())
         if failures:
             explored.verdict = "failed"
@@ -352,7 +340,7 @@ class Exploration:
 
     def show(self, explored: Explored, outcome: Seen) -> None:
         """Shrink a failing schedule, find its twin, and confirm it on the real backend."""
-        from tracelock.explore.shrink.shrinking import shrink
+        from tracelock.explore.shrink.schedule import shrink
         from tracelock.explore.shrink.twin import passing_twin
 
         executed = outcome.first

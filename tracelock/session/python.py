@@ -203,7 +203,7 @@ class PythonExploration(Exploration):
                 from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
 
                 return PortfolioScheduler(self.plan.seed, "", ROUND_OF_TASKS)
-            return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth or 3)
+            return make_scheduler(strategy, self.plan.seed, depth=self.plan.depth)
 
         names = self.names
         names.settle()
@@ -227,7 +227,7 @@ class PythonExploration(Exploration):
                 "do so again after the same steps"
             )
         if strategy == "dpor":
-            self.executions = int(getattr(scheduler, "executions", 0))
+            self.executions = scheduler.executions
         return found
 
     # --- afterwards --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tracelock.explore.running import Runner
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.rewrite.sources import Sources
 from tracelock.ops import CHECKPOINT, NAMES, ON_WORKER, SLEEP
-from tracelock.schedulers.base import Choice, Run, Scheduler
+from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 from tracelock.session.exploring import Plan
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PythonRunner(Runner):
         return PythonRunner(self.program, self.backend, clock, self.limits)  # type: ignore[arg-type]
 
 
-class Restarting(Scheduler):
+class Restarting(Wrapper):
     """A systematic search that begins again when something turned out to be shared.
 
     What it has explored before then is explored once more, with the new scheduling points; the
@@ -62,7 +62,7 @@ class Restarting(Scheduler):
     def __init__(self, make: Callable[[], Scheduler], names: Names) -> None:
         self.make = make
         self.names = names
-        self.inner = make()
+        super().__init__(make())
         self.restarts = 0
         #: A worker that was to go on could not: the program does not depend on the schedule alone.
         self.lost = False
@@ -96,15 +96,7 @@ class Restarting(Scheduler):
 
     @property
     def exhaustive(self) -> bool:
-        return not self.lost and bool(getattr(self.inner, "exhaustive", False))
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
+        return not self.lost and self.inner.exhaustive
 
 
 class PythonSession:
@@ -173,11 +165,11 @@ class InOrder(Scheduler):
         return {"name": "in-order"}
 
 
-class Keeping(Scheduler):
+class Keeping(Wrapper):
     """Any scheduler, with the log of the last schedule kept in ``log``."""
 
     def __init__(self, inner: Scheduler) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.log: Any = []
         self._run: Run
 
@@ -185,17 +177,8 @@ class Keeping(Scheduler):
         self._run = run
         self.inner.attach(run)
 
-    def begin(self) -> bool:
-        return self.inner.begin()
-
-    def pick(self, choice: Choice) -> int:
-        return self.inner.pick(choice)
-
     def end(self, steps: int) -> None:
         self.log = self._run.log
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
 
 
 def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:

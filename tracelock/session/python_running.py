@@ -217,7 +217,7 @@ def first_schedule(program: PythonProgram, plan: Plan) -> Verdict:
 
 def shrink_python(trace: Trace, program: PythonProgram, confirm: int) -> ShrunkTrace:
     """The smallest schedule of real code that fails as ``trace`` does; see ``shrink``."""
-    from tracelock.explore.shrink.shrinking import shrink
+    from tracelock.explore.shrink.schedule import shrink
     from tracelock.explore.shrink.twin import passing_twin
     from tracelock.session.shrinking import finish
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import Problem, ScenarioError, UnsupportedError, UsageError
+from tracelock.schedulers import strategies
+from tracelock.schedulers.strategies import DEPTH, Parameters, run_names
 
 if TYPE_CHECKING:
     from tracelock.backends.base import Backend, Options
@@ -18,10 +21,7 @@ if TYPE_CHECKING:
     from tracelock.schedulers.base import Scheduler
 
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
-STRATEGIES: Final = (
-    "random", "round-robin", "pct", "pos", "surw", "directed", "delay", "preemption", "dpor",
-    "auto",
-)  # fmt: skip
+STRATEGIES: Final = run_names()
 CLOCKS: Final = ("virtual", "adversarial")
 
 
@@ -100,52 +100,18 @@ def _problem(scenario: Scenario, at: str, message: str) -> Problem:
 
 
 def make_scheduler(
-    strategy: str, seed: int, *, depth: int = 3, bound: int | None = None
+    strategy: str,
+    seed: int,
+    *,
+    depth: int | None = None,
+    bound: int | None = None,
+    watched: Sequence[Sequence[int]] = (),
 ) -> Scheduler:
-    """A scheduler by its name. Raises UsageError for an unknown one.
-
-    ``depth``: of pct. ``bound``: the highest that delay and preemption go to. ``auto`` is the
-    samplers that a search begins with.
-    """
-    from tracelock.schedulers.simple import RandomScheduler, RoundRobinScheduler
-
-    if strategy == "random":
-        return RandomScheduler(seed)
-    if strategy == "round-robin":
-        return RoundRobinScheduler()
-    if strategy == "pct":
-        from tracelock.schedulers.pct import PctScheduler
-
-        return PctScheduler(seed, depth)
-    if strategy == "pos":
-        from tracelock.schedulers.pos import PosScheduler
-
-        return PosScheduler(seed)
-    if strategy == "surw":
-        from tracelock.schedulers.surw import SurwScheduler
-
-        return SurwScheduler(seed)
-    if strategy == "directed":
-        from tracelock.schedulers.directed import DirectedScheduler
-
-        return DirectedScheduler(seed)
-    if strategy == "delay":
-        from tracelock.schedulers.bounded import DelayBoundedScheduler
-
-        return DelayBoundedScheduler(bound)
-    if strategy == "preemption":
-        from tracelock.schedulers.bounded import PreemptionBoundedScheduler
-
-        return PreemptionBoundedScheduler(bound)
-    if strategy == "dpor":
-        from tracelock.schedulers.dpor import DporScheduler
-
-        return DporScheduler()
-    if strategy == "auto":
-        from tracelock.schedulers.portfolio import PortfolioScheduler
-
-        return PortfolioScheduler(seed)
-    raise UsageError(f"unknown strategy {strategy!r}: it is one of {', '.join(STRATEGIES)}")
+    """A scheduler by its name; see ``Parameters`` for the rest. Raises UsageError for an unknown
+    one. ``auto`` is the samplers that a search begins with."""
+    return strategies.make_scheduler(
+        strategy, Parameters(seed, depth=depth or DEPTH, bound=bound, watched=watched)
+    )
 
 
 def compile_program(scenario: Scenario) -> Program:

@@ -13,8 +13,8 @@ from tracelock.session.exploring import Exploration, Plan
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
     from tracelock.explore.running import Executed
-    from tracelock.explore.shrink.reduce import Reduced
-    from tracelock.explore.shrink.shrinking import Shrunk
+    from tracelock.explore.shrink.scenario import Reduced
+    from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.trace import Trace
 
@@ -52,7 +52,7 @@ def shrink(
     Divergence where it cannot be followed any more, InternalError where the result cannot be
     confirmed.
     """
-    from tracelock.explore.shrink.shrinking import shrink as shrink_schedule
+    from tracelock.explore.shrink.schedule import shrink as shrink_schedule
     from tracelock.explore.shrink.twin import passing_twin
 
     if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
@@ -76,7 +76,7 @@ def shrink(
     plan.clock = shrunk.clock
     with Exploration(reduced.scenario, plan) as smaller:
         from tracelock.explore.shrink.fewest import fewest
-        from tracelock.explore.shrink.reduce import signature
+        from tracelock.explore.shrink.scenario import signature
 
         wanted = signature(scenario, trace.verdict)
         found = fewest(
@@ -119,7 +119,7 @@ def finish(
 
 def reduced_scenario(exploration: Exploration, trace: Trace) -> Reduced:
     """The scenario of a failing trace with everything left out that the failure does not need."""
-    from tracelock.explore.shrink.reduce import reduce_scenario, same_trouble
+    from tracelock.explore.shrink.scenario import reduce_scenario, same_trouble
 
     gate = same_trouble(
         exploration.scenario, exploration.session.rules, trace.verdict,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.errors import InternalError, UsageError
 from tracelock.schedulers.base import WORKER, Choice
-from tracelock.schedulers.wakeup import Step
+from tracelock.schedulers.dpor.wakeup import Step
+from tracelock.schedulers.strategies import WHOLE, strategy_named
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.checkpoint import Checkpoint
+    from tracelock.explore.spread.coordinator import Submit
     from tracelock.explore.spread.shards import Job
     from tracelock.explore.spread.sources import Source
-    from tracelock.explore.spread.spreading import Submit
     from tracelock.session.exploring import Exploration, Plan
     from tracelock.trace import Trace
 
@@ -69,10 +70,10 @@ class Spreading:
             raise UsageError("jobs, dask and executor are three ways to spread one search: one")
         if self.spread and plan.engine == "real":
             raise UsageError("--jobs and --dask spread the simulated engine, not the real one")
-        if plan.strategy == "states" and self.used:
+        if strategy_named(plan.strategy).shards == WHOLE and self.used:
             raise UsageError(
-                "the states strategy keeps one set of states: it can be neither spread, nor kept "
-                "in a checkpoint, nor begun at a prefix"
+                f"the {plan.strategy} strategy keeps one set of states: it can be neither spread, "
+                "nor kept in a checkpoint, nor begun at a prefix"
             )
 
 
@@ -184,8 +185,8 @@ class Spreader:
         What was found since it was last asked for the stage: the first time, that is all of it.
         """
         from tracelock.explore.search import Searched
+        from tracelock.explore.spread.coordinator import spread
         from tracelock.explore.spread.sources import make_source
-        from tracelock.explore.spread.spreading import spread
 
         runner, plan = self.exploration.runner, self.exploration.plan
         here = not self.how.spread or strategy == "auto"  # a few samples are not worth sending

@@ -20,7 +20,7 @@ from tracelock.backends.tasks.values import abandon
 from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired, StepFailure
-from tracelock.objects.lines import Line
+from tracelock.objects.lines import WaiterLine
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -269,7 +269,7 @@ class FreeCrew(FreeState):
             return
         raise mismatch(self.layout, me, op, True, "waits again")
 
-    def _out_of_line(self, line: Line, me: int, cut: bool) -> None:
+    def _out_of_line(self, line: WaiterLine, me: int, cut: bool) -> None:
         """The condition's waiter ``me`` has been woken, or cut off."""
         if line.states.pop(me, None) is None and cut and self.level and line.states:
             # it was notified after it had been cancelled: the next is notified instead

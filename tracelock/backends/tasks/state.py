@@ -17,7 +17,7 @@ from tracelock.backends.base import FreeRun, Record
 from tracelock.engine.interrupts import Task, cancellable
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import Cancelled, LimitReached, ModelMismatch, ScopeExpired, StepFailure
-from tracelock.objects.lines import Line
+from tracelock.objects.lines import WaiterLine
 from tracelock.ops import TIMEOUT, WAIT, Op, Value
 from tracelock.scenario.program import Machine
 
@@ -66,8 +66,8 @@ class FreeState:
         self.left = FreeRun(self.logs, [], 0, recorded=record, waits=self.waits)
         self.order: list[tuple[int, int]] = []
         self.events = 0
-        self.lines: dict[int, Line] = {
-            number: Line()
+        self.lines: dict[int, WaiterLine] = {
+            number: WaiterLine()
             for number, spec in enumerate(self.layout.objects, self.layout.variables)
             if spec.type == "condition"
         }

@@ -18,9 +18,9 @@ from tracelock.engine.linearise.history import NEVER, Progress, Record, agrees, 
 from tracelock.engine.linearise.strands import Strand, is_on_object, make_strand, pair_items
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED, Model, Rules, frozen
-from tracelock.objects.plain import Condition
-from tracelock.objects.queues import Queue
-from tracelock.objects.waits import Event
+from tracelock.objects.locks import ConditionModel
+from tracelock.objects.queues import QueueModel
+from tracelock.objects.waits import EventModel
 from tracelock.ops import (
     EMPTY,
     GET,
@@ -80,8 +80,8 @@ class Placing:
         self.moments: list[tuple[int, int, int]] = []
         # A queue may be long: its steps are undone one by one, not by copying what is in it.
         only = self.models[0]
-        alone = isinstance(only, Queue) and only.store.order != "priority" and progress is None
-        self.queue = only if alone and isinstance(only, Queue) else None
+        alone = isinstance(only, QueueModel) and only.store.order != "priority" and progress is None
+        self.queue = only if alone and isinstance(only, QueueModel) else None
         self.strands = [
             make_strand(w, logs[w], places[w], models, lifetime[0][w], lifetime[1][w])
             for w in range(len(logs))
@@ -237,7 +237,7 @@ class Placing:
     def _ways(self, record: Record) -> Iterable[Sequence[int] | None]:
         """Whom a notify may wake where it may be anyone: those who soon go on first."""
         model = self.all[record[1].target]
-        assert isinstance(model, Condition)
+        assert isinstance(model, ConditionModel)
         if record[2] is not None:
             return (record[2],)
         n = record[1].value
@@ -277,7 +277,7 @@ class Placing:
             got = model.apply(op, worker)
             if got.__class__ is list:
                 # a waiter whose time is up already may use up a notify that it does not hear
-                late = model.timed_out if isinstance(model, Condition) else ()
+                late = model.timed_out if isinstance(model, ConditionModel) else ()
                 if not all(waiter in late or self._may_wake(waiter) for waiter in got):
                     return False
                 if result is None:
@@ -288,7 +288,7 @@ class Placing:
                 got = model.finish(op, worker)
             elif (
                 op.timeout is not None
-                and not isinstance(model, Condition)
+                and not isinstance(model, ConditionModel)
                 and model.may_expire(op, worker, True)
             ):
                 got = model.expire(op, worker, True)
@@ -300,7 +300,7 @@ class Placing:
             got = model.expire(op, worker, True)
             result = PARKED
         else:
-            if kind == SET and isinstance(model, Event) and not self.rules.event_rechecks:
+            if kind == SET and isinstance(model, EventModel) and not self.rules.event_rechecks:
                 for waiter in model.waiting:
                     if not self._may_wake(waiter):
                         return False

@@ -9,8 +9,8 @@ from typing import Final
 
 from tracelock.engine.linearise.history import NEVER, Record, stamp_after, stamp_before
 from tracelock.objects import Model, frozen
-from tracelock.objects.plain import Condition, Semaphore
-from tracelock.objects.waits import Event
+from tracelock.objects.locks import ConditionModel, SemaphoreModel
+from tracelock.objects.waits import EventModel
 from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, TIMEOUT, WAIT, WAKE, Raised
 
 
@@ -65,7 +65,7 @@ def make_strand(
             start, end = t0 or stamp_before(log, place, first), t
             linked, quiet = False, True
         else:
-            condition = isinstance(model, Condition)
+            condition = isinstance(model, ConditionModel)
             refused = result is False or result is EMPTY or result.__class__ is Raised
             after = kind == ACQUIRE or (kind == WAKE and condition)
             before = kind == RELEASE or (kind == WAIT and condition)
@@ -77,7 +77,7 @@ def make_strand(
                 if kind == RELEASE and place + 1 < len(log) and log[place + 1][4] > t:
                     # the next op's own clock was read when this one was over
                     end = min(end, log[place + 1][4])
-            linked = not t0 and (after or before) and not isinstance(model, Semaphore)
+            linked = not t0 and (after or before) and not isinstance(model, SemaphoreModel)
             linked = linked and (kind == WAKE or not refused)
             if kind == TIMEOUT:
                 # one whose time ran out takes no notification, however early it ran out
@@ -87,7 +87,7 @@ def make_strand(
             else:
                 # a put that raises has changed a priority queue all the same
                 quiet = refused and (kind != PUT or result is False)
-                quiet = quiet or (kind == WAIT and result is True and isinstance(model, Event))
+                quiet = quiet or (kind == WAIT and result is True and isinstance(model, EventModel))
         low = max(low, start)
         strand.places.append(place)
         strand.low.append(low)

@@ -13,7 +13,7 @@ from tracelock.explore.shrink.commuting import reordered
 from tracelock.explore.shrink.trials import FAR, Block
 
 if TYPE_CHECKING:
-    from tracelock.explore.shrink.shrinking import Shrinking
+    from tracelock.explore.shrink.schedule import Shrinking
 
 #: Up to so many blocks any block is tried at any other place.
 FEW: Final = 12

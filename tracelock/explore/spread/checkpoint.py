@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock import __version__
 from tracelock.errors import UsageError
 from tracelock.explore.search import Searched
+from tracelock.explore.spread.coordinator import add_seen
 from tracelock.explore.spread.sources import Source, go_on
-from tracelock.explore.spread.spreading import add_seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracelock.explore.running import Runner
     from tracelock.objects import Rules
-    from tracelock.schedulers.wakeup import Step
+    from tracelock.schedulers.dpor.wakeup import Step
 
 FORMAT: Final = "tracelock-checkpoint/1"
 #: Seconds between two that are written while a search goes on.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Progress
-    from tracelock.explore.spread.spreading import Submit
+    from tracelock.explore.spread.coordinator import Submit
 
 #: Seconds to wait for a cluster to answer.
 ANSWER = 10.0

@@ -23,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tracelock.schedulers.subtree import Flat, Subtree, flat, nested
-from tracelock.schedulers.wakeup import Node, Step, as_step, insert, place
+from tracelock.schedulers.dpor.subtree import Flat, Subtree, flat, nested
+from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, insert, place
 
 __all__ = ["Frontier", "Part"]
 

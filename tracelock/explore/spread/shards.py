@@ -16,25 +16,30 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.errors import InternalError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import Budget, Key, Progress, search
-from tracelock.schedulers.base import Choice, Run, Scheduler
-from tracelock.schedulers.bounded import (
-    BoundedScheduler,
-    Children,
-    DelayBoundedScheduler,
-    PreemptionBoundedScheduler,
+from tracelock.schedulers.base import Choice, Scheduler, Wrapper
+from tracelock.schedulers.bounded import BoundedScheduler, Children
+from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
+from tracelock.schedulers.dpor.wakeup import Step
+from tracelock.schedulers.simple import mix
+from tracelock.schedulers.strategies import (
+    DEPTH,
+    LEVELS,
+    NUMBERED,
+    SEEDED,
+    TREE,
+    Parameters,
+    Strategy,
+    strategy_named,
 )
-from tracelock.schedulers.simple import RandomScheduler, RoundRobinScheduler, mix
-from tracelock.schedulers.subtree import Subtree, SubtreeScheduler
-from tracelock.schedulers.wakeup import Step
 
 if TYPE_CHECKING:
     from tracelock.ops import Value
 
 #: Schedules of one shard of a sampler. A sampler that learns starts anew with each.
 CHUNK: Final = 512
-BOUNDED: Final = ("delay", "preemption")
 
 #: Children of a bounded search: places, sizes, costs, then where the cursor stands.
 Cursor = tuple[bytes, bytes, bytes, int, int, int, int, int, int]
@@ -140,7 +145,7 @@ def run_on(
     scheduler = inner = _scheduler(shard)
     if job.prefix and not isinstance(inner, SubtreeScheduler):
         scheduler = Prefixed(job.prefix, inner)
-    if shard.skip and not direct(job.strategy):
+    if shard.skip and strategy_named(job.strategy).shards == SEEDED:
         _skip(runner, scheduler, shard.skip)
     stop = _over
 
@@ -159,15 +164,10 @@ def run_on(
             schedules -= one.count
         else:
             seen.append(Seen(key, one.first.picks, one.count, one.schedule, one.first))
-    bounded = 0
-    if isinstance(inner, SubtreeScheduler):
-        bounded = inner.bounded
-    elif isinstance(inner, BoundedScheduler):
-        if found.stopped == "interrupted":
-            raise KeyboardInterrupt  # what has been walked over cannot be told any more
-        bounded = inner.cut
+    if isinstance(inner, BoundedScheduler) and found.stopped == "interrupted":
+        raise KeyboardInterrupt  # what has been walked over cannot be told any more
     result = ShardResult(
-        shard.number, schedules, found.redundant, bounded, found.stopped,
+        shard.number, schedules, found.redundant, inner.bounded, found.stopped,
         bool(found.failures()), seen,
     )  # fmt: skip
     if isinstance(inner, SubtreeScheduler):
@@ -216,47 +216,44 @@ def _skip(runner: Runner, scheduler: Scheduler, count: int) -> None:
 
 def _scheduler(shard: Shard) -> Scheduler:
     job = shard.job
-    if job.strategy == "dpor":
-        part = shard.part if shard.part is not None else Subtree.whole()
-        return SubtreeScheduler(part, job.watched, job.floor)
-    if job.strategy in BOUNDED:
-        kind = DelayBoundedScheduler if job.strategy == "delay" else PreemptionBoundedScheduler
-        bounded = kind(shard.bound)
-        if shard.children is not None:
-            bounded.go_on(shard.bound, [_unpacked(one) for one in shard.children])
-        return bounded
-    return sampler(job, shard)
+    strategy = strategy_named(job.strategy)
+    make = _SCHEDULERS.get(strategy.shards)
+    if make is None:
+        raise InternalError(f"the {job.strategy} strategy cannot be split into shards")
+    return make(job, shard, strategy)
 
 
-def direct(strategy: str) -> bool:
-    """Whether schedule k of a sampler depends on nothing but its seed and k."""
-    return strategy in ("random", "pos")
+def _made(job: Job, strategy: Strategy, **given: Any) -> Scheduler:
+    assert strategy.make is not None
+    return strategy.make(Parameters(depth=job.depth or DEPTH, **given))
 
 
-def sampler(job: Job, shard: Shard) -> Scheduler:
-    """The sampler of a chunk: the one seed where schedules are numbered through, else its own."""
-    name = job.strategy
-    first = shard.number * CHUNK
-    if name == "random":
-        return RandomScheduler(job.seed, first + shard.skip)
-    if name == "pos":
-        from tracelock.schedulers.pos import PosScheduler
+def _subtree(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
+    part = shard.part if shard.part is not None else Subtree.whole()
+    return SubtreeScheduler(part, job.watched, job.floor)
 
-        return PosScheduler(job.seed, first + shard.skip)
+
+def _level(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
+    bounded = _made(job, strategy, bound=shard.bound)
+    assert isinstance(bounded, BoundedScheduler)
+    if shard.children is not None:
+        bounded.go_on(shard.bound, [_unpacked(one) for one in shard.children])
+    return bounded
+
+
+def _numbered(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
+    return _made(job, strategy, seed=job.seed, first=shard.number * CHUNK + shard.skip)
+
+
+def _seeded(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
     seed = job.seed if shard.number == 0 else mix(mix(job.seed & (1 << 64) - 1) ^ shard.number)
-    if name == "pct":
-        from tracelock.schedulers.pct import PctScheduler
+    return _made(job, strategy, seed=seed)
 
-        return PctScheduler(seed) if job.depth is None else PctScheduler(seed, job.depth)
-    if name == "surw":
-        from tracelock.schedulers.surw import SurwScheduler
 
-        return SurwScheduler(seed)
-    if name == "round-robin":
-        return RoundRobinScheduler()
-    from tracelock.schedulers.portfolio import PortfolioScheduler
-
-    return PortfolioScheduler(seed)
+#: How the scheduler of a shard is made, by how its strategy is split.
+_SCHEDULERS: Final[dict[str, Callable[[Job, Shard, Strategy], Scheduler]]] = {
+    TREE: _subtree, LEVELS: _level, NUMBERED: _numbered, SEEDED: _seeded,
+}  # fmt: skip
 
 
 def _packed(one: Children) -> Cursor:
@@ -275,35 +272,21 @@ def _unpacked(cursor: Cursor) -> Children:
     return one
 
 
-class Prefixed(Scheduler):
+class Prefixed(Wrapper):
     """Every schedule begins with the same picks; then ``inner`` decides."""
 
     def __init__(self, picks: Sequence[int], inner: Scheduler) -> None:
+        super().__init__(inner)
         self.picks = picks
-        self.inner = inner
-        self._made = 0
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
+        self._count = 0
 
     def begin(self) -> bool:
-        self._made = 0
+        self._count = 0
         return self.inner.begin()
 
     def pick(self, choice: Choice) -> int:
-        made = self._made
-        if made < len(self.picks):
-            self._made = made + 1
-            return self.picks[made]
+        count = self._count
+        if count < len(self.picks):
+            self._count = count + 1
+            return self.picks[count]
         return self.inner.pick(choice)
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
-
-    @property
-    def exhaustive(self) -> bool:
-        """As of a systematic search below the prefix."""
-        return bool(getattr(self.inner, "exhaustive", False))

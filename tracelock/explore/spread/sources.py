@@ -12,18 +12,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from tracelock.errors import InternalError
 from tracelock.explore.running import Runner
 from tracelock.explore.spread.frontier import Frontier, Part
-from tracelock.explore.spread.shards import (
-    BOUNDED,
-    CHUNK,
-    Cursor,
-    Job,
-    Shard,
-    ShardResult,
-    run_on,
-)
-from tracelock.schedulers.wakeup import Step
+from tracelock.explore.spread.shards import CHUNK, Cursor, Job, Shard, ShardResult, run_on
+from tracelock.schedulers.dpor.wakeup import Step
+from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, strategy_named
 
 #: A systematic shard comes back after so many seconds; one that is run here, for a checkpoint.
 SLICE: Final = 0.25
@@ -62,11 +56,14 @@ def make_source(
 ) -> Source:
     """The source for the strategy of ``job``. ``here``: shards are run in this process."""
     slice_ = SLICE_HERE if here else SLICE
-    if job.strategy == "dpor":
+    shards = strategy_named(job.strategy).shards
+    if shards == TREE:
         return Tree(job, limit, runner, slice_, Frontier(base))
-    if job.strategy in BOUNDED:
+    if shards == LEVELS:
         return Levels(job, limit, slice_)
-    return Chunks(job, limit)
+    if shards in (NUMBERED, SEEDED):
+        return Chunks(job, limit)
+    raise InternalError(f"the {job.strategy} strategy cannot be split into shards")
 
 
 class Chunks:

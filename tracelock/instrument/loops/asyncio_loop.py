@@ -17,11 +17,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from tracelock.engine.open import LAST
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.loops.polling import Polling
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.ops import NOTIFY, Op
+from tracelock.schedulers.base import LAST
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks

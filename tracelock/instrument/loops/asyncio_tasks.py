@@ -7,7 +7,6 @@ import re
 from asyncio import events
 from typing import Any, Final
 
-from tracelock.engine.open import LAST
 from tracelock.instrument.callers import file_label, place_of, place_of_function
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
@@ -15,6 +14,7 @@ from tracelock.instrument.loops.asyncio_loop import ControlledLoop, ControlledTa
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.ops import CANCEL
+from tracelock.schedulers.base import LAST
 
 
 class AsyncioTasks(LoopTasks):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from tracelock.engine.open import LAST
-from tracelock.schedulers.base import INJECT, WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import INJECT, LAST, WORKER, Choice, Run, Scheduler
 
 
 class OwnOrder(Scheduler):
@@ -21,7 +20,7 @@ class OwnOrder(Scheduler):
         self.inject = inject
         self.places = 0
         self._done = False
-        self._run: Any = None
+        self._run: Run
 
     def attach(self, run: Run) -> None:
         self._run = run

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracelock.engine.open import LAST, Gate
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
@@ -25,6 +24,7 @@ from tracelock.ops import (
     ObjectSpec,
     Op,
 )
+from tracelock.schedulers.base import LAST, Gate
 
 #: What the clock of a loop shows when a schedule begins.
 EPOCH: Final = START["monotonic"]

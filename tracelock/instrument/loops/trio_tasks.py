@@ -15,11 +15,11 @@ from typing import Any, cast
 import trio
 from trio._core import _run, _thread_cache
 
-from tracelock.engine.open import LAST
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.schedulers.base import LAST
 
 
 class Clock(trio.abc.Clock):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.open import OpenController
 from tracelock.instrument.loops.awaits import awaiting, stack
-from tracelock.objects.waits import Awaited
+from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import JOIN, WAIT, ObjectSpec, Op
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _op(tasks: LoopTasks, worker: TaskWorker, controller: OpenController) -> Op:
     hub = tasks.hub
     number = hub.thing(ObjectSpec(hub.bind(future or worker, label), "awaited"))
     model = controller.models[number]
-    if isinstance(model, Awaited):
+    if isinstance(model, AwaitedModel):
         model.held = tuple(
             _number(tasks, child) for child in children if isinstance(child, asyncio.Task)
         )

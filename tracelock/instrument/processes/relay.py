@@ -24,8 +24,8 @@ from tracelock.instrument.processes import wire as process_wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
 from tracelock.instrument.worker import Through, Worker
-from tracelock.objects.files import FileLock
-from tracelock.objects.plain import Lock
+from tracelock.objects.files import FileLockModel
+from tracelock.objects.locks import LockModel
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Relay:
         number = hub.thing(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
         model = hub.controller.models[number]
         for holder in holders:
-            if isinstance(model, Lock):
+            if isinstance(model, LockModel):
                 model.take_back(hub.layout.worker(holder), 1)
                 hub.controller.remarks[number] = (
                     f"{name} is a copy from the fork: {holder} held the lock then, and does not "
@@ -188,7 +188,7 @@ class Relay:
     def _drop(self) -> None:
         process = self.worker.label
         for model in self.hub.controller.models:
-            if isinstance(model, FileLock):
+            if isinstance(model, FileLockModel):
                 model.drop(process)
 
     def _died(self) -> None:

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
-from tracelock.engine.open import VARIABLE
 from tracelock.errors import TracelockError
 from tracelock.instrument import callers
 from tracelock.instrument.failures import failure_of
@@ -32,6 +31,7 @@ from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
 from tracelock.instrument.processes import wire as process_wire
 from tracelock.instrument.processes.wire import Channel, ending, unwrapped
 from tracelock.instrument.worker import Through, Worker
+from tracelock.objects import VARIABLE
 from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
 
 real_exit: Final = os._exit

@@ -24,7 +24,7 @@ from tracelock.report.about import (
     story_of,
     summary,
 )
-from tracelock.report.html.frames import MOST_WORKERS, story
+from tracelock.report.frames import MOST_WORKERS, story
 from tracelock.report.html.run import Run, text
 from tracelock.report.timeline import Timeline
 from tracelock.report.turning import Turn

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from tracelock.analysis.edges import observed_edges
-from tracelock.analysis.steps import Steps
+from tracelock.analysis.derived.edges import observed_edges
+from tracelock.analysis.derived.steps import Steps
 from tracelock.report.code import Line, listing
-from tracelock.report.html.frames import Frame, Story
+from tracelock.report.frames import Frame, Story
 from tracelock.report.timeline import Row
 from tracelock.report.turning import Turn
 from tracelock.report.wording import clean

@@ -1,0 +1,1 @@
+"""What several rooms of tests use: scenarios, random ones, traces by hand, programs to run."""

@@ -1,0 +1,270 @@
+"""The edges of happens-before that synchronisation made in a run.
+
+A lock was taken after it had been released, a wait ended after a set, a worker began after its
+spawn. All of them together are the *observed* edges, which give the classic happens-before of this
+very run; ``must`` says which of them hold in other schedules too.
+
+This is another relation than ``ops.conflicts``. That one is symmetric and asks of two *operations*
+whether their order may matter, so it holds for two acquires; an edge is directed and says of two
+*events* that one enabled the other, so it leads from a release to the acquire that it let in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from tracelock.analysis.derived.objects import ObjectInfo, by_kind
+from tracelock.analysis.derived.state import place_of
+from tracelock.analysis.derived.steps import INDIVISIBLE, Steps, failed
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CANCEL,
+    CANCELLED,
+    CLEAR,
+    GET,
+    JOIN,
+    NOTIFY,
+    ON_VARIABLE,
+    PUT,
+    RELEASE,
+    SET,
+    SPAWN,
+    WAIT,
+    WAKE,
+)
+from tracelock.trace import MISSING
+
+__all__ = ["Edge", "observed_edges"]
+
+
+class Edge(NamedTuple):
+    """``source`` happens before ``dest`` (both ``seq``, source < dest); ``why`` in a word."""
+
+    source: int
+    dest: int
+    why: str
+
+
+# --- edges that are both -------------------------------------------------------------------------
+def lives(steps: Steps) -> list[Edge]:
+    """Spawn to a worker's first event, its last to a join; a cancel to where it arrives."""
+    number = {name: worker for worker, name in enumerate(steps.names)}
+    edges = []
+    struck: dict[int, int] = {}
+    for seq, kind in enumerate(steps.kinds):
+        if kind < SPAWN:
+            continue
+        if kind == CANCELLED:
+            source = struck.get(steps.workers[seq])
+            if source is not None and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "cancel"))
+            continue
+        if kind not in (SPAWN, JOIN, CANCEL):
+            continue
+        other = number.get(steps.targets[seq] or "")
+        if other is None or other == steps.workers[seq]:
+            continue
+        if kind == CANCEL:
+            struck[other] = seq
+            continue
+        seqs = steps.by_worker[other]
+        if not seqs:
+            continue
+        if kind == SPAWN and not failed(steps.results[seq]) and seqs[0] > seq:
+            edges.append(Edge(seq, seqs[0], "spawn"))
+        elif kind == JOIN and steps.results[seq] is True and seqs[-1] < seq:
+            edges.append(Edge(seqs[-1], seq, "join"))
+    return edges
+
+
+def barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    """From each arrival at a barrier to where each of the others goes on behind it.
+
+    The last to arrive has no event of its own for that, so it is its next one, whatever that is.
+    """
+    edges = []
+    arrived: list[int] = []
+    through: dict[int, list[int]] = {}  # worker -> the arrivals that let it through
+    for seq in events:
+        result, worker = steps.results[seq], steps.workers[seq]
+        if steps.kinds[seq] == WAIT and (result is MISSING or result is True):
+            arrived.append(seq)
+            if result is True or len(arrived) == info.parties:
+                through.update((steps.workers[one], arrived) for one in arrived)
+                arrived = []
+            if result is True:
+                own = steps.by_worker[worker]
+                number = steps.locals[seq]  # from 1: that of the next event, from 0
+                if number < len(own):
+                    edges += _others(steps, through[worker], own[number])
+        elif steps.kinds[seq] == WAKE:
+            if result is True:
+                edges += _others(steps, through.pop(worker, []), seq)
+            else:  # timed out or broken: it does not count any more
+                arrived = [one for one in arrived if steps.workers[one] != worker]
+    return edges
+
+
+def _others(steps: Steps, arrivals: Sequence[int], seq: int) -> list[Edge]:
+    worker = steps.workers[seq]
+    return [Edge(one, seq, "barrier") for one in arrivals if steps.workers[one] != worker]
+
+
+def items(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    """From each put to the get that got its item."""
+    edges = []
+    puts: list[int] = []
+    inside: list[Any] = []
+    for seq in events:
+        result = steps.results[seq]
+        if steps.kinds[seq] == PUT and result is True:
+            puts.append(seq)
+            inside.append(steps.events.values[seq])
+        elif steps.kinds[seq] == GET and inside and not failed(result):
+            place = place_of(inside, result, info.order)
+            edges.append(Edge(puts.pop(place), seq, "item"))
+            del inside[place]
+    return edges
+
+
+def reads_from(steps: Steps, variables: frozenset[str] | None = None) -> list[Edge]:
+    """On a variable that is changed indivisibly, from each change to who sees it.
+
+    Such a variable is there to synchronise (a spin lock, a ticket): to follow a change of it is
+    as good as to take a lock, as with the atomics of other languages. ``variables``: those in
+    place of the ones that are changed indivisibly.
+    """
+    edges: list[Edge] = []
+    wanted = steps.atomics if variables is None else variables
+    if not wanted:
+        return edges
+    changed: dict[str, int] = {}
+    for seq, kind in enumerate(steps.kinds):
+        if kind > ATOMIC:
+            continue
+        target = steps.targets[seq]
+        if kind != ATOMIC and target not in wanted:
+            continue
+        if kind in INDIVISIBLE or kind in ON_VARIABLE:
+            for name in steps.read(seq):
+                source = changed.get(name)
+                if source is not None and steps.workers[source] != steps.workers[seq]:
+                    edges.append(Edge(source, seq, "value"))
+            for name in steps.written(seq):
+                changed[name] = seq
+    return edges
+
+
+# --- observed ------------------------------------------------------------------------------------
+def observed_edges(steps: Steps) -> list[Edge]:
+    """All edges that synchronisation made in this run."""
+    edges = lives(steps) + reads_from(steps)
+    for name, events in steps.by_object.items():
+        info = steps.objects[name]
+        for edges_of in _OBSERVED[info.type]:
+            edges += edges_of(steps, info, events)
+    return edges
+
+
+def got(steps: Steps, seq: int) -> bool:
+    kind, result = steps.kinds[seq], steps.results[seq]
+    return (kind == ACQUIRE and (result is True or result is MISSING)) or kind == WAKE
+
+
+def _lock(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    edges = []
+    released = -1
+    for seq in events:
+        kind = steps.kinds[seq]
+        gives = kind == RELEASE and not failed(steps.results[seq])
+        if gives or (kind == WAIT and steps.results[seq] is MISSING):
+            released = seq
+        elif released >= 0 and got(steps, seq) and steps.workers[released] != steps.workers[seq]:
+            edges.append(Edge(released, seq, "lock"))
+    return edges
+
+
+def _notified(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    edges = []
+    woken: dict[int, int] = {}
+    last = -1
+    for seq in events:
+        if steps.targets[seq] != info.name:
+            continue  # of another condition that shares this lock
+        kind, result = steps.kinds[seq], steps.results[seq]
+        if kind == NOTIFY and not failed(result):
+            last = seq
+            if isinstance(result, list):
+                woken.update((worker, seq) for worker in result if type(worker) is int)
+        elif kind == WAKE and result is True:
+            source = woken.pop(steps.workers[seq], last)
+            if source >= 0 and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "notify"))
+    return edges
+
+
+def permits(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    """From the release that made the permit to the acquire that took it, first made first taken."""
+    edges = []
+    free: deque[int] = deque([-1] * max(0, info.value))
+    for seq in events:
+        kind = steps.kinds[seq]
+        if kind == RELEASE and not failed(steps.results[seq]):
+            n = steps.events.table[steps.shapes[seq]].n
+            free.extend([seq] * (n if type(n) is int else 1))
+        elif got(steps, seq) and free:
+            source = free.popleft()
+            if source >= 0 and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "permit"))
+    return edges
+
+
+def _room(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    """From the get that made room in a bounded queue to the put that took it."""
+    edges: list[Edge] = []
+    if info.maxsize <= 0:
+        return edges
+    free: deque[int] = deque([-1] * info.maxsize)
+    for seq in events:
+        if steps.kinds[seq] == GET and not failed(steps.results[seq]):
+            free.append(seq)
+        elif steps.kinds[seq] == PUT and steps.results[seq] is True and free:
+            source = free.popleft()
+            if source >= 0 and steps.workers[source] != steps.workers[seq]:
+                edges.append(Edge(source, seq, "room"))
+    return edges
+
+
+def _flag(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    """From the set that raised the flag to each wait that it ended."""
+    edges = []
+    raised = -1
+    waiting: set[int] = set()
+    woken: dict[int, int] = {}
+    for seq in events:
+        kind, result, worker = steps.kinds[seq], steps.results[seq], steps.workers[seq]
+        if kind == SET:
+            if raised < 0:
+                raised = seq
+            woken.update((one, raised) for one in waiting)
+            waiting.clear()
+        elif kind == CLEAR:
+            raised = -1
+        elif kind == WAIT and result is MISSING:
+            waiting.add(worker)
+        elif kind in (WAIT, WAKE):
+            waiting.discard(worker)
+            source = woken.pop(worker, raised) if result is True else -1
+            if source >= 0 and steps.workers[source] != worker:
+                edges.append(Edge(source, seq, "set"))
+    return edges
+
+
+#: For each kind of object what makes edges on it.
+_OBSERVED: Final = by_kind(
+    lock=(_lock,), rlock=(_lock,), condition=(_lock, _notified), semaphore=(permits,),
+    bounded_semaphore=(permits,), event=(_flag,), barrier=(barrier,), queue=(items, _room),
+)  # fmt: skip

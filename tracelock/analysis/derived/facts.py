@@ -1,0 +1,125 @@
+"""What all analyses of one trace share, each part worked out once and only if somebody asks."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Hashable, Iterable
+from functools import cached_property
+from typing import Any, Final
+
+from tracelock.analysis.derived.edges import observed_edges, reads_from
+from tracelock.analysis.derived.flags import flags
+from tracelock.analysis.derived.happens_before import Order, order_of
+from tracelock.analysis.derived.locksets import Locksets
+from tracelock.analysis.derived.must import must_edges
+from tracelock.analysis.derived.steps import Steps
+from tracelock.analysis.derived.usage import LockUse, Usage
+from tracelock.analysis.findings import Finding
+from tracelock.trace import Trace
+
+__all__ = ["Facts", "base_of"]
+
+
+_PLACE: Final = re.compile(r"#\d+|\[[^\]]*\]")
+
+
+def base_of(target: str) -> str:
+    """A name without the element of an array or the number of an object: ``Account.balance``."""
+    return _PLACE.sub("", target)
+
+
+class Facts:
+    """A trace with its columns, its orders and its locksets."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.steps = Steps(trace)
+        self.of_kind: dict[tuple[str, int], list[int]] = {}  # of ``on``, as far as it was asked
+
+    @cached_property
+    def locks(self) -> Locksets:
+        """Who holds what."""
+        return Locksets(self.steps)
+
+    @cached_property
+    def observed(self) -> Order:
+        """Happens-before as it was in this run."""
+        return order_of(self.steps, observed_edges(self.steps))
+
+    @cached_property
+    def must(self) -> Order:
+        """What no other schedule can turn round, see the module ``must``."""
+        return order_of(self.steps, must_edges(self.steps))
+
+    @cached_property
+    def definite(self) -> Order:
+        """As ``must``, without the edges through variables that are changed indivisibly."""
+        if not self.steps.atomics:
+            return self.must
+        return order_of(self.steps, must_edges(self.steps, values=False))
+
+    def alike(self, finding: Finding) -> Hashable:
+        """Findings with equal keys tell the same of other workers, elements or rounds.
+
+        Ten workers that add to one counter without a lock are ninety lost updates, and one bug.
+        """
+        names = frozenset(map(base_of, finding.targets))
+        return finding.kind, names, frozenset(map(self.steps.at, finding.events))
+
+    def distinct(self, findings: Iterable[Finding]) -> list[Finding]:
+        """The first of each set of findings that are alike."""
+        first: dict[Hashable, Finding] = {}
+        for finding in findings:
+            first.setdefault(self.alike(finding), finding)
+        return list(first.values())
+
+    def told(self, seq: int) -> str:
+        """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""
+        return f"(event {seq}, at {self.place(self.steps.at(seq))})"
+
+    def place(self, at: str) -> str:
+        """A step's path, or ``bank.py:31 in Account.withdraw`` where the trace knows that."""
+        function = self._functions.get(at)
+        return at if not isinstance(function, str) else f"{at} in {function}"
+
+    @cached_property
+    def _functions(self) -> dict[str, Any]:
+        python = self.trace.scenario.get("python")
+        places = python.get("places") if isinstance(python, dict) else None
+        return places if isinstance(places, dict) else {}
+
+    @cached_property
+    def on(self) -> dict[str, list[int]]:
+        """The events of each synchronisation object, in order."""
+        return self.steps.by_object
+
+    def held_at(self, worker: int, lock: str, seq: int) -> int:
+        """The event with which ``worker`` took ``lock``, if it holds it at event ``seq``; or -1."""
+        own = self.steps.by_worker[worker]
+        place = bisect_left(own, seq)
+        holds = self.locks.holds[own[place]] if place < len(own) else self.locks.ends[worker]
+        return next((hold.taken for hold in holds if hold.lock == lock), -1)
+
+    @cached_property
+    def usage(self) -> Usage:
+        """Who had each lock when."""
+        return Usage(self.steps, self.locks)
+
+    @cached_property
+    def uses(self) -> tuple[LockUse, ...]:
+        """The use of each lock, in numbers."""
+        return self.usage.summary()
+
+    @cached_property
+    def flags(self) -> dict[str, str]:
+        """Plain variables that are there to synchronise, each with the reason."""
+        return flags(self.steps, self.locks)
+
+    @cached_property
+    def tolerant(self) -> Order:
+        """As ``must``, with the edges through flags: who follows one has waited for it."""
+        if not self.flags:
+            return self.must
+        edges = must_edges(self.steps) + reads_from(self.steps, frozenset(self.flags))
+        return order_of(self.steps, edges)

@@ -1,0 +1,149 @@
+"""A trace in the form that the analyses read: columns of numbers, and what each object is.
+
+What an object is (a lock, a semaphore of two) stands in the scenario inside the trace; where there
+is none, as in a trace of instrumented code, it is inferred from its use.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from functools import cached_property
+from typing import Final
+
+from tracelock.analysis.derived.columns import Columns, failed
+from tracelock.analysis.derived.objects import objects_of
+from tracelock.ops import (
+    ACQUIRE,
+    ATOMIC,
+    CANCELLED,
+    CHECKPOINT,
+    COMPARE_EXCHANGE,
+    EXCHANGE,
+    FETCH_ADD,
+    GET,
+    JOIN,
+    ON_VARIABLE,
+    PUT,
+    REQUEST,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    WRITE,
+)
+from tracelock.trace import MISSING, Trace
+
+__all__ = ["INDIVISIBLE", "Steps", "failed"]
+
+#: Kinds that read and change a variable in one indivisible step.
+INDIVISIBLE: Final = frozenset({COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC})
+COOPERATIVE: Final = frozenset({"asyncio", "trio"})
+#: A task that comes to one of these lets others run before it, in any case or when it must.
+_SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, JOIN, WAKE, TIMEOUT, CANCELLED})
+
+
+class Steps(Columns):
+    """The columns of one trace, and its ``objects`` by name.
+
+    ``cooperative``: the workers are tasks, which switch only where they suspend. ``atomics``:
+    variables that some event changed indivisibly: they are there to synchronise.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__(trace)
+        events = trace.events
+        controlled = events.choices is not None
+        self.cooperative = trace.backend in COOPERATIVE or (
+            controlled and 0 in (events.choices or ())
+        )
+        self.objects = objects_of(self)
+        self.atomics = self._atomics()
+
+    def name(self, seq: int) -> str:
+        """The name of the worker of an event."""
+        return self.names[self.workers[seq]]
+
+    def at(self, seq: int) -> str:
+        """The step of an event: a path in the scenario, or ``file:line``."""
+        return self.events.table[self.shapes[seq]].at
+
+    def timed(self, seq: int) -> bool:
+        """Whether the step would not have waited for ever: a try, or a wait with a timeout."""
+        timeout = self.events.table[self.shapes[seq]].timeout
+        return timeout is not MISSING and timeout is not None
+
+    def lock_of(self, target: str) -> str:
+        """The name of the lock that is meant: that of the condition ``target``, or itself."""
+        info = self.objects.get(target)
+        return target if info is None or info.type != "condition" else info.lock
+
+    def written(self, seq: int) -> tuple[str, ...]:
+        """The variables that an event changed."""
+        kind, target = self.kinds[seq], self.targets[seq]
+        if kind in (WRITE, EXCHANGE) or (kind == FETCH_ADD and not failed(self.results[seq])):
+            return (target,) if target is not None else ()
+        if kind == COMPARE_EXCHANGE and self.results[seq] is True:
+            return (target,) if target is not None else ()
+        if kind == ATOMIC:
+            value = self.events.values[seq]
+            return tuple(value) if isinstance(value, dict) else ()
+        return ()
+
+    def read(self, seq: int) -> tuple[str, ...]:
+        """The variables that an event looked at."""
+        kind, target = self.kinds[seq], self.targets[seq]
+        if kind == ATOMIC:
+            result = self.results[seq]
+            return tuple(result) if isinstance(result, dict) else ()
+        return (target,) if kind in ON_VARIABLE and kind != WRITE and target is not None else ()
+
+    def _atomics(self) -> frozenset[str]:
+        found: set[str] = set()
+        for seq, kind in enumerate(self.kinds):
+            if kind in INDIVISIBLE:
+                found.update(self.read(seq))
+                found.update(self.written(seq))
+        return frozenset(found)
+
+    def together(self, first: int, last: int) -> bool:
+        """Whether nobody could come between these two events of one worker.
+
+        Only tasks have that, from one suspension to the next.
+        """
+        if not self.cooperative:
+            return False
+        return self._segments[first] == self._segments[last]
+
+    @cached_property
+    def _segments(self) -> array[int]:
+        """For each event which part of its worker, between two suspensions, it belongs to."""
+        segments = array("I", bytes(4 * len(self)))
+        choices = self.events.choices
+        trio = self.trace.backend == "trio"
+        for seqs in self.by_worker:
+            number = 0
+            left = False  # the event before was the last of its segment
+            for seq in seqs:
+                kind = self.kinds[seq]
+                if choices is not None:
+                    number += choices[seq] != 0
+                else:
+                    number += left or kind in _SUSPENDS or (trio and kind in (PUT, GET))
+                    parked = kind == REQUEST or (kind == WAIT and self.results[seq] is MISSING)
+                    left = parked or (trio and kind in (ACQUIRE, WAKE))
+                segments[seq] = number
+        return segments
+
+    @cached_property
+    def by_object(self) -> dict[str, list[int]]:
+        """The events of each object in their order; those of a condition count for its lock too."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for seq, kind in enumerate(self.kinds):
+            target = self.targets[seq]
+            if ACQUIRE <= kind <= GET and target is not None:
+                found[target].append(seq)
+                lock = self.lock_of(target)
+                if lock != target:
+                    found[lock].append(seq)
+        return found

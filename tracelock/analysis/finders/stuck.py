@@ -1,0 +1,221 @@
+"""Who waits for ever, and why: circles of waiting, locks left behind, signals that never come.
+
+The wait-for graph has an edge from each worker that waits to those who hold what it waits for
+(Holt, *Some deadlock properties of computer systems*, ACM Computing Surveys 4, 1972). A worker that
+waits for a signal waits for all who could still give it; where those all wait for a lock that it
+holds itself, that is a circle too (*nested monitor lockout*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tracelock.analysis.derived.ending import FINAL, Pending, last_words, pending
+from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders.signals import missed
+from tracelock.analysis.findings import ERROR, WARNING, Finding
+from tracelock.ops import ACQUIRE, JOIN
+
+__all__ = ["stuck"]
+
+
+def stuck(facts: Facts) -> list[Finding]:
+    """A finding for each cause of waiting at the end, none for those who wait behind another."""
+    waits = {one.worker: one for one in pending(facts)}
+    final = facts.trace.verdict.kind in FINAL
+    if not waits or (not final and facts.trace.verdict.kind != "unfinished"):
+        return []
+    found: list[Finding] = []
+    explained: set[int] = set()
+    for circle in _circles(waits):
+        explained.update(circle)
+        found.append(_deadlock(facts, [waits[one] for one in circle], final))
+    if not final:
+        return found  # cut off: only a circle is certain to last
+    for one in waits.values():
+        left = [holder for holder in one.holders if holder not in waits]
+        if left and one.worker not in explained and one.op != JOIN:
+            explained.add(one.worker)
+            found.append(_abandoned(facts, one, left))
+    for one in waits.values():
+        if one.worker not in explained and not one.holders:
+            behind = _behind(waits, one)
+            alive = set(waits) - {one.worker}
+            explained.add(one.worker)
+            if behind and alive <= behind:
+                found.append(_lockout(facts, one, [waits[other] for other in sorted(behind)]))
+            else:
+                found.append(missed(facts, one))
+    # where one signal is lost, who waits for the next one at the same object waits behind that
+    lost = {one.targets for one in found if one.kind == "lost-wakeup"}
+    found = [one for one in found if one.kind != "missing-signal" or one.targets not in lost]
+    if facts.trace.verdict.kind == "failed":  # who failed may have been the one to signal
+        found = [
+            replace(one, severity=WARNING) if one.kind == "missing-signal" else one
+            for one in found
+        ]  # fmt: skip
+    return found
+
+
+def _circles(waits: dict[int, Pending]) -> list[list[int]]:
+    """The circles of the wait-for graph, each once, by following the first holder that waits.
+
+    A worker that waits for one of several holders (of a semaphore) is in a circle only if all of
+    them wait: else one may yet give back.
+    """
+    hopeless = set(waits)
+    changed = True
+    while changed:
+        changed = False
+        for one in list(hopeless):
+            holders = waits[one].holders
+            if not holders or not any(h in hopeless for h in holders):
+                hopeless.discard(one)
+                changed = True
+    circles: list[list[int]] = []
+    seen: set[int] = set()
+    for start in sorted(hopeless):
+        path: list[int] = []
+        one = start
+        while one not in seen and one not in path:
+            path.append(one)
+            one = next(h for h in waits[one].holders if h in hopeless)
+        if one in path:
+            circle = path[path.index(one) :]
+            first = circle.index(min(circle))
+            circles.append(circle[first:] + circle[:first])
+        seen.update(path)
+    return circles
+
+
+def _behind(waits: dict[int, Pending], one: Pending) -> set[int]:
+    """Who waits, through others perhaps, for something that ``one`` holds."""
+    behind: set[int] = set()
+    grown = True
+    while grown:
+        grown = False
+        for other in waits.values():
+            wanted = set(other.holders)
+            if other.worker not in behind and wanted & (behind | {one.worker}):
+                behind.add(other.worker)
+                grown = True
+    behind.discard(one.worker)
+    return behind
+
+
+def _taken(facts: Facts, worker: int, target: str) -> int:
+    """The event with which a worker took what it still holds; -1 where the trace has none."""
+    lock = facts.steps.lock_of(target)
+    for hold in facts.locks.ends[worker]:
+        if hold.lock == lock:
+            return hold.taken
+    steps = facts.steps
+    for seq in reversed(steps.by_worker[worker]):  # a permit: the last that it took
+        if steps.kinds[seq] == ACQUIRE and steps.targets[seq] == target:
+            return seq
+    return -1
+
+
+def _since(facts: Facts, worker: int, target: str) -> str:
+    seq = _taken(facts, worker, target)
+    return "" if seq < 0 else f" (since event {seq}, at {facts.place(facts.steps.at(seq))})"
+
+
+def _asks(facts: Facts, one: Pending) -> str:
+    """``w waits for b (at ...)``."""
+    name = facts.steps.names[one.worker]
+    if one.op == JOIN:
+        return f"{name} waits for {one.target} to end (at {facts.place(one.at)})"
+    verb = "waits for" if one.op == ACQUIRE else "waits at"
+    return f"{name} {verb} {one.target} (at {facts.place(one.at)})"
+
+
+def _events(seqs: Iterable[int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(seq for seq in seqs if seq >= 0))
+
+
+def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
+    names = facts.steps.names
+    if len(circle) == 1:
+        (one,) = circle
+        taken = _taken(facts, one.worker, one.target)
+        return Finding(
+            "self-deadlock",
+            f"Self-deadlock: {names[one.worker]} waits for {one.target}, which it holds itself",
+            f"{names[one.worker]} took {one.target}{_since(facts, one.worker, one.target)} and "
+            f"asks for it again (at {facts.place(one.at)}). This lock is not re-entrant: it waits "
+            "for itself, for ever. Use an rlock, or split the function so that the inner part "
+            "expects the lock to be held already.",
+            _events([taken, one.since]), (one.worker,), (one.target,),
+            ERROR if final else WARNING,
+        )  # fmt: skip
+    parts, events = [], []
+    for place, one in enumerate(circle):
+        nxt = circle[(place + 1) % len(circle)]
+        holder = ""
+        if one.op != JOIN:
+            holder = f", which {names[nxt.worker]} holds{_since(facts, nxt.worker, one.target)}"
+        parts.append(_asks(facts, one) + holder)
+        before = circle[place - 1]
+        if before.op != JOIN:
+            events.append(_taken(facts, one.worker, before.target))
+        events.append(one.since)
+    ring = " -> ".join([names[one.worker] for one in circle] + [names[circle[0].worker]])
+    joins = any(one.op == JOIN for one in circle)
+    cure = (
+        "Do not wait for a worker to end while you hold what it needs"
+        if joins
+        else "Take these locks in the same order everywhere, or ask for the second one with a "
+        "timeout and give the first one back when it fails"
+    )
+    when = "No one of them can go on" if final else "When the trace was cut off none could go on"
+    return Finding(
+        "deadlock",
+        f"Deadlock: {ring}",
+        f"{'; '.join(parts)}. {when}: each waits for what the next one has. {cure}.",
+        _events(events), tuple(one.worker for one in circle),
+        tuple(dict.fromkeys(one.target for one in circle)),
+        ERROR if final else WARNING,
+    )  # fmt: skip
+
+
+def _lockout(facts: Facts, one: Pending, behind: list[Pending]) -> Finding:
+    names = facts.steps.names
+    direct = [other for other in behind if one.worker in other.holders]
+    locks = list(dict.fromkeys(other.target for other in direct))
+    holds = " and ".join(f"{lock}{_since(facts, one.worker, lock)}" for lock in locks)
+    events = [_taken(facts, one.worker, lock) for lock in locks]
+    return Finding(
+        "deadlock",
+        f"Deadlock: {names[one.worker]} waits at {one.target} while it holds {', '.join(locks)}",
+        f"{_asks(facts, one)} for a signal, and holds {holds} all the while. "
+        f"{'; '.join(_asks(facts, other) for other in behind)}. So everybody who could give the "
+        "signal waits for the one that waits for it (nested monitor lockout). Do not wait for "
+        "a signal with a lock held that its sender needs: release it first, or use a condition "
+        "made of that lock, whose wait gives it up.",
+        _events([*events, one.since, *(other.since for other in behind)]),
+        (one.worker, *(other.worker for other in behind)),
+        (one.target, *locks), ERROR,
+    )  # fmt: skip
+
+
+def _abandoned(facts: Facts, one: Pending, left: list[int]) -> Finding:
+    names = facts.steps.names
+    parts, events = [], []
+    for holder in left:
+        last, how = last_words(facts, holder)
+        events += [_taken(facts, holder, one.target), last]
+        where = "" if last < 0 else f" (event {last}, at {facts.place(facts.steps.at(last))})"
+        parts.append(
+            f"{names[holder]} took {one.target}{_since(facts, holder, one.target)} and {how} "
+            f"without releasing it{where}"
+        )
+    return Finding(
+        "abandoned-lock",
+        f"Abandoned lock: {one.target} was left held by {', '.join(names[h] for h in left)}",
+        f"{'; '.join(parts)}. {_asks(facts, one)}, which nobody can release any more. Take it in a "
+        "'with' block, which releases it however the block ends; against a killed process only "
+        "a lock that the system releases helps (a file lock, or a new lock and a new worker).",
+        _events([*events, one.since]), (*left, one.worker), (one.target,), ERROR,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Dynamic partial-order reduction: one execution of each inequivalent kind."""

@@ -1,0 +1,402 @@
+"""Optimal dynamic partial-order reduction: one execution of each kind that matters.
+
+Two executions that differ only in the order of independent steps pass through the same results,
+so one of them is enough. This is the algorithm *Optimal-DPOR* of Abdulla, Aronis, Jonsson and
+Sagonas, "Source Sets: A Foundation for Optimal Dynamic Partial Order Reduction" (POPL 2014; JACM
+64(4), 2017): after each execution every race in it is reversed, by putting the sequence of steps
+that does so into the wakeup tree of the point where the race began, unless some step in the sleep
+set there, or a sequence in the tree, covers it.
+
+Departures from the paper. Executions are run again from the start, not resumed. Blocking needs
+no rules of its own, see ``happens``. A data choice (which waiter wakes, whether a timer fires) is
+part of its step, and each other option is a reversal of that step with itself. A timer of virtual
+time fires only when nothing else can happen, so it is ordered after all that came before it and
+before all that comes after; where several could be the next, each is explored. What an atomic step
+or a task's transition would touch in another place is not known before it is there: races go by
+what it did touch, sleep sets and wakeup trees by all that it could (both must mean the same by it,
+or a step could be planned where it sleeps). So some of their classes are explored more than once;
+with reads, writes, exchanges and blocking objects of threads and processes, none is.
+
+Memory is that of one execution and of the sequences planned at its points; nothing is kept of what
+has been explored. Planned sequences are few where accesses are under locks, but where one write
+races with many reads there can be as many as executions still to come.
+
+What is left to do can be taken out between executions as plain data (``state``) and given to
+another scheduler of the same program (``resume``): a search can be stopped and gone on with.
+
+Branches cannot simply be shared out: the left neighbours of a branch sleep in it, and races found
+in *them* plan sequences in *it*. To explore one before they are done, the tree of what it explored
+has to be kept for what they plan in it (put in as ``wakeup.insert`` does, explored steps being
+nodes), and what it plans above itself goes to whoever holds that point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tracelock.ops import CHECKPOINT, JOIN, SLEEP
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.dpor.happens import History
+from tracelock.schedulers.dpor.wakeup import Node, Step, agree, as_step, insert, place
+
+Sleep = Sequence[Step]
+
+
+class DporScheduler(Scheduler):
+    """Explores every inequivalent execution of the program it is attached to, each once.
+
+    ``watched``: for each condition that is checked between steps, the numbers of its variables:
+    writes of them are then not commuted.
+
+    ``redundant``: executions that turned out to repeat others, as ``cut`` says of the last one.
+    """
+
+    systematic = True
+
+    def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
+        self.watched = [tuple(variables) for variables in watched]
+        self._begun = False
+        self._planned = False  # the next execution is, by ``state`` or ``resume``
+        self._kept: list[Sleep] = []  # of ``resume``: what sleeps, by depth
+        self._history: History
+        self._steps: list[Step]
+        self._cooperative = False
+        self._run: Run
+        # by depth, which is the number of transitions before
+        self._trees: list[list[Node]] = [[]]  # what is to be explored from there, besides this
+        self._sleeps: list[Sleep] = [()]  # what need not be
+        self._done: list[int] = [0]  # how many steps have been explored from there
+        # of the execution that runs
+        self._depth = 0
+        self._fixed = 0  # so many transitions are as they were in the one before
+        self._plan: list[tuple[int, tuple[int, ...]]] = []  # worker and data choices
+        self._stuck = -1  # the depth from which this repeats another, -1: it does not
+        self._starts: list[int] = []  # of the new transitions: number of the first event
+        self._notes: list[Any] = []
+        self._fired: dict[int, bool] = {}  # by its timer; whether because nothing else could be
+        self._data: dict[int, tuple[list[int], list[tuple[int, ...]]]] = {}
+        self._at = (-1, 0)  # depth of the last data choice, and how many it had
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        if hasattr(self, "_history"):
+            self._history.run = self._history.prints.run = run
+        else:
+            self._history = History(run, self.watched)
+            self._steps = self._history.steps
+            self._cooperative = self._history.cooperative
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "dpor"}
+
+    # --- an execution ------------------------------------------------------------------------
+    def begin(self) -> bool:
+        self._plan_next()
+        if self.finished:
+            return False
+        self._begun = True
+        self._planned = False
+        self.cut = False
+        self._depth = 0
+        self._stuck = -1
+        self._starts.clear()
+        self._notes.clear()
+        self._fired.clear()
+        return True
+
+    def pick(self, choice: Choice) -> int:
+        if choice.kind is not WORKER:
+            return self._option(choice)
+        depth = self._depth
+        self._depth = depth + 1
+        fixed = self._fixed
+        if depth < fixed:
+            return self._steps[depth][0]
+        run = self._run
+        if len(run.layout.names) != self._history.things:
+            self._history.grow()
+        if depth > fixed and run.fired:
+            self._fired[depth - 1] = run.forced
+        options = choice.options
+        if depth - fixed < len(self._plan):
+            worker = self._plan[depth - fixed][0]
+            if worker not in options:  # a reversal that cannot be had after all
+                worker = options[0]
+                self._give_up(depth)
+        elif self._sleeps[-1]:
+            worker = self._awake(choice, depth)
+        else:
+            worker = choice.current
+            if worker not in options:
+                worker = _busy(choice)
+            elif choice.pending[worker].kind == CHECKPOINT and len(options) > 1:  # type: ignore[union-attr]
+                worker = options[options[0] == worker]  # who spins should let others on
+        if self._cooperative:
+            self._starts.append(choice.seq)
+        self._notes.append(self._history.note(choice.pending[worker], worker))  # type: ignore[arg-type]
+        return worker
+
+    def _give_up(self, depth: int) -> None:
+        if self._stuck < 0 or depth < self._stuck:
+            self._stuck = depth
+
+    def _awake(self, choice: Choice, depth: int) -> int:
+        """A worker that does not sleep, the one that ran last if it can be."""
+        options = choice.options
+        if self._stuck < 0:
+            self._look_at(depth)
+        if self._stuck < 0:
+            asleep = {step[0]: step for step in self._sleeps[depth]}
+            if choice.current in options and choice.current not in asleep:
+                return choice.current
+            for worker in options:
+                if worker not in asleep:
+                    return worker
+            for worker in options:
+                if asleep[worker][1]:
+                    return worker  # other data choices of it may not sleep
+        self._give_up(depth)
+        return options[0]
+
+    def _option(self, choice: Choice) -> int:
+        depth = self._depth - 1
+        count = self._at[1] if self._at[0] == depth else 0
+        self._at = (depth, count + 1)
+        options = choice.options
+        new = depth - self._fixed
+        planned: Sequence[int] = ()
+        if new < 0:
+            planned = self._steps[depth][1]
+        elif new < len(self._plan):
+            planned = self._plan[new][1]
+        if count < len(planned):
+            picked = planned[count]
+            if picked not in options:
+                picked = options[0]
+                self._give_up(depth)
+        else:
+            picked = options[0]
+            if depth < len(self._sleeps):
+                before = tuple(self._data[depth][0]) if count else ()
+                taken = {
+                    step[1][count]
+                    for step in self._sleeps[depth]
+                    if step[0] == choice.worker and step[1][:count] == before
+                    and len(step[1]) > count
+                }  # fmt: skip
+                picked = next((option for option in options if option not in taken), picked)
+        if depth >= self._fixed:
+            if not count:
+                self._data[depth] = ([], [])
+            picks, offered = self._data[depth]
+            picks.append(picked)
+            offered.append(tuple(options))
+        return picked
+
+    def end(self, steps: int) -> None:
+        history = self._history
+        if self._depth > self._fixed and self._run.fired:
+            self._fired[self._depth - 1] = self._run.forced
+        self._at = (-1, 0)
+        self._look_at(self._depth if self._stuck < 0 else self._stuck)
+        self._kept = []
+        if self._stuck >= 0:
+            self._repeated(self._stuck)
+            return
+        self.executions += 1
+        if self._run.limit is not None:
+            self.bounded += 1
+        for depth, row in enumerate(history.rows):
+            if row[0]:
+                for e in row[0]:
+                    self._reverse(e, row[1] or history.reversed_step(e, depth))
+        for depth in (*history.timers, *history.ties):
+            for worker in history.due(depth):
+                if worker != history.steps[depth][0]:
+                    self._reverse(depth, (worker, (), -1, -1))
+        for depth in self._data:
+            self._other_options(depth, history.steps[depth])
+        self._left()
+
+    def _repeated(self, depth: int) -> None:
+        """From ``depth`` on this execution has repeated others: forget it."""
+        self.cut = True
+        self.redundant += 1
+        self._shorten(depth)
+        if depth in self._data and depth >= self._fixed:
+            new = depth - self._fixed
+            worker = self._run.log[self._starts[new] if self._cooperative else depth][0]
+            self._other_options(depth, (worker, (), -1, -1))
+        self._data = {kept: data for kept, data in self._data.items() if kept < depth}
+
+    def _left(self) -> None:
+        """Who waits at the end, or was left there by a bound, may have gone on at some time."""
+        run = self._run
+        history = self._history
+        for worker in run.active:
+            op = run.pending[worker]
+            if op is not None and op.kind != JOIN:
+                for e in history.pending(worker, op, run.waiting[worker]):
+                    self._reverse(e, history.unseen(e, worker, op))
+
+    def _other_options(self, depth: int, step: Step) -> None:
+        """Reverse ``step``, which is at ``depth``, with each other outcome of its data choices."""
+        worker, _, reads, writes = step
+        picks, offered = self._data[depth]
+        for number, options in enumerate(offered):
+            for option in options:
+                if option != picks[number]:
+                    other = (worker, (*picks[:number], option), reads, writes)
+                    self._reverse(depth, other)
+
+    # --- looking at it -----------------------------------------------------------------------
+    def _look_at(self, upto: int) -> None:
+        """Take the transitions of the log up to depth ``upto`` into the history."""
+        history = self._history
+        add = history.add
+        log = self._run.log
+        notes = self._notes
+        sleeps = self._sleeps
+        fixed = self._fixed
+        first = len(self._steps)
+        fired = self._fired
+        for depth in range(first, upto):
+            new = depth - fixed
+            data = self._data.get(depth) if self._data else None
+            picks = () if data is None else tuple(data[0])
+            if not self._cooperative:
+                step = add((log[depth],), notes[new], picks, depth in fired, (), fired.get(depth))
+            elif new + 1 < len(notes):
+                events = log[self._starts[new] : self._starts[new + 1]]
+                step = add(events, notes[new], picks, False, notes[new + 1][2])
+            else:
+                events = log[self._starts[new] :]
+                step = add(events, notes[new], picks, False, self._run.pending)
+            asleep = sleeps[depth]
+            if depth + 1 < len(self._kept):
+                asleep = self._kept[depth + 1]
+            elif asleep:
+                asleep = self._still_asleep(depth, step)
+                if 0 <= self._stuck <= depth:
+                    break
+            sleeps.append(asleep)
+        for _ in range(len(sleeps) - len(self._trees)):
+            self._trees.append([])
+            self._done.append(0)
+
+    def _still_asleep(self, depth: int, step: Step) -> Sleep:
+        """Those that sleep at ``depth`` and are not woken by ``step``, if that does not sleep."""
+        worker, picks, reads, writes = step
+        both = reads | writes
+        left = []
+        for other in self._sleeps[depth]:
+            if other[0] == worker:
+                if agree(other[1], picks):
+                    self._give_up(depth)
+            elif not (other[3] & both or other[2] & writes):
+                left.append(other)
+        return left
+
+    def _reverse(self, e: int, last: Step) -> None:
+        """Plan what does not happen after transition ``e``, then ``last``, instead of ``e``."""
+        history = self._history
+        before = history.before
+        steps = history.steps
+        sequence = [steps[k] for k in range(e + 1, len(steps)) if not before[k] >> e & 1]
+        sequence.append(last)
+        for asleep in self._sleeps[e]:
+            if place(asleep, sequence) >= 0:
+                return
+        insert(self._trees[e], sequence)
+
+    # --- stopping and going on ---------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """What is left to explore, and the counts so far, as plain data (JSON can hold it).
+
+        Only between executions. ``resume`` of another scheduler takes it.
+        """
+        self._plan_next()
+        return {
+            "counts": [self.executions, self.redundant, self.bounded],
+            "finished": self.finished,
+            "plan": [list(step[:2]) for step in self._steps] + [list(one) for one in self._plan]
+            if self._begun
+            else None,
+            "sleeps": list(self._sleeps),
+            "trees": [[node.data() for node in tree] for tree in self._trees],
+            "done": list(self._done),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on where ``state`` was taken. To be called before the first execution."""
+        self.executions, self.redundant, self.bounded = state["counts"]
+        self.finished = state["finished"]
+        if state["plan"] is None or self.finished:
+            return
+        self._begun = self._planned = True
+        self._plan = [(worker, tuple(picks)) for worker, picks in state["plan"]]
+        self._kept = [[as_step(step) for step in sleep] for sleep in state["sleeps"]]
+        self._sleeps = self._kept[:1]
+        self._trees = [[Node.of(node) for node in tree] for tree in state["trees"]]
+        self._done = list(state["done"])
+
+    # --- the next execution ------------------------------------------------------------------
+    def _shorten(self, depth: int) -> None:
+        self._history.cut(depth)
+        del self._trees[depth + 1 :]
+        del self._sleeps[depth + 1 :]
+        del self._done[depth + 1 :]
+
+    def _plan_next(self) -> None:
+        if self._begun and not self._planned and not self.finished:
+            self.finished = not self._next()
+            self._planned = True
+
+    def _next(self) -> bool:
+        """Go back to the last point where something is left to explore, and plan the next."""
+        trees = self._trees
+        depth = len(trees) - 1
+        while depth >= 0 and not trees[depth]:
+            depth -= 1
+        if depth < 0:
+            return False
+        history = self._history
+        if depth < len(history.steps):
+            self._sleeps[depth] = [*self._sleeps[depth], history.steps[depth]]
+        self._shorten(depth)
+        self._done[depth] += 1
+        if self._data:
+            self._data = {kept: data for kept, data in self._data.items() if kept < depth}
+        node = trees[depth].pop(0)
+        plan = [(node.step[0], node.step[1])]
+        while node.children:
+            node, *others = node.children
+            trees.append(others)
+            self._done.append(0)
+            plan.append((node.step[0], node.step[1]))
+        self._plan = plan
+        self._fixed = depth
+        return True
+
+    def estimate(self) -> float:
+        """How much of the tree is done, from 0 to 1: a guess by the branches seen so far, every
+        branch of a point counting alike (Knuth, "Estimating the efficiency of backtrack programs",
+        1975)."""
+        if self.finished:
+            return 1.0
+        share = 0.0
+        weight = 1.0
+        for done, tree in zip(self._done, self._trees, strict=True):
+            branches = done + 1 + len(tree)
+            share += weight * done / branches
+            weight /= branches
+        return min(share, 1.0)
+
+
+def _busy(choice: Choice) -> int:
+    """The first that does not only let time pass: a loop's timers may do that for ever."""
+    for worker in choice.options:
+        if choice.pending[worker].kind != SLEEP:  # type: ignore[union-attr]
+            return worker
+    return choice.options[0]

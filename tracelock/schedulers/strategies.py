@@ -1,0 +1,171 @@
+"""Every strategy by its name: one entry each, and nothing elsewhere that lists them.
+
+To add one, write a :class:`~tracelock.schedulers.base.Scheduler` and give it an entry here. The
+command line, ``run``, ``explore`` and a search that is spread over processes read this table; what
+is not in it raises. Imports nothing of substance: the command line reads it for its help page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from tracelock.schedulers.base import Scheduler
+
+#: How a search by a strategy can be split into shards that others run:
+NUMBERED: Final = "numbered"  # schedule k depends on the seed and k alone: any range of schedules
+SEEDED: Final = "seeded"  # it learns from its earlier schedules: each shard has its own seed
+LEVELS: Final = "levels"  # by cost: its scheduler is a ``BoundedScheduler``
+TREE: Final = "tree"  # parts of the tree of DPOR
+WHOLE: Final = "whole"  # not at all
+
+#: What ``explore`` does unless told otherwise.
+DEFAULT: Final = "auto"
+#: The bug depth of pct, and its name where a trace or a command does not say.
+DEPTH: Final = 3
+
+
+class Parameters(NamedTuple):
+    """What a scheduler is made from; each strategy takes what concerns it.
+
+    ``first``: the number of the first schedule (``NUMBERED`` ones). ``depth``: of pct. ``bound``:
+    the highest that bounded searches go to. ``watched``: see ``DporScheduler``.
+    """
+
+    seed: int = 0
+    first: int = 0
+    depth: int = DEPTH
+    bound: int | None = None
+    watched: Sequence[Sequence[int]] = ()
+
+
+class Strategy(NamedTuple):
+    """One strategy.
+
+    ``make``: its scheduler; None for one that does not go schedule by schedule. ``meaning``: one
+    line. ``systematic``: its search tries everything, if nothing cuts it short (``auto``: with the
+    exhaustive searches that follow its samples). ``shards``: how it can be split, see above.
+    ``machines``: it needs workers that can be copied. ``run``, ``explore``: which commands have it.
+    """
+
+    make: Callable[[Parameters], Scheduler] | None
+    meaning: str
+    shards: str
+    systematic: bool = False
+    machines: bool = False
+    run: bool = True
+    explore: bool = True
+
+
+def _random(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.simple import RandomScheduler
+
+    return RandomScheduler(given.seed, given.first)
+
+
+def _round_robin(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.simple import RoundRobinScheduler
+
+    return RoundRobinScheduler()
+
+
+def _pct(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.pct import PctScheduler
+
+    return PctScheduler(given.seed, given.depth)
+
+
+def _pos(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.pos import PosScheduler
+
+    return PosScheduler(given.seed, given.first)
+
+
+def _surw(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.surw import SurwScheduler
+
+    return SurwScheduler(given.seed)
+
+
+def _directed(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.directed import DirectedScheduler
+
+    return DirectedScheduler(given.seed)
+
+
+def _delay(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.bounded import DelayBoundedScheduler
+
+    return DelayBoundedScheduler(given.bound)
+
+
+def _preemption(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.bounded import PreemptionBoundedScheduler
+
+    return PreemptionBoundedScheduler(given.bound)
+
+
+def _dpor(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.dpor.scheduler import DporScheduler
+
+    return DporScheduler(given.watched)
+
+
+def _auto(given: Parameters) -> Scheduler:
+    from tracelock.schedulers.portfolio import PortfolioScheduler
+
+    return PortfolioScheduler(given.seed)
+
+
+STRATEGIES: Final[dict[str, Strategy]] = {
+    "random": Strategy(_random, "every option equally likely at every point", NUMBERED),
+    "round-robin": Strategy(_round_robin, "each worker one step, in turn", SEEDED),
+    "pct": Strategy(_pct, "random priorities, lowered at a few random steps", SEEDED),
+    "pos": Strategy(_pos, "a random priority for each step, drawn anew where steps race", NUMBERED),
+    "surw": Strategy(_surw, "orders of the steps of interest, uniformly", SEEDED),
+    "directed": Strategy(
+        _directed, "preempts where earlier schedules showed races", SEEDED, explore=False
+    ),
+    "delay": Strategy(_delay, "all schedules, fewest delays first", LEVELS, systematic=True),
+    "preemption": Strategy(
+        _preemption, "all schedules, fewest preemptions first", LEVELS, systematic=True
+    ),
+    "dpor": Strategy(_dpor, "one execution of each inequivalent kind", TREE, systematic=True),
+    "auto": Strategy(
+        _auto, "samplers in turn; explore goes on with exhaustive searches", SEEDED,
+        systematic=True,
+    ),
+    "states": Strategy(
+        None, "every state of the models, each once", WHOLE, systematic=True, machines=True,
+        run=False,
+    ),
+}  # fmt: skip
+
+
+def run_names() -> tuple[str, ...]:
+    """The strategies of ``run``."""
+    return tuple(name for name, one in STRATEGIES.items() if one.run)
+
+
+def explore_names() -> tuple[str, ...]:
+    """The strategies of ``explore``, the default first."""
+    names = [name for name, one in STRATEGIES.items() if one.explore]
+    return tuple(sorted(names, key=lambda name: name != DEFAULT))
+
+
+def strategy_named(name: str, names: Sequence[str] | None = None) -> Strategy:
+    """The entry of a strategy. Raises UsageError where it is none of ``names`` (all)."""
+    from tracelock.errors import UsageError
+
+    if name not in (STRATEGIES if names is None else names):
+        known = ", ".join(names or STRATEGIES)
+        raise UsageError(f"unknown strategy {name!r}: it is one of {known}")
+    return STRATEGIES[name]
+
+
+def make_scheduler(name: str, given: Parameters) -> Scheduler:
+    """The scheduler of a strategy. Raises UsageError for one that is unknown or has none."""
+    entry = strategy_named(name, run_names())
+    assert entry.make is not None
+    return entry.make(given)
