@@ -76,11 +76,9 @@ MOST_LINES = 440
 CIRCLES_IN = {"backends", "instrument", "pytest_plugin", "scenario", "session", "trace"}
 #: Names that several classes of the package have.
 DEFINED_TWICE = {
-    "Abandon", "AsyncioBackend", "Atomic", "Barrier", "Block", "Blocked", "Builder", "Check",
-    "Checkpoint", "Condition", "Document", "End", "Event", "Flow", "Known", "Line", "Lock",
-    "Model", "Names", "Outcome", "Place", "Plan", "Pool", "Progress", "Queue", "RLock", "Region",
-    "Run", "Scope", "Semaphore", "Shape", "Sleep", "Space", "Stop", "Store", "Survey", "Taken",
-    "TrioBackend", "Turn", "Way", "Worker", "_Finder", "_Script", "_Walk",
+    "Abandon", "AsyncioBackend", "Blocked", "Checkpoint", "End", "Known", "Line", "Names",
+    "Outcome", "Plan", "Progress", "Run", "Sleep", "Stop", "Survey", "Taken", "TrioBackend",
+    "Turn", "Way", "Worker", "_Finder", "_Script",
 }  # fmt: skip
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -12,7 +12,7 @@ from tracelock.scenario.language.models import Scenario
 
 
 @dataclass
-class Context:
+class ExportContext:
     """What the whole program is made from, and what its functions turn out to need."""
 
     scenario: Scenario

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.export import mains
 from tracelock.export.constructors import constructor
-from tracelock.export.context import Context
-from tracelock.export.expressions import Space, negated
+from tracelock.export.context import ExportContext
+from tracelock.export.expressions import Namespace, negated
 from tracelock.export.writing import WIDTH, Lines, quoted
 from tracelock.scenario.compile.layout import elements
 from tracelock.scenario.language.models import ObjectDecl, Scenario
@@ -24,7 +24,7 @@ class Ending:
     """The part of a program after its workers. To be made when these have been written."""
 
     def __init__(
-        self, scenario: Scenario, backend: str, trace: Trace | None, context: Context,
+        self, scenario: Scenario, backend: str, trace: Trace | None, context: ExportContext,
         test: bool,
     ) -> None:  # fmt: skip
         self.scenario = scenario
@@ -232,7 +232,7 @@ class Ending:
 
     def _finals(self) -> str:
         context = self.context
-        space = Space(context.variables, context.arrays, context.cells, {}, {})
+        space = Namespace(context.variables, context.arrays, context.cells, {}, {})
         rows = Lines()
         rows.depth = 1
         for expr in [*self.scenario.finally_, *self.scenario.always]:

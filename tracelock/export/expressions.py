@@ -10,7 +10,7 @@ from typing import Any
 from tracelock.scenario.language.expressions import mentions, parse
 
 
-class Space:
+class Namespace:
     """What the names in the expressions of one worker mean.
 
     ``shared``: variable -> its name in the program. ``arrays``: variable -> length, for those that
@@ -83,7 +83,7 @@ def ready(name: str) -> ast.expr:
 
 
 class _Renamer(ast.NodeTransformer):
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Namespace) -> None:
         self.space = space
 
     def visit(self, node: ast.AST) -> Any:
@@ -132,7 +132,7 @@ class _Renamer(ast.NodeTransformer):
         return ast.Call(func, args, [])
 
 
-def negated(space: Space, tree: ast.expr) -> str:
+def negated(space: Namespace, tree: ast.expr) -> str:
     """The source of ``not tree``, as a person would write it."""
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
         return space.source(tree.operand)
@@ -152,7 +152,7 @@ class Unfolder:
 
     def __init__(
         self,
-        space: Space,
+        space: Namespace,
         put: Callable[[str], None],
         block: Callable[[str], Any],
         temporary: Callable[[str], str],

@@ -22,7 +22,7 @@ _ENDS: Final = frozenset({"wake", "cancelled", "timeout"})
 
 
 @dataclass(slots=True)
-class Doings:
+class Surrounding:
     """What a worker does around one operation of its own. ``read``: it is a plain read."""
 
     read: bool = False
@@ -44,17 +44,17 @@ class Points:
     turns: int
     whose: list[int | None]
     start: dict[int, list[Action]] = field(default_factory=dict)
-    at: dict[int, dict[str, dict[int, Doings]]] = field(default_factory=dict)
+    at: dict[int, dict[str, dict[int, Surrounding]]] = field(default_factory=dict)
     last: tuple[int, str, int] | None = None
     held: bool = False  # somebody takes a lock back in a turn of its own
 
-    def doings(self, worker: int, path: str) -> dict[int, Doings]:
+    def doings(self, worker: int, path: str) -> dict[int, Surrounding]:
         """By number, what a worker does around its operations at a step."""
         return self.at.get(worker, {}).get(path, {})
 
 
 @dataclass(slots=True)
-class _Call:
+class _Operation:
     path: str
     number: int
 
@@ -92,7 +92,7 @@ def points_of(trace: Trace) -> Points:
             last = turn[2]
             call = calls[last]
             doings = points.at.setdefault(worker, {}).setdefault(call.path, {})
-            here = doings.setdefault(call.number, Doings(events[last].op == "read"))
+            here = doings.setdefault(call.number, Surrounding(events[last].op == "read"))
             parks = kinds[last] in ("park", "crash")
             gives = late or not (number + 1 == end and failed)
             if gives:
@@ -138,13 +138,13 @@ def _is_end(kind: str) -> bool:
     return kind in ("end", "struck")
 
 
-def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Call], list[str]]:
+def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Operation], list[str]]:
     """The operation that each event belongs to, and what kind of event it is: ``whole``,
     ``park`` (begins to wait), ``end`` (of a wait), ``struck`` (a cancellation) or ``crash``."""
-    calls: list[_Call] = []
+    calls: list[_Operation] = []
     kinds: list[str] = []
     counts: dict[tuple[int, str], int] = {}
-    waiting: dict[int, _Call] = {}
+    waiting: dict[int, _Operation] = {}
     upcoming = _next_of_worker(events)
     blocked = {one.worker: one for one in trace.verdict.blocked}
     for place, event in enumerate(events):
@@ -158,7 +158,7 @@ def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Call], list[str
                 waiting[worker] = parked
             continue
         number = counts[worker, path] = counts.get((worker, path), 0) + 1
-        call = _Call(path, number)
+        call = _Operation(path, number)
         calls.append(call)
         if op in ("cancelled", "timeout"):
             kinds.append("struck")

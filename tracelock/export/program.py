@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.export import mains
 from tracelock.export.body import Body
 from tracelock.export.constructors import constructor
-from tracelock.export.context import Context
+from tracelock.export.context import ExportContext
 from tracelock.export.ending import EVENT, Ending
 from tracelock.export.kinds import BOOL, FLOAT, INT, Kinds, kinds_of
 from tracelock.export.naming import Naming
@@ -50,7 +50,7 @@ FORCED_PATIENCE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class PlainProgram:
     """A program. ``variables``, ``objects``, ``workers``: name in the scenario -> in the program;
     ``cells``: variables whose value is their ``.value`` (shared memory)."""
 
@@ -68,16 +68,16 @@ def plain_program(
     *,
     origin: str | None = None,
     pytest: bool = False,
-) -> Plain:
+) -> PlainProgram:
     """A scenario as a program for ``backend``; with a trace, forced through its events.
 
     ``origin``: the command line that made it, for the docstring. ``pytest``: the program is a test
     module. The scenario must be one that the backend can do.
     """
-    return _Program(scenario, backend, trace, origin, pytest).made()
+    return _ProgramWriter(scenario, backend, trace, origin, pytest).made()
 
 
-class _Program:
+class _ProgramWriter:
     def __init__(
         self, scenario: Scenario, backend: str, trace: Trace | None, origin: str | None, test: bool
     ) -> None:
@@ -103,7 +103,7 @@ class _Program:
                 number = int(re.sub(r"\D", "", trace.verdict.at or "0") or 0)
                 expr = scenario.always[number]
                 always = expr if isinstance(expr, str) else repr(expr)
-        self.context = Context(
+        self.context = ExportContext(
             scenario, layout, naming, naming.all(scenario.shared), naming.all(scenario.objects),
             naming.all(scenario.workers), cells, kinds, points,
             [worker.name for worker in layout.workers], test, always,
@@ -123,7 +123,7 @@ class _Program:
                     self.context.watched |= set(writes)
 
     # --- the parts ---------------------------------------------------------------------------
-    def made(self) -> Plain:
+    def made(self) -> PlainProgram:
         context = self.context
         functions = [self._function(group) for group in self.scenario.workers]
         lines = Lines()
@@ -138,7 +138,7 @@ class _Program:
         lines.put("", *imports, "", *body.text)
         source = "\n".join(lines.text) + "\n" + ending
         source = re.sub(r"\n{4,}", "\n\n\n", source).rstrip() + "\n"
-        return Plain(
+        return PlainProgram(
             source, context.variables, context.objects, context.workers, frozenset(context.cells)
         )
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from tracelock.export.context import Context
-from tracelock.export.expressions import Space, Unfolder
+from tracelock.export.context import ExportContext
+from tracelock.export.expressions import Namespace, Unfolder
 from tracelock.export.naming import Naming
 from tracelock.export.points import Action
 from tracelock.export.writing import Lines, quoted
@@ -29,7 +29,7 @@ class StepWriter(Lines):
     with_ = "with"
     guard: str | None = "with atomic:"  # around what is one step
 
-    def __init__(self, context: Context, group: str, naming: Naming) -> None:
+    def __init__(self, context: ExportContext, group: str, naming: Naming) -> None:
         super().__init__()
         self.context = context
         self.group = group
@@ -44,7 +44,7 @@ class StepWriter(Lines):
         if self.decl.count == 1:
             constants["index"] = 0
         constants = {name: value for name, value in constants.items() if name not in locals_}
-        self.space = Space(context.variables, context.arrays, context.cells, locals_, constants)
+        self.space = Namespace(context.variables, context.arrays, context.cells, locals_, constants)
         self.written: set[str] = set()  # variables that need a global statement
         self.counters: dict[str, str] = {}  # path -> the local that counts its operations
         self.loops = 0

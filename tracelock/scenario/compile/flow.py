@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from tracelock.ops import ACQUIRE, ATOMIC, RELEASE, Layout
-from tracelock.scenario.compile.codegen import Block
+from tracelock.scenario.compile.codegen import BasicBlock
 from tracelock.scenario.compile.lowering import Const
 from tracelock.scenario.compile.regions import Regions
-from tracelock.scenario.compile.runtime import Atomic
-from tracelock.scenario.compile.translate import Direct, Names, Pool, children, literal
+from tracelock.scenario.compile.runtime import AtomicBlock
+from tracelock.scenario.compile.translate import Direct, GlobalNames, NameTable, children, literal
 from tracelock.scenario.compile.values import describe
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
@@ -41,11 +41,13 @@ class Flow(Regions):
 
     lowerings: ClassVar[dict[str, Callable[[Any, Any, str], None]]]
 
-    def __init__(self, layout: Layout, names: Names, pool: Pool) -> None:
+    def __init__(self, layout: Layout, names: NameTable, pool: GlobalNames) -> None:
         super().__init__(layout, names, pool)
-        self.loops: list[tuple[Block, Block, int]] = []  # break to, continue to, regions kept
+        self.loops: list[
+            tuple[BasicBlock, BasicBlock, int]
+        ] = []  # break to, continue to, regions kept
         self.functions: list[tuple[str, str]] = []  # (line of source, path) of atomic steps
-        self.bodies: dict[str, type[Atomic]] = {}  # by the name of their function
+        self.bodies: dict[str, type[AtomicBlock]] = {}  # by the name of their function
         self.scoped = False
         self._forms: dict[int, StepForm] = {}
         self._looping = False  # inside a loop of Python's own
@@ -172,7 +174,9 @@ class Flow(Regions):
         self.meet(taken)
         self.start(after)
 
-    def _loop(self, body: Block, head: Block, after: Block, step: Any, at: str) -> None:
+    def _loop(
+        self, body: BasicBlock, head: BasicBlock, after: BasicBlock, step: Any, at: str
+    ) -> None:
         """The body of a loop, from the current block ``body`` back to ``head``."""
         before = self.known()
         self.loops.append((after, head, len(self.regions)))
@@ -234,7 +238,7 @@ class Flow(Regions):
         region = self.enter()
         self.steps(step.do, f"{at}.do")
         self.at = at
-        after = Block(region.block.handler)
+        after = BasicBlock(region.block.handler)
         self.exit(region, after)
         release = self.op(RELEASE, lock, value=Const(1))
         self.start(region.block)
@@ -283,7 +287,7 @@ class Flow(Regions):
         self.scopes = scopes
         self.at = at
         self.store(step.into, "True")
-        after = Block(region.block.handler)
+        after = BasicBlock(region.block.handler)
         self.exit(region, after)
         self.start(region.block)
         caught, other = self.new(), self.new()
@@ -367,7 +371,7 @@ class Flow(Regions):
     def on_atomic(self, step: verbs.Atomic, at: str) -> None:
         slot = self.temporary()
         name = f"a{len(self.pool.names)}"
-        block, native, self.block = self.block, self.native, Block(None)
+        block, native, self.block = self.block, self.native, BasicBlock(None)
         direct = Direct(self.names, self.pool, "read({})", "list(map(read, range({}, {})))")
         self.native, self.direct = direct, True
         self.steps(step.atomic, f"{at}.atomic")
@@ -379,7 +383,7 @@ class Flow(Regions):
         self.block, self.native, self.direct = block, native, False
         self.at = at
         members = {"__slots__": (), "touches": frozenset(direct.touches), "slot": slot}
-        body: type[Atomic] = type("Atomic", (Atomic,), members)
+        body: type[AtomicBlock] = type("Atomic", (AtomicBlock,), members)
         self.bodies[name] = body
         self.pool.names[f"A{name}"] = body
         op = f"Op({ATOMIC}, -1, {at!r}, None, None, True, None, A{name}(m))"

@@ -32,7 +32,7 @@ class Jump:
 JUMP: Final = Jump()
 
 
-class Scope(NamedTuple):
+class TimeoutScope(NamedTuple):
     """A ``timeout`` block that a machine is in. ``uid`` differs for each entry of a block."""
 
     uid: int
@@ -50,7 +50,7 @@ class Handler:
         self.slot = slot
 
 
-class Place:
+class YieldPoint:
     """What is known at compile time of a point where a machine waits for the result of an op.
 
     ``number`` is unique in the worker; ``live``: how many entries of ``L`` matter from here
@@ -93,7 +93,7 @@ class Code:
         self.fuel = fuel
         self.template = template
         self.lines = lines
-        self.places: dict[Segment, Place] = {}
+        self.places: dict[Segment, YieldPoint] = {}
         self.entry: Segment = done
 
     def locate(self, error: BaseException) -> tuple[str, Handler | None]:
@@ -186,7 +186,7 @@ class Machine:
         """
         if op.kind != ATOMIC:
             return op
-        body: Atomic = op.body
+        body: AtomicBlock = op.body
         return Op(ATOMIC, -1, op.at, body=type(body)(self))
 
     def key(self) -> Hashable:
@@ -208,7 +208,7 @@ class Machine:
         )
 
     @property
-    def scopes(self) -> tuple[Scope, ...]:
+    def scopes(self) -> tuple[TimeoutScope, ...]:
         """The ``timeout`` blocks around the pending op, outermost first.
 
         A plain ``()`` in the class of a worker that has none.
@@ -217,13 +217,13 @@ class Machine:
         if place is None or not place.scopes:
             return ()
         slots = self.L
-        return tuple(Scope(slots[uid], slots[time], at) for uid, time, at in place.scopes)
+        return tuple(TimeoutScope(slots[uid], slots[time], at) for uid, time, at in place.scopes)
 
 
 _new = object.__new__
 
 
-class Atomic(AtomicBody):
+class AtomicBlock(AtomicBody):
     """The inside of an ``atomic`` step of one machine; subclassed per step."""
 
     __slots__ = ("failure", "machine")

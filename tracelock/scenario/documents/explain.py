@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tracelock.scenario.faults import Damage, Fault, Path
-from tracelock.scenario.language.base import Model
+from tracelock.scenario.language.base import DocumentModel
 from tracelock.scenario.language.expressions import quote, suggest, there_are
 from tracelock.scenario.language.kinds import MESSAGE, kind_of
 from tracelock.scenario.language.models import (
@@ -26,7 +26,7 @@ BLOCKS: Final = frozenset({
     "steps",
     *(p.key for row in VERBS.values() for p in row.model.parts if p.kind.name == "block"),
 })  # fmt: skip
-_DECLARATIONS: Final[dict[str, type[Model]]] = {
+_DECLARATIONS: Final[dict[str, type[DocumentModel]]] = {
     "objects": ObjectDecl,
     "workers": WorkerDecl,
     "expect": Expectation,
@@ -125,7 +125,7 @@ def _unknown_key(path: Path, data: Any) -> tuple[Fault, str]:
         known: Sequence[str] = KEYS[verbs[0]]
         what = f" for {verbs[0]}"
     else:
-        model: type[Model] = Scenario
+        model: type[DocumentModel] = Scenario
         if owner == ("python",):
             model = PythonDecl
         elif len(owner) == 2:
