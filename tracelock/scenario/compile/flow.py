@@ -43,9 +43,8 @@ class Flow(Regions):
 
     def __init__(self, layout: Layout, names: NameTable, pool: GlobalNames) -> None:
         super().__init__(layout, names, pool)
-        self.loops: list[
-            tuple[BasicBlock, BasicBlock, int]
-        ] = []  # break to, continue to, regions kept
+        # Of each open loop: where break and continue go, and how many regions stand around it.
+        self.loops: list[tuple[BasicBlock, BasicBlock, int]] = []
         self.functions: list[tuple[str, str]] = []  # (line of source, path) of atomic steps
         self.bodies: dict[str, type[AtomicBlock]] = {}  # by the name of their function
         self.scoped = False
@@ -174,10 +173,8 @@ class Flow(Regions):
         self.meet(taken)
         self.start(after)
 
-    def _loop(
-        self, body: BasicBlock, head: BasicBlock, after: BasicBlock, step: Any, at: str
-    ) -> None:
-        """The body of a loop, from the current block ``body`` back to ``head``."""
+    def _loop(self, head: BasicBlock, after: BasicBlock, step: Any, at: str) -> None:
+        """The body of a loop, from the current block back to ``head``."""
         before = self.known()
         self.loops.append((after, head, len(self.regions)))
         self.steps(step.do, f"{at}.do")
@@ -195,7 +192,7 @@ class Flow(Regions):
         self.test(self.names.tree(step.while_), body, after)
         self.depth = mark  # what the condition kept is not needed in the body
         self.start(body)
-        self._loop(body, head, after, step, at)
+        self._loop(head, after, step, at)
 
     def on_repeat(self, step: verbs.Repeat, at: str) -> None:
         count = self.operand(step.repeat)
@@ -213,7 +210,7 @@ class Flow(Regions):
         self.start(body)
         self.store(step.index, counter)
         self.line(f"{counter} += 1")
-        self._loop(body, head, after, step, at)
+        self._loop(head, after, step, at)
         self.names.certain = before
 
     def on_break(self, step: verbs.Break, at: str) -> None:
