@@ -40,10 +40,10 @@ class Body(FlowWriter):
 
     def operate(self, at: str, write: Callable[[], None]) -> None:
         """One operation of a step, which ``write`` writes."""
-        self.coming(at)
-        with self.however(at):
+        self.before_operation(at)
+        with self.cleanup(at):
             write()
-        self.passed(at)
+        self.after_operation(at)
 
     # --- locks -------------------------------------------------------------------------------
     def on_with(self, step: verbs.With, at: str) -> None:
@@ -52,25 +52,25 @@ class Body(FlowWriter):
         release = self.done.get(at, 0) + 2
         ends = at in self.counters or any(release in around for around in forced.values())
         if ends and any(isinstance(inner, _LEAVING) for _, inner in steps_in(step.do)):
-            # whoever comes next does so after the release, however the block ends
+            # the next turn begins after the release, on every way out of the block
             if self.reference(step)[1] is not None:
                 kept = self.temporary("held")
                 self.put(f"{kept} = {thing}")
                 thing = kept
-            self.coming(at)
+            self.before_operation(at)
             self.put(f"{self.wait}{thing}.acquire()")
             with self.block("try:"):
-                self.passed(at)
+                self.after_operation(at)
                 self.steps(step.do, f"{at}.do")
             with self.block("finally:"):
                 self.put(f"{thing}.release()")
-                self.passed(at)
+                self.after_operation(at)
             return
-        self.coming(at)
+        self.before_operation(at)
         with self.block(f"{self.with_} {thing}:"):
-            self.passed(at)
+            self.after_operation(at)
             self.steps(step.do, f"{at}.do")
-        self.passed(at)
+        self.after_operation(at)
 
     def on_acquire(self, step: verbs.Acquire, at: str) -> None:
         thing, (timeout,) = self.operands(step, at)
@@ -84,7 +84,7 @@ class Body(FlowWriter):
     def on_release(self, step: verbs.Release, at: str) -> None:
         thing, (n,) = self.operands(step, at)
         self.release(thing, n)
-        self.passed(at)
+        self.after_operation(at)
 
     def release(self, thing: str, n: str) -> None:
         self.put(f"{thing}.release()" if n == "1" else f"{thing}.release({n})")
@@ -94,15 +94,15 @@ class Body(FlowWriter):
         thing, (n,) = self.operands(step, at)
         how_many = "" if n == "1" else n
         self.put(f"{thing}.notify_all()" if step.all else f"{thing}.notify({how_many})")
-        self.passed(at)
+        self.after_operation(at)
 
     def on_set(self, step: verbs.Set, at: str) -> None:
         self.put(f"{self.operands(step, at)[0]}.set()")
-        self.passed(at)
+        self.after_operation(at)
 
     def on_clear(self, step: verbs.Clear, at: str) -> None:
         self.put(f"{self.operands(step, at)[0]}.clear()")
-        self.passed(at)
+        self.after_operation(at)
 
     def on_wait(self, step: verbs.Wait, at: str) -> None:
         trees, apart = self.begin(step, at, step.until is not None)
@@ -201,9 +201,9 @@ class Body(FlowWriter):
         many = self.context.scenario.workers[self.reference(step)[0]].count > 1
         for name, function, place in self.each_worker(step, apart):
             args = f", {place}" if place and many else ""
-            self.coming(at)
+            self.before_operation(at)
             self.spawn(name, function, args)
-            self.passed(at)
+            self.after_operation(at)
 
     def spawn(self, name: str, function: str, args: str) -> None:
         self.put(f"start({name}, {function}{args})")

@@ -21,7 +21,7 @@ EVENT: Final = ObjectDecl.model_validate({"type": "event"})
 
 
 class Ending:
-    """The part of a program after its workers. To be made when these have been written."""
+    """The part of a program after its workers. Needs these to be written first."""
 
     def __init__(
         self, scenario: Scenario, backend: str, trace: Trace | None, context: ExportContext,
@@ -108,8 +108,8 @@ class Ending:
         needs, backend = self.context.needs, self.backend
         ended = "    finally:\n        ended[name].set()\n" if "ended" in needs else ""
         parts: dict[str, Any] = {
-            "ended": ended, "told": self._told(), "finals": self._finals(), "passed": self._state(),
-            "start": "",
+            "ended": ended, "told": self._blocked(), "finals": self._finals(),
+            "passed": self._state(), "start": "",
         }  # fmt: skip
         if backend == "threading":
             parts["threads"] = "list(threads.values())" if self._named else "threads"
@@ -157,8 +157,8 @@ class Ending:
             if decl.start != "manual"
         ]
 
-    def _starts(self, where: str, made: str) -> str:
-        """The lines that start the workers: by name, or as a list of ``made``."""
+    def _starts(self, where: str, item_text: str) -> str:
+        """The lines that start the workers: by name, or as a list of ``item_text``."""
         lines = Lines()
         lines.depth = 1
         if self._named and self.backend != "multiprocessing":
@@ -175,7 +175,7 @@ class Ending:
             args = [own] if count == 1 else [own, "index"]
             text = ", ".join(args) + ("," if len(args) == 1 else "")
             call = f"{own}({'' if count == 1 else 'index'})"
-            item = made.format(args=text, name=name, call=call)
+            item = item_text.format(args=text, name=name, call=call)
             if count > 1:
                 item += f" for index in range({count})"
             head = f"{where} = [" if first else f"{where} += ["
@@ -222,8 +222,8 @@ class Ending:
         count = self.scenario.workers[group].count
         return elements(group, count if count > 1 else None)
 
-    def _told(self) -> str:
-        """What the trace says of who waits for whom."""
+    def _blocked(self) -> str:
+        """Lines that print which workers block which in the trace."""
         if self.trace is None or self.trace.verdict.kind not in ("deadlock", "crashed"):
             return ""
         pieces = textwrap.wrap(self.trace.verdict.message, 78) or [""]

@@ -120,15 +120,11 @@ class _Renamer(ast.NodeTransformer):
             func = ast.Attribute(ast.Name("math", ast.Load()), "sqrt", ast.Load())
         args: list[ast.expr] = []
         for arg in node.args:
-            made = self.visit(arg)
+            new = self.visit(arg)
             whole = type(arg) is ast.Name and arg.id in self.space.arrays
-            if (
-                whole
-                and isinstance(made, ast.Call)
-                and node.func.id in ("len", "sum", "min", "max")
-            ):
-                made = made.args[0]  # these do not keep it: no copy is needed
-            args.append(made)
+            if whole and isinstance(new, ast.Call) and node.func.id in ("len", "sum", "min", "max"):
+                new = new.args[0]  # these do not keep it: no copy is needed
+            args.append(new)
         return ast.Call(func, args, [])
 
 
@@ -194,14 +190,14 @@ class Unfolder:
                 return ready(found)
             case ast.Compare(left=left, ops=ops, comparators=others) if len(ops) > 1:
                 return self._chain(left, ops, others)
-        made = copy.copy(node)
+        new = copy.copy(node)
         for field, value in ast.iter_fields(node):
             if isinstance(value, ast.expr) and not (isinstance(node, ast.Call) and field == "func"):
-                setattr(made, field, self.unfold(value))
+                setattr(new, field, self.unfold(value))
             elif isinstance(value, list):
                 parts_ = [self.unfold(v) if isinstance(v, ast.expr) else v for v in value]
-                setattr(made, field, parts_)
-        return made
+                setattr(new, field, parts_)
+        return new
 
     def _read(self, name: str, source: str) -> ast.expr:
         found = self.temporary(f"seen_{name}")

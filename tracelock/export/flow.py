@@ -89,4 +89,4 @@ class FlowWriter(VariableWriter):
         self.context.needs.add(f"import {module}")
         arguments = ", ".join(self.value(tree, apart) for tree in trees)
         self.assign(self.local(step.into), f"{module}.{function}({arguments})")
-        self.passed(at)
+        self.after_operation(at)

@@ -74,7 +74,7 @@ def plain_program(
     ``origin``: the command line that made it, for the docstring. ``pytest``: the program is a test
     module. The scenario must be one that the backend can do.
     """
-    return _ProgramWriter(scenario, backend, trace, origin, pytest).made()
+    return _ProgramWriter(scenario, backend, trace, origin, pytest).build()
 
 
 class _ProgramWriter:
@@ -123,7 +123,7 @@ class _ProgramWriter:
                     self.context.watched |= set(writes)
 
     # --- the parts ---------------------------------------------------------------------------
-    def made(self) -> PlainProgram:
+    def build(self) -> PlainProgram:
         context = self.context
         functions = [self._function(group) for group in self.scenario.workers]
         lines = Lines()
@@ -204,8 +204,8 @@ class _ProgramWriter:
         lines.put(f"PATIENCE = {bound:g}  # seconds; who still waits then waits for ever")
         if self.backend == "multiprocessing":
             lines.put('ctx = multiprocessing.get_context("fork")')
-        held = context.points is not None and context.points.held
-        if held:
+        relocks = context.points is not None and context.points.relocks
+        if relocks:
             lines.put(*mains.HELD[self.backend].rstrip("\n").split("\n"), "")
         lines.put("")
         for name, value in self.scenario.shared.items():
@@ -233,34 +233,31 @@ class _ProgramWriter:
         code = _typecode(self.context.kinds[name])
         array = isinstance(value, list)
         if code is None:  # it may hold anything: a manager's process keeps it
-            made = f"list({value!r})" if array else f'Value("any", {value!r})'
-            return f"multiprocessing.Manager().{made}"
+            source = f"list({value!r})" if array else f'Value("any", {value!r})'
+            return f"multiprocessing.Manager().{source}"
         if array:
             return f"ctx.RawArray({code}, {value!r})"
         return f"ctx.RawValue({code}, {value!r})"
 
-    def _made(self, decl: ObjectDecl, lock: str | None) -> str:
-        made = constructor(self.backend, decl, lock)
-        if self.context.points is None or not self.context.points.held:
-            return made
+    def _constructor(self, decl: ObjectDecl, lock: str | None) -> str:
+        source = constructor(self.backend, decl, lock)
+        if self.context.points is None or not self.context.points.relocks:
+            return source
         if decl.type == "condition":
             return f"Condition({lock or ''})"
         # the locks of trio go with conditions of its own only
-        return "anyio.Lock()" if made == "trio.Lock()" else made
+        return "anyio.Lock()" if source == "trio.Lock()" else source
 
     def _object(self, lines: Lines, name: str, decl: ObjectDecl) -> None:
-        lock = None if decl.lock is None else self.context.objects[decl.lock]
+        lock, place = None if decl.lock is None else self.context.objects[decl.lock], "_"
         if decl.lock is not None and decl.count is not None:
+            place = "place"
             if self.scenario.objects[decl.lock].count is not None:
                 lock = f"{lock}[place]"
-            made = self._made(decl, lock)
-            line = f"{self.context.objects[name]} = [{made} for place in range({decl.count})]"
-        else:
-            line = f"{self.context.objects[name]} = {self._made(decl, lock)}"
-            if decl.count is not None:
-                made = self._made(decl, lock)
-                line = f"{self.context.objects[name]} = [{made} for _ in range({decl.count})]"
-        lines.put(line)
+        source = self._constructor(decl, lock)
+        if decl.count is not None:
+            source = f"[{source} for {place} in range({decl.count})]"
+        lines.put(f"{self.context.objects[name]} = {source}")
 
 
 def _typecode(kinds: Kinds) -> str | None:

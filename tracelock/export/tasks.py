@@ -131,9 +131,9 @@ class AsyncioBody(Body):
         self.context.needs.add("cancel")
         _, apart = self.begin(step, at)
         for name, _, _ in self.each_worker(step, apart):
-            self.coming(at)
+            self.before_operation(at)
             self.cancel(name)
-            self.passed(at)
+            self.after_operation(at)
 
     def cancel(self, name: str) -> None:
         self.put(f"tasks[{name}].cancel()")
@@ -142,7 +142,7 @@ class AsyncioBody(Body):
         (tree,), apart = self.begin(step, at)
         with self.within(self.value(tree, apart), self.local(step.into)):
             self.steps(step.do, f"{at}.do")
-        self.passed(at)
+        self.after_operation(at)
 
 
 class TrioBody(AsyncioBody):

@@ -46,9 +46,9 @@ class ThreadBody(Body):
     def join(self, at: str, events: list[str], timeout: str | None, into: str | None) -> None:
         for place, event in enumerate(events):
             call = f"{event}.wait({timeout or ''})"
-            self.coming(at)
+            self.before_operation(at)
             self.assign(into, call + (f" and {into}" if into is not None and place else ""))
-            self.passed(at)
+            self.after_operation(at)
 
 
 class ProcessBody(ThreadBody):

@@ -97,8 +97,8 @@ class StepWriter(Lines):
         """What the instances of this worker do around the operations of a step."""
         if self.context.points is None:
             return {}
-        found = {n: self.context.points.doings(n, at) for n in self.numbers}
-        return {n: doings for n, doings in found.items() if doings}
+        found = {n: self.context.points.around(n, at) for n in self.numbers}
+        return {n: around for n, around in found.items() if around}
 
     def apart(self, at: str, trees: Sequence[ast.expr]) -> bool:
         """Whether the reads of a step have to be taken apart: a turn ends between them."""
@@ -110,7 +110,7 @@ class StepWriter(Lines):
             return False
         if self.counted(at, trees):
             return True
-        return any(n <= reads for doings in forced.values() for n in doings)
+        return any(n <= reads for around in forced.values() for n in around)
 
     def watched(self, tree: ast.expr) -> bool:
         """Whether an expression reads what an atomic step writes bit by bit."""
@@ -131,7 +131,7 @@ class StepWriter(Lines):
             return True
         return at in self.counters
 
-    def passed(self, at: str, read: bool = False) -> None:
+    def after_operation(self, at: str, read: bool = False) -> None:
         """An operation of a step has been written: hand over where the trace does."""
         self.done[at] = self.done.get(at, 0) + 1
         forced = self.forced(at)
@@ -141,23 +141,23 @@ class StepWriter(Lines):
         if counter is not None:
             self.put(f"{counter} += 1")
         self._around(at, forced, self.done[at], "after", 0, read)
-        self.broken(at)
+        self.assert_always(at)
 
-    def coming(self, at: str) -> None:
+    def before_operation(self, at: str) -> None:
         """An operation of a step comes next."""
         self._around(at, self.forced(at), self.done.get(at, 0) + 1, "before", 1)
 
     @contextmanager
-    def however(self, at: str) -> Iterator[None]:
+    def cleanup(self, at: str) -> Iterator[None]:
         """Around an operation that a cancellation may cut off."""
         forced = self.forced(at)
-        if not any(one.however for doings in forced.values() for one in doings.values()):
+        if not any(one.cleanup for around in forced.values() for one in around.values()):
             yield
             return
         with self.block("try:"):
             yield
         with self.block("finally:"):
-            self._around(at, forced, self.done.get(at, 0) + 1, "however", 1)
+            self._around(at, forced, self.done.get(at, 0) + 1, "cleanup", 1)
 
     def _around(
         self, at: str, forced: dict[int, dict[int, Any]], number: int, when: str, ahead: int,
@@ -167,8 +167,8 @@ class StepWriter(Lines):
         if counter is None:
             self.actions({n: getattr(d[number], when) for n, d in forced.items() if number in d})
             return
-        for n, doings in forced.items():
-            for passes, one in doings.items():
+        for n, around in forced.items():
+            for passes, one in around.items():
                 actions = getattr(one, when)
                 if not actions or one.read != read:
                     continue
@@ -178,8 +178,8 @@ class StepWriter(Lines):
                 with self.block(f"if {test}:"):
                     self.act(actions)
 
-    def broken(self, at: str) -> None:
-        """Where the trace ends because something does not hold any more: say so."""
+    def assert_always(self, at: str) -> None:
+        """Where the trace ends because a condition of ``always`` is false: an assert."""
         points = self.context.points
         if self.context.always is None or points is None or points.last is None:
             return
@@ -223,12 +223,16 @@ class StepWriter(Lines):
         name = wanted if wanted.isidentifier() else "value"
         taken = set(self.space.locals.values()) | set(self.space.shared.values())
         number = 1
-        made = name
-        while made in taken or made in self._temporaries or made in self.context.naming.used:
+        candidate = name
+        while (
+            candidate in taken
+            or candidate in self._temporaries
+            or candidate in self.context.naming.used
+        ):
             number += 1
-            made = f"{name}_{number}"
-        self._temporaries.add(made)
-        return made
+            candidate = f"{name}_{number}"
+        self._temporaries.add(candidate)
+        return candidate
 
     def value(self, tree: ast.expr, apart: bool) -> str:
         """The source of an expression, its reads written before it where they are apart."""
@@ -239,7 +243,7 @@ class StepWriter(Lines):
                 self._guarded_read,
                 self.block,
                 self.temporary,
-                lambda: self.passed(at, True),
+                lambda: self.after_operation(at, True),
             )
             return self.space.source(unfolder.unfold(tree))
         self.done[self.at] = self.done.get(self.at, 0) + self.space.count(tree)

@@ -58,7 +58,7 @@ class VariableWriter(StepWriter):
         guarded = self.guard is not None and name in self.context.watched
         with self.atomic() if guarded else nullcontext():
             self.assign(self.local(step.into), self.variable(name, index))
-        self.passed(at)
+        self.after_operation(at)
 
     def on_write(self, step: verbs.Write, at: str) -> None:
         trees, apart = self.begin(step, at)
@@ -67,7 +67,7 @@ class VariableWriter(StepWriter):
         value = self.operand(trees[-1], apart) if guarded else self.value(trees[-1], apart)
         with self.atomic() if guarded else nullcontext():
             self.put(f"{self.variable(name, index, True)} = {value}")
-        self.passed(at)
+        self.after_operation(at)
 
     def operand(self, tree: ast.expr, apart: bool) -> str:
         """An operand of an indivisible step, read before that begins."""
@@ -103,7 +103,7 @@ class VariableWriter(StepWriter):
                 self.put(f"{variable} = {value}")
             if exchanged != into:
                 self.put(f"{into} = {exchanged}")
-        self.passed(at)
+        self.after_operation(at)
 
     def _truth(self, expr: Any) -> bool:
         """Whether an expression may be a truth value, which equals no number here."""
@@ -122,7 +122,7 @@ class VariableWriter(StepWriter):
                 self.put(f"{variable} = {value}")
             else:
                 self.put(f"{into}, {variable} = {variable}, {value}")
-        self.passed(at)
+        self.after_operation(at)
 
     def on_fetch_add(self, step: verbs.FetchAdd, at: str) -> None:
         variable, (by,), (tree,) = self.modified(step, at)
@@ -134,7 +134,7 @@ class VariableWriter(StepWriter):
                 if not isinstance(tree, ast.Constant | ast.Name | ast.UnaryOp):
                     by = f"({by})"
                 self.put(f"{into}, {variable} = {variable}, {variable} + {by}")
-        self.passed(at)
+        self.after_operation(at)
 
     def on_let(self, step: verbs.Let, at: str) -> None:
         trees, apart = self.begin(step, at)
@@ -149,4 +149,4 @@ class VariableWriter(StepWriter):
             self.guard, context.points, context.watched = None, None, set()
             self.steps(step.atomic, f"{at}.atomic")
             self.guard, context.points, context.watched = outer
-        self.passed(at)
+        self.after_operation(at)

@@ -46,7 +46,7 @@ class StateCheck:
         test = direct.source(tree)
         seen: list[tuple[str, str]] = []
         direct.witnesses = seen
-        told = direct.source(tree)
+        witnessed = direct.source(tree)
         variables = [variable for _, variable in seen]
         pool.names.update(Exception=Exception, failure=self._failure)
         lines = [
@@ -56,7 +56,7 @@ class StateCheck:
             " raise failure(e) from None",
             "def parts(v):",
             f" {' = '.join([*variables, 'q'])} = U",
-            f" {told}",
+            f" {witnessed}",
             " return (" + "".join(f"({text!r}, {name}), " for text, name in seen) + ")",
         ]
         run_source("\n".join(lines) + "\n", f"<{at}>", pool.names)

@@ -303,8 +303,8 @@ class Flow(Regions):
     def on_assert(self, step: verbs.Assert, at: str) -> None:
         tree = self.names.tree(step.assert_)
         if step.message is not None:
-            told = repr(step.message)
-            self._assert(tree, lambda: told)
+            message = repr(step.message)
+            self._assert(tree, lambda: message)
             return
         text = step.assert_ if isinstance(step.assert_, str) else describe(step.assert_)
         seen: list[tuple[str, str]] = []
@@ -315,7 +315,7 @@ class Flow(Regions):
             if seen:
                 self.line(f"{' = '.join(variable for _, variable in seen)} = U")
             self.line(
-                f"if not {tests}: raise StepFailure('assert', {self._told(text, seen)}, {at!r})"
+                f"if not {tests}: raise StepFailure('assert', {self._message(text, seen)}, {at!r})"
             )
             return
         count = self._mentions(tree)
@@ -324,18 +324,18 @@ class Flow(Regions):
             self.spare = list(range(slot, slot + count))
             self.witnesses = seen
             self.line(f"L[{slot}:{slot + count}] = [U] * {count}")
-        self._assert(tree, lambda: self._told(text, seen))
+        self._assert(tree, lambda: self._message(text, seen))
         self.witnesses = None
 
-    def _assert(self, tree: ast.expr, told: Callable[[], str]) -> None:
+    def _assert(self, tree: ast.expr, message: Callable[[], str]) -> None:
         if not self.reads(tree):
-            fail = f"raise StepFailure('assert', {told()}, {self.at!r})"
+            fail = f"raise StepFailure('assert', {message()}, {self.at!r})"
             self.line(f"if not {self.native.source(tree)}: {fail}")
             return
         good, bad = self.new(), self.new()
         self.test(tree, good, bad)
         self.start(bad)
-        self.line(f"raise StepFailure('assert', {told()}, {self.at!r})")
+        self.line(f"raise StepFailure('assert', {message()}, {self.at!r})")
         self.start(good)
 
     def _mentions(self, node: ast.expr) -> int:
@@ -349,7 +349,7 @@ class Flow(Regions):
                 return 1
         return sum(self._mentions(child) for child in children(node))
 
-    def _told(self, text: str, seen: list[tuple[str, str]]) -> str:
+    def _message(self, text: str, seen: list[tuple[str, str]]) -> str:
         """The source of the message of an assert that failed."""
         parts = list(seen)
         for mention in mentions(parse(text)):
@@ -384,5 +384,5 @@ class Flow(Regions):
         self.bodies[name] = body
         self.pool.names[f"A{name}"] = body
         op = f"Op({ATOMIC}, -1, {at!r}, None, None, True, None, A{name}(m))"
-        self.emit(op, told=False)
+        self.emit(op, dynamic=False)
         self.line(f"if L[{slot}] is not None: raise L[{slot}]")

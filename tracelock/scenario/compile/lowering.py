@@ -91,21 +91,21 @@ class Lowering:
         self.block.other = other
         self.goto(then)
 
-    def emit(self, op: str, told: bool = True) -> None:
+    def emit(self, op: str, dynamic: bool = True) -> None:
         """Yield the op that the source ``op`` gives. Its result is then ``r``, until the next.
 
-        What is not known of the op beforehand is a part of the machine's key, unless ``told``
+        What is not known of the op beforehand is a part of the machine's key, unless ``dynamic``
         is False.
         """
         after = self.new()
-        told = told and not op.isidentifier()
-        if told:
+        dynamic = dynamic and not op.isidentifier()
+        if dynamic:
             self.line(f"o = m.op = {op}")
             op = "o"
         self.block.op = op
         self.goto(after)
         self.places[after] = YieldPoint(
-            len(self.places), self.at, self.handler, self.depth, self.scopes, told
+            len(self.places), self.at, self.handler, self.depth, self.scopes, dynamic
         )
         self.start(after)
 

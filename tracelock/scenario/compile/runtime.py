@@ -21,7 +21,7 @@ _PLAIN = frozenset({int, str, type(None)})
 
 
 class Jump:
-    """The class of :data:`JUMP`: a segment's word for "go on at ``machine.at``".
+    """The class of :data:`JUMP`, which a segment returns to continue at ``machine.at``.
 
     Segments do not call each other, so that a loop needs no deeper stack in any round.
     """
@@ -55,10 +55,10 @@ class YieldPoint:
 
     ``number`` is unique in the worker; ``live``: how many entries of ``L`` matter from here
     on; ``scopes``: (slot of uid, slot of seconds, path) per ``timeout`` block, outermost first;
-    ``told``: the op is in ``machine.op``, as it is not the same in every run.
+    ``dynamic``: the op is in ``machine.op``, as it is not the same in every run.
     """
 
-    __slots__ = ("at", "handler", "live", "number", "scopes", "told")
+    __slots__ = ("at", "dynamic", "handler", "live", "number", "scopes")
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class YieldPoint:
         handler: Handler | None,
         live: int,
         scopes: tuple[tuple[int, int, str], ...],
-        told: bool,
+        dynamic: bool,
     ) -> None:
-        self.told = told
+        self.dynamic = dynamic
         self.number = number
         self.at = at
         self.handler = handler
@@ -195,15 +195,15 @@ class Machine:
         if place is None:
             return (self.worker, self.at is done)
         live = self.L if place.live == len(self.L) else self.L[: place.live]
-        told: Hashable = None
-        if place.told:
+        pending: Hashable = None
+        if place.dynamic:
             op = self.op
             assert op is not None
-            told = (op.target, freeze(op.value), freeze(op.timeout), freeze(op.expect))
+            pending = (op.target, freeze(op.value), freeze(op.timeout), freeze(op.expect))
         return (
             self.worker,
             place.number,
-            told,
+            pending,
             *[v if type(v) in _PLAIN else freeze(v) for v in live],
         )
 
