@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from tracelock.export.program import Plain
+from tracelock.export.program import PlainProgram
 from tracelock.scenario.language.models import Scenario
 
 _numbers = count()
@@ -36,7 +36,7 @@ class Ran:
         return "\n".join(self.lines)
 
 
-def ran(source: str, plain: Plain | None = None, scenario: Scenario | None = None,
+def ran(source: str, plain: PlainProgram | None = None, scenario: Scenario | None = None,
         patience: float | None = None) -> Ran:  # fmt: skip
     """Execute a program's ``main`` here. ``patience``: seconds instead of its own."""
     if patience is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,16 +48,21 @@ def supports(scenario: Scenario, backend: str) -> bool:
     return True
 
 
-def is_possible(result: Ran, found: Found) -> bool:
-    """Whether brute force knows an end like this one. Of a failed or stuck run the kind counts:
-    others may have gone on since, where the models stop at once."""
-    kinds = found.verdicts
-    if result.kind != "passed":
+def is_possible(result: Ran, found: Found, scenario: Scenario) -> bool:
+    """Whether brute force knows an end like this one: of this kind, in this state.
+
+    Where a worker failed, the others may have gone on since, while the models stop at once: then
+    the kind counts. So it does where a condition of ``always`` can fail: a program on its own
+    looks at these at its end only.
+    """
+    early = any(outcome.verdict in ("failed:always", "failed:error") for outcome in found.outcomes)
+    of_a_worker = any(re.match(r"failed: [^:]+: \w*(Error|Block|Full|Empty)", line)
+                      for line in result.lines)  # fmt: skip
+    if early or scenario.always or of_a_worker:
+        kinds = found.verdicts
         return result.kind in kinds or (result.kind == "deadlock" and "failed" in kinds)
-    return any(
-        outcome.verdict == "passed" and outcome.values == frozen(result.values)
-        for outcome in found.outcomes
-    )
+    wanted = {"failed": "failed:finally"}.get(result.kind, result.kind)
+    return (wanted, frozen(result.values)) in found.outcomes
 
 
 # --- free programs ---------------------------------------------------------------------------
@@ -72,15 +78,23 @@ def test_every_file_becomes_a_program(path: Path) -> None:
         compile(source, path.name, "exec")
         assert "import tracelock" not in source
         assert max(map(len, source.splitlines())) <= 100
+        if backend == "multiprocessing" or backend not in scenario.expect:
+            continue
+        # what is known of all schedules holds for the one that runs here
+        verdict = scenario.expect[backend].verdict
+        bad = {"passes": "passed", "fails": "failed", "deadlock": "deadlock"}[verdict]
+        result = ran(source, patience=0.3 if bad == "deadlock" else 20)
+        assert result.kind in ("passed", bad), (backend, result, source)
 
 
 @pytest.mark.parametrize("backend", ["threading", "asyncio", "trio"])
 @pytest.mark.parametrize("theme", [theme for theme in THEMES if theme != "timeouts"])
 def test_what_a_free_program_does_is_possible(theme: str, backend: str) -> None:
-    tried = 0
-    for seed in range(8):
+    tried = refused = 0
+    for seed in range(40):
         scenario = scenario_from_data(generate(seed, theme, 800))
         if not supports(scenario, backend):
+            refused += 1
             continue
         try:
             found = all_states(Program(scenario), RULES[backend], limit=20_000)
@@ -88,13 +102,23 @@ def test_what_a_free_program_does_is_possible(theme: str, backend: str) -> None:
             continue
         plain = plain_program(scenario, backend)
         # where nothing can hang, patience is what a slow machine needs
-        patience = 0.05 if "deadlock" in found.verdicts else 20
-        if found.verdicts & {"deadlock"} and backend == "threading":
-            patience = 0.15
+        patience = 0.15 if "deadlock" in found.verdicts else 20
         result = ran(plain.source, plain, scenario, patience)
-        assert is_possible(result, found), (result, found.outcomes, plain.source)
+        if result.kind == "deadlock" and not is_possible(result, found, scenario):
+            result = ran(plain.source, plain, scenario, 20)  # it was only slow
+        assert is_possible(result, found, scenario), (result, found.outcomes, plain.source)
         tried += 1
-    assert tried or theme in ("rlocks", "barriers", "events", "queues")
+        if tried == 6:
+            return
+    assert tried or refused == 40, "every scenario is too large to compare"
+    assert tried >= 3 or (theme, backend) in NOT_THERE
+
+
+#: What a backend has not (a scenario or two of the theme may do without).
+NOT_THERE = {
+    ("rlocks", "asyncio"), ("rlocks", "trio"), ("barriers", "trio"), ("events", "trio"),
+    ("queues", "trio"),
+}  # fmt: skip
 
 
 _ALONE = frozenset(

@@ -13,7 +13,13 @@ from tracelock.errors import TraceError
 from tracelock.trace import MISSING, Event, Events, Missing, frozen
 from tracelock.trace.events import LARGEST
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 ENTRY = st.tuples(
     st.integers(0, 3),  # worker
     st.sampled_from([("read", "x", "a"), ("write", "x", "b"), ("checkpoint", None, "c")]),

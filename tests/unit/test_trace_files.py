@@ -27,6 +27,7 @@ from tracelock.trace import (
     reading,
     text,
 )
+from tracelock.trace import events as event_columns
 
 EXAMPLE = """\
 {"format": "tracelock-trace/1",
@@ -205,7 +206,7 @@ def test_both_ways_of_reading_refuse_the_same(start, length, new, at_a_token):
 
 
 def test_many_chunks_and_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "CHUNK", 7)
+    monkeypatch.setattr(event_columns, "CHUNK", 7)
     monkeypatch.setattr(reading, "_BLOCK", 64)
     trace = sample(100)
     for name in ("a.json", "a.json.gz"):

@@ -21,6 +21,7 @@ from tracelock.trace import (
     recovered_name,
     text,
 )
+from tracelock.trace import events as event_columns
 
 
 def sample(count=6):
@@ -196,7 +197,7 @@ def test_recover_is_bounded(tmp_path):
 # --- as the run goes -------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["run.json", "run.json.gz"])
 def test_written_as_the_run_goes_is_the_same_file(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(text, "CHUNK", 2)
+    monkeypatch.setattr(event_columns, "CHUNK", 2)
     trace = sample(9)
     path = tmp_path / "new" / name
     growing = Events()

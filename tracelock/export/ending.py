@@ -7,9 +7,9 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.export import mains
-from tracelock.export.expressions import Space, negated
-from tracelock.export.shop import Shop
-from tracelock.export.threads import Threads
+from tracelock.export.constructors import constructor
+from tracelock.export.context import ExportContext
+from tracelock.export.expressions import Namespace, negated
 from tracelock.export.writing import WIDTH, Lines, quoted
 from tracelock.scenario.compile.layout import elements
 from tracelock.scenario.language.models import ObjectDecl, Scenario
@@ -21,23 +21,22 @@ EVENT: Final = ObjectDecl.model_validate({"type": "event"})
 
 
 class Ending:
-    """The part of a program after its workers. To be made when these have been written."""
+    """The part of a program after its workers. Needs these to be written first."""
 
     def __init__(
-        self, scenario: Scenario, backend: str, trace: Trace | None, shop: Shop,
-        body: type[Threads], test: bool,
+        self, scenario: Scenario, backend: str, trace: Trace | None, context: ExportContext,
+        test: bool,
     ) -> None:  # fmt: skip
         self.scenario = scenario
         self.backend = backend
         self.trace = trace
-        self.shop = shop
-        self.body = body
+        self.context = context
         self.test = test
 
     def text(self) -> str:
         """The source."""
         parts = ["\n\n"]
-        needs = self.shop.needs
+        needs = self.context.needs
         head = self._head()
         if head:
             parts += ["\n".join(head), "\n\n\n"]
@@ -55,7 +54,7 @@ class Ending:
     @property
     def _named(self) -> bool:
         """Whether workers are looked up by name as the program runs."""
-        return bool(self.shop.needs & {"spawn", "cancel"})
+        return bool(self.context.needs & {"spawn", "cancel"})
 
     @property
     def _together(self) -> bool:
@@ -68,10 +67,10 @@ class Ending:
 
     def _head(self) -> list[str]:
         """What the surroundings of the workers keep."""
-        needs, head = self.shop.needs, []
+        needs, head = self.context.needs, []
         names = [name for group in self.scenario.workers for name in self._names(group)]
         if "ended" in needs:
-            event = self.body.made(EVENT, None)
+            event = constructor(self.backend, EVENT, None)
             rows = Lines()
             rows.long("ended = {", [f'"{name}": {event}' for name in names], "}")
             head += rows.text
@@ -106,11 +105,11 @@ class Ending:
         return [*head, "failures = []"]
 
     def _main(self) -> str:
-        needs, backend = self.shop.needs, self.backend
+        needs, backend = self.context.needs, self.backend
         ended = "    finally:\n        ended[name].set()\n" if "ended" in needs else ""
         parts: dict[str, Any] = {
-            "ended": ended, "told": self._told(), "finals": self._finals(), "passed": self._state(),
-            "start": "",
+            "ended": ended, "told": self._blocked(), "finals": self._finals(),
+            "passed": self._state(), "start": "",
         }  # fmt: skip
         if backend == "threading":
             parts["threads"] = "list(threads.values())" if self._named else "threads"
@@ -153,13 +152,13 @@ class Ending:
     def _instances(self) -> list[tuple[str, str, int]]:
         """(group, function, count) of the workers that start by themselves."""
         return [
-            (group, self.shop.workers[group], decl.count)
+            (group, self.context.workers[group], decl.count)
             for group, decl in self.scenario.workers.items()
             if decl.start != "manual"
         ]
 
-    def _starts(self, where: str, made: str) -> str:
-        """The lines that start the workers: by name, or as a list of ``made``."""
+    def _starts(self, where: str, item_text: str) -> str:
+        """The lines that start the workers: by name, or as a list of ``item_text``."""
         lines = Lines()
         lines.depth = 1
         if self._named and self.backend != "multiprocessing":
@@ -176,7 +175,7 @@ class Ending:
             args = [own] if count == 1 else [own, "index"]
             text = ", ".join(args) + ("," if len(args) == 1 else "")
             call = f"{own}({'' if count == 1 else 'index'})"
-            item = made.format(args=text, name=name, call=call)
+            item = item_text.format(args=text, name=name, call=call)
             if count > 1:
                 item += f" for index in range({count})"
             head = f"{where} = [" if first else f"{where} += ["
@@ -200,7 +199,7 @@ class Ending:
     def _starts_soon(self) -> str:
         lines = Lines()
         lines.depth = 3
-        begin = "start(" if "spawn" in self.shop.needs else "nursery.start_soon(run, "
+        begin = "start(" if "spawn" in self.context.needs else "nursery.start_soon(run, "
         for group, own, count in self._instances():
             if count == 1:
                 lines.put(f'{begin}"{group}", {own})')
@@ -213,7 +212,7 @@ class Ending:
         rows = ["manual = {"]
         for group, decl in self.scenario.workers.items():
             if decl.start == "manual":
-                own = self.shop.workers[group]
+                own = self.context.workers[group]
                 for place, name in enumerate(self._names(group)):
                     index = f", {place}" if decl.count > 1 else ","
                     rows.append(f'    "{name}": ({own}{index}),')
@@ -223,8 +222,8 @@ class Ending:
         count = self.scenario.workers[group].count
         return elements(group, count if count > 1 else None)
 
-    def _told(self) -> str:
-        """What the trace says of who waits for whom."""
+    def _blocked(self) -> str:
+        """Lines that print which workers block which in the trace."""
         if self.trace is None or self.trace.verdict.kind not in ("deadlock", "crashed"):
             return ""
         pieces = textwrap.wrap(self.trace.verdict.message, 78) or [""]
@@ -232,8 +231,8 @@ class Ending:
         return "\n".join(['        print("as in the trace:")', *lines]) + "\n"
 
     def _finals(self) -> str:
-        arrays = {n: len(v) for n, v in self.scenario.shared.items() if isinstance(v, list)}
-        space = Space(self.shop.variables, arrays, self.shop.cells, {}, {})
+        context = self.context
+        space = Namespace(context.variables, context.arrays, context.cells, {}, {})
         rows = Lines()
         rows.depth = 1
         for expr in [*self.scenario.finally_, *self.scenario.always]:
@@ -275,10 +274,10 @@ class Ending:
         )
 
     def _shown(self, name: str) -> str:
-        own = self.shop.variables[name]
+        own = self.context.variables[name]
         if isinstance(self.scenario.shared[name], list):
             return f"{own}[:]"
-        return f"{own}.value" if name in self.shop.cells else own
+        return f"{own}.value" if name in self.context.cells else own
 
 
 def _broken(call: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from tracelock.scenario.language.expressions import mentions, parse
 
 
-class Space:
+class Namespace:
     """What the names in the expressions of one worker mean.
 
     ``shared``: variable -> its name in the program. ``arrays``: variable -> length, for those that
@@ -83,7 +83,7 @@ def ready(name: str) -> ast.expr:
 
 
 class _Renamer(ast.NodeTransformer):
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Namespace) -> None:
         self.space = space
 
     def visit(self, node: ast.AST) -> Any:
@@ -120,19 +120,15 @@ class _Renamer(ast.NodeTransformer):
             func = ast.Attribute(ast.Name("math", ast.Load()), "sqrt", ast.Load())
         args: list[ast.expr] = []
         for arg in node.args:
-            made = self.visit(arg)
+            new = self.visit(arg)
             whole = type(arg) is ast.Name and arg.id in self.space.arrays
-            if (
-                whole
-                and isinstance(made, ast.Call)
-                and node.func.id in ("len", "sum", "min", "max")
-            ):
-                made = made.args[0]  # these do not keep it: no copy is needed
-            args.append(made)
+            if whole and isinstance(new, ast.Call) and node.func.id in ("len", "sum", "min", "max"):
+                new = new.args[0]  # these do not keep it: no copy is needed
+            args.append(new)
         return ast.Call(func, args, [])
 
 
-def negated(space: Space, tree: ast.expr) -> str:
+def negated(space: Namespace, tree: ast.expr) -> str:
     """The source of ``not tree``, as a person would write it."""
     if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
         return space.source(tree.operand)
@@ -152,7 +148,7 @@ class Unfolder:
 
     def __init__(
         self,
-        space: Space,
+        space: Namespace,
         put: Callable[[str], None],
         block: Callable[[str], Any],
         temporary: Callable[[str], str],
@@ -194,14 +190,14 @@ class Unfolder:
                 return ready(found)
             case ast.Compare(left=left, ops=ops, comparators=others) if len(ops) > 1:
                 return self._chain(left, ops, others)
-        made = copy.copy(node)
+        new = copy.copy(node)
         for field, value in ast.iter_fields(node):
             if isinstance(value, ast.expr) and not (isinstance(node, ast.Call) and field == "func"):
-                setattr(made, field, self.unfold(value))
+                setattr(new, field, self.unfold(value))
             elif isinstance(value, list):
                 parts_ = [self.unfold(v) if isinstance(v, ast.expr) else v for v in value]
-                setattr(made, field, parts_)
-        return made
+                setattr(new, field, parts_)
+        return new
 
     def _read(self, name: str, source: str) -> ast.expr:
         found = self.temporary(f"seen_{name}")

@@ -8,7 +8,8 @@ from typing import Any, Final
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.expressions import parse
 from tracelock.scenario.language.models import Scenario
-from tracelock.scenario.language.usage import steps_of
+from tracelock.scenario.language.usage import base_name, steps_of
+from tracelock.scenario.language.verbs import VERBS
 
 INT, FLOAT, BOOL, OTHER = "int", "float", "bool", "other"
 Kinds = frozenset[str]
@@ -41,18 +42,14 @@ def kinds_of(scenario: Scenario) -> dict[str, Kinds]:
             def kind(expr: Any, group: str = group) -> set[str]:
                 return _kind(_tree(expr), group, known, local)
 
+            target = base_name(step.reference)
             match step:
-                case verbs.Write():
-                    add(known[_base(step.write)], kind(step.value))
-                case verbs.CompareExchange():
-                    add(known[_base(step.compare_exchange)], kind(step.value))
-                case verbs.Exchange():
-                    add(known[_base(step.exchange)], kind(step.value))
+                case verbs.Write() | verbs.CompareExchange() | verbs.Exchange():
+                    add(known[target], kind(step.value))
                 case verbs.FetchAdd():
-                    target = known[_base(step.fetch_add)]
-                    add(target, _sum(target, kind(step.by)))
+                    add(known[target], _sum(known[target], kind(step.by)))
                 case verbs.Put():
-                    add(queues.setdefault(_base(step.put), set()), kind(step.value))
+                    add(queues.setdefault(target, set()), kind(step.value))
             for name, kinds in _assigned(step, kind, known, queues):
                 add(local.setdefault((group, name), set()), kinds)
     return {name: frozenset(kinds) for name, kinds in known.items()}
@@ -72,32 +69,18 @@ def _assigned(
 ) -> list[tuple[str, set[str]]]:
     if isinstance(step, verbs.Let):
         return [(name, kind(expr)) for name, expr in step.let.items()]
+    target = base_name(step.reference)
     found: list[tuple[str, set[str]]] = []
-    into = getattr(step, "into", None)
-    if into is not None:
-        match step:
-            case verbs.Read():
-                found.append((into, set(known[_base(step.read)])))
-            case verbs.Exchange():
-                found.append((into, set(known[_base(step.exchange)])))
-            case verbs.FetchAdd():
-                found.append((into, set(known[_base(step.fetch_add)])))
-            case verbs.Get():
-                kinds = set(queues.get(_base(step.get), set()))
-                found.append((into, kinds | ({OTHER} if step.got else set())))
-            case verbs.Call():
-                found.append((into, {OTHER}))
-            case _:
-                found.append((into, {BOOL}))
-    if getattr(step, "got", None):
-        found.append((step.got, {BOOL}))
-    if isinstance(step, verbs.Repeat) and step.index:
-        found.append((step.index, {INT}))
+    for key, name in step.of_kind("local"):
+        kinds = {INT} if key == "index" else {BOOL}
+        if key == "into" and not VERBS[step.verb].truth:
+            if isinstance(step, verbs.Get):
+                kinds = set(queues.get(target, set())) | ({OTHER} if step.got else set())
+            else:
+                kinds = set(known.get(target, {OTHER}))  # of a call: anything
+        if name:
+            found.append((name, kinds))
     return found
-
-
-def _base(reference: str) -> str:
-    return reference.split("[")[0].strip()
 
 
 def _tree(expr: Any) -> ast.expr:

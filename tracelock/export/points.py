@@ -1,8 +1,8 @@
 """Where the workers of a forced program hand over to each other.
 
-A trace is cut into *turns*: runs of events of one worker. Turn k may begin when ``turn[k]`` is set;
-whoever ends turn k - 1 sets it. The worker that gives a turn away then waits for its own next one.
-The last turn is what happens after the trace: whoever is blocked in the end goes there.
+A trace is cut into *turns*: runs of events of one worker. Turn k may begin when ``turn[k]`` is set,
+which the worker of turn k - 1 does at its end; it then waits for its own next turn. The last turn
+is what happens after the trace: workers that are blocked in the end go there.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tracelock.trace import Blocked, Event, Trace
 #: condition's lock back, once woken, in that turn.
 Action = tuple[str, int]
 _PARKS: Final = frozenset({"wait", "request"})
-#: Events that end an operation which has begun before: nobody can be held back before them.
+#: Events that end an operation that has begun before: no turn can be awaited before them.
 _ENDS: Final = frozenset({"wake", "cancelled", "timeout"})
 
 
 @dataclass(slots=True)
-class Doings:
+class Surrounding:
     """What a worker does around one operation of its own. ``read``: it is a plain read."""
 
     read: bool = False
     before: list[Action] = field(default_factory=list)
     after: list[Action] = field(default_factory=list)
-    however: list[Action] = field(default_factory=list)  # after it, even if it is cut off
+    cleanup: list[Action] = field(default_factory=list)  # after it, even if it is cut off
 
 
 @dataclass(slots=True)
@@ -44,17 +44,17 @@ class Points:
     turns: int
     whose: list[int | None]
     start: dict[int, list[Action]] = field(default_factory=dict)
-    at: dict[int, dict[str, dict[int, Doings]]] = field(default_factory=dict)
+    at: dict[int, dict[str, dict[int, Surrounding]]] = field(default_factory=dict)
     last: tuple[int, str, int] | None = None
-    held: bool = False  # somebody takes a lock back in a turn of its own
+    relocks: bool = False  # some waiter takes its lock back in a turn of its own
 
-    def doings(self, worker: int, path: str) -> dict[int, Doings]:
+    def around(self, worker: int, path: str) -> dict[int, Surrounding]:
         """By number, what a worker does around its operations at a step."""
         return self.at.get(worker, {}).get(path, {})
 
 
 @dataclass(slots=True)
-class _Call:
+class _Operation:
     path: str
     number: int
 
@@ -70,11 +70,11 @@ def points_of(trace: Trace) -> Points:
             turns.append((event.worker, place, place))
     end = len(turns)
     failed = trace.verdict.kind == "failed" and trace.verdict.failure != "finally"
-    loser = trace.verdict.worker if failed else None
-    late = loser is not None and bool(turns) and turns[-1][0] != loser
+    failing = trace.verdict.worker if failed else None
+    late = failing is not None and bool(turns) and turns[-1][0] != failing
     whose: list[int | None] = [*[turn[0] for turn in turns], None]
     if late:  # the failure itself, which is no event, comes after the steps of others
-        whose[end:] = [loser, None]
+        whose[end:] = [failing, None]
     points = Points(len(whose), whose)
     rest = len(whose) - 1
     calls, kinds = _calls(trace, events)
@@ -84,32 +84,32 @@ def points_of(trace: Trace) -> Points:
     for worker, name in enumerate(trace.workers):
         mine = [(number, turn) for number, turn in enumerate(turns) if turn[0] == worker]
         if not mine:
-            points.start[worker] = [("take", end if worker == loser else rest)]
+            points.start[worker] = [("take", end if worker == failing else rest)]
             continue
         if mine[0][0] > 0 and not _is_end(kinds[mine[0][1][1]]):
             points.start[worker] = [("take", mine[0][0])]
         for following, (number, turn) in enumerate(mine, 1):
             last = turn[2]
             call = calls[last]
-            doings = points.at.setdefault(worker, {}).setdefault(call.path, {})
-            here = doings.setdefault(call.number, Doings(events[last].op == "read"))
+            around = points.at.setdefault(worker, {}).setdefault(call.path, {})
+            here = around.setdefault(call.number, Surrounding(events[last].op == "read"))
             parks = kinds[last] in ("park", "crash")
             gives = late or not (number + 1 == end and failed)
             if gives:
                 give = ("give", number + 1)
-                struck = kinds[last] == "struck"
-                (here.before if parks else here.however if struck else here.after).append(give)
+                cancelled = kinds[last] == "cancelled"
+                (here.before if parks else here.cleanup if cancelled else here.after).append(give)
             if following < len(mine):
                 then, (_, first, _) = mine[following]
-                if kinds[first] == "struck":
+                if kinds[first] == "cancelled":
                     continue
                 if kinds[first] == "end" and _contended(trace, events, last, first):
                     here.before.append(("back", then))
-                    points.held = True
+                    points.relocks = True
                 else:
                     here.after.append(("take", then))
             elif number + 1 < end and not parks and name not in joined:
-                here.after.append(("take", end if worker == loser else rest))
+                here.after.append(("take", end if worker == failing else rest))
     return points
 
 
@@ -135,16 +135,16 @@ def _contended(trace: Trace, events: Sequence[Event], parked: int, woken: int) -
 
 
 def _is_end(kind: str) -> bool:
-    return kind in ("end", "struck")
+    return kind in ("end", "cancelled")
 
 
-def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Call], list[str]]:
+def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Operation], list[str]]:
     """The operation that each event belongs to, and what kind of event it is: ``whole``,
-    ``park`` (begins to wait), ``end`` (of a wait), ``struck`` (a cancellation) or ``crash``."""
-    calls: list[_Call] = []
+    ``park`` (begins to wait), ``end`` (of a wait), ``cancelled`` or ``crash``."""
+    calls: list[_Operation] = []
     kinds: list[str] = []
     counts: dict[tuple[int, str], int] = {}
-    waiting: dict[int, _Call] = {}
+    waiting: dict[int, _Operation] = {}
     upcoming = _next_of_worker(events)
     blocked = {one.worker: one for one in trace.verdict.blocked}
     for place, event in enumerate(events):
@@ -153,15 +153,15 @@ def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Call], list[str
         if parked is not None and parked.path == path:
             calls.append(parked)
             again = op in _PARKS
-            kinds.append("park" if again else "struck" if op in _ENDS - {"wake"} else "end")
+            kinds.append("park" if again else "cancelled" if op in _ENDS - {"wake"} else "end")
             if again:
                 waiting[worker] = parked
             continue
         number = counts[worker, path] = counts.get((worker, path), 0) + 1
-        call = _Call(path, number)
+        call = _Operation(path, number)
         calls.append(call)
         if op in ("cancelled", "timeout"):
-            kinds.append("struck")
+            kinds.append("cancelled")
         elif op == "crash":
             kinds.append("crash")
         elif op in _PARKS and _goes_on(event, upcoming[place], blocked, trace.workers):

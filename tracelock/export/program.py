@@ -11,32 +11,46 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.export import mains
 from tracelock.export.body import Body
+from tracelock.export.constructors import constructor
+from tracelock.export.context import ExportContext
 from tracelock.export.ending import EVENT, Ending
 from tracelock.export.kinds import BOOL, FLOAT, INT, Kinds, kinds_of
 from tracelock.export.naming import Naming
 from tracelock.export.points import Points, points_of
-from tracelock.export.shop import Shop
-from tracelock.export.tasks import Asyncio, Trio
-from tracelock.export.threads import Processes, Threads
+from tracelock.export.tasks import AsyncioBody, TrioBody
+from tracelock.export.threads import ProcessBody, ThreadBody
 from tracelock.export.writing import WIDTH, Lines
 from tracelock.scenario.compile.layout import build_layout
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import ObjectDecl, Scenario
-from tracelock.scenario.language.usage import steps_of
+from tracelock.scenario.language.usage import base_name, guarded_names, steps_in, steps_of
+from tracelock.scenario.language.verbs import VERBS
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
-BODIES: Final[dict[str, type[Threads]]] = {
-    "threading": Threads, "multiprocessing": Processes, "asyncio": Asyncio, "trio": Trio,
-}  # fmt: skip
+BODIES: Final[dict[str, type[Body]]] = {
+    body.backend: body for body in (ThreadBody, ProcessBody, AsyncioBody, TrioBody)
+}
+#: backend -> verb -> how it is written; a verb that every backend can do and that has no method
+#: raises.
+WRITERS: Final = {
+    backend: {
+        verb: getattr(body, f"on_{verb}")
+        for verb, row in VERBS.items()
+        if not row.feature or hasattr(body, f"on_{verb}")
+    }
+    for backend, body in BODIES.items()
+}
+for _backend, _body in BODIES.items():
+    _body.writers = WRITERS[_backend]
 #: Seconds after which a program that still waits counts as deadlocked, beyond its own sleeps.
 PATIENCE: Final = 10.0
 FORCED_PATIENCE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class PlainProgram:
     """A program. ``variables``, ``objects``, ``workers``: name in the scenario -> in the program;
     ``cells``: variables whose value is their ``.value`` (shared memory)."""
 
@@ -54,16 +68,16 @@ def plain_program(
     *,
     origin: str | None = None,
     pytest: bool = False,
-) -> Plain:
+) -> PlainProgram:
     """A scenario as a program for ``backend``; with a trace, forced through its events.
 
     ``origin``: the command line that made it, for the docstring. ``pytest``: the program is a test
     module. The scenario must be one that the backend can do.
     """
-    return _Program(scenario, backend, trace, origin, pytest).made()
+    return _ProgramWriter(scenario, backend, trace, origin, pytest).build()
 
 
-class _Program:
+class _ProgramWriter:
     def __init__(
         self, scenario: Scenario, backend: str, trace: Trace | None, origin: str | None, test: bool
     ) -> None:
@@ -89,7 +103,7 @@ class _Program:
                 number = int(re.sub(r"\D", "", trace.verdict.at or "0") or 0)
                 expr = scenario.always[number]
                 always = expr if isinstance(expr, str) else repr(expr)
-        self.shop = Shop(
+        self.context = ExportContext(
             scenario, layout, naming, naming.all(scenario.shared), naming.all(scenario.objects),
             naming.all(scenario.workers), cells, kinds, points,
             [worker.name for worker in layout.workers], test, always,
@@ -100,25 +114,17 @@ class _Program:
         """Find the variables whose plain accesses must not fall into another worker's step."""
         if self.body.guard is None:
             return
-        shop = self.shop
-        for at, step in steps_of(self.scenario):
-            match step:
-                case verbs.CompareExchange():
-                    shop.guarded.add(_base(step.compare_exchange))
-                case verbs.Exchange():
-                    shop.guarded.add(_base(step.exchange))
-                case verbs.FetchAdd():
-                    shop.guarded.add(_base(step.fetch_add))
-                case verbs.Atomic():
-                    inside = [s for path, s in steps_of(self.scenario) if path.startswith(f"{at}.")]
-                    writes = [_base(s.write) for s in inside if isinstance(s, verbs.Write)]
-                    shop.guarded |= set(writes) | _mentioned(inside, self.scenario)
-                    if len(writes) > 1:
-                        shop.watched |= set(writes)
+        self.context.guarded = guarded_names(self.scenario)
+        for _, step in steps_of(self.scenario):
+            if isinstance(step, verbs.Atomic):
+                inside = [inner for _, inner in steps_in(step.atomic)]
+                writes = [base_name(s.write) for s in inside if isinstance(s, verbs.Write)]
+                if len(writes) > 1:
+                    self.context.watched |= set(writes)
 
     # --- the parts ---------------------------------------------------------------------------
-    def made(self) -> Plain:
-        shop = self.shop
+    def build(self) -> PlainProgram:
+        context = self.context
         functions = [self._function(group) for group in self.scenario.workers]
         lines = Lines()
         lines.put(*self._docstring())
@@ -126,15 +132,15 @@ class _Program:
         self._declarations(body)
         for function in functions:
             body.put("", "", *function)
-        ending = Ending(
-            self.scenario, self.backend, self.trace, shop, self.body, self.test
-        ).text()  # fmt: skip
+        ending = Ending(self.scenario, self.backend, self.trace, context, self.test).text()
         text = "\n".join([*body.text, ending])
         imports = self._imports(text)
         lines.put("", *imports, "", *body.text)
         source = "\n".join(lines.text) + "\n" + ending
         source = re.sub(r"\n{4,}", "\n\n\n", source).rstrip() + "\n"
-        return Plain(source, shop.variables, shop.objects, shop.workers, frozenset(shop.cells))
+        return PlainProgram(
+            source, context.variables, context.objects, context.workers, frozenset(context.cells)
+        )
 
     def _docstring(self) -> list[str]:
         scenario = self.scenario
@@ -158,12 +164,12 @@ class _Program:
         return quoted.split("\n")
 
     def _function(self, group: str) -> list[str]:
-        naming = copy.deepcopy(self.shop.naming)  # names of locals are free again elsewhere
+        naming = copy.deepcopy(self.context.naming)  # names of locals are free again elsewhere
         naming.used.discard("index")
-        body: Body = self.body(self.shop, group, naming)
+        body: Body = self.body(self.context, group, naming)
         index = "index" if body.decl.count > 1 else ""
         word = "async def" if self.tasks else "def"
-        return body.function(f"{word} {self.shop.workers[group]}({index}):")
+        return body.function(f"{word} {self.context.workers[group]}({index}):")
 
     def _imports(self, text: str) -> list[str]:
         modules = {
@@ -175,7 +181,7 @@ class _Program:
             )
             if re.search(rf"(?<![\w.]){name}\.", text)
         }  # fmt: skip
-        modules |= {need[7:] for need in self.shop.needs if need.startswith("import ")}
+        modules |= {need[7:] for need in self.context.needs if need.startswith("import ")}
         others = modules & {"anyio", "trio", "pytest"}
         lines = [f"import {name}" for name in sorted(modules - others)]
         if others:
@@ -183,7 +189,7 @@ class _Program:
         return lines
 
     def _declarations(self, lines: Lines) -> None:
-        shop = self.shop
+        context = self.context
         bound = FORCED_PATIENCE if self.trace is not None else PATIENCE
         sleeps = sum(_seconds(step) for _, step in steps_of(self.scenario))
         rounds = sum(
@@ -192,86 +198,66 @@ class _Program:
             if isinstance(step, verbs.Repeat) and isinstance(step.repeat, int)
         )
         bound += rounds // 20_000
-        if shop.lenient and shop.points is not None:
-            bound += shop.points.turns
+        if context.lenient and context.points is not None:
+            bound += context.points.turns
         bound = min(bound + sleeps, 3600.0)
         lines.put(f"PATIENCE = {bound:g}  # seconds; who still waits then waits for ever")
         if self.backend == "multiprocessing":
             lines.put('ctx = multiprocessing.get_context("fork")')
-        held = shop.points is not None and shop.points.held
-        if held:
+        relocks = context.points is not None and context.points.relocks
+        if relocks:
             lines.put(*mains.HELD[self.backend].rstrip("\n").split("\n"), "")
         lines.put("")
         for name, value in self.scenario.shared.items():
-            lines.put(f"{shop.variables[name]} = {self._variable(name, value)}")
+            lines.put(f"{context.variables[name]} = {self._variable(name, value)}")
         for name, decl in sorted(
             self.scenario.objects.items(), key=lambda item: item[1].type == "condition"
         ):
             self._object(lines, name, decl)
-        if shop.points is not None and shop.points.turns > 0:
-            event = self.body.made(EVENT, None)
+        if context.points is not None and context.points.turns > 0:
+            event = constructor(self.backend, EVENT, None)
             lines.put(
                 "",
-                f"turn = [{event} for _ in range({shop.points.turns})]"
+                f"turn = [{event} for _ in range({context.points.turns})]"
                 "  # turn[k]: the k-th switch may happen",
             )
-            if shop.lenient:
+            if context.lenient:
                 lines.put("", "", *mains.TAKE[self.backend].rstrip("\n").split("\n"))
-        if "atomic" in shop.needs:
+        if "atomic" in context.needs:
             kind = "threading" if self.backend == "threading" else "ctx"
             lines.put(f"atomic = {kind}.Lock()  # around what is one indivisible step")
 
     def _variable(self, name: str, value: Any) -> str:
         if self.backend != "multiprocessing":
             return repr(value)
-        code = _typecode(self.shop.kinds[name])
+        code = _typecode(self.context.kinds[name])
         array = isinstance(value, list)
         if code is None:  # it may hold anything: a manager's process keeps it
-            made = f"list({value!r})" if array else f'Value("any", {value!r})'
-            return f"multiprocessing.Manager().{made}"
+            source = f"list({value!r})" if array else f'Value("any", {value!r})'
+            return f"multiprocessing.Manager().{source}"
         if array:
             return f"ctx.RawArray({code}, {value!r})"
         return f"ctx.RawValue({code}, {value!r})"
 
-    def _made(self, decl: ObjectDecl, lock: str | None) -> str:
-        made = self.body.made(decl, lock)
-        if self.shop.points is None or not self.shop.points.held:
-            return made
+    def _constructor(self, decl: ObjectDecl, lock: str | None) -> str:
+        source = constructor(self.backend, decl, lock)
+        if self.context.points is None or not self.context.points.relocks:
+            return source
         if decl.type == "condition":
             return f"Condition({lock or ''})"
         # the locks of trio go with conditions of its own only
-        return "anyio.Lock()" if made == "trio.Lock()" else made
+        return "anyio.Lock()" if source == "trio.Lock()" else source
 
     def _object(self, lines: Lines, name: str, decl: ObjectDecl) -> None:
-        lock = None if decl.lock is None else self.shop.objects[decl.lock]
+        lock, place = None if decl.lock is None else self.context.objects[decl.lock], "_"
         if decl.lock is not None and decl.count is not None:
+            place = "place"
             if self.scenario.objects[decl.lock].count is not None:
                 lock = f"{lock}[place]"
-            made = self._made(decl, lock)
-            line = f"{self.shop.objects[name]} = [{made} for place in range({decl.count})]"
-        else:
-            line = f"{self.shop.objects[name]} = {self._made(decl, lock)}"
-            if decl.count is not None:
-                made = self._made(decl, lock)
-                line = f"{self.shop.objects[name]} = [{made} for _ in range({decl.count})]"
-        lines.put(line)
-
-
-def _base(reference: str) -> str:
-    return reference.split("[")[0].strip()
-
-
-def _mentioned(steps: list[Any], scenario: Scenario) -> set[str]:
-    """The shared variables that steps of an atomic block mention."""
-    found = set()
-    for step in steps:
-        for value in step.model_dump().values():
-            texts = value.values() if isinstance(value, dict) else [value]
-            for text in texts:
-                if isinstance(text, str):
-                    found |= {name for name in re.findall(r"[^\W\d]\w*", text)
-                              if name in scenario.shared}  # fmt: skip
-    return found
+        source = self._constructor(decl, lock)
+        if decl.count is not None:
+            source = f"[{source} for {place} in range({decl.count})]"
+        lines.put(f"{self.context.objects[name]} = {source}")
 
 
 def _typecode(kinds: Kinds) -> str | None:

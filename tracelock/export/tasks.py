@@ -1,62 +1,72 @@
-"""Workers as tasks of asyncio, and of trio."""
+"""Operations of workers that are tasks of asyncio, or of trio."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import ClassVar
 
-from tracelock.export.threads import Threads
+from tracelock.export.body import Body
 from tracelock.scenario.language import verbs
-from tracelock.scenario.language.models import ObjectDecl
 
 
-class Asyncio(Threads):
-    """The steps of a worker that is a task of asyncio."""
+class AsyncioBody(Body):
+    """The operations of a worker that is a task of asyncio."""
 
-    module: ClassVar[str] = "asyncio"
-    empty: ClassVar[str] = "asyncio.QueueEmpty"
-    full: ClassVar[str] = "asyncio.QueueFull"
+    backend = "asyncio"
+    clock = "asyncio"
     me = "asyncio.current_task()"
     wait = "await "
     with_ = "async with"
     guard = None
+    full = "asyncio.QueueFull"
+    empty = "asyncio.QueueEmpty"
 
-    @staticmethod
-    def made(decl: ObjectDecl, lock: str | None) -> str:
-        if decl.type == "queue":
-            return Threads.made(decl, lock).replace("queue.", "asyncio.")
-        return Threads.made(decl, lock).replace("threading.", "asyncio.")
-
-    def timed(self, call: str, timeout: str | None, into: str | None, got: str | None) -> None:
-        """Await ``call``, no longer than ``timeout``; ``got`` gets its result."""
-        line = f"await {call}" if got is None else f"{got} = await {call}"
-        if timeout is None:
-            self.put(line)
-            if into is not None:
-                self.put(f"{into} = True")
-            return
+    @contextmanager
+    def within(self, seconds: str, into: str | None) -> Iterator[None]:
+        """A block that is cut off after ``seconds``; ``into`` gets whether it ended in time."""
         with self.block("try:"):
-            with self.block(f"async with asyncio.timeout({timeout}):"):
-                self.put(line)
+            with self.block(f"async with asyncio.timeout({seconds}):"):
+                yield
             if into is not None:
                 self.put(f"{into} = True")
         with self.block("except TimeoutError:"):
             if into is not None:
                 self.put(f"{into} = False")
 
-    def on_acquire(self, step: verbs.Acquire, at: str) -> None:
-        trees = self.trees(step.acquire, step.timeout)
-        self.counted(at, trees)
-        apart = self.apart(at, trees)
-        thing = self.thing(step.acquire, apart, trees[-1:])
-        timeout = self.timeout(trees[-1], apart)
-        into = self.local(step.into)
-        if step.blocking:
-            self.operate(at, lambda: self.timed(f"{thing}.acquire()", timeout, into, None))
-        else:
-            self.operate(at, lambda: self.attempt(thing, into))
+    def timed(self, call: str, timeout: str | None, done: str | None, into: str | None) -> None:
+        """Await ``call``, no longer than ``timeout``: ``done`` gets whether it ended in time,
+        ``into`` what it returned.
+        """
+        line = f"await {call}" if into is None else f"{into} = await {call}"
+        if timeout is not None:
+            with self.within(timeout, done):
+                self.put(line)
+            return
+        self.put(line)
+        if done is not None:
+            self.put(f"{done} = True")
 
-    def attempt(self, thing: str, into: str | None) -> None:
+    def timed_or_raise(
+        self, call: str, timeout: str | None, done: str | None, into: str | None, name: str,
+        error: str,
+    ) -> None:  # fmt: skip
+        """The same; where the time may run out and no local is told, that raises ``error``."""
+        if timeout is None or done is not None:
+            self.timed(call, timeout, done, into)
+            return
+        done = self.temporary(name)
+        self.timed(call, timeout, done, into)
+        with self.block(f"if not {done}:"):
+            self.put(f"raise {error}")
+
+    def acquire(self, thing: str, blocking: bool, timeout: str | None, into: str | None) -> None:
+        if blocking:
+            self.timed(f"{thing}.acquire()", timeout, into, None)
+        else:
+            self.acquire_now(thing, into)
+
+    def acquire_now(self, thing: str, into: str | None) -> None:
         """Take a lock that is free; go on at once if it is not."""
         into = into or self.temporary("free")
         self.put(f"{into} = not {thing}.locked()")
@@ -79,138 +89,80 @@ class Asyncio(Threads):
         else:
             self.timed(f"{thing}.wait()", timeout, into, None)
 
-    def on_put(self, step: verbs.Put, at: str) -> None:
-        trees = self.trees(step.put, step.value, step.timeout)
-        self.counted(at, trees)
-        apart = self.apart(at, trees)
-        thing = self.thing(step.put, apart, trees[-2:])
-        value = self.value(trees[-2], apart)
-        timeout = self.timeout(trees[-1], apart)
-        into = self.local(step.into)
-        send, send_now = self.sends(thing)
-        if not step.blocking:
-            self._exchange(at, f"{send_now}({value})", None, into, self.full)
-        elif timeout is not None and into is None:
-            failed = self.temporary("sent")
-            self.operate(at, lambda: self.timed(f"{send}({value})", timeout, failed, None))
-            with self.block(f"if not {failed}:"):
-                self.put(f"raise {self.full}")
+    def putting(self, thing: str) -> str:
+        """The method that puts into a queue; with ``_nowait`` after it, at once."""
+        return f"{thing}.put"
+
+    def getting(self, thing: str) -> str:
+        """The method that takes out of a queue; with ``_nowait`` after it, at once."""
+        return f"{thing}.get"
+
+    def put_item(
+        self, thing: str, value: str, blocking: bool, timeout: str | None, into: str | None
+    ) -> None:
+        method = self.putting(thing)
+        if blocking:
+            self.timed_or_raise(f"{method}({value})", timeout, into, None, "sent", self.full)
         else:
-            self.operate(at, lambda: self.timed(f"{send}({value})", timeout, into, None))
+            self.attempt(f"{method}_nowait({value})", into, self.full)
 
-    def sends(self, thing: str) -> tuple[str, str]:
-        return f"{thing}.put", f"{thing}.put_nowait"
-
-    def receives(self, thing: str) -> tuple[str, str]:
-        return f"{thing}.get", f"{thing}.get_nowait"
-
-    def on_get(self, step: verbs.Get, at: str) -> None:
-        trees = self.trees(step.get, step.timeout)
-        self.counted(at, trees)
-        apart = self.apart(at, trees)
-        thing = self.thing(step.get, apart, trees[-1:])
-        timeout = self.timeout(trees[-1], apart)
-        into, got = self.local(step.into), self.local(step.got)
-        receive, receive_now = self.receives(thing)
-        if not step.blocking:
-            self._exchange(at, f"{receive_now}()", into, got, self.empty)
-        elif timeout is not None and got is None:
-            failed = self.temporary("received")
-            self.operate(at, lambda: self.timed(f"{receive}()", timeout, failed, into))
-            with self.block(f"if not {failed}:"):
-                self.put(f"raise {self.empty}")
+    def get_item(
+        self, thing: str, blocking: bool, timeout: str | None, into: str | None, got: str | None
+    ) -> None:
+        method = self.getting(thing)
+        if blocking:
+            self.timed_or_raise(f"{method}()", timeout, got, into, "received", self.empty)
         else:
-            self.operate(at, lambda: self.timed(f"{receive}()", timeout, got, into))
+            call = f"{method}_nowait()"
+            self.attempt(call if into is None else f"{into} = {call}", got, self.empty)
 
-    def on_sleep(self, step: verbs.Sleep, at: str) -> None:
-        tree = self.space.tree(step.sleep)
-        self.counted(at, [tree])
-        seconds = self.value(tree, self.apart(at, [tree]))
-        self.operate(at, lambda: self.put(f"await {self.module}.sleep({seconds})"))
-
-    def on_checkpoint(self, step: verbs.Checkpoint, at: str) -> None:
-        self.counted(at)
-        self.operate(at, lambda: self.put(f"await {self.module}.sleep(0)"))
-
-    def on_join(self, step: verbs.Join, at: str) -> None:
-        trees = self.trees(step.join, step.timeout)
-        self.counted(at, trees)
-        apart = self.apart(at, trees)
-        self.shop.needs.add("ended")
-        workers = self.each_worker(step.join, apart)
-        timeout = self.timeout(trees[-1], apart)
-        into = self.local(step.into)
-        every = self.temporary("all_ended") if into is not None and len(workers) > 1 else None
+    def join(self, at: str, events: list[str], timeout: str | None, into: str | None) -> None:
+        every = self.temporary("all_ended") if into is not None and len(events) > 1 else None
         if every is not None:
             self.put(f"{every} = True")
-        for name, _, _ in workers:
-            call = f"ended[{name}].wait()"
-            self.operate(at, partial(self.timed, call, timeout, into, None))
+        for event in events:
+            self.operate(at, partial(self.timed, f"{event}.wait()", timeout, into, None))
             if every is not None:
                 self.put(f"{every} = {every} and {into}")
         if every is not None:
             self.put(f"{into} = {every}")
 
     def on_cancel(self, step: verbs.Cancel, at: str) -> None:
-        self.shop.needs.add("cancel")
-        trees = self.trees(step.cancel)
-        self.counted(at, trees)
-        for name, _, _ in self.each_worker(step.cancel, self.apart(at, trees)):
-            self.coming(at)
+        self.context.needs.add("cancel")
+        _, apart = self.begin(step, at)
+        for name, _, _ in self.each_worker(step, apart):
+            self.before_operation(at)
             self.cancel(name)
-            self.passed(at)
+            self.after_operation(at)
 
     def cancel(self, name: str) -> None:
         self.put(f"tasks[{name}].cancel()")
 
     def on_timeout(self, step: verbs.Timeout, at: str) -> None:
-        tree = self.space.tree(step.timeout)
-        self.counted(at, [tree])
-        seconds = self.value(tree, self.apart(at, [tree]))
-        into = self.local(step.into)
-        with self.block("try:"):
-            with self.block(f"async with asyncio.timeout({seconds}):"):
-                self.steps(step.do, f"{at}.do")
-            if into is not None:
-                self.put(f"{into} = True")
-        with self.block("except TimeoutError:"):
-            if into is not None:
-                self.put(f"{into} = False")
-        self.passed(at)
+        (tree,), apart = self.begin(step, at)
+        with self.within(self.value(tree, apart), self.local(step.into)):
+            self.steps(step.do, f"{at}.do")
+        self.after_operation(at)
 
 
-class Trio(Asyncio):
-    """The steps of a worker that is a task of trio."""
+class TrioBody(AsyncioBody):
+    """The operations of a worker that is a task of trio."""
 
-    module: ClassVar[str] = "trio"
-    empty: ClassVar[str] = "trio.WouldBlock"
-    full: ClassVar[str] = "trio.WouldBlock"
+    backend = "trio"
+    clock = "trio"
     me = "trio.lowlevel.current_task()"
+    full = "trio.WouldBlock"
+    empty = "trio.WouldBlock"
 
-    @staticmethod
-    def made(decl: ObjectDecl, lock: str | None) -> str:
-        match decl.type:
-            case "queue":
-                return f"trio.open_memory_channel({decl.maxsize or 'math.inf'})"
-            case "bounded_semaphore":
-                value = 1 if decl.value is None else decl.value
-                return f"trio.Semaphore({value}, max_value={value})"
-        return Threads.made(decl, lock).replace("threading.", "trio.")
-
-    def timed(self, call: str, timeout: str | None, into: str | None, got: str | None) -> None:
-        line = f"await {call}" if got is None else f"{got} = await {call}"
-        if timeout is None:
-            self.put(line)
-            if into is not None:
-                self.put(f"{into} = True")
-            return
+    @contextmanager
+    def within(self, seconds: str, into: str | None) -> Iterator[None]:
         scope = self.temporary("scope")
-        with self.block(f"with trio.move_on_after({timeout}) as {scope}:"):
-            self.put(line)
+        with self.block(f"with trio.move_on_after({seconds}) as {scope}:"):
+            yield
         if into is not None:
             self.put(f"{into} = not {scope}.cancelled_caught")
 
-    def attempt(self, thing: str, into: str | None) -> None:
+    def acquire_now(self, thing: str, into: str | None) -> None:
         with self.block("try:"):
             self.put(f"{thing}.acquire_nowait()")
             if into is not None:
@@ -219,23 +171,11 @@ class Trio(Asyncio):
             if into is not None:
                 self.put(f"{into} = False")
 
-    def sends(self, thing: str) -> tuple[str, str]:
-        return f"{thing}[0].send", f"{thing}[0].send_nowait"
+    def putting(self, thing: str) -> str:
+        return f"{thing}[0].send"
 
-    def receives(self, thing: str) -> tuple[str, str]:
-        return f"{thing}[1].receive", f"{thing}[1].receive_nowait"
+    def getting(self, thing: str) -> str:
+        return f"{thing}[1].receive"
 
     def cancel(self, name: str) -> None:
         self.put(f"scopes[{name}].cancel()")
-
-    def on_timeout(self, step: verbs.Timeout, at: str) -> None:
-        tree = self.space.tree(step.timeout)
-        self.counted(at, [tree])
-        seconds = self.value(tree, self.apart(at, [tree]))
-        into = self.local(step.into)
-        scope = self.temporary("scope")
-        with self.block(f"with trio.move_on_after({seconds}) as {scope}:"):
-            self.steps(step.do, f"{at}.do")
-        if into is not None:
-            self.put(f"{into} = not {scope}.cancelled_caught")
-        self.passed(at)

@@ -36,7 +36,7 @@ def searching_test(scenario: Scenario, backend: str, origin: str | None = None) 
     raw = ""
     if "\\" in yaml or '"""' in yaml:
         yaml = yaml.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    told = f"\n\nWritten by: {origin}" if origin else ""
+    written_by = f"\n\nWritten by: {origin}" if origin else ""
     return _TEXT.format(
         title=title,
         yaml=yaml,
@@ -44,5 +44,5 @@ def searching_test(scenario: Scenario, backend: str, origin: str | None = None) 
         name=name,
         file=f"{name}.yaml",
         backend=backend,
-        origin=told,
+        origin=written_by,
     )

@@ -5,51 +5,53 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
-from tracelock.export.expressions import Space, Unfolder
+from tracelock.export.context import ExportContext
+from tracelock.export.expressions import Namespace, Unfolder
 from tracelock.export.naming import Naming
 from tracelock.export.points import Action
-from tracelock.export.shop import Shop, assigned
 from tracelock.export.writing import Lines, quoted
-from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
 from tracelock.scenario.language.expressions import parse_reference
 from tracelock.scenario.language.usage import steps_of
+from tracelock.scenario.language.verbs import Get
 
 
-class Turns(Lines):
+class StepWriter(Lines):
     """Writes a function step by step, and around each operation what forces it into its turn."""
 
+    backend: ClassVar[str]
+    writers: ClassVar[dict[str, Callable[[Any, Any, str], None]]]  # by verb
     me = "threading.current_thread().name"
+    clock = "time"  # the module whose ``sleep`` it is
     wait = ""  # what stands before a call that may suspend
     with_ = "with"
     guard: str | None = "with atomic:"  # around what is one step
 
-    def __init__(self, shop: Shop, group: str, naming: Naming) -> None:
+    def __init__(self, context: ExportContext, group: str, naming: Naming) -> None:
         super().__init__()
-        self.shop = shop
+        self.context = context
         self.group = group
         self.naming = naming
-        self.numbers = shop.numbers(group)
-        self.decl = shop.scenario.workers[group]
-        steps = [step for at, step in steps_of(shop.scenario) if at.split(".")[1] == group]
-        names = dict.fromkeys(name for step in steps for name in assigned(step))
+        self.numbers = context.numbers(group)
+        self.decl = context.scenario.workers[group]
+        steps = [step for at, step in steps_of(context.scenario) if at.split(".")[1] == group]
+        names = dict.fromkeys(name for step in steps for name in step.assigned())
         # a local may hide a name of the scenario in its own worker
         locals_ = {name: name if name == "index" else naming.fresh(name) for name in names}
         constants = {"count": self.decl.count}
         if self.decl.count == 1:
             constants["index"] = 0
         constants = {name: value for name, value in constants.items() if name not in locals_}
-        arrays = {name: len(v) for name, v in shop.scenario.shared.items() if isinstance(v, list)}
-        self.space = Space(shop.variables, arrays, shop.cells, locals_, constants)
+        self.space = Namespace(context.variables, context.arrays, context.cells, locals_, constants)
         self.written: set[str] = set()  # variables that need a global statement
         self.counters: dict[str, str] = {}  # path -> the local that counts its operations
         self.loops = 0
         self.done: dict[str, int] = {}  # path -> its operations written so far
         self.at = ""
         self.optional = dict.fromkeys(
-            step.into for step in steps if isinstance(step, verbs.Get) and step.got and step.into
+            step.into for step in steps if isinstance(step, Get) and step.got and step.into
         )
         self._temporaries: set[str] = set()
 
@@ -57,8 +59,8 @@ class Turns(Lines):
         """The lines of the whole function."""
         with self.block(head):
             start = len(self.text)
-            if self.shop.points is not None:
-                self.actions({n: self.shop.points.start.get(n, []) for n in self.numbers})
+            if self.context.points is not None:
+                self.actions({n: self.context.points.start.get(n, []) for n in self.numbers})
             self.steps(self.decl.steps, f"workers.{self.group}.steps")
             first = [
                 f"    {self.space.locals[name]} = {value}"
@@ -66,7 +68,7 @@ class Turns(Lines):
             ]
             first += [f"    {counter} = 0" for counter in self.counters.values()]
             if self.written:
-                names = ", ".join(sorted(self.shop.variables[name] for name in self.written))
+                names = ", ".join(sorted(self.context.variables[name] for name in self.written))
                 first.insert(0, f"    global {names}")
             self.text[start:start] = first
         return self.text
@@ -87,18 +89,16 @@ class Turns(Lines):
     def step(self, step: BaseStep, at: str) -> None:
         """Write one step."""
         outer, self.at = self.at, at
-        name = step.verb if step.verb not in ("with", "if", "while", "try", "assert") else None
-        method: Callable[[Any, str], None] = getattr(self, f"on_{name or step.verb + '_'}")
-        method(step, at)
+        self.writers[step.verb](self, step, at)
         self.at = outer
 
     # --- turns -------------------------------------------------------------------------------
     def forced(self, at: str) -> dict[int, dict[int, Any]]:
         """What the instances of this worker do around the operations of a step."""
-        if self.shop.points is None:
+        if self.context.points is None:
             return {}
-        found = {n: self.shop.points.doings(n, at) for n in self.numbers}
-        return {n: doings for n, doings in found.items() if doings}
+        found = {n: self.context.points.around(n, at) for n in self.numbers}
+        return {n: around for n, around in found.items() if around}
 
     def apart(self, at: str, trees: Sequence[ast.expr]) -> bool:
         """Whether the reads of a step have to be taken apart: a turn ends between them."""
@@ -110,13 +110,13 @@ class Turns(Lines):
             return False
         if self.counted(at, trees):
             return True
-        return any(n <= reads for doings in forced.values() for n in doings)
+        return any(n <= reads for around in forced.values() for n in around)
 
     def watched(self, tree: ast.expr) -> bool:
         """Whether an expression reads what an atomic step writes bit by bit."""
         return any(
             isinstance(node, ast.Name)
-            and node.id in self.shop.watched
+            and node.id in self.context.watched
             and self.space.is_shared(node.id)
             for node in ast.walk(tree)
         )
@@ -131,7 +131,7 @@ class Turns(Lines):
             return True
         return at in self.counters
 
-    def passed(self, at: str, read: bool = False) -> None:
+    def after_operation(self, at: str, read: bool = False) -> None:
         """An operation of a step has been written: hand over where the trace does."""
         self.done[at] = self.done.get(at, 0) + 1
         forced = self.forced(at)
@@ -141,23 +141,23 @@ class Turns(Lines):
         if counter is not None:
             self.put(f"{counter} += 1")
         self._around(at, forced, self.done[at], "after", 0, read)
-        self.broken(at)
+        self.assert_always(at)
 
-    def coming(self, at: str) -> None:
+    def before_operation(self, at: str) -> None:
         """An operation of a step comes next."""
         self._around(at, self.forced(at), self.done.get(at, 0) + 1, "before", 1)
 
     @contextmanager
-    def however(self, at: str) -> Iterator[None]:
+    def cleanup(self, at: str) -> Iterator[None]:
         """Around an operation that a cancellation may cut off."""
         forced = self.forced(at)
-        if not any(one.however for doings in forced.values() for one in doings.values()):
+        if not any(one.cleanup for around in forced.values() for one in around.values()):
             yield
             return
         with self.block("try:"):
             yield
         with self.block("finally:"):
-            self._around(at, forced, self.done.get(at, 0) + 1, "however", 1)
+            self._around(at, forced, self.done.get(at, 0) + 1, "cleanup", 1)
 
     def _around(
         self, at: str, forced: dict[int, dict[int, Any]], number: int, when: str, ahead: int,
@@ -167,21 +167,21 @@ class Turns(Lines):
         if counter is None:
             self.actions({n: getattr(d[number], when) for n, d in forced.items() if number in d})
             return
-        for n, doings in forced.items():
-            for passes, one in doings.items():
+        for n, around in forced.items():
+            for passes, one in around.items():
                 actions = getattr(one, when)
                 if not actions or one.read != read:
                     continue
                 test = f"{counter} == {passes - ahead}"
                 if len(self.numbers) > 1:
-                    test = f"index == {self.shop.layout.workers[n].index} and {test}"
+                    test = f"index == {self.context.layout.workers[n].index} and {test}"
                 with self.block(f"if {test}:"):
                     self.act(actions)
 
-    def broken(self, at: str) -> None:
-        """Where the trace ends because something does not hold any more: say so."""
-        points = self.shop.points
-        if self.shop.always is None or points is None or points.last is None:
+    def assert_always(self, at: str) -> None:
+        """Where the trace ends because a condition of ``always`` is false: an assert."""
+        points = self.context.points
+        if self.context.always is None or points is None or points.last is None:
             return
         n, path, number = points.last
         counter = self.counters.get(at)
@@ -189,10 +189,10 @@ class Turns(Lines):
             return
         tests = [] if counter is None else [f"{counter} == {number}"]
         if len(self.numbers) > 1:
-            tests.insert(0, f"index == {self.shop.layout.workers[n].index}")
+            tests.insert(0, f"index == {self.context.layout.workers[n].index}")
         with self.block(f"if {' and '.join(tests)}:" if tests else None):
-            held = self.space.source(self.space.tree(self.shop.always))
-            self.put(f"assert {held}, {quoted(self.shop.always + ' is false')}")
+            held = self.space.source(self.space.tree(self.context.always))
+            self.put(f"assert {held}, {quoted(self.context.always + ' is false')}")
 
     def actions(self, by_worker: dict[int, list[Action]]) -> None:
         """What instances do here, each its own."""
@@ -201,34 +201,38 @@ class Turns(Lines):
             if len(self.numbers) == 1:
                 self.act(actions)
             else:
-                with self.block(f"if index == {self.shop.layout.workers[n].index}:"):
+                with self.block(f"if index == {self.context.layout.workers[n].index}:"):
                     self.act(actions)
 
     def act(self, actions: Sequence[Action]) -> None:
         """Give turns away and wait for one's own."""
-        points = self.shop.points
+        points = self.context.points
         assert points is not None
         for what, number in actions:
             if what == "give":
                 whose = points.whose[number]
-                note = "the rest" if whose is None else f"{self.shop.names[whose]} goes on"
+                note = "the rest" if whose is None else f"{self.context.names[whose]} goes on"
                 self.put(f"turn[{number}].set()  # {note}")
             elif what == "back":
                 self.put(f"back[{self.me}] = turn[{number}]")
             else:
-                take = f"take({number})" if self.shop.lenient else f"turn[{number}].wait()"
+                take = f"take({number})" if self.context.lenient else f"turn[{number}].wait()"
                 self.put(f"{self.wait}{take}")
 
     def temporary(self, wanted: str) -> str:
         name = wanted if wanted.isidentifier() else "value"
         taken = set(self.space.locals.values()) | set(self.space.shared.values())
         number = 1
-        made = name
-        while made in taken or made in self._temporaries or made in self.shop.naming.used:
+        candidate = name
+        while (
+            candidate in taken
+            or candidate in self._temporaries
+            or candidate in self.context.naming.used
+        ):
             number += 1
-            made = f"{name}_{number}"
-        self._temporaries.add(made)
-        return made
+            candidate = f"{name}_{number}"
+        self._temporaries.add(candidate)
+        return candidate
 
     def value(self, tree: ast.expr, apart: bool) -> str:
         """The source of an expression, its reads written before it where they are apart."""
@@ -239,14 +243,14 @@ class Turns(Lines):
                 self._guarded_read,
                 self.block,
                 self.temporary,
-                lambda: self.passed(at, True),
+                lambda: self.after_operation(at, True),
             )
             return self.space.source(unfolder.unfold(tree))
         self.done[self.at] = self.done.get(self.at, 0) + self.space.count(tree)
         return self.space.source(tree)
 
     def _guarded_read(self, line: str) -> None:
-        names = {self.shop.variables[name] for name in self.shop.watched}
+        names = {self.context.variables[name] for name in self.context.watched}
         tree = ast.parse(line)
         if self.guard and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(tree)):
             with self.atomic():
@@ -260,14 +264,17 @@ class Turns(Lines):
         if self.guard is None:
             yield
             return
-        self.shop.needs.add("atomic")
+        self.context.needs.add("atomic")
         with self.block(self.guard):
             yield
 
-    def reference(self, text: str) -> tuple[str, ast.expr | None]:
-        """A name and the tree of its index."""
-        name, index = parse_reference(text)
-        return name, index
+    def reference(self, step: BaseStep) -> tuple[str, ast.expr | None]:
+        """The name of what a step is about, and the tree of its index."""
+        return parse_reference(step.reference) if step.reference else ("", None)
+
+    def assign(self, into: str | None, source: str) -> None:
+        """Evaluate ``source``, and keep its value where a local is named for it."""
+        self.put(source if into is None else f"{into} = {source}")
 
     def local(self, name: str | None) -> str | None:
         return None if name is None else self.space.locals[name]

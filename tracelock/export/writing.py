@@ -11,8 +11,8 @@ WIDTH: Final = 100
 
 def quoted(text: str) -> str:
     """``text`` as a literal, in double quotes where that takes no backslash."""
-    made = repr(text)
-    return f'"{made[1:-1]}"' if made[0] == "'" and '"' not in text else made
+    literal = repr(text)
+    return f'"{literal[1:-1]}"' if literal[0] == "'" and '"' not in text else literal
 
 
 class Lines:

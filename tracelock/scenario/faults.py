@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tracelock.scenario.language.expressions import quote
 
 Path = tuple[str | int, ...]
-#: More than this many faults of one scenario are neither looked for nor told.
+#: More than this many faults of one scenario are neither looked for nor reported.
 MAX_FAULTS: Final = 1000
 _PLAIN_KEY: Final = re.compile(r"[^\W\d]\w*")
 
@@ -29,10 +29,10 @@ class Fault(NamedTuple):
 
 @dataclass(slots=True)
 class Damage:
-    """What could not be understood, so that nothing that follows from it is told as well.
+    """What could not be read, so that faults that follow from it are not reported too.
 
-    ``names``: declared, but nobody knows as what. ``everything``: any name may be declared.
-    ``workers``: parts of them are lost, and with those the locals these words may name.
+    ``names``: declared, but not known as what. ``everything``: any name may be declared.
+    ``workers``: those with steps removed, and the words in these, which may name locals.
     """
 
     names: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Scenarios from documents: everything that is wrong is told at once, each with its place."""
+"""Scenarios from documents: all problems are reported at once, each with its place."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def _understand(data: Any) -> tuple[Scenario | None, list[Fault]]:
         scenario = Scenario.model_validate(data, by_name=False)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        told, tacit = explain(errors[: MAX_FAULTS + 1], data)
-        faults += told
-        repaired = repair(data, [*told, *tacit])
+        reported, implied = explain(errors[: MAX_FAULTS + 1], data)
+        faults += reported
+        repaired = repair(data, [*reported, *implied])
         if repaired is not None:
             rest, damage = repaired
             try:

@@ -15,11 +15,11 @@ from tracelock.scenario.compile import values
 from tracelock.scenario.compile.codegen import run_source
 from tracelock.scenario.compile.compiler import compile_worker
 from tracelock.scenario.compile.layout import build_layout
-from tracelock.scenario.compile.runtime import Machine, Scope
-from tracelock.scenario.compile.translate import Direct, Names, Pool
+from tracelock.scenario.compile.runtime import Machine, TimeoutScope
+from tracelock.scenario.compile.translate import Direct, GlobalNames, NameTable
 from tracelock.scenario.language.models import Scenario
 
-__all__ = ["FUEL", "Check", "Machine", "Program", "Scope"]
+__all__ = ["FUEL", "ConditionCheck", "Machine", "Program", "TimeoutScope"]
 
 #: Rounds of loops that a worker may go without a visible step.
 FUEL: Final = 10_000_000
@@ -27,7 +27,7 @@ FUEL: Final = 10_000_000
 _new = object.__new__
 
 
-class Check:
+class ConditionCheck:
     """A condition of ``always`` or ``finally``. ``at`` is its path, ``text`` as written.
 
     ``holds(values)``, with the values of all variables by number, raises StepFailure where it
@@ -39,14 +39,14 @@ class Check:
     def __init__(self, expr: Value, at: str, layout: Layout) -> None:
         self.text = expr if isinstance(expr, str) else values.describe(expr)
         self.at = at
-        pool = Pool()
-        names = Names(layout)
+        pool = GlobalNames()
+        names = NameTable(layout)
         tree = names.tree(expr)
         direct = Direct(names, pool, "v[{}]", "list(v[{}:{}])")
         test = direct.source(tree)
         seen: list[tuple[str, str]] = []
         direct.witnesses = seen
-        told = direct.source(tree)
+        witnessed = direct.source(tree)
         variables = [variable for _, variable in seen]
         pool.names.update(Exception=Exception, failure=self._failure)
         lines = [
@@ -56,7 +56,7 @@ class Check:
             " raise failure(e) from None",
             "def parts(v):",
             f" {' = '.join([*variables, 'q'])} = U",
-            f" {told}",
+            f" {witnessed}",
             " return (" + "".join(f"({text!r}, {name}), " for text, name in seen) + ")",
         ]
         run_source("\n".join(lines) + "\n", f"<{at}>", pool.names)
@@ -93,11 +93,11 @@ class Program:
         )
         self._made = [(kind, kind.code.entry, kind.code.template) for kind in self.classes]
         self.always = tuple(
-            Check(expr, f"always[{place}]", self.layout)
+            ConditionCheck(expr, f"always[{place}]", self.layout)
             for place, expr in enumerate(scenario.always)
         )
         self.finally_ = tuple(
-            Check(expr, f"finally[{place}]", self.layout)
+            ConditionCheck(expr, f"finally[{place}]", self.layout)
             for place, expr in enumerate(scenario.finally_)
         )
 

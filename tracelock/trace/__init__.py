@@ -1,10 +1,13 @@
 """The record of a run: model, events, files. Knows no backend, no scheduler, no scenario."""
 
-from tracelock.trace.events import MISSING, Event, Events, Missing, Shape, frozen
+from tracelock.trace.event import MISSING, Event, Missing, Shape, frozen
+from tracelock.trace.events import Events
 from tracelock.trace.files import TraceWriter
-from tracelock.trace.model import FORMAT, Blocked, Trace, Verdict, environment
+from tracelock.trace.header import FORMAT, environment
+from tracelock.trace.model import Trace
 from tracelock.trace.reading import Limits, load_trace, load_trace_text
 from tracelock.trace.recovery import Recovered, recover, recovered_name
+from tracelock.trace.verdict import Blocked, Verdict
 
 __all__ = [
     "FORMAT", "MISSING", "Blocked", "Event", "Events", "Limits", "Missing", "Recovered", "Shape",

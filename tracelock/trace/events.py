@@ -8,124 +8,19 @@ typical event costs some 60 bytes where an object per event costs 240 and its va
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
-from typing import Any, Final, NamedTuple, overload
+from typing import Any, Final, overload
 
-from tracelock import ops
 from tracelock.errors import TraceError
+from tracelock.trace.event import MISSING, NO_EXTRA, Event, Shape, check_shape, frozen
+from tracelock.trace.text import dumps, encode
 
-__all__ = ["LARGEST", "MISSING", "Event", "Events", "Missing", "Shape", "frozen"]
+__all__ = ["CHUNK", "LARGEST", "Events"]
 
-
-class Missing:
-    """The type of :data:`MISSING`, which stands for "no such key" (``None`` is JSON's null)."""
-
-    __slots__ = ()
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return "MISSING"
-
-    def __reduce__(self) -> str:
-        return "MISSING"  # pickled and copied by name: there is one, in every process
-
-
-MISSING: Final = Missing()
-
-_NOTHING: Final[Mapping[str, Any]] = {}
 LARGEST: Final = 2**63 - 1  # of a time in nanoseconds: 292 years
-
-
-def frozen(value: Any) -> Any:
-    """A hashable stand-in for a JSON value, equal exactly where the values are.
-
-    Python says ``1 == 1.0 == True``; a replay must not. The order of a mapping's keys and the
-    difference between a list and a tuple do not count, as JSON knows neither.
-    """
-    kind = type(value)
-    if kind is int or kind is str or value is None or value is MISSING:
-        return value
-    if kind is list or kind is tuple:
-        return ("list", *map(frozen, value))
-    if isinstance(value, dict):
-        return ("dict", *sorted((str(key), frozen(inner)) for key, inner in value.items()))
-    return (kind.__name__, repr(value))  # bool and float: 0.0 and -0.0 differ too
-
-
-class Shape(NamedTuple):
-    """What is the same for all events that one step makes on one target."""
-
-    op: str
-    target: str | None
-    at: str
-    timeout: Any = MISSING
-    n: Any = MISSING
-
-
-class Event(NamedTuple):
-    """One visible step of one worker, as it was. ``MISSING`` where the trace has no such key.
-
-    ``target`` is None where there is none. ``t`` and ``waited`` are nanoseconds. ``timeout`` is
-    in seconds. ``extra`` holds keys that a later version of the format added.
-    """
-
-    seq: int
-    worker: int
-    op: str
-    target: str | None
-    at: str
-    t: int
-    value: Any = MISSING
-    timeout: Any = MISSING
-    n: Any = MISSING
-    expect: Any = MISSING
-    result: Any = MISSING
-    waited: Any = MISSING
-    enabled: Any = MISSING
-    extra: Mapping[str, Any] = _NOTHING
-
-    def to_data(self) -> dict[str, Any]:
-        """The event as it stands in the file, keys in the format's order."""
-        data: dict[str, Any] = {"seq": self.seq, "worker": self.worker, "op": self.op}
-        if self.target is not None:
-            data["target"] = self.target
-        for key in ("value", "expect", "timeout", "n", "result"):
-            held = getattr(self, key)
-            if held is not MISSING:
-                data[key] = held
-        data["at"] = self.at
-        if self.enabled is not MISSING:
-            data["enabled"] = list(self.enabled)
-        data["t"] = self.t
-        if self.waited is not MISSING:
-            data["waited"] = self.waited
-        data.update(self.extra)
-        return data
-
-    def signature(self) -> tuple[Any, ...]:
-        """What must be the same in a replay: everything but ``seq``, the times and ``enabled``.
-
-        Hashable; distinguishes ``1``, ``1.0`` and ``true``.
-        """
-        return (
-            self.worker,
-            self.op,
-            self.target,
-            self.at,
-            frozen(self.value),
-            frozen(self.expect),
-            frozen(self.timeout),
-            frozen(self.n),
-            frozen(self.result),
-        )
-
-    def same(self, other: Event) -> bool:
-        """Whether two events are the same step with the same outcome, at whatever time."""
-        return self.signature() == other.signature()
+CHUNK: Final = 8192  # events: some 1 MB of text, so that a long trace is never in memory as text
 
 
 class Events(Sequence[Event]):
@@ -180,7 +75,7 @@ class Events(Sequence[Event]):
             number = None
         if number is None:
             new = Shape(op, target, at, timeout, n)
-            _check_shape(new)
+            check_shape(new)
             number = self._shape_of[key] = len(self.table)
             self.table.append(new)
         return number
@@ -324,7 +219,7 @@ class Events(Sequence[Event]):
                 self.results[seq],
                 MISSING if waited < 0 else waited,
                 MISSING if chosen is None else chosen,
-                extras.get(seq, _NOTHING),
+                extras.get(seq, NO_EXTRA),
             )
 
     def part(self, start: int = 0, stop: int | None = None) -> Events:
@@ -336,13 +231,9 @@ class Events(Sequence[Event]):
         new._shape_of = dict(self._shape_of)
         new.choice_table = list(self.choice_table)
         new._choice_of = dict(self._choice_of)
-        new.workers = self.workers[start:stop]
-        new.shapes = self.shapes[start:stop]
-        new.times = self.times[start:stop]
-        new.values = self.values[start:stop]
-        new.results = self.results[start:stop]
-        new.waits = None if self.waits is None else self.waits[start:stop]
-        new.choices = None if self.choices is None else self.choices[start:stop]
+        for name in ("workers", "shapes", "times", "values", "results", "waits", "choices"):
+            column = getattr(self, name)
+            setattr(new, name, None if column is None else column[start:stop])
         new.expects = {k - start: v for k, v in self.expects.items() if start <= k < stop}
         new.extras = {k - start: dict(v) for k, v in self.extras.items() if start <= k < stop}
         return new
@@ -372,25 +263,87 @@ class Events(Sequence[Event]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    # --- as text ------------------------------------------------------------------------------
+    def chunks(self, start: int = 0, *, times: bool = True) -> Iterator[str]:
+        """The events from ``start`` on as lines joined by a comma, ``CHUNK`` events at a time.
+
+        Without ``times`` the lines leave out ``t`` and ``waited`` and sort the keys of values: text
+        that is equal exactly for events that are.
+        """
+        canonical = not times
+        heads, middles, places = [], [], []
+        for shape in self.table:
+            target = "" if shape.target is None else f', "target": {dumps(shape.target, "target")}'
+            heads.append(f', "op": {dumps(shape.op, "op")}{target}')
+            timeout = "" if shape.timeout is MISSING else dumps(shape.timeout, "timeout")
+            middle = f', "timeout": {timeout}' if timeout else ""
+            middles.append(middle + ("" if shape.n is MISSING else f', "n": {shape.n}'))
+            places.append(f', "at": {dumps(shape.at, "at")}')
+        choices = [
+            "" if one is None else f', "enabled": [{", ".join(map(str, one))}]'
+            for one in self.choice_table
+        ]
+        for first in range(start, len(self), CHUNK):
+            last = min(first + CHUNK, len(self))
+            values = _column(self.values, first, last, "value", canonical)
+            for seq in _within(self.expects, first, last):
+                expect = dumps(self.expects[seq], f"event {seq}: expect", canonical=canonical)
+                values[seq - first] += f', "expect": {expect}'
+            results = _column(self.results, first, last, "result", canonical)
+            ends = [""] * (last - first)
+            if times:
+                ends = [f', "t": {t}' for t in self.times[first:last]]
+                if self.waits is not None:
+                    waits = self.waits[first:last]
+                    ends = [
+                        end if waited < 0 else f'{end}, "waited": {waited}'
+                        for end, waited in zip(ends, waits, strict=True)
+                    ]
+            if self.choices is not None:
+                chosen = self.choices[first:last]
+                ends = [choices[c] + end for c, end in zip(chosen, ends, strict=True)]
+            for seq in _within(self.extras, first, last):
+                for key, value in self.extras[seq].items():
+                    text = dumps(value, f"event {seq}: {key}", canonical=canonical)
+                    ends[seq - first] += f", {dumps(key, 'a key')}: {text}"
+            yield ",\n".join([
+                f'  {{"seq": {seq}, "worker": {worker}{heads[s]}{value}{middles[s]}{result}'
+                f"{places[s]}{end}}}"
+                for seq, worker, s, value, result, end in zip(
+                    range(first, last), self.workers[first:last], self.shapes[first:last],
+                    values, results, ends, strict=True,
+                )
+            ])  # fmt: skip
+
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of everything but the times (``t`` and ``waited``)."""
-        from tracelock.trace.text import digest_of
+        digest = hashlib.sha256()
+        for chunk in self.chunks(times=False):
+            digest.update(encode(chunk))
+            digest.update(b"\n")
+        return digest.hexdigest()
 
-        return digest_of(self)
+
+def _column(column: list[Any], first: int, last: int, key: str, canonical: bool) -> list[str]:
+    try:
+        head = f', "{key}": '
+        return [
+            ""
+            if value is MISSING
+            else f"{head}{value}"
+            if type(value) is int
+            else head + dumps(value, key, canonical=canonical)
+            for value in column[first:last]
+        ]
+    except (TraceError, ValueError):  # ValueError: an int of more digits than Python prints
+        pass
+    for seq in range(first, last):  # slowly, to name the event
+        if column[seq] is not MISSING:
+            dumps(column[seq], f"event {seq}: {key}")
+    raise AssertionError("unreachable: one of them cannot be written")
 
 
-def _check_shape(shape: Shape) -> None:
-    op, target, at, timeout, n = shape
-    if type(op) is not str:
-        raise TraceError(f"op is {op!r}, not a string")
-    if op not in ops.KIND_OF:
-        raise TraceError(f"unknown op {op!r}")
-    if target is not None and type(target) is not str:
-        raise TraceError(f"target is {target!r}, not a string")
-    if type(at) is not str:
-        raise TraceError(f"at is {at!r}, not a string")
-    timed = timeout is MISSING or timeout is None or type(timeout) in (int, float)
-    if not timed or (type(timeout) is float and not isfinite(timeout)):
-        raise TraceError(f"timeout is {timeout!r}, not a number of seconds")
-    if n is not MISSING and type(n) is not int:
-        raise TraceError(f"n is {n!r}, not a whole number")
+def _within(sparse: dict[int, Any], first: int, last: int) -> list[int]:
+    if not sparse:
+        return []
+    return [seq for seq in range(first, last) if seq in sparse]

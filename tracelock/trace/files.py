@@ -17,46 +17,56 @@ from typing import IO, Any
 from tracelock.errors import TraceError, UsageError
 from tracelock.trace import text
 from tracelock.trace.events import Events
-from tracelock.trace.model import Trace, Verdict, check_header, check_workers
+from tracelock.trace.header import check_header, check_workers
+from tracelock.trace.verdict import Verdict
 
-__all__ = ["TraceWriter", "parts_of", "save_trace"]
+__all__ = ["TraceWriter", "check_parts", "parts_of", "save"]
 
 _TRIES = 1000
 _SYNC_POINT = 1 << 16  # each costs the compressor a few bytes and its recent past
 
 
-def parts_of(trace: Trace) -> Iterator[str]:
-    """The text of the file, piece by piece. Raises :class:`TraceError` as ``save`` does."""
-    header = trace.header()
+def check_parts(header: dict[str, Any], events: Events, verdict: Verdict) -> None:
+    """Raises :class:`TraceError` where these are no trace together."""
     check_header(header)
-    check_workers(trace.events, len(trace.workers))
-    verdict = trace.verdict.to_data()
-    Trace.from_parts(header, Events(), Verdict.from_data(verdict))
+    count = len(header["workers"])
+    check_workers(events, count)
+    if verdict.worker is not None and not 0 <= verdict.worker < count:
+        raise TraceError(f"verdict: worker is {verdict.worker}, of {count}")
+
+
+def parts_of(header: dict[str, Any], events: Events, verdict: Verdict) -> Iterator[str]:
+    """The text of the file, piece by piece. Raises :class:`TraceError` as ``save`` does."""
+    end = verdict.to_data()
+    check_parts(header, events, Verdict.from_data(end))
     yield text.header_text(header)
     before = "\n"
-    for chunk in text.chunks(trace.events):
+    for chunk in events.chunks():
         yield before
         yield chunk
         before = ",\n"
-    yield _tail(verdict)
+    yield _tail(end)
 
 
 def _tail(verdict: dict[str, Any]) -> str:
     return f'\n ],\n "verdict": {text.dumps(verdict, "verdict")}\n}}\n'
 
 
-def save_trace(trace: Trace, path: str | os.PathLike[str]) -> None:
+def save(
+    path: str | os.PathLike[str], header: dict[str, Any], events: Events, verdict: Verdict
+) -> None:
     """See :meth:`Trace.save`."""
     target = _target(path)
+    parts = parts_of(header, events, verdict)
     if target is None:  # a device or a pipe: there is nothing to rename onto
         with open(path, "wb") as sink:
-            for part in parts_of(trace):
+            for part in parts:
                 sink.write(text.encode(part))
         return
     temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp")
     try:
         with raw:
-            _fill(raw, target, parts_of(trace))
+            _fill(raw, target, parts)
         os.replace(temporary, target)
     except OSError as problem:
         temporary.unlink(missing_ok=True)
@@ -170,9 +180,9 @@ class TraceWriter:
         if len(events) == self.written:
             return
         check_workers(events, len(self._header["workers"]), self.written)
-        for chunk in text.chunks(events, self.written):
+        for chunk in events.chunks(self.written):
             self._put((",\n" if self.written else "\n") + chunk)
-            self.written = min(self.written + text.CHUNK, len(events))
+            self.written += chunk.count("\n") + 1
         if self._sink is self._raw or self._pending >= _SYNC_POINT:
             self.flush()
 
@@ -191,7 +201,7 @@ class TraceWriter:
     def close(self, verdict: Verdict) -> Path:
         """Write the verdict and put the file in its place; the path of the trace."""
         data = verdict.to_data()
-        Trace.from_parts(self._header, Events(), Verdict.from_data(data))
+        check_parts(self._header, Events(), Verdict.from_data(data))
         self._put(_tail(data))
         self.flush()
         self.abort()

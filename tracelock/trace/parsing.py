@@ -1,8 +1,8 @@
 """Text to header, events and verdict; the one place that says what a valid document is.
 
-There are two ways through a document. :func:`read_document` walks any JSON text and knows the
-place of everything wrong. :class:`Builder.add_chunk` takes many events at once, column by
-column, and only ever says yes or no: at a no, the caller starts over with the first way.
+A document is parsed in one of two ways. :func:`read_document` walks any JSON text and knows the
+place of everything wrong. :meth:`EventBuilder.add_chunk` takes many events at once, column by
+column, and answers only yes or no: at a no, the caller starts over in the first way.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from math import isinf
 from typing import Any, Final, NoReturn
 
 from tracelock.errors import TraceError
-from tracelock.trace.events import LARGEST, MISSING, Events, Missing
+from tracelock.trace.event import MISSING, Missing
+from tracelock.trace.events import LARGEST, Events
+from tracelock.trace.header import shown
 
-__all__ = ["Broken", "Builder", "Document", "decode_events", "depth_of", "read_document"]
+__all__ = ["Broken", "EventBuilder", "PartialTrace", "decode_events", "depth_of", "read_document"]
 
 _REQUIRED: Final = frozenset({"seq", "worker", "op", "at", "t"})
 _KNOWN: Final = _REQUIRED | {
@@ -88,7 +90,7 @@ def depth_of(value: Any, limit: int) -> int:
 
 
 # --- events ----------------------------------------------------------------------------------
-class Builder:
+class EventBuilder:
     """Turns events as data into columns, checking each; ``depth`` is the most nesting allowed."""
 
     def __init__(self, depth: int) -> None:
@@ -100,12 +102,12 @@ class Builder:
         """Check and add the next event. Raises :class:`TraceError` (and adds nothing)."""
         events = self.events
         if type(data) is not dict:
-            raise TraceError(f"it is {_shown(data)}, not an object")
+            raise TraceError(f"it is {shown(data)}, not an object")
         for key in ("seq", "worker", "op", "at", "t"):
             if key not in data:
                 raise TraceError(f"key {key!r} is missing")
         if type(data["seq"]) is not int or data["seq"] != len(events):
-            raise TraceError(f"seq is {_shown(data['seq'])} where {len(events)} comes next")
+            raise TraceError(f"seq is {shown(data['seq'])} where {len(events)} comes next")
         worker = _whole(data["worker"], "worker", _MOST)
         shape = self._shape(tuple(data.get(k, MISSING) for k in _SHAPE))
         t = _whole(data["t"], "t", LARGEST)
@@ -114,7 +116,7 @@ class Builder:
         if "enabled" in data:
             enabled = data["enabled"]
             if type(enabled) is not list:
-                raise TraceError(f"enabled is {_shown(enabled)}, not an array")
+                raise TraceError(f"enabled is {shown(enabled)}, not an array")
             for one in enabled:
                 _whole(one, "a worker in enabled", _MOST)
         extra = {key: value for key, value in data.items() if key not in _KNOWN}
@@ -226,20 +228,12 @@ _SHAPE: Final = ("op", "target", "at", "timeout", "n")
 
 def _whole(value: Any, what: str, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
-        raise TraceError(f"{what} is {_shown(value)}, not a whole number from 0 to {most}")
+        raise TraceError(f"{what} is {shown(value)}, not a whole number from 0 to {most}")
     return value
 
 
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an endless number, or depth
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 # --- the document ----------------------------------------------------------------------------
-class Document:
+class PartialTrace:
     """What has been read so far, whole or not: `read_document` fills it as it goes.
 
     ``fields``: the top level without ``events``; ``keys``: with it. ``starts``: where in the
@@ -250,12 +244,14 @@ class Document:
     def __init__(self, depth: int) -> None:
         self.fields: dict[str, Any] = {}
         self.keys: set[str] = set()
-        self.builder = Builder(depth)
+        self.builder = EventBuilder(depth)
         self.starts: array[int] = array("Q")
         self.end = -1
 
 
-def read_document(text: str, document: Document, depth: int, stand_in: str | None = None) -> None:
+def read_document(
+    text: str, document: PartialTrace, depth: int, stand_in: str | None = None
+) -> None:
     """Read a whole document into ``document``. Raises :class:`Broken` at the first thing wrong.
 
     With ``stand_in``, ``events`` must be that string instead of an array: the caller has taken
@@ -301,7 +297,7 @@ def read_document(text: str, document: Document, depth: int, stand_in: str | Non
         raise Broken("something follows the end of the trace", position)
 
 
-def _read_events(text: str, position: int, document: Document) -> int:
+def _read_events(text: str, position: int, document: PartialTrace) -> int:
     if text[position : position + 1] != "[":
         if position == len(text):
             raise Broken("", position, True)

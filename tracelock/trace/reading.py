@@ -21,8 +21,10 @@ from hashlib import sha256
 from typing import IO
 
 from tracelock.errors import TraceError
-from tracelock.trace.model import Trace, Verdict, check_format, check_header, wrong_worker
-from tracelock.trace.parsing import Broken, Builder, Document, decode_events, read_document
+from tracelock.trace.header import check_format, check_header, wrong_worker
+from tracelock.trace.model import Trace
+from tracelock.trace.parsing import Broken, EventBuilder, PartialTrace, decode_events, read_document
+from tracelock.trace.verdict import Verdict
 
 __all__ = [
     "BOM", "Limits", "Source", "collector_paused", "decoded", "load_trace", "load_trace_text",
@@ -143,7 +145,7 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
         buffer += more
     at = buffer.index(mark) + len(mark)
     head, buffer = buffer[: at - 1], buffer[at:]
-    builder = Builder(limits.depth)
+    builder = EventBuilder(limits.depth)
     while True:
         end = buffer.find(b"\n ]")
         stop = end if end >= 0 else buffer.rfind(b"},\n") + 1
@@ -168,7 +170,7 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
             return None
     rest = b"".join(tail)
     stand_in = sha256(head + rest).hexdigest()
-    document = Document(limits.depth)
+    document = PartialTrace(limits.depth)
     frame = b'%s"%s"%s' % (head.removeprefix(BOM), stand_in.encode(), rest)
     read_document(frame.decode("utf-8"), document, limits.depth, stand_in)
     if not document.keys.issuperset(("events", "verdict")):
@@ -202,7 +204,7 @@ def _whole(source: Source, name: str, limits: Limits) -> Trace:
             f"{name}:{line}: not UTF-8 text (byte {wrong_byte.position}), so not a trace"
         )
     cut = cut or wrong_byte is not None
-    document = Document(limits.depth)
+    document = PartialTrace(limits.depth)
     try:
         read_document(text, document, limits.depth)
     except Broken as problem:
@@ -229,7 +231,7 @@ def _whole(source: Source, name: str, limits: Limits) -> Trace:
     raise TraceError(f"{place}: event {wrong[0]}: {wrong[1]}")
 
 
-def _check_format_first(name: str, document: Document) -> None:
+def _check_format_first(name: str, document: PartialTrace) -> None:
     """A newer format may well have other events: then that is what to say."""
     if "format" in document.fields:
         try:
@@ -242,7 +244,7 @@ def _place(name: str, text: str, position: int) -> str:
     return f"{name}:{text.count(chr(10), 0, position) + 1}"
 
 
-def _cut_off(name: str, document: Document) -> str:
+def _cut_off(name: str, document: PartialTrace) -> str:
     count = len(document.starts)
     if document.end < 0:
         return f"{name} is cut off in its header: nothing in it can be recovered"

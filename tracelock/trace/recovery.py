@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 
 from tracelock.errors import TraceError
-from tracelock.trace.model import Trace, Verdict, check_header, wrong_worker
-from tracelock.trace.parsing import Broken, Document, read_document
+from tracelock.trace.header import check_header, wrong_worker
+from tracelock.trace.model import Trace
+from tracelock.trace.parsing import Broken, PartialTrace, read_document
 from tracelock.trace.reading import (
     BOM,
     DEFAULT,
@@ -18,6 +19,7 @@ from tracelock.trace.reading import (
     read_all,
     recovered_name,
 )
+from tracelock.trace.verdict import Verdict
 
 __all__ = ["Recovered", "recover", "recovered_name"]
 
@@ -50,7 +52,7 @@ def recover(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Recove
         except OSError as problem:
             raise TraceError(f"cannot read {name}: {problem.strerror or problem}") from problem
         text, wrong_byte = decoded(data)
-        document = Document(limits.depth)
+        document = PartialTrace(limits.depth)
         why = "the file was cut off" if cut or wrong_byte is not None else ""
         try:
             read_document(text, document, limits.depth)
@@ -59,7 +61,7 @@ def recover(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Recove
         return _put_together(name, document, text, len(data.removeprefix(BOM)), why)
 
 
-def _put_together(name: str, document: Document, text: str, size: int, why: str) -> Recovered:
+def _put_together(name: str, document: PartialTrace, text: str, size: int, why: str) -> Recovered:
     header = {key: value for key, value in document.fields.items() if key != "verdict"}
     try:
         check_header(header)

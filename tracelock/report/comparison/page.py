@@ -9,7 +9,7 @@ from tracelock.report.comparison.picture import costs_svg, groups_of, wrong
 from tracelock.report.comparison.words import can, check, did, spread_of, summary
 from tracelock.report.templates import asset, fill, markup
 from tracelock.report.wording import describe
-from tracelock.trace.events import Event
+from tracelock.trace import Event
 
 __all__ = ["comparison_html"]
 

@@ -39,8 +39,8 @@ def name_trouble(name: str) -> str:
 class Locals:
     """The locals of a worker at one of its steps.
 
-    ``maybe``: some way here sets them. ``later``: so does a way that comes round a loop first.
-    ``anywhere``: any step of the worker sets them. ``lost``: perhaps a step that is lost did.
+    ``maybe``: set on some path to this step. ``later``: set on a path that first goes round a loop.
+    ``anywhere``: set by any step of the worker. ``lost``: perhaps set by a step that is damaged.
     """
 
     __slots__ = ("anywhere", "later", "lost", "maybe")
@@ -94,12 +94,12 @@ class Declarations:
         except ExpressionError as error:
             yield Fault(path, error.message, error.offset)
             return
-        told: set[str] = set()
+        reported: set[str] = set()
         for mention in mentions(tree):
             for fault in self._mention(mention, text, path, local):
                 # A name that is wrong in one place is wrong in the others.
-                if fault.message not in told:
-                    told.add(fault.message)
+                if fault.message not in reported:
+                    reported.add(fault.message)
                     yield fault
 
     def state_expression(self, text: Any, path: Path) -> Iterable[Fault]:

@@ -1,4 +1,4 @@
-"""What must hold of a scenario beyond the kinds of its values; only what is certain is told."""
+"""What must hold of a scenario beyond the kinds of its values; only what is certain is reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_scenario(scenario: Scenario, name: str | None = None) -> list[Problem]
 def check(scenario: Scenario, damage: Damage | None = None) -> list[Fault]:
     """All that is wrong with ``scenario``; an empty list if nothing is.
 
-    ``damage`` says what was lost on the way here and must not be missed.
+    ``damage`` says what was removed before, whose absence is no fault.
     """
     return list(islice(_all(scenario, damage or Damage()), MAX_FAULTS + 1))
 

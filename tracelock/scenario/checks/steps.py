@@ -41,7 +41,7 @@ _IN_ATOMIC: Final = [verb for verb, row in VERBS.items() if row.in_atomic]
 
 def check_steps(names: Declarations, worker: str, steps: Sequence[BaseStep]) -> list[Fault]:
     """All that is wrong with the steps of one worker."""
-    walk = _Walk(names, worker, steps)
+    walk = _StepChecker(names, worker, steps)
     known: set[str] = set()
     walk.block(steps, ("workers", worker, "steps"), known, _Around())
     return walk.faults
@@ -55,7 +55,7 @@ class _Around(NamedTuple):
     depth: int = 0
 
 
-class _Walk:
+class _StepChecker:
     def __init__(self, names: Declarations, worker: str, steps: Sequence[BaseStep]) -> None:
         self.names = names
         self.faults: list[Fault] = []

@@ -12,8 +12,8 @@ from __future__ import annotations
 import warnings
 from typing import Any, Final
 
-from tracelock.scenario.compile.runtime import JUMP, Code, Handler, Machine, Place, done
-from tracelock.scenario.compile.translate import Pool
+from tracelock.scenario.compile.runtime import JUMP, Code, Handler, Machine, YieldPoint, done
+from tracelock.scenario.compile.translate import GlobalNames
 
 #: Lines that a jump may repeat instead of being one: the head of most loops, the end of an if.
 SHORT: Final = 8
@@ -21,7 +21,7 @@ SHORT: Final = 8
 DEEP: Final = 40
 
 
-class Block:
+class BasicBlock:
     """A basic block. ``lines`` holds (indentation, source, path of the step).
 
     ``then``/``other``: where it goes; with a ``test``, ``other`` if that is false; with an
@@ -36,12 +36,12 @@ class Block:
         self.lines: list[tuple[int, str, str]] = []
         self.test: str | None = None
         self.op: str | None = None
-        self.then: Block | None = None
-        self.other: Block | None = None
+        self.then: BasicBlock | None = None
+        self.other: BasicBlock | None = None
         self.preds = 0
         self.loops = False  # holds a loop of Python's own, which uses fuel
 
-    def successors(self) -> list[Block]:
+    def successors(self) -> list[BasicBlock]:
         """The blocks that this one can go to, those resumed included."""
         return [block for block in (self.then, self.other) if block is not None]
 
@@ -49,22 +49,22 @@ class Block:
 class Writer:
     """Writes blocks as source and makes it a :class:`~tracelock.scenario.compile.runtime.Code`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: GlobalNames) -> None:
         self.pool = pool
         self.source: list[str] = []
         self.table: list[tuple[str, Handler | None]] = [("", None)]  # lines count from 1
-        self.names: dict[Block, str] = {}
-        self.todo: list[Block] = []
+        self.names: dict[BasicBlock, str] = {}
+        self.todo: list[BasicBlock] = []
         self._function: list[tuple[str, str, Handler | None]] = []
         self._hungry = False
-        self._path: set[Block] = set()  # blocks that the line now written is in
+        self._path: set[BasicBlock] = set()  # blocks that the line now written is in
 
     def put(self, text: str, at: str, handler: Handler | None) -> None:
         """One line of source that does not depend on any block."""
         self.source.append(text)
         self.table.append((at, handler))
 
-    def name(self, block: Block) -> str:
+    def name(self, block: BasicBlock) -> str:
         """The name of the segment that begins with ``block``."""
         found = self.names.get(block)
         if found is None:
@@ -72,7 +72,7 @@ class Writer:
             self.todo.append(block)
         return found
 
-    def write(self, roots: list[Block], resumed: set[Block]) -> None:
+    def write(self, roots: list[BasicBlock], resumed: set[BasicBlock]) -> None:
         """Write the segments of ``roots`` and all that they lead to.
 
         ``resumed``: the blocks that a machine enters from outside; these renew its fuel.
@@ -104,10 +104,10 @@ class Writer:
             for line in self._function:
                 self.put(*line)
 
-    def _block(self, block: Block, indent: int, room: int | None) -> None:
+    def _block(self, block: BasicBlock, indent: int, room: int | None) -> None:
         """``room``: how many lines may still be written, None for any number."""
         entered = []
-        following: Block | None = block
+        following: BasicBlock | None = block
         while following is not None:
             block = following
             following = self._one(block, indent, room)
@@ -119,7 +119,7 @@ class Writer:
                 entered.append(following)
         self._path.difference_update(entered)
 
-    def _one(self, block: Block, indent: int, room: int | None) -> Block | None:
+    def _one(self, block: BasicBlock, indent: int, room: int | None) -> BasicBlock | None:
         """Write one block; the block that is to be written after it, if any."""
         at, handler, then = block.at, block.handler, block.then
         for deeper, text, where in block.lines:
@@ -149,7 +149,7 @@ class Writer:
         self._jump(then, indent, handler)
         return None
 
-    def _inside(self, block: Block, indent: int, room: int | None) -> bool:
+    def _inside(self, block: BasicBlock, indent: int, room: int | None) -> bool:
         """Whether to write ``block`` here instead of jumping to its segment."""
         if block in self._path or indent > DEEP:
             return False
@@ -157,10 +157,10 @@ class Writer:
             return True
         return len(block.lines) + 2 <= (SHORT if room is None else room)
 
-    def _room(self, block: Block, room: int | None) -> int | None:
+    def _room(self, block: BasicBlock, room: int | None) -> int | None:
         return room if room is not None or block.preds == 1 else SHORT
 
-    def _jump(self, block: Block, indent: int, handler: Handler | None) -> None:
+    def _jump(self, block: BasicBlock, indent: int, handler: Handler | None) -> None:
         self._hungry = True
         self._line(indent, f"m.at = {self.name(block)}", "", handler)
         self._line(indent, "return JUMP", "", handler)
@@ -173,9 +173,9 @@ class Writer:
         file: str,
         fuel: int,
         template: list[Any],
-        entry: Block,
-        places: dict[Block, Place],
-        handlers: dict[Handler, Block],
+        entry: BasicBlock,
+        places: dict[BasicBlock, YieldPoint],
+        handlers: dict[Handler, BasicBlock],
     ) -> Code:
         """Compile what was written."""
         code = Code(file, fuel, template, self.table)

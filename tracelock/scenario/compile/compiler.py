@@ -14,7 +14,7 @@ from tracelock.scenario.compile.codegen import Writer, machine_class
 from tracelock.scenario.compile.flow import Flow
 from tracelock.scenario.compile.lowering import FIRST_SLOT, Const, Operand, Target
 from tracelock.scenario.compile.runtime import Machine, exhausted
-from tracelock.scenario.compile.translate import Names, Pool, literal
+from tracelock.scenario.compile.translate import GlobalNames, NameTable, literal
 from tracelock.scenario.compile.values import UNSET
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
@@ -282,12 +282,12 @@ def compile_worker(
     number: int, spec: WorkerSpec, steps: Sequence[BaseStep], layout: Layout, fuel: int
 ) -> type[Machine]:
     """The class of the machines of worker ``number``."""
-    names = Names(layout, {"index": spec.index, "count": spec.count})
+    names = NameTable(layout, {"index": spec.index, "count": spec.count})
     for _, step in steps_in(steps):
         for name in step.assigned():
             names.locals.setdefault(name, FIRST_SLOT + len(names.locals))
     _infer(names, steps)
-    pool = Pool()
+    pool = GlobalNames()
     pool.names.update(
         Op=Op, EMPTY=EMPTY, StepFailure=StepFailure, ScopeExpired=ScopeExpired,
         exhausted=exhausted, explain=values.explain,
@@ -332,7 +332,7 @@ def _assigned(step: BaseStep) -> Iterator[tuple[str, Any]]:
             yield name, translate.SMALL if truth or key != "into" else translate.ANY
 
 
-def _infer(names: Names, steps: Sequence[BaseStep]) -> None:
+def _infer(names: NameTable, steps: Sequence[BaseStep]) -> None:
     """Find the kinds of all locals: the least that all their assignments agree with."""
     assigned = [pair for _, step in steps_in(steps) for pair in _assigned(step)]
     names.kinds = dict.fromkeys(names.locals, translate.SMALL)

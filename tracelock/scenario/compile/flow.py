@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from tracelock.ops import ACQUIRE, ATOMIC, RELEASE, Layout
-from tracelock.scenario.compile.codegen import Block
+from tracelock.scenario.compile.codegen import BasicBlock
 from tracelock.scenario.compile.lowering import Const
 from tracelock.scenario.compile.regions import Regions
-from tracelock.scenario.compile.runtime import Atomic
-from tracelock.scenario.compile.translate import Direct, Names, Pool, children, literal
+from tracelock.scenario.compile.runtime import AtomicBlock
+from tracelock.scenario.compile.translate import Direct, GlobalNames, NameTable, children, literal
 from tracelock.scenario.compile.values import describe
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
@@ -41,11 +41,12 @@ class Flow(Regions):
 
     lowerings: ClassVar[dict[str, Callable[[Any, Any, str], None]]]
 
-    def __init__(self, layout: Layout, names: Names, pool: Pool) -> None:
+    def __init__(self, layout: Layout, names: NameTable, pool: GlobalNames) -> None:
         super().__init__(layout, names, pool)
-        self.loops: list[tuple[Block, Block, int]] = []  # break to, continue to, regions kept
+        # Of each open loop: where break and continue go, and how many regions stand around it.
+        self.loops: list[tuple[BasicBlock, BasicBlock, int]] = []
         self.functions: list[tuple[str, str]] = []  # (line of source, path) of atomic steps
-        self.bodies: dict[str, type[Atomic]] = {}  # by the name of their function
+        self.bodies: dict[str, type[AtomicBlock]] = {}  # by the name of their function
         self.scoped = False
         self._forms: dict[int, StepForm] = {}
         self._looping = False  # inside a loop of Python's own
@@ -172,8 +173,8 @@ class Flow(Regions):
         self.meet(taken)
         self.start(after)
 
-    def _loop(self, body: Block, head: Block, after: Block, step: Any, at: str) -> None:
-        """The body of a loop, from the current block ``body`` back to ``head``."""
+    def _loop(self, head: BasicBlock, after: BasicBlock, step: Any, at: str) -> None:
+        """The body of a loop, from the current block back to ``head``."""
         before = self.known()
         self.loops.append((after, head, len(self.regions)))
         self.steps(step.do, f"{at}.do")
@@ -191,7 +192,7 @@ class Flow(Regions):
         self.test(self.names.tree(step.while_), body, after)
         self.depth = mark  # what the condition kept is not needed in the body
         self.start(body)
-        self._loop(body, head, after, step, at)
+        self._loop(head, after, step, at)
 
     def on_repeat(self, step: verbs.Repeat, at: str) -> None:
         count = self.operand(step.repeat)
@@ -209,7 +210,7 @@ class Flow(Regions):
         self.start(body)
         self.store(step.index, counter)
         self.line(f"{counter} += 1")
-        self._loop(body, head, after, step, at)
+        self._loop(head, after, step, at)
         self.names.certain = before
 
     def on_break(self, step: verbs.Break, at: str) -> None:
@@ -234,7 +235,7 @@ class Flow(Regions):
         region = self.enter()
         self.steps(step.do, f"{at}.do")
         self.at = at
-        after = Block(region.block.handler)
+        after = BasicBlock(region.block.handler)
         self.exit(region, after)
         release = self.op(RELEASE, lock, value=Const(1))
         self.start(region.block)
@@ -283,7 +284,7 @@ class Flow(Regions):
         self.scopes = scopes
         self.at = at
         self.store(step.into, "True")
-        after = Block(region.block.handler)
+        after = BasicBlock(region.block.handler)
         self.exit(region, after)
         self.start(region.block)
         caught, other = self.new(), self.new()
@@ -302,8 +303,8 @@ class Flow(Regions):
     def on_assert(self, step: verbs.Assert, at: str) -> None:
         tree = self.names.tree(step.assert_)
         if step.message is not None:
-            told = repr(step.message)
-            self._assert(tree, lambda: told)
+            message = repr(step.message)
+            self._assert(tree, lambda: message)
             return
         text = step.assert_ if isinstance(step.assert_, str) else describe(step.assert_)
         seen: list[tuple[str, str]] = []
@@ -314,7 +315,7 @@ class Flow(Regions):
             if seen:
                 self.line(f"{' = '.join(variable for _, variable in seen)} = U")
             self.line(
-                f"if not {tests}: raise StepFailure('assert', {self._told(text, seen)}, {at!r})"
+                f"if not {tests}: raise StepFailure('assert', {self._message(text, seen)}, {at!r})"
             )
             return
         count = self._mentions(tree)
@@ -323,18 +324,18 @@ class Flow(Regions):
             self.spare = list(range(slot, slot + count))
             self.witnesses = seen
             self.line(f"L[{slot}:{slot + count}] = [U] * {count}")
-        self._assert(tree, lambda: self._told(text, seen))
+        self._assert(tree, lambda: self._message(text, seen))
         self.witnesses = None
 
-    def _assert(self, tree: ast.expr, told: Callable[[], str]) -> None:
+    def _assert(self, tree: ast.expr, message: Callable[[], str]) -> None:
         if not self.reads(tree):
-            fail = f"raise StepFailure('assert', {told()}, {self.at!r})"
+            fail = f"raise StepFailure('assert', {message()}, {self.at!r})"
             self.line(f"if not {self.native.source(tree)}: {fail}")
             return
         good, bad = self.new(), self.new()
         self.test(tree, good, bad)
         self.start(bad)
-        self.line(f"raise StepFailure('assert', {told()}, {self.at!r})")
+        self.line(f"raise StepFailure('assert', {message()}, {self.at!r})")
         self.start(good)
 
     def _mentions(self, node: ast.expr) -> int:
@@ -348,7 +349,7 @@ class Flow(Regions):
                 return 1
         return sum(self._mentions(child) for child in children(node))
 
-    def _told(self, text: str, seen: list[tuple[str, str]]) -> str:
+    def _message(self, text: str, seen: list[tuple[str, str]]) -> str:
         """The source of the message of an assert that failed."""
         parts = list(seen)
         for mention in mentions(parse(text)):
@@ -367,7 +368,7 @@ class Flow(Regions):
     def on_atomic(self, step: verbs.Atomic, at: str) -> None:
         slot = self.temporary()
         name = f"a{len(self.pool.names)}"
-        block, native, self.block = self.block, self.native, Block(None)
+        block, native, self.block = self.block, self.native, BasicBlock(None)
         direct = Direct(self.names, self.pool, "read({})", "list(map(read, range({}, {})))")
         self.native, self.direct = direct, True
         self.steps(step.atomic, f"{at}.atomic")
@@ -379,9 +380,9 @@ class Flow(Regions):
         self.block, self.native, self.direct = block, native, False
         self.at = at
         members = {"__slots__": (), "touches": frozenset(direct.touches), "slot": slot}
-        body: type[Atomic] = type("Atomic", (Atomic,), members)
+        body: type[AtomicBlock] = type("Atomic", (AtomicBlock,), members)
         self.bodies[name] = body
         self.pool.names[f"A{name}"] = body
         op = f"Op({ATOMIC}, -1, {at!r}, None, None, True, None, A{name}(m))"
-        self.emit(op, told=False)
+        self.emit(op, dynamic=False)
         self.line(f"if L[{slot}] is not None: raise L[{slot}]")

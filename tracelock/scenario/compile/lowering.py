@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from tracelock.ops import READ, Layout, Op, Value
 from tracelock.scenario.compile import translate, values
-from tracelock.scenario.compile.codegen import Block
-from tracelock.scenario.compile.runtime import Handler, Place
+from tracelock.scenario.compile.codegen import BasicBlock
+from tracelock.scenario.compile.runtime import Handler, YieldPoint
 from tracelock.scenario.compile.translate import (
-    Names,
-    Pool,
+    GlobalNames,
+    NameTable,
     Translator,
     children,
     label,
@@ -52,7 +52,7 @@ Target = tuple[list[int], str | None]
 class Lowering:
     """The state of the compilation of one worker, and all of it that is not about one verb."""
 
-    def __init__(self, layout: Layout, names: Names, pool: Pool) -> None:
+    def __init__(self, layout: Layout, names: NameTable, pool: GlobalNames) -> None:
         self.layout = layout
         self.names = names
         self.pool = pool
@@ -61,9 +61,9 @@ class Lowering:
         self.at = ""
         self.handler: Handler | None = None
         self.scopes: tuple[tuple[int, int, str], ...] = ()
-        self.entry = self.block = Block(None)
-        self.places: dict[Block, Place] = {}
-        self.handlers: dict[Handler, Block] = {}
+        self.entry = self.block = BasicBlock(None)
+        self.places: dict[BasicBlock, YieldPoint] = {}
+        self.handlers: dict[Handler, BasicBlock] = {}
         self.depth = self.deepest = FIRST_SLOT + len(names.locals)
         # Of the assert being compiled: what its message will tell, (name, source).
         self.witnesses: list[tuple[str, str]] | None = None
@@ -74,38 +74,38 @@ class Lowering:
     def line(self, text: str, indent: int = 0) -> None:
         self.block.lines.append((self.indent + indent, text, self.at))
 
-    def new(self) -> Block:
+    def new(self) -> BasicBlock:
         """A fresh block in the region that is being compiled."""
-        return Block(self.handler)
+        return BasicBlock(self.handler)
 
-    def goto(self, target: Block) -> None:
+    def goto(self, target: BasicBlock) -> None:
         self.block.then = target
         self.block.at = self.at
 
-    def start(self, block: Block) -> None:
+    def start(self, block: BasicBlock) -> None:
         """Go on compiling in ``block``."""
         self.block = block
 
-    def branch(self, test: str, then: Block, other: Block) -> None:
+    def branch(self, test: str, then: BasicBlock, other: BasicBlock) -> None:
         self.block.test = test
         self.block.other = other
         self.goto(then)
 
-    def emit(self, op: str, told: bool = True) -> None:
+    def emit(self, op: str, dynamic: bool = True) -> None:
         """Yield the op that the source ``op`` gives. Its result is then ``r``, until the next.
 
-        What is not known of the op beforehand is a part of the machine's key, unless ``told``
+        What is not known of the op beforehand is a part of the machine's key, unless ``dynamic``
         is False.
         """
         after = self.new()
-        told = told and not op.isidentifier()
-        if told:
+        dynamic = dynamic and not op.isidentifier()
+        if dynamic:
             self.line(f"o = m.op = {op}")
             op = "o"
         self.block.op = op
         self.goto(after)
-        self.places[after] = Place(
-            len(self.places), self.at, self.handler, self.depth, self.scopes, told
+        self.places[after] = YieldPoint(
+            len(self.places), self.at, self.handler, self.depth, self.scopes, dynamic
         )
         self.start(after)
 
@@ -297,7 +297,7 @@ class Lowering:
         self.start(after)
         return f"L[{slot}]"
 
-    def test(self, node: ast.expr, then: Block, other: Block) -> None:
+    def test(self, node: ast.expr, then: BasicBlock, other: BasicBlock) -> None:
         """Go to ``then`` where ``node`` is true and to ``other`` where it is not."""
         if isinstance(node, ast.Constant):
             self.goto(then if node.value else other)

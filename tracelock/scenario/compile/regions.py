@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tracelock.ops import Layout
-from tracelock.scenario.compile.codegen import Block
+from tracelock.scenario.compile.codegen import BasicBlock
 from tracelock.scenario.compile.lowering import Lowering
 from tracelock.scenario.compile.runtime import Handler
-from tracelock.scenario.compile.translate import Names, Pool
+from tracelock.scenario.compile.translate import GlobalNames, NameTable
 
 
-class Region:
+class CleanupRegion:
     """A block that does something on the way out, however it is left.
 
     ``exits``: where break, continue and stop inside it lead once that is done: a code in the
@@ -19,20 +19,20 @@ class Region:
 
     __slots__ = ("block", "exits", "handler", "lines")
 
-    def __init__(self, handler: Handler, block: Block, lines: list[str] | None = None) -> None:
+    def __init__(self, handler: Handler, block: BasicBlock, lines: list[str] | None = None) -> None:
         self.handler = handler
         self.block = block
         self.lines = lines
-        self.exits: list[tuple[Block, int]] = []
+        self.exits: list[tuple[BasicBlock, int]] = []
 
 
 class Regions(Lowering):
     """Keeps the regions that are open, and the locals that are set for certain."""
 
-    def __init__(self, layout: Layout, names: Names, pool: Pool) -> None:
+    def __init__(self, layout: Layout, names: NameTable, pool: GlobalNames) -> None:
         super().__init__(layout, names, pool)
-        self.end = Block(None)
-        self.regions: list[Region] = []
+        self.end = BasicBlock(None)
+        self.regions: list[CleanupRegion] = []
 
     # --- what is known to be set ---------------------------------------------------------
     def known(self) -> set[str] | None:
@@ -51,7 +51,7 @@ class Regions(Lowering):
         self.names.certain = one if here is None else here if one is None else here & one
 
     # --- in and out ----------------------------------------------------------------------
-    def leave(self, target: Block, kept: int) -> None:
+    def leave(self, target: BasicBlock, kept: int) -> None:
         """Go to ``target``, out of all regions but the first ``kept``."""
         for region in reversed(self.regions[kept:]):
             if region.lines is not None:
@@ -66,25 +66,25 @@ class Regions(Lowering):
             return
         self.goto(target)
 
-    def enter(self, lines: list[str] | None = None) -> Region:
+    def enter(self, lines: list[str] | None = None) -> CleanupRegion:
         """Open a region; what follows is inside it."""
         handler = Handler(self.temporary())
-        region = Region(handler, Block(self.handler), lines)
+        region = CleanupRegion(handler, BasicBlock(self.handler), lines)
         self.handlers[handler] = region.block
         self.regions.append(region)
-        inside = Block(handler)
+        inside = BasicBlock(handler)
         self.goto(inside)
         self.handler = handler
         self.start(inside)
         return region
 
-    def exit(self, region: Region, target: Block) -> None:
+    def exit(self, region: CleanupRegion, target: BasicBlock) -> None:
         """Close the region: from its normal end, go on at ``target``, outside."""
         self.goto(target)
         self.regions.pop()
         self.handler = region.block.handler
 
-    def onward(self, region: Region) -> None:
+    def onward(self, region: CleanupRegion) -> None:
         """Do what was pending when the region was left in any other way than its end."""
         slot = region.handler.slot
         for code, (target, kept) in enumerate(region.exits, 1):

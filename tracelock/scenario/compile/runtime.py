@@ -21,7 +21,7 @@ _PLAIN = frozenset({int, str, type(None)})
 
 
 class Jump:
-    """The class of :data:`JUMP`: a segment's word for "go on at ``machine.at``".
+    """The class of :data:`JUMP`, which a segment returns to continue at ``machine.at``.
 
     Segments do not call each other, so that a loop needs no deeper stack in any round.
     """
@@ -32,7 +32,7 @@ class Jump:
 JUMP: Final = Jump()
 
 
-class Scope(NamedTuple):
+class TimeoutScope(NamedTuple):
     """A ``timeout`` block that a machine is in. ``uid`` differs for each entry of a block."""
 
     uid: int
@@ -50,15 +50,15 @@ class Handler:
         self.slot = slot
 
 
-class Place:
+class YieldPoint:
     """What is known at compile time of a point where a machine waits for the result of an op.
 
     ``number`` is unique in the worker; ``live``: how many entries of ``L`` matter from here
     on; ``scopes``: (slot of uid, slot of seconds, path) per ``timeout`` block, outermost first;
-    ``told``: the op is in ``machine.op``, as it is not the same in every run.
+    ``dynamic``: the op is in ``machine.op``, as it is not the same in every run.
     """
 
-    __slots__ = ("at", "handler", "live", "number", "scopes", "told")
+    __slots__ = ("at", "dynamic", "handler", "live", "number", "scopes")
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class Place:
         handler: Handler | None,
         live: int,
         scopes: tuple[tuple[int, int, str], ...],
-        told: bool,
+        dynamic: bool,
     ) -> None:
-        self.told = told
+        self.dynamic = dynamic
         self.number = number
         self.at = at
         self.handler = handler
@@ -93,7 +93,7 @@ class Code:
         self.fuel = fuel
         self.template = template
         self.lines = lines
-        self.places: dict[Segment, Place] = {}
+        self.places: dict[Segment, YieldPoint] = {}
         self.entry: Segment = done
 
     def locate(self, error: BaseException) -> tuple[str, Handler | None]:
@@ -186,7 +186,7 @@ class Machine:
         """
         if op.kind != ATOMIC:
             return op
-        body: Atomic = op.body
+        body: AtomicBlock = op.body
         return Op(ATOMIC, -1, op.at, body=type(body)(self))
 
     def key(self) -> Hashable:
@@ -195,20 +195,20 @@ class Machine:
         if place is None:
             return (self.worker, self.at is done)
         live = self.L if place.live == len(self.L) else self.L[: place.live]
-        told: Hashable = None
-        if place.told:
+        pending: Hashable = None
+        if place.dynamic:
             op = self.op
             assert op is not None
-            told = (op.target, freeze(op.value), freeze(op.timeout), freeze(op.expect))
+            pending = (op.target, freeze(op.value), freeze(op.timeout), freeze(op.expect))
         return (
             self.worker,
             place.number,
-            told,
+            pending,
             *[v if type(v) in _PLAIN else freeze(v) for v in live],
         )
 
     @property
-    def scopes(self) -> tuple[Scope, ...]:
+    def scopes(self) -> tuple[TimeoutScope, ...]:
         """The ``timeout`` blocks around the pending op, outermost first.
 
         A plain ``()`` in the class of a worker that has none.
@@ -217,13 +217,13 @@ class Machine:
         if place is None or not place.scopes:
             return ()
         slots = self.L
-        return tuple(Scope(slots[uid], slots[time], at) for uid, time, at in place.scopes)
+        return tuple(TimeoutScope(slots[uid], slots[time], at) for uid, time, at in place.scopes)
 
 
 _new = object.__new__
 
 
-class Atomic(AtomicBody):
+class AtomicBlock(AtomicBody):
     """The inside of an ``atomic`` step of one machine; subclassed per step."""
 
     __slots__ = ("failure", "machine")

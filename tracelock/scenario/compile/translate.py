@@ -43,7 +43,7 @@ NAMESPACE: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Pool:
+class GlobalNames:
     """The global names of one piece of generated code."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Pool:
         return name
 
 
-class Names:
+class NameTable:
     """What the names in a worker's expressions mean. Locals hide everything else."""
 
     def __init__(self, layout: Layout, constants: Mapping[str, Value] | None = None) -> None:
@@ -186,7 +186,7 @@ class Names:
 class Translator:
     """Turns a folded tree without shared variables into source."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NameTable) -> None:
         self.names = names
 
     def mention(self, name: str, index: ast.expr | None) -> str:
@@ -262,7 +262,7 @@ class Direct(Translator):
     own, and (its name in the scenario, that variable) into the list.
     """
 
-    def __init__(self, names: Names, pool: Pool, style: str, spread: str) -> None:
+    def __init__(self, names: NameTable, pool: GlobalNames, style: str, spread: str) -> None:
         super().__init__(names)
         self.pool = pool
         self.style = style

@@ -101,7 +101,7 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "len": len, "min": min, "max": max, "abs": abs, "sum": sum_, "int": int_, "float": float,
     "bool": bool, "round": round_, "sqrt": math.sqrt,
 }  # fmt: skip
-#: Names of node types of Python's ``ast`` -> the operation.
+#: NameTable of node types of Python's ``ast`` -> the operation.
 OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "Add": add, "Sub": operator.sub, "Mult": mul, "Div": operator.truediv,
     "FloorDiv": operator.floordiv, "Mod": mod, "UAdd": operator.pos, "USub": operator.neg,

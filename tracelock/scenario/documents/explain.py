@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tracelock.scenario.faults import Damage, Fault, Path
-from tracelock.scenario.language.base import Model
+from tracelock.scenario.language.base import DocumentModel
 from tracelock.scenario.language.expressions import quote, suggest, there_are
 from tracelock.scenario.language.kinds import MESSAGE, kind_of
 from tracelock.scenario.language.models import (
@@ -26,7 +26,7 @@ BLOCKS: Final = frozenset({
     "steps",
     *(p.key for row in VERBS.values() for p in row.model.parts if p.kind.name == "block"),
 })  # fmt: skip
-_DECLARATIONS: Final[dict[str, type[Model]]] = {
+_DECLARATIONS: Final[dict[str, type[DocumentModel]]] = {
     "objects": ObjectDecl,
     "workers": WorkerDecl,
     "expect": Expectation,
@@ -37,9 +37,9 @@ _HEADINGS: Final = {"format": FORMAT, "name": "unnamed", "description": ""}
 def explain(errors: Iterable[Any], data: Any) -> tuple[list[Fault], list[Fault]]:
     """One fault for each of pydantic's ``errors()`` about ``data``, in plain sentences.
 
-    The second list holds what goes without saying: a key is missing because it is misspelt.
+    The second list holds what follows from another: a key is missing because it is misspelt.
     """
-    told: list[tuple[str, Path, Fault]] = []
+    found: list[tuple[str, Path, Fault]] = []
     meant: set[tuple[Path, str]] = set()  # keys that a misspelt one was probably meant to be
     for error in errors:
         path = _path(error["loc"], data)
@@ -52,7 +52,7 @@ def explain(errors: Iterable[Any], data: Any) -> tuple[list[Fault], list[Fault]]
                 path = _path(error["loc"][:-1], data)
                 name = str(error["loc"][-1])
                 fault = Fault(path, f"missing key {quote(name)}{_needed_by(path, data)}")
-                told.append((name, path, fault))
+                found.append((name, path, fault))
                 continue
             case "union_tag_not_found":
                 fault = Fault(path, _no_step(value))
@@ -67,9 +67,9 @@ def explain(errors: Iterable[Any], data: Any) -> tuple[list[Fault], list[Fault]]
                 context = error.get("ctx", {})
                 at = context.get("at", ()) if other == MESSAGE else ()
                 fault = Fault((*path, *at), str(error["msg"]))
-        told.append(("", path, fault))
-    faults = [fault for name, path, fault in told if not name or (path, name) not in meant]
-    return faults, [fault for name, path, fault in told if name and (path, name) in meant]
+        found.append(("", path, fault))
+    faults = [fault for name, path, fault in found if not name or (path, name) not in meant]
+    return faults, [fault for name, path, fault in found if name and (path, name) in meant]
 
 
 def repair(data: Any, faults: Iterable[Fault]) -> tuple[Any, Damage] | None:
@@ -82,7 +82,7 @@ def repair(data: Any, faults: Iterable[Fault]) -> tuple[Any, Damage] | None:
     data = copy.deepcopy(dict(data))
     damage = Damage()
     for fault in faults:
-        if not _mend(data, fault, damage):
+        if not _remove(data, fault, damage):
             return None
     for name, value in _HEADINGS.items():
         data.setdefault(name, value)
@@ -125,7 +125,7 @@ def _unknown_key(path: Path, data: Any) -> tuple[Fault, str]:
         known: Sequence[str] = KEYS[verbs[0]]
         what = f" for {verbs[0]}"
     else:
-        model: type[Model] = Scenario
+        model: type[DocumentModel] = Scenario
         if owner == ("python",):
             model = PythonDecl
         elif len(owner) == 2:
@@ -201,13 +201,13 @@ def _is_block(path: Path) -> bool:
     return len(path) >= 3 and path[0] == "workers" and path[-1] in BLOCKS
 
 
-def _mend(data: dict[str, Any], fault: Fault, damage: Damage) -> bool:
+def _remove(data: dict[str, Any], fault: Fault, damage: Damage) -> bool:
     path = fault.path
     if not path:
         return True  # a missing key; its default is set afterwards
     section, rest = path[0], path[1:]
     if section == "workers":
-        return _mend_worker(data, fault, damage)
+        return _remove_from_worker(data, fault, damage)
     if section in ("shared", "objects"):
         if not rest:
             data[str(section)] = {}
@@ -226,7 +226,7 @@ def _mend(data: dict[str, Any], fault: Fault, damage: Damage) -> bool:
     return True
 
 
-def _mend_worker(data: dict[str, Any], fault: Fault, damage: Damage) -> bool:
+def _remove_from_worker(data: dict[str, Any], fault: Fault, damage: Damage) -> bool:
     path = fault.path
     if len(path) == 1:
         return False

@@ -57,12 +57,14 @@ def read_yaml(text: str, name: str) -> Document:
     Raises ScenarioError where the rest cannot be read.
     """
     builder = DocumentBuilder(name)
-    strange = _UNPRINTABLE.search(text)
-    if strange is not None:
-        before = text[: strange.start()]
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable is not None:
+        before = text[: unprintable.start()]
         line = before.count("\n") + 1
         column = len(before) - before.rfind("\n")
-        raise builder.fatal(line, column, f"the character {strange.group()!r} cannot stand in YAML")
+        raise builder.fatal(
+            line, column, f"the character {unprintable.group()!r} cannot stand in YAML"
+        )
     try:
         return _read(text, builder, _LOADER)
     except yaml.MarkedYAMLError as error:

@@ -15,7 +15,7 @@ def key(name: str, **more: Any) -> Any:
     return Field(validation_alias=name, serialization_alias=name, **more)
 
 
-class Model(BaseModel):
+class DocumentModel(BaseModel):
     """What all models of the language share: frozen, closed, built by key or by field name."""
 
     model_config = ConfigDict(
@@ -37,7 +37,7 @@ class Model(BaseModel):
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Model):
+    if isinstance(value, DocumentModel):
         return value.to_data()
     if isinstance(value, list):
         return [_plain(item) for item in value]
@@ -58,7 +58,7 @@ class StepField(NamedTuple):
     kind: FieldKind
 
 
-class BaseStep(Model):
+class BaseStep(DocumentModel):
     """One step. ``verb`` is the key that names it in a document; ``parts`` are its fields, in
     the order in which they are evaluated. Both are set from the table :data:`VERBS`.
     """

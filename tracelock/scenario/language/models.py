@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from tracelock.scenario.language.base import Model, key
+from tracelock.scenario.language.base import DocumentModel, key
 from tracelock.scenario.language.kinds import (
     NAME,
     Expr,
@@ -64,7 +64,7 @@ def _python(value: object) -> object:
     return value
 
 
-class Abbreviated(Model):
+class Abbreviated(DocumentModel):
     """A model that its field ``short`` alone may stand for: ``lock`` for ``{type: lock}``."""
 
     short: ClassVar[str]
@@ -138,7 +138,7 @@ class ObjectDecl(Abbreviated):
         return found
 
 
-class WorkerDecl(Model):
+class WorkerDecl(DocumentModel):
     """A worker, or ``count`` instances of it that run the same steps."""
 
     count: Whole = Field(
@@ -178,7 +178,7 @@ def _not_null(schema: dict[str, Any]) -> None:
     schema["allOf"] = schema.pop("anyOf")[:1]
 
 
-class Scenario(Model):
+class Scenario(DocumentModel):
     """A whole scenario. Raises pydantic's ``ValidationError`` when built from values of the
     wrong kind; :func:`tracelock.scenario.loading.scenario_from_data` checks everything and
     raises :class:`~tracelock.errors.ScenarioError`.

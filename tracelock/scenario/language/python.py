@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator
 
-from tracelock.scenario.language.base import Model
+from tracelock.scenario.language.base import DocumentModel
 from tracelock.scenario.language.kinds import (
     FUNCTION,
     FieldKind,
@@ -66,7 +66,7 @@ FlagOrWhole = Annotated[
 ]
 
 
-class PythonDecl(Model):
+class PythonDecl(DocumentModel):
     """Real Python code: each worker is one ``call`` step, a function that is called with what
     ``setup`` returned and then with the step's ``args``. Refused unless the user allows it.
     """

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from tracelock.export.kinds import Kinds
 from tracelock.export.naming import Naming
 from tracelock.export.points import Points
 from tracelock.ops import Layout
-from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import Scenario
 
 
 @dataclass
-class Shop:
+class ExportContext:
     """What the whole program is made from, and what its functions turn out to need."""
 
     scenario: Scenario
@@ -33,16 +31,12 @@ class Shop:
     guarded: set[str] = field(default_factory=set)  # variables whose plain writes need the guard
     watched: set[str] = field(default_factory=set)  # and those whose plain reads do
 
+    @property
+    def arrays(self) -> dict[str, int]:
+        """Name -> length of the shared variables that are arrays."""
+        shared = self.scenario.shared
+        return {name: len(value) for name, value in shared.items() if isinstance(value, list)}
+
     def numbers(self, group: str) -> list[int]:
         """The numbers of the instances of a worker."""
         return [n for n, spec in enumerate(self.layout.workers) if spec.group == group]
-
-
-def assigned(step: Any) -> list[str]:
-    """The locals that a step sets."""
-    names = list(step.let) if isinstance(step, verbs.Let) else []
-    for key in ("into", "got", "index"):
-        name = getattr(step, key, None)
-        if isinstance(name, str):
-            names.append(name)
-    return names
