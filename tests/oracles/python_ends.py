@@ -7,8 +7,8 @@ from typing import Any
 
 from tests.oracles.every import Every
 from tracelock.engine.limits import RunLimits
-from tracelock.session import settings
-from tracelock.session.python import explore_python
+from tracelock.session import host
+from tracelock.session.api import explore
 
 
 def ends_of(
@@ -26,10 +26,10 @@ def ends_of(
         seen.add(final(state))
 
     if monkeypatch is not None:
-        monkeypatch.setattr(settings, "make_scheduler", lambda *_, **__: Every())
-    found = explore_python(
+        monkeypatch.setattr(host, "make_scheduler", lambda *_, **__: Every())
+    found = explore(
         setup=setup, workers=workers, check=check, backend=backend, strategy="dpor", every=True,
-        shrink=False, confirm=0, schedules=None, seconds=None, instrument=[],
+        shrink=False, confirm=0, schedules=1_000_000, seconds=None, instrument=[],
         limits=RunLimits(steps=500, stall=10.0),
     )  # fmt: skip
     for way in found.ways:

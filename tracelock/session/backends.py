@@ -62,11 +62,11 @@ _TABLE: Final = {
     ),
     "asyncio": _Entry(
         "tracelock.backends.tasks.asyncio_backend:AsyncioBackend",
-        "tracelock.instrument.loops.asyncio_backend:AsyncioBackend", "ASYNCIO_RULES",
+        "tracelock.instrument.loops.asyncio_backend:AsyncioLoopBackend", "ASYNCIO_RULES",
     ),
     "trio": _Entry(
         "tracelock.backends.tasks.trio_backend:TrioBackend",
-        "tracelock.instrument.loops.trio_backend:TrioBackend", "TRIO_RULES", needs="trio",
+        "tracelock.instrument.loops.trio_backend:TrioLoopBackend", "TRIO_RULES", needs="trio",
     ),
     "simulated": _Entry(
         "tracelock.backends.simulated:SimulatedBackend", None, "THREADING_RULES",
