@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from tracelock.scenario.loading import load_scenario
-from tracelock.session.exploring import explore
+from tracelock.session.api import explore
 from tracelock.trace import Trace, load_trace
 
 ROOT = Path(__file__).resolve().parents[1]

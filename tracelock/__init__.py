@@ -23,148 +23,43 @@ from typing import TYPE_CHECKING, Any, Final
 __version__: Final = "0.1.0"
 
 if TYPE_CHECKING:
-    from tracelock.analysis.analyze import Analysis, analyze
-    from tracelock.analysis.findings import Finding
-    from tracelock.compare import Comparison, compare
-    from tracelock.engine.limits import RunLimits
-    from tracelock.errors import (
-        Divergence,
-        ImpossibleHere,
-        InternalError,
-        LimitReached,
-        ModelMismatch,
-        Problem,
-        ScenarioError,
-        TraceError,
-        TracelockError,
-        UnsupportedError,
-        UsageError,
-    )
-    from tracelock.report.render import render_report
-    from tracelock.scenario.language.jsonschema import scenario_schema
-    from tracelock.scenario.language.models import Expectation, ObjectDecl, Scenario, WorkerDecl
-    from tracelock.scenario.language.python import PythonDecl
-    from tracelock.scenario.language.verbs import (
-        Acquire,
-        Assert,
-        Atomic,
-        Break,
-        Call,
-        Cancel,
-        Checkpoint,
-        Clear,
-        CompareExchange,
-        Continue,
-        Crash,
-        Exchange,
-        Fail,
-        FetchAdd,
-        Get,
-        If,
-        Join,
-        Let,
-        Notify,
-        Put,
-        Read,
-        Release,
-        Repeat,
-        Set,
-        Sleep,
-        Spawn,
-        Step,
-        Stop,
-        Timeout,
-        Try,
-        Wait,
-        While,
-        With,
-        Work,
-        Write,
-    )
-    from tracelock.scenario.loading import (
-        load_scenario,
-        load_scenario_text,
-        scenario_from_data,
-    )
-    from tracelock.session import ReplayResult, backends_here, run
-    from tracelock.session.after_fix import Checked, check_fix
-    from tracelock.session.api import explore, replay
-    from tracelock.session.exploring import Explored, SearchFailed
-    from tracelock.session.exporting import export
-    from tracelock.session.shrinking import ShrunkTrace, predict, shrink
-    from tracelock.trace import (
-        MISSING,
-        Blocked,
-        Event,
-        Events,
-        Trace,
-        Verdict,
-        load_trace,
-        load_trace_text,
-        recover,
-    )
-
-_HOMES: Final[dict[str, tuple[str, ...]]] = {
-    "tracelock.analysis.analyze": ("Analysis", "analyze"),
-    "tracelock.analysis.findings": ("Finding",),
-    "tracelock.engine.limits": ("RunLimits",),
-    "tracelock.errors": (
-        "Divergence", "ImpossibleHere", "InternalError", "LimitReached", "ModelMismatch",
-        "Problem", "ScenarioError", "TraceError", "TracelockError", "UnsupportedError",
-        "UsageError",
-    ),
-    "tracelock.report.render": ("render_report",),
-    "tracelock.scenario.language.jsonschema": ("scenario_schema",),
-    "tracelock.scenario.loading": ("load_scenario", "load_scenario_text", "scenario_from_data"),
-    "tracelock.scenario.language.models": (
-        "Expectation", "ObjectDecl", "Scenario", "WorkerDecl",
-    ),
-    "tracelock.scenario.language.python": ("PythonDecl",),
-    "tracelock.scenario.language.verbs": (
-        "Acquire", "Assert", "Atomic", "Break", "Call", "Cancel", "Checkpoint", "Clear",
-        "CompareExchange", "Continue", "Crash", "Exchange", "Fail", "FetchAdd", "Get", "If",
-        "Join", "Let", "Notify", "Put", "Read", "Release", "Repeat", "Set", "Sleep", "Spawn",
-        "Step", "Stop", "Timeout", "Try", "Wait", "While", "With", "Work", "Write",
-    ),
-    "tracelock.session": ("ReplayResult", "backends_here", "run"),
-    "tracelock.session.after_fix": ("Checked", "check_fix"),
-    "tracelock.compare": ("Comparison", "compare"),
-    "tracelock.session.api": ("explore", "replay"),
-    "tracelock.session.exploring": ("Explored", "SearchFailed"),
-    "tracelock.session.exporting": ("export",),
-    "tracelock.session.shrinking": ("ShrunkTrace", "predict", "shrink"),
-    "tracelock.trace": (
-        "MISSING", "Blocked", "Event", "Events", "Trace", "Verdict", "load_trace",
-        "load_trace_text", "recover",
-    ),
-}  # fmt: skip
-_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "MISSING", "Acquire", "Analysis", "Assert", "Atomic", "Blocked", "Break", "Call", "Cancel",
-    "Checked", "Checkpoint", "Clear", "CompareExchange", "Comparison", "Continue", "Crash",
-    "Divergence", "Event", "Events", "Exchange", "Expectation", "Explored", "Fail", "FetchAdd",
-    "Finding", "Get", "If", "ImpossibleHere", "InternalError", "Join", "Let", "LimitReached",
-    "ModelMismatch", "Notify", "ObjectDecl", "Problem", "Put", "PythonDecl", "Read", "Release",
-    "Repeat", "ReplayResult", "RunLimits", "Scenario", "ScenarioError", "SearchFailed", "Set",
-    "ShrunkTrace", "Sleep", "Spawn", "Step", "Stop", "Timeout", "Trace", "TraceError",
-    "TracelockError", "Try", "UnsupportedError", "UsageError", "Verdict", "Wait", "While", "With",
-    "Work", "WorkerDecl",
-    "Write", "__version__", "analyze", "backends_here", "check_fix", "compare", "explore",
-    "export", "load_scenario", "load_scenario_text", "load_trace", "load_trace_text", "predict",
-    "recover", "render_report", "replay", "run", "scenario_from_data", "scenario_schema", "shrink",
-]  # fmt: skip
-
-#: Functions that are called like a room of the package: importing something from the room must not
-#: put the room in the function's place.
-_CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "report"} & _HOME_OF.keys())
-
-if not TYPE_CHECKING:  # a type checker shall know every name, and complain about all others
+    from tracelock._public import *  # noqa: F403 - this is the list
+else:  # a type checker shall know every name, and complain about all others
     import sys
     from types import ModuleType
 
+    #: Functions that are called like a room of the package: importing something from the room must
+    #: not put the room in the function's place.
+    _CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export"})
+    _homes: dict[str, str] = {}
+
+    class _Noted:
+        """What an import that is only noted gives: something that has every name."""
+
+        def __getattr__(self, name: str) -> _Noted:
+            return self
+
+    def _home_of() -> dict[str, str]:
+        """The module of each public name: the imports of ``_public``, noted and not made."""
+        if not _homes:
+            from importlib.util import find_spec, module_from_spec
+
+            def note(
+                module: str, _: Any, __: Any, names: tuple[str, ...] | None, *more: int
+            ) -> Any:
+                _homes.update(dict.fromkeys(names or (), module))
+                return _Noted()
+
+            spec = find_spec("tracelock._public")
+            listed = module_from_spec(spec)
+            vars(listed)["__builtins__"] = {"__import__": note}
+            spec.loader.exec_module(listed)
+        return _homes
+
     def __getattr__(name: str) -> Any:
-        module = _HOME_OF.get(name)
+        if name == "__all__":
+            return sorted([*_home_of(), "__version__"])
+        module = None if name.startswith("__") else _home_of().get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib
@@ -175,7 +70,7 @@ if not TYPE_CHECKING:  # a type checker shall know every name, and complain abou
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__getattr__("__all__")})
 
     class _Package(ModuleType):
         """The package: what the import system sets for a room is not seen from outside."""

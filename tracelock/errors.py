@@ -24,6 +24,7 @@ __all__ = [
     "TraceError",
     "TracelockError",
     "UnsupportedError",
+    "Unwind",
     "UsageError",
 ]
 
@@ -134,6 +135,10 @@ class ModelMismatch(InternalError):
 
     What to do: report it, with the Python version; the trace up to there is kept.
     """
+
+
+class Unwind(BaseException):
+    """Unwinds a worker that is in the middle of something when its run is over."""
 
 
 class Cancelled(BaseException):

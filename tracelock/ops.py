@@ -8,7 +8,7 @@ carries a small integer and the hot path never compares strings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -155,6 +155,11 @@ def added(old: Value, by: Value) -> Value:
     return new
 
 
+def same(a: Value, b: Value) -> bool:
+    """Equality of JSON values: like Python's, but 1 and True are not the same."""
+    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
+
+
 class Empty:
     """The class of :data:`EMPTY`, the result of a get that got nothing."""
 
@@ -217,40 +222,75 @@ class Layout:
         """The specification of object number ``target``."""
         return self.objects[target - len(self.initial)]
 
+    def state_of(self, number: int) -> int:
+        """The thing whose state that of thing ``number`` is part of: a condition's lock has the
+        condition's too. Of all others it is the thing itself."""
+        if number >= self.variables and self.spec(number).type == "condition":
+            return self.spec(number).lock
+        return number
+
 
 # --- dependence ------------------------------------------------------------------------------
-def conflicts(a: Op, b: Op) -> bool:
-    """Whether two ops of different workers may not be commuted: the dependence relation.
+#: What an op is about; its ``target`` says which one.
+THINGS: Final = 0  # variables and objects
+WORKERS: Final = 1  # the life of a worker
+CALLS: Final = 2  # what Python code does, of which nothing is known
+_NOTHING: Final = -1
 
-    Conservative (it may say True of two that commute in some state), never wrong the other way.
-    Two reads commute; any other two ops on one variable do not. Two ops on one object do not.
+_SUBJECT: Final = tuple(
+    THINGS if kind <= GET else WORKERS if kind in ON_WORKER else CALLS if kind == CALL else _NOTHING
+    for kind in range(len(NAMES))
+)
+_LOOKS: Final = frozenset({READ, JOIN})  # kinds that change nothing
+_CHANGES: Final = tuple(kind not in _LOOKS for kind in range(len(NAMES)))
+
+#: One thing, one worker, or all calls: what it is, and its number.
+Place = tuple[int, int]
+
+
+def accesses(op: Op) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
+    """What an op can read and what it can change, whatever the state.
+
+    This is the dependence relation: two ops of different workers depend on each other where one
+    can change what the other can read or change, and otherwise commute. ``conflicts`` says so of
+    two ops; partial-order reduction and the shrinker have it as masks and lists of their own,
+    made from this. It is conservative: of two ops that depend on each other some commute in some
+    state. A thing whose state is part of another's (``Layout.state_of``) counts as itself here.
     """
+    kind = op.kind
+    if kind == ATOMIC:
+        return (), tuple([(THINGS, number) for number in op.body.touches])
+    subject = _SUBJECT[kind]
+    if subject == _NOTHING:
+        return (), ()
+    place = ((subject, op.target),)
+    if not _CHANGES[kind]:
+        return place, ()
+    if kind == SPAWN and op.body:  # a fork copies the state of objects
+        return tuple([(THINGS, copied) for copied in op.body]), place
+    return (), place
+
+
+def conflicts(a: Op, b: Op) -> bool:
+    """Whether two ops of different workers depend on each other, see ``accesses``."""
     ka, kb = a.kind, b.kind
-    if ka == ATOMIC or kb == ATOMIC:
-        return not touched(a).isdisjoint(touched(b))
-    if ka in ON_WORKER or kb in ON_WORKER:
-        if (
-            ka == SPAWN and a.body and kb not in ON_WORKER and kb != READ and b.target in a.body
-        ) or (kb == SPAWN and b.body and ka not in ON_WORKER and ka != READ and a.target in b.body):
-            return True  # a fork copies the state that this changes
-        return ka in ON_WORKER and kb in ON_WORKER and a.target == b.target
-    if ka == CALL and kb == CALL:
-        return True
-    if a.target != b.target or a.target < 0:
-        return False
-    return not (ka == READ and kb == READ)
+    if a.body is None and b.body is None:  # one place each
+        return (
+            a.target == b.target
+            and _SUBJECT[ka] == _SUBJECT[kb] != _NOTHING
+            and (_CHANGES[ka] or _CHANGES[kb])
+        )
+    reads, writes = accesses(a)
+    others_reads, others_writes = accesses(b)
+    changed = {*others_writes}
+    return not (
+        changed.isdisjoint(reads)
+        and changed.isdisjoint(writes)
+        and {*writes}.isdisjoint(others_reads)
+    )
 
 
-def touched(op: Op) -> frozenset[int]:
+def touched(op: Op) -> tuple[int, ...]:
     """The shared variables and objects that an op can read or change."""
-    if op.kind == ATOMIC:
-        body: AtomicBody = op.body
-        return body.touches
-    if op.kind in ON_WORKER or op.target < 0:
-        return frozenset()
-    return frozenset((op.target,))
-
-
-def targets(ops: Sequence[Op]) -> frozenset[int]:
-    """The union of what several ops touch."""
-    return frozenset().union(*(touched(op) for op in ops))
+    reads, writes = accesses(op)
+    return tuple([number for subject, number in (*reads, *writes) if subject == THINGS])

@@ -29,7 +29,7 @@ from tracelock.explore.search import Budget, search  # noqa: E402
 from tracelock.scenario.loading import load_scenario  # noqa: E402
 from tracelock.scenario.program import Program  # noqa: E402
 from tracelock.schedulers.dpor.scheduler import DporScheduler  # noqa: E402
-from tracelock.session.settings import make_scheduler, rules_of  # noqa: E402
+from tracelock.session import make_scheduler, rules_of  # noqa: E402
 
 GOALS = {"random": 60_000, "pct": 30_000, "pos": 30_000, "surw": 30_000}
 DATA = ROOT / "tests" / "data"

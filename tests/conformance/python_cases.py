@@ -45,7 +45,7 @@ def make_once(state: State) -> None:
 
 # --- conditions ------------------------------------------------------------------------------
 def mailbox() -> State:
-    return SimpleNamespace(condition=threading.Condition(), full=False, got=0)
+    return SimpleNamespace(condition=threading.Condition(), full=False, got=0, waited=0)
 
 
 def wait_if_empty(state: State) -> None:
@@ -70,6 +70,7 @@ def wait_while_empty_for_a_time(state: State) -> None:
             if not state.condition.wait(deadline - time.monotonic()):
                 raise TimeoutError
         state.got += 1
+        state.waited = time.monotonic() + 60 - deadline
 
 
 def wait_if_empty_for_a_time(state: State) -> None:

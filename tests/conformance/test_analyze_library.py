@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.test_library import CASES, scenario_in, small_program, supported
+from tests.conformance.test_library import CASES, EXPECTED, scenario_in, small_program
 from tracelock.analysis.analyze import Analysis, analyze
 from tracelock.analysis.findings import ERROR, NOTE
 from tracelock.scenario.language.models import Scenario
 from tracelock.session import run
-from tracelock.session.exploring import explore
+from tracelock.session.api import explore
 from tracelock.trace import Trace, load_trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,11 +74,9 @@ def check_named(analysis: Analysis, stem: str) -> None:
     assert all(one.events for one in cause), "a cause is proved by its events"
 
 
-@pytest.mark.parametrize(("path", "backend"), CASES)
+@pytest.mark.parametrize(("path", "backend"), EXPECTED)
 def test_no_false_alarm_and_no_miss(path: Path, backend: str) -> None:
     scenario = scenario_in(path)
-    if not supported(scenario, backend):
-        return
     passes = scenario.expect[backend].verdict == "passes"
     for trace in fresh(small(path), backend):
         analysis = analyze(trace)
@@ -89,16 +87,15 @@ def test_no_false_alarm_and_no_miss(path: Path, backend: str) -> None:
             check_named(analysis, path.stem)
 
 
-@pytest.mark.parametrize(
-    ("path", "backend"),
-    [case for case in CASES if case.values[0].stem in NAMED],  # type: ignore[attr-defined]
-)
+def searched(path: Path, backend: str) -> bool:
+    """Whether it fails there, and not by the same rules as on threads."""
+    expect = scenario_in(path).expect
+    again = backend == "multiprocessing" and "threading" in expect
+    return expect[backend].verdict != "passes" and not again
+
+
+@pytest.mark.parametrize(("path", "backend"), [case for case in EXPECTED if searched(*case.values)])
 def test_a_failing_trace_of_a_search_is_named(path: Path, backend: str) -> None:
-    expected = scenario_in(path).expect.get(backend)
-    if expected is None or expected.verdict == "passes":
-        return
-    if backend == "multiprocessing" and "threading" in scenario_in(path).expect:
-        return  # the search follows the same rules there
     found = explore(small(path), backend=backend, schedules=4000, shrink=False, confirm=0)
     assert found.trace is not None
     check_named(analyze(found.trace), path.stem)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.oracles.classes import Every
+from tests.oracles.every import Every
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.cli.main import main
 from tracelock.errors import UsageError
@@ -20,9 +21,11 @@ from tracelock.explore.spread.shards import CHUNK
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario
 from tracelock.scenario.program import Program
-from tracelock.session.exploring import Exploration, Explored, Plan, explore
-from tracelock.session.running import run
-from tracelock.session.spreading import Prefix, Spreader, Spreading
+from tracelock.session.api import explore, run
+from tracelock.session.explored import Explored
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan, Prefix, Spreading
+from tracelock.session.spreading import Spreader
 from tracelock.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +97,11 @@ def test_the_end_of_a_bounded_search(tmp_path: Path) -> None:
     assert part.schedules == whole.schedules
 
 
-def test_auto_goes_on_with_the_stage_it_was_in(tmp_path: Path) -> None:
+def test_auto_goes_on_with_the_stage_it_was_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # so that dpor comes to its end in its first look, however slow the machine is
+    monkeypatch.setattr(sys.modules[Exploration.__module__], "LOOK", 3_600.0)
     scenario = oracle("wcas-7")
     whole = search_all(scenario, "auto")
     assert whole.verdict == "verified"
@@ -354,7 +361,7 @@ def test_a_stage_that_is_asked_for_again_goes_on(tmp_path: Path) -> None:
     for checkpoint in (None, file, file):
         plan = Plan(strategy="dpor", every=True, spreading=Spreading(checkpoint=checkpoint))
         with Exploration(oracle("wcas-7"), plan) as exploration:
-            spreader = Spreader(exploration, plan.spreading)
+            spreader = Spreader(exploration.host, exploration.plan)
             parts = [
                 spreader.search("dpor", Budget(limit), None) for limit in (10, 20, 200, None, None)
             ]

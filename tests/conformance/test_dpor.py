@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.oracles.classes import Every, Reached, class_of, reach
+from tests.helpers.amount import amount
+from tests.oracles.classes import Reached, reach
+from tests.oracles.every import Every
 from tests.oracles.generate import THEMES, generate
 from tracelock.backends.base import Options
 from tracelock.backends.rules import (
@@ -84,10 +85,10 @@ def test_exactly_the_inequivalent_executions(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("clock", ["virtual", "adversarial"])
 @pytest.mark.parametrize("theme", sorted(THEMES))
 def test_generated_scenarios_on_threads(theme: str, clock: str) -> None:
-    """Fourteen of each theme and clock, 308 in all: ends, lock orders and classes as by brute
-    force; one execution for each class, but for atomic steps, of which it is not known
+    """Fourteen of each theme and clock at length: ends, lock orders and classes as by brute force;
+    one execution for each class, but for atomic steps, of which it is not known
     beforehand what they touch."""
-    for seed in range(14):
+    for seed in range(amount(6, 14)):
         made = Program(scenario_from_data(generate(seed, theme, early=clock == "adversarial")))
         every = reach(made, THREADING_RULES, clock, Every())
         dpor, found = explore(made, clock=clock)
@@ -105,7 +106,7 @@ def test_generated_scenarios_on_threads(theme: str, clock: str) -> None:
 @pytest.mark.parametrize("theme", ["conditions", "events", "locks", "timeouts"])
 def test_generated_scenarios_on_processes(theme: str, clock: str) -> None:
     """There a notify may wake any waiter, which is a choice of its own."""
-    for seed in range(100, 112):
+    for seed in range(100, 100 + amount(5, 12)):
         made = Program(scenario_from_data(generate(seed, theme, early=clock == "adversarial")))
         every = reach(made, MULTIPROCESSING_RULES, clock, Every())
         dpor, found = explore(made, MULTIPROCESSING_RULES, clock)
@@ -120,7 +121,7 @@ def test_generated_scenarios_of_tasks(backend: str, clock: str) -> None:
     """Nothing is missed; what a task does until it suspends is not known beforehand, so that
     there may be more executions than need be."""
     for theme in ("tasks", "locks", "conditions", "semaphores"):
-        for seed in range(40):
+        for seed in range(amount(15, 40)):
             made = Program(scenario_from_data(generate(seed, theme, early=clock == "adversarial")))
             every = reach(made, RULES[backend], clock, Every())
             dpor, found = explore(made, RULES[backend], clock)
@@ -280,35 +281,6 @@ def test_the_estimate_rises_to_one() -> None:
     assert all(0.0 <= share < 1.0 for share in seen)
     assert seen[48] > 0.3
     assert dpor.estimate() == 1.0
-
-
-@pytest.mark.parametrize("stem", ["lastzero-4", "wcas-5", "philosophers-3", "reorder-3"])
-def test_a_search_goes_on_where_it_was_stopped(stem: str) -> None:
-    """Stopped after every third execution and gone on with from a file: none twice, none missed."""
-    made = Program(load_scenario(DATA / f"{stem}.json"))
-    _, whole = explore(made)
-    classes: Counter[Any] = Counter()
-    text = json.dumps(DporScheduler().state())
-    while True:
-        dpor = DporScheduler()
-        dpor.resume(json.loads(text))
-        if dpor.finished:
-            break
-        count = 0
-
-        def done(controller: Controller) -> bool:
-            nonlocal count
-            count += 1
-            controller.timed = [False] * len(controller.log)  # type: ignore[attr-defined]
-            classes[class_of(controller)] += 1  # type: ignore[arg-type]
-            return count == 3
-
-        with SimulatedBackend(made, Options(), THREADING_RULES) as backend:
-            backend.controlled(Controller(made.layout, THREADING_RULES, dpor), done)
-        text = json.dumps(dpor.state())
-    assert classes == whole.classes
-    assert dpor.executions == sum(classes.values())
-    assert dpor.redundant == 0
 
 
 # --- wakeup trees ------------------------------------------------------------------------------

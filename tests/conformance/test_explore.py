@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.test_library import EXPECTED
 from tests.helpers.cases import scenario
-from tests.make_traces import BACKENDS, SCENARIOS
+from tests.make_traces import BACKENDS
 from tracelock.cli.main import main
 from tracelock.errors import UsageError
 from tracelock.scenario.loading import load_scenario, scenario_from_data
+from tracelock.schedulers.strategies import explore_names
 from tracelock.session import replay
 from tracelock.session.after_fix import check_fix
-from tracelock.session.exploring import EXPLORERS, SearchFailed, explore
+from tracelock.session.api import explore
+from tracelock.session.explored import SearchFailed
 from tracelock.session.shrinking import predict, shrink
 from tracelock.trace import load_trace
 
@@ -28,12 +31,11 @@ def library(name: str) -> Any:
     return load_scenario(ROOT / "scenarios" / f"{name}.yaml")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("path", "backend"), [case for case in EXPECTED if case.values[0].stem not in LONG]
+)
 def test_every_file_of_the_library(path: Path, backend: str) -> None:
     made = load_scenario(path)
-    if backend not in made.expect or path.stem in LONG:
-        return
     expected = made.expect[backend]
     explored = explore(made, backend=backend, confirm=1)
     if expected.verdict == "passes":
@@ -48,7 +50,7 @@ def test_every_file_of_the_library(path: Path, backend: str) -> None:
     assert kind == ("deadlock" if expected.verdict == "deadlock" else kind)
 
 
-@pytest.mark.parametrize("strategy", EXPLORERS)
+@pytest.mark.parametrize("strategy", explore_names())
 def test_each_strategy_finds_the_lost_update_and_claims_no_more(strategy: str) -> None:
     found = explore(library("unlocked_counter"), strategy=strategy, schedules=200)
     if strategy == "round-robin":

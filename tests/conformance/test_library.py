@@ -51,6 +51,13 @@ CASES = [
     for path in FILES
     for backend in BACKENDS
 ]
+#: The files on the backends that they say something of.
+EXPECTED = [
+    pytest.param(path, backend, id=f"{path.stem}-{backend}")
+    for path in FILES
+    for backend in BACKENDS
+    if backend in scenario_in(path).expect
+]
 
 
 def test_there_is_a_library() -> None:

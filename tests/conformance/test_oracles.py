@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.oracles.brute import (
     Found,
     Outcome,
@@ -272,14 +273,21 @@ def possible(steps: list[Any], rules: Rules) -> list[Any]:
     ]
 
 
-def programs(steps: list[Any], most: int) -> st.SearchStrategy[Program]:
-    """Programs of two or three workers of one to ``most`` steps."""
+def programs(
+    steps: list[Any], most: int, rules: Rules = THREADING_RULES
+) -> st.SearchStrategy[Program]:
+    """Programs of two or three workers of one to ``most`` steps, with what ``rules`` have."""
+    objects = {
+        name: declared
+        for name, declared in OBJECTS.items()
+        if (declared["type"] if isinstance(declared, dict) else declared) not in rules.refuses
+    }
     worker = st.lists(st.sampled_from(steps), min_size=1, max_size=most)
     return st.lists(worker, min_size=2, max_size=3).map(
         lambda lists: program(
             {f"w{n}": steps for n, steps in enumerate(lists)},
             shared={"x": 0, "y": 0},
-            objects=OBJECTS,
+            objects=objects,
         )
     )
 
@@ -292,7 +300,7 @@ def ends(found: Found) -> set[tuple[str, Any]]:
 QUICK = settings(
     derandomize=True,
     deadline=None,
-    max_examples=120,
+    max_examples=amount(40, 120),
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 
@@ -326,7 +334,7 @@ def test_runs_and_states_of_random_programs_with_timers(made: Program, clock: st
 
 
 TASK_PROGRAMS = [
-    (rules, programs(possible(STEPS + TIMED * 2 + TASKS * 3, rules), 3))
+    (rules, programs(possible(STEPS + TIMED * 2 + TASKS * 3, rules), 3, rules))
     for rules in (ASYNCIO_RULES, TRIO_RULES)
 ]
 

@@ -19,7 +19,7 @@ from tracelock.explore.running import Guide, Runner
 from tracelock.explore.search import Budget
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.schedulers.ordered import AFTERWARDS, OrderedScheduler, Place, Wish
+from tracelock.schedulers.ordered import AFTERWARDS, EventPlace, OrderedScheduler, Wish
 from tracelock.schedulers.simple import RandomScheduler, RoundRobinScheduler
 from tracelock.session import rules_of, run
 from tracelock.trace import Trace
@@ -95,7 +95,7 @@ def predicted(name, backend):
 def test_the_library(name, backend):
     found = predicted(name, backend)
     if found is None:
-        return
+        pytest.skip("it is refused there, or never passes")
     verdict, predictions = found
     confirmed = [one for one in predictions if one.confirmed]
     if verdict == "passes":
@@ -117,7 +117,9 @@ def test_what_it_is_called(name, kind):
 @pytest.mark.parametrize("name", sorted(NAMED))
 def test_a_confirmed_one_can_be_run_again(name):
     runner = runner_of(document(name), "threading")
-    for prediction in predicted(name, "threading")[1]:
+    predictions = predicted(name, "threading")[1]
+    assert any(prediction.status == CONFIRMED for prediction in predictions)
+    for prediction in predictions:
         if prediction.status == CONFIRMED:
             again = runner.execute(prediction.executed.picks)
             assert again is not None
@@ -253,8 +255,8 @@ def test_an_ordered_schedule_holds_back_until_the_other_has_been():
     runner = runner_of(data, "threading")
     path = "workers.incrementer.steps[0]"
     wishes = [
-        Wish(Place(0, 0, 0, path, 0), Place(1, 0, 0, path, 0)),  # reads in this order
-        Wish(Place(1, 1, 0, path, 0), Place(0, 1, 0, path, 0)),  # writes in the other
+        Wish(EventPlace(0, 0, 0, path, 0), EventPlace(1, 0, 0, path, 0)),  # reads in this order
+        Wish(EventPlace(1, 1, 0, path, 0), EventPlace(0, 1, 0, path, 0)),  # writes in the other
     ]
     for follow in (True, False):
         for afterwards in AFTERWARDS:
@@ -271,7 +273,7 @@ def test_wishes_against_each_other_are_given_up():
     data = document("unlocked_counter")
     runner = runner_of(data, "threading")
     path = "workers.incrementer.steps[0]"
-    first, second = Place(0, 0, 0, path, 0), Place(1, 0, 0, path, 0)
+    first, second = EventPlace(0, 0, 0, path, 0), EventPlace(1, 0, 0, path, 0)
     scheduler = OrderedScheduler([Wish(first, second), Wish(second, first)], [0, 0, 1, 1])
     controller = runner.run(scheduler, lambda _: True)
     assert scheduler.lost and not scheduler.fulfilled
@@ -282,7 +284,7 @@ def test_who_spins_does_not_spin_for_ever():
     runner = runner_of(document("spinlock"), "threading")
     # the counter is written by the second before the first, which holds the lock
     path = "workers.incrementer.steps[2]"
-    wish = Wish(Place(1, 1, 1, path, 0), Place(0, 1, 1, path, 0))
+    wish = Wish(EventPlace(1, 1, 1, path, 0), EventPlace(0, 1, 1, path, 0))
     scheduler = OrderedScheduler([wish], [0] * 5 + [1] * 5, patience=100)
     controller = runner.run(scheduler, lambda _: True)
     assert scheduler.lost

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.oracles.reference_worker import Reference
 from tracelock import ops
 from tracelock.errors import Cancelled, ScopeExpired, StepFailure
@@ -16,7 +17,7 @@ from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.program import Machine, Program
 
 LIMIT = 60  # ops of one worker
-PROFILE = settings(derandomize=True, deadline=None, max_examples=200, database=None)
+PROFILE = settings(derandomize=True, deadline=None, max_examples=amount(60, 200), database=None)
 
 SHARED = {"n": 1, "text": "ab", "flag": True, "a": [1, 2, 3], "long": [5, 4, 3, 2, 1, 0]}
 OBJECTS: dict[str, Any] = {"lock": "lock", "pair": {"type": "lock", "count": 2}, "q": "queue"}

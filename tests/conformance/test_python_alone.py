@@ -10,6 +10,7 @@ import pytest
 
 import tracelock
 from tests.conformance.python_alone import ALONE, Out
+from tests.helpers.amount import amount
 
 #: A deadlock of a plain run would hang: it gets so long, in seconds.
 PATIENCE = 30
@@ -34,7 +35,12 @@ def test_one_outcome_as_without_control(program: Callable[[Out], None]) -> None:
         seen.append([*out])
 
     found = tracelock.explore(
-        setup=list, workers=[program], check=check, schedules=40, shrink=False, instrument=[]
+        setup=list,
+        workers=[program],
+        check=check,
+        schedules=amount(12, 40),
+        shrink=False,
+        instrument=[],
     )
     assert found.verdict in ("passed", "verified", "failed"), (found.summary, found.notes)
     assert not found.failed, found.trace and found.trace.verdict.message

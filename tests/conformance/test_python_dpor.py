@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.python_fuzz import BruteForce, Writer
+from tests.helpers.python_fuzz import Writer
+from tests.oracles.every import Every
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.instrument.naming import Names, Variable
+from tracelock.instrument.naming import ObjectNames, Variable
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
-from tracelock.session.exploring import Plan
-from tracelock.session.python import PythonExploration
-from tracelock.session.python_parts import Restarting
-from tracelock.session.python_program import default_limits, make_program
-from tracelock.session.settings import make_scheduler
+from tracelock.session.code import PythonCode
+from tracelock.session.plan import Plan, make_scheduler
+from tracelock.session.python_host import PythonHost
+from tracelock.session.python_schedulers import Restarting
+from tracelock.session.targets import target_for
 
 #: More schedules than any of the programs below has.
 MOST = 3_000
@@ -95,22 +96,22 @@ def written(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleT
 class Seen:
     """The final states and failures of the schedules of one program."""
 
-    def __init__(self, module: ModuleType, exploration: PythonExploration) -> None:
+    def __init__(self, module: ModuleType, host: PythonHost) -> None:
         self.module = module
-        self.exploration = exploration
+        self.host = host
 
     def run(
         self, make: Callable[[], Scheduler], *, systematic: bool = True, most: int = MOST
     ) -> tuple[set[Any], Searched]:
         """All that happens in the schedules of ``make()``."""
-        names = self.exploration.names
-        names.settle()
+        names = self.host.names
+        names.apply_pending()
         STATES.clear()
-        names.held = systematic
+        names.deferring = systematic
         scheduler: Any = Restarting(make, names) if systematic else make()
-        found = search(self.exploration.runner, scheduler, Budget(most), every=True)
-        names.held = False
-        assert not self.exploration.backend.stuck
+        found = search(self.host.runner, scheduler, Budget(most), every=True)
+        names.deferring = False
+        assert not self.host.backend.stuck
         ends = {(one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"}
         assert {kind for kind, _ in ends} <= {"deadlock"}
         return {*STATES, *ends}, found
@@ -120,15 +121,16 @@ class Seen:
 STATES: set[str] = set()
 
 
-def explored(module: ModuleType) -> PythonExploration:
-    """An exploration of ``module``, not yet entered."""
+def opened(module: ModuleType) -> PythonHost:
+    """``module`` as a target on threads, not yet entered."""
 
     def check(state: Any) -> None:
         STATES.add(repr(module.final(state)))
 
-    program = make_program(module.WORKERS, module.setup, check, [module.__name__], [], 0, 0)
-    plan = Plan("threading", "dpor", every=True, shrink=False, limits=default_limits())
-    return PythonExploration(program, plan)
+    target = target_for(code=PythonCode(module.WORKERS, module.setup, check, [module.__name__]))
+    host = target.open(Plan("threading", "dpor", every=True).completed(target))
+    assert isinstance(host, PythonHost)
+    return host
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -136,20 +138,20 @@ def test_same_final_states_as_brute_force(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = written(seed, tmp_path, monkeypatch)
-    with explored(module) as exploration:
-        seen = Seen(module, exploration)
+    with opened(module) as host:
+        seen = Seen(module, host)
         some, dpor = seen.run(DporScheduler)
         assert dpor.exhaustive
-        every, brute = seen.run(BruteForce)
+        every, brute = seen.run(Every)
         assert brute.exhaustive
         assert some == every
         assert dpor.schedules <= brute.schedules
 
         # and none is lost because an access was taken for one of a single worker alone
-        def used(names: Names, variable: Variable, worker: int, kind: int) -> None:
+        def used(names: ObjectNames, variable: Variable, worker: int, kind: int) -> None:
             names.suspect(variable)
 
-        monkeypatch.setattr(Names, "used", used)
+        monkeypatch.setattr(ObjectNames, "used", used)
         drawn, _ = seen.run(
             lambda: InjectingScheduler(make_scheduler("random", seed), seed),
             systematic=False, most=40,

@@ -15,19 +15,18 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.everything import ends_of
-from tracelock.instrument.files import patches as file_patches
+from tests.oracles.python_ends import ends_of
+from tracelock.instrument.files.patches import DESCRIBED
 from tracelock.instrument.patches import CONTROLLED, Patches, table
 from tracelock.objects.files import END, FileLockModel
 from tracelock.ops import ACQUIRE, RELEASE, Op
+from tracelock.session import api
 from tracelock.session.explored import Explored
-from tracelock.session.python import explore_python
-from tracelock.session.python_program import make_program
-from tracelock.session.python_replaying import replay_python
 
 from tracelock.engine.limits import RunLimits  # isort: skip
 
 made: list[Path] = []
+OS_FUNCTIONS = [row.attribute for row in table("files") if row.name.startswith("os.")]
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +46,7 @@ def setup() -> Path:
 
 def explore(*workers: Callable[..., Any], check: Any = None, **more: Any) -> Explored:
     more = {"strategy": "dpor", "instrument": [], "setup": setup, "seconds": None, **more}
-    return explore_python(workers=workers, check=check, **more)
+    return api.explore(workers=workers, check=check, **more)
 
 
 def events(found: Explored) -> list[tuple[str, str, str | None]]:
@@ -407,14 +406,16 @@ def test_temporary_files_have_stable_names() -> None:
 def test_a_trace_is_replayed() -> None:
     found = explore(count, count, check=counted)
     assert found.trace is not None
-    program = make_program([count, count], setup, counted, [])
-    result = replay_python(found.trace, program, RunLimits(stall=5.0))
+    result = api.replay(
+        found.trace, workers=[count, count], setup=setup, check=counted, instrument=[],
+        limits=RunLimits(stall=5.0),
+    )  # fmt: skip
     assert result.reproduced, result.diverged
 
 
 # --- what is patched ----------------------------------------------------------------------
 def test_patches_are_undone() -> None:
-    names = [getattr(os, name) for name in file_patches.CALLS]  # a dictionary is patched too
+    names = [getattr(os, name) for name in OS_FUNCTIONS]
     abilities = set(os.supports_dir_fd)
     before = builtins.open, io.open, fcntl.flock, fcntl.lockf, tempfile._RandomNameSequence.__next__
     seen: list[Any] = []
@@ -425,7 +426,7 @@ def test_patches_are_undone() -> None:
 
     explore(work)
     assert set(seen) == {(True, True, True)}
-    assert [getattr(os, name) for name in file_patches.CALLS] == names
+    assert [getattr(os, name) for name in OS_FUNCTIONS] == names
     assert os.supports_dir_fd == abilities
     assert before == (
         builtins.open, io.open, fcntl.flock, fcntl.lockf, tempfile._RandomNameSequence.__next__,
@@ -435,7 +436,8 @@ def test_patches_are_undone() -> None:
 
 def test_the_table_names_every_file_patch() -> None:
     named = {patch.name for patch in table() if patch.how == CONTROLLED}
-    assert {f"os.{name}" for name in file_patches.CALLS} <= named
+    assert {f"os.{name}" for name in DESCRIBED if hasattr(os, name)} <= named
+    assert {f"os.{name}" for name in OS_FUNCTIONS} <= named and len(OS_FUNCTIONS) > 30
     assert {"builtins.open", "fcntl.flock", "fcntl.lockf"} <= named
 
 

@@ -19,14 +19,12 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.everything import ends_of
+from tests.oracles.python_ends import ends_of
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.instrument.processes.memory import touching
+from tracelock.session import api
 from tracelock.session.explored import Explored
-from tracelock.session.python import explore_python
-from tracelock.session.python_program import make_program
-from tracelock.session.python_replaying import replay_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 State = SimpleNamespace
@@ -68,8 +66,8 @@ def tracker(pid: int) -> bool:
 
 def explore(*workers: Callable[..., Any], **more: Any) -> Explored:
     more = {"strategy": "dpor", "backend": PROCESSES, "instrument": [], "seconds": None,
-            "limits": limits, "confirm": 1, **more}  # fmt: skip
-    return explore_python(workers=workers, **more)
+            "limits": limits, "confirm": 1, "shrink": False, **more}  # fmt: skip
+    return api.explore(workers=workers, **more)
 
 
 def verdict(found: Explored) -> Any:
@@ -113,14 +111,17 @@ def test_each_worker_is_a_process_of_its_own() -> None:
 def test_a_locked_increment_is_verified_and_an_unlocked_one_is_not() -> None:
     fine = explore(locked, locked, setup=counter, check=lambda s: s.raw.value == 2)
     assert fine.verdict == "verified"
-    found = explore(unlocked, unlocked, setup=counter, check=lambda s: s.n.value == 2)
+    found = explore(unlocked, unlocked, setup=counter, check=lambda s: s.n.value == 2, shrink=True)
     assert found.failed and found.switches == 1
     assert found.confirmed == {PROCESSES: "1/1"}
     assert found.trace is not None
     targets = {event.target for event in found.trace.events if event.op in ("read", "write")}
     assert len(targets) == 1 and next(iter(targets)).startswith("shared:")  # type: ignore[union-attr]
-    program = make_program([unlocked, unlocked], counter, lambda s: s.n.value == 2, [])
-    assert replay_python(found.trace, program, limits).reproduced
+    again = api.replay(
+        found.trace, workers=[unlocked, unlocked], setup=counter,
+        check=lambda s: s.n.value == 2, instrument=[], limits=limits,
+    )  # fmt: skip
+    assert again.reproduced
 
 
 class Pair(ctypes.Structure):

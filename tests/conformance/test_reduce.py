@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.test_library import FILES, scenario_in, small_program
+from tests.helpers.amount import amount
 from tracelock.errors import ScenarioError, UsageError
 from tracelock.explore.running import Runner
 from tracelock.explore.shrink.fewest import fewest
@@ -178,7 +179,7 @@ def test_a_spent_effort_is_said() -> None:
     assert (reduced.tried, reduced.certified) == (1, False)
 
 
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, deadline=None, max_examples=amount(10, 25))
 @given(st.sampled_from(FILES), st.sets(st.sampled_from(("write", "with", "read", "acquire"))))
 def test_any_gate(path: Path, verbs: set[str]) -> None:
     """The gate decides, whatever it is: here, that the document still has certain verbs."""

@@ -35,7 +35,7 @@ from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.schedulers.bounded import DelayBoundedScheduler, PreemptionBoundedScheduler
 from tracelock.schedulers.pct import PctScheduler
 from tracelock.schedulers.sampling import Sampler
-from tracelock.schedulers.survey import Survey
+from tracelock.schedulers.survey import RaceSurvey
 from tracelock.session import check_supported, make_scheduler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -473,9 +473,9 @@ def test_the_portfolio_is_sharp() -> None:
 
 
 # --- the survey ------------------------------------------------------------------------------
-def survey(*steps: tuple[int, int, int]) -> Survey:
+def survey(*steps: tuple[int, int, int]) -> RaceSurvey:
     """A survey of one schedule; a step is worker, kind, target."""
-    made = Survey()
+    made = RaceSurvey()
     waits: dict[tuple[int, int], Op] = {}
     for number, (worker, kind, target) in enumerate(steps):
         op = Op(kind, target, f"{worker}.{number}")
@@ -486,7 +486,7 @@ def survey(*steps: tuple[int, int, int]) -> Survey:
     return made
 
 
-def racing(made: Survey) -> set[tuple[int, str]]:
+def racing(made: RaceSurvey) -> set[tuple[int, str]]:
     return {(worker, site[0]) for worker in made.kinds for site in made.stops(worker)}
 
 

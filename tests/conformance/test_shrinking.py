@@ -12,15 +12,17 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.test_library import FILES, scenario_in, small_program
+from tests.helpers.amount import amount
 from tests.oracles.brute import all_states
 from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
 from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
-from tracelock.explore.shrink.commuting import accesses, causes, dependences, reordered
+from tracelock.explore.shrink.best import Effort, Shrinking, sort_key
+from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.schedule import Effort, Shrinking, Shrunk, shrink, sort_key
-from tracelock.explore.shrink.trials import FAR, Plan, Trials, Tried, blocks_of, follow_trace
+from tracelock.explore.shrink.schedule import Shrunk, shrink
+from tracelock.explore.shrink.trials import FAR, BlockPlan, Trials, Tried, blocks_of, follow_trace
 from tracelock.ops import conflicts
 from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import scenario_from_data
@@ -41,7 +43,7 @@ FAILING = [
 CALM = Effort(seconds=None)
 
 profile = settings(
-    derandomize=True, deadline=None, max_examples=60,
+    derandomize=True, deadline=None, max_examples=amount(20, 60),
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )  # fmt: skip
 
@@ -275,7 +277,7 @@ def test_passes_alone_leave_no_switch_to_remove(start: tuple[Runner, Executed]) 
 
 def test_the_fewest_of_a_kind_is_never_below_brute_force() -> None:
     for theme in ("locks", "variables", "conditions"):
-        for seed in range(6):
+        for seed in range(amount(3, 6)):
             data = generate(seed, theme if theme in THEMES else "locks")
             runner = runner_for(data)
             start = next(failures(runner, 0, 20), None)
@@ -303,7 +305,7 @@ def test_reordering_changes_no_result(name: str) -> None:
         for blocks in reordered(layout, log):
             if _events(blocks) < len(log):
                 continue  # only what the last event depends on
-            other = trials.follow(Plan(blocks)).executed
+            other = trials.follow(BlockPlan(blocks)).executed
             orders += 1
             assert other.verdict.kind == executed.verdict.kind
             assert other.verdict.state == executed.verdict.state
@@ -339,7 +341,7 @@ def test_whatever_conflicts_does_not_commute(path: Path) -> None:
     for a in entries:
         for b in entries:
             if a[0] != b[0] and conflicts(a[2], b[2]):
-                mine, theirs = dict(accesses(layout, *a[:3])), dict(accesses(layout, *b[:3]))
+                mine, theirs = dict(accesses_of(layout, *a[:3])), dict(accesses_of(layout, *b[:3]))
                 assert any(mine[t] or theirs[t] for t in mine.keys() & theirs.keys()), (a, b)
 
 

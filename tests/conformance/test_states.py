@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Hashable
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.amount import amount
 from tests.helpers.cases import CASES
 from tests.helpers.task_fuzz import random_scenario
 from tests.oracles.brute import TooMany, all_states
@@ -128,7 +130,7 @@ def test_generated_scenarios(theme: str) -> None:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_random_scenarios_of_tasks(backend: str) -> None:
     compared = 0
-    for seed in range(10):
+    for seed in range(amount(4, 10)):
         scenario = scenario_from_data(random_scenario(seed, backend))
         clock = ("virtual", "adversarial")[seed % 2]
         compared += agree(scenario, Program(scenario), backend, clock, 120)
@@ -411,23 +413,39 @@ def test_deadlines_are_the_sums_that_the_controller_makes() -> None:
 ENDLESS = [{"while": True, "do": [{"write": "x", "value": "x + 1"}]}]
 
 
-def test_a_bound_is_never_a_proof() -> None:
+class Clock:
+    """A clock for a search that goes on by a hundredth of a second at each look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.looks = 0
+        module = sys.modules[StateSearch.__module__]
+        monkeypatch.setattr(module, "monotonic", self)
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.looks / 100
+
+
+def test_a_bound_is_never_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     made = program({"w": {"count": 2, "steps": ENDLESS}}, shared={"x": 0})
     found = search(made, max_states=5_000)
     assert (found.verdict, found.stopped, found.exhaustive) == ("unfinished", "states", False)
     assert 5_000 < found.states < 15_000
     found = search(made, max_bytes=3_000_000)
     assert (found.verdict, found.stopped) == ("unfinished", "bytes")
+    clock = Clock(monkeypatch)
     found = StateSearch(made, rules_of("threading")).run(Budget(seconds=0.3))
     assert (found.verdict, found.stopped) == ("unfinished", "seconds")
-    assert found.seconds < 3
+    # it stops at the first look past the bound, and reads the clock once more for the report
+    assert clock.looks == 33 and found.seconds == pytest.approx(0.32)
 
 
-def test_progress() -> None:
+def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[StatesProgress] = []
     made = program({"w": {"count": 2, "steps": ENDLESS}}, shared={"x": 0})
+    Clock(monkeypatch)
     StateSearch(made, rules_of("threading")).run(Budget(seconds=0.6), told.append)
-    assert 2 <= len(told) <= 7
+    assert 5 <= len(told) <= 6  # one for each tenth of a second, by the search's own clock
     assert all(a.states < b.states and a.depth <= b.depth for a, b in pairwise(told))
     assert told[-1].rate > 0 and told[-1].frontier > 0
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.amount import amount
 from tests.helpers.cases import CASES
 from tests.helpers.support import assert_same_as_simulated
 from tests.helpers.task_cases import TASK_CASES
@@ -74,14 +75,14 @@ def quick(document: Any, scale: float = 0.02) -> Any:
 def test_controlled_is_the_model(backend: str, name: str, clock: str) -> None:
     program = Program(scenario_from_data(ALL[name]))
     with BACKENDS[backend](program, Options()) as real:
-        for seed in range(4):
-            assert_same_as_simulated(real, program, seed=seed, count=25, clock=clock)
+        for seed in range(amount(2, 4)):
+            assert_same_as_simulated(real, program, seed=seed, count=15, clock=clock)
 
 
 @CLOCKS
 @BOTH
 def test_random_scenarios(backend: str, clock: str) -> None:
-    for number in range(40):
+    for number in range(amount(12, 40)):
         program = Program(scenario_from_data(random_scenario(number, backend)))
         with BACKENDS[backend](program, Options()) as real:
             assert_same_as_simulated(real, program, seed=number, count=8, clock=clock)
@@ -163,7 +164,7 @@ def test_a_wake_up_too_many_is_noticed(backend: str, monkeypatch: pytest.MonkeyP
         }
     )
     with pytest.raises(ModelMismatch, match="has been woken"):
-        for seed in range(10):
+        for seed in range(amount(4, 10)):
             run(scenario, backend=backend, strategy="random", seed=seed)
 
 
@@ -184,7 +185,7 @@ def test_free_runs_replay(backend: str, name: str) -> None:
 
 @BOTH
 def test_random_free_runs_replay(backend: str) -> None:
-    for number in range(100, 130):
+    for number in range(100, 100 + amount(8, 30)):
         assert_faithful(random_scenario(number, backend), backend)
 
 
@@ -197,7 +198,7 @@ def test_examples(backend: str, name: str) -> None:
     program = Program(scenario)
     for clock in ("virtual", "adversarial"):
         assert_same_as_simulated(
-            BACKENDS[backend](program, Options()), program, seed=3, count=30, clock=clock
+            BACKENDS[backend](program, Options()), program, seed=3, count=15, clock=clock
         )
     assert_faithful(scenario.to_data(), backend)
 

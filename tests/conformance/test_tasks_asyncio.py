@@ -8,7 +8,7 @@ from typing import Any
 
 import tracelock
 from tracelock.engine.limits import RunLimits
-from tracelock.instrument.loops import asyncio_patches as aio_patches
+from tracelock.instrument.patches import table
 
 HERE = __name__
 
@@ -337,7 +337,8 @@ def test_cancel_scopes_and_futures_are_in_the_order_of_their_making() -> None:
 
 def test_what_is_patched_is_undone() -> None:
     def now() -> dict[str, Any]:
-        return {p.name: p.owner.__dict__.get(p.attribute) for p in aio_patches.table()}
+        rows = [row for row in table("asyncio", "anyio") if row.by is not None]
+        return {row.name: row.owner.__dict__.get(row.attribute) for row in rows}
 
     before = now()
     assert "asyncio.Lock.acquire" in before

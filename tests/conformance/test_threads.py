@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.amount import amount
 from tests.helpers.cases import CASES
 from tests.helpers.support import assert_same_as_simulated
 from tracelock.backends.base import Options
@@ -30,6 +31,6 @@ def test_controlled_is_the_model(name: str, clock: str) -> None:
     program = Program(scenario_from_data(CASES[name]))
     before = set(threading.enumerate())
     with ThreadingBackend(program, Options()) as backend:
-        assert_same_as_simulated(backend, program, seed=7, count=60, clock=clock)
+        assert_same_as_simulated(backend, program, seed=7, count=amount(20, 60), clock=clock)
     left = set(threading.enumerate()) - before
     assert not left

@@ -10,7 +10,8 @@ import pytest
 from tests.conformance.test_library import FILES, scenario_in, small_program
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed, Runner
-from tracelock.explore.shrink.schedule import Effort, shrink
+from tracelock.explore.shrink.best import Effort
+from tracelock.explore.shrink.schedule import shrink
 from tracelock.explore.shrink.twin import NoTwin, Twin, passing_twin
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program

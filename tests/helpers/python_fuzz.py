@@ -6,9 +6,6 @@ A program has ``setup``, ``WORKERS`` and ``final``, which gives its final state 
 from __future__ import annotations
 
 import random
-from typing import Any
-
-from tracelock.schedulers.base import Choice, Scheduler
 
 HEAD = """\
 import queue
@@ -147,37 +144,3 @@ class Writer:
             return start
         middle = [line[4 * depth :] for line in self.statement(worker, depth)]
         return [*start, *middle, "t.join()"]
-
-
-class BruteForce(Scheduler):
-    """Every schedule, each once: the choices of the last one, counted on like a number."""
-
-    def __init__(self) -> None:
-        self.path: list[tuple[int, int]] = []  # which option, of how many
-        self.depth = 0
-        self.finished = False
-        self.exhaustive = False
-
-    def begin(self) -> bool:
-        self.depth = 0
-        return not self.finished
-
-    def pick(self, choice: Choice) -> int:
-        depth, self.depth = self.depth, self.depth + 1
-        if depth == len(self.path):
-            self.path.append((0, len(choice.options)))
-        taken, count = self.path[depth]
-        assert count == len(choice.options), "the same choices lead to another place"
-        return choice.options[taken]
-
-    def end(self, steps: int) -> None:
-        while self.path and self.path[-1][0] + 1 == self.path[-1][1]:
-            self.path.pop()
-        if not self.path:
-            self.finished = self.exhaustive = True
-            return
-        taken, count = self.path[-1]
-        self.path[-1] = (taken + 1, count)
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "brute force"}

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from tests.oracles.language import frozen
 from tracelock.backends.base import Options
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.verdicts import first_failure, verdict_of
 from tracelock.errors import StepFailure
-from tracelock.objects import Rules, frozen
+from tracelock.objects.base import Rules
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -33,7 +33,7 @@ from tracelock.ops import (
     Value,
 )
 from tracelock.scenario.program import Program
-from tracelock.schedulers.base import Choice, Scheduler
+from tracelock.schedulers.base import Scheduler
 
 
 class TooManyRuns(Exception):
@@ -57,37 +57,6 @@ class Watch(Controller):
     def fail(self, worker: int, failure: StepFailure) -> None:
         self.failures.add((worker, failure.failure, failure.at))
         super().fail(worker, failure)
-
-
-class Every(Scheduler):
-    """Every sequence of choices, depth first: the last choice that has an option left changes."""
-
-    def __init__(self) -> None:
-        self.taken: list[tuple[Sequence[int], int]] = []
-        self.depth = 0
-        self.first = True
-
-    def begin(self) -> bool:
-        if not self.first:
-            while self.taken and self.taken[-1][1] + 1 == len(self.taken[-1][0]):
-                self.taken.pop()
-            if not self.taken:
-                return False
-            options, place = self.taken[-1]
-            self.taken[-1] = (options, place + 1)
-        self.first = False
-        self.depth = 0
-        return True
-
-    def pick(self, choice: Choice) -> int:
-        if self.depth == len(self.taken):
-            self.taken.append((tuple(choice.options), 0))
-        options, place = self.taken[self.depth]
-        self.depth += 1
-        return options[place]
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "every"}
 
 
 @dataclass

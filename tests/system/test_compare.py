@@ -23,7 +23,7 @@ from tracelock.cli.main import main
 from tracelock.compare import costs
 from tracelock.compare.leftovers import leftovers
 from tracelock.compare.native import Workshop
-from tracelock.compare.outcomes import Survey
+from tracelock.compare.outcomes import OutcomeTable
 from tracelock.compare.stats import Z, apart, median, median_interval, spread, wilson
 from tracelock.compare.variants import AROUND, INSIDE, NONE, WRITTEN, rounds, shortened, variants
 from tracelock.errors import TraceError, UnsupportedError, UsageError
@@ -141,7 +141,7 @@ def test_locks_do_not_change_what_is_right_only_what_can_go_wrong() -> None:
 def searched(name: str, backends: tuple[str, ...] = BACKENDS) -> list[dict[str, Any]]:
     scenario = load_scenario(SCENARIOS / f"{name}.yaml")
     here = [backend for backend in backends if backend in scenario.expect]
-    survey = Survey(here)
+    survey = OutcomeTable(here)
     for backend in here:
         survey.search(scenario, backend, 30)
     return survey.finished(lambda: False)
@@ -180,7 +180,7 @@ def test_rows_that_differ_come_first_with_the_reason() -> None:
 
 
 def test_a_cut_search_says_not_found() -> None:
-    survey = Survey(["threading"])
+    survey = OutcomeTable(["threading"])
     survey.searched["threading"] = {"exhaustive": False, "schedules": 40, "states": 0}
     survey.count("threading", "passed", None, None, "passed", {}, 10)
     row = survey.row("deadlock", None, None, "deadlock")

@@ -17,6 +17,7 @@ import pytest
 
 from tests.corpus.cases import CASES, Case
 from tests.corpus.run import SCHEDULES, explore
+from tests.helpers.amount import amount
 
 ROOT = Path(__file__).resolve().parents[2]
 BUGS = [case for case in CASES if not case.mended]
@@ -57,7 +58,7 @@ def test_a_bug_is_found_and_replayed_in_a_fresh_process(case: Case, tmp_path: Pa
     assert (found["failure"] or "deadlock") in case.kinds, found
     command = [sys.executable, "-m", "tests.corpus.run", case.name, "--replay", "--trace"]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    for _ in range(2):
+    for _ in range(amount(1, 2)):
         done = subprocess.run(
             [*command, str(trace)], cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
             capture_output=True, text=True, timeout=120,

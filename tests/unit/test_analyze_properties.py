@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.helpers.tracing import trace_of
 from tracelock.analysis.analyze import analyze
 from tracelock.analysis.derived.edges import Edge, observed_edges
@@ -94,7 +95,7 @@ def traces(draw: st.DrawFn, most: int = 30) -> Trace:
     )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=amount(80, 250), deadline=None)
 @given(traces())
 def test_any_trace_is_analysed_and_every_finding_is_sound_in_form(trace: Trace) -> None:
     before = trace.to_text()
@@ -121,7 +122,7 @@ def test_any_trace_is_analysed_and_every_finding_is_sound_in_form(trace: Trace) 
         assert use.held.count <= use.taken
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=amount(25, 60), deadline=None)
 @given(traces(), st.integers(0, 40))
 def test_a_trace_that_was_cut_off_is_analysed_too(trace: Trace, at: int) -> None:
     trace.events = trace.events.part(0, at)
@@ -142,7 +143,7 @@ def closure(steps: Steps, edges: list[Edge]) -> set[tuple[int, int]]:
     return pairs
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=amount(30, 80), deadline=None)
 @given(traces(most=14))
 def test_happens_before_is_the_transitive_closure(trace: Trace) -> None:
     steps = Steps(trace)
@@ -182,7 +183,7 @@ def races_by_definition(trace: Trace) -> set[frozenset[int]]:
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=amount(30, 80), deadline=None)
 @given(traces(most=20))
 def test_a_variable_races_exactly_where_the_definition_says(trace: Trace) -> None:
     from tracelock.analysis.finders.races import races

@@ -15,10 +15,13 @@ from tracelock.analysis.derived.edges import Edge, observed_edges
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.derived.happens_before import Order
 from tracelock.analysis.derived.must import must_edges
+from tracelock.analysis.derived.objects import KINDS, by_kind
+from tracelock.analysis.derived.state import ObjectState
 from tracelock.analysis.derived.steps import Steps
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.recording import record_log
 from tracelock.explore.running import Runner
+from tracelock.scenario.language.objects import OBJECTS as DECLARABLE
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.simple import RandomScheduler
@@ -165,6 +168,49 @@ def test_objects_that_nothing_declares_are_told_by_their_use():
     assert {name: thing.type for name, thing in steps.objects.items()} == {
         "lock": "lock", "pool": "semaphore", "flag": "event", "news": "condition", "line": "queue",
     }  # fmt: skip
+
+
+def test_a_condition_of_a_lock_that_nothing_declares_gives_it_up():
+    facts = Facts(
+        trace_of("""
+        a acquire guard
+        a wait ready
+        b acquire guard
+        b wait ready
+        c acquire guard
+        c notify ready -> [0,1]
+        c release guard
+        a wake ready
+        a release guard
+        b wake ready
+    """)
+    )
+    objects = facts.steps.objects
+    assert (objects["guard"].type, objects["ready"].type) == ("lock", "condition")
+    assert objects["ready"].lock == "guard"
+    state = ObjectState(facts.steps)
+    held = []
+    for seq in range(len(facts.steps) + 1):
+        state.advance(seq)
+        held.append("".join("abc"[worker] for worker in state.holders("guard")))
+    assert held == ["", "a", "", "b", "", "c", "c", "", "a", "", "b"]
+    assert state.waiting == {"ready": []}
+
+
+def test_a_table_by_kind_lists_every_kind_of_a_scenario():
+    assert set(KINDS) == set(DECLARABLE)
+    with pytest.raises(LookupError, match="queue"):
+        by_kind(**dict.fromkeys(KINDS[:-1]))
+    with pytest.raises(LookupError, match="latch"):
+        by_kind(**dict.fromkeys([*KINDS, "latch"]))
+
+
+def test_a_declaration_of_an_unknown_kind_counts_for_nothing():
+    trace = trace_of("a acquire door\nb put door = 1")
+    trace.scenario["objects"] = {"door": "latch", "c": {"type": "condition", "lock": "away"}}
+    objects = Steps(trace).objects
+    assert (objects["door"].type, objects["door"].declared) == ("queue", False)
+    assert objects["away"].type == "lock"
 
 
 # --- other schedules -------------------------------------------------------------------------

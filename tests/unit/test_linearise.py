@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.free_histories import Run, accept, layout_of, random_layout
 from tracelock.engine.linearise.order import Linear, linearise
-from tracelock.engine.linearise.survey import Survey
+from tracelock.engine.linearise.survey import OrderSurvey
 from tracelock.errors import InternalError
 from tracelock.objects import Rules
 from tracelock.ops import (
@@ -407,7 +407,8 @@ def test_event() -> None:
 
 def test_event_that_is_not_set() -> None:
     wait = (within(WAIT, 10, 50, None, timeout=1.0), within(WAKE, 10, 50, False, timeout=1.0))
-    put_in_order(EVENT, [list(wait), [within(SET, 40, 60, None)]])
+    linear = put_in_order(EVENT, [list(wait), [within(SET, 40, 60, None)]])
+    assert list(linear.kind).index(WAKE) < list(linear.kind).index(SET)
     impossible(EVENT, [[within(WAIT, 10, 20, True)], [within(SET, 30, 40, None)]])
     impossible(EVENT, [[within(SET, 1, 5, None), *wait]])
 
@@ -535,13 +536,13 @@ def test_objects_that_do_not_fit_together_are_looked_at_as_one(
     # Worker 1 saw what worker 0 wrote after it released the lock, so its failed try is due to
     # worker 2; clocks alone allow that it was due to worker 0, who was slow to read them.
     asked = []
-    place_all = Survey.place_all
+    place_all = OrderSurvey.place_all
 
-    def spy(self: Survey) -> Any:
+    def spy(self: OrderSurvey) -> Any:
         asked.append(1)
         return place_all(self)
 
-    monkeypatch.setattr(Survey, "place_all", spy)
+    monkeypatch.setattr(OrderSurvey, "place_all", spy)
     entry = (1, 0, 2)
     logs = [
         [took(10), gave(20), (WRITE, op(WRITE, 0, 1), entry, 90, 0)],

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.helpers.scenario_strategies import scenarios, spoilt
 from tracelock.errors import ScenarioError
 from tracelock.scenario.language.models import Scenario, WorkerDecl
@@ -24,7 +25,7 @@ DOCUMENTS = sorted(
     for path in DATA.glob(pattern)
     if path.name not in NOT_SCENARIOS
 )
-PROFILE = settings(derandomize=True, deadline=None, max_examples=60)
+PROFILE = settings(derandomize=True, deadline=None, max_examples=amount(20, 60))
 HEAD = "format: tracelock-scenario/1\nname: x\n"
 
 
@@ -338,7 +339,7 @@ def test_round_trip(data: dict[str, Any]) -> None:
     assert scenario_from_data(plain).to_data() == plain
 
 
-@settings(PROFILE, max_examples=200)
+@settings(PROFILE, max_examples=amount(50, 200))
 @given(spoilt())
 def test_spoilt_documents_are_told_in_plain_words(data: dict[str, Any]) -> None:
     try:
@@ -358,7 +359,7 @@ def test_spoilt_documents_are_told_in_plain_words(data: dict[str, Any]) -> None:
         assert scenario_from_data(from_data.to_data()) == from_data
 
 
-@settings(PROFILE, max_examples=100)
+@settings(PROFILE, max_examples=amount(30, 100))
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.sampled_from(["w", "steps", "lock"]),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.helpers.task_fuzz import random_scenario
 from tracelock.backends.base import Options
 from tracelock.backends.rules import ASYNCIO_RULES, TRIO_RULES
@@ -231,7 +232,7 @@ MOVES = st.lists(
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s.type}-{s.value}-{s.parties}-{s.maxsize}")
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, deadline=None, max_examples=amount(20, 50))
 @given(moves=MOVES)
 def test_asyncio_models_are_the_objects(spec: ObjectSpec, moves: list[tuple[int, int]]) -> None:
     async def main() -> None:
@@ -256,7 +257,7 @@ def test_asyncio_models_are_the_objects(spec: ObjectSpec, moves: list[tuple[int,
 @pytest.mark.parametrize("rules", [ASYNCIO_RULES, TRIO_RULES], ids=lambda rules: rules.backend)
 def test_going_back_in_time(rules: Rules) -> None:
     """A state that was kept and restored before every step makes no difference."""
-    for number in range(40):
+    for number in range(amount(15, 40)):
         program = Program(scenario_from_data(random_scenario(number, rules.backend)))
         logs = []
         for again in (False, True):

@@ -495,9 +495,10 @@ def test_loops_without_a_visible_step_run_out_of_fuel(steps: list[Any]) -> None:
 def test_fuel_is_for_the_way_between_two_visible_steps() -> None:
     body = ["checkpoint", {"repeat": 600, "do": [{"let": {"x": 1}}]}]
     machine = build([{"repeat": 50, "do": body}], fuel=1000).machine(0)
-    op = machine.begin()
+    op, steps = machine.begin(), 0
     while op is not None:
-        op = machine.resume(None)
+        op, steps = machine.resume(None), steps + 1
+    assert steps == 50  # 30,000 rounds of the inner loop, no more than 600 on the way to a step
 
 
 # --- ways out of blocks ----------------------------------------------------------------------

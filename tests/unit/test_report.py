@@ -959,3 +959,19 @@ def test_the_assets_are_in_the_package() -> None:
         content = files("tracelock.report").joinpath("assets", name).read_text(encoding="utf-8")
         assert "</s" not in content  # it stands in a style or script element as it is
         assert content.isascii()
+
+
+def test_a_value_in_a_template_is_text_unless_it_is_marked() -> None:
+    from jinja2 import UndefinedError
+
+    from tracelock.report.templates import fill, markup
+
+    page = {"style": markup("a>b"), "script": "a<b"}
+    with pytest.raises(UndefinedError):  # a name that nobody gives is an error, not a gap
+        fill("report.html", **page)
+    drawn = fill(
+        "costs.svg", style=markup("a>b"), name="<b>\x1b", alternative='"&', width=1, height=1,
+        top=0, left=0, thickness=1, decades=[], groups=[],
+    )  # fmt: skip
+    assert "<style>a>b</style>" in drawn and "What &lt;b&gt;\\x1b costs" in drawn
+    assert "&quot;&amp;" in drawn

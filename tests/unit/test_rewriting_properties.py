@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.helpers.watching import Watcher, both, outcome, under
 
 NAMES = st.sampled_from(["x", "y", "total", "cell", "self.a", "self.b", "Type.c"])
@@ -150,7 +151,7 @@ def _run(names: dict[str, Any]) -> tuple[Any, ...]:
 
 
 @settings(
-    max_examples=100, deadline=None, derandomize=True,
+    max_examples=amount(30, 100), deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
 @given(PROGRAMS)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
+from tests.helpers.amount import amount
 from tests.helpers.scenario_strategies import scenarios
 from tracelock.errors import ScenarioError
 from tracelock.scenario.language.jsonschema import scenario_schema
@@ -59,7 +60,7 @@ def test_accepts_every_document(path: Path) -> None:
     assert accepts(load_scenario(path).to_data())
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=amount(20, 60))
 @given(scenarios())
 def test_accepts_whatever_loads(data: dict[str, Any]) -> None:
     assert accepts(data)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tracelock.errors import TraceError
 from tracelock.trace import MISSING, Event, Events, Missing, frozen
 from tracelock.trace.events import LARGEST
@@ -86,7 +87,7 @@ def test_indexing_slicing_and_parts():
             events[index]
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=amount(40, 150))
 @given(st.lists(ENTRY, max_size=12), st.integers(0, 12))
 def test_columns_and_single_events_give_the_same(entries, split):
     whole = one_by_one(entries)

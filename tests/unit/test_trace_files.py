@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tracelock.errors import TraceError, UsageError
 from tracelock.ops import NAMES
 from tracelock.trace import (
@@ -145,7 +146,7 @@ def test_the_file_is_the_text_of_the_format():
     assert by_lines(EXAMPLE) == general(EXAMPLE) == trace
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=amount(40, 150))
 @given(traces())
 def test_what_is_saved_is_loaded(tmp_path_factory, trace):
     folder = tmp_path_factory.mktemp("trace")
@@ -161,7 +162,7 @@ def test_what_is_saved_is_loaded(tmp_path_factory, trace):
     json.loads(trace.to_text(), parse_constant=pytest.fail)
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=amount(40, 150))
 @given(traces())
 def test_both_ways_of_reading_give_the_same(trace):
     document = trace.to_text()
@@ -189,7 +190,7 @@ MEDDLING = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=amount(50, 200))
 @given(st.integers(0, len(EXAMPLE)), st.integers(0, 12), MEDDLING, st.booleans())
 def test_both_ways_of_reading_refuse_the_same(start, length, new, at_a_token):
     if at_a_token:  # where a mistake is most likely to be still JSON

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tracelock.errors import TraceError, UsageError
 from tracelock.trace import (
     Events,
@@ -129,7 +130,7 @@ def test_a_whole_file_keeps_its_verdict(tmp_path):
         assert found.note == "the file is whole: nothing was dropped"
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=amount(30, 150))
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=6), st.booleans())
 def test_damage_anywhere_keeps_a_true_prefix(tmp_path_factory, start, junk, packed):
     """Whatever is read before the damage is as it was; only damaged values may differ."""

@@ -5,23 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.effects import same
 from tracelock.engine.limits import RunLimits
+from tracelock.engine.linearise.history import Entry, Record
 from tracelock.errors import ModelMismatch, StepFailure
 from tracelock.objects import Rules
-from tracelock.ops import EMPTY, NAMES, Layout, Op, Raised, Value
+from tracelock.ops import EMPTY, NAMES, Layout, Op, Raised, Value, same
 
 if TYPE_CHECKING:
     from tracelock.scenario.program import Program
-
-#: One event of a free run: kind, op, result, stamp in ns, earliest moment in ns (0: the stamp is
-#: exact). See ``engine.linearise``.
-Record = tuple[int, Op, Any, int, int]
-#: One version of a variable: value, the writer (-1: initial), number of the event in its log.
-Entry = tuple[Value, int, int]
 
 
 @dataclass(slots=True)
@@ -108,6 +102,7 @@ def mismatch(layout: Layout, worker: int, op: Op, model: Value, real: Value) -> 
     )
 
 
-def names_of(layout: Layout, workers: Sequence[int]) -> str:
-    """Worker names, for a message."""
-    return ", ".join(layout.workers[worker].name for worker in workers)
+def stuck(layout: Layout, worker: int, stack: str = "") -> str:
+    """The limit of a run in which ``worker`` neither waits nor gets on."""
+    where = f":\n{stack}" if stack else ""
+    return f"{layout.workers[worker].name} is stuck outside tracelock's control{where}"

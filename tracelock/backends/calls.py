@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tracelock.ops import Raised, Value
+from tracelock.engine.effects import raised
+from tracelock.errors import InternalError
+from tracelock.ops import Op, Value
 
 
 def find_call(name: str) -> Any:
@@ -19,9 +21,16 @@ def find_call(name: str) -> Any:
     return found
 
 
-def run_call(name: str, arguments: list[Value]) -> Value:
-    """The function's value, or ``Raised`` with what it raised."""
+def refuse_call() -> InternalError:
+    """The error of a ``call`` step that was reached though calls are not allowed."""
+    return InternalError("a call step was reached though calls are not allowed")
+
+
+def run_call(op: Op, allowed: bool) -> Value:
+    """The value of a ``call`` step's function, or ``Raised`` with what it raised."""
+    if not allowed:
+        raise refuse_call()
     try:
-        return find_call(name)(*arguments)
+        return find_call(str(op.body))(*op.value)
     except Exception as error:
-        return Raised(type(error).__name__, str(error))
+        return raised(error)

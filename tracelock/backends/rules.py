@@ -1,4 +1,4 @@
-"""What each backend's objects and switches are like, and what it does not have.
+"""The table of backends: what each one's objects and switches are like, and what it refuses.
 
 Constants only: importing this imports no backend.
 """
@@ -35,17 +35,17 @@ MULTIPROCESSING_RULES: Final = Rules(
     },
 )
 
-# CPython 3.13 mended two losses in asyncio.Condition and asyncio.Semaphore: of a notification
+# CPython 3.13 fixed two losses in asyncio.Condition and asyncio.Semaphore: of a notification
 # whose task is cancelled before it runs, and of permits that came while others were in line.
-_MENDED: Final = sys.version_info >= (3, 13)
+_FIXED: Final = sys.version_info >= (3, 13)
 
 ASYNCIO_RULES: Final = Rules(
     backend="asyncio",
     family="asyncio",
     cooperative=True,
     before=frozenset({SLEEP, CHECKPOINT, JOIN}),
-    passes_notify_on=_MENDED,
-    wakes_all=_MENDED,
+    passes_notify_on=_FIXED,
+    wakes_all=_FIXED,
     refuses={
         "crash": "a task cannot die without unwinding",
         "rlock": "asyncio has no reentrant lock",
@@ -71,3 +71,9 @@ TRIO_RULES: Final = Rules(
         "clear": "an event of trio cannot be cleared once it is set",
     },
 )
+
+#: By name, the backends on which something really runs; the simulated one follows any of these.
+RULES: Final = {
+    rules.backend: rules
+    for rules in (THREADING_RULES, MULTIPROCESSING_RULES, ASYNCIO_RULES, TRIO_RULES)
+}

@@ -10,7 +10,7 @@ from tracelock.cli.output import Output
 from tracelock.session import backends_here
 
 #: The words of the table of patches, and what they mean for the program.
-_MEANINGS: Final = {
+MEANINGS: Final = {
     "controlled": "a scheduling point, the scheduler decides",
     "seen": "answered from the schedule, without a choice",
     "not controlled": "as ever; a worker that blocks in it is named, and the verdict is unfinished",
@@ -22,7 +22,7 @@ def backends_command(options: argparse.Namespace, out: Output) -> int:
     from tracelock.instrument.patches import table
 
     rows = backends_here()
-    patches = {patch.name: patch.how for patch in table()}
+    patches = {row.name: row.how for row in table()}
     if options.json:
         out.json({"backends": rows, "patches": patches})
         return 0
@@ -39,7 +39,7 @@ def backends_command(options: argparse.Namespace, out: Output) -> int:
 def _print_patches(patches: dict[str, str], out: Output) -> None:
     """What of Python's own is patched while Python code runs under control, by what comes of it."""
     out.line("\nPython code, while it is explored, run or replayed:")
-    for how, meaning in _MEANINGS.items():
+    for how, meaning in MEANINGS.items():
         names = [name for name, word in patches.items() if word == how]
         if not names:
             continue

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, search_bar, show
+from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, show
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
+from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules
 from tracelock.session.after_fix import check_fix
 from tracelock.session.exploring import Exploration
-from tracelock.session.spreading import Spreading
+from tracelock.session.plan import Spreading
+from tracelock.session.targets import target_for
 
 
 def check_command(options: argparse.Namespace, out: Output) -> int:
@@ -22,13 +24,13 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.old)
     if options.backend is None:
         options.backend = "threading" if trace.backend == "simulated" else trace.backend
-    plan = plan_of(options)
     scenario = load_scenario(options.scenario)
     find_modules(options)
+    plan = plan_of(options, target_for(scenario))
     keeper = None
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)
-    with search_bar(out, plan) as progress:
+    with search_progress(out, plan) as progress:
         checked = check_fix(trace, scenario, plan=plan, progress=progress)
     explored = checked.explored
     paths = keep(explored, keeper, options.all)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tracelock.cli.export import check_writable, write_text
 from tracelock.cli.output import Output
+from tracelock.cli.progress import progress as progress_bar
 from tracelock.cli.run import find_modules
 from tracelock.compare import Comparison, compare
 
@@ -33,7 +32,7 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     backends = None
     if options.backends is not None:
         backends = [name.strip() for name in options.backends.split(",") if name.strip()]
-    with watched(out) as progress:
+    with progress_bar(out, "comparing") as progress:
         found = compare(
             scenario, backends=backends, runs=options.runs, native=options.native,
             seconds=options.seconds, pythons=options.python,
@@ -65,23 +64,3 @@ def show(found: Comparison, options: Any, out: Output) -> None:
     ):  # fmt: skip
         if path is not None:
             out.line(f"\n{name}: {path}")
-
-
-@contextlib.contextmanager
-def watched(out: Output) -> Iterator[Callable[[str, float], None] | None]:
-    """A line on standard error that says what is being done; nothing off a terminal."""
-    from tracelock.cli.output import is_terminal
-
-    if not is_terminal(out.stderr):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), console=Console(file=out.stderr),
-        transient=True, auto_refresh=False,
-    )  # fmt: skip
-    task = bar.add_task("comparing", total=1.0)
-    with bar:
-        yield lambda what, share: bar.update(task, description=what, completed=share, refresh=True)

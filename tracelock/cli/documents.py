@@ -27,7 +27,7 @@ def validate_command(options: argparse.Namespace, out: Output) -> int:
     return status
 
 
-def schema_command(out: Output) -> int:
+def schema_command(options: argparse.Namespace, out: Output) -> int:
     """Print the JSON Schema of the scenario language."""
     from tracelock.scenario.language.jsonschema import scenario_schema
 

@@ -4,39 +4,42 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
-from tracelock.cli.run import find_modules, places_of
-from tracelock.engine.limits import RunLimits
+from tracelock.cli.progress import search_progress
+from tracelock.cli.run import find_modules, limits_of
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session.exploring import SEARCH_STEPS, SECONDS, Exploration, Explored, Plan
-from tracelock.session.spreading import Prefix, Spreading
+from tracelock.session.explored import confirmations, preemptive
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
+from tracelock.session.target import Capability, Target, require
+from tracelock.session.targets import target_for
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Executed
-    from tracelock.explore.search import Progress
     from tracelock.explore.shrink.twin import NoTwin, Twin
+    from tracelock.session.explored import Explored
     from tracelock.trace import Trace
 
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
 
-def plan_of(options: argparse.Namespace) -> Plan:
+def plan_of(options: argparse.Namespace, target: Target) -> Plan:
     """The plan that the options describe."""
     seconds = options.seconds
     if seconds is None and options.schedules is None:
         seconds = SECONDS
     return Plan(
-        options.backend or "threading", options.strategy, options.schedules, seconds, options.seed,
-        options.clock or "virtual", options.all, not options.no_shrink,
-        0 if options.no_confirm else 3, options.engine or "simulated", options.depth,
-        RunLimits(steps=options.max_steps or SEARCH_STEPS), options.allow_call,
-        options.start_method, spreading_of(options),
+        options.backend or "", options.strategy, options.seed, options.clock or "virtual",
+        options.start_method, options.allow_call,
+        limits_of(target.search_limits, options.max_steps), options.engine or "",
+        schedules=options.schedules, seconds=seconds, every=options.all,
+        shrink=not options.no_shrink, confirm=0 if options.no_confirm else 3,
+        depth=options.depth, spreading=spreading_of(options),
     )  # fmt: skip
 
 
@@ -56,23 +59,23 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     from tracelock.scenario.loading import load_scenario
     from tracelock.trace import load_trace
 
-    plan = plan_of(options)
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
-    if scenario.python is not None:
-        from tracelock.cli.python import python_exploration
+    target = target_for(scenario, allow_call=options.allow_call)
+    if options.cancellations is not None or options.gc:
+        require(target, Capability.INJECTIONS)
+        from tracelock.session.code import PythonCode
 
-        made: Exploration = python_exploration(scenario, plan, options)
-    elif options.cancellations is not None or options.gc:
-        raise UsageError("--cancellations and --gc are for scenarios of Python code")
-    else:
-        made = Exploration(scenario, plan)
+        code = PythonCode(cancellations=options.cancellations, gc=options.gc or None)
+        target = target_for(scenario, code, allow_call=options.allow_call)
+    exploration = Exploration(target, plan_of(options, target))
+    plan = exploration.plan
     keeper = None
     if not options.no_trace:
         keeper = Keeper(options.trace, scenario.name, plan.backend)
-    with made as exploration:
-        with search_bar(out, plan) as progress:
+    with exploration:
+        with search_progress(out, plan) as progress:
             explored = exploration.run(first, progress)
         paths = keep(explored, keeper, options.all)
         if options.json:
@@ -129,18 +132,10 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
     if trace is not None:
         out.lines(steps(trace, out, sources=True))
         out.line()
-        scenario = getattr(exploration, "scenario", None)
-        places = {} if scenario is None else places_of(scenario, trace.verdict)
-        switches = explored.switches or 0
-        about = f"{len(trace.events):,} events, {switches} preemptive switch"
-        out.lines(
-            verdict_block(
-                trace.verdict, trace.workers, about + ("" if switches == 1 else "es"), places
-            )
-        )
-        for backend, score in explored.confirmed.items():
-            done, _, times = score.partition("/")
-            out.line(f"  confirmed on {backend}, {done} of {times} replays")
+        places = exploration.target.places(trace.verdict)
+        about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"
+        out.lines(verdict_block(trace.verdict, trace.workers, about, places))
+        out.lines(confirmations(explored.confirmed))
         if explored.twin is not None:
             show_twin(explored.twin, exploration.trace_of, out)
         out.line()
@@ -181,42 +176,6 @@ def _tally(explored: Explored, paths: dict[int, str], out: Output) -> None:
         where = f"  {clean(paths[number])}" if number in paths else ""
         name = outcome_name(way.kind, way.failure)
         out.line(f"  {way.count:>8,}  {name:18} {clean(state)}{where}")
-
-
-@contextmanager
-def search_bar(out: Output, plan: Plan) -> Generator[Callable[[Progress], None] | None]:
-    """A line on standard error that says how far the search is; nothing off a terminal."""
-    from tracelock.cli.output import is_terminal
-
-    if not is_terminal(out.stderr):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(file=out.stderr)
-    bar = Progress(
-        TextColumn("exploring"), BarColumn(), TextColumn("{task.description}"),
-        console=console, transient=True, auto_refresh=False,
-    )  # fmt: skip
-    task = bar.add_task("", total=1.0)
-
-    def advance(at: Any) -> None:
-        share = at.share
-        if share is None and plan.schedules:
-            share = at.schedules / plan.schedules
-        if share is None and plan.seconds:
-            share = at.seconds / plan.seconds
-        speed = at.schedules / at.seconds if at.seconds else 0.0
-        left = f", about {share:.0%} explored" if at.share is not None else ""
-        found = f", {at.failures:,} failures" if at.failures else ""
-        bar.update(
-            task, completed=min(share or 0.0, 1.0), refresh=True,
-            description=f"{at.schedules:,} schedules, {speed:,.0f} a second{left}{found}",
-        )  # fmt: skip
-
-    with bar:
-        yield advance
 
 
 def parse_prefix(text: str) -> tuple[str, int]:

@@ -61,7 +61,7 @@ class Keeper:
 
 
 def slug(name: str) -> str:
-    """A scenario's name as part of a file's name, whatever a stranger put into it."""
+    """A scenario's name as part of a file's name, whatever characters it has."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60].rstrip("-.")
     return plain or "scenario"
 

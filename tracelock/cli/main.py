@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tracelock.cli.options import build_parser
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tracelock.cli.output import Output
 
+#: The modules of commands that do not have one of their own name.
+_MODULES: Final = {"predict": "shrink", "validate": "documents", "schema": "documents"}
 INTERNAL: Final = 4
 INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended
 
@@ -65,66 +67,12 @@ def _guarded(options: argparse.Namespace, out: Output) -> int:
 
 def dispatch(options: argparse.Namespace, out: Output) -> int:
     """Call the command that ``options`` name; its exit status."""
+    from importlib import import_module
+
     command: str = options.command
-    if command == "run":
-        from tracelock.cli.run import run_command
-
-        return run_command(options, out)
-    if command == "replay":
-        from tracelock.cli.replay import replay_command
-
-        return replay_command(options, out)
-    if command == "explore":
-        from tracelock.cli.explore import explore_command
-
-        return explore_command(options, out)
-    if command == "check":
-        from tracelock.cli.check import check_command
-
-        return check_command(options, out)
-    if command == "shrink":
-        from tracelock.cli.shrink import shrink_command
-
-        return shrink_command(options, out)
-    if command == "predict":
-        from tracelock.cli.shrink import predict_command
-
-        return predict_command(options, out)
-    if command == "analyze":
-        from tracelock.cli.analyze import analyze_command
-
-        return analyze_command(options, out)
-    if command == "show":
-        from tracelock.cli.show import show_command
-
-        return show_command(options, out)
-    if command == "export":
-        from tracelock.cli.export import export_command
-
-        return export_command(options, out)
-    if command == "compare":
-        from tracelock.cli.compare import compare_command
-
-        return compare_command(options, out)
-    if command == "report":
-        from tracelock.cli.report import report_command
-
-        return report_command(options, out)
-    if command == "attach":
-        from tracelock.cli.attach import attach_command
-
-        return attach_command(options, out)
-    if command == "recover":
-        from tracelock.cli.recover import recover_command
-
-        return recover_command(options, out)
-    if command == "backends":
-        from tracelock.cli.backends import backends_command
-
-        return backends_command(options, out)
-    from tracelock.cli.documents import schema_command, validate_command
-
-    return validate_command(options, out) if command == "validate" else schema_command(out)
+    module = import_module(f"tracelock.cli.{_MODULES.get(command, command)}")
+    run: Callable[[argparse.Namespace, Output], int] = getattr(module, f"{command}_command")
+    return run(options, out)
 
 
 def _report(out: Output, status: int) -> int:

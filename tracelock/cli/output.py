@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tracelock.cli.streams import to_nowhere
+from tracelock.cli.streams import discard_output
 from tracelock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Output:
                 stream.flush()
         except BrokenPipeError:
             self._forget(stream)
-        except ValueError:  # closed by somebody else
+        except ValueError:  # closed elsewhere
             self._forget(stream)
         except OSError as error:
             self._forget(stream)
@@ -114,7 +114,7 @@ class Output:
             self._stdout = None
         else:
             self._stderr = None
-        to_nowhere(stream)
+        discard_output(stream)
 
 
 def json_text(data: Any) -> str:
@@ -137,7 +137,7 @@ def _finite(data: Any) -> Any:
 
 # --- terminals -------------------------------------------------------------------------------
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody sees the stream as it is written."""
+    """Whether the stream is a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:

@@ -11,7 +11,9 @@ from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
 from tracelock.errors import ImpossibleHere, UsageError
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session import ReplayResult, replay
+from tracelock.session.api import replay
+from tracelock.session.replaying import ReplayResult
+from tracelock.session.targets import NOT_ALLOWED, python_of, test_of
 from tracelock.trace import Trace, load_trace
 
 DIFFERENT: Final = 1
@@ -25,27 +27,18 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
     find_modules(options)
-    python = isinstance(trace.scenario.get("python"), dict)
-    if python:
-        from tracelock.session.python_named import NOT_ALLOWED, node_of
+    if python_of(trace) is not None and not options.allow_call:
+        raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
+    node = test_of(trace)
+    if node is not None:
+        from tracelock.cli.replay_test import replay_test
 
-        if not options.allow_call:
-            raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
-        node = node_of(trace)
-        if node is not None:
-            from tracelock.cli.python import replay_test
-
-            return replay_test(trace, node, options)
+        return replay_test(node, options)
     try:
-        if python:
-            from tracelock.session.api import replay as replay_code
-
-            result = replay_code(trace, backend=options.backend, allow_call=True)
-        else:
-            result = replay(
-                trace, backend=options.backend, allow_call=options.allow_call,
-                start_method=options.start_method,
-            )  # fmt: skip
+        result = replay(
+            trace, backend=options.backend, allow_call=options.allow_call,
+            start_method=options.start_method,
+        )  # fmt: skip
     except KeyboardInterrupt:
         if options.bisect:
             raise

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
 _PEEK: Final = 4_096
-#: Sources larger than this are not read: nobody wrote them.
+#: Sources larger than this are not read: they are no source files.
 _LARGEST_SOURCE: Final = 4_000_000
 
 
@@ -94,7 +94,7 @@ def _find_twin(trace: Trace) -> Trace:
 def sources_of(trace: Trace, folder: str) -> dict[str, str]:
     """The Python files that a trace names, as far as they lie in ``folder`` unchanged.
 
-    The trace may be a stranger's: only a file with the very digest that it names is read into a
+    The trace may come from anyone: only a file with the very digest that it names is read into a
     report, and none outside the folder.
     """
     python = trace.scenario.get("python")
@@ -138,14 +138,9 @@ def _comparison(path: str) -> dict[str, Any] | None:
 def _render_comparison(data: dict[str, Any], form: str) -> str:
     if form != "html":
         raise UsageError(f"a comparison is rendered as html, not as {form}")
-    import importlib
+    from tracelock.report.comparison.page import comparison_html
 
-    try:  # not a plain import: who only reads traces need not have it
-        module = importlib.import_module("tracelock.report.comparison.page")
-    except ModuleNotFoundError as missing:
-        raise UsageError(f"this tracelock renders no comparisons ({missing.name})") from None
-    text: str = module.comparison_html(data)
-    return text
+    return comparison_html(data)
 
 
 # --- files -----------------------------------------------------------------------------------

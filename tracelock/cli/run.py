@@ -6,22 +6,24 @@ import argparse
 import shlex
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.cli import json_output
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
-from tracelock.engine.limits import DEFAULT_SECONDS, DEFAULT_STEPS, INTERRUPTED, RunLimits
+from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session import Outcome, Session, Settings
+from tracelock.session.plan import Settings
+from tracelock.session.running import Session
+from tracelock.session.target import Capability, Target, refusal
+from tracelock.session.targets import target_for
 from tracelock.trace import Verdict
 
 if TYPE_CHECKING:
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.session.python_running import PythonRuns
+    from tracelock.session.host import RunOutcome
 
 UNFINISHED: Final = 5
 FOUND: Final = ("failed", "deadlock", "crashed")
@@ -34,43 +36,35 @@ def run_command(options: argparse.Namespace, out: Output) -> int:
 
     scenario = load_scenario(options.scenario)
     find_modules(options)
-    session: Session | PythonRuns
-    if scenario.python is not None:
-        from tracelock.cli.python import python_runs
-
-        drawn = options.seed is None
-        session = python_runs(scenario, options)
-        settings = session.settings
-    else:
-        settings = _settings(options)
-        drawn = settings.seed is None
-        session = Session(scenario, settings)
-    with session:
+    target = target_for(scenario, allow_call=options.allow_call)
+    settings = _settings(options, target)
+    with Session(target, settings) as session:
         keeper = None
         if not options.no_trace:
-            keeper = Keeper(options.trace, scenario.name, settings.backend)
+            keeper = Keeper(options.trace, scenario.name, session.settings.backend)
         command = _Run(options, out, session, keeper)
-        if options.json and drawn and settings.strategy == "random":
-            out.note(f"seed {settings.seed}")
+        if options.json and settings.seed is None and session.settings.strategy == "random":
+            out.note(f"seed {session.settings.seed}")
         return command.once() if options.runs is None else command.often(options.runs)
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    backend = options.backend or "threading"
-    free = options.strategy is None and backend != "simulated"
-    if options.clock is not None and free:
-        raise UsageError("--clock needs a --strategy: in a free run time is real")
-    if options.seed is not None and free:
-        raise UsageError("--seed needs a --strategy: in a free run the system chooses")
-    limits = RunLimits(
-        options.max_steps or DEFAULT_STEPS,
-        options.max_seconds or DEFAULT_SECONDS,
-    )
-    settings = Settings(
-        backend, options.strategy, options.seed, options.clock or "virtual",
-        options.start_method, options.allow_call, limits,
+def _settings(options: argparse.Namespace, target: Target) -> Settings:
+    free = options.strategy is None and options.backend != "simulated"
+    if free and not refusal(target, Capability.FREE_RUNS):
+        if options.clock is not None:
+            raise UsageError("--clock needs a --strategy: in a free run time is real")
+        if options.seed is not None:
+            raise UsageError("--seed needs a --strategy: in a free run the system chooses")
+    return Settings(
+        options.backend or "", options.strategy, options.seed, options.clock or "virtual",
+        options.start_method, options.allow_call,
+        limits_of(target.run_limits, options.max_steps, options.max_seconds),
     )  # fmt: skip
-    return settings
+
+
+def limits_of(limits: RunLimits, steps: int | None, seconds: float | None = None) -> RunLimits:
+    """A target's own limits, but for those that the command line gives."""
+    return replace(limits, steps=steps or limits.steps, seconds=seconds or limits.seconds)
 
 
 def find_modules(options: argparse.Namespace) -> None:
@@ -100,7 +94,7 @@ class _Run:
         self,
         options: argparse.Namespace,
         out: Output,
-        session: Session | PythonRuns,
+        session: Session,
         keeper: Keeper | None,
     ) -> None:
         self.options = options
@@ -111,12 +105,12 @@ class _Run:
     @property
     def workers(self) -> list[str]:
         """The names of the workers so far: Python code starts threads as it goes."""
-        return [worker.name for worker in self.session.program.layout.workers]
+        return self.session.host.workers
 
     # --- one run -------------------------------------------------------------------------------
     def once(self) -> int:
         started = perf_counter()
-        outcome: Outcome | None = None
+        outcome: RunOutcome | None = None
         try:
             with _closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
                 outcome = next(outcomes, None)
@@ -134,23 +128,22 @@ class _Run:
             self._print_one(outcome, path, seconds)
         return _status({verdict.kind})
 
-    def _keep(self, outcome: Outcome) -> str | None:
+    def _keep(self, outcome: RunOutcome) -> str | None:
         return self.keeper.keep(outcome.trace()) if self.keeper is not None else None
 
-    def _print_one(self, outcome: Outcome, path: str | None, seconds: float) -> None:
+    def _print_one(self, outcome: RunOutcome, path: str | None, seconds: float) -> None:
         verdict = outcome.verdict
-        python = self.session.scenario.python is not None
-        if python and verdict.kind != "passed":
+        # what is never recorded freely is Python code, whose steps say more than the verdict
+        controlled = refusal(self.session.target, Capability.FREE_RUNS)
+        if controlled and verdict.kind != "passed":
             from tracelock.cli.show import steps
 
             self.out.lines(steps(outcome.trace(), self.out, sources=True))
             self.out.line()
         events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
         self._verdict(verdict, f"{self._what()}: {events} in {_duration(seconds)}")
-        if python and self.options.strategy is None:
-            self.out.line(
-                "  a controlled run: of real code there is no free one, which could not be recorded"
-            )
+        if controlled and self.options.strategy is None:
+            self.out.line(f"  {controlled}")
         self._advice(verdict)
         if path is not None:
             self.out.line(f"\ntrace: {clean(path)}")
@@ -159,7 +152,7 @@ class _Run:
     def _verdict(self, verdict: Verdict, about: str) -> None:
         from tracelock.report.terminal import verdict_block
 
-        places = places_of(self.session.scenario, verdict)
+        places = self.session.target.places(verdict)
         self.out.lines(verdict_block(verdict, self.workers, about, places))
 
     def _what(self) -> str:
@@ -169,11 +162,11 @@ class _Run:
         if settings.strategy is not None:
             seed = f", seed {settings.seed}" if settings.strategy == "random" else ""
             how = f"{settings.strategy}{seed}"
-            if self.session.scenario.python is not None:
+            if refusal(self.session.target, Capability.FREE_RUNS):
                 how = f"controlled: {how}"
             if settings.clock != "virtual":
                 how += f", {settings.clock} clock"
-        return f"{clean(self.session.scenario.name)} on {settings.backend} ({how})"
+        return f"{clean(self.session.target.name)} on {settings.backend} ({how})"
 
     def _advice(self, verdict: Verdict) -> None:
         if verdict.kind == "passed" and self.options.strategy != "round-robin":
@@ -190,13 +183,13 @@ class _Run:
 
     # --- many runs -----------------------------------------------------------------------------
     def often(self, runs: int) -> int:
-        from tracelock.cli.progress import progress
+        from tracelock.cli.progress import runs_progress
 
         kinds: dict[tuple[str, str | None], _Kind] = {}
         started = perf_counter()
         done = failures = events = 0
         interrupted = False
-        with progress(self.out, runs) as advance:
+        with runs_progress(self.out, runs) as advance:
             try:
                 with _closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
                     for outcome in outcomes:
@@ -263,8 +256,8 @@ class _Run:
 
 
 @contextmanager
-def _closing(outcomes: Iterator[Outcome]) -> Iterator[Iterator[Outcome]]:
-    """End the runs on the way out, not when the garbage collector comes by."""
+def _closing(outcomes: Iterator[RunOutcome]) -> Iterator[Iterator[RunOutcome]]:
+    """Close the generator on the way out, not when it is collected."""
     try:
         yield outcomes
     finally:
@@ -291,20 +284,6 @@ def _tally(
         if kind.trace is not None:
             line.append(f"  {clean(kind.trace)}")
         yield line
-
-
-def places_of(scenario: Scenario, verdict: Verdict) -> dict[str, str]:
-    """File and line of the steps that a verdict names, by their path."""
-    places = {}
-    if scenario.python is not None:
-        return {}  # they are places in Python code already
-    for path in {verdict.at, *(one.at for one in verdict.blocked)}:
-        if path is None:
-            continue
-        name, line, _ = scenario.place_of(path)
-        if line:
-            places[path] = f"{name}:{line}"
-    return places
 
 
 def _status(kinds: set[str]) -> int:

@@ -43,6 +43,7 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
 
 def facts(trace: Trace, replayed_on: str | None = None) -> Iterator[Text]:
     """What a trace is of: the lines above its steps."""
+    from tracelock.report.about import how_recorded
     from tracelock.report.terminal import header_lines
 
     environment = trace.environment
@@ -50,12 +51,7 @@ def facts(trace: Trace, replayed_on: str | None = None) -> Iterator[Text]:
     python = " ".join(str(part) for part in parts if part is not None)
     rest = [python, environment.get("platform"), environment.get("start_method")]
     where = ", ".join(str(part) for part in rest if part)
-    how = "free run"
-    if trace.mode == "controlled":
-        strategy = trace.strategy or {}
-        words = [str(strategy.get("name", "a strategy"))]
-        words += [f"{key} {value}" for key, value in strategy.items() if key != "name"]
-        how = f"controlled: {', '.join(words)}; {trace.clock} clock"
+    how = how_recorded(trace) if trace.mode == "controlled" else "free run"
     elsewhere = f"{trace.backend}, replayed on {replayed_on}"
     backend = elsewhere if replayed_on not in (None, trace.backend) else trace.backend
     yield from header_lines(
@@ -85,20 +81,11 @@ def steps(
     sources: bool = False,
 ) -> Iterator[Any]:
     """The lines of the table of steps; with ``sources``, of Python code, the source lines too."""
-    from tracelock.report.terminal import table
-    from tracelock.report.timeline import timeline, without_idle
+    from tracelock.session import story
 
-    line = timeline(trace, selected(trace, every, around))
-    python = isinstance(trace.scenario.get("python"), dict)
-    if python:
-        line = without_idle(line, set(trace.events.workers))
-    if not line.events:
+    if not trace.events:
         yield "(no events)"
-    lines = None
-    if sources and python:
-        from tracelock.instrument.source_lines import source_lines
-
-        lines = source_lines(trace)
-    yield from table(line, out.style, lines)
-    if len(line.rows) < line.events and around is None:
+    select = list(selected(trace, every, around))
+    yield from story.steps(trace, out.style, select, sources=sources)
+    if sum(map(len, select)) < len(trace.events) and around is None:
         yield "(--all prints every event, show --around N those near event N)"

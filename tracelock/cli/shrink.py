@@ -12,6 +12,7 @@ from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean
+from tracelock.session.explored import confirmations, preemptive
 from tracelock.session.shrinking import ShrunkTrace, predict, shrink
 
 
@@ -21,7 +22,7 @@ def shrink_command(options: argparse.Namespace, out: Output) -> int:
 
     trace = load_trace(options.trace)
     find_modules(options)
-    target = options.output or _beside(options.trace, "min")
+    target = options.output or _path_with(options.trace, "min")
     if os.path.exists(target) and options.output is None:
         raise UsageError(f"{target} is there already: name another file with -o")
     keeper = Keeper(target, "", "")
@@ -42,7 +43,7 @@ def shrink_command(options: argparse.Namespace, out: Output) -> int:
     return 0
 
 
-def _beside(path: str, word: str) -> str:
+def _path_with(path: str, word: str) -> str:
     for end in (".json.gz", ".json"):
         if path.endswith(end):
             return f"{path[: -len(end)]}.{word}{end}"
@@ -69,12 +70,9 @@ def _show(
     shrunk = small.shrunk
     out.lines(steps(small.trace, out))
     out.line()
-    switches = f"{shrunk.executed.switches} preemptive switch"
-    switches += "" if shrunk.executed.switches == 1 else "es"
+    switches = preemptive(shrunk.executed.switches)
     out.lines(verdict_block(small.trace.verdict, small.trace.workers, switches))
-    for backend, score in small.confirmed.items():
-        done, _, times = score.partition("/")
-        out.line(f"  confirmed on {backend}, {done} of {times} replays")
+    out.lines(confirmations(small.confirmed))
     show_twin(small.twin, small.trace_of, out)
     proof = {
         "proved": "no schedule with fewer preemptive switches fails so",

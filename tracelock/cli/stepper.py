@@ -34,7 +34,7 @@ _KEYS: Final = {
 
 
 def step_through(trace: Trace, around: int | None, out: Output) -> None:
-    """Show the run a step at a time until somebody quits. Raises UsageError off a terminal."""
+    """Show the run a step at a time until the user quits. Raises UsageError off a terminal."""
     from tracelock.report.frames import story
     from tracelock.report.window import focus, window
 

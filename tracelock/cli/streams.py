@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TextIO
 
 
-def to_nowhere(stream: TextIO) -> None:
-    """Let what is still in the buffers of a broken stream vanish."""
+def discard_output(stream: TextIO) -> None:
+    """Discard what is still in the buffers of a broken stream."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
@@ -21,7 +21,7 @@ def to_nowhere(stream: TextIO) -> None:
 
 @contextlib.contextmanager
 def closed_quietly() -> Iterator[None]:
-    """argparse prints by itself: let it meet a closed pipe in peace, too."""
+    """Output that argparse prints by itself may meet a closed pipe, too: that is no error."""
     try:
         yield
     finally:
@@ -31,4 +31,4 @@ def closed_quietly() -> Iterator[None]:
             try:
                 stream.flush()
             except (OSError, ValueError):
-                to_nowhere(stream)
+                discard_output(stream)

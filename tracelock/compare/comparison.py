@@ -108,9 +108,10 @@ class _Comparing:
         seconds: float, pythons: Sequence[str], intervals: Sequence[float], allow_call: bool,
         progress: Callable[[str, float], None] | None,
     ) -> None:  # fmt: skip
-        from tracelock.session import compile_program
+        from tracelock.session.scenarios import compile_program
+        from tracelock.session.targets import target_for
 
-        compile_program(scenario)
+        compile_program(target_for(scenario).scenario())
         if not 0 < seconds < float("inf"):
             raise UsageError("the seconds for a comparison have to be more than none")
         if runs is not None and runs < 1:
@@ -156,10 +157,10 @@ class _Comparing:
 
     def run(self) -> Comparison:
         from tracelock import __version__
-        from tracelock.compare.outcomes import Survey
+        from tracelock.compare.outcomes import OutcomeTable
         from tracelock.trace import environment
 
-        survey = Survey(self.backends)
+        survey = OutcomeTable(self.backends)
         costs: dict[str, Any] = {"variants": [], "rows": [], "noise": [], "cut": True, "notes": []}
         data: dict[str, Any] = {
             "format": FORMAT, "tracelock": __version__, "scenario": self.scenario.to_data(),

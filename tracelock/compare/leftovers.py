@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tracelock.errors import UnsupportedError
-from tracelock.session.exploring import Exploration, Plan
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan
 
 KINDS: Final = ("lock", "rlock", "semaphore", "condition")
 #: How the holder goes -> (what that is, who can do it).
@@ -69,7 +70,7 @@ def _left(kind: str, way: str, backend: str) -> dict[str, str]:
 
     scenario = scenario_from_data(_scenario(kind, way))
     try:
-        plan = Plan(backend, "dpor", None, 5.0, every=True, shrink=False, confirm=0)
+        plan = Plan(backend, "dpor", seconds=5.0, every=True, shrink=False, confirm=0)
         with Exploration(scenario, plan) as exploration:
             found = exploration.search(None)
     except UnsupportedError as error:

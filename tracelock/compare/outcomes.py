@@ -10,9 +10,9 @@ from tracelock.compare.stats import wilson
 from tracelock.compare.why import why
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import Divergence, TracelockError
-from tracelock.session.exploring import SEARCH_STEPS, Exploration, Plan
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan, Settings
 from tracelock.session.running import Session
-from tracelock.session.settings import Settings
 
 if TYPE_CHECKING:
     from tracelock.explore.search import Outcome, Searched
@@ -40,7 +40,7 @@ def label_of(kind: str, failure: str | None, message: str, state: dict[str, Any]
     )
 
 
-class Survey:
+class OutcomeTable:
     """Gathers rows of outcomes, with a cell for each backend."""
 
     def __init__(self, backends: Sequence[str]) -> None:
@@ -64,10 +64,7 @@ class Survey:
 
     def search(self, scenario: Scenario, backend: str, seconds: float) -> None:
         """Try every schedule on the rules of a backend, as far as the time goes."""
-        plan = Plan(
-            backend, "auto", None, seconds, every=True, shrink=False, confirm=0,
-            limits=RunLimits(steps=SEARCH_STEPS), allow_call=True,
-        )  # fmt: skip
+        plan = Plan(backend, seconds=seconds, every=True, shrink=False, confirm=0, allow_call=True)
         with Exploration(scenario, plan) as exploration:
             found = exploration.search(None)
             bounded = any(one.kind == "unfinished" for one in found.outcomes.values())
@@ -97,7 +94,7 @@ class Survey:
         if outcome.kind in FAILED - {"livelock"}:
             from tracelock.explore.shrink.schedule import shrink
 
-            executed = shrink(exploration.simulated(), executed).executed
+            executed = shrink(exploration.host.models, executed).executed
             cell["switches"] = executed.switches
         if outcome.kind != "livelock":
             self.traces[row["key"], backend] = exploration.trace_of(executed)

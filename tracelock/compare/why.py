@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from tracelock.backends.rules import (
-    ASYNCIO_RULES,
-    MULTIPROCESSING_RULES,
-    THREADING_RULES,
-    TRIO_RULES,
-)
+from tracelock.backends.rules import RULES
 from tracelock.errors import Divergence
 from tracelock.ops import KIND_OF
 
 if TYPE_CHECKING:
     from tracelock.trace import Event, Trace
-
-RULES: Final = {
-    "threading": THREADING_RULES, "multiprocessing": MULTIPROCESSING_RULES,
-    "asyncio": ASYNCIO_RULES, "trio": TRIO_RULES,
-}  # fmt: skip
 
 
 def why(trace: Trace, backend: str, elsewhere: Mapping[str, Divergence | None]) -> str | None:

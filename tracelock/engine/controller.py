@@ -11,7 +11,7 @@ chosen, and keeps the record. A backend drives it in a fixed rhythm::
             controller.ask(worker, next_op)
     controller.verdict()
 
-Only one caller may be inside at a time; in a controlled run that is whoever has the baton.
+Only one caller may be inside at a time; in a controlled run the worker that has the baton.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from tracelock.engine.effects import change, run_atomic, same
+from tracelock.engine.effects import change, run_atomic
 from tracelock.engine.state import ALWAYS, Caller, Entry
 from tracelock.engine.timing import Timing
 from tracelock.errors import Cancelled, InternalError, LimitReached, ScopeExpired, StepFailure
@@ -48,7 +48,7 @@ from tracelock.ops import (
 )
 from tracelock.schedulers.base import WAITER, WORKER
 
-__all__ = ["ALWAYS", "Caller", "Controller", "Entry", "same"]
+__all__ = ["ALWAYS", "Caller", "Controller", "Entry"]
 
 
 class Controller(Timing):

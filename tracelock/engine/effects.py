@@ -1,18 +1,26 @@
-"""What an op does to the shared variables: one definition for the model and for real values."""
+"""What an op does to shared variables, and what it raises: one definition for model and reality."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.ops import COMPARE_EXCHANGE, EXCHANGE, Op, Raised, Value, added
+from tracelock.errors import StepFailure
+from tracelock.ops import (
+    ATOMIC,
+    COMPARE_EXCHANGE,
+    EXCHANGE,
+    READ,
+    WRITE,
+    Layout,
+    Op,
+    Raised,
+    Value,
+    added,
+    same,
+)
 
 Execute = Callable[[Callable[[int], Value], Callable[[int, Value], None]], Any]
-
-
-def same(a: Value, b: Value) -> bool:
-    """Equality of JSON values: like Python's, but 1 and True are not the same."""
-    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))
 
 
 def modified(op: Op, old: Value) -> tuple[Value, Value, bool]:
@@ -35,7 +43,7 @@ def change(op: Op, values: list[Value]) -> Value:
     return result
 
 
-def accesses(
+def read_and_written(
     execute: Execute, first: Callable[[int], Value]
 ) -> tuple[dict[int, Value], dict[int, Value]]:
     """Execute an atomic step's body: what it read before it wrote it, and what it wrote.
@@ -59,7 +67,34 @@ def accesses(
 
 def run_atomic(execute: Execute, values: list[Value]) -> dict[str, dict[int, Value]]:
     """The same on ``values``, which it changes: ``{"reads": {id: first value}, "writes": ...}``."""
-    reads, writes = accesses(execute, values.__getitem__)
+    reads, writes = read_and_written(execute, values.__getitem__)
     for number, value in writes.items():
         values[number] = value
     return {"reads": reads, "writes": writes}
+
+
+def perform(op: Op, values: list[Value]) -> Value:
+    """Do any op on variables on ``values``; its result."""
+    kind = op.kind
+    if kind == READ:
+        return values[op.target]
+    if kind == WRITE:
+        values[op.target] = op.value
+        return None
+    return run_atomic(op.body.run, values) if kind == ATOMIC else change(op, values)
+
+
+# --- exceptions ------------------------------------------------------------------------------
+def raised(error: BaseException) -> Raised:
+    """An exception of a real object, or of a called function, as the result of its op."""
+    return Raised(type(error).__name__, str(error))
+
+
+def failure(result: Raised, op: Op) -> StepFailure:
+    """The failure with which ``op`` ends in its worker, whose result is ``result``."""
+    return StepFailure("error", f"{result.kind}: {result.message}", op.at)
+
+
+def started_before(layout: Layout, worker: int) -> Raised:
+    """The result of a spawn of a worker that runs or has ended."""
+    return Raised("RuntimeError", f"{layout.workers[worker].name} has been started before")

@@ -14,10 +14,10 @@ scope goes before an inner one.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from tracelock.errors import Cancelled, ScopeExpired
-from tracelock.objects import PARKED
+from tracelock.objects import PARKED, Model, Rules
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -37,9 +37,7 @@ from tracelock.ops import (
     Raised,
     Value,
 )
-
-if TYPE_CHECKING:
-    from tracelock.engine.state import RunState
+from tracelock.schedulers.base import Entry
 
 #: Kinds at which a task may be suspended, and so be cancelled.
 SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN})
@@ -48,7 +46,7 @@ SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN}
 Cut = tuple[int, Value, BaseException | None, Op]
 
 
-class Block:
+class TimeoutBlock:
     """A ``timeout`` block that a worker is in.
 
     ``entry``: the requests there were before it. ``fresh``: it begins with the pending op.
@@ -63,8 +61,8 @@ class Block:
         self.fired = False
         self.fresh = True
 
-    def copy(self) -> Block:
-        new = Block(self.deadline, self.at, self.entry)
+    def copy(self) -> TimeoutBlock:
+        new = TimeoutBlock(self.deadline, self.at, self.entry)
         new.fired, new.fresh = self.fired, self.fresh
         return new
 
@@ -78,7 +76,7 @@ class Task:
         self.requests = 0  # asked for, and not taken back by the block that asked
         self.cancelled = False  # by a cancel step
         self.due = False  # it asked that of itself, and has not been suspended since
-        self.blocks: dict[int, Block] = {}  # by uid, outermost first
+        self.blocks: dict[int, TimeoutBlock] = {}  # by uid, outermost first
         self.entry = 0  # requests when the pending op was asked for
         self.late = False  # the pending op has run out of time
         self.unwinding = False  # cut off, but it has its lock to take back first
@@ -101,7 +99,7 @@ class Task:
                 block.fresh = False
         for scope in scopes:
             if scope.uid not in blocks:
-                blocks[scope.uid] = Block(now + scope.seconds, scope.at, self.requests)
+                blocks[scope.uid] = TimeoutBlock(now + scope.seconds, scope.at, self.requests)
         self.entry = self.requests
         self.late = False
 
@@ -146,10 +144,26 @@ class Task:
         )  # fmt: skip
 
 
+class TaskRun(Protocol):
+    """What a cancellation looks at and changes of its run, see ``state``."""
+
+    layout: Layout
+    rules: Rules
+    models: list[Model | None]
+    pending: list[Op | None]
+    waiting: list[bool]
+    timers: dict[int, float]
+    log: list[Entry]
+    now: float
+    current: int
+    suspended: bool
+    stillborn: bool
+
+
 class Interrupts:
     """All of that for one controller whose workers are tasks."""
 
-    def __init__(self, controller: RunState, level_triggered: bool) -> None:
+    def __init__(self, controller: TaskRun, level_triggered: bool) -> None:
         self._controller = controller
         self._level = level_triggered
         self.tasks: dict[int, Task] = {}

@@ -7,7 +7,10 @@ from typing import Final
 
 from tracelock.schedulers.base import INTERRUPTED
 
-__all__ = ["DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "RunLimits"]
+__all__ = [
+    "DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "RunLimits", "seconds_reached",
+    "steps_reached",
+]  # fmt: skip
 
 DEFAULT_STEPS: Final = 5_000_000
 DEFAULT_SECONDS: Final = 300.0
@@ -21,3 +24,13 @@ class RunLimits:
     steps: int = DEFAULT_STEPS
     seconds: float = DEFAULT_SECONDS
     stall: float = 60.0
+
+
+def steps_reached(steps: int) -> str:
+    """The limit of a run that has had ``steps`` events."""
+    return f"the limit of {steps:,} steps was reached"
+
+
+def seconds_reached(seconds: float) -> str:
+    """The limit of a run that has taken ``seconds``."""
+    return f"the limit of {seconds:g} seconds was reached"

@@ -219,7 +219,7 @@ class OpenController(Controller):
 
     def _other(self, worker: int, op: Op, kind: int) -> Value:
         if kind == CANCEL and self._interrupts is None:
-            return None  # of a process: whoever kills it says so
+            return None  # of a process: what kills it reports it
         return super()._other(worker, op, kind)
 
     def rest(self, worker: int) -> None:

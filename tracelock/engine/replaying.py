@@ -49,8 +49,11 @@ class Replay(Scheduler):
     """Follows one trace under the rules of one backend: let it ``follow`` its controller.
 
     ``foreign``: the trace was recorded on another backend; its ``request`` events are followed
-    only where these rules have such events too.
+    only where these rules have such events too. ``changed``: what is not what it was when the trace
+    was recorded, so that not all of it has to be the same.
     """
+
+    changed: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -78,6 +81,10 @@ class Replay(Scheduler):
             raise Divergence(
                 event.seq, self._shown(event), "the end of the run", "nobody can go on here"
             )
+
+    def remarks(self) -> list[str]:
+        """What there is to say of the replay besides how it ended."""
+        return []
 
     def follow(self, controller: Controller) -> None:
         """Compare every event of ``controller`` with the trace."""

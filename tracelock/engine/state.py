@@ -29,7 +29,7 @@ from tracelock.ops import (
     Op,
     Value,
 )
-from tracelock.schedulers.base import Choice, Gate, Scheduler
+from tracelock.schedulers.base import Choice, Entry, Gate, Scheduler
 
 #: Kinds that can always happen: nothing has to be true first.
 ALWAYS: Final = tuple(
@@ -37,11 +37,10 @@ ALWAYS: Final = tuple(
     or kind in (RELEASE, NOTIFY, SET, CLEAR, CHECKPOINT, SPAWN, CANCEL, CANCELLED, CRASH, CALL)
     for kind in range(len(NAMES))
 )
-#: One event, as the hot path keeps it: worker, kind, op, result, the options there were (None:
-#: no choice was made), virtual seconds.
-Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
-
 Caller = Callable[[str, list[Value]], Value]
+
+
+__all__ = ["ALWAYS", "Caller", "Entry", "RunState"]
 
 
 class RunState:

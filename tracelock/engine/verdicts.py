@@ -13,7 +13,7 @@ from tracelock.ops import JOIN, NAMES, ON_VARIABLE, WAIT, Layout, Op, Value
 from tracelock.trace import Blocked, Verdict
 
 
-class Check(Protocol):
+class StateCheck(Protocol):
     """One expression of ``always`` or ``finally``, on the values of all shared variables."""
 
     text: str
@@ -25,7 +25,7 @@ class Check(Protocol):
 
 
 def first_failure(
-    checks: Sequence[Check], failure: str, values: Sequence[Value]
+    checks: Sequence[StateCheck], failure: str, values: Sequence[Value]
 ) -> StepFailure | None:
     """The first of ``checks`` that does not hold, as a failure of that kind; None: all hold."""
     for check in checks:
@@ -92,7 +92,7 @@ def story(blocked: Sequence[Blocked]) -> str:
     return "; ".join(parts)
 
 
-def verdict_of(controller: Controller, finally_: Sequence[Check]) -> Verdict:
+def verdict_of(controller: Controller, finally_: Sequence[StateCheck]) -> Verdict:
     """The verdict of the schedule that ``controller`` has just ended.
 
     A failure comes before all else, the first one; then a crash, a bound that was hit, a

@@ -24,7 +24,7 @@ from tracelock.errors import TraceError
 from tracelock.explore.running import Executed, Runner, preemptions, same_failure
 from tracelock.explore.search import FAILED, Budget
 from tracelock.ops import KIND_OF, ON_WORKER
-from tracelock.schedulers.ordered import AFTERWARDS, OrderedScheduler, Place, Wish
+from tracelock.schedulers.ordered import AFTERWARDS, EventPlace, OrderedScheduler, Wish
 from tracelock.trace import Trace
 
 __all__ = ["CONFIRMED", "POSSIBLE", "Prediction", "predict"]
@@ -140,7 +140,7 @@ def _known(executed: Executed, predictions: Iterable[Prediction]) -> bool:
 def _covered(facts: Facts, race: Finding, predictions: Iterable[Prediction]) -> bool:
     """Whether ``race`` is a data race whose steps one of ``predictions`` tells of as well.
 
-    A lost update is three races at least; whoever is told of it has no need of them.
+    A lost update is three races at least, which need not be told besides.
     """
     if not _is_race(race):
         return False
@@ -170,10 +170,7 @@ class _Trials:
         self.patience = 2 * len(self.trail) + 200
         limits = runner.limits
         steps = min(limits.steps, 4 * len(self.trail) + 2_000)
-        self.runner = Runner(
-            runner.program, runner.rules, clock=runner.clock,
-            limits=replace(limits, steps=steps), backend=runner.backend,
-        )  # fmt: skip
+        self.runner = runner.with_limits(replace(limits, steps=steps))
         layout = runner.program.layout
         # a condition's own lock has its name too: it comes first, and an acquire is about it
         self._of_locks: dict[str, int] = {}
@@ -246,7 +243,7 @@ class _Trials:
         a, b = self._place(first), self._place(then)
         return None if a is None or b is None else Wish(a, b)
 
-    def _place(self, seq: int) -> Place | None:
+    def _place(self, seq: int) -> EventPlace | None:
         """The event ``seq`` of the trace, as the scheduler recognises it."""
         steps = self.facts.steps
         worker, shape = steps.workers[seq], steps.shapes[seq]
@@ -262,4 +259,6 @@ class _Trials:
                 return None
             target = numbers[told.target]
         seqs = steps.by_worker[worker][: steps.locals[seq] - 1]
-        return Place(worker, kind, target, told.at, sum(steps.shapes[s] == shape for s in seqs))
+        return EventPlace(
+            worker, kind, target, told.at, sum(steps.shapes[s] == shape for s in seqs)
+        )

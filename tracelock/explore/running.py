@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from tracelock.backends.base import Backend, Options
+from tracelock.backends.base import Options
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Caller, Controller, Entry
 from tracelock.engine.limits import RunLimits
-from tracelock.engine.verdicts import first_failure, verdict_of
+from tracelock.engine.verdicts import StateCheck, first_failure, verdict_of
 from tracelock.objects import Rules
+from tracelock.ops import Layout
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
 from tracelock.trace import Verdict
@@ -126,36 +128,56 @@ class Tape(Wrapper):
         return picked
 
 
+class Runnable(Protocol):
+    """What a search has to know of a program."""
+
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def always(self) -> Sequence[StateCheck]: ...
+    @property
+    def finally_(self) -> Sequence[StateCheck]: ...
+
+
+class ScheduleDriver(Protocol):
+    """What runs the schedules of a search: every backend, and what runs real code."""
+
+    def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
+        """See ``Backend.controlled``."""
+        ...
+
+
 class Runner:
-    """Runs schedules of one program under one backend's rules, simulated unless told otherwise.
-
-    ``copies``: its workers are machines that can be copied, so that a search may go back in time.
-    """
-
-    copies = True
+    """Runs schedules of one program under one backend's rules: on ``backend``, or on the models
+    where it is None, which a Program of machines alone can be. ``kind``: of controllers."""
 
     def __init__(
         self,
-        program: Program,
+        program: Runnable,
         rules: Rules,
         *,
         clock: str = "virtual",
         limits: RunLimits | None = None,
-        backend: Backend | None = None,
+        backend: ScheduleDriver | None = None,
         call: Caller | None = None,
+        kind: type[Controller] = Controller,
     ) -> None:
         self.program = program
         self.rules = rules
         self.clock = clock
         self.call = call
+        self.kind = kind
         self.limits = limits or RunLimits()
-        self.backend = backend or SimulatedBackend(program, Options(self.limits), rules)
+        if backend is None:
+            assert isinstance(program, Program)
+            backend = SimulatedBackend(program, Options(self.limits), rules)
+        self.backend = backend
 
     def controller(self, scheduler: Scheduler) -> Controller:
         """A controller for this program, rules and clock."""
         always = self.program.always
         check = (lambda values: first_failure(always, "always", values)) if always else None
-        return Controller(
+        return self.kind(
             self.program.layout,
             self.rules,
             scheduler,
@@ -168,11 +190,16 @@ class Runner:
 
     def with_clock(self, clock: str) -> Runner:
         """The same runner with another clock."""
-        if clock == self.clock:
-            return self
-        return Runner(
-            self.program, self.rules, clock=clock, limits=self.limits, backend=self.backend
-        )
+        return self if clock == self.clock else self._changed(clock=clock)
+
+    def with_limits(self, limits: RunLimits) -> Runner:
+        """The same runner with other bounds of a run."""
+        return self._changed(limits=limits)
+
+    def _changed(self, **changes: Any) -> Runner:
+        other = copy(self)
+        vars(other).update(changes)
+        return other
 
     def verdict(self, controller: Controller) -> Verdict:
         """The verdict of the schedule that ``controller`` has just ended."""

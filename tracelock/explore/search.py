@@ -44,7 +44,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Progress:
-    """Where a search stands, for whoever draws a bar."""
+    """Where a search stands, for a progress bar."""
 
     schedules: int
     seconds: float

@@ -10,17 +10,14 @@ import re
 import sys
 from _thread import get_ident
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.contexts import WorkerContext, contexts, identity
 from tracelock.instrument.rewrite.sites import stable_file
-
-if TYPE_CHECKING:
-    from tracelock.instrument.worker import Worker
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-#: Modules of the standard library whose own lines are no news: who called them is shown.
+#: Modules whose own lines are not shown in traces: the place is that of their caller.
 PLUMBING: Final = frozenset(
     {
         "threading", "queue", "concurrent.futures.thread", "concurrent.futures._base",
@@ -60,12 +57,12 @@ def file_label(filename: str, module: str) -> str:
     if label is None:
         worker: Any = contexts.get(get_ident())
         if worker is not None:
-            worker.through += 1  # to look where files are is not the program's doing
+            worker.uncontrolled += 1  # the program does not access these files
         try:
             label = _files[key] = _label(filename, module)
         finally:
             if worker is not None:
-                worker.through -= 1
+                worker.uncontrolled -= 1
         _paths.setdefault(label, filename)
     return label
 
@@ -77,7 +74,7 @@ def _label(filename: str, module: str) -> str:
 
 
 def _plumbing(module: str) -> bool:
-    """Whether the lines of a module are no news."""
+    """Whether the place of a line of this module is that of its caller."""
     known = module in PLUMBING or module.partition(".")[0] in ("trio", "outcome")
     return known and module not in shown
 
@@ -120,7 +117,7 @@ def digest(path: str) -> str:
 
 
 def place_of(frame: FrameType) -> str | None:
-    """The place of this very frame, None where it is not the user's."""
+    """The place of this frame itself, None where it is not the user's."""
     code, line = frame.f_code, frame.f_lineno
     known = _places.get((identity(code), line))
     if known is None:
@@ -154,7 +151,7 @@ def place_of_function(function: Any) -> str:
 
 
 def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
-    """The first place from ``frame`` outwards that is the user's, and its frame."""
+    """The first place that is the user's, from ``frame`` outwards, and its frame."""
     spare: FrameType | None = None
     while frame is not None:
         code, line = frame.f_code, frame.f_lineno
@@ -176,18 +173,18 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
     return f"{name}:{spare.f_lineno}", spare
 
 
-def caller(worker: Worker | None = None, depth: int = 2) -> str:
+def caller(worker: WorkerContext | None = None, depth: int = 2) -> str:
     """The place in the user's code that led here."""
     return _find(sys._getframe(depth))[0]
 
 
-def made_at(kind: str, worker: Worker) -> str:
-    """A name for something that is made here: after what it is assigned to, and where."""
+def creation_name(kind: str, worker: WorkerContext) -> str:
+    """The name of an object that is created here: what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
-    worker.through += 1  # to look at the source is not the program's doing
+    worker.uncontrolled += 1  # the program does not read the source
     label = _named(kind, at, frame)
-    worker.through -= 1
-    number = worker.made[label] = worker.made.get(label, 0) + 1
+    worker.uncontrolled -= 1
+    number = worker.count(label)
     if number > 1:
         label = f"{label}#{number}"
     if worker.label != "setup":

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
-from tracelock.instrument.hub import Phase, contexts, get_ident
+from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Worker
 from tracelock.ops import SLEEP, Op
 
-#: The originals, before anything is patched.
-REAL: Final = {
-    name: getattr(time, name)
-    for name in (
-        "sleep", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
-    )
-}  # fmt: skip
 #: What the clocks show when a schedule begins: always the same, in any process.
 START: Final = {"time": 1_700_000_000, "monotonic": 1_000, "perf_counter": 1_000}
 #: How often a worker may look at a clock without doing anything else: it waits for time to pass
@@ -25,56 +17,35 @@ START: Final = {"time": 1_700_000_000, "monotonic": 1_000, "perf_counter": 1_000
 LOOKS: Final = 100_000
 
 
-def _now(name: str) -> int | None:
-    """Virtual time in ns, None on a thread that is no worker."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        return None
+def _now(worker: Worker, name: str) -> int:
+    """Virtual time in ns."""
     controller = worker.hub.controller
-    looks = worker.made.get("clock", (0, 0))
+    looks = worker.counts.get("clock", (0, 0))
     done = len(controller.log)
     count = looks[1] + 1 if looks[0] == done else 1
-    worker.made["clock"] = (done, count)
+    worker.counts["clock"] = (done, count)
     if count > LOOKS:
         raise LimitReached("it waits for the clock, which stands still while it computes")
     return START[name] * 1_000_000_000 + round(controller.now * 1e9)
 
 
-def _seconds(name: str) -> Any:
-    real = REAL[name]
+def _control_clock(name: str) -> None:
+    @patch(f"time.{name}", SEEN)
+    def seconds(worker: Worker, real: Any) -> float:
+        return _now(worker, name) / 1e9
 
-    def clock() -> float:
-        now = _now(name)
-        return real() if now is None else now / 1e9
-
-    clock.__name__ = name
-    return clock
-
-
-def _ns(name: str) -> Any:
-    real = REAL[f"{name}_ns"]
-
-    def clock() -> int:
-        now = _now(name)
-        return real() if now is None else now
-
-    clock.__name__ = f"{name}_ns"
-    return clock
+    @patch(f"time.{name}_ns", SEEN)
+    def nanoseconds(worker: Worker, real: Any) -> int:
+        return _now(worker, name)
 
 
-def sleep(seconds: float) -> None:
+for _name in START:
+    _control_clock(_name)
+
+
+@patch("time.sleep")
+def sleep(worker: Worker, real: Any, seconds: float) -> None:
     """``time.sleep``: others go on meanwhile, and no time is lost."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        REAL["sleep"](seconds)
-        return
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
     worker.step(Op(SLEEP, -1, caller(worker), float(seconds)))
-
-
-CLOCKS: Final = {
-    **{name: _seconds(name) for name in START},
-    **{f"{name}_ns": _ns(name) for name in START},
-    "sleep": sleep,
-}

@@ -1,12 +1,12 @@
-"""Who is under control: the one table that every hook asks first."""
+"""Which threads are under control: the one table that every hook asks first."""
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
 
-__all__ = ["Context", "contexts", "identity"]
+__all__ = ["Context", "WorkerContext", "contexts", "identity"]
 
 
 class Context(Protocol):
@@ -27,7 +27,26 @@ class Context(Protocol):
         """What the last access got: the value read, or the result of a container's method."""
 
     def lock(self, raw: object) -> object:
-        """The controlled stand-in for a lock made before the factories were patched."""
+        """The controlled lock for a real one that was created before control began."""
+
+
+class WorkerContext(Context, Protocol):
+    """A worker as the hub and the names of objects see it; ``worker.Worker`` has the meanings."""
+
+    number: int
+    label: str
+    baton: Any
+    ident: int
+    launcher: Any
+    daemon: bool
+    own_thread: bool
+    uncontrolled: int
+    error: BaseException | None
+    counts: dict[Any, Any]
+    last: Any
+
+    def count(self, key: object) -> int:
+        """How many of this kind of thing it has created or met, this one included."""
 
 
 #: Which object it is, as ``id`` says it; but ``id`` raises an auditing event, and a program whose

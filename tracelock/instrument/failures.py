@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import traceback
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final
 
 from tracelock.errors import StepFailure
 from tracelock.instrument.callers import PLUMBING, file_label
 
-#: The package: none of its frames is news to anybody.
+#: The package, whose frames are left out of tracebacks.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def failure_of(error: BaseException, failure: str = "") -> StepFailure:
-    """The failure that an exception in user code is: ``assert`` or ``error``, with its place.
+    """An exception of user code as a failure: ``assert`` or ``error``, with its place.
 
     The message is the exception, then its traceback: portable file names, no frame of tracelock.
     """
     if isinstance(error, StepFailure):
-        return error  # told of by another process
+        return error  # it comes from another process
     failure = failure or ("assert" if isinstance(error, AssertionError) else "error")
     frames = list(_frames(error.__traceback__))
     own = [frame for frame in frames if not frame[3]] or frames
@@ -28,6 +28,11 @@ def failure_of(error: BaseException, failure: str = "") -> StepFailure:
     text = "".join(traceback.format_exception_only(error)).strip()
     lines = [f"  {file}:{line} in {function}" for file, line, function, _ in frames]
     return StepFailure(failure, "\n".join([text, *lines]), at)
+
+
+def stack_of(frame: FrameType | None) -> str:
+    """Where a thread is, as a traceback shows it."""
+    return "".join(traceback.format_stack(frame)).rstrip()
 
 
 def _frames(found: TracebackType | None) -> list[tuple[str, int, str, bool]]:

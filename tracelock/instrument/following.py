@@ -2,8 +2,8 @@
 
 Events are matched by worker, op, target and place. Where the sources are the recorded ones anything
 else is a divergence at once. Where a file has changed, places have moved: there events are matched
-by function and access, accesses that are new are passed over, and those that are gone are skipped,
-as long as their worker comes to a later event of its own.
+by function and access, new accesses are passed over and missing ones skipped, as long as their
+worker comes to a later event of its own.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from tracelock.trace import Event, Verdict, frozen
 
 #: New steps of one worker in a row that are passed over before the replay gives up.
 NEW: Final = 500
-#: Events of a worker that may be gone between two that are there.
-GONE: Final = 50
-#: What comes and goes with the lines of a function; the order of all else is what a trace is about.
+#: Events of a worker that may be missing between two that are matched.
+MISSING: Final = 50
+#: What may appear or disappear as a function is edited; all other events must be matched.
 _ACCESSES: Final = frozenset({NAMES[READ], NAMES[WRITE], NAMES[ACQUIRE], NAMES[RELEASE]})
 
 _INJECTED: Final = frozenset({NAMES[CALL], NAMES[CANCELLED]})
@@ -46,8 +46,8 @@ class PythonReplay(Replay):
     """Follows the trace of real code.
 
     ``changed``: files that are not what they were (their labels). ``function(at)`` gives the
-    function at a place now, ``places`` that of the trace. ``passed`` and ``skipped`` count the
-    steps that are new and the events that are gone.
+    function at a place now, ``places`` that of the trace. ``passed`` counts new steps, ``skipped``
+    has the numbers of missing events.
     """
 
     def __init__(
@@ -69,6 +69,14 @@ class PythonReplay(Replay):
         self.skipped: set[int] = set()
         self._row = 0
 
+    def remarks(self) -> list[str]:
+        if not self.changed:
+            return []
+        return [
+            f"changed since the recording: {', '.join(sorted(self.changed))}; "
+            f"{self.passed} new steps were passed over, {len(self.skipped)} are gone"
+        ]
+
     def follow(self, controller: Controller) -> None:
         super().follow(controller)
         if isinstance(controller, OpenController):
@@ -81,7 +89,7 @@ class PythonReplay(Replay):
         if choice.kind == WORKER and self.changed and self.position < len(self.events):
             event = self.events[self.position]
             if event.worker not in choice.options:
-                self._give_up_events(event.worker, choice)
+                self._skip_missing(event.worker, choice)
                 self._skip()
         return super().pick(choice)
 
@@ -104,9 +112,9 @@ class PythonReplay(Replay):
         while self.position in self.skipped:
             self.position += 1
 
-    def _give_up_events(self, worker: int, choice: Choice) -> None:
-        """The worker of the next event cannot go on: have its events up to one that is pending
-        gone? Only accesses and locks come and go with the lines of a function."""
+    def _skip_missing(self, worker: int, choice: Choice) -> None:
+        """The worker of the next event cannot go on: skip its events up to its pending op, if they
+        are such as an edit may remove."""
         op = choice.pending[worker]
         gone = []
         for number in range(self.position, len(self.events)):
@@ -116,16 +124,16 @@ class PythonReplay(Replay):
             if op is not None and self._is(event, op.kind, op):
                 break
             gone.append(number)
-            if event.op not in _ACCESSES or len(gone) > GONE:
+            if event.op not in _ACCESSES or len(gone) > MISSING:
                 return
         self.skipped.update(gone)
 
     def _is(self, event: Event, kind: int, op: Op) -> bool:
-        """Whether ``op`` is what the event tells of, wherever its line is now."""
+        """Whether ``op`` is the op of ``event``, wherever its line is now."""
         if event.op != NAMES[kind]:
             return False
         target = self.layout.names[op.target] if 0 <= op.target < len(self.layout.names) else None
-        if _less_lines(event.target) != _less_lines(target) and kind != CHECKPOINT:
+        if _without_line(event.target) != _without_line(target) and kind != CHECKPOINT:
             return False
         return self._same_place(event.at, op.at)
 
@@ -142,7 +150,7 @@ class PythonReplay(Replay):
             got = self._event(seq, worker, kind, op, result)
             event = self.events[self.position]
             if self._difference(event, got):
-                gone = self._lost(worker, kind, op)
+                gone = self._missing_before(worker, kind, op)
                 if gone is None and op.at.rpartition(":")[0] in self.changed and self._row < NEW:
                     self._row += 1
                     self.passed += 1
@@ -158,8 +166,8 @@ class PythonReplay(Replay):
                 error.args = (f"{error}; changed since: {', '.join(sorted(self.changed))}",)
             raise
 
-    def _lost(self, worker: int, kind: int, op: Op) -> list[int] | None:
-        """The events of ``worker`` before the one that ``op`` is, if they are but accesses."""
+    def _missing_before(self, worker: int, kind: int, op: Op) -> list[int] | None:
+        """The events of ``worker`` before that of ``op``, if they are all accesses."""
         gone: list[int] = []
         for number in range(self.position, len(self.events)):
             event = self.events[number]
@@ -169,7 +177,7 @@ class PythonReplay(Replay):
                 continue
             if self._is(event, kind, op):
                 return gone
-            if event.op not in _ACCESSES or len(gone) >= GONE:
+            if event.op not in _ACCESSES or len(gone) >= MISSING:
                 return None
             gone.append(number)
         return None
@@ -182,7 +190,7 @@ class PythonReplay(Replay):
         if not self._same_place(event.at, got.at):
             return "place"
         if (
-            _less_lines(event.target) != _less_lines(got.target)
+            _without_line(event.target) != _without_line(got.target)
             if self.changed
             else (event.target != got.target)
         ):
@@ -190,7 +198,7 @@ class PythonReplay(Replay):
         return ""
 
     def _replaced(self, kind: int, value: Value) -> None:
-        """What a step gave is known only now: is it what the trace has?"""
+        """The real result of a step is known now: compare it with that in the trace."""
         if not self.position or self.changed:
             return
         event = self.events[self.position - 1]
@@ -220,8 +228,8 @@ class PythonReplay(Replay):
         return {"name": "replay"}
 
 
-def _less_lines(name: str | None) -> str | None:
-    """A name without the line it may have in it: ``lock@bank.py:12`` is called after its place."""
+def _without_line(name: str | None) -> str | None:
+    """A name without the line in it, if it was named after its place (``lock@bank.py:12``)."""
     if name is None or "@" not in name:
         return name
     head, _, tail = name.partition("@")

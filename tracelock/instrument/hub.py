@@ -1,7 +1,7 @@
-"""The hub: who has the baton, and what belongs to one schedule of real Python code.
+"""The hub: which worker has the baton, and the state of one schedule of real Python code.
 
 One thread runs at a time. A worker that comes to a scheduling point asks the controller, which
-runs right there, in its thread; where another is to go on it is handed the baton directly. The
+runs right there, in its thread; if it picks another worker, that is handed the baton directly. The
 thread that called ``explore`` (the *main* thread) has the baton before and after a schedule: it
 runs ``setup``, lets each worker run up to its first op, and gets the baton back at the end.
 """
@@ -13,25 +13,22 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
+from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.contexts import contexts as _contexts
-from tracelock.instrument.contexts import identity
 from tracelock.instrument.failures import failure_of
-from tracelock.ops import ObjectSpec
+from tracelock.instrument.naming import ObjectNames
+from tracelock.ops import GET, PUT, ObjectSpec, Op, Value
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
-
-if TYPE_CHECKING:
-    from tracelock.instrument.naming import Names
-    from tracelock.instrument.worker import Worker
 
 new_baton: Final = _thread.allocate_lock
 get_ident: Final = _thread.get_ident
 
 #: The context of the worker on each thread that has one, by thread identifier. Code that runs on
-#: another thread is not under control, and everything that was patched does what it always did.
+#: another thread is not under control: what is patched calls the original there.
 contexts: Final[dict[int, Any]] = _contexts
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
@@ -50,12 +47,13 @@ class Phase(IntEnum):
     UNWIND = 4
 
 
-class Abandon(BaseException):
+class ScheduleOver(BaseException):
     """Unwinds a worker that is in the middle of its code when its schedule is over."""
 
 
-class First(Scheduler):
-    """Whoever runs goes on, else the first that can; used where nothing is chosen."""
+class RunToCompletion(Scheduler):
+    """The current worker goes on while it can, then the first that can: for user code in which
+    no order is to be explored."""
 
     def pick(self, choice: Choice) -> int:
         if choice.kind == WORKER and choice.current in choice.options:
@@ -70,72 +68,68 @@ class Hub:
     """What the workers of one program share; reused from schedule to schedule.
 
     ``error``: what ended a schedule that is not the program's fault (a divergence of a replay,
-    an error of tracelock's own); raised in the main thread. ``schedule`` counts them.
+    an error of tracelock's own); raised in the main thread. ``schedule``: the number of the
+    current one, which no schedule of another hub has. ``over``: no worker can go on.
     """
 
-    def __init__(self, names: Names) -> None:
+    #: The thread of the pool that runs a worker, by its number.
+    pool: Callable[[int], Any]
+    #: The controlled lock for a real one, which is called ``name``; anything else as it is.
+    stand_in: Callable[..., Any]
+    controller: OpenController
+
+    def __init__(self, names: ObjectNames) -> None:
         self.names = names
         self.layout = names.layout
         self.phase = Phase.IDLE
-        self.schedule = 0  # its number, which no schedule of another hub has
-        self.over = False  # nobody can go on
-        self.launching: Worker | None = None
-        self.queue: deque[tuple[Worker, Callable[[], object]]] = deque()
-        self.controller: OpenController
+        self.schedule = 0
         self.main = new_baton()
         self.main.acquire()
-        #: Batons and contexts of the workers of this schedule, by number.
-        self.batons: dict[int, Any] = {-1: self.main}
-        self.workers: dict[int, Worker] = {}
-        self.error: BaseException | None = None
-        self.first = First()
-        self.notes: list[str] = []
-        self.stand_ins = StandIns(self)
-        #: Which object has which name in this schedule.
-        self.bound: dict[str, object] = {}
-        self._marked: list[Any] = []
-        #: Stands for whoever is not under control: a lock that it holds is held for ever.
+        #: The holder, to the models, of a lock that code outside of control holds, for ever then.
         self.outside = self.layout.worker("outside")
-        #: How many garbage collections a schedule may have, and has had.
-        self.collections = 0
-        self.collected = 0
-        #: Objects that have a number for a hash in this schedule, by id.
-        self.hashed: dict[int, tuple[int, object]] = {}
         self.expected: tuple[type[BaseException], ...] = ()
-        # Of processes, see ``relay``: the names of things that they share, and of those that one
-        # of them has told of; what is in queues; ends of channels; children, and workers, by pid;
-        # workers that were killed; threads that can serve; seconds without a word from one.
-        self.across: set[str] = set()
-        self.foreign: set[str] = set()
-        self.copied: set[str] = set()  # names of what forked processes have, from any schedule
-        self.stores: dict[str, deque[bytes]] = {}
+        self.collections = 0  # garbage collections that a schedule may have
+        self._marked: list[Any] = []
+        # --- of processes, see ``relay``: ends of channels; children by process number, with
+        # their workers; what forked copies of locks are called, in any schedule; how long a
+        # process may take to its next op, in seconds
         self.relays: list[Any] = []
         self.pids: dict[int, int] = {}
-        self.killed: dict[int, str] = {}
-        self.pool: Callable[[int], Any]
+        self.fork_copies: set[str] = set()
         self.stall = 5.0
+        self.paths: Any = None  # see ``files.access``
+        self._clear()
+
+    def _clear(self) -> None:
+        """Forget the previous schedule."""
+        self.over = False
+        self.error: BaseException | None = None
+        self.launching: WorkerContext | None = None
+        self.to_launch: deque[tuple[WorkerContext, Callable[[], object]]] = deque()
+        #: The batons and the workers of this schedule, by number; -1 is the main thread.
+        self.batons: dict[int, Any] = {-1: self.main}
+        self.workers: dict[int, WorkerContext] = {}
+        #: Which object has which name in this schedule.
+        self.bound: dict[str, object] = {}
+        #: Objects that have a number for a hash in this schedule, by id.
+        self.hashed: dict[int, tuple[int, object]] = {}
+        self.collected = 0  # garbage collections so far
+        # --- of processes: the names of objects that they share, and of those that a process has
+        # described; what is in queues; how each worker was killed that was
+        self.interprocess: set[str] = set()
+        self.described: set[str] = set()
+        self.stores: dict[str, deque[bytes]] = {}
+        self.killed: dict[int, str] = {}
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self, controller: OpenController) -> None:
         """A schedule begins, in the main thread; ``controller.begin`` has been called."""
+        self._clear()
         self.controller = controller
         self.schedule = next(_schedules)
-        self.over = False
-        self.collected = 0
-        self.hashed = {}
-        self.launching = None
-        self.queue.clear()
-        self.error = None
-        self.batons = {-1: self.main}
-        self.workers = {}
-        self.bound = {}
-        self.across.clear()
-        self.foreign.clear()
-        self.stores.clear()
-        self.killed.clear()
         controller.sync()
 
-    def enter(self, number: int, worker: Worker) -> None:
+    def enter(self, number: int, worker: WorkerContext) -> None:
         """``worker`` is one of this schedule from now on."""
         self.workers[number] = worker
         self.batons[number] = worker.baton
@@ -149,7 +143,7 @@ class Hub:
         baton.release()
 
     def decide(self) -> int:
-        """Who goes on, as the controller says; -1 where the schedule is over or broken."""
+        """The worker that the controller picks; -1 where the schedule is over or broken."""
         if self.phase is Phase.UNWIND:
             return -1
         if self.error is not None:
@@ -164,7 +158,7 @@ class Hub:
             self.over = True
         return worker
 
-    def launch(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
+    def launch(self, child: WorkerContext, launcher: Any, run: Callable[[], object]) -> None:
         """``run`` starts the thread of ``child``, which gives the baton back to ``launcher`` when
         it has come to its first op (``launched``)."""
         child.launcher = launcher
@@ -175,22 +169,22 @@ class Hub:
         self.launching = child
         run()
 
-    def launch_all(self, children: Iterable[tuple[Worker, Callable[[], object]]]) -> None:
+    def launch_all(self, children: Iterable[tuple[WorkerContext, Callable[[], object]]]) -> None:
         """Start these from the main thread: each starts the next, and the last one decides who
         begins, so that the baton need not come back in between."""
-        self.queue.extend(children)
-        child, run = self.queue.popleft()
+        self.to_launch.extend(children)
+        child, run = self.to_launch.popleft()
         self.launch(child, self.main, run)
 
     def launched(self, launcher: Any) -> int:
-        """Called by a worker that has come to its first op. Who has the baton now, -2 if that is
-        not for the worker to know."""
+        """Called by a worker that has come to its first op. The worker that has the baton now; -2
+        where that is another thread's decision."""
         self.launching = None
         if launcher is not self.main or self.phase is not Phase.RUN:
             launcher.release()
             return -2
-        if self.queue:
-            child, run = self.queue.popleft()
+        if self.to_launch:
+            child, run = self.to_launch.popleft()
             self.launch(child, launcher, run)
             return -2
         to = self.decide()
@@ -199,7 +193,7 @@ class Hub:
             self.hand_over(to)
         return to
 
-    def ended(self, worker: Worker) -> None:
+    def ended(self, worker: WorkerContext) -> None:
         """The code of ``worker`` has ended, by an error if it has one."""
         controller, error = self.controller, worker.error
         if isinstance(error, LimitReached):
@@ -212,9 +206,9 @@ class Hub:
         else:
             controller.fail(worker.number, failure_of(error))
 
-    def unwind(self) -> list[Worker]:
-        """The schedule is over: end the workers that are in the middle of their code, one after
-        the other. In the main thread. Returns those that cannot be ended."""
+    def unwind(self) -> list[WorkerContext]:
+        """The schedule is over: unwind the workers that are in the middle of their code, one after
+        the other. In the main thread. Returns those that cannot be unwound."""
         self.phase = Phase.UNWIND
         stuck = []
         for worker in list(self.workers.values()):
@@ -225,20 +219,20 @@ class Hub:
         self.phase = Phase.IDLE
         return stuck
 
-    # --- things ------------------------------------------------------------------------------
+    # --- objects -----------------------------------------------------------------------------
     @property
     def unwinding(self) -> bool:
         """Whether the schedule is over, and workers in the middle of their code are ended."""
         return self.phase is Phase.UNWIND
 
     def mark(self, obj: Any, name: str) -> None:
-        """Call an object that was there before by this name, as long as control lasts."""
+        """Name an object that existed before control began, until control ends."""
         if "_tracelock_name" not in obj.__dict__:
             obj._tracelock_name = name
             self._marked.append(obj)
 
     def unmark(self) -> None:
-        """Control is over: objects that were there before have nothing of ours left."""
+        """Control is over: remove our attributes from all objects that ``mark`` gave them to."""
         for obj in self._marked:
             for name in ("_tracelock_name", "_tracelock_bound", "_tracelock_number"):
                 obj.__dict__.pop(name, None)
@@ -247,8 +241,8 @@ class Hub:
     def bind(self, obj: object, name: str, born: int = 0) -> str:
         """The name of ``obj`` in this schedule: ``name``, unless another object has it.
 
-        ``born``: the schedule that it was made in, 0 for one that was there before. What an earlier
-        schedule has left takes no name from what this one makes.
+        ``born``: the schedule that created it, 0 for none. An object left from an earlier schedule
+        takes no name from one that this schedule creates.
         """
         if born and born != self.schedule:
             name += EARLIER
@@ -256,8 +250,8 @@ class Hub:
             name += "'"
         return name
 
-    def thing(self, spec: ObjectSpec) -> int:
-        """The number of an object with a model, which is made where it is new."""
+    def number_for(self, spec: ObjectSpec) -> int:
+        """The number of the object of this specification, which gets a model where it is new."""
         layout = self.layout
         number = layout.number_of(spec.name)
         if number is None:
@@ -268,28 +262,16 @@ class Hub:
             self.controller.remake(number)
         return number
 
-
-class StandIns:
-    """What stands in for locks that were made before there was control: one for each of them."""
-
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-        self.made: dict[int, Any] = {}
-        self._counts: dict[str, int] = {}
-        self.raws: list[object] = []  # so that an address stays what it is
-
-    def of(self, raw: object, name: str = "") -> Any:
-        """The stand-in of a real lock; anything else is given back."""
-        known = self.made.get(identity(raw))
-        if known is None:
-            from tracelock.instrument.threads.locks import wrap
-
-            known = wrap(self.hub, raw, name)
-            if known is raw:
-                return raw
-            count = self._counts[known.name] = self._counts.get(known.name, 0) + 1
-            if count > 1:
-                known.name = f"{known.name}#{count}"
-            self.made[identity(raw)] = known
-            self.raws.append(raw)
-        return known
+    def exchanged(self, op: Op, result: Value, data: Any) -> Any:
+        """Move an item of a queue between processes, after its put or get: the item that a get
+        has got, or how many there are; None for any other object."""
+        store = self.stores.get(self.layout.names[op.target])
+        if store is None:
+            return None
+        if op.kind == PUT:
+            if result is True:
+                store.append(data)
+            return None
+        if op.kind == GET:
+            return store.popleft() if result is None else None
+        return len(store)

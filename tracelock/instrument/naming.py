@@ -1,10 +1,11 @@
 """Stable names for the objects of real code, and which of their parts are shared.
 
-A trace must mean the same in another process and on another Python version, so that nothing here
-depends on addresses or hashes. An object is known by who met it first and as which of its class
+A trace must mean the same in another process and on another Python version: no name depends on an
+address or a hash. An object is named after the worker that met it first, and its number
+among the objects of its class that this worker met
 (``Account#1``; ``Account#2@withdraw[0]`` where that was a worker), a container by where it was
-read or put (``Account#1.items[]``). What ``setup`` made is met before any worker runs, in the order
-of a walk through it.
+read or put (``Account#1.items[]``). What ``setup`` returned is named before any worker runs, in the
+order of a walk through it.
 
 Only what two workers touch in one schedule, one of them to write, is *shared*; accesses to all else
 are no scheduling points. That is found out while schedules run and counts from the next one on. It
@@ -19,15 +20,12 @@ import weakref
 from array import array
 from collections import OrderedDict, deque
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.engine.open import OpenLayout
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import WorkerContext, identity
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
-
-if TYPE_CHECKING:
-    from tracelock.instrument.worker import Worker
 
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 #: Objects of ``setup`` that are named before the workers run; others are when they are met.
@@ -58,70 +56,69 @@ class Variable:
         self.reads: dict[Any, Any] = {}
 
 
-class Known:
+class NamedObject:
     """An object that has a name in this schedule. ``parts``: its variables, by attribute."""
 
     __slots__ = ("keep", "label", "parts")
 
     def __init__(self, label: str, keep: object) -> None:
         self.label = label
-        self.keep = keep  # so that its address means nothing else while this schedule lasts
+        self.keep = keep  # so that no other object gets its address in this schedule
         self.parts: dict[str | None, Variable] = {}
 
 
-class Names:
+class ObjectNames:
     """All names of one program, and the objects that have them in the current schedule.
 
-    ``frozen``: what is shared is given (in a replay: what the trace has) and not found out.
-    ``held``: what is found out does not count yet: a search that compares schedules goes on.
-    ``grown``: how many variables turned out to be shared so far.
+    ``frozen``: what is shared is given (in a replay by the trace) and not found out.
+    ``deferring``: what is found out stays pending, since a search compares its schedules.
+    ``grown``: how many variables were found to be shared so far.
     """
 
     def __init__(self, layout: OpenLayout) -> None:
         self.layout = layout
         self.variables: dict[str, Variable] = {}
-        self.objects: dict[int, Known] = {}
-        self.lasting: dict[int, Known] = {}  # modules and classes: the same in every schedule
+        self.objects: dict[int, NamedObject] = {}
+        self.lasting: dict[int, NamedObject] = {}  # modules and classes: the same in every schedule
         self.frozen = False
-        self.held = False
+        self.deferring = False
         self.grown = 0
-        self._news: list[Variable] = []
+        self._pending: list[Variable] = []
         self._schedule = 0
         self._counts: dict[str, int] = {}
         self._listings: dict[str, tuple[int, int, int]] = {}
 
     def begin(self) -> None:
-        """A schedule begins: nothing but names is left of the one before."""
+        """A schedule begins: of the previous one only the variables are kept."""
         self._schedule += 1
         self.objects = {}
         self._counts = {}
-        if not self.held:
-            self.settle()
+        if not self.deferring:
+            self.apply_pending()
 
     @property
-    def news(self) -> bool:
-        """Whether something turned out to be shared that does not count yet."""
-        return bool(self._news)
+    def pending(self) -> bool:
+        """Whether variables were found to be shared that are not scheduling points yet."""
+        return bool(self._pending)
 
-    def settle(self) -> list[Variable]:
-        """What turned out to be shared counts from now on. Only between two schedules. Returns it,
-        for ``unsettle``."""
-        settled = self._news.copy()
-        for variable in settled:
+    def apply_pending(self) -> list[Variable]:
+        """Accesses of the variables that were found to be shared are scheduling points from now on.
+        Only between two schedules. Returns the variables, for ``revert``."""
+        applied = self._pending.copy()
+        for variable in applied:
             variable.shared = True
             if variable.number < 0:
                 variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
             self.grown += 1
-        self._news.clear()
-        return settled
+        self._pending.clear()
+        return applied
 
-    def unsettle(self, settled: list[Variable]) -> None:
-        """As if ``settle`` had not been called: a schedule that was run before is to be run again
-        as it was."""
-        for variable in settled:
+    def revert(self, applied: list[Variable]) -> None:
+        """Undo ``apply_pending``: a schedule that was run before is to be repeated as it was."""
+        for variable in applied:
             variable.shared = False
             self.grown -= 1
-        self._news[:0] = settled
+        self._pending[:0] = applied
 
     def preset(self, names: list[str]) -> None:
         """In a replay these, and no others, are shared."""
@@ -136,15 +133,15 @@ class Names:
             variable.shared = True
 
     # --- objects -----------------------------------------------------------------------------
-    def meet(self, obj: object, worker: Worker | None, label: str = "") -> Known:
-        """What is known of ``obj``, which gets a name where it has none."""
+    def identify(self, obj: object, worker: WorkerContext | None, label: str = "") -> NamedObject:
+        """The name and variables of ``obj``, which gets a name where it has none."""
         known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
             return known
         cls = obj.__class__
         if cls is ModuleType or isinstance(obj, type):
             name = obj.__name__  # type: ignore[attr-defined]
-            known = self.lasting[identity(obj)] = Known(name, obj)
+            known = self.lasting[identity(obj)] = NamedObject(name, obj)
             return known
         if not label:
             label = self._count(cls.__name__, worker)
@@ -153,20 +150,18 @@ class Names:
             label = f"{label}#{self._counts[label]}"
         else:
             self._counts[label] = 1
-        known = self.objects[identity(obj)] = Known(label, self._keep(obj))
+        known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
         return known
 
-    def _count(self, name: str, worker: Worker | None) -> str:
-        apart = worker is not None and worker.label != SETUP
-        counts = worker.made if worker is not None and apart else self._counts
-        number = counts[name] = counts.get(name, 0) + 1
-        if worker is None or not apart:
-            return f"{name}#{number}"
-        return f"{name}#{number}@{worker.label}"
+    def _count(self, name: str, worker: WorkerContext | None) -> str:
+        if worker is not None and worker.label != SETUP:
+            return f"{name}#{worker.count(name)}@{worker.label}"
+        number = self._counts[name] = self._counts.get(name, 0) + 1
+        return f"{name}#{number}"
 
     def _keep(self, obj: object) -> object:
-        """What keeps the address from being used again: nothing that keeps ``obj`` alive, if
-        possible, since finalizers and weak references are part of the program."""
+        """What keeps the address from being used again: a weak reference if possible, since
+        finalizers and weak references are part of the program."""
         objects, address = self.objects, identity(obj)
         if isinstance(obj, CONTAINERS) and obj.__class__.__module__ in ("builtins", "collections"):
             return obj
@@ -175,12 +170,12 @@ class Names:
         except TypeError:
             return obj
 
-    def variable(self, obj: object, name: str | None, worker: Worker) -> Variable:
+    def variable(self, obj: object, name: str | None, worker: WorkerContext) -> Variable:
         """The variable that attribute ``name`` of ``obj`` is (None: its contents)."""
         known = (
             self.objects.get(identity(obj))
             or self.lasting.get(identity(obj))
-            or self.meet(obj, worker)
+            or self.identify(obj, worker)
         )
         variable = known.parts.get(name)
         if variable is None:
@@ -191,7 +186,7 @@ class Names:
             known.parts[name] = variable
         return variable
 
-    def contents(self, argument: object, worker: Worker) -> list[Variable]:
+    def contents(self, argument: object, worker: WorkerContext) -> list[Variable]:
         """The shared contents that a container's method reads of its arguments: of ``argument``,
         or of what is in that tuple. Those that are not known to be shared count as used."""
         found = []
@@ -215,23 +210,23 @@ class Names:
             variable.writers |= bit
         users = variable.users
         if users & (users - 1) and variable.writers and variable.number == -1 and not self.frozen:
-            variable.number = -2  # it is among the news
-            self._news.append(variable)
+            variable.number = -2  # pending
+            self._pending.append(variable)
 
-    def called(self, label: str) -> Variable:
+    def named(self, label: str) -> Variable:
         """The variable of this name, which belongs to no object: a path, shared memory."""
         variable = self.variables.get(label)
         if variable is None:
             variable = self.variables[label] = Variable(label, -1)
         return variable
 
-    def noted(self, label: str, worker: int, kind: int) -> None:
+    def used_by_name(self, label: str, worker: int, kind: int) -> None:
         """The variable of this name was used, and is not shared.
 
-        A name that ends in ``/`` is what a directory has in it. Whoever makes or removes a file
-        writes that, which concerns nobody as long as nobody lists the directory.
+        A name that ends in ``/`` stands for the entries of a directory. Creating or removing a file
+        writes them, which conflicts with nothing as long as no worker lists the directory.
         """
-        variable = self.called(label)
+        variable = self.named(label)
         if not label.endswith("/"):
             self.used(variable, worker, kind)
             return
@@ -249,22 +244,22 @@ class Names:
                     self.used(variable, one, WRITE if writers >> one & 1 else READ)
 
     def suspect(self, variable: Variable | None) -> bool:
-        """A worker does nothing but look at ``variable``: may another be meant to change it? Then
-        looking is a scheduling point from the next schedule on."""
+        """A worker polls ``variable``. If another worker may be meant to change it, its reads are
+        scheduling points from the next schedule on."""
         if variable is None or variable.number != -1 or self.frozen:
             return False
         variable.number = -2
-        self._news.append(variable)
+        self._pending.append(variable)
         return True
 
-    def stored(self, variable: Variable, value: object, worker: Worker) -> None:
+    def name_contents(self, variable: Variable, value: object, worker: WorkerContext) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if isinstance(value, CONTAINERS) and identity(value) not in self.objects:
-            self.meet(value, worker, f"{variable.name}[]")
+            self.identify(value, worker, f"{variable.name}[]")
 
-    # --- what setup made ---------------------------------------------------------------------
+    # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object, label: str = "state") -> None:
-        """Name ``root`` and what can be reached from it, in a fixed order."""
+        """Name ``root`` and the objects reachable from it, in a fixed order."""
         pending: deque[tuple[object, str]] = deque([(root, label)])
         seen: set[int] = set()
         while pending and len(seen) < MOST:
@@ -277,7 +272,7 @@ class Names:
                     pending.extend((item, f"{name}[{k}]") for k, item in enumerate(obj))
                 continue
             if isinstance(obj, CONTAINERS):
-                known = self.meet(obj, None, name)
+                known = self.identify(obj, None, name)
                 inner = known.label
                 if isinstance(obj, dict):
                     pending.extend((v, f"{inner}[{k!r}]") for k, v in obj.items() if _plain(k))
@@ -286,7 +281,7 @@ class Names:
             elif not hasattr(obj, "__dict__"):
                 continue
             if hasattr(obj, "__dict__") and isinstance(obj.__dict__, dict):
-                known = self.meet(obj, None)
+                known = self.identify(obj, None)
                 for name, value in obj.__dict__.items():
                     # what a container contains is not the attribute that it is kept in
                     contents = "[]" if isinstance(value, CONTAINERS) else ""

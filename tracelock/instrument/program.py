@@ -1,4 +1,4 @@
-"""A program of real Python code: what to set up, who works on it, and what must hold afterwards."""
+"""A program of real Python code: its setup, its workers, and the check afterwards."""
 
 from __future__ import annotations
 
@@ -69,13 +69,17 @@ def worker_names(workers: Sequence[Work]) -> list[str]:
     return names
 
 
-class Outcome:
+class CheckOutcome:
     """What ``check`` said of the schedule that has just ended: the one condition of ``finally``."""
 
     def __init__(self, text: str, at: str) -> None:
         self.text = text
         self.at = at
         self.failure: StepFailure | None = None
+
+    def fail(self, message: str) -> None:
+        """``check`` says that it has failed."""
+        self.failure = StepFailure("finally", message, self.at)
 
     def holds(self, values: Sequence[Value]) -> bool:
         return self.failure is None
@@ -88,13 +92,14 @@ class Outcome:
 class PythonProgram:
     """Real code to be explored.
 
-    ``setup()`` makes what the workers share, anew for each schedule (None: they take no argument);
-    each worker is called with it; ``check`` is too, at the end, and raises or returns False on
-    the bug. ``instrument``: modules (and what is below them) whose shared accesses are scheduling
-    points. ``expected``: exceptions that may end a worker. ``collections``, ``cancellations``: how
-    many garbage collections and cancellations a schedule may have. ``source``: how the same
-    program can be had again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``:
-    the scenario that it was made from; ``names``: of the workers, else those of the functions.
+    ``setup()`` returns what the workers share, anew for each schedule (None: they take no
+    argument); each worker is called with it, and so is ``check`` at the end, which raises or
+    returns False on the bug. ``instrument``: modules (and what is below them) whose shared accesses
+    are scheduling points. ``expected``: exceptions that may end a worker. ``collections``,
+    ``cancellations``: how many garbage collections and cancellations a schedule may have.
+    ``source``: how the same program can be had again (``{"pytest":
+    "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario that it was made from;
+    ``names``: of the workers, else those of the functions.
     """
 
     workers: Sequence[Work]
@@ -109,7 +114,7 @@ class PythonProgram:
     document: dict[str, Any] | None = None
     names: Sequence[str] = ()
     layout: OpenLayout = field(init=False)
-    outcome: Outcome = field(init=False)
+    outcome: CheckOutcome = field(init=False)
     always: tuple[Any, ...] = ()
     finally_: tuple[Any, ...] = field(init=False)
 
@@ -122,7 +127,7 @@ class PythonProgram:
         names = self.names = list(self.names) or worker_names(self.workers)
         self.layout = OpenLayout([*names, "setup"], len(names) + 2 + SPARE)
         text = name_of(self.check) if self.check is not None else "check"
-        self.outcome = Outcome(text, text)
+        self.outcome = CheckOutcome(text, text)
         self.finally_ = (self.outcome,)
 
     def natural_backend(self) -> str:
@@ -132,9 +137,9 @@ class PythonProgram:
             raise UsageError("coroutine functions and plain functions cannot be workers together")
         return "asyncio" if kinds == {True} else "threading"
 
-    def takes_state(self, work: Work) -> bool:
-        """Whether a worker or check is called with what ``setup`` made."""
-        return self.setup is not None
+    def arguments(self, state: Any) -> tuple[Any, ...]:
+        """What workers and ``check`` are called with: the state that ``setup`` returned, if any."""
+        return () if self.setup is None else (state,)
 
     def to_data(self, sources: dict[str, str], places: dict[str, str]) -> dict[str, Any]:
         """The scenario that a trace of this program has in it."""

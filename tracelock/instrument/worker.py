@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.naming import SETUP, Variable
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, AtomicBody, Op, Raised, Value
-
-if TYPE_CHECKING:
-    from tracelock.instrument.naming import Variable
 
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
@@ -20,13 +18,14 @@ collect_garbage: Final = gc.collect
 class Worker:
     """One worker in one schedule.
 
-    ``through``: how deep it is in calls of patched things that shall do what they always did.
-    ``launcher``: who waits until it has come to its first op. ``daemon``: nobody waits for its end.
+    ``uncontrolled``: above 0 while patched functions are to call their originals. ``launcher``: the
+    baton of the thread that waits for its first op. ``daemon``: the schedule does not wait for its
+    end. ``counts``: how many of each kind of thing it has created or met.
     """
 
     __slots__ = (
-        "answered", "baton", "collecting", "daemon", "error", "hub", "ident", "label", "last",
-        "launcher", "made", "number", "own_thread", "thread", "through",
+        "answered", "baton", "collecting", "counts", "daemon", "error", "hub", "ident", "label",
+        "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -37,35 +36,48 @@ class Worker:
             self.baton = new_baton()
             self.baton.acquire()
         self.label = hub.layout.workers[number].name
-        self.through = 0
+        self.uncontrolled = 0
         self.launcher: Any = None
         self.daemon = False
         self.collecting = False
         self.last: Variable | None = None
         self.answered = False  # what that access has got
-        self.made: dict[Any, Any] = {}  # how many of each kind of thing it has made or met
+        self.counts: dict[Any, Any] = {}
         self.ident = 0
         self.thread: Any = None
         self.error: BaseException | None = None
         self.own_thread = True  # a task has not
+
+    def count(self, key: object) -> int:
+        """How many of this kind of thing it has created or met, this one included."""
+        number: int = self.counts.get(key, 0) + 1
+        self.counts[key] = number
+        return number
+
+    def child_label(self, base: str, kind: str) -> str:
+        """The label of a thread or process that it starts."""
+        if self.label != SETUP:
+            base = f"{self.label}/{base}"
+        number = self.count((base, kind))
+        return base if number == 1 else f"{base}#{number}"
 
     # --- scheduling points -------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
         """Come to ``op`` and go on when it has been granted; its result.
 
         ``parked`` is called when the op has begun to wait (its lock is given up, say). Raises
-        Abandon when the schedule is over.
+        ScheduleOver when the schedule is over.
         """
         hub = self.hub
         controller = hub.controller
         me = self.number
         if hub.phase is not Phase.RUN:
             if hub.phase is Phase.UNWIND:
-                raise Abandon
+                raise ScheduleOver
         elif hub.collections:
             self.collect(op.at)
-            if hub.unwinding:  # which a finalizer keeps to itself
-                raise Abandon
+            if hub.unwinding:  # a finalizer does not propagate exceptions
+                raise ScheduleOver
         controller.ask(me, op)
         if self.launcher is not None:
             launcher, self.launcher = self.launcher, None
@@ -94,7 +106,7 @@ class Worker:
         if self.collecting or self.launcher is not None or hub.collected >= hub.collections:
             return
         if not controller.log or controller.log[-1][0] != self.number:
-            return  # not the one that runs: what comes first in a turn is before a choice of worker
+            return  # its first op after a switch: that choice of a worker is still to come
         if controller.inject(self.number, at):
             hub.collected += 1
             self.collecting = True
@@ -105,10 +117,10 @@ class Worker:
                 self.collecting = False
 
     def wait(self) -> None:
-        """Wait for the baton. Raises Abandon when the schedule is over."""
+        """Wait for the baton. Raises ScheduleOver when the schedule is over."""
         self.baton.acquire()
         if self.hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
 
     def do(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
         """The same, with an error of the object raised as the real object raises it."""
@@ -116,6 +128,12 @@ class Worker:
         if result.__class__ is Raised:
             raise _ERRORS.get(result.kind, RuntimeError)(result.message)
         return result
+
+    def exchange(self, op: Op, data: bytes | None = None) -> tuple[Value, Any]:
+        """The same for an op on a queue: its result, and what a queue between processes gives
+        besides (see ``Hub.exchanged``)."""
+        result = self.step(op)
+        return result, self.hub.exchanged(op, result, data) if self.hub.stores else None
 
     def record(self, value: Value) -> None:
         """The result of the last op as the real object gave it."""
@@ -130,11 +148,11 @@ class Worker:
         """A read or write of an attribute of ``obj`` (None: of its contents) comes next."""
         hub = self.hub
         names = hub.names
-        if self.through or hub.phase is not Phase.RUN:
-            if hub.phase is Phase.UNWIND and not self.through:
-                raise Abandon
+        if self.uncontrolled or hub.phase is not Phase.RUN:
+            if hub.phase is Phase.UNWIND and not self.uncontrolled:
+                raise ScheduleOver
             if hub.phase is Phase.SETUP:
-                names.meet(obj, self)
+                names.identify(obj, self)
             self.last = None
             return
         variable = names.variable(obj, name, self)
@@ -148,11 +166,11 @@ class Worker:
                 self.collect(site.at)
             names.used(variable, self.number, kind)
             if kind == WRITE and value is not None:
-                names.stored(variable, value, self)
+                names.name_contents(variable, value, self)
             if not reads:
                 return
         if reads:
-            self.step(Op(ATOMIC, -1, site.at, body=Taken(variable, reads)))
+            self.step(Op(ATOMIC, -1, site.at, body=ContentsStep(variable, reads)))
             self.last = None
             return
         if kind == READ:
@@ -162,37 +180,74 @@ class Worker:
         else:
             op = Op(WRITE, variable.number, site.at, shown(value))
             if value is not None:
-                names.stored(variable, value, self)
+                names.name_contents(variable, value, self)
         self.step(op)
 
     def saw(self, value: object) -> None:
-        """What the read that ``access`` announced has read."""
+        """The value of the read that ``access`` announced."""
         variable = self.last
         if variable is None or self.answered:
-            return  # code that the access itself called (a key function) has come in between
+            return  # the access itself called code (a key function) that made another
         self.answered = True
         names = self.hub.names
         if value.__class__ not in PLAIN:
-            names.stored(variable, value, self)
-        if variable.shared and self.hub.phase is Phase.RUN and not self.through:
+            names.name_contents(variable, value, self)
+        if variable.shared and self.hub.phase is Phase.RUN and not self.uncontrolled:
             self.hub.controller.replace(shown(value))
 
-    def seen(self, label: str, kind: int) -> None:
-        """Something that has a name of its own (a path, a piece of shared memory) was used while
-        it was not known to be shared."""
-        self.hub.names.noted(label, self.number, kind)
+    def used_by_name(self, label: str, kind: int) -> None:
+        """A variable that is named by itself (a path, a piece of shared memory) was used while it
+        was not known to be shared."""
+        self.hub.names.used_by_name(label, self.number, kind)
 
     def lock(self, raw: object) -> object:
-        """What stands in for a lock that was made before there was any control."""
-        from tracelock.instrument.threads.locks import stand_in
-
-        return stand_in(self.hub, raw)
+        """The controlled lock for a real one that was created before control began."""
+        return self.hub.stand_in(raw)
 
     # --- its life ----------------------------------------------------------------------------
     def attach(self) -> None:
         """This thread is the worker's from now on."""
         self.ident = get_ident()
         contexts[self.ident] = self
+
+    def live(self, run: Callable[[], object]) -> None:
+        """Run its code on this thread, to the end. Its baton comes with its first op."""
+        self.attach()
+        failed: BaseException | None = None
+        try:
+            run()
+        except ScheduleOver:
+            pass
+        except BaseException as error:
+            failed = error
+        current = contexts.get(get_ident(), self)
+        current.error = failed
+        if current is self:
+            self.finish()
+        else:  # its code has forked, and this is the end of the new process
+            current.end()
+
+    def launch(self, child: Worker, start: Callable[[], object]) -> None:
+        """``start`` starts the thread of ``child``: return when that has come to its first op."""
+        hub = self.hub
+        with Uncontrolled(self):
+            hub.launch(child, self.baton, start)
+            self.baton.acquire()
+        if hub.phase is Phase.UNWIND:
+            raise ScheduleOver
+
+    def thread_of(self, number: int, thread: Any) -> Worker:
+        """The worker for a thread that this one is about to start."""
+        return Worker(self.hub, number)
+
+    def launch_thread(self, child: Worker, thread: Any, start: Callable[[Any], object]) -> None:
+        """Start ``thread``, which is ``child``'s."""
+        daemon = thread._daemonic
+        thread._daemonic = True  # should it get stuck, the interpreter can end all the same
+        try:
+            self.launch(child, lambda: start(thread))
+        finally:
+            thread._daemonic = daemon
 
     def finish(self) -> None:
         """Its code has ended: hand over for the last time. In its own thread."""
@@ -212,10 +267,10 @@ class Worker:
             hub.hand_over(hub.decide())
 
 
-class Taken(AtomicBody):
-    """A step that reads some containers and changes another: ``list.extend``, ``dict.update``.
+class ContentsStep(AtomicBody):
+    """A step that reads some containers and writes another: ``list.extend``, ``dict.update``.
 
-    The values are the real objects' own: to the model it matters what is touched.
+    The values stay in the real objects; the model is concerned with the variables alone.
     """
 
     __slots__ = ("read", "touches", "written")
@@ -242,11 +297,11 @@ class Main(Worker):
     def wait(self) -> None:
         self.baton.acquire()
         if self.hub.over:
-            raise Blocked
+            raise MainBlocked
 
 
-class Blocked(BaseException):
-    """``setup`` or ``check`` waits for something that never comes."""
+class MainBlocked(BaseException):
+    """``setup`` or ``check`` waits for something that never happens."""
 
 
 PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
@@ -274,13 +329,13 @@ _ERRORS: dict[str, type[Exception]] = {
 def here() -> Worker | None:
     """The worker on this thread, if what it does is to be controlled."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return None
     return worker
 
 
-class Through:
-    """While this is entered, patched things on this worker do what they always did."""
+class Uncontrolled:
+    """While this is entered, patched functions call their originals in this worker."""
 
     __slots__ = ("worker",)
 
@@ -288,7 +343,7 @@ class Through:
         self.worker = worker
 
     def __enter__(self) -> None:
-        self.worker.through += 1
+        self.worker.uncontrolled += 1
 
     def __exit__(self, *exc: object) -> None:
-        self.worker.through -= 1
+        self.worker.uncontrolled -= 1

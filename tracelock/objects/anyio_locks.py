@@ -18,7 +18,7 @@ _BROKEN: Final = Raised("BrokenResourceError", "the lock's owner ended without r
 
 
 class LotModel(AnyioModel):
-    """One with a parking lot: whoever is let out of it can go on, and cannot be cancelled then."""
+    """One with a parking lot: a worker let out of it can go on, and cannot be cancelled then."""
 
     __slots__ = ("lot", "paused")
     lot: list[int]

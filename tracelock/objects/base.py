@@ -118,8 +118,8 @@ def frozen(value: Any) -> Hashable:
 class Rules:
     """How one backend's objects and switches differ from another's.
 
-    ``family``: which set of models (``plain`` for threads and processes, where whoever comes
-    first takes a free lock; ``asyncio``; ``anyio``). ``cooperative``: a worker goes on until it
+    ``family``: which set of models (``plain`` for threads and processes, where the first to
+    come takes a free lock; ``asyncio``; ``anyio``). ``cooperative``: a worker goes on until it
     suspends; ``before`` and ``after`` are the kinds of op at which it does so on its own,
     before or after their event (a parked op always suspends). ``notify_any``: any waiter of a
     condition may be the one that wakes. ``event_rechecks``: a woken event wait looks at the

@@ -1,6 +1,6 @@
 """Models of the objects of ``threading``, ``queue`` and ``multiprocessing``.
 
-Whoever comes first takes what is free, a newcomer as well as one who has waited long, so that
+The first to come takes what is free, a newcomer as well as one that has waited long, so that
 asking for a lock has no effect that others could notice: a blocked acquire is simply an op that
 is not enabled yet. Only arriving at a condition, an event or a barrier is visible by itself.
 """

@@ -23,8 +23,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracelock.pytest_plugin.kept import Kept
-    from tracelock.pytest_plugin.replaying import Replaying
     from tracelock.session.explored import Explored
 
 _MARKER: Final = (
@@ -33,10 +31,6 @@ _MARKER: Final = (
     "or tasks"
 )
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
-#: What the explorations of a test came to, in their order.
-EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
-#: The replay that this run of pytest is, if it is one.
-REPLAYING: pytest.StashKey[Replaying] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--tracelock-replay"):
         from tracelock.pytest_plugin.replaying import Replaying
 
-        config.stash[REPLAYING] = Replaying(config)
+        config.pluginmanager.register(Replaying(config), Replaying.__name__)
 
 
 # --- tests under control ---------------------------------------------------------------------
@@ -90,18 +84,6 @@ def tracelock_explore(request: pytest.FixtureRequest) -> Callable[..., Explored]
     return explorer(request.node)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if call.when == "call" and EXPLORED in item.stash:
-        from tracelock.pytest_plugin import kept
-
-        kept.settle(item, report, None if call.excinfo is None else call.excinfo.value)
-    return report
-
-
 # --- files -----------------------------------------------------------------------------------
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     name = file_path.name
@@ -112,20 +94,15 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         config.getoption("--tracelock-scenarios") or config.getini("tracelock_scenarios")
     ):
         return None
-    from tracelock.pytest_plugin import files
+    from tracelock.pytest_plugin.files import ScenarioFile, TraceFile
 
-    kind = files.ScenarioFile if scenario else files.TraceFile
+    kind = ScenarioFile if scenario else TraceFile
     collector: pytest.Collector = kind.from_parent(parent, path=file_path)
     return collector
 
 
 # --- at the end ------------------------------------------------------------------------------
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    replaying = config.stash.get(REPLAYING, None)
-    if replaying is not None:
-        terminalreporter.section("tracelock")
-        terminalreporter.write_line(replaying.summary())
-        return
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     lines = [
         f"{report.nodeid}\n  replay it: {command}"
         for report in terminalreporter.getreports("failed")
@@ -135,10 +112,3 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("failing schedules (tracelock)")
         for line in lines:
             terminalreporter.write_line(line)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    replaying = session.config.stash.get(REPLAYING, None)
-    if replaying is not None and session.config.getoption("--tracelock-replay-status"):
-        session.exitstatus = replaying.status(int(session.exitstatus))

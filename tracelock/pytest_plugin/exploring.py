@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tracelock.pytest_plugin import REPLAYING, kept
+import tracelock.pytest_plugin.kept as kept
+from tracelock.pytest_plugin.failure_text import failure_text
 from tracelock.pytest_plugin.marked import trace_of
-from tracelock.pytest_plugin.telling import failure_text
+from tracelock.pytest_plugin.replaying import Replaying
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
@@ -23,16 +24,17 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
         """See ``tracelock.explore``."""
         nonlocal number
         from tracelock.session import api
+        from tracelock.session.targets import python_of
 
         this, number = number, number + 1
-        replaying = item.config.stash.get(REPLAYING, None)
+        replaying = Replaying.of(item.config)
         if replaying is not None:
             return replaying.explore(item, this, scenario, arguments)
         first = [*arguments.pop("first", ()), *kept.earlier(kept.path_for(item, this))]
         explored = api.explore(scenario, first=first, **arguments)
         trace = trace_of(explored)
         if trace is not None:
-            python = trace.scenario.get("python")
+            python = python_of(trace)
             if isinstance(python, dict):
                 python["pytest"] = kept.node_id(item)
                 if this:

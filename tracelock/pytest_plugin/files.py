@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin import kept
-from tracelock.pytest_plugin.telling import ScheduleFailed, failure_text, told
+from tracelock.pytest_plugin.failure_text import ScheduleFailed, failure_lines, failure_text
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -124,12 +124,12 @@ class TraceItem(_Item):
 
     def runtest(self) -> None:
         from tracelock.session.api import replay
-        from tracelock.session.python_named import node_of
+        from tracelock.session.targets import test_of
         from tracelock.trace import load_trace
 
         trace = load_trace(self.path)
         allowed = _allowed(self.config)
-        if node_of(trace) is not None and allowed:
+        if test_of(trace) is not None and allowed:
             self._as_test()
             return
         result = replay(trace, allow_call=allowed)
@@ -138,7 +138,7 @@ class TraceItem(_Item):
         why = f"the replay diverged: {result.diverged}"
         if result.diverged is None:
             why = f"not reproduced: it ended {result.verdict.kind}, not {trace.verdict.kind}"
-        lines = told(result.trace) if len(result.trace.events) else []
+        lines = failure_lines(result.trace) if len(result.trace.events) else []
         raise ScheduleFailed("\n".join([why, "", *lines]))
 
     def _as_test(self) -> None:

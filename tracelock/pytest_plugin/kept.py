@@ -11,19 +11,22 @@ import hashlib
 import os
 import re
 import shlex
+import sys
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tracelock.pytest_plugin import EXPLORED
 from tracelock.session.explored import SearchFailed
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
 FOLDER: Final = ".tracelock"
+#: Of a test: what its explorations came to, in their order.
+EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
 _LONGEST: Final = 80
 
 
@@ -68,7 +71,20 @@ def earlier(path: Path) -> list[Trace]:
 
 def note(item: pytest.Item, number: int, trace: Trace | None, text: str = "") -> None:
     """An exploration of a test has ended, with a failing trace or without."""
+    plugins, this = item.config.pluginmanager, sys.modules[__name__]
+    if not plugins.is_registered(this):
+        plugins.register(this)  # to be asked when the test is over
     item.stash.setdefault(EXPLORED, []).append(Kept(path_for(item, number), trace, text))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call" and EXPLORED in item.stash:
+        settle(item, report, None if call.excinfo is None else call.excinfo.value)
+    return report
 
 
 def settle(item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
@@ -90,6 +106,8 @@ def settle(item: pytest.Item, report: pytest.TestReport, error: BaseException | 
 
 
 def _save(item: pytest.Item, kept: Kept) -> str:
+    from tracelock.session.targets import python_of
+
     trace = kept.trace
     assert trace is not None
     try:
@@ -98,5 +116,5 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     except OSError as error:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
-    allow = " --allow-call" if isinstance(trace.scenario.get("python"), dict) else ""
+    allow = " --allow-call" if python_of(trace) is not None else ""
     return f"tracelock replay {shlex.quote(where)}{allow}"

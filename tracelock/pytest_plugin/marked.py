@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin import REPLAYING, kept
-from tracelock.pytest_plugin.telling import ScheduleFailed, TracelockWarning, failure_text
+from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
+from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
-    from tracelock.instrument.program import PythonProgram
     from tracelock.session.explored import Explored
+    from tracelock.session.target import Target
     from tracelock.trace import Trace
 
 #: Keywords of the marker that go to the search, and those that make the program.
@@ -94,17 +95,18 @@ class _Marked:
             pytest.fail(f"tracelock: {error}", pytrace=False)
 
     def _explore(self, options: dict[str, Any], search: dict[str, Any]) -> None:
-        from tracelock.session.api import SCHEDULES
-        from tracelock.session.python import explore_program
+        from tracelock.session.exploring import explore_target
+        from tracelock.session.plan import Plan
 
         item = self.item
-        replaying = item.config.stash.get(REPLAYING, None)
+        replaying = Replaying.of(item.config)
         if replaying is not None:
-            replaying.follow(item, 0, self._program(options))
+            replaying.follow(item, 0, self._target(options))
             return
-        search.setdefault("schedules", SCHEDULES)
         first = kept.earlier(kept.path_for(item))
-        explored = explore_program(self._program(options), first=first, **search)
+        target = self._target(options)
+        search.setdefault("schedules", target.schedules)
+        explored = explore_target(target, Plan(**search), first)
         self._conclude(explored, options, search, bool(first))
 
     def _conclude(
@@ -162,15 +164,14 @@ class _Marked:
 
     def _left_over(self, options: dict[str, Any], search: dict[str, Any]) -> bool:
         """Whether the first schedule of all, which passed, fails now that others have run."""
-        from tracelock.session.exploring import Plan
-        from tracelock.session.python_program import default_limits
-        from tracelock.session.python_running import first_schedule
+        from tracelock.instrument.in_order import InOrder
+        from tracelock.session.host import run_once
+        from tracelock.session.plan import Plan
 
-        plan = Plan(
-            search["backend"], "random", clock=search.get("clock", "virtual"), engine="real",
-            limits=default_limits(),
-        )  # fmt: skip
-        verdict = first_schedule(self._program(options), plan)
+        target = self._target(options)
+        plan = Plan(search["backend"], "random", clock=search.get("clock", "virtual"))
+        with target.open(plan.completed(target)) as host:
+            verdict = run_once(host, InOrder(backwards=False))
         return verdict.kind not in ("passed", "unfinished")
 
     # --- the program -------------------------------------------------------------------------
@@ -183,24 +184,19 @@ class _Marked:
             return name
         return "asyncio" if asynchronous else "threading"
 
-    def _program(self, options: dict[str, Any]) -> PythonProgram:
+    def _target(self, options: dict[str, Any]) -> Target:
         """The program whose one worker is the body of the test."""
-        from tracelock.instrument.program import PythonProgram
-        from tracelock.session.python_program import make_program
+        from tracelock.session.code import PythonCode
+        from tracelock.session.python import PythonTarget
 
-        item = self.item
-        more = options.get("instrument", ())
-        instrument: Any = more if isinstance(more, str) else [item.module.__name__, *more]
-        body = self._body()
-        made = make_program(
-            [body], None, None, instrument, options.get("expected_errors", ()),
-            options.get("cancellations", 0), options.get("gc", False),
-        )  # fmt: skip
-        return PythonProgram(
-            made.workers, None, None, made.instrument, made.expected, made.collections,
-            made.cancellations, kept.node_id(item), {"pytest": kept.node_id(item)},
-            names=[item.originalname or item.name],
-        )  # fmt: skip
+        item, node = self.item, kept.node_id(self.item)
+        code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
+        if not isinstance(code.instrument, str):  # that is refused below
+            code.instrument = [item.module.__name__, *(code.instrument or ())]
+        program = code.program(
+            node, source={"pytest": node}, names=[item.originalname or item.name]
+        )
+        return PythonTarget(lambda: program, node)
 
     def _body(self) -> Callable[[], Any]:
         function, arguments = self.item.obj, _arguments(self.item)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin.failure_text import ScheduleFailed, failure_lines
 from tracelock.pytest_plugin.kept import node_id
-from tracelock.pytest_plugin.telling import ScheduleFailed, told
 
 if TYPE_CHECKING:
-    from tracelock.instrument.program import PythonProgram
     from tracelock.session.explored import Explored
     from tracelock.session.replaying import ReplayResult
+    from tracelock.session.target import Target
     from tracelock.trace import Trace
 
 #: As ``tracelock replay`` ends, which takes this off: pytest has statuses of its own.
@@ -22,11 +22,18 @@ _INTERRUPTED: Final = 130
 
 
 class Replaying:
-    """The replay that a run of pytest is. ``result``: what it came to, None before."""
+    """The replay that a run of pytest is, a plugin of it. ``result``: what it came to, None
+    before."""
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Replaying | None:
+        """The replay that this run is, None where it is none."""
+        found = config.pluginmanager.get_plugin(cls.__name__)
+        return found if isinstance(found, cls) else None
 
     def __init__(self, config: pytest.Config) -> None:
         from tracelock.errors import TracelockError
-        from tracelock.session.python_named import node_of
+        from tracelock.session.targets import python_of, test_of
         from tracelock.trace import load_trace
 
         path = str(config.getoption("--tracelock-replay"))
@@ -34,33 +41,35 @@ class Replaying:
             self.trace: Trace = load_trace(path)
         except TracelockError as error:
             raise pytest.UsageError(f"--tracelock-replay: {error}") from error
-        self.node = node_of(self.trace)
+        self.node = test_of(self.trace)
         if self.node is None:
             raise pytest.UsageError(
                 f"--tracelock-replay: {path} is not of a test: see tracelock replay"
             )
-        exploration = self.trace.scenario["python"].get("exploration", 0)
+        exploration = (python_of(self.trace) or {}).get("exploration", 0)
         self.number = exploration if isinstance(exploration, int) else 0
         self.result: ReplayResult | None = None
 
-    def follow(self, item: pytest.Item, number: int, program: PythonProgram) -> None:
-        """Let ``program`` follow the trace, if it is that of this exploration. Fails the test as it
+    def follow(self, item: pytest.Item, number: int, target: Target) -> None:
+        """Let ``target`` follow the trace, if it is that of this exploration. Fails the test as it
         fails in the trace, or where it loses the way; skips any other test."""
         self._only(item)
         if number != self.number:
             return
-        from tracelock.session.python_program import default_limits
-        from tracelock.session.python_replaying import replay_python
+        from tracelock.session.plan import Settings
+        from tracelock.session.replaying import replay_target
 
-        result = replay_python(self.trace, program, default_limits())
+        result = replay_target(target, self.trace, Settings())
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
         if result.diverged is not None:
-            lines = told(result.trace) if len(result.trace.events) else []
+            lines = failure_lines(result.trace) if len(result.trace.events) else []
             text = f"the replay diverged: {result.diverged}"
             raise ScheduleFailed("\n".join([text, "", *lines, *notes]))
         if result.verdict.kind != "passed":
-            raise ScheduleFailed("\n".join([*told(result.trace), "", *notes, self.summary()]))
+            raise ScheduleFailed(
+                "\n".join([*failure_lines(result.trace), "", *notes, self.summary()])
+            )
 
     def _only(self, item: pytest.Item) -> None:
         if node_id(item) != self.node:
@@ -70,20 +79,29 @@ class Replaying:
         self, item: pytest.Item, number: int, scenario: Any, arguments: dict[str, Any]
     ) -> Explored:
         """What ``tracelock_explore`` does in a replay."""
+        from dataclasses import fields
+
+        from tracelock.session.code import PythonCode
         from tracelock.session.explored import Explored
-        from tracelock.session.python_program import make_program
+        from tracelock.session.targets import target_for
 
         passed = Explored("passed", "replay", 0, 0, 0, 0.0, [], summary="passed: a replay")
         self._only(item)
         if scenario is not None or number != self.number:
             return passed
-        program = make_program(
-            arguments.get("workers", ()), arguments.get("setup"), arguments.get("check"),
-            arguments.get("instrument"), arguments.get("expected_errors", ()),
-            arguments.get("cancellations", 0), arguments.get("gc", False),
-        )  # fmt: skip
-        self.follow(item, number, program)
+        names = {field.name for field in fields(PythonCode)}
+        code = PythonCode(**{name: value for name, value in arguments.items() if name in names})
+        self.follow(item, number, target_for(code=code))
         return passed
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        terminalreporter.section("tracelock")
+        terminalreporter.write_line(self.summary())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.config.getoption("--tracelock-replay-status"):
+            session.exitstatus = self.status(int(session.exitstatus))
 
     def summary(self) -> str:
         """How the replay ended, in a line."""

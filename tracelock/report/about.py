@@ -10,7 +10,7 @@ from typing import Any
 from tracelock.analysis.analyze import Analysis
 from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.report.turning import Turn, turning_point
+from tracelock.report.turning import TurningPoint, turning_point
 from tracelock.report.window import focus, window
 from tracelock.report.wording import Said, clean, outcome_name, said_of
 from tracelock.trace import Trace
@@ -51,7 +51,7 @@ class Subject:
             return "What is wrong, and what to change"
         return "What can go wrong, and what to change" if WARNING in grave else "Worth knowing"
 
-    def turn(self) -> Turn | None:
+    def turn(self) -> TurningPoint | None:
         """The switch that matters."""
         return turning_point(self.trace, self.twin, self.findings)
 
@@ -59,7 +59,7 @@ class Subject:
         """The event that the report is about."""
         return focus(self.trace, self.findings) if self.around is None else self.around
 
-    def window(self, turn: Turn | None, most: int) -> list[range]:
+    def window(self, turn: TurningPoint | None, most: int) -> list[range]:
         """At most so many rows around the focus, with what the findings and the turn name."""
         also = [seq for finding in self.findings[:20] for seq in finding.events]
         if turn is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from tracelock.report.wording import clean, shown
 from tracelock.trace import Trace
 
-__all__ = ["Line", "listing", "places_of"]
+__all__ = ["CodeLine", "listing", "places_of"]
 
 #: Keys of a step that hold steps.
 _BLOCKS: Final = ("do", "then", "else", "atomic", "try", "finally")
@@ -21,7 +21,7 @@ _LONGEST: Final = 2_000  # lines of one worker
 _AROUND: Final = 2  # source lines shown on either side of one that was executed
 
 
-class Line(NamedTuple):
+class CodeLine(NamedTuple):
     """``at``: the step's path, or ``file:line``; "" for what is no step of its own."""
 
     at: str
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     text: str
 
 
-def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list[Line]]:
+def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list[CodeLine]]:
     """The lines of each worker. ``sources``: text of Python files by the name the trace has."""
     seen: list[dict[str, None]] = [{} for _ in trace.workers]
     table, events = trace.events.table, trace.events
@@ -39,8 +39,8 @@ def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list
         if one.worker in trace.workers:
             seen[trace.workers.index(one.worker)].setdefault(one.at)
     groups = trace.scenario.get("workers")
-    found: list[list[Line]] = []
-    alike: dict[str, list[Line]] = {}  # instances of one worker have the same steps
+    found: list[list[CodeLine]] = []
+    alike: dict[str, list[CodeLine]] = {}  # instances of one worker have the same steps
     for name, places in zip(trace.workers, seen, strict=True):
         group = name.partition("[")[0]
         declared = groups.get(group) if isinstance(groups, Mapping) else None
@@ -61,11 +61,11 @@ def places_of(trace: Trace) -> Mapping[str, Any]:
     return places if isinstance(places, Mapping) else {}
 
 
-def _steps(steps: list[Any], path: str, indent: int) -> Iterator[Line]:
+def _steps(steps: list[Any], path: str, indent: int) -> Iterator[CodeLine]:
     for number, step in enumerate(steps):
         at = f"{path}[{number}]"
         if not isinstance(step, Mapping) or not step or indent > _DEEPEST:
-            yield Line(at, indent, clean(step) if isinstance(step, str) else shown(step))
+            yield CodeLine(at, indent, clean(step) if isinstance(step, str) else shown(step))
             continue
         blocks = [key for key in _BLOCKS if isinstance(step.get(key), list)]
         words = [
@@ -73,13 +73,13 @@ def _steps(steps: list[Any], path: str, indent: int) -> Iterator[Line]:
         ]
         first = blocks.pop(0) if blocks and not words else ""
         if first:  # the verb itself holds the steps: atomic, try
-            yield Line(at, indent, f"{first}:")
+            yield CodeLine(at, indent, f"{first}:")
             yield from _steps(step[first], f"{at}.{first}", indent + 1)
         else:
-            yield Line(at, indent, ", ".join(words))
+            yield CodeLine(at, indent, ", ".join(words))
         for key in blocks:
             if key != "do":
-                yield Line("", indent, f"{key}:")
+                yield CodeLine("", indent, f"{key}:")
             yield from _steps(step[key], f"{at}.{key}", indent + 1)
 
 
@@ -100,7 +100,7 @@ def _position(at: str) -> tuple[str, int] | None:
 
 def _places(
     places: Iterable[str], functions: Mapping[str, Any], sources: Mapping[str, str]
-) -> Iterator[Line]:
+) -> Iterator[CodeLine]:
     by_file: dict[str, set[int]] = {}
     others = []
     for at in places:
@@ -112,7 +112,7 @@ def _places(
     for name in sorted(by_file):
         text = sources.get(name)
         lines = text.splitlines() if text is not None else []
-        yield Line("", 0, clean(name) + (":" if lines else ":  (its source is not at hand)"))
+        yield CodeLine("", 0, clean(name) + (":" if lines else ":  (its source is not at hand)"))
         wanted = sorted(by_file[name])
         near = wanted
         if lines:
@@ -126,7 +126,7 @@ def _places(
         for number in near:
             at = f"{name}:{number}"
             if number != previous + 1:
-                yield Line("", 0, "...")
+                yield CodeLine("", 0, "...")
             previous = number
             if 0 < number <= len(lines):
                 said = clean(lines[number - 1].replace("\t", "    ").rstrip())
@@ -136,6 +136,6 @@ def _places(
                 function = now
                 if not now:
                     said = ""
-            yield Line(at if number in by_file[name] else "", 0, f"{number:>{width}}  {said}")
+            yield CodeLine(at if number in by_file[name] else "", 0, f"{number:>{width}}  {said}")
     for at in others:
-        yield Line(at, 0, clean(at))
+        yield CodeLine(at, 0, clean(at))

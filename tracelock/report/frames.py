@@ -6,19 +6,20 @@ steps, what it holds and what it waits for, and of every variable and object how
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from tracelock.analysis.derived.steps import Steps
+from tracelock.ops import SPAWN
 from tracelock.report.state import UNSEEN, State
 from tracelock.report.timeline import Reasons, Row, Timeline, timeline
 from tracelock.report.wording import clean, shown
 from tracelock.trace import MISSING, Blocked, Event, Trace
 
-__all__ = ["Frame", "Story", "Worker", "story"]
+__all__ = ["Frame", "Story", "WorkerFrame", "story"]
 
 
 #: More lanes than this nobody can follow.
@@ -26,7 +27,7 @@ MOST_WORKERS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerFrame:
     """One worker at one moment.
 
     ``place``: the step or line it does next, or at which it waits or failed; "" where it has none.
@@ -47,7 +48,7 @@ class Frame:
     """``variables`` (values as JSON) and ``objects`` (state, who waits for it), by name as the
     trace has them; variables only where they may have changed since the frame before."""
 
-    workers: tuple[Worker, ...]
+    workers: tuple[WorkerFrame, ...]
     variables: dict[str, str]
     objects: dict[str, tuple[str, str]]
 
@@ -57,13 +58,14 @@ class Story:
     """A timeline and its ``frames``: one more than there are rows.
 
     ``workers``: those that the frames tell of, as indices in the trace. ``types``: of each object
-    that appears, by name.
+    that appears, by name. ``steps``: the trace as analyses read it.
     """
 
     timeline: Timeline
     frames: list[Frame]
     workers: list[int]
     types: dict[str, str]
+    steps: Steps
 
     @property
     def rows(self) -> list[Row]:
@@ -77,9 +79,10 @@ def story(trace: Trace, wanted: Iterable[range] | None = None, most: int = MOST_
     do with the rows. Costs time for each row and worker, and a walk along what comes before.
     """
     line = timeline(trace, wanted)
-    walk = _Walk(trace, line, _busiest(trace, line, most))
+    walk = _FrameWalk(trace, line, _busiest(trace, line, most))
     frames = walk.frames()
-    return Story(line, frames, walk.workers, {name: walk.type(name) for name in walk.objects})
+    types = {name: walk.state.info(name).type for name in walk.objects}
+    return Story(line, frames, walk.workers, types, walk.state.steps)
 
 
 def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
@@ -96,28 +99,24 @@ def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
     return sorted(sorted(range(len(counts)), key=lambda worker: -counts[worker])[:most])
 
 
-class _Walk:
+class _FrameWalk:
     def __init__(self, trace: Trace, line: Timeline, workers: list[int]) -> None:
         self.trace = trace
         self.workers = workers
         self.line = line
         self.reasons = Reasons(trace, values=True)
         self.state: State = self.reasons.state
-        self.own: list[array[int]] = [array("I") for _ in trace.workers]
-        add = [seqs.append for seqs in self.own]
-        for seq, worker in enumerate(trace.events.workers):
-            add[worker](seq)
+        steps = self.state.steps
+        self.own = steps.by_worker
         number = {name: worker for worker, name in enumerate(trace.workers)}
         self.spawned: dict[int, int] = {}
-        for seq in self._seqs_of("spawn"):
-            other = number.get(trace.events[seq].target or "")
+        for seq, kind in enumerate(steps.kinds):
+            other = number.get(steps.targets[seq] or "") if kind == SPAWN else None
             if other is not None:
                 self.spawned.setdefault(other, seq)
         self.objects, self.variables = self._names()
+        self._events: dict[int, Event] = {}  # each is looked at in many frames
         self.order: list[list[str]] = [[] for _ in trace.workers]  # held, the oldest first
-
-    def type(self, name: str) -> str:
-        return self.state.info(name).type
 
     def frames(self) -> list[Frame]:
         rows = self.line.rows
@@ -131,13 +130,6 @@ class _Walk:
             frames.append(self._frame(row.seq, step))
             previous = row.seq
         return frames
-
-    def _seqs_of(self, op: str) -> list[int]:
-        events = self.trace.events
-        wanted = {number for number, shape in enumerate(events.table) if shape.op == op}
-        if not wanted:
-            return []
-        return [seq for seq, shape in enumerate(events.shapes) if shape in wanted]
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The objects and variables to tell of: those declared, if the rows have something to do
@@ -202,55 +194,57 @@ class _Walk:
         value = self.state.variables.get(name, MISSING)
         return UNSEEN if value is MISSING else shown(value)
 
-    def _worker(self, worker: int, seq: int) -> Worker:
+    def _worker(self, worker: int, seq: int) -> WorkerFrame:
         holds = tuple(self.order[worker])
         own = self.own[worker]
         at = bisect_right(own, seq)
-        events = self.trace.events
-        before = events[own[at - 1]] if at else None
+        before = self._event(own[at - 1]) if at else None
         if at < len(own):
-            following = events[own[at]]
+            following = self._event(own[at])
             if self.spawned.get(worker, -1) > seq:
-                return Worker("", "not started yet", "new", holds)
+                return WorkerFrame("", "not started yet", "new", holds)
             waits = self._waits(worker, before or following, following, seq)
             if waits is not None:
                 target = following.target or "" if waits[0] == "blocked" else ""
-                return Worker(following.at, waits[1], "waits", holds, target)
-            return Worker(following.at, f"next: {_head(following)}", "next", holds)
+                return WorkerFrame(following.at, waits[1], "waits", holds, target)
+            return WorkerFrame(following.at, f"next: {_head(following)}", "next", holds)
         return self._at_the_end(worker, before, holds)
 
-    def _at_the_end(self, worker: int, before: Event | None, holds: tuple[str, ...]) -> Worker:
+    def _at_the_end(self, worker: int, before: Event | None, holds: tuple[str, ...]) -> WorkerFrame:
         name = self.trace.workers[worker]
         one: Blocked | None = self.reasons.blocked.get(name)
         if one is not None:
             free = one.op == "acquire" and not self.state.must_wait(one.target, worker)
             if free and not one.holder:
-                return Worker(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
+                return WorkerFrame(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
             if free and one.holder:  # not yet: somebody takes it before
-                owners = [self.trace.workers.index(o) for o in one.holder if o in self._numbers]
+                owners = [
+                    self.trace.workers.index(o) for o in one.holder if o in self.trace.workers
+                ]
                 if not any(own in self.state.holders(one.target) for own in owners):
                     text = f"next: {one.op} {clean(one.target)}"
-                    return Worker(one.at, text, "next", holds)
+                    return WorkerFrame(one.at, text, "next", holds)
             end = self.reasons.end(worker, name)
-            return Worker(one.at, end.text, "waits", holds, one.target)
+            return WorkerFrame(one.at, end.text, "waits", holds, one.target)
         end = self.reasons.end(worker, name)
         verdict = self.trace.verdict
         if end.kind == "failed":
-            return Worker(verdict.at or "", "failed", "failed", holds)
+            return WorkerFrame(verdict.at or "", "failed", "failed", holds)
         place = before.at if before is not None and end.kind != "ended" else ""
         words = {"ended": "ended", "died": "died"}.get(end.kind, "takes no further step")
-        return Worker(place, words, end.kind, holds)
+        return WorkerFrame(place, words, end.kind, holds)
 
-    @property
-    def _numbers(self) -> Sequence[str]:
-        return self.trace.workers
+    def _event(self, seq: int) -> Event:
+        event = self._events.get(seq)
+        if event is None:
+            event = self._events[seq] = self.trace.events[seq]
+        return event
 
     def _waits(
         self, worker: int, previous: Event, following: Event, seq: int
     ) -> tuple[str, str] | None:
         """Why a worker cannot make its next step now; None where it can."""
-        events = self.trace.events
-        coming = events[seq + 1]
+        coming = self._event(seq + 1)
         if coming.worker == worker:
             return None
         certain = coming.enabled is MISSING

@@ -23,7 +23,7 @@ from tracelock.report.about import (
 from tracelock.report.code import listing
 from tracelock.report.mermaid import mermaid
 from tracelock.report.timeline import Row, Timeline, timeline
-from tracelock.report.turning import Turn
+from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean, describe, outcome_name, state_text
 from tracelock.trace import Trace
 
@@ -133,7 +133,7 @@ def markdown(subject: Subject, *, title: bool = True) -> str:
 
 
 # --- parts ---------------------------------------------------------------------------------------
-def _verdict(trace: Trace, turn: Turn | None) -> Iterator[str]:
+def _verdict(trace: Trace, turn: TurningPoint | None) -> Iterator[str]:
     lines = []
     for said, at, more in story_of(trace):
         where = f" at {code(at)}" if at is not None else ""
@@ -174,7 +174,9 @@ def _finding(number: int, finding: Finding, trace: Trace) -> Iterator[str]:
             yield f"   - event {seq}: {who} {what} at {code(event.at)}"
 
 
-def _interleaving(trace: Trace, line: Timeline, turn: Turn | None, title: str) -> Iterator[str]:
+def _interleaving(
+    trace: Trace, line: Timeline, turn: TurningPoint | None, title: str
+) -> Iterator[str]:
     yield f"### {title}"
     if not line.rows:
         yield "(no events)"
@@ -185,7 +187,7 @@ def _interleaving(trace: Trace, line: Timeline, turn: Turn | None, title: str) -
     yield "\n".join(_table(line, turn) if len(line.workers) <= COLUMNS else _list(line, turn))
 
 
-def _table(line: Timeline, turn: Turn | None) -> Iterator[str]:
+def _table(line: Timeline, turn: TurningPoint | None) -> Iterator[str]:
     count = len(line.workers)
     yield "| # | " + " | ".join(code(name, cell=True) for name in line.workers) + " | step |"
     yield "|--:|" + ":--|" * (count + 1)
@@ -212,7 +214,7 @@ def _cells(first: str, cells: list[str], last: str) -> str:
     return f"| {first} | {' | '.join(cells)} | {last} |"
 
 
-def _switch(row: Row, turn: Turn | None) -> str:
+def _switch(row: Row, turn: TurningPoint | None) -> str:
     assert row.switch is not None
     reason = row.switch.text.replace(" (", ", ").replace(")", "")
     said = f"*switch ({_cell(reason)})*"
@@ -224,7 +226,7 @@ def _cell(text: str) -> str:
     return plain(text) if not _LINKS.search(text) else code(text, cell=True)
 
 
-def _list(line: Timeline, turn: Turn | None) -> Iterator[str]:
+def _list(line: Timeline, turn: TurningPoint | None) -> Iterator[str]:
     """More workers than a table has room for: one event a line."""
     expected = 0
     for row in line.rows:

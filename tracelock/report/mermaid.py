@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from tracelock.report.timeline import Row, Timeline
-from tracelock.report.turning import Turn
+from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean, waits
 from tracelock.trace import Trace
 
@@ -34,7 +34,7 @@ def quoted(text: str) -> str:
     return text.replace("--", "-#45;")
 
 
-def mermaid(trace: Trace, line: Timeline, turn: Turn | None = None) -> str:
+def mermaid(trace: Trace, line: Timeline, turn: TurningPoint | None = None) -> str:
     """The rows of ``line`` as a diagram; the caller sees to it that they are few."""
     present = {row.worker for row in line.rows}
     present |= {row.switch.left for row in line.rows if row.switch is not None}

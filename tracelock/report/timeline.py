@@ -61,7 +61,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class WorkerEnd:
     """Where a worker was when the run ended: ``kind`` is ``blocked``, ``failed``, ``died``,
     ``ended`` or ``unknown``; ``text`` the same for people.
     """
@@ -83,7 +83,7 @@ class Timeline:
     events: int
     switches: int
     preemptions: int | None
-    ends: list[End]
+    ends: list[WorkerEnd]
 
 
 def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
@@ -169,7 +169,7 @@ class Reasons:
         kind, text = self._why(left, event)
         return Switch(left, kind, text)
 
-    def ends(self) -> list[End]:
+    def ends(self) -> list[WorkerEnd]:
         return [self.end(worker, name) for worker, name in enumerate(self.trace.workers)]
 
     # --- why -----------------------------------------------------------------------------------
@@ -268,19 +268,19 @@ class Reasons:
     def _listed(self, holders: Iterable[int], left: int) -> str:
         return ", ".join("itself" if one == left else self.names[one] for one in holders)
 
-    def end(self, worker: int, name: str) -> End:
+    def end(self, worker: int, name: str) -> WorkerEnd:
         verdict = self.trace.verdict
         one: Blocked | None = self.blocked.get(name)
         if one is not None:
-            return End("blocked", waits(one))
+            return WorkerEnd("blocked", waits(one))
         if verdict.kind == "failed" and verdict.worker == worker and verdict.failure != "always":
-            return End("failed", "failed")
+            return WorkerEnd("failed", "failed")
         last = self.last.get(worker)
         if last is not None and self.events[last].op == "crash":
-            return End("died", "died")
+            return WorkerEnd("died", "died")
         if verdict.kind in ("passed", "deadlock") or verdict.failure == "finally":
-            return End("ended", "ended") if last is not None else End("unknown", "")
-        return End("unknown", "")
+            return WorkerEnd("ended", "ended") if last is not None else WorkerEnd("unknown", "")
+        return WorkerEnd("unknown", "")
 
 
 def selection(events: int, *, around: int | None = None, most: int = 200) -> Iterator[range]:

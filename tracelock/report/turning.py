@@ -10,11 +10,11 @@ from tracelock.errors import UsageError
 from tracelock.report.wording import clean, describe
 from tracelock.trace import Trace
 
-__all__ = ["Turn", "turning_point"]
+__all__ = ["TurningPoint", "turning_point"]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurningPoint:
     """``seq``: the event before which the switch is; ``text``: whole sentences.
 
     ``label``: a few words to stand at the event itself. ``certain``: it is known that this switch
@@ -29,7 +29,7 @@ class Turn:
 
 def turning_point(
     trace: Trace, twin: Trace | None = None, findings: Sequence[Finding] = ()
-) -> Turn | None:
+) -> TurningPoint | None:
     """Where it went wrong, None where nothing is known of it.
 
     ``twin``: a passing run of the same scenario. Raises UsageError where it is of another one.
@@ -51,7 +51,7 @@ def turning_point(
         seq = switches[0]
         name = clean(trace.workers[events.workers[seq - 1]])
         text = f"The one preemptive switch of this run: {name} could have gone on here."
-        return Turn(seq, "the switch that matters", text, True)
+        return TurningPoint(seq, "the switch that matters", text, True)
     within = _within(trace, findings, switches)
     if within is not None:
         return within
@@ -59,11 +59,13 @@ def turning_point(
         text = (
             f"The last of {len(switches):,} preemptive switches; which of them matter is not known."
         )
-        return Turn(switches[-1], "the last preemptive switch", text, False)
+        return TurningPoint(switches[-1], "the last preemptive switch", text, False)
     return None
 
 
-def _within(trace: Trace, findings: Sequence[Finding], switches: Sequence[int]) -> Turn | None:
+def _within(
+    trace: Trace, findings: Sequence[Finding], switches: Sequence[int]
+) -> TurningPoint | None:
     """The first switch between the events of what was found to have happened."""
     for finding in findings:
         seqs = sorted(finding.events)
@@ -81,11 +83,11 @@ def _within(trace: Trace, findings: Sequence[Finding], switches: Sequence[int]) 
             text = (
                 f"Here {clean(trace.workers[own])} is left in the middle: {clean(finding.title)}."
             )
-            return Turn(place, "the switch that matters", text, False)
+            return TurningPoint(place, "the switch that matters", text, False)
     return None
 
 
-def _parting(trace: Trace, twin: Trace) -> Turn:
+def _parting(trace: Trace, twin: Trace) -> TurningPoint:
     if list(trace.workers) != list(twin.workers):
         raise UsageError(
             f"the twin is of other workers ({', '.join(twin.workers)}) "
@@ -121,4 +123,4 @@ def _parting(trace: Trace, twin: Trace) -> Turn:
     text = f"{start}. Then {sides[0]}, and {sides[1]}."
     if not place:
         text = f"{start} they differ: {sides[0]}, and {sides[1]}."
-    return Turn(min(place, max(0, len(mine) - 1)), "the switch that matters", text, True)
+    return TurningPoint(min(place, max(0, len(mine) - 1)), "the switch that matters", text, True)

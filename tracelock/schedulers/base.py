@@ -17,6 +17,9 @@ WAITER: Final = "waiter"  # which waiter a notify wakes; options are worker numb
 INJECT: Final = "inject"  # whether a collection, or a cancellation, comes in here (1) or not (0)
 TIMER: Final = "timer"  # whether a pending timer fires now (1) or the op goes on (0)
 
+#: One event, as the hot path keeps it: worker, kind, op, result, the options there were (None:
+#: no choice was made), virtual seconds.
+Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
 #: The limit of a run that Ctrl-C has cut short.
 INTERRUPTED: Final = "interrupted"
 #: A place behind all others in the line of a loop.
@@ -76,7 +79,7 @@ class Gate:
 class Run(Protocol):
     """What a scheduler may read of the run that it decides for; see ``Scheduler.attach``.
 
-    ``log``: the events so far, each (worker, kind, op, result, options, virtual seconds).
+    ``log``: the events so far.
     ``waiting``: per worker, whether its pending op is parked. ``fired``: whether a timer made the
     last event, ``forced``: that it did because nothing else could happen. ``limit``: what cut the
     schedule short, if anything did (``INTERRUPTED``: Ctrl-C). ``loops``: of workers that are tasks
@@ -92,7 +95,7 @@ class Run(Protocol):
     @property
     def adversarial(self) -> bool: ...
     @property
-    def log(self) -> Sequence[tuple[int, int, Op, Value, Sequence[int] | None, float]]: ...
+    def log(self) -> Sequence[Entry]: ...
     @property
     def pending(self) -> Sequence[Op | None]: ...
     @property

@@ -101,6 +101,7 @@ class BoundedScheduler(Scheduler):
         return picked
 
     def end(self, steps: int) -> None:
+        self.executions += 1
         if self._run is not None and self._run.limit is not None:
             self.bounded += 1
         run = (self._places, self._sizes, self._costs)

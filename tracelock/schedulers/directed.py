@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.sampling import Sampler
-from tracelock.schedulers.survey import LONGEST, Site, Survey
+from tracelock.schedulers.survey import LONGEST, RaceSurvey, Site
 
-#: Steps after which whoever runs goes behind all the others, again and again.
+#: Steps after which the running worker goes behind all the others, again and again.
 PATIENCE: Final = 200
 #: The schedules that are surveyed; later one in eight is, since that costs.
 SURVEYED: Final = 32
@@ -18,7 +18,7 @@ MOST: Final = 4
 
 
 @dataclass(slots=True)
-class Plan:
+class PreemptionPlan:
     """What one schedule is to do, in terms of kinds of workers.
 
     ``first`` runs up to a step at ``site`` (None: to its end); then ``second`` runs, as far as it
@@ -57,8 +57,8 @@ class DirectedScheduler(Sampler):
 
     def __init__(self, seed: int, first: int = 0) -> None:
         super().__init__(seed, first)
-        self._survey = Survey()
-        self._agenda: list[Plan] = []
+        self._survey = RaceSurvey()
+        self._agenda: list[PreemptionPlan] = []
         self._known: set[tuple[str, Site | None, str]] = set()
         self._round = 1
         self._lasts: dict[str, int] = {}  # how often a worker of this kind came last
@@ -165,7 +165,7 @@ class DirectedScheduler(Sampler):
         found = [w for w, name in self._survey.kinds.items() if name == kind and w != but]
         return found[self.below(len(found))] if found else -1
 
-    def _next(self) -> Plan | None:
+    def _next(self) -> PreemptionPlan | None:
         agenda = self._agenda
         if not agenda:
             if self._known:
@@ -176,14 +176,14 @@ class DirectedScheduler(Sampler):
             if not agenda:
                 return None
         if agenda[-1].site is None:
-            # the plans without preemption: whoever has seldom come last does so first
+            # the plans without preemption: a worker that has seldom come last does so first
             orderly = [plan for plan in reversed(agenda) if plan.site is None]
             plan = min(orderly, key=lambda plan: self._lasts.get(plan.second, 0))
             agenda.remove(plan)
             return plan
         return agenda.pop()
 
-    def _add(self, plans: list[Plan]) -> None:
+    def _add(self, plans: list[PreemptionPlan]) -> None:
         """Shuffle the plans that are new into the agenda."""
         agenda = self._agenda
         for plan in plans:
@@ -207,21 +207,21 @@ class DirectedScheduler(Sampler):
             if other != kind or len(workers) > 1
         ]
 
-    def _preempting(self) -> list[Plan]:
+    def _preempting(self) -> list[PreemptionPlan]:
         survey = self._survey
         kinds = survey.kinds
         sites: dict[str, dict[Site, None]] = {}
         for worker, kind in kinds.items():
             sites.setdefault(kind, {}).update(dict.fromkeys(survey.stops(worker)))
         return [
-            Plan(kinds[worker], site, other)
+            PreemptionPlan(kinds[worker], site, other)
             for worker, other in self._pairs()
             for site in sites[kinds[worker]]
         ]
 
-    def _orderly(self) -> list[Plan]:
+    def _orderly(self) -> list[PreemptionPlan]:
         kinds = self._survey.kinds
-        return [Plan(kinds[worker], None, other) for worker, other in self._pairs()]
+        return [PreemptionPlan(kinds[worker], None, other) for worker, other in self._pairs()]
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "round": self._round}

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 from tracelock.ops import ACQUIRE, GET, PUT, WAIT, WAKE, Op
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 
-__all__ = ["AFTERWARDS", "OrderedScheduler", "Place", "Wish"]
+__all__ = ["AFTERWARDS", "OrderedScheduler", "EventPlace", "Wish"]
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """One event of one worker, recognisable in another schedule: its ``nth`` (from 0) of this
     kind, target (a number, -1 for none) and path."""
 
@@ -25,12 +25,12 @@ class Place(NamedTuple):
 class Wish(NamedTuple):
     """``first`` shall come before ``then``."""
 
-    first: Place
-    then: Place
+    first: EventPlace
+    then: EventPlace
 
 
-#: Who goes on when all wishes are fulfilled: whoever was last, whoever was held back, all in turn,
-#: or as the trail says.
+#: Which worker goes on when all wishes are fulfilled: the last one, one that was held back, all in
+#: turn, or as the trail says.
 AFTERWARDS: Final = ("stay", "switch", "turns", "follow")
 
 _Site = tuple[int, int, int, str]
@@ -72,7 +72,7 @@ class OrderedScheduler(Scheduler):
             self._own.setdefault(worker, []).append(place)
         self._sites = {_site(place) for wish in self.wishes for place in wish}
         self._counts: dict[_Site, int] = dict.fromkeys(self._sites, 0)
-        self._made: dict[int, int] = {}
+        self._counts_of: dict[int, int] = {}
         self._seen = 0
         self._streak = 0
         self._run: Run | None = None
@@ -96,16 +96,16 @@ class OrderedScheduler(Scheduler):
         assert self._run is not None, "attach it to a run first"
         log = self._run.log
         for worker, kind, op, _, _, _ in log[self._seen :]:
-            self._made[worker] = self._made.get(worker, 0) + 1
+            self._counts_of[worker] = self._counts_of.get(worker, 0) + 1
             site = (worker, kind, op.target, op.at)
             if site in self._sites:
                 self._counts[site] += 1
         self._seen = len(log)
 
-    def _happened(self, place: Place) -> bool:
+    def _happened(self, place: EventPlace) -> bool:
         return self._counts[_site(place)] > place.nth
 
-    def _stands_at(self, place: Place, op: Op | None) -> bool:
+    def _stands_at(self, place: EventPlace, op: Op | None) -> bool:
         """Whether the next event of the place's worker would be it."""
         if op is None or (op.target, op.at) != (place.target, place.at):
             return False
@@ -166,9 +166,9 @@ class OrderedScheduler(Scheduler):
     def _next(self, worker: int) -> int:
         """Where in the trail this worker's next event stands."""
         own = self._own.get(worker, ())
-        made = self._made.get(worker, 0)
-        # beyond the trail whoever has gone on least far beyond it comes first
-        return own[made] if made < len(own) else (1 << 40) + made - len(own)
+        count = self._counts_of.get(worker, 0)
+        # beyond the trail the worker that is least far beyond it comes first
+        return own[count] if count < len(own) else (1 << 40) + count - len(own)
 
     def _steady(self, choice: Choice, options: Sequence[int]) -> int:
         """Stay with the worker that runs, unless it seems to spin."""
@@ -185,7 +185,7 @@ class OrderedScheduler(Scheduler):
     def _after(self, choice: Choice) -> int:
         options = choice.options
         if self.afterwards == "follow":
-            beyond = [w for w in options if self._made.get(w, 0) < len(self._own.get(w, ()))]
+            beyond = [w for w in options if self._counts_of.get(w, 0) < len(self._own.get(w, ()))]
             return min(beyond, key=self._next) if beyond else self._steady(choice, options)
         if self.afterwards == "turns":
             return next((worker for worker in options if worker > choice.current), options[0])
@@ -197,5 +197,5 @@ class OrderedScheduler(Scheduler):
         return self._steady(choice, options)
 
 
-def _site(place: Place) -> _Site:
+def _site(place: EventPlace) -> _Site:
     return place[:4]

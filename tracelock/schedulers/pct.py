@@ -27,7 +27,7 @@ class PctScheduler(Sampler):
     eighth of the difference, so that a schedule depends on those before it. The steps at which
     a priority changes are distinct and never the first, which only drops schedules that another
     draw gives. A worker that spins would keep its priority for ever, so that in a schedule of
-    more than 100 steps, and of four times the shortest so far, whoever runs goes behind all
+    more than 100 steps, and of four times the shortest so far, the running worker goes behind all
     others, again each time it has become that much longer: the guarantee is for schedules shorter
     than that, and longer ones do not count for ``k``. Waiters to wake and timers to fire are
     drawn uniformly.
@@ -47,7 +47,7 @@ class PctScheduler(Sampler):
         self._priority: list[int] = []
         self._changes: list[tuple[int, int]] = []  # (step, new priority), the next one last
         self._next = 0  # the step at which something is to be done
-        self._watch = 0  # the step at which whoever runs goes behind the others
+        self._watch = 0  # the step at which the running worker goes behind the others
 
     def begin(self) -> bool:
         super().begin()

@@ -27,12 +27,12 @@ LONGEST: Final = 20_000
 _Use = tuple[int, int, bool, frozenset[int]]
 
 
-class Survey:
+class RaceSurvey:
     """What is known of the workers from the schedules so far.
 
     ``kinds``: for each worker seen the path of its first step; workers with the same one are
     taken to do the same. ``schedules``: how many have been taken in. ``trail``: the steps of the
-    current one, up to ``LONGEST``, put there by whoever picks them.
+    current one, up to ``LONGEST``, put there by the scheduler.
 
     A lock is whatever is acquired, until it is seen to be held twice at a time, or released by a
     worker that does not hold it: then all that was concluded from it is forgotten. Where a
@@ -113,7 +113,7 @@ class Survey:
             if worker in resting and resting[worker][0] is op:
                 mine.extend(resting.pop(worker)[1])
                 owner.update((lock, worker) for lock in mine)
-                # to wake is to ask for the lock again, in a race with whoever wants it
+                # to wake is to ask for the lock again, in a race with all who want it
                 self._race(worker, (op.at, kind, target))
                 continue
             self._use(worker, op, mine)

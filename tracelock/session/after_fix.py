@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from tracelock.errors import UsageError
-from tracelock.session.exploring import Exploration, Explored, Plan
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan
+from tracelock.session.target import Capability, require
+from tracelock.session.targets import target_for, target_of
 
 if TYPE_CHECKING:
     from tracelock.explore.search import Progress
     from tracelock.scenario.language.models import Scenario
+    from tracelock.session.explored import Explored
     from tracelock.trace import Trace
 
 NEIGHBOURS: Final = 500
@@ -52,15 +55,16 @@ def check_fix(
     from tracelock.explore.search import FAILED, Searched, add_outcome
     from tracelock.schedulers.simple import RandomScheduler
 
-    if scenario.python is not None or trace.scenario.get("python") is not None:
-        raise UsageError(
-            "after a fix of Python code explore it again, the old trace first: --first TRACE"
-        )
+    target = target_for(scenario)
+    for one in (target, target_of(trace)):
+        require(one, Capability.CHECK)
     plan = plan or Plan(backend=trace.backend if trace.backend != "simulated" else "threading")
     begun = monotonic()
-    with Exploration(scenario, plan) as exploration:
-        layout = exploration.program.layout
+    with Exploration(target, plan) as exploration:
         runner = exploration.runner
+        layout = runner.program.layout
+        plan = exploration.plan
+        seed = plan.seed or 0
         found = Searched("check")
 
         def attempt(intent: IntentScheduler) -> str:
@@ -77,15 +81,15 @@ def check_fix(
         old = attempt(first)
         neighbours = 0
         if old not in FAILED or plan.every:
-            for number, cut in enumerate(cut_points(len(events), NEIGHBOURS, plan.seed)):
-                then = RandomScheduler(plan.seed, number)
+            for number, cut in enumerate(cut_points(len(events), NEIGHBOURS, seed)):
+                then = RandomScheduler(seed, number)
                 kind = attempt(IntentScheduler(events, layout, until=cut, then=then))
                 neighbours += 1
                 if kind in FAILED and not plan.every:
                     break
         if not found.failures():
             found.merge(exploration.search(progress))
-            found.strategy = f"check, then {plan.strategy}"
+            found.strategy = f"check, then {plan.strategy_name}"
         else:
             found.stopped = "failure"
         explored = exploration.finish(found, monotonic() - begun)

@@ -1,26 +1,52 @@
-"""``explore`` and ``replay`` as they are called from outside: of a scenario, or of Python code."""
+"""``run``, ``explore`` and ``replay`` as they are called from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracelock.errors import UsageError
-from tracelock.session.exploring import SECONDS
-from tracelock.session.exploring import explore as explore_scenario
-from tracelock.session.replaying import ReplayResult
-from tracelock.session.replaying import replay as replay_scenario
+from tracelock.session.plan import SECONDS, Plan, Settings, Spreading
+from tracelock.session.replaying import ReplayResult, replay_target
+from tracelock.session.running import run_target
+from tracelock.session.targets import target_for, target_of
 
 if TYPE_CHECKING:
     from tracelock.engine.limits import RunLimits
     from tracelock.explore.search import Progress
     from tracelock.scenario.language.models import Scenario
+    from tracelock.schedulers.base import Scheduler
     from tracelock.session.explored import Explored
-    from tracelock.session.spreading import Spreading
     from tracelock.trace import Trace
 
-#: Schedules of Python code that are tried unless told otherwise.
-SCHEDULES = 1_000
+
+def run(
+    scenario: Scenario,
+    *,
+    backend: str | None = None,
+    strategy: str | Scheduler | None = None,
+    seed: int | None = None,
+    clock: str = "virtual",
+    start_method: str | None = None,
+    allow_call: bool = False,
+    limits: RunLimits | None = None,
+) -> Trace:
+    """Run a scenario once and return its trace.
+
+    ``backend``: ``threading`` (the default), ``multiprocessing``, ``asyncio``, ``trio`` or
+    ``simulated``.
+    ``strategy``: None for a free run, in which the operating system or the event loop chooses;
+    ``random`` (with ``seed``) or ``round-robin`` for a controlled one. ``clock``: of a
+    controlled run, ``virtual`` or ``adversarial``. ``start_method``: ``fork``, ``spawn`` or
+    ``forkserver``, of processes. ``allow_call``: whether ``call`` steps, which run Python code,
+    may do so. A scenario of Python code is always run by a strategy (``random`` where none is
+    named). A failure of the scenario is a verdict, not an exception.
+
+    Raises ScenarioError for an unsound scenario, UnsupportedError where the backend cannot do a
+    step, UsageError for arguments that make no sense, InternalError (ModelMismatch) where
+    tracelock contradicts itself.
+    """
+    settings = Settings(backend or "", strategy, seed, clock, start_method, allow_call, limits)
+    return run_target(scenario, settings)
 
 
 def explore(
@@ -34,7 +60,7 @@ def explore(
     cancellations: int = 0,
     gc: bool | int = False,
     backend: str | None = None,
-    strategy: str = "auto",
+    strategy: str | Scheduler = "auto",
     schedules: int | None = None,
     seconds: float | None = SECONDS,
     seed: int = 0,
@@ -63,48 +89,32 @@ def explore(
 
     ``backend``: ``threading``, ``multiprocessing``, ``asyncio`` or ``trio`` (default: threads, or
     asyncio for coroutine functions). ``strategy``: ``auto``, ``random``, ``pct``, ``pos``,
-    ``surw``, ``preemption``, ``delay``, ``dpor``, or ``states`` (scenarios). ``schedules``,
-    ``seconds``: the budget (None: unbounded). ``seed``: of samplers. ``every``: do not stop at the
-    first failure. ``shrink``: reduce a failing schedule to the smallest. ``confirm``: how often
-    a failing trace is replayed before it is reported. ``first``: failing traces of earlier runs,
-    tried before anything else. ``limits``: of each schedule. For scenarios alone: ``engine``
-    (``simulated``, or ``real``), ``allow_call``, ``start_method``, ``spreading``.
+    ``surw``, ``preemption``, ``delay``, ``dpor``, ``states`` (scenarios), or a Scheduler of your
+    own. ``schedules``, ``seconds``: the budget (None: unbounded). ``seed``: of samplers. ``clock``:
+    ``virtual``, or ``adversarial`` for timers that fire at any time. ``every``: do not stop at the
+    first failure. ``shrink``: reduce a failing schedule to the smallest. ``confirm``: how often a
+    failing trace is replayed before it is reported. ``first``: failing traces of earlier runs,
+    tried before anything else. ``limits``: of each schedule. ``progress``: called ten times a
+    second. For scenarios alone: ``engine`` (``simulated``, or ``real``), ``allow_call``,
+    ``start_method``, ``spreading``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
     InternalError where a failure that was found cannot be confirmed.
     """
-    if scenario is None:
-        from tracelock.session.python import explore_python
+    from tracelock.session.code import PythonCode
+    from tracelock.session.exploring import explore_target
 
-        return explore_python(
-            workers=workers, setup=setup, check=check, instrument=instrument, backend=backend,
-            strategy=strategy, schedules=SCHEDULES if schedules is None else schedules,
-            seconds=seconds, seed=seed, clock=clock, cancellations=cancellations, gc=gc,
-            every=every, shrink=shrink, confirm=confirm, expected_errors=expected_errors,
-            first=first, limits=limits, progress=progress,
-        )  # fmt: skip
-    if workers or setup is not None or check is not None:
-        raise UsageError("a scenario has workers of its own: give the one or the other")
-    if scenario.python is not None:
-        from tracelock.session.python import explore_program
-        from tracelock.session.python_named import program_of
-
-        program = program_of(
-            scenario, allow_call=allow_call, cancellations=cancellations or None, gc=gc or None,
-            instrument=instrument, expected_errors=expected_errors,
-        )  # fmt: skip
-        return explore_program(
-            program, backend=backend, strategy=strategy,
-            schedules=SCHEDULES if schedules is None else schedules, seconds=seconds, seed=seed,
-            clock=clock, every=every, shrink=shrink, confirm=confirm, first=first, limits=limits,
-            progress=progress,
-        )  # fmt: skip
-    return explore_scenario(
-        scenario, backend=backend or "threading", strategy=strategy, schedules=schedules,
-        seconds=seconds, seed=seed, clock=clock, every=every, shrink=shrink, confirm=confirm,
-        engine=engine, first=first, limits=limits, allow_call=allow_call,
-        start_method=start_method, progress=progress, spreading=spreading,
+    code = PythonCode(
+        workers, setup, check, instrument, expected_errors, cancellations or None, gc or None
+    )
+    target = target_for(scenario, code, allow_call=allow_call)
+    plan = Plan(
+        backend or "", strategy, seed, clock, start_method, allow_call, limits,
+        engine="" if engine == "simulated" else engine,  # the default: the target's own
+        schedules=target.schedules if schedules is None else schedules, seconds=seconds,
+        every=every, shrink=shrink, confirm=confirm, spreading=spreading or Spreading(),
     )  # fmt: skip
+    return explore_target(target, plan, first, progress)
 
 
 def replay(
@@ -129,31 +139,11 @@ def replay(
     ``notes`` says which file, and events are matched by function and access. Raises what
     ``explore`` raises, and TraceError where the trace does not go with what is given.
     """
-    python = trace.scenario.get("python")
-    if workers or isinstance(python, dict):
-        from tracelock.session.python_named import program_of_trace
-        from tracelock.session.python_program import default_limits, make_program
-        from tracelock.session.python_replaying import replay_python
+    from tracelock.session.code import PythonCode
 
-        python = python if isinstance(python, dict) else {}
-        if backend not in (None, trace.backend):
-            raise UsageError(
-                f"Python code is replayed on the backend that it was recorded on, {trace.backend}"
-            )
-        if not workers:
-            if not allow_call:
-                raise UsageError(
-                    "this trace is of Python code: give its setup=, workers= and check= again, or "
-                    "allow_call=True to import them by the names that the trace has"
-                )
-            program = program_of_trace(trace, allow_call=allow_call)
-            return replay_python(trace, program, limits or default_limits())
-        modules = python.get("instrument") if instrument is None else instrument
-        program = make_program(
-            workers, setup, check, modules, expected_errors,
-            int(python.get("cancellations", 0)), int(python.get("collections", 0)),
-        )  # fmt: skip
-        return replay_python(trace, program, limits or default_limits())
-    return replay_scenario(
-        trace, backend=backend, allow_call=allow_call, start_method=start_method, limits=limits
+    code = PythonCode(workers, setup, check, instrument, expected_errors)
+    target = target_of(trace, code=code, allow_call=allow_call)
+    settings = Settings(
+        backend or "", start_method=start_method, allow_call=allow_call, limits=limits
     )
+    return replay_target(target, trace, settings)

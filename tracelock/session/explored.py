@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.session.exploring import Plan
     from tracelock.trace import Trace
 
 
@@ -18,7 +17,7 @@ class SearchFailed(AssertionError):
 
 
 @dataclass(slots=True)
-class Way:
+class DistinctEnding:
     """One distinct way in which schedules ended, as ``--all`` lists them."""
 
     kind: str
@@ -49,7 +48,7 @@ class Explored:
     redundant: int
     states: int
     seconds: float
-    ways: list[Way]
+    ways: list[DistinctEnding]
     trace: Trace | None = None
     switches: int | None = None
     minimum: str = ""
@@ -80,52 +79,55 @@ class Explored:
         """The failing interleaving as plain text: a column for each worker, then the verdict, what
         would make the difference, and the notes. "" where nothing fails."""
         from tracelock.explore.shrink.twin import Twin
-        from tracelock.report.terminal import Style, table, verdict_block
-        from tracelock.report.timeline import selection, timeline, without_idle
+        from tracelock.report.terminal import Style, verdict_block
+        from tracelock.session.story import steps
 
         trace = self.trace
         if trace is None:
             return ""
-        line, sources = timeline(trace, selection(len(trace.events))), None
-        if isinstance(trace.scenario.get("python"), dict):
-            from tracelock.instrument.source_lines import source_lines
-
-            line = without_idle(line, set(trace.events.workers))
-            sources = source_lines(trace)
-        lines = [text.plain for text in table(line, Style(width), sources)]
+        lines = [text.plain for text in steps(trace, Style(width))]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
-        for backend, score in self.confirmed.items():
-            done, _, times = score.partition("/")
-            lines.append(f"  confirmed on {backend}, {done} of {times} replays")
+        lines += confirmations(self.confirmed)
         if isinstance(self.twin, Twin):
             lines.append(f"  {self.twin.explanation}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(line.rstrip() for line in lines)
 
 
-def summarise(explored: Explored, plan: Plan, executions: int) -> str:
-    """What is known now, in one sentence; it claims no more than was tried."""
+def preemptive(switches: int | None) -> str:
+    """A number of preemptive switches in words."""
+    return f"{switches or 0} preemptive switch" + ("" if switches == 1 else "es")
+
+
+def confirmations(confirmed: dict[str, str]) -> list[str]:
+    """A line for each backend on which a failure was replayed."""
+    scores = ((backend, score.partition("/")) for backend, score in confirmed.items())
+    return [
+        f"  confirmed on {backend}, {n} of {times} replays" for backend, (n, _, times) in scores
+    ]
+
+
+def summarise(explored: Explored, executions: int, backend: str, noun: str, stuck: str) -> str:
+    """What is known now, in one sentence; it claims no more than was tried. ``noun``: what the
+    target is; ``stuck``: why no more could be tried."""
     tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
     if explored.verdict == "failed":
-        switches = explored.switches
-        count = (
-            "no preemptive switch"
-            if not switches
-            else (f"{switches} preemptive switch" + ("es" if switches > 1 else ""))
-        )
+        count = preemptive(explored.switches) if explored.switches else "no preemptive switch"
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
         return f"failed: found after {tried}; it takes {count}{proved}"
+    if stuck:
+        return f"unfinished: {stuck.splitlines()[0]}"
     if explored.verdict == "verified":
         if explored.strategy.rpartition("(")[2].startswith("states"):
             return (
-                f"verified: {explored.states:,} states, every state this scenario can reach on "
-                f"{plan.backend}'s rules passes"
+                f"verified: {explored.states:,} states, every state this {noun} can reach on "
+                f"{backend}'s rules passes"
             )
         number = executions or explored.schedules
         return (
             f"verified: {number:,} execution{'' if number == 1 else 's'}, every inequivalent "
-            f"interleaving of this scenario on {plan.backend}'s rules passes"
+            f"interleaving of this {noun} on {backend}'s rules passes"
         )
     if explored.verdict == "passed":
         return f"passed: {tried} were tried, none failed; others were not"

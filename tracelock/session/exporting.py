@@ -6,7 +6,12 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import Divergence, TracelockError, UsageError
-from tracelock.session.settings import check_supported, compile_program
+from tracelock.session.backends import REAL, check_supported
+from tracelock.session.plan import Settings
+from tracelock.session.replaying import replay_target
+from tracelock.session.scenarios import compile_program
+from tracelock.session.target import Capability, require
+from tracelock.session.targets import target_for, target_of
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["TARGETS", "export", "read_source"]
 
 #: What a scenario or trace can be exported as.
-TARGETS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
+TARGETS: Final = (*REAL, "pytest")
 #: Switches of a trace above which it is made smaller first: each is a line or two of the program.
 MANY: Final = 24
 
@@ -68,16 +73,17 @@ def export(
 
     if target not in TARGETS:
         raise UsageError(f"cannot export as {target!r}: it is one of {', '.join(TARGETS)}")
-    if backend is not None and (target != "pytest" or backend not in TARGETS[:4]):
+    if backend is not None and (target != "pytest" or backend not in REAL):
         raise UsageError("a backend (of the four real ones) can be chosen for a pytest test only")
     if isinstance(source, str | os.PathLike):
         source = read_source(source)
     test = target == "pytest"
     if isinstance(source, Trace):
-        where = source.backend if source.backend in TARGETS[:4] else "threading"
+        where = source.backend if source.backend in REAL else "threading"
         where = (backend or where) if test else target
         trace, scenario = _prepared(source, where, allow_call)
         return plain_program(scenario, where, trace, origin=origin, pytest=test).source
+    source = target_for(source).scenario()
     compile_program(source)
     where = (backend or "threading") if test else target
     check_supported(source, where, allow_call=True)
@@ -88,16 +94,11 @@ def export(
 
 def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scenario]:
     """The trace as it is to be forced on a backend, and its scenario."""
-    from tracelock.scenario.loading import scenario_from_data
-    from tracelock.session.replaying import replay
     from tracelock.session.shrinking import shrink
 
-    if "python" in trace.scenario:
-        raise UsageError(
-            "this trace is of real Python code, which it does not hold: only scenarios of the "
-            "scenario language can be exported (tracelock replay runs the code itself)"
-        )
-    scenario = scenario_from_data(trace.scenario, "the trace's scenario")
+    subject = target_of(trace)
+    require(subject, Capability.EXPORT)
+    scenario = subject.scenario()
     check_supported(scenario, backend, allow_call=True)
     if trace.verdict.kind == "unfinished":
         raise UsageError("the trace is unfinished: there is no end to force the program to")
@@ -106,7 +107,8 @@ def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scen
     if _switches(trace) > 40 * MANY:
         raise UsageError(f"the trace has {_switches(trace):,} switches: too many to write out")
     if backend != trace.backend:
-        result = replay(trace, backend=backend, allow_call=allow_call)
+        settings = Settings(backend, allow_call=allow_call)
+        result = replay_target(subject, trace, settings)
         if result.diverged is not None:
             raise result.diverged
         if not result.reproduced:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import InternalError, UsageError
-from tracelock.scenario.loading import scenario_from_data
-from tracelock.session.exploring import Exploration, Plan
+from tracelock.session.exploring import Exploration
+from tracelock.session.plan import Plan
+from tracelock.session.target import Capability, require
+from tracelock.session.targets import target_of
 
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from tracelock.explore.shrink.scenario import Reduced
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
+    from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 
@@ -37,6 +40,10 @@ class ShrunkTrace:
     reduced: Reduced | None = None
 
 
+#: The verdicts that can be shrunk.
+FAILED: Final = ("failed", "deadlock", "crashed")
+
+
 def shrink(
     trace: Trace,
     *,
@@ -53,40 +60,25 @@ def shrink(
     confirmed.
     """
     from tracelock.explore.shrink.schedule import shrink as shrink_schedule
-    from tracelock.explore.shrink.twin import passing_twin
 
-    if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
+    if trace.verdict.kind not in FAILED:
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to shrink")
-    if trace.scenario.get("python") is not None:
-        from tracelock.session.python_named import program_of_trace
-        from tracelock.session.python_running import shrink_python
-
-        if reduce:
-            raise UsageError("only a scenario's own steps can be reduced, not Python code")
-        return shrink_python(trace, program_of_trace(trace, allow_call=allow_call), confirm)
+    target = target_of(trace, allow_call=allow_call)
+    if reduce:
+        require(target, Capability.REDUCE)
     plan = plan_for(trace, confirm, allow_call, start_method)
-    scenario = scenario_from_data(trace.scenario, "the trace's scenario")
-    with Exploration(scenario, plan) as exploration:
-        shrunk = shrink_schedule(exploration.runner, trace)
-        reduced = None
-        if reduce:
-            reduced = reduced_scenario(exploration, trace)
-        if reduced is None:
-            return finish(exploration, shrunk, passing_twin, confirm)
+    with Exploration(target, plan) as exploration:
+        host = exploration.host
+        start = host.shrinkable(trace)
+        with host.held():
+            shrunk = shrink_schedule(host.models, start)
+            if not reduce:
+                return _finished(exploration, shrunk)
+            smaller, reduced = target.reduced(trace, host)
     plan.clock = shrunk.clock
-    with Exploration(reduced.scenario, plan) as smaller:
-        from tracelock.explore.shrink.fewest import fewest
-        from tracelock.explore.shrink.scenario import signature
-
-        wanted = signature(scenario, trace.verdict)
-        found = fewest(
-            smaller.runner, lambda verdict: signature(reduced.scenario, verdict) == wanted
-        )
-        if found.picks is None:
-            raise InternalError("the reduced scenario does not fail any more")
-        result = finish(
-            smaller, shrink_schedule(smaller.runner, found.picks), passing_twin, confirm
-        )
+    with Exploration(smaller, plan) as exploration:
+        picks = _fewest(exploration, trace, target.scenario(), reduced)
+        result = _finished(exploration, shrink_schedule(exploration.host.models, picks))
         result.reduced = reduced
         return result
 
@@ -96,36 +88,38 @@ def plan_for(trace: Trace, confirm: int, allow_call: bool, start_method: str | N
     backend = "threading" if trace.backend == "simulated" else trace.backend
     clock = "virtual" if trace.clock == "virtual" else "adversarial"
     return Plan(
-        backend=backend, clock=clock, confirm=confirm, allow_call=allow_call,
-        start_method=start_method, strategy="auto",
-    )  # fmt: skip
+        backend, clock=clock, confirm=confirm, allow_call=allow_call, start_method=start_method
+    )
 
 
-def finish(
-    exploration: Exploration, shrunk: Shrunk, twin: Callable[..., Any], confirm: int
-) -> ShrunkTrace:
+def _fewest(
+    exploration: Exploration, trace: Trace, scenario: Scenario, reduced: Reduced
+) -> list[int]:
+    """The picks of a schedule of the reduced scenario that fails as ``trace`` of the whole."""
+    from tracelock.explore.shrink.fewest import fewest
+    from tracelock.explore.shrink.scenario import signature
+
+    wanted = signature(scenario, trace.verdict)
+    found = fewest(
+        exploration.runner, lambda verdict: signature(reduced.scenario, verdict) == wanted
+    )
+    if found.picks is None:
+        raise InternalError("the reduced scenario does not fail any more")
+    return found.picks
+
+
+def _finished(exploration: Exploration, shrunk: Shrunk) -> ShrunkTrace:
     """The small trace, its twin, and how often it was confirmed."""
-    small = exploration.session.trace(
-        shrunk.executed.log, {"name": "shrink"}, shrunk.executed.verdict
-    )
+    from tracelock.explore.shrink.twin import passing_twin
+
+    executed = shrunk.executed
+    small = exploration.host.trace(executed.log, {"name": "shrink"}, executed.verdict)
     small.clock = shrunk.clock
-    result = ShrunkTrace(
-        small, shrunk, twin(exploration.simulated(), shrunk.executed), exploration.trace_of
-    )
-    if confirm:
+    twin = passing_twin(exploration.host.models, executed)
+    result = ShrunkTrace(small, shrunk, twin, exploration.trace_of)
+    if exploration.plan.confirm:
         result.confirmed[exploration.plan.backend] = exploration.confirm(small)
     return result
-
-
-def reduced_scenario(exploration: Exploration, trace: Trace) -> Reduced:
-    """The scenario of a failing trace with everything left out that the failure does not need."""
-    from tracelock.explore.shrink.scenario import reduce_scenario, same_trouble
-
-    gate = same_trouble(
-        exploration.scenario, exploration.session.rules, trace.verdict,
-        clock=exploration.plan.clock,
-    )  # fmt: skip
-    return reduce_scenario(exploration.scenario.to_data(), gate)
 
 
 def predict(
@@ -141,11 +135,9 @@ def predict(
     """
     from tracelock.explore.predict import predict as predict_from
 
-    if trace.scenario.get("python") is not None:
-        raise UsageError("this trace is of Python code: explore the program, which tries it all")
-    plan = plan_for(trace, 3, allow_call, None)
-    scenario = scenario_from_data(trace.scenario, "the trace's scenario")
-    with Exploration(scenario, plan) as exploration:
+    target = target_of(trace, allow_call=allow_call)
+    require(target, Capability.PREDICT)
+    with Exploration(target, plan_for(trace, 3, allow_call, None)) as exploration:
         found = predict_from(exploration.runner, trace, progress=progress)
         return [
             (one, exploration.trace_of(one.executed) if one.executed is not None else None)

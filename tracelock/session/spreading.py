@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -13,68 +12,16 @@ from typing import TYPE_CHECKING, Any
 from tracelock.errors import InternalError, UsageError
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.dpor.wakeup import Step
-from tracelock.schedulers.strategies import WHOLE, strategy_named
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Budget, Progress, Searched
-    from tracelock.explore.spread.checkpoint import Checkpoint
+    from tracelock.explore.spread.checkpoint import CheckpointFile
     from tracelock.explore.spread.coordinator import Submit
     from tracelock.explore.spread.shards import Job
     from tracelock.explore.spread.sources import Source
-    from tracelock.session.exploring import Exploration, Plan
-    from tracelock.trace import Trace
-
-#: Runs shards in threads of this process, or wherever ``Plan.executor`` takes them, at a time.
-WIDTH = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """Explore only what begins with the first ``events`` of ``trace``; ``name`` is for messages."""
-
-    trace: Trace
-    events: int
-    name: str = "the trace"
-
-
-@dataclass(slots=True)
-class Spreading:
-    """How a search is spread and kept, see ``explore``. ``width``: shards that ``executor``
-    runs at a time."""
-
-    jobs: int = 1
-    dask: str | None = None
-    executor: Executor | None = None
-    width: int = WIDTH
-    checkpoint: str | None = None
-    prefix: Prefix | None = None
-
-    @property
-    def used(self) -> bool:
-        """Whether there is anything to it."""
-        return self.spread or self.checkpoint is not None or self.prefix is not None
-
-    @property
-    def spread(self) -> bool:
-        """Whether other processes or machines take part."""
-        return self.jobs > 1 or self.dask is not None or self.executor is not None
-
-    def check(self, plan: Plan) -> None:
-        """Raises UsageError for what does not go together."""
-        if self.jobs < 1:
-            raise UsageError(f"a search needs at least one job, not {self.jobs}")
-        if (self.jobs > 1) + (self.dask is not None) + (self.executor is not None) > 1:
-            raise UsageError("jobs, dask and executor are three ways to spread one search: one")
-        if self.spread and plan.engine == "real":
-            raise UsageError("--jobs and --dask spread the simulated engine, not the real one")
-        if strategy_named(plan.strategy).shards == WHOLE and self.used:
-            raise UsageError(
-                f"the {plan.strategy} strategy keeps one set of states: it can be neither spread, "
-                "nor kept in a checkpoint, nor begun at a prefix"
-            )
+    from tracelock.session.host import Host
+    from tracelock.session.plan import Plan, Prefix
 
 
 @dataclass(slots=True)
@@ -130,51 +77,35 @@ def base_of(runner: Runner, prefix: Prefix) -> Base:
 class Spreader:
     """The searches of one exploration, stage by stage."""
 
-    def __init__(self, exploration: Exploration, how: Spreading) -> None:
-        self.exploration = exploration
-        self.how = how
+    def __init__(self, host: Host, plan: Plan) -> None:
+        self.host = host
+        self.plan = plan
+        self.how = plan.spreading
         self.base = Base()
         self._stages: dict[str, tuple[Source, Searched]] = {}
-        if how.prefix is not None:
-            self.base = base_of(exploration.runner, how.prefix)
-        self.checkpoint: Checkpoint | None = None
-        if how.checkpoint is not None:
-            from tracelock.explore.spread.checkpoint import Checkpoint
+        if self.how.prefix is not None:
+            self.base = base_of(host.runner, self.how.prefix)
+        self.checkpoint: CheckpointFile | None = None
+        if self.how.checkpoint is not None:
+            from tracelock.explore.spread.checkpoint import CheckpointFile
 
-            self.checkpoint = Checkpoint(how.checkpoint, self._identity())
+            self.checkpoint = CheckpointFile(self.how.checkpoint, self._identity())
 
     def _identity(self) -> dict[str, Any]:
-        from tracelock.explore.spread.checkpoint import digest, rules_digest
+        from tracelock.explore.spread.checkpoint import digest
 
-        plan, session = self.exploration.plan, self.exploration.session
         return {
-            "scenario": digest(session.data),
-            "name": self.exploration.scenario.name,
-            "backend": plan.backend,
-            "rules": rules_digest(session.rules),
-            "clock": plan.clock,
-            "strategy": plan.strategy,
-            "seed": plan.seed,
-            "depth": plan.depth,
-            "steps": plan.limits.steps,
-            "engine": plan.engine,
+            **self.host.identity(), "strategy": self.plan.strategy, "seed": self.plan.seed,
+            "depth": self.plan.depth,
             "prefix": digest(self.base.picks)[:16] if self.base.picks else None,
-        }
+        }  # fmt: skip
 
     def _job(self, strategy: str) -> Job:
-        from tracelock.explore.spread.shards import Job
-        from tracelock.session.exploring import watched
-
-        plan, session = self.exploration.plan, self.exploration.session
-        groups = tuple(tuple(group) for group in watched(self.exploration.program))
-        return Job(
-            json.dumps(session.data), session.rules.backend, strategy, plan.seed, plan.clock,
-            plan.limits, plan.allow_call, plan.every, groups, tuple(self.base.picks),
-            len(self.base.steps), plan.depth,
-        )  # fmt: skip
+        job = self.host.job(self.plan, strategy)
+        return replace(job, prefix=tuple(self.base.picks), floor=len(self.base.steps))
 
     def executions(self, strategy: str) -> int:
-        """How many schedules a stage has made, those of earlier sittings too."""
+        """How many schedules a stage has made, those before the checkpoint too."""
         return self._stages[strategy][1].schedules
 
     def search(
@@ -188,7 +119,7 @@ class Spreader:
         from tracelock.explore.spread.coordinator import spread
         from tracelock.explore.spread.sources import make_source
 
-        runner, plan = self.exploration.runner, self.exploration.plan
+        runner, plan = self.host.runner, self.plan
         here = not self.how.spread or strategy == "auto"  # a few samples are not worth sending
         checkpoint = self.checkpoint
         first = strategy not in self._stages
@@ -252,7 +183,7 @@ class Spreader:
                     count = found.schedules + at.schedules
                     progress(replace(at, schedules=count, seconds=seconds, failures=failures))
 
-            yield executors.here(self.exploration.runner, tell), 1
+            yield executors.here(self.host.runner, tell), 1
         elif how.dask is not None:
             with executors.dask(how.dask) as workers:
                 yield workers

@@ -7,6 +7,7 @@ for each.
 from __future__ import annotations
 
 from array import array
+from functools import cached_property
 from typing import Any
 
 from tracelock.ops import KIND_OF
@@ -18,10 +19,8 @@ __all__ = ["Columns", "failed"]
 class Columns:
     """The columns of one trace, by ``seq``.
 
-    ``workers``; ``kinds``: numbers of ``ops``; ``targets``: names (None: no target); ``locals``:
-    each event's number among those of its worker, from 1; ``shapes``: the step it belongs to (two
-    events of equal shape are one step on one target); ``results``. ``by_worker``: the ``seq`` of
-    each worker's events.
+    ``workers``; ``kinds``: numbers of ``ops``; ``targets``: names (None: no target); ``shapes``:
+    the step it belongs to (two events of equal shape are one step on one target); ``results``.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -36,14 +35,24 @@ class Columns:
         target_of_shape = [shape.target for shape in events.table]
         self.kinds: list[int] = [kind_of_shape[shape] for shape in self.shapes]
         self.targets: list[str | None] = [target_of_shape[shape] for shape in self.shapes]
-        self.by_worker: list[array[int]] = [array("I") for _ in trace.workers]
-        own = [seqs.append for seqs in self.by_worker]
+
+    @cached_property
+    def by_worker(self) -> list[array[int]]:
+        """The ``seq`` of each worker's events."""
+        found: list[array[int]] = [array("I") for _ in self.names]
+        own = [seqs.append for seqs in found]
         for seq, worker in enumerate(self.workers):
             own[worker](seq)
-        self.locals = array("I", bytes(4 * len(self.workers)))
+        return found
+
+    @cached_property
+    def locals(self) -> array[int]:
+        """Each event's number among those of its worker, from 1."""
+        found = array("I", bytes(4 * len(self.workers)))
         for seqs in self.by_worker:
             for number, seq in enumerate(seqs, 1):
-                self.locals[seq] = number
+                found[seq] = number
+        return found
 
     def __len__(self) -> int:
         return len(self.workers)

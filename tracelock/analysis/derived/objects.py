@@ -158,8 +158,15 @@ def _infer(columns: Columns, objects: dict[str, ObjectInfo]) -> None:
             what = "event"
         order = {"lifoqueue": "lifo", "priorityqueue": "priority"}.get(word, "fifo")
         objects[name] = ObjectInfo(name, what, lock=name, order=order, declared=False)
+        if what == "event" and not kinds & {SET, CLEAR} and name not in named:
+            lock = _lock_around(columns, name)
+            if lock is not None and not _kept(columns, lock):
+                # waited for with a lock held that the wait gives up
+                objects[name].type, objects[name].lock = "condition", lock
+        elif what == "condition" and not kinds & {ACQUIRE, RELEASE}:
+            objects[name].lock = _lock_around(columns, name) or name
     most, given = _most_held(columns, objects, used)
-    for name, kinds in used.items():
+    for name in used:
         info = objects[name]
         if info.type in MUTEXES and (most[name] > 1 or name in given):
             info.type = "semaphore"
@@ -168,13 +175,6 @@ def _infer(columns: Columns, objects: dict[str, ObjectInfo]) -> None:
             info.value = 0 if name in given else most[name]
         elif info.type == "barrier":
             info.parties = len(_users(columns, name))
-        elif info.type == "condition" and not kinds & {ACQUIRE, RELEASE}:
-            info.lock = _lock_around(columns, name) or name
-        elif info.type == "event" and not kinds & {SET, CLEAR} and name not in named:
-            lock = _lock_around(columns, name)
-            if lock is not None and not _kept(columns, lock):
-                # waited for with a lock held that the wait gives up
-                info.type, info.lock = "condition", lock
 
 
 def _users(columns: Columns, name: str) -> set[int]:
@@ -220,21 +220,25 @@ def _most_held(
     most = dict(inside)
     if not names:
         return most, given
-    for seq, name in enumerate(columns.targets):
-        if name is None or name not in held:
+    lock_of = {name: info.lock for name, info in objects.items() if info.type == "condition"}
+    for seq, target in enumerate(columns.targets):
+        if target is None:
             continue
-        kind, worker = columns.kinds[seq], columns.workers[seq]
-        if (kind == ACQUIRE and columns.results[seq] in (True, MISSING)) or (
-            kind == WAKE and objects[name].type in MUTEXES
-        ):
+        kind, worker, result = columns.kinds[seq], columns.workers[seq], columns.results[seq]
+        name = lock_of.get(target, target)
+        if name not in held:
+            continue
+        takes = kind == ACQUIRE and (result is True or result is MISSING)
+        gives = kind == RELEASE and not failed(result)
+        if takes or (kind == WAKE and target in lock_of):
             taken.add(name)
             held[name][worker] += 1
             if held[name][worker] == 1:
                 inside[name] += 1
                 most[name] = max(most[name], inside[name])
-        elif kind in (RELEASE, WAIT) and held[name][worker]:
+        elif (gives or (kind == WAIT and target in lock_of)) and held[name][worker]:
             held[name][worker] -= 1
             inside[name] -= not held[name][worker]
-        elif kind == RELEASE and name not in taken and not failed(columns.results[seq]):
+        elif gives and name not in taken:
             given.add(name)
     return most, given

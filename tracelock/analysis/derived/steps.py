@@ -46,8 +46,7 @@ _SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, JOIN, WAKE, TIMEOUT, CANCELLED}
 class Steps(Columns):
     """The columns of one trace, and its ``objects`` by name.
 
-    ``cooperative``: the workers are tasks, which switch only where they suspend. ``atomics``:
-    variables that some event changed indivisibly: they are there to synchronise.
+    ``cooperative``: the workers are tasks, which switch only where they suspend.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -58,7 +57,6 @@ class Steps(Columns):
             controlled and 0 in (events.choices or ())
         )
         self.objects = objects_of(self)
-        self.atomics = self._atomics()
 
     def name(self, seq: int) -> str:
         """The name of the worker of an event."""
@@ -98,7 +96,9 @@ class Steps(Columns):
             return tuple(result) if isinstance(result, dict) else ()
         return (target,) if kind in ON_VARIABLE and kind != WRITE and target is not None else ()
 
-    def _atomics(self) -> frozenset[str]:
+    @cached_property
+    def atomics(self) -> frozenset[str]:
+        """Variables that some event changed indivisibly: they are there to synchronise."""
         found: set[str] = set()
         for seq, kind in enumerate(self.kinds):
             if kind in INDIVISIBLE:

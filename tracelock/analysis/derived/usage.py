@@ -19,7 +19,7 @@ from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import ACQUIRE, RELEASE, REQUEST, TIMEOUT
 
-__all__ = ["LockUse", "Spread", "Turn", "Usage"]
+__all__ = ["LockUse", "Spread", "LockTurn", "Usage"]
 
 #: Choices looked at in all to find out since when workers waited: a bound for long traces.
 BUDGET: Final = 3_000_000
@@ -90,7 +90,7 @@ class LockUse:
         }  # fmt: skip
 
 
-class Turn(NamedTuple):
+class LockTurn(NamedTuple):
     """``worker`` took a lock with event ``got`` and gave it up with ``given`` (-1: it did not).
 
     ``asked``: the first event at or after which it waited for it (-1: it did not have to).
@@ -110,7 +110,7 @@ class Usage:
 
     def __init__(self, steps: Steps, locks: Locksets) -> None:
         self._steps = steps
-        self.turns: dict[str, list[Turn]] = {}
+        self.turns: dict[str, list[LockTurn]] = {}
         self.tries: dict[str, list[int]] = defaultdict(list)
         self.waiting: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._budget = BUDGET
@@ -121,7 +121,7 @@ class Usage:
             None if one is None else frozenset(one) for one in steps.events.choice_table
         ]
         first = set(locks.taken)  # of a re-entrant lock the outermost level alone is a turn
-        turns: dict[str, list[Turn]] = defaultdict(list)
+        turns: dict[str, list[LockTurn]] = defaultdict(list)
         for seq, kind in enumerate(steps.kinds):
             if kind != ACQUIRE or (target := steps.targets[seq]) is None:
                 continue
@@ -131,13 +131,13 @@ class Usage:
                 self.tries[lock].append(seq)
             elif not failed(result) and (seq in first or lock not in locks.locks):
                 given = locks.releases.get(seq, -1)
-                turns[lock].append(Turn(steps.workers[seq], self._asked(seq), seq, given))
+                turns[lock].append(LockTurn(steps.workers[seq], self._asked(seq), seq, given))
         self.turns = dict(turns)
         self._at_the_end()
         self._starts: dict[str, list[int]] = {}
-        self._over: dict[str, list[tuple[Turn, int, int]]] = {}
+        self._over: dict[str, list[tuple[LockTurn, int, int]]] = {}
 
-    def after(self, lock: str, seq: int) -> Turn | None:
+    def after(self, lock: str, seq: int) -> LockTurn | None:
         """The first turn at ``lock`` that begins after event ``seq``."""
         turns = self.turns.get(lock, [])
         if lock not in self._starts:
@@ -246,7 +246,7 @@ class Usage:
         found.sort(key=lambda use: (-use.wait.total, -use.waited, use.name))
         return tuple(found)
 
-    def passed_over(self, lock: str) -> list[tuple[Turn, int, int]]:
+    def passed_over(self, lock: str) -> list[tuple[LockTurn, int, int]]:
         """(turn, worker, since when) for each turn that went past a worker who had asked before.
 
         One entry for each turn, with the worker that had waited longest.

@@ -23,7 +23,7 @@ from tracelock.analysis.derived.happens_before import Order
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.ops import ATOMIC, READ, WAIT, WRITE
 
-__all__ = ["MOST", "Region", "atomicity", "regions"]
+__all__ = ["MOST", "AtomicRegion", "atomicity", "regions"]
 
 _Any = TypeVar("_Any")
 #: Findings reported for one variable.
@@ -33,7 +33,7 @@ _BLOCKS: Final = (".then", ".else", ".do")
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class AtomicRegion:
     """``worker`` reads ``name`` (event ``read``) and acts on it (event ``act``).
 
     ``kind``: ``lost-update`` or ``check-then-act``. ``locks``: held all the time.
@@ -58,7 +58,7 @@ class _Alike(NamedTuple):
 _ByLocks = dict[str, dict[frozenset[str], dict[_Alike, _Any]]]
 
 
-def regions(facts: Facts) -> list[Region]:
+def regions(facts: Facts) -> list[AtomicRegion]:
     """Every read with what the same worker does in reliance on it, in order of the latter."""
     steps, locks = facts.steps, facts.locks
     kinds, targets, shapes = steps.kinds, steps.targets, steps.shapes
@@ -94,7 +94,7 @@ def regions(facts: Facts) -> list[Region]:
                 for var, (what, read) in relied.items():
                     if var is not None and not steps.together(read, seq):
                         held = locks.throughout(read, seq)
-                        found.append(Region(what, worker, var, read, seq, held))
+                        found.append(AtomicRegion(what, worker, var, read, seq, held))
                 if kind == WRITE:
                     # from its own write on a worker relies on that, not on what it read before
                     latest.pop(name, None)
@@ -111,7 +111,7 @@ def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> 
     flags decide about flags, as in Dekker's and Peterson's locks. ``merged``: see ``races``.
     """
     steps, locks = facts.steps, facts.locks
-    by_act: dict[int, list[Region]] = defaultdict(list)
+    by_act: dict[int, list[AtomicRegion]] = defaultdict(list)
     wanted = set()
     for region in regions(facts):
         if tolerant and _protocol(facts, region):
@@ -123,12 +123,12 @@ def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> 
         return found
     # by locks held, so that all that one lock keeps apart is passed over at once
     writes: _ByLocks[int] = defaultdict(lambda: defaultdict(dict))
-    past: _ByLocks[Region] = defaultdict(lambda: defaultdict(dict))
+    past: _ByLocks[AtomicRegion] = defaultdict(lambda: defaultdict(dict))
     done: set[tuple[_Alike, _Alike]] = set()
     told: dict[Hashable, Finding] = {}
     counts: dict[str, int] = defaultdict(int)
 
-    def consider(region: Region, own: _Alike, write: int, other: _Alike) -> None:
+    def consider(region: AtomicRegion, own: _Alike, write: int, other: _Alike) -> None:
         if other.worker == own.worker or (own, other) in done:
             return
         order = _order(facts, region, tolerant)
@@ -173,21 +173,21 @@ def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> 
     return found
 
 
-def _protocol(facts: Facts, region: Region) -> bool:
+def _protocol(facts: Facts, region: AtomicRegion) -> bool:
     flags = facts.flags
     return region.name in flags and (
         region.kind == "lost-update" or facts.steps.targets[region.act] in flags
     )
 
 
-def _order(facts: Facts, region: Region, tolerant: bool) -> Order:
+def _order(facts: Facts, region: AtomicRegion, tolerant: bool) -> Order:
     # for a variable that others change indivisibly, its own values do not protect it
     if region.name in facts.steps.atomics:
         return facts.definite
     return facts.tolerant if tolerant and region.name not in facts.flags else facts.must
 
 
-def _finding(facts: Facts, region: Region, write: int) -> Finding:
+def _finding(facts: Facts, region: AtomicRegion, write: int) -> Finding:
     steps = facts.steps
     name, read, act = region.name, region.read, region.act
     mine, other = steps.names[region.worker], steps.name(write)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.derived.usage import LockUse, Turn
+from tracelock.analysis.derived.usage import LockTurn, LockUse
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 
 __all__ = ["contention", "duration", "starvation", "unfair"]
@@ -42,7 +42,7 @@ def contention(facts: Facts) -> list[Finding]:
     return found
 
 
-def _proof(facts: Facts, lock: str, turn: Turn) -> tuple[int, ...]:
+def _proof(facts: Facts, lock: str, turn: LockTurn) -> tuple[int, ...]:
     """The turn before, for which one had to wait, and the one for which it did."""
     before = [one.got for one in facts.usage.turns[lock] if one.got < turn.got]
     return (*before[-1:], turn.got)
@@ -155,7 +155,7 @@ def starvation(facts: Facts) -> list[Finding]:
                     severity,
                 )
             )  # fmt: skip
-        passed: dict[tuple[int, int], list[Turn]] = defaultdict(list)
+        passed: dict[tuple[int, int], list[LockTurn]] = defaultdict(list)
         for turn, worker, asked in usage.passed_over(lock):
             passed[worker, asked].append(turn)
         for (worker, asked), over in passed.items():

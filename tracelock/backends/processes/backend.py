@@ -1,10 +1,9 @@
 """The multiprocessing backend: real processes, real ``multiprocessing`` objects.
 
 Each worker's machine runs in a process of its own, in a pool that serves many schedules and
-runs (``processes_pool``). In controlled runs the controller is in the parent
-(``processes_driver``, and ``processes_control`` in the workers); in free runs nothing is decided
-(``processes_free``, and ``processes_running`` in the workers). Shared variables live in
-``processes_store``.
+runs (``pool``). In controlled runs the controller is in the parent (``driver``, and ``control``
+in the workers); in free runs nothing is decided (``free``, and ``free_worker`` in the workers).
+Shared variables live in ``store``.
 
 As processes are pooled, ``spawn`` lets a waiting process begin and ``join`` waits for the end of
 a worker's part, not of its process.
@@ -19,18 +18,19 @@ from typing import TYPE_CHECKING, Any
 from tracelock.backends.base import Backend, FreeRun, Options
 from tracelock.backends.rules import MULTIPROCESSING_RULES
 from tracelock.engine.controller import Controller
+from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracelock.backends.processes.pool import Pool
+    from tracelock.backends.processes.pool import ProcessPool
     from tracelock.scenario.program import Program
 
 
 class MultiprocessingBackend(Backend):
     """Processes, pooled. Raises UsageError where there is no such start method.
 
-    ``start_method`` is the one in use; see ``processes_pool.start_method`` for the default.
+    ``start_method`` is the one in use; see ``pool.start_method`` for the default.
     """
 
     rules = MULTIPROCESSING_RULES
@@ -43,20 +43,20 @@ class MultiprocessingBackend(Backend):
         from tracelock.backends.processes.pool import start_method
 
         self.start_method = start_method(options.start_method)
-        self.pool: Pool | None = None
+        self.pool: ProcessPool | None = None
         self._driver = Driver(program, options)
         self._clean: list[Any] = []
 
     # --- the pool ----------------------------------------------------------------------------
-    def ready(self) -> Pool:
+    def ready(self) -> ProcessPool:
         """The pool, started if need be, all its processes alive."""
         if self.pool is not None and len(self.pool.pids()) < len(self.pool.up):
             self.discard()
         if self.pool is None:
-            from tracelock.backends.processes.pool import Pool
+            from tracelock.backends.processes.pool import ProcessPool
 
-            self.pool = Pool(self.program, self.start_method, self.options.limits.steps)
-            self._driver.spoilt = False
+            self.pool = ProcessPool(self.program, self.start_method, self.options.limits.steps)
+            self._driver.unusable = False
         return self.pool
 
     def _processes(self) -> list[int]:
@@ -75,8 +75,6 @@ class MultiprocessingBackend(Backend):
 
     # --- runs --------------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
-        from tracelock.backends.processes.pool import one_core
-
         driver = self._driver
         objects = [model for model in controller.models if model is not None]
         try:
@@ -90,8 +88,8 @@ class MultiprocessingBackend(Backend):
                         driver.schedule(controller, pool)
                     except KeyboardInterrupt:
                         controller.limit = INTERRUPTED
-                        driver.spoilt = True
-                    stale = controller.active or controller.crashed or driver.spoilt
+                        driver.unusable = True
+                    stale = controller.active or controller.crashed or driver.unusable
                     if stale or [model.snapshot() for model in objects] != self._clean:
                         self._restore(pool)
                     controller.scheduler.end(len(controller.log))
@@ -101,7 +99,7 @@ class MultiprocessingBackend(Backend):
             self.discard()
             raise
 
-    def _restore(self, pool: Pool) -> None:
+    def _restore(self, pool: ProcessPool) -> None:
         if not self._driver.restore(pool):
             self.discard()
 
@@ -112,7 +110,7 @@ class MultiprocessingBackend(Backend):
         try:
             run = FreeProcesses(self.program, self.options, pool)
             result = run.run(record)
-            if run.spoilt:
+            if run.unusable:
                 self.discard()
             else:
                 self._restore(pool)

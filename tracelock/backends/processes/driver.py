@@ -1,20 +1,23 @@
 """Controlled schedules on a pool of processes: the parent's side.
 
 For each event that the controller grants one word goes to one worker, and one message comes back;
-the real result in it is compared with the model's. See ``processes_wire`` for the words, and
-``processes_control`` for the other end.
+the real result in it is compared with the model's. See ``wire`` for the words, and ``control``
+for the other end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from tracelock.backends.base import Options, agree, mismatch
+from tracelock.backends.base import Options, agree, mismatch, stuck
+from tracelock.backends.calls import refuse_call
 from tracelock.backends.processes import wire
-from tracelock.engine.controller import Controller, same
-from tracelock.errors import InternalError, LimitReached, StepFailure
+from tracelock.backends.processes.pool import ProcessPool
+from tracelock.engine.controller import Controller
+from tracelock.errors import LimitReached, StepFailure
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -32,11 +35,9 @@ from tracelock.ops import (
     WRITE,
     Op,
     Value,
+    same,
 )
-
-if TYPE_CHECKING:
-    from tracelock.backends.processes.pool import Pool
-    from tracelock.scenario.program import Program
+from tracelock.scenario.program import Program
 
 #: Decoded messages kept per worker: schedules of one program say the same things again and again.
 CACHE: Final = 4096
@@ -54,24 +55,32 @@ class Driver:
         self.layout = program.layout
         self.options = options
         #: Whether the pool cannot be brought back into order.
-        self.spoilt = False
+        self.unusable = False
         count = len(self.layout.workers)
-        self._pool: Pool
+        self._pool: ProcessPool
         self._controller: Controller
         self._cache: list[dict[bytes, tuple[Value, Op]]] = [{} for _ in range(count)]
         self._early: dict[int, Any] = {}  # answers that came while an atomic step was granted
         self._asleep: dict[int, list[int]] = {}  # by object: parked and not yet woken
         self._late: set[int] = set()  # whose time at a condition is up
+        self._killed_sleepers = 0  # dead ones among those that the granted event wakes
         self._first = [self._begin(number) for number in range(count)]
+        #: By kind of event: makes ready for it, and returns the word for it (none: said already).
+        self._words: dict[int, Callable[[Controller, int], bytes]] = {
+            TIMEOUT: self._word_of_timeout, WAIT: self._word_of_wait, WAKE: self._word_of_wake,
+            NOTIFY: self._word_of_notify, SET: self._word_of_set,
+            JOIN: lambda run, _: wire.GRANT if run.result is True else wire.EXPIRED,
+            SPAWN: self._word_of_spawn, CALL: self._word_of_call,
+        }  # fmt: skip
 
-    def schedule(self, controller: Controller, pool: Pool) -> None:
+    def schedule(self, controller: Controller, pool: ProcessPool) -> None:
         """Run one schedule, which ``controller`` has begun."""
         self._controller, self._pool = controller, pool
         before, look = controller.before, pool.deaths.poll
 
         def step_begins(controller: Controller) -> None:
             if look(0):
-                self._notice(controller)
+                self._notice_deaths(controller)
             if before is not None:
                 before(controller)
 
@@ -81,7 +90,7 @@ class Driver:
         finally:
             controller.before = before
 
-    def _run(self, controller: Controller, pool: Pool) -> None:
+    def _run(self, controller: Controller, pool: ProcessPool) -> None:
         os.ftruncate(pool.setup.store.fd, 0)
         self._asleep.clear()
         self._late.clear()
@@ -132,15 +141,12 @@ class Driver:
         self, controller: Controller, worker: int, error: StepFailure | LimitReached
     ) -> None:
         if isinstance(error, StepFailure):
-            controller.fail(worker, StepFailure(error.failure, error.message, error.at))
+            controller.fail(worker, error)
         else:
             controller.stop(worker, error)
 
     def _op(self, worker: int, fields: tuple[Any, ...]) -> Op:
-        kind, target, at, value, timeout, blocking, expect, body, soft = fields
-        if kind == ATOMIC:
-            body = wire.RemoteBody(frozenset(body), lambda touches: self._rehearse(worker, touches))
-        return Op(kind, target, at, value, timeout, blocking, expect, body, soft)
+        return wire.op_of(fields, lambda touches: self._rehearse(worker, touches))
 
     # --- words and answers -------------------------------------------------------------------
     def _say(self, worker: int, word: bytes) -> None:
@@ -150,9 +156,8 @@ class Driver:
     def _reply(self, worker: int) -> bytes:
         """One message of a worker; empty where it is dead, or stuck, which ends the schedule."""
         if not self._pool.pollers[worker].poll(1000.0 * self.options.limits.stall):
-            name = self.layout.workers[worker].name
-            self._controller.limit = f"{name} is stuck outside tracelock's control"
-            self.spoilt = True
+            self._controller.limit = stuck(self.layout, worker)
+            self.unusable = True
             return b""
         return wire.receive(self._pool.up[worker])
 
@@ -172,9 +177,7 @@ class Driver:
                 cache.clear()
             cache[data] = (result, op)
             return result, op
-        if follows[0] == wire.ERROR:
-            raise InternalError(f"in the process of a worker:\n{follows[1]}")
-        if follows[0] in (wire.FAILED, wire.LIMIT):
+        if follows[0] in (wire.FAILED, wire.LIMIT, wire.ERROR):
             return wire.unwrap(result), wire.failure_of(follows)
         return wire.unwrap(result), follows
 
@@ -187,7 +190,7 @@ class Driver:
         model, op = controller.result, controller.op
         mark = follows.__class__ is tuple
         if mark and follows[0] == wire.FULL:
-            self.spoilt = True
+            self.unusable = True
             controller.stop(worker, LimitReached(follows[1]))
             return
         if controller.kind == ATOMIC and real.__class__ is list:
@@ -210,63 +213,42 @@ class Driver:
         else:
             controller.ask(worker, follows)
 
+    # --- granting ----------------------------------------------------------------------------
     def _grant(self, controller: Controller, worker: int) -> None:
         """Let the granted event happen: all kinds that need more than one word."""
-        op, kind, target = controller.op, controller.kind, controller.op.target
+        kind = controller.kind
         if kind == ATOMIC:
             self._answered(controller, worker, self._early.pop(worker))
             return
-        word = wire.GRANT
-        dead: list[int] = []
-        if kind == TIMEOUT:
-            # of a condition: its lock is still to be taken back. Until then the worker stays
-            # where it is, as a notify may be wasted on it.
-            self._late.add(worker)
-            return
-        if kind == WAIT:
-            if controller.parked:
-                self._park(controller, worker)
-                return
-            if controller.result is True and self.layout.spec(target).type == "barrier":
-                dead = self._rouse(target, list(self._asleep.get(target, ())))
-        elif kind == WAKE:
-            if controller.fired:
-                self._asleep[target].remove(worker)
-                if self.layout.spec(target).type == "barrier":  # which is broken from now on
-                    dead = self._rouse(target, list(self._asleep[target]))
-                word = wire.TIMED_OUT + wire.GRANT
-            elif worker in self._late:
-                self._late.remove(worker)
-                if worker in self._asleep[target]:
-                    self._asleep[target].remove(worker)
-                    word = wire.TIMED_OUT + wire.GRANT
-        elif kind == NOTIFY:
-            if controller.result.__class__ is list:
-                dead = self._rouse(target, controller.result)
-        elif kind == SET:
-            dead = self._rouse(target, list(self._asleep.get(target, ())))
-        elif kind == JOIN:
-            word = wire.GRANT if controller.result is True else wire.EXPIRED
-        elif kind == SPAWN:
-            if controller.result is None:
-                self._start(controller, target)
-            else:
-                word = wire.EXPIRED
-        elif kind == CALL and not self.options.allow_call:
-            raise InternalError("a call step was reached though calls are not allowed")
-        elif controller.fired and kind != SLEEP:
-            model = controller.models[target]
-            free = controller.adversarial and model is not None and model.enabled(op, worker)
-            word = wire.SKIPPED if free else wire.EXPIRED
-        self._say(worker, word)
-        if dead:
-            self._stand_in(target, len(dead))
-        self._answered(controller, worker, self._decode(worker, self._reply(worker)))
+        self._killed_sleepers = 0
+        word = self._words.get(kind, self._word)(controller, worker)
+        if word:
+            self._say(worker, word)
+            if self._killed_sleepers:
+                self._complete_handshake(controller.op.target, self._killed_sleepers)
+            self._answered(controller, worker, self._decode(worker, self._reply(worker)))
 
-    def _park(self, controller: Controller, worker: int) -> None:
-        """``worker`` begins to wait in its real object."""
+    def _word(self, controller: Controller, worker: int) -> bytes:
+        """The word for an op that a timer may have ended."""
+        if not controller.fired or controller.kind == SLEEP:
+            return wire.GRANT
+        model = controller.models[controller.op.target]
+        free = controller.adversarial and model is not None and model.enabled(controller.op, worker)
+        return wire.SKIPPED if free else wire.EXPIRED
+
+    def _word_of_timeout(self, controller: Controller, worker: int) -> bytes:
+        # of a condition: its lock is still to be taken back. Until then the worker stays where
+        # it is, as a notify may be wasted on it.
+        self._late.add(worker)
+        return b""
+
+    def _word_of_wait(self, controller: Controller, worker: int) -> bytes:
         op = controller.op
-        self._say(worker, wire.GRANT)
+        if not controller.parked:
+            if controller.result is True and self._is_barrier(op.target):
+                self._wake_all(op.target)
+            return wire.GRANT
+        self._say(worker, wire.GRANT)  # it begins to wait in its real object
         real, follows = self._decode(worker, self._reply(worker))
         if follows is DIED:
             self._died(controller, worker)
@@ -274,15 +256,56 @@ class Driver:
             raise mismatch(self.layout, worker, op, "waits", real)
         else:
             self._asleep.setdefault(op.target, []).append(worker)
+        return b""
 
-    def _rouse(self, target: int, workers: list[int]) -> list[int]:
-        """Tell sleepers that they are about to be woken. Returns those that are dead."""
+    def _word_of_wake(self, controller: Controller, worker: int) -> bytes:
+        target = controller.op.target
+        if controller.fired:
+            self._asleep[target].remove(worker)
+            if self._is_barrier(target):  # which is broken from now on
+                self._wake_all(target)
+            return wire.TIMED_OUT + wire.GRANT
+        if worker in self._late:
+            self._late.remove(worker)
+            if worker in self._asleep[target]:
+                self._asleep[target].remove(worker)
+                return wire.TIMED_OUT + wire.GRANT
+        return wire.GRANT
+
+    def _word_of_notify(self, controller: Controller, worker: int) -> bytes:
+        if controller.result.__class__ is list:
+            self._wake_sleepers(controller.op.target, controller.result)
+        return wire.GRANT
+
+    def _word_of_set(self, controller: Controller, worker: int) -> bytes:
+        self._wake_all(controller.op.target)
+        return wire.GRANT
+
+    def _word_of_spawn(self, controller: Controller, worker: int) -> bytes:
+        if controller.result is not None:
+            return wire.EXPIRED
+        self._start(controller, controller.op.target)
+        return wire.GRANT
+
+    def _word_of_call(self, controller: Controller, worker: int) -> bytes:
+        if not self.options.allow_call:
+            raise refuse_call()
+        return wire.GRANT
+
+    def _is_barrier(self, target: int) -> bool:
+        return self.layout.spec(target).type == "barrier"
+
+    def _wake_all(self, target: int) -> None:
+        self._wake_sleepers(target, list(self._asleep.get(target, ())))
+
+    def _wake_sleepers(self, target: int, workers: Sequence[int]) -> None:
+        """Tell sleepers that they are about to be woken, and count those that are dead."""
         for worker in workers:
             self._asleep[target].remove(worker)
             self._say(worker, wire.WASTED if worker in self._late else wire.NOTIFIED)
-        return [worker for worker in workers if not self._pool.alive(worker)]
+        self._killed_sleepers += sum(not self._pool.alive(worker) for worker in workers)
 
-    def _stand_in(self, target: int, count: int) -> None:
+    def _complete_handshake(self, target: int, count: int) -> None:
         """Do the handshake of a notifier with sleepers that were killed from outside."""
         real = self._pool.setup.objects[target]
         condition = getattr(real, "_cond", real)
@@ -293,7 +316,7 @@ class Driver:
     def _rehearse(
         self, worker: int, touches: frozenset[int]
     ) -> tuple[dict[int, Value], dict[int, Value]]:
-        """Have ``worker`` do its atomic step: see ``processes_wire.RemoteBody``."""
+        """Have ``worker`` do its atomic step: see ``wire.RemoteBody``."""
         values = self._controller.values
         self._say(worker, wire.ATOMICALLY + wire.pack({n: values[n] for n in touches}))
         message = self._early[worker] = self._decode(worker, self._reply(worker))
@@ -302,46 +325,46 @@ class Driver:
         reads, writes = message[0][:2]
         return reads, writes
 
-    # --- the dead, and cleaning up -----------------------------------------------------------
-    def _notice(self, controller: Controller) -> None:
+    # --- deaths, and cleaning up -------------------------------------------------------------
+    def _notice_deaths(self, controller: Controller) -> None:
         """Before a step: has something outside killed a worker meanwhile?"""
         for fd, _ in self._pool.deaths.poll(0):
             worker = self._pool.up.index(fd)
-            self._pool.bury(fd)
-            self.spoilt = True
+            self._pool.unwatch(fd)
+            self.unusable = True
             if worker in controller.active:
                 self._killed(controller, worker)
 
     def _killed(self, controller: Controller, worker: int) -> None:
         """Something outside has killed a worker: an event of its own, whose value says how."""
-        self.spoilt = True
-        how = self._pool.how(worker)
+        self.unusable = True
+        how = self._pool.exit_text(worker)
         op = controller.pending[worker]
         event = Op(CRASH, -1, op.at if op is not None else "", how)
         controller.log.append((worker, CRASH, event, None, None, controller.now))
         controller.crash(worker, how)
 
     def _died(self, controller: Controller, worker: int) -> None:
-        """A granted worker did not answer, because it is dead (or is as good as dead)."""
+        """A granted worker did not answer, because it is dead or does not answer at all."""
         if controller.limit is not None:
             return
-        self._pool.bury(self._pool.up[worker])
+        self._pool.unwatch(self._pool.up[worker])
         if controller.kind == CRASH:
-            self._pool.how(worker)
+            self._pool.exit_text(worker)
             controller.crash(worker, "crash")
             return
-        # nobody knows whether it still did what the models think it did: the schedule ends
+        # whether it still did what the models say is unknown: the schedule ends
         controller.log.pop()
         self._killed(controller, worker)
         controller.limit = f"{self.layout.workers[worker].name} died in the middle of a step"
 
-    def restore(self, pool: Pool) -> bool:
+    def restore(self, pool: ProcessPool) -> bool:
         """Undo what was left behind, in the objects and in the processes; False if impossible."""
         self._pool = pool
         workers = range(len(pool.up))
         dead = [worker for worker in workers if not pool.alive(worker)]
         living = [worker for worker in workers if worker not in dead]
-        if self.spoilt:
+        if self.unusable:
             return False
         for worker in living:
             self._say(worker, wire.ABANDON)
@@ -349,5 +372,5 @@ class Driver:
             return False
         if not pool.restore():
             return False
-        pool.revive(dead)
+        pool.restart(dead)
         return True

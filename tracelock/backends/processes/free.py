@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import select
 import time
 from time import monotonic_ns as clock
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.backends.base import FreeRun, Options
 from tracelock.backends.processes import wire
-from tracelock.backends.processes.doing import (
-    BOARD,
-    BUSY,
-    FLUSHES,
-    IDLE,
-    PLACE,
-    START,
-    STEP,
-    WAITS,
-)
+from tracelock.backends.processes.board import BUSY, FLUSHES, IDLE, WAITS, Board, Place
 from tracelock.backends.processes.journal import SIZE, Notes, cells_of, read_journal
+from tracelock.backends.processes.pool import ProcessPool
 from tracelock.backends.processes.settle import settle
-from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
 from tracelock.engine.linearise.history import Log
-from tracelock.errors import InternalError, StepFailure
+from tracelock.errors import StepFailure
 from tracelock.ops import CRASH, Op
-
-if TYPE_CHECKING:
-    from tracelock.backends.processes.pool import Pool
-    from tracelock.scenario.program import Program
+from tracelock.scenario.program import Program
 
 POLL: Final = 0.02  # seconds between two looks at the workers
 #: Looks at which all workers must be found waiting, and nothing have changed.
@@ -44,9 +32,9 @@ GRACE: Final = 2.0
 
 
 class FreeProcesses:
-    """One free run. ``spoilt`` afterwards: the pool is not fit for another."""
+    """One free run. ``unusable`` afterwards: the pool is not fit for another."""
 
-    def __init__(self, program: Program, options: Options, pool: Pool) -> None:
+    def __init__(self, program: Program, options: Options, pool: ProcessPool) -> None:
         self.layout = program.layout
         self.options = options
         self.pool = pool
@@ -57,7 +45,7 @@ class FreeProcesses:
         self.crashed: dict[int, str] = {}
         self.died: dict[int, int] = {}
         self.limit: str | None = None
-        self.spoilt = False
+        self.unusable = False
         self.blocked: dict[int, int] = {}  # number of the op
         self.progress = [0] * count
         self.moved = time.monotonic()
@@ -67,25 +55,23 @@ class FreeProcesses:
         setup = self.setup
         for file in (setup.store, *setup.journals, *setup.notes):
             file.empty()
-        os.ftruncate(setup.board.fd, 0)
-        os.ftruncate(setup.board.fd, BOARD)
-        self.board = mmap.mmap(setup.board.fd, BOARD)
+        self.board = Board(setup.board, fresh=True)
         settings = {"record": record, "allow_call": self.options.allow_call}
         for worker in sorted(self.live):
-            with contextlib.suppress(BrokenPipeError):  # dead: to be heard
+            with contextlib.suppress(BrokenPipeError):  # dead: its message will be empty
                 wire.send(self.pool.down[worker], wire.RUN + wire.pack(settings))
         start = 0
         try:
             for worker in sorted(self.live):
-                self._hear(worker)
+                self._receive(worker)
             start = clock()
-            self.board[0] = 1
+            self.board.begin()
             self._watch(start)
         except KeyboardInterrupt:
             self.limit = INTERRUPTED
         finally:
             if self.live:
-                self.spoilt = True
+                self.unusable = True
                 self.pool.stop()
         result = self._gather(start, record)
         self.board.close()
@@ -102,17 +88,17 @@ class FreeProcesses:
         while True:
             for fd, _ in poller.poll(POLL * 1000):
                 poller.unregister(fd)
-                self._hear(workers[fd])
+                self._receive(workers[fd])
                 looks = 0
             if self.limit is not None:
                 return
-            places = {worker: self._place(worker) for worker in self.live}
+            places = {worker: self.board.place(worker) for worker in self.live}
             acting = {w: place for w, place in places.items() if place[0] != IDLE}
             if not acting:
-                self._dismiss()
+                self._release_unstarted()
                 return
             if (clock() - start) / 1e9 > limits.seconds:
-                self.limit = f"the limit of {limits.seconds:g} seconds was reached"
+                self.limit = seconds_reached(limits.seconds)
                 return
             if all(place[0] in (WAITS, FLUSHES) for place in acting.values()):
                 asleep = self._asleep(acting)
@@ -127,10 +113,6 @@ class FreeProcesses:
                     self._check_progress(acting)
                 else:
                     self.moved = time.monotonic()
-
-    def _place(self, worker: int) -> tuple[int, int, int]:
-        found: tuple[int, int, int] = PLACE.unpack_from(self.board, START + STEP * worker)
-        return found
 
     def _asleep(self, workers: Any) -> bool | None:
         """Whether these processes are asleep; None where the system does not say.
@@ -147,8 +129,8 @@ class FreeProcesses:
             return None if not os.path.exists("/proc/self/stat") else False
         return True
 
-    def _give_up(self, acting: dict[int, tuple[int, int, int]]) -> None:
-        """Nobody will ever get on."""
+    def _give_up(self, acting: dict[int, Place]) -> None:
+        """No worker will ever get on."""
         full = [worker for worker, place in acting.items() if place[0] == FLUSHES]
         if full:
             name = self.layout.workers[full[0]].name
@@ -168,36 +150,31 @@ class FreeProcesses:
         now = time.monotonic()
         if moved:
             self.moved = now
-        places = [self._place(worker) for worker in sorted(acting)]
+        places = [self.board.place(worker) for worker in sorted(acting)]
         if places != getattr(self, "_places", None):
             self._places, self.moved = places, now
         killed = any(how != "crash" for how in self.crashed.values())
         if now - self.moved > (GRACE if killed else self.options.limits.stall):
-            stuck = [w for w in acting if self._place(w)[0] != WAITS]
+            stuck = [w for w in acting if self.board.place(w)[0] != WAITS]
             names = ", ".join(self.layout.workers[worker].name for worker in sorted(stuck))
-            why = (
-                "in an object that a killed process was using"
-                if killed
-                else ("outside tracelock's control")
-            )
+            object_ = "in an object that a killed process was using"
+            why = object_ if killed else "outside tracelock's control"
             self.limit = f"{names}: stuck {why}"
 
-    def _hear(self, worker: int) -> None:
+    def _receive(self, worker: int) -> None:
         """A message of a worker: that it is ready, has ended, or (none at all) is dead."""
         data = wire.receive(self.pool.up[worker])
         if data == wire.NOTHING:
             return
         self.live.discard(worker)
         if not data:
-            self.crashed[worker] = self.pool.how(worker)
+            self.crashed[worker] = self.pool.exit_text(worker)
             self.died[worker] = clock()
             self.setup.ends[worker].release()
             return
         _, fields = wire.receive_message(data)
         if fields is None:
             return
-        if fields[0] == wire.ERROR:
-            raise InternalError(f"in the process of a worker:\n{fields[1]}")
         error = wire.failure_of(fields)
         if isinstance(error, StepFailure):
             self.failures.append((worker, error))
@@ -206,13 +183,13 @@ class FreeProcesses:
             whole = text.startswith("the limit")
             self.limit = text if whole else f"{self.layout.workers[worker].name}: {text}"
 
-    def _dismiss(self) -> None:
-        """Those that nobody spawned are not needed any more."""
-        self.board[1] = 1
+    def _release_unstarted(self) -> None:
+        """The workers that none has spawned are not needed any more."""
+        self.board.end()
         for worker in sorted(self.live):
             self.setup.starts[worker].release()
         for worker in sorted(self.live):
-            self._hear(worker)
+            self._receive(worker)
 
     # --- gathering ---------------------------------------------------------------------------
     def _gather(self, start: int, record: bool) -> FreeRun:
@@ -236,7 +213,7 @@ class FreeProcesses:
             cells = [cell[-1:] for cell in cells]
         total = sum(map(len, logs))
         if total > self.options.limits.steps and self.limit is None:
-            self.limit = f"the limit of {self.options.limits.steps:,} steps was reached"
+            self.limit = steps_reached(self.options.limits.steps)
         crashed = []
         for worker, how in self.crashed.items():
             log = logs[worker]
@@ -244,7 +221,7 @@ class FreeProcesses:
                 crashed.append((worker, "crash"))
                 continue
             # something outside killed it: an event of its own, whose value says how
-            self.spoilt = True
+            self.unusable = True
             crashed.append((worker, how))
             at = log[-1][1].at if log else ""
             last = log[-1][3] if log else 0

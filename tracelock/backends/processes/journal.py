@@ -20,11 +20,10 @@ from collections.abc import Iterator
 from time import monotonic_ns as clock
 from typing import Any, Final
 
-from tracelock.backends.base import Entry
 from tracelock.backends.processes.store import MARSHAL, SharedFile, chains
-from tracelock.backends.processes.wire import RemoteBody, op_fields, unwrap, wrap
+from tracelock.backends.processes.wire import op_fields, op_of, unwrap, wrap
 from tracelock.engine.linearise.history import SEEN as SAW
-from tracelock.engine.linearise.history import Log
+from tracelock.engine.linearise.history import Entry, Log
 from tracelock.errors import InternalError
 from tracelock.ops import ATOMIC, EMPTY, READ, WRITE, Layout, Op, Value
 
@@ -39,7 +38,7 @@ TRUE: Final = 2
 FALSE: Final = 3
 NO_ITEM: Final = 4
 SEEN: Final = 5  # the version ``number``
-OWN: Final = 6  # the version that this event made
+OWN: Final = 6  # the version that this event wrote
 SHORT: Final = 7  # marshalled in the record
 LONG: Final = 8  # marshalled in the notes
 PENDING: Final = 9
@@ -158,7 +157,7 @@ class Notes:
             if place + length > len(data):
                 break
             if mark == b"o":
-                self.ops.append(_op(marshal.loads(data[place : place + length])))
+                self.ops.append(op_of(marshal.loads(data[place : place + length])))
             place += length
 
     def value(self, place: int) -> Value:
@@ -166,13 +165,6 @@ class Notes:
         _, length = _NOTE.unpack_from(self.data, place)
         place += _NOTE.size
         return marshal.loads(self.data[place : place + length])
-
-
-def _op(fields: tuple[Any, ...]) -> Op:
-    kind, target, at, value, timeout, blocking, expect, body, soft = fields
-    if kind == ATOMIC:
-        body = RemoteBody(frozenset(body))
-    return Op(kind, target, at, value, timeout, blocking, expect, body, soft)
 
 
 def cells_of(layout: Layout, store: SharedFile) -> tuple[list[list[Entry]], list[list[Any]]]:

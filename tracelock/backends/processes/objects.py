@@ -1,8 +1,8 @@
-"""The real objects of ``multiprocessing``: made, used without blocking, and reset.
+"""The real objects of ``multiprocessing``: built, used without blocking, and reset.
 
-An object can only reach a process by inheritance, so it is made before the workers' processes
+An object can only reach a process by inheritance, so it is built before the workers' processes
 and serves many schedules. What a schedule leaves behind lies in two places: the semaphores, which
-all processes share (``restore``, in the parent), and each process's own idea of which locks it
+all processes share (``restore``, in the parent), and each process's own record of which locks it
 holds (``forget``, in every worker).
 """
 
@@ -12,29 +12,17 @@ import contextlib
 import fcntl
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import synchronize
 from multiprocessing.context import BaseContext
 from typing import Any, Final
 
+from tracelock.backends.real import ERRORS, SIGNALS, Attempts, Makers, build
+from tracelock.backends.real import wait as wait_at
+from tracelock.engine.effects import raised
 from tracelock.errors import LimitReached, UsageError
-from tracelock.ops import (
-    ACQUIRE,
-    CLEAR,
-    EMPTY,
-    GET,
-    NOTIFY,
-    PUT,
-    RELEASE,
-    SET,
-    Layout,
-    ObjectSpec,
-    Op,
-    Raised,
-    Value,
-)
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, Layout, ObjectSpec, Op, Raised, Value
 
-ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, threading.BrokenBarrierError)
 #: Seconds that an item may take from a put into its pipe while nobody else runs.
 FLUSH: Final = 2.0
 PIPE_BYTES: Final = 1 << 20
@@ -43,36 +31,31 @@ _MOST: Final[int] = vars(synchronize)["SEM_VALUE_MAX"]  # not in the stubs
 
 def make_objects(layout: Layout, ctx: BaseContext) -> list[Any]:
     """Fresh real objects by number (None for variables)."""
-    real: list[Any] = [None] * len(layout.names)
-    for number, spec in enumerate(layout.objects, layout.variables):
-        if spec.type != "condition":
-            real[number] = _make(spec, ctx)
-    for number, spec in enumerate(layout.objects, layout.variables):
-        if spec.type == "condition":
-            real[number] = ctx.Condition(real[spec.lock])
-    return real
+
+    def queue_of(spec: ObjectSpec) -> Any:
+        real: Any = ctx.Queue(counted(spec, spec.maxsize))
+        with contextlib.suppress(AttributeError, OSError):  # room before a put has to wait
+            fcntl.fcntl(real._writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return real
+
+    makers: Makers = {
+        "lock": lambda spec: ctx.Lock(),
+        "rlock": lambda spec: ctx.RLock(),
+        "condition_lock": lambda spec: ctx.RLock(),
+        "semaphore": lambda spec: ctx.Semaphore(counted(spec, spec.value)),
+        "bounded_semaphore": lambda spec: ctx.BoundedSemaphore(counted(spec, spec.value)),
+        "event": lambda spec: ctx.Event(),
+        "barrier": lambda spec: ctx.Barrier(spec.parties),
+        "queue": queue_of,
+    }
+    return build(layout, makers, ctx.Condition)
 
 
-def _make(spec: ObjectSpec, ctx: BaseContext) -> Any:
-    kind = spec.type
-    if kind == "lock":
-        return ctx.Lock()
-    if kind in ("rlock", "condition_lock"):
-        return ctx.RLock()
-    if kind == "event":
-        return ctx.Event()
-    if kind == "barrier":
-        return ctx.Barrier(spec.parties)
-    if max(spec.value, spec.maxsize) > _MOST:
+def counted(spec: ObjectSpec, count: int) -> int:
+    """``count``, where the semaphore inside an object can count so far."""
+    if count > _MOST:
         raise UsageError(f"{spec.name}: a semaphore between processes counts to {_MOST:,}")
-    if kind == "semaphore":
-        return ctx.Semaphore(spec.value)
-    if kind == "bounded_semaphore":
-        return ctx.BoundedSemaphore(spec.value)
-    made: Any = ctx.Queue(spec.maxsize)
-    with contextlib.suppress(AttributeError, OSError):  # room before a put has to wait
-        fcntl.fcntl(made._writer.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    return made
+    return count
 
 
 # --- using them ------------------------------------------------------------------------------
@@ -116,38 +99,34 @@ def senders(layout: Layout, real: list[Any]) -> dict[int, Sender]:
     }
 
 
+def get(real: Any, op: Op) -> Value:
+    """Get an item; EMPTY where the queue is empty."""
+    try:
+        return real.get(False)
+    except queue.Empty:
+        return EMPTY
+
+
+#: Each kind of op as a try, by kind; a put goes through a sender.
+ATTEMPTS: Final[Attempts] = {**SIGNALS, ACQUIRE: lambda real, op: real.acquire(False), GET: get}
+
+
 def attempt(layout: Layout, real: list[Any], out: dict[int, Sender], op: Op) -> Value:
     """Do an op that does not wait on its real object; a blocking one is only tried.
 
     Returns its result, a ``Raised`` where the object raises. Raises LimitReached where a put
     does not get into the pipe.
     """
-    thing = real[op.target]
-    kind = op.kind
     try:
-        if kind == ACQUIRE:
-            return thing.acquire(False)
-        if kind == RELEASE:
-            return thing.release()
-        if kind == NOTIFY:
-            return thing.notify_all() if op.value == -1 else thing.notify(op.value)
-        if kind == SET:
-            return thing.set()
-        if kind == CLEAR:
-            return thing.clear()
-        if kind == PUT:
-            if not out[op.target].put(op.value, False):
-                return False
-            if not out[op.target].flush(FLUSH):
-                raise full_pipe(layout, op.target)
-            return True
-        assert kind == GET
-        try:
-            return thing.get(False)
-        except queue.Empty:
-            return EMPTY
+        if op.kind != PUT:
+            return ATTEMPTS[op.kind](real[op.target], op)
+        if not out[op.target].put(op.value, False):
+            return False
     except ERRORS as error:
         return raised(error)
+    if not out[op.target].flush(FLUSH):
+        raise LimitReached(f"the pipe of the queue {layout.names[op.target]} is full")
+    return True
 
 
 def is_empty(real: Any, maxsize: int) -> bool:
@@ -158,33 +137,16 @@ def is_empty(real: Any, maxsize: int) -> bool:
     return not real._poll()
 
 
-def full_pipe(layout: Layout, number: int) -> LimitReached:
-    """The error of a put for which there is no room in the pipe of its queue."""
-    return LimitReached(f"the pipe of the queue {layout.names[number]} is full")
-
-
-def raised(error: BaseException) -> Raised:
-    """An object's exception as a result."""
-    return Raised(type(error).__name__, str(error))
-
-
 def wait(real: Any, type_: str, op: Op, timeout: float | None) -> Value:
     """Wait at a condition, an event or a barrier; the result in the model's terms."""
-    try:
-        if type_ == "event" and not op.blocking:
-            return real.is_set()
-        result = real.wait(timeout)
-    except threading.BrokenBarrierError as error:
-        return False if op.soft else raised(error)
-    except ValueError as error:
-        # a condition on a lock that another worker has released: the wait has counted itself as
-        # a sleeper before it failed, and a notify would wait for it for ever
-        if type_ == "condition":
-            real._sleeping_count.acquire(False)
-        return raised(error)
-    except ERRORS as error:
-        return raised(error)
-    return True if type_ == "barrier" else result
+    if type_ == "event" and not op.blocking:
+        return real.is_set()
+    result = wait_at(real, op, timeout)
+    if type_ == "condition" and result.__class__ is Raised and result.kind == "ValueError":
+        # the lock has been released by another worker: the wait has counted itself as a sleeper
+        # before it failed, and a notify would wait for it for ever
+        real._sleeping_count.acquire(False)
+    return result
 
 
 # --- resetting them --------------------------------------------------------------------------
@@ -228,13 +190,6 @@ def bring_to(semaphore: Any, value: int) -> None:
         now += 1
 
 
-def _condition(condition: Any) -> None:
-    for semaphore in (
-        condition._sleeping_count, condition._woken_count, condition._wait_semaphore
-    ):  # fmt: skip
-        bring_to(getattr(semaphore, "real", semaphore), 0)
-
-
 def free_again(lock: Any) -> bool:
     """Free a lock that nobody uses; False for one that died with its owner."""
     if isinstance(lock, synchronize.RLock):
@@ -247,6 +202,42 @@ def free_again(lock: Any) -> bool:
     return True
 
 
+def _reset_condition(condition: Any, _: ObjectSpec) -> None:
+    for semaphore in (
+        condition._sleeping_count, condition._woken_count, condition._wait_semaphore
+    ):  # fmt: skip
+        bring_to(getattr(semaphore, "real", semaphore), 0)
+
+
+def _reset_event(real: Any, spec: ObjectSpec) -> None:
+    _reset_condition(real._cond, spec)
+    bring_to(real._flag, 0)
+
+
+def _reset_barrier(real: Any, spec: ObjectSpec) -> None:
+    _reset_condition(real._cond, spec)
+    real._state = real._count = 0
+
+
+def _reset_queue(real: Any, _: ObjectSpec) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            real.get(False)
+
+
+#: By type: back to the initial state, but for the locks, which ``free_again`` frees.
+_RESETS: Final[dict[str, Callable[[Any, ObjectSpec], None]]] = {
+    **dict.fromkeys(("lock", "rlock", "condition_lock"), lambda real, spec: None),
+    **dict.fromkeys(
+        ("semaphore", "bounded_semaphore"), lambda real, spec: bring_to(real, spec.value)
+    ),
+    "condition": _reset_condition,
+    "event": _reset_event,
+    "barrier": _reset_barrier,
+    "queue": _reset_queue,
+}
+
+
 def restore(layout: Layout, objects: list[Any]) -> bool:
     """In the parent, while no worker uses them: back to the initial state.
 
@@ -256,19 +247,5 @@ def restore(layout: Layout, objects: list[Any]) -> bool:
     for number, spec in enumerate(layout.objects, layout.variables):
         real = objects[number]
         whole = all(free_again(lock) for lock in _locks(real)) and whole
-        kind = spec.type
-        if kind == "condition":
-            _condition(real)
-        elif kind == "event":
-            _condition(real._cond)
-            bring_to(real._flag, 0)
-        elif kind == "barrier":
-            _condition(real._cond)
-            real._state = real._count = 0
-        elif kind in ("semaphore", "bounded_semaphore"):
-            bring_to(real, spec.value)
-        elif kind == "queue":
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    real.get(False)
+        _RESETS[spec.type](real, spec)
     return whole

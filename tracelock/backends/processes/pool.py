@@ -12,18 +12,17 @@ import select
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing import get_all_start_methods, get_context
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.backends.processes import objects as processes_objects
+from tracelock.backends.processes import objects as process_objects
+from tracelock.backends.processes.setup import WorkerSetup
 from tracelock.backends.processes.store import SharedFile
 from tracelock.backends.processes.wire import QUIT
-from tracelock.backends.processes.worker import Setup, main
+from tracelock.backends.processes.worker import main
 from tracelock.errors import UsageError
-
-if TYPE_CHECKING:
-    from tracelock.scenario.program import Program
+from tracelock.scenario.program import Program
 
 #: Seconds that an idle process gets to quit before it is killed.
 PATIENCE: Final = 1.0
@@ -44,7 +43,7 @@ def start_method(wanted: str | None) -> str:
     return "fork" if safe and "fork" in methods else "spawn"
 
 
-class Pool:
+class ProcessPool:
     """Processes, their pipes, and everything that they share."""
 
     def __init__(self, program: Program, method: str, steps: int) -> None:
@@ -53,13 +52,12 @@ class Pool:
         count = len(self.layout.workers)
         ctx: Any = get_context(method)
         if method == "fork":  # so that no process has to import them again
-            from tracelock.backends.processes import control as processes_control  # noqa: F401
-            from tracelock.backends.processes import running as processes_running  # noqa: F401
+            from tracelock.backends.processes import control, free_worker  # noqa: F401
         self._ctx = ctx
-        self.setup = Setup(
+        self.setup = WorkerSetup(
             program=program if method == "fork" else None,
             scenario=None if method == "fork" else program.scenario.to_data(),
-            objects=processes_objects.make_objects(self.layout, ctx),
+            objects=process_objects.make_objects(self.layout, ctx),
             store=SharedFile(append=True),
             board=SharedFile(),
             journals=[SharedFile() for _ in range(count)],
@@ -86,7 +84,7 @@ class Pool:
     def start(self, worker: int) -> None:
         """Start the process of one worker."""
         for end in self._ends[worker]:
-            self.bury(end.fileno())
+            self.unwatch(end.fileno())
             end.close()
         down_read, down_write = self._ctx.Pipe(duplex=False)
         up_read, up_write = self._ctx.Pipe(duplex=False)
@@ -108,8 +106,8 @@ class Pool:
         down_read.close()
         up_write.close()
 
-    def bury(self, fd: int) -> None:
-        """Hear no more of the death at the other end of ``fd``."""
+    def unwatch(self, fd: int) -> None:
+        """The death of the process at the other end of ``fd`` is known."""
         with contextlib.suppress(KeyError):
             self.deaths.unregister(fd)
 
@@ -117,7 +115,7 @@ class Pool:
         """Whether the process of ``worker`` lives."""
         return bool(self.processes[worker].is_alive())
 
-    def how(self, worker: int) -> str:
+    def exit_text(self, worker: int) -> str:
         """How the process of ``worker`` died."""
         process = self.processes[worker]
         process.join(PATIENCE)
@@ -135,10 +133,10 @@ class Pool:
         setup = self.setup
         for wanted, semaphores in ((0, setup.starts), (1, setup.taken), (0, setup.ends)):
             for semaphore in semaphores:
-                processes_objects.bring_to(semaphore, wanted)
-        return processes_objects.restore(self.layout, setup.objects)
+                process_objects.bring_to(semaphore, wanted)
+        return process_objects.restore(self.layout, setup.objects)
 
-    def revive(self, workers: list[int]) -> None:
+    def restart(self, workers: list[int]) -> None:
         """Start the processes of dead workers anew."""
         if workers:
             with hidden_main():
@@ -182,30 +180,6 @@ class Pool:
         for file in (setup.store, setup.board, *setup.journals, *setup.notes):
             file.close()
         setup.objects = []
-
-
-@contextlib.contextmanager
-def one_core(processes: Callable[[], list[int]]) -> Iterator[None]:
-    """Keep this thread and ``processes()`` to one core: handing over is far cheaper there.
-
-    Processes started meanwhile inherit that; all who live at the end are let off again.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    cores = sorted(before)
-    _keep_to({cores[os.getpid() % len(cores)]}, processes())
-    try:
-        yield
-    finally:
-        _keep_to(before, processes())
-
-
-def _keep_to(cores: set[int], processes: list[int]) -> None:
-    for pid in (0, *processes):
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(pid, cores)
 
 
 @contextlib.contextmanager

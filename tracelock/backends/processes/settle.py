@@ -13,14 +13,18 @@ import pickle
 import struct
 import termios
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
 from tracelock.engine.linearise.history import Log
 from tracelock.objects import frozen
 from tracelock.ops import (
     ACQUIRE,
+    CLEAR,
     EMPTY,
     GET,
+    NOTIFY,
     PUT,
     RELEASE,
     SET,
@@ -28,7 +32,7 @@ from tracelock.ops import (
     WAIT,
     WAKE,
     Layout,
-    Op,
+    ObjectSpec,
     Raised,
     Value,
 )
@@ -42,90 +46,123 @@ def settle(layout: Layout, logs: list[Log], pending: list[int], objects: list[An
         log = logs[worker]
         kind, op, _, _, t0 = log[-1]
         log.cut(len(log) - 1)
-        result = _outcome(layout, logs, kind, op, objects)
+        if kind == SPAWN:
+            result = None if logs[op.target] else _NEVER
+        else:
+            accounts = _Accounts(logs, op.target, objects[op.target], layout.spec(op.target))
+            result = _OUTCOMES[kind](accounts)
         if result is not _NEVER:
             last = max((log[-1][3] for log in logs if log), default=t0)
             log.add(kind, op, result, max(t0, last), t0)
 
 
-def _outcome(layout: Layout, logs: list[Log], kind: int, op: Op, objects: list[Any]) -> Value:
-    """The result of a pending op that happened, else ``_NEVER``."""
-    target = op.target
-    if kind == SPAWN:
-        return None if logs[target] else _NEVER
-    real, spec = objects[target], layout.spec(target)
-    if kind == PUT:  # as long as nobody got the item, nobody can tell
-        gone = len(_items(logs, target, GET)) - len(_items(logs, target, PUT))
-        return True if gone > 0 else _NEVER
-    if kind == GET:
-        return _taken(logs, target, real)
-    if kind == SET:
-        return None if real._flag._semlock._get_value() else _NEVER
-    if kind in (WAIT, WAKE):
-        return _passed(logs, target, spec.parties, kind) if spec.type == "barrier" else _NEVER
-    if kind in (ACQUIRE, RELEASE):
-        start = spec.value if spec.type.endswith("semaphore") else 1
-        recorded = start - _balance(logs, target, spec.type == "rlock")
-        there = real._semlock._get_value()
-        if kind == ACQUIRE:
-            return True if there < recorded else _NEVER
-        return None if there > recorded else _NEVER
-    return _NEVER  # a notify: the dead hold its lock, so that nobody could wake
+class _Items(pickle.Unpickler):
+    """Reads what ``multiprocessing.Queue`` pickled: values of a scenario, which need no class."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name} in a queue of plain values")
 
 
-def _balance(logs: list[Log], target: int, once: bool) -> int:
-    """How many permits are taken, by the records; ``once``: of an rlock, which counts one."""
-    balance = 0
-    for log in logs:
-        own = 0
-        for kind, op, result, _, _ in log:
-            if op.target == target:
-                if kind == ACQUIRE and result is True:
-                    own += 1
-                elif kind == RELEASE and result is None:
-                    own -= 1
-        balance += min(own, 1) if once else own
-    return balance
+@dataclass(slots=True)
+class _Accounts:
+    """All records, and the object ``real``, number ``target``, that a pending op is at.
+
+    A method for each kind of op: the result of a pending one that happened, else ``_NEVER``.
+    """
+
+    logs: list[Log]
+    target: int
+    real: Any
+    spec: ObjectSpec
+
+    def put(self) -> Value:
+        """As long as no worker got the item, none can tell."""
+        return True if len(self.items(GET)) > len(self.items(PUT)) else _NEVER
+
+    def get(self) -> Value:
+        """The item that is neither in the pipe of a queue nor in any record."""
+        fd = self.real._reader.fileno()
+        (size,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
+        stream = io.BytesIO(os.read(fd, size) if size else b"")
+        left: Counter[Any] = Counter(frozen(item) for item in self.items(PUT))
+        left.subtract(frozen(item) for item in self.items(GET))
+        if stream.getvalue()[:1] == b"\x80":  # killed after the item's length, before the item
+            return _Items(stream).load()
+        while header := stream.read(4):
+            body = stream.read(struct.unpack("!i", header)[0])
+            left[frozen(_Items(io.BytesIO(body)).load())] -= 1
+        missing = [item for item, count in left.items() if count > 0]
+        for item in self.items(PUT):
+            if missing and frozen(item) == missing[0]:
+                return item
+        return _NEVER
+
+    def set(self) -> Value:
+        return None if self.real._flag._semlock._get_value() else _NEVER
+
+    def acquire(self) -> Value:
+        return True if self.real._semlock._get_value() < self.permits() else _NEVER
+
+    def release(self) -> Value:
+        return None if self.real._semlock._get_value() > self.permits() else _NEVER
+
+    def wait(self) -> Value:
+        """Whether another worker got on at a barrier because the dead one had come."""
+        _, last, woke = self.arrivals()
+        expected = last * (self.spec.parties - 1)
+        return True if self.spec.type == "barrier" and woke > expected else _NEVER
+
+    def wake(self) -> Value:
+        """Whether another worker got on at a barrier because the dead one had left it."""
+        came, last, _ = self.arrivals()
+        expected = last * self.spec.parties
+        return True if self.spec.type == "barrier" and came > expected else _NEVER
+
+    def never(self) -> Value:
+        """The dead worker holds the object's lock: no other could see an effect."""
+        return _NEVER
+
+    # --- what the records say ----------------------------------------------------------------
+    def permits(self) -> int:
+        """How many permits of a lock or semaphore are left."""
+        left = self.spec.value if self.spec.type.endswith("semaphore") else 1
+        for log in self.logs:
+            own = 0
+            for kind, op, result, _, _ in log:
+                if op.target == self.target:
+                    own += kind == ACQUIRE and result is True
+                    own -= kind == RELEASE and result is None
+            left -= min(own, 1) if self.spec.type == "rlock" else own  # an rlock counts one
+        return left
+
+    def items(self, wanted: int) -> list[Value]:
+        """What was put into a queue, or got from it."""
+        return [
+            op.value if wanted == PUT else result
+            for log in self.logs
+            for kind, op, result, _, _ in log
+            if kind == wanted and op.target == self.target
+            if result is not False and result is not EMPTY
+        ]
+
+    def arrivals(self) -> tuple[int, int, int]:
+        """At a barrier: how many came, were the last to come, went on after a wait."""
+        came = last = woke = 0
+        for log in self.logs:
+            for done, op, result, _, _ in log:
+                if (
+                    op.target == self.target
+                    and result is not False
+                    and result.__class__ is not Raised
+                ):
+                    came += done == WAIT
+                    last += done == WAIT and result is True
+                    woke += done == WAKE
+        return came, last, woke
 
 
-def _items(logs: list[Log], target: int, wanted: int) -> list[Value]:
-    """What was put into a queue, or got from it."""
-    return [
-        op.value if wanted == PUT else result
-        for log in logs
-        for kind, op, result, _, _ in log
-        if kind == wanted and op.target == target and result is not False and result is not EMPTY
-    ]
-
-
-def _passed(logs: list[Log], target: int, parties: int, kind: int) -> Value:
-    """Whether somebody got on at a barrier because the dead had come, or had gone."""
-    came = last = woke = 0
-    for log in logs:
-        for done, op, result, _, _ in log:
-            if op.target == target and result is not False and result.__class__ is not Raised:
-                came += done == WAIT
-                last += done == WAIT and result is True
-                woke += done == WAKE
-    if kind == WAIT:
-        return True if woke > last * (parties - 1) else _NEVER
-    return True if came > last * parties else _NEVER
-
-
-def _taken(logs: list[Log], target: int, real: Any) -> Value:
-    """The item that is neither in the pipe of a queue nor in anybody's record."""
-    fd = real._reader.fileno()
-    (size,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))
-    stream = io.BytesIO(os.read(fd, size) if size else b"")
-    left: Counter[Any] = Counter(frozen(item) for item in _items(logs, target, PUT))
-    left.subtract(frozen(item) for item in _items(logs, target, GET))
-    if stream.getvalue()[:1] == b"\x80":  # killed after the item's length, before the item
-        return pickle.load(stream)
-    while header := stream.read(4):
-        body = stream.read(struct.unpack("!i", header)[0])
-        left[frozen(pickle.loads(body))] -= 1
-    gone = [item for item, count in left.items() if count > 0]
-    for item in _items(logs, target, PUT):
-        if gone and frozen(item) == gone[0]:
-            return item
-    return _NEVER
+_OUTCOMES: Final[dict[int, Callable[[_Accounts], Value]]] = {
+    PUT: _Accounts.put, GET: _Accounts.get, SET: _Accounts.set, CLEAR: _Accounts.never,
+    NOTIFY: _Accounts.never, WAIT: _Accounts.wait, WAKE: _Accounts.wake,
+    ACQUIRE: _Accounts.acquire, RELEASE: _Accounts.release,
+}  # fmt: skip

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import context, reduction
 from typing import Any, Final
 
-from tracelock.backends.base import Entry
+from tracelock.engine.linearise.history import Entry
 from tracelock.errors import LimitReached
 from tracelock.ops import Value
 
@@ -75,7 +75,7 @@ class SharedFile:
             self.fd = -1
 
 
-class Store:
+class VariableStore:
     """The variables as one process sees them. ``writer`` is the number of its worker."""
 
     def __init__(self, file: SharedFile, initial: Sequence[Value], writer: int) -> None:
@@ -91,7 +91,7 @@ class Store:
         self.versions = [0] * len(self.entries)
         self.offset = 0
 
-    def look(self, data: bytes | bytearray = b"") -> None:
+    def update(self, data: bytes | bytearray = b"") -> None:
         """Digest what is new; ``data`` is what has been read of it already."""
         while data or (data := os.pread(self.fd, CHUNK, self.offset)):
             used = 0
@@ -114,7 +114,7 @@ class Store:
         """The newest value."""
         data = os.pread(self.fd, CHUNK, self.offset)
         if data:
-            self.look(data)
+            self.update(data)
         return self.entries[variable][0]
 
     def write(self, variable: int, value: Value, k: int) -> None:

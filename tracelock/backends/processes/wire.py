@@ -1,8 +1,8 @@
-"""What parent and workers say to each other in a controlled run: words and messages.
+"""What the parent and its workers send each other: words and messages.
 
-The parent says one-byte *words*, some followed by a payload; a worker answers each grant with
-one *message*: what the real object did, and the op that its machine comes to next. Two context
-switches an event, and on one core a round trip costs about 6 microseconds.
+The parent sends one-byte *words*, some followed by a payload; in a controlled run a worker answers
+each grant with one *message*: what the real object did, and the op that its machine comes to next.
+That is two context switches an event; on one core a round trip costs about 6 microseconds.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.errors import LimitReached, StepFailure
+from tracelock.engine.recording import plain
+from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.ops import ATOMIC, EMPTY, AtomicBody, Op, Raised, Value
+
+#: Has a worker rehearse and run its atomic step: the rehearsal's reads and writes.
+Ask = Callable[[frozenset[int]], tuple[dict[int, Value], dict[int, Value]]]
 
 # Words from the parent.
 GRANT: Final = b"g"  # do the op for real: the model says that it is possible now
@@ -43,10 +47,19 @@ ERROR: Final = "error"  # tracelock's own failure in the worker, with its traceb
 EMPTY_MARK: Final = ("empty",)
 
 
+# --- encoding --------------------------------------------------------------------------------
 def pack(payload: Any) -> bytes:
     """A payload with its length before it."""
     data = marshal.dumps(payload, 2)
     return _LENGTH.pack(len(data)) + data
+
+
+def message(result: Value, follows: tuple[Any, ...] | None) -> bytes:
+    """A worker's answer: the result of its op, and what follows (None: the machine has ended)."""
+    try:
+        return pack((wrap(result), follows))
+    except ValueError:  # what a call gave is not JSON
+        return pack((plain(result), follows))
 
 
 def wrap(result: Value) -> Value:
@@ -73,15 +86,32 @@ def op_fields(op: Op) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def op_of(fields: tuple[Any, ...], ask: Ask | None = None) -> Op:
+    """The inverse of ``op_fields``; ``ask``: see ``RemoteBody``."""
+    kind, target, at, value, timeout, blocking, expect, body, soft = fields
+    if kind == ATOMIC:
+        body = RemoteBody(frozenset(body), ask)
+    return Op(kind, target, at, value, timeout, blocking, expect, body, soft)
+
+
+def failure_fields(error: StepFailure | LimitReached) -> tuple[Any, ...]:
+    """The exception with which a machine ended, as marshal can carry it."""
+    if isinstance(error, StepFailure):
+        return (FAILED, error.failure, error.message, error.at)
+    return (LIMIT, str(error))
+
+
 def failure_of(fields: tuple[Any, ...]) -> StepFailure | LimitReached:
-    """The exception that a payload tells of."""
+    """The inverse of ``failure_fields``. Raises InternalError for tracelock's own failure."""
+    if fields[0] == ERROR:
+        raise InternalError(f"in the process of a worker:\n{fields[1]}")
     if fields[0] == FAILED:
         return StepFailure(*fields[1:])
     return LimitReached(fields[1])
 
 
 class RemoteBody(AtomicBody):
-    """An atomic step of a worker in another process: it is that worker who rehearses it.
+    """An atomic step of a worker in another process, which is also where it is rehearsed.
 
     ``ask(touches)`` sends the model's values of what the block may touch, has the worker first
     rehearse the block on them and then run it for real, and returns what the rehearsal read
@@ -90,11 +120,7 @@ class RemoteBody(AtomicBody):
 
     __slots__ = ("ask", "touches")
 
-    def __init__(
-        self,
-        touches: frozenset[int],
-        ask: Callable[[frozenset[int]], tuple[dict[int, Value], dict[int, Value]]] | None = None,
-    ) -> None:
+    def __init__(self, touches: frozenset[int], ask: Ask | None = None) -> None:
         self.touches = touches
         self.ask = ask
 
@@ -108,6 +134,7 @@ class RemoteBody(AtomicBody):
             write(number, value)
 
 
+# --- pipes -----------------------------------------------------------------------------------
 def receive(fd: int) -> bytes:
     """One whole message; empty when the other end is gone."""
     data = os.read(fd, _BIG)

@@ -4,16 +4,57 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from tracelock.backends.real import SIGNALS, Attempts, Makers, release_one_by_one
 from tracelock.backends.rules import ASYNCIO_RULES
-from tracelock.backends.tasks.backend import LATE, Loop, Steps, TaskBackend, Trap, life
-from tracelock.backends.tasks.control import AGAIN
-from tracelock.ops import ACQUIRE, CLEAR, EMPTY, GET, NOTIFY, PUT, RELEASE, SET, Op, Value
+from tracelock.backends.tasks.backend import TaskBackend
+from tracelock.backends.tasks.loop import (
+    AGAIN,
+    LATE,
+    Coroutines,
+    Crew,
+    Loop,
+    Steps,
+    Trap,
+    awaitable_work,
+)
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, WAIT, Op, Value
 
 QUEUES: Final = {
     "fifo": asyncio.Queue, "lifo": asyncio.LifoQueue, "priority": asyncio.PriorityQueue,
 }  # fmt: skip
+
+
+def try_acquire(real: Any) -> bool:
+    """Take a lock or semaphore if that needs no waiting."""
+    if real.locked():
+        return False
+    # a lock that is free may still be promised to the first in line
+    attempt = real.acquire()
+    try:
+        attempt.send(None)
+    except StopIteration:
+        return True
+    attempt.close()
+    return False
+
+
+def try_put(real: Any, op: Op) -> bool:
+    """Put an item if there is room."""
+    try:
+        real.put_nowait(op.value)
+    except asyncio.QueueFull:
+        return False
+    return True
+
+
+def try_get(real: Any, op: Op) -> Value:
+    """Get an item if there is one."""
+    try:
+        return real.get_nowait()
+    except asyncio.QueueEmpty:
+        return EMPTY
 
 
 class AsyncioLoop(Loop):
@@ -21,78 +62,36 @@ class AsyncioLoop(Loop):
 
     cancelled = asyncio.CancelledError
 
-    def __init__(self, crew: Any) -> None:
+    makers: ClassVar[Makers] = {
+        "lock": lambda spec: asyncio.Lock(),
+        "condition_lock": lambda spec: asyncio.Lock(),
+        "semaphore": lambda spec: asyncio.Semaphore(spec.value),
+        "bounded_semaphore": lambda spec: asyncio.BoundedSemaphore(spec.value),
+        "event": lambda spec: asyncio.Event(),
+        "barrier": lambda spec: asyncio.Barrier(spec.parties),
+        "queue": lambda spec: QUEUES[spec.order](spec.maxsize),
+    }
+    condition = asyncio.Condition
+    attempts: ClassVar[Attempts] = {
+        **SIGNALS,
+        RELEASE: release_one_by_one,
+        ACQUIRE: lambda real, op: try_acquire(real),
+        PUT: try_put,
+        GET: try_get,
+        WAIT: lambda real, op: real.is_set(),
+    }
+    coroutines: ClassVar[Coroutines] = {
+        ACQUIRE: lambda real, op: real.acquire(),
+        PUT: lambda real, op: real.put(op.value),
+        GET: lambda real, op: real.get(),
+        WAIT: lambda real, op: real.wait(),
+    }
+
+    def __init__(self, crew: Crew) -> None:
         super().__init__(crew)
-        self.layout = crew.layout
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.gates: dict[int, asyncio.Future[None]] = {}
         self.loop: asyncio.AbstractEventLoop
-
-    # --- objects and operations --------------------------------------------------------------
-    def objects(self) -> list[Any]:
-        layout = self.layout
-        real: list[Any] = [None] * len(layout.names)
-        late = []
-        for number, spec in enumerate(layout.objects, layout.variables):
-            kind = spec.type
-            if kind in ("lock", "condition_lock"):
-                real[number] = asyncio.Lock()
-            elif kind == "semaphore":
-                real[number] = asyncio.Semaphore(spec.value)
-            elif kind == "bounded_semaphore":
-                real[number] = asyncio.BoundedSemaphore(spec.value)
-            elif kind == "event":
-                real[number] = asyncio.Event()
-            elif kind == "barrier":
-                real[number] = asyncio.Barrier(spec.parties)
-            elif kind == "queue":
-                real[number] = QUEUES[spec.order](spec.maxsize)
-            else:
-                late.append((number, spec.lock))
-        for number, lock in late:
-            real[number] = asyncio.Condition(real[lock])
-        return real
-
-    def dispose(self, objects: list[Any]) -> None:
-        """There is nothing to close."""
-
-    def attempt(self, op: Op, target: Any) -> Value:
-        kind = op.kind
-        if kind == RELEASE:
-            return release(op, target)
-        if kind == NOTIFY:
-            return target.notify_all() if op.value == -1 else target.notify(op.value)
-        if kind == SET:
-            return target.set()
-        if kind == CLEAR:
-            return target.clear()
-        if kind == ACQUIRE:
-            return try_acquire(target)
-        if kind == PUT:
-            try:
-                target.put_nowait(op.value)
-            except asyncio.QueueFull:
-                return False
-            return True
-        if kind == GET:
-            try:
-                return target.get_nowait()
-            except asyncio.QueueEmpty:
-                return EMPTY
-        return target.is_set()
-
-    def start(self, op: Op, target: Any) -> Coroutine[Any, Any, Any]:
-        kind = op.kind
-        coroutine: Coroutine[Any, Any, Any]
-        if kind == ACQUIRE:
-            coroutine = target.acquire()
-        elif kind == PUT:
-            coroutine = target.put(op.value)
-        elif kind == GET:
-            coroutine = target.get()
-        else:
-            coroutine = target.wait()
-        return coroutine
 
     def shielded(self, trap: Trap) -> bool:
         return False
@@ -147,39 +146,39 @@ class AsyncioLoop(Loop):
         return bool(trap.cancel())
 
     def forget(self, trap: Trap) -> None:
-        """A future nobody waits for is nobody's business."""
+        """A future for which nobody waits needs no care."""
 
-    def came(self, trap: Trap) -> bool:
+    def wait_is_over(self, trap: Trap) -> bool:
         return bool(trap.done())
 
-    def collect(self) -> Steps:
+    def take_cancellation(self) -> Steps:
         try:
             yield
         except asyncio.CancelledError as error:
             return error
         return None
 
-    def glance(self) -> Steps:
+    def check_cancelled(self) -> Steps:
         yield from ()
 
-    def take_back(self, me: int) -> int:
+    def withdraw_requests(self, me: int) -> int:
         task = self.tasks[me]
         requests = task.cancelling()
         for _ in range(requests):
             task.uncancel()
         return requests
 
-    def ask_again(self, me: int, requests: int) -> Steps:
+    def repeat_requests(self, me: int, requests: int) -> Steps:
         for _ in range(requests):
             self.tasks[me].cancel()
         if not requests:
             return None
-        return (yield from self.collect())
+        return (yield from self.take_cancellation())
 
     def settle(self, me: int) -> Steps:
         task = self.tasks[me]
         if task.cancelling():
-            yield from self.collect()
+            yield from self.take_cancellation()
             while task.cancelling():
                 task.uncancel()
 
@@ -200,7 +199,7 @@ class AsyncioLoop(Loop):
         """The loop itself does."""
 
     async def quiet(self) -> None:
-        """``came`` tells all there is to know."""
+        """``wait_is_over`` says it all."""
 
     def stuck(self, trap: Trap) -> bool:
         return trap is not None and not trap.done()
@@ -210,7 +209,7 @@ class AsyncioLoop(Loop):
         task = asyncio.current_task()
         assert task is not None
         self.tasks[me] = task
-        while await life(self.crew, me) == AGAIN:
+        while await awaitable_work(self.crew, me) == AGAIN:
             pass
 
 
@@ -222,29 +221,6 @@ def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return stop.value
     coroutine.close()
     raise AssertionError("asyncio.timeout waited")
-
-
-def release(op: Op, target: Any) -> None:
-    """Release once, or a semaphore ``op.value`` times."""
-    n = 1 if op.value is None else op.value
-    if n.__class__ is not int or n < 1:
-        raise ValueError("n must be one or more")
-    for _ in range(n):
-        target.release()
-
-
-def try_acquire(target: Any) -> bool:
-    """Take a lock or semaphore if that needs no waiting."""
-    if target.locked():
-        return False
-    # a lock that is free may still be promised to who was first in line
-    attempt = target.acquire()
-    try:
-        attempt.send(None)
-    except StopIteration:
-        return True
-    attempt.close()
-    return False
 
 
 class AsyncioBackend(TaskBackend):

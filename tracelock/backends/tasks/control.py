@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tracelock.backends.base import agree, mismatch
+from tracelock.backends.base import Backend, agree, mismatch
 from tracelock.backends.calls import run_call
 from tracelock.backends.simulated import start
-from tracelock.backends.tasks.batch import Batch, Steps
-from tracelock.engine.effects import change, run_atomic
-from tracelock.engine.interrupts import cancellable
+from tracelock.backends.tasks.batch import Batch
+from tracelock.backends.tasks.loop import AGAIN, DONE, REPLACE, Loop, Steps
+from tracelock.engine.controller import Controller
+from tracelock.engine.effects import perform, raised
 from tracelock.errors import ScopeExpired
 from tracelock.ops import (
-    ACQUIRE,
     ATOMIC,
     CALL,
     CANCEL,
@@ -29,25 +29,29 @@ from tracelock.ops import (
     JOIN,
     NOTIFY,
     PUT,
-    READ,
     SLEEP,
     SPAWN,
-    WAIT,
-    WRITE,
     Op,
-    Raised,
     Value,
-)  # fmt: skip
+)
 
 #: What ``_wait`` says: the op is over; it is over and the worker has the baton again; the
 #: schedule is over.
-OVER, ONWARD, STRAY = range(3)
-#: What becomes of a task at the end of ``work``.
-AGAIN, REPLACE, DONE = range(3)
+OVER, ONWARD, LEFT = range(3)
 
 
-class Crew(Batch):
+class GrantedTasks(Batch):
     """Workers that do what the controller grants, for real, and compare."""
+
+    def __init__(
+        self, backend: Backend, adapter: type[Loop], controller: Controller,
+        done: Callable[[Controller], bool],
+    ) -> None:  # fmt: skip
+        super().__init__(backend, adapter, controller, done)
+        #: By kind: the ops that concern workers, whose results there is nothing to compare with.
+        self.ways: dict[int, Callable[[Op], None]] = {
+            SPAWN: self._spawn, CANCEL: self._cancel, CALL: self._call,
+        }  # fmt: skip
 
     def work(self, me: int) -> Steps:
         """One schedule of worker ``me``; to be run by its task, again while it gives ``AGAIN``.
@@ -55,56 +59,54 @@ class Crew(Batch):
         ``REPLACE``: the task has to end for real, and another to take its place.
         """
         try:
-            if self.heir == me:
+            if self.replaced == me:
                 # the task before this one has ended, now the others may go on
-                self.heir = -1
+                self.replaced = -1
                 self._pass_on()
-            caught = yield from self._stay_home(me)
+            caught = yield from self._stay_idle(me)
             if self.closing:
                 return DONE
             yield from self._turns(me, caught)
-            if self.graves[me] is not None:
-                yield from self._bury(me)
             yield from self.loop.settle(me)
-            self.away[me] = False
+            self.in_schedule[me] = False
         except GeneratorExit:
             raise
         except BaseException as error:
             self.abort(error)
         if self.closing:
-            self.gone(me)
+            self.leave_batch(me)
             return DONE
-        return REPLACE if self.heir == me else AGAIN
+        return REPLACE if self.replaced == me else AGAIN
 
     def _turns(self, me: int, caught: BaseException | None) -> Steps:
         """One schedule of worker ``me``, which has the baton, up to its end."""
         controller = self.controller
         machine = self.machines[me]
         blocks = self.blocks[me]
-        self.flying[me] = None
+        self.in_flight[me] = None
         if machine.scopes:
             # by the model the task has come to its first op, in its blocks, before anything else
-            requests = self.loop.take_back(me)
+            requests = self.loop.withdraw_requests(me)
             self._update_blocks(me, machine)
-            caught = (yield from self.loop.ask_again(me, requests)) or caught
+            caught = (yield from self.loop.repeat_requests(me, requests)) or caught
         while True:
             op = controller.op
             kind = op.kind
             how = OVER
             if controller.thrown is not None:
-                if self.loop.level_triggered and self._waits(op):
+                if self.loop.level_triggered and self.can_wait(op):
                     how = yield from self._wait(me, op)
                 else:
                     yield from self._cut_short(me, op, caught)
             elif caught is not None:
                 raise mismatch(self.layout, me, op, controller.result, caught)
-            elif self._waits(op):
+            elif self.can_wait(op):
                 how = yield from self._wait(me, op)
             elif kind in (SLEEP, CHECKPOINT, JOIN):
                 yield from self._pause(me, op)
             else:
                 self._do(me, op, kind)
-            if how == STRAY:
+            if how == LEFT:
                 return
             if how == OVER:
                 controller.advance(machine, me)
@@ -113,9 +115,9 @@ class Crew(Batch):
             if blocks or machine.scopes:
                 self._update_blocks(me, machine)
             if how == OVER:
-                if controller.ended[me] and any(lock.owner == me for _, lock in self.locks):
-                    # its end is an event to the lock: whoever waits for it is told
-                    self.heir = me
+                if controller.ended[me] and any(lock.owner == me for lock in self.locks):
+                    # its locks notice its end, and tell those who wait for them
+                    self.replaced = me
                     return
                 self._pass_on()
                 caught = None
@@ -123,17 +125,10 @@ class Crew(Batch):
                     return
                 if self.holder != me:
                     caught = yield from self._gate(me)
-                if self.stray[me]:
-                    self._let_go(me)
+                if self.leaving[me]:
+                    self.let_go()
                     self._drop_blocks(me)
                     return
-
-    def _waits(self, op: Op) -> bool:
-        """Whether ``op`` is one that can wait in an object."""
-        kind = op.kind
-        if kind not in (WAIT, ACQUIRE, PUT, GET):
-            return False
-        return cancellable(op, self.layout)
 
     # --- operations that wait ----------------------------------------------------------------
     def _wait(self, me: int, op: Op) -> Steps:
@@ -150,7 +145,7 @@ class Crew(Batch):
         send: Callable[[Any], Any] = work.send
         arg: Any = None
         while True:
-            # an operation that is cut off is left to unwind as it likes: nobody else goes on
+            # an operation that is cut off is left to unwind as it likes: no other goes on
             cut = controller.thrown is not None or (controller.fired and not controller.parked)
             try:
                 trap = send(arg)
@@ -158,10 +153,10 @@ class Crew(Batch):
                 self._compare(me, op, loop.outcome(kind, stop.value))
                 return OVER
             except loop.cancelled as error:
-                self._came_through(me, op, error)
+                self._note_cancellation(me, op, error)
                 return OVER
             except Exception as error:
-                self._compare(me, op, Raised(type(error).__name__, str(error)))
+                self._compare(me, op, raised(error))
                 return OVER
             if cut or (first and loop.shielded(trap)):
                 first = False
@@ -173,13 +168,12 @@ class Crew(Batch):
                 return (yield from self._finish(me, op, work, trap))
             else:
                 raise mismatch(self.layout, me, op, controller.result, "waits")
-            if self.stray[me]:
+            if self.leaving[me]:
                 self.loop.forget(trap)
             else:
                 send, arg = yield from self._suspend(me, work, trap)
-            if self.stray[me]:
-                self._abandon(me, op, work)
-                return STRAY
+            if self.leaving[me]:
+                return (yield from self._leave(me, op, work))
 
     def _suspend(self, me: int, work: Coroutine[Any, Any, Any], trap: Any) -> Steps:
         """Wait for real, then for the baton. How ``work`` is to go on then: a method, a value."""
@@ -192,9 +186,9 @@ class Crew(Batch):
             step = (work.send, reply)
         self.traps[me] = None
         if self.holder != me:
-            self.back[me] = True
+            self.resumed[me] = True
             caught = yield from self._gate(me)
-            self.back[me] = False
+            self.resumed[me] = False
             if caught is not None:
                 step = (work.throw, caught)
         return step
@@ -208,11 +202,10 @@ class Crew(Batch):
             send, arg = work.send, (yield trap)
         else:
             self._pass_on()
-            if not self.stray[me]:
+            if not self.leaving[me]:
                 send, arg = yield from self._suspend(me, work, trap)
-            if self.stray[me]:
-                self._abandon(me, op, work)
-                return STRAY
+            if self.leaving[me]:
+                return (yield from self._leave(me, op, work))
         try:
             send(arg)
         except StopIteration as stop:
@@ -221,6 +214,12 @@ class Crew(Batch):
                 raise mismatch(self.layout, me, op, result, real) from None
             return ONWARD
         raise mismatch(self.layout, me, op, result, "waits again")
+
+    def _leave(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> Steps:
+        """The schedule is over in the middle of ``work``."""
+        yield from self.give_up(me, op, work)
+        self._drop_blocks(me)
+        return LEFT
 
     def _compare(self, me: int, op: Op, real: Value) -> None:
         controller = self.controller
@@ -232,59 +231,48 @@ class Crew(Batch):
                 model = controller.thrown
             raise mismatch(self.layout, me, op, model, real)
 
-    def _came_through(self, me: int, op: Op, error: BaseException) -> None:
+    def _note_cancellation(self, me: int, op: Op, error: BaseException) -> None:
         thrown = self.controller.thrown
         if thrown is None:
             raise mismatch(self.layout, me, op, self.controller.result, error)
         uid = thrown.uid if isinstance(thrown, ScopeExpired) else -1
-        self.flying[me] = (error, uid)
+        self.in_flight[me] = (error, uid)
 
     def _cut_short(self, me: int, op: Op, caught: BaseException | None) -> Steps:
         """A cancellation reaches ``me`` where it is in no real operation."""
         if caught is None:
-            caught = yield from self.loop.collect()
+            caught = yield from self.loop.take_cancellation()
         if caught is None:
             raise mismatch(self.layout, me, op, self.controller.thrown, "was not cancelled")
-        self._came_through(me, op, caught)
+        self._note_cancellation(me, op, caught)
 
     def _pause(self, me: int, op: Op) -> Steps:
         """A sleep, checkpoint or join is over: nothing may have cancelled it."""
-        caught = yield from self.loop.glance()
+        caught = yield from self.loop.check_cancelled()
         if caught is not None:
             raise mismatch(self.layout, me, op, self.controller.result, caught)
 
     # --- operations that do not --------------------------------------------------------------
     def _do(self, me: int, op: Op, kind: int) -> None:
         """Do ``op`` for real and compare."""
-        controller, values, target = self.controller, self.values, op.target
-        real: Value = None
-        if kind == READ:
-            real = values[target]
-        elif kind == WRITE:
-            values[target] = op.value
-        elif kind == ATOMIC:
-            real = run_atomic(op.body.run, values)
-        elif kind <= ATOMIC:
-            real = change(op, values)
-        elif kind == SPAWN:
-            if controller.result is None:
-                start(controller, self.machines[target], target)
+        controller = self.controller
+        if kind in self.ways:
+            self.ways[kind](op)
             return
-        elif kind == CANCEL:
-            if target in controller.active:
-                self.loop.cancel(target)
-            return
-        elif kind == CALL:
-            controller.replace(run_call(op.body, op.value))
-            return
-        else:
-            try:
-                real = self.loop.attempt(op, self.objects[target])
-            except Exception as error:
-                real = Raised(type(error).__name__, str(error))
-            if kind == NOTIFY and real is None:
-                # who wakes shows when they do
-                real = controller.result
+        real = perform(op, self.values) if kind <= ATOMIC else self.attempt(op)
         model = controller.result
+        if kind == NOTIFY and real is None:
+            return  # who wakes shows when they do
         if real is not model and not agree(real, model):
             raise mismatch(self.layout, me, op, model, real)
+
+    def _spawn(self, op: Op) -> None:
+        if self.controller.result is None:
+            start(self.controller, self.machines[op.target], op.target)
+
+    def _cancel(self, op: Op) -> None:
+        if op.target in self.controller.active:
+            self.loop.cancel(op.target)
+
+    def _call(self, op: Op) -> None:
+        self.controller.replace(run_call(op, self.allow_call))

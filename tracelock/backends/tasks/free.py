@@ -14,12 +14,11 @@ from typing import Any
 
 from tracelock.backends.base import mismatch
 from tracelock.backends.calls import run_call
-from tracelock.backends.tasks.control import DONE
-from tracelock.backends.tasks.state import Alarm, FreeState, Steps, Stop
-from tracelock.backends.tasks.values import abandon
-from tracelock.engine.effects import change, run_atomic
+from tracelock.backends.tasks.free_state import Alarm, FreeState
+from tracelock.backends.tasks.loop import DONE, Steps
+from tracelock.engine.effects import failure, perform, raised, started_before
 from tracelock.engine.interrupts import cancellable
-from tracelock.errors import ScopeExpired, StepFailure
+from tracelock.errors import ScopeExpired, Unwind
 from tracelock.objects.lines import WaiterLine
 from tracelock.ops import (
     ACQUIRE,
@@ -29,10 +28,8 @@ from tracelock.ops import (
     CANCELLED,
     CHECKPOINT,
     EMPTY,
-    GET,
     JOIN,
     NOTIFY,
-    PUT,
     READ,
     REQUEST,
     SLEEP,
@@ -46,13 +43,13 @@ from tracelock.ops import (
 )  # fmt: skip
 
 
-class FreeCrew(FreeState):
+class FreeTasks(FreeState):
     """The workers of one free run."""
 
     def work(self, me: int) -> Steps:
         """The whole life of worker ``me``."""
-        self.home += 1
-        if self.home == self.count:
+        self.present += 1
+        if self.present == self.count:
             self.ready.set()
         try:
             caught = None
@@ -60,7 +57,7 @@ class FreeCrew(FreeState):
                 caught = (yield from self.loop.wait(me)) or caught
             if not self.closing and not self.ended[me]:
                 yield from self._live(me, caught)
-        except Stop:
+        except Unwind:
             pass
         except GeneratorExit:
             raise
@@ -70,15 +67,15 @@ class FreeCrew(FreeState):
             self.finished.set()
         self._end(me)
         if self.blocks[me]:
-            self._leave_blocks(me, ())
+            self.leave_blocks(me, ())
         try:
             yield from self.loop.settle(me)
         except BaseException as error:
             self.error = self.error or error
-        self.released += 1
-        self.home -= 1
-        self._wake_released()
-        if self.home == 0:
+        self.over += 1
+        self.present -= 1
+        self.check_released()
+        if self.present == 0:
             self.empty.set()
         return DONE
 
@@ -95,9 +92,9 @@ class FreeCrew(FreeState):
             record(me, CANCELLED, op, None)
             return
         if machine.scopes:
-            requests = self.loop.take_back(me)
+            requests = self.loop.withdraw_requests(me)
             self._enter_blocks(me, machine.scopes)
-            caught = (yield from self.loop.ask_again(me, requests)) or caught
+            caught = (yield from self.loop.repeat_requests(me, requests)) or caught
         if caught is not None:
             self._cancelled(me, op, caught)
             op = self.ops[me]
@@ -111,7 +108,7 @@ class FreeCrew(FreeState):
                 values[op.target] = op.value
                 record(me, WRITE, op, None)
                 self._advance(me, resume, (None,))
-            elif self._waits(op):
+            elif self.can_wait(op):
                 yield from self._wait(me, op)
             elif kind in (SLEEP, CHECKPOINT, JOIN):
                 yield from self._pause(me, op)
@@ -119,20 +116,19 @@ class FreeCrew(FreeState):
                 self._do(me, op, kind)
             op = self.ops[me]
             if self.blocks[me] or (op is not None and machine.scopes):
-                self._leave_blocks(me, () if op is None else machine.scopes)
+                self.leave_blocks(me, () if op is None else machine.scopes)
                 if op is not None:
                     self._enter_blocks(me, machine.scopes)
             if self.closing:
-                self._let_go()
-                raise Stop
+                self.let_go()
+                raise Unwind
 
     def _give(self, me: int, kind: int, op: Op, result: Value) -> None:
         """The end of an op: its last event, and its result for the machine."""
         self._record(me, kind, op, result)
         machine = self.machines[me]
         if result.__class__ is Raised:
-            failure = StepFailure("error", f"{result.kind}: {result.message}", op.at)
-            self._advance(me, machine.throw, (failure,))
+            self._advance(me, machine.throw, (failure(result, op),))
         else:
             self._advance(me, machine.resume, (result,))
 
@@ -143,15 +139,9 @@ class FreeCrew(FreeState):
             raise mismatch(self.layout, me, op, False, error)
         self._record(me, CANCELLED, op, None)
         uid = thrown.uid if isinstance(thrown, ScopeExpired) else -1
-        self.flying[me] = (error, uid)
+        self.in_flight[me] = (error, uid)
         self.cut[me] = self.due[me] = False
         self._advance(me, self.machines[me].throw, (thrown,))
-
-    def _waits(self, op: Op) -> bool:
-        kind = op.kind
-        if kind not in (WAIT, ACQUIRE, PUT, GET):
-            return False
-        return cancellable(op, self.layout)
 
     # --- operations that wait ----------------------------------------------------------------
     def _wait(self, me: int, op: Op) -> Steps:
@@ -182,8 +172,8 @@ class FreeCrew(FreeState):
             except loop.cancelled as cancelled:
                 error = cancelled
                 break
-            except Exception as failure:
-                real = Raised(type(failure).__name__, str(failure))
+            except Exception as exception:
+                real = raised(exception)
                 break
             shielded = loop.shielded(trap)
             if passing or (first and shielded):
@@ -192,7 +182,8 @@ class FreeCrew(FreeState):
                 self.soft[me] = first = False
                 passing = passing or self.cut[me]
                 if self.closing:
-                    yield from self._abandon(me, op, work)
+                    yield from self.give_up(me, op, work)
+                    raise Unwind
                 continue
             if shielded and not unwinding and (kind == ACQUIRE or (line is not None and parked)):
                 yield from self._finish(me, op, work, trap, alarm, asked if parked else 0)
@@ -211,18 +202,11 @@ class FreeCrew(FreeState):
                 self.due[me] = False
                 self._strike(me)
             self.traps[me], self.blocked[me] = trap, True
-            try:
-                reply = yield loop.guarded(me, trap)
-            except loop.cancelled as cancelled:
-                send, arg = work.throw, cancelled
-            else:
-                send, arg = work.send, reply
-            self.blocked[me] = self.soft[me] = False
-            self.traps[me] = None
+            send, arg = yield from self._suspend(me, work, trap)
             if self.closing:
-                yield from self._abandon(me, op, work)
+                yield from self.give_up(me, op, work)
+                raise Unwind
             cut, self.cut[me] = self.cut[me], False
-            loop.aborted.discard(me)
             if line is not None:
                 self._out_of_line(line, me, cut)
                 unwinding = unwinding or cut
@@ -242,6 +226,20 @@ class FreeCrew(FreeState):
             raise mismatch(self.layout, me, op, "cancelled", real)
         self.cut[me] = False
         self._give(me, WAKE if kind == WAIT and parked else kind, op, real)
+
+    def _suspend(self, me: int, work: Coroutine[Any, Any, Any], trap: Any) -> Steps:
+        """Wait for real in ``trap``. How ``work`` is to go on then: a method, a value."""
+        step: tuple[Callable[[Any], Any], Any]
+        try:
+            reply = yield self.loop.guarded(me, trap)
+        except self.loop.cancelled as cancelled:
+            step = (work.throw, cancelled)
+        else:
+            step = (work.send, reply)
+        self.blocked[me] = self.soft[me] = False
+        self.traps[me] = None
+        self.loop.aborted.discard(me)
+        return step
 
     def _finish(
         self,
@@ -314,19 +312,10 @@ class FreeCrew(FreeState):
             self.soft[me] = True
             if not passing and kind != CHECKPOINT:
                 self.traps[me], self.blocked[me] = trap, True
-            try:
-                reply = yield loop.guarded(me, trap)
-            except loop.cancelled as cancelled:
-                send, arg = work.throw, cancelled
-            else:
-                send, arg = work.send, reply
-            self.blocked[me] = self.soft[me] = False
-            self.traps[me] = None
-            loop.aborted.discard(me)
+            send, arg = yield from self._suspend(me, work, trap)
             if self.closing:
-                abandon(work)
-                self._let_go()
-                raise Stop
+                yield from self.give_up(me, op, work)
+                raise Unwind
         if kind == SLEEP:
             self.timing -= 1
         self._silence(alarm)
@@ -336,54 +325,26 @@ class FreeCrew(FreeState):
         self.cut[me] = False
         self._give(me, kind, op, real)
 
-    def _abandon(self, me: int, op: Op, work: Coroutine[Any, Any, Any]) -> Steps:
-        """The run is over and ``work`` will not be finished."""
-        self._let_go()
-        if self.level and op.target in self.lines:
-            # on its way out it takes its lock: not before everybody has let go of that
-            self.mourning += 1
-            self._wake_released()
-            while self.released + self.mourning < self.count and not self.all_released:
-                yield from self.loop.wait(me)
-            self.all_released = True
-            abandon(work)
-            self._let_go()
-            self.mourning -= 1
-        else:
-            abandon(work)
-        raise Stop
-
     # --- operations that do not wait ---------------------------------------------------------
     def _do(self, me: int, op: Op, kind: int) -> None:
-        result: Value = None
-        if kind == ATOMIC:
-            result = run_atomic(op.body.run, self.values)
-        elif kind < ATOMIC:
-            result = change(op, self.values)
+        if kind <= ATOMIC:
+            self._give(me, kind, op, perform(op, self.values))
         elif kind == CALL:
-            result = run_call(op.body, op.value)
-        elif kind == CANCEL:
+            self._give(me, kind, op, run_call(op, self.allow_call))
+        elif kind == SPAWN and self.started[op.target]:
+            self._give(me, kind, op, started_before(self.layout, op.target))
+        elif kind in (SPAWN, CANCEL):  # recorded before what it causes
             self._record(me, kind, op, None)
-            self._cancel(me, op.target)
-            self._advance(me, self.machines[me].resume, (None,))
-            return
-        elif kind == SPAWN:
-            if self.started[op.target]:
-                name = self.layout.workers[op.target].name
-                result = Raised("RuntimeError", f"{name} has been started before")
-            else:
-                self._record(me, kind, op, None)
+            if kind == SPAWN:
                 self._start(op.target)
-                self._advance(me, self.machines[me].resume, (None,))
-                return
+            else:
+                self._cancel(me, op.target)
+            self._advance(me, self.machines[me].resume, (None,))
         else:
-            try:
-                result = self.loop.attempt(op, self.objects[op.target])
-            except Exception as error:
-                result = Raised(type(error).__name__, str(error))
+            result = self.attempt(op)
             if kind == NOTIFY and result is None:
                 result = self._notified(op)
-        self._give(me, kind, op, result)
+            self._give(me, kind, op, result)
 
     def _notified(self, op: Op) -> list[int]:
         """Whom a notify woke, which the real object does not tell."""

@@ -5,19 +5,61 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import trio
 import trio.testing
 
 from tracelock.backends.base import Options
+from tracelock.backends.real import SIGNALS, Attempts, Makers, release_one_by_one
 from tracelock.backends.rules import TRIO_RULES
-from tracelock.backends.tasks.backend import LATE, Loop, Steps, TaskBackend, Trap, life
-from tracelock.backends.tasks.control import AGAIN, REPLACE
+from tracelock.backends.tasks.backend import TaskBackend
+from tracelock.backends.tasks.loop import (
+    AGAIN,
+    LATE,
+    REPLACE,
+    Coroutines,
+    Crew,
+    Loop,
+    Steps,
+    Trap,
+    awaitable_work,
+)
 from tracelock.errors import UsageError
-from tracelock.ops import ACQUIRE, EMPTY, GET, NOTIFY, PUT, RELEASE, SET, Op, Value
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, WAIT, ObjectSpec, Op, Value
 from tracelock.scenario.program import Program
+
+
+def make_queue(spec: ObjectSpec) -> Any:
+    """A memory object stream, its two ends."""
+    return anyio.create_memory_object_stream[Any](spec.maxsize if spec.maxsize > 0 else math.inf)
+
+
+def try_acquire(real: Any, op: Op) -> bool:
+    """Take a lock or semaphore if that needs no waiting."""
+    try:
+        real.acquire_nowait()
+    except anyio.WouldBlock:
+        return False
+    return True
+
+
+def try_put(real: Any, op: Op) -> bool:
+    """Send an item if that needs no waiting."""
+    try:
+        real[0].send_nowait(op.value)
+    except anyio.WouldBlock:
+        return False
+    return True
+
+
+def try_get(real: Any, op: Op) -> Value:
+    """Receive an item if there is one."""
+    try:
+        return real[1].receive_nowait()
+    except anyio.WouldBlock:
+        return EMPTY
 
 
 class TrioLoop(Loop):
@@ -31,79 +73,44 @@ class TrioLoop(Loop):
     level_triggered = True
     first = frozenset({PUT, GET})
 
-    def __init__(self, crew: Any) -> None:
+    makers: ClassVar[Makers] = {
+        "lock": lambda spec: anyio.Lock(),
+        "condition_lock": lambda spec: anyio.Lock(),
+        "semaphore": lambda spec: anyio.Semaphore(spec.value),
+        "bounded_semaphore": lambda spec: anyio.Semaphore(spec.value, max_value=spec.value),
+        "event": lambda spec: anyio.Event(),
+        "queue": make_queue,
+    }
+    condition = anyio.Condition
+    attempts: ClassVar[Attempts] = {
+        **SIGNALS,
+        RELEASE: release_one_by_one,
+        ACQUIRE: try_acquire,
+        PUT: try_put,
+        GET: try_get,
+        WAIT: lambda real, op: real.is_set(),
+    }
+    coroutines: ClassVar[Coroutines] = {
+        ACQUIRE: lambda real, op: real.acquire(),
+        PUT: lambda real, op: real[0].send(op.value),
+        GET: lambda real, op: real[1].receive(),
+        WAIT: lambda real, op: real.wait(),
+    }
+
+    def __init__(self, crew: Crew) -> None:
         super().__init__(crew)
-        self.layout = crew.layout
         self.scopes: dict[int, trio.CancelScope] = {}
-        self._due: list[list[Any]] = []
-        self._made = 0
-        self._sooner = trio.Event()
         self.tasks: dict[int, trio.lowlevel.Task] = {}
         self.asleep: dict[int, trio.lowlevel.Task] = {}
-
-    # --- objects and operations --------------------------------------------------------------
-    def objects(self) -> list[Any]:
-        layout = self.layout
-        real: list[Any] = [None] * len(layout.names)
-        late = []
-        for number, spec in enumerate(layout.objects, layout.variables):
-            kind = spec.type
-            if kind in ("lock", "condition_lock"):
-                real[number] = anyio.Lock()
-            elif kind == "semaphore":
-                real[number] = anyio.Semaphore(spec.value)
-            elif kind == "bounded_semaphore":
-                real[number] = anyio.Semaphore(spec.value, max_value=spec.value)
-            elif kind == "event":
-                real[number] = anyio.Event()
-            elif kind == "queue":
-                size = spec.maxsize if spec.maxsize > 0 else math.inf
-                real[number] = anyio.create_memory_object_stream[Any](size)
-            else:
-                late.append((number, spec.lock))
-        for number, lock in late:
-            real[number] = anyio.Condition(real[lock])
-        return real
+        self._alarms: list[list[Any]] = []  # a heap: when, number, what to call
+        self._count = 0
+        self._sooner = trio.Event()
 
     def dispose(self, objects: list[Any]) -> None:
         for real in objects:
             if isinstance(real, tuple):
                 for end in real:
                     end.close()
-
-    def attempt(self, op: Op, target: Any) -> Value:
-        kind = op.kind
-        if kind == RELEASE:
-            return release(op, target)
-        if kind == NOTIFY:
-            return target.notify_all() if op.value == -1 else target.notify(op.value)
-        if kind == SET:
-            return target.set()
-        try:
-            if kind == ACQUIRE:
-                target.acquire_nowait()
-                return True
-            if kind == PUT:
-                target[0].send_nowait(op.value)
-                return True
-            if kind == GET:
-                return target[1].receive_nowait()
-        except anyio.WouldBlock:
-            return EMPTY if kind == GET else False
-        return target.is_set()
-
-    def start(self, op: Op, target: Any) -> Coroutine[Any, Any, Any]:
-        kind = op.kind
-        coroutine: Coroutine[Any, Any, Any]
-        if kind == ACQUIRE:
-            coroutine = target.acquire()
-        elif kind == PUT:
-            coroutine = target[0].send(op.value)
-        elif kind == GET:
-            coroutine = target[1].receive()
-        else:
-            coroutine = target.wait()
-        return coroutine
 
     def shielded(self, trap: Trap) -> bool:
         return not hasattr(trap, "abort_func")
@@ -163,13 +170,13 @@ class TrioLoop(Loop):
         if not self.shielded(trap):
             self._abort(trap)
 
-    def came(self, trap: Trap) -> bool:
+    def wait_is_over(self, trap: Trap) -> bool:
         return True  # trio does not say
 
-    def collect(self) -> Steps:
+    def take_cancellation(self) -> Steps:
         return self._look(trio.lowlevel.checkpoint())
 
-    def glance(self) -> Steps:
+    def check_cancelled(self) -> Steps:
         return self._look(trio.lowlevel.checkpoint_if_cancelled())
 
     @staticmethod
@@ -199,9 +206,9 @@ class TrioLoop(Loop):
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         # deadlines of trio's own scopes pass unseen; these are kept by a task, which can tell
-        self._made += 1
-        entry = [trio.current_time() + seconds, self._made, call]
-        heapq.heappush(self._due, entry)
+        self._count += 1
+        entry = [trio.current_time() + seconds, self._count, call]
+        heapq.heappush(self._alarms, entry)
         self._sooner.set()
 
         def cancel() -> None:
@@ -214,11 +221,11 @@ class TrioLoop(Loop):
         while True:
             self._sooner = trio.Event()
             now = trio.current_time()
-            while self._due and self._due[0][0] <= now:
-                call = heapq.heappop(self._due)[2]
+            while self._alarms and self._alarms[0][0] <= now:
+                call = heapq.heappop(self._alarms)[2]
                 if call is not None:
                     call()
-            until = self._due[0][0] if self._due else math.inf
+            until = self._alarms[0][0] if self._alarms else math.inf
             with trio.move_on_at(until):
                 await self._sooner.wait()
 
@@ -249,27 +256,18 @@ class TrioLoop(Loop):
             with trio.CancelScope() as scope:
                 self.scopes[me] = scope
                 while then == AGAIN and not scope.cancel_called:
-                    then = await life(crew, me)
+                    then = await awaitable_work(crew, me)
         if then == REPLACE:
             crew.group.start_soon(self.work, me)
 
 
 def _nothing() -> None:
-    """There is no error to raise in a task that is called home."""
+    """There is no error to raise in a task that is recalled."""
 
 
 def keep_asleep(_: Any) -> trio.lowlevel.Abort:
     """A worker that waits for the baton cannot be cancelled there."""
     return trio.lowlevel.Abort.FAILED
-
-
-def release(op: Op, target: Any) -> None:
-    """Release once, or a semaphore ``op.value`` times."""
-    n = 1 if op.value is None else op.value
-    if n.__class__ is not int or n < 1:
-        raise ValueError("n must be one or more")
-    for _ in range(n):
-        target.release()
 
 
 class TrioBackend(TaskBackend):

@@ -1,8 +1,8 @@
 """The threading backend: OS threads, and the objects of ``threading`` and ``queue``.
 
-Controlled runs pass a baton. The worker that comes to a scheduling point runs the controller
-itself and wakes its successor directly; going on with the same worker costs no switch. The
-threads are pooled across schedules and keep to one core while they live, since handing over
+A controlled run passes a baton: the worker that comes to a scheduling point runs the controller
+itself and wakes its successor directly, so that going on with the same worker costs no switch.
+The threads are pooled across schedules and keep to one core while they live, since a hand-over
 between cores costs several times as much.
 """
 
@@ -13,43 +13,35 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.backends.base import Backend, FreeRun, Options, agree, mismatch
+from tracelock.backends.base import Backend, FreeRun, Options, agree, mismatch, stuck
+from tracelock.backends.calls import run_call
+from tracelock.backends.real import ERRORS, build
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.backends.simulated import start
-from tracelock.backends.threads import objects as thread_objects
-from tracelock.backends.threads.stuck import stack_of
+from tracelock.backends.threads.objects import ATTEMPTS, Turnstile, turnstile_makers
+from tracelock.backends.threads.stack import stack_of
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
-from tracelock.engine.effects import change, run_atomic
+from tracelock.engine.effects import change, raised, run_atomic
 from tracelock.engine.limits import INTERRUPTED
-from tracelock.errors import InternalError
+from tracelock.errors import Unwind
 from tracelock.ops import (
-    ACQUIRE,
     ATOMIC,
     CALL,
-    COMPARE_EXCHANGE,
     EMPTY,
     NOTIFY,
     READ,
-    RELEASE,
     SLEEP,
     SPAWN,
     WAIT,
-    WAKE,
     WRITE,
     Op,
-    Raised,
     Value,
 )
 from tracelock.scenario.program import Machine, Program
 
-ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, threading.BrokenBarrierError)
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK = 0.5
-
-
-class _Abandon(BaseException):
-    """Unwinds a worker that is inside a real wait when its schedule is over."""
 
 
 class ThreadingBackend(Backend):
@@ -71,6 +63,7 @@ class ThreadingBackend(Backend):
         self._real: list[Any] = []
         self._values: list[Value] = []
         self._controller: Controller
+        self._makers = turnstile_makers(self._turnstile)
 
     # --- the pool ----------------------------------------------------------------------------
     def _start_pool(self) -> None:
@@ -103,16 +96,12 @@ class ThreadingBackend(Backend):
                 return
             try:
                 self._go(me)
-            except _Abandon:
-                if self._closing or pool is not self._threads:
-                    return
-                self._inside[me] = False
-                self._main.release()
             except BaseException as error:
                 if self._closing or pool is not self._threads:
                     return
+                if not isinstance(error, Unwind):
+                    self._error = error
                 self._inside[me] = False
-                self._error = error
                 self._main.release()
 
     # --- one schedule ------------------------------------------------------------------------
@@ -130,7 +119,7 @@ class ThreadingBackend(Backend):
     def _schedule(self, controller: Controller) -> None:
         self._error = None
         self._values = list(self.layout.initial)
-        self._real = thread_objects.make_real(self.layout, self._turnstile)
+        self._real = build(self.layout, self._makers, self._condition)
         program, workers = self.program, self.layout.workers
         self._machines = [program.machine(number, True) for number in range(len(workers))]
         for number, spec in enumerate(workers):
@@ -167,10 +156,7 @@ class ThreadingBackend(Backend):
             if still >= min(limits.stall, limits.seconds):
                 worker = controller.current
                 where = stack_of(self._threads[worker].ident)
-                controller.limit = controller.limit or (
-                    f"{self.layout.workers[worker].name} is stuck outside tracelock's control:\n"
-                    f"{where}"
-                )
+                controller.limit = controller.limit or stuck(self.layout, worker, where)
                 # the thread cannot be ended: it is left behind, the others go
                 self._closing = True
                 threads, batons = self._threads, self._batons
@@ -186,8 +172,11 @@ class ThreadingBackend(Backend):
                 self._closing = False
                 return
 
-    def _turnstile(self, real: Any) -> thread_objects.Turnstile:
-        return thread_objects.Turnstile(real, self._leave, self._enter)
+    def _turnstile(self, real: Any) -> Turnstile:
+        return Turnstile(real, self._leave, self._enter)
+
+    def _condition(self, lock: Any) -> threading.Condition:
+        return threading.Condition(self._turnstile(lock))  # type: ignore[arg-type]
 
     def _go(self, me: int) -> None:
         """``me`` has the baton and a grant: do it, go on, and hand over at another's turn."""
@@ -197,7 +186,7 @@ class ThreadingBackend(Backend):
         while True:
             self._perform(me, controller)
             if pool is not self._threads:
-                raise _Abandon
+                raise Unwind
             controller.advance(machine, me)
             worker = controller.next()
             if worker != me:
@@ -217,7 +206,7 @@ class ThreadingBackend(Backend):
         (self._batons[worker] if worker >= 0 else self._main).release()
         self._batons[me].acquire()
         if self._abandon or self._closing:
-            raise _Abandon
+            raise Unwind
         self._inside[me] = False
 
     def _enter(self) -> None:
@@ -236,44 +225,28 @@ class ThreadingBackend(Backend):
         elif kind == WRITE:
             values[op.target] = op.value
             return
-        elif kind == RELEASE:
+        elif ATOMIC < kind < SLEEP:
+            if controller.fired and kind != WAIT:
+                self._fired(op, kind, controller)
+                return
             try:
-                thread_objects.release(self._real[op.target], op)
-                real = None
+                real = ATTEMPTS[kind](self._real[op.target], op)
             except ERRORS as error:
-                real = Raised(type(error).__name__, str(error))
-        elif COMPARE_EXCHANGE <= kind <= ATOMIC:
+                real = raised(error)
+            # a wait has come back: others went on meanwhile, and this grant ended it
+            model = controller.result
+            if kind == NOTIFY and model.__class__ is list:
+                return
+        elif kind <= ATOMIC:
             real = run_atomic(op.body.run, values) if kind == ATOMIC else change(op, values)
-        elif kind >= SLEEP:
+        else:
             if kind == SPAWN and model is None:
                 start(controller, self._machines[op.target], op.target)
             elif kind == CALL:
-                controller.replace(call(op, self.options.allow_call))
-            return
-        elif controller.fired and kind != WAIT:
-            self._fired(op, kind, controller)
-            return
-        else:
-            try:
-                real = thread_objects.perform(self._real[op.target], op, kind, 0)
-            except ERRORS as error:
-                real = Raised(type(error).__name__, str(error))
-            # a wait has come back: others went on meanwhile, and this grant ended it
-            model = controller.result
-            if kind == WAIT:
-                real = self._waited(op, real, model)
-        if kind == NOTIFY and model.__class__ is list:
+                controller.replace(run_call(op, self.options.allow_call))
             return
         if real is not model and not agree(real, model):
             raise mismatch(self.layout, me, op, model, real)
-
-    def _waited(self, op: Op, real: Value, model: Value) -> Value:
-        """What a real wait returned, in the model's terms."""
-        if self.layout.spec(op.target).type == "barrier":
-            if real.__class__ is Raised:
-                return False if op.soft and real.kind == "BrokenBarrierError" else real
-            return True
-        return real
 
     def _fired(self, op: Op, kind: int, controller: Controller) -> None:
         """A timer ended a try. Where the object is not free the real one must refuse too."""
@@ -281,7 +254,7 @@ class ThreadingBackend(Backend):
         assert model is not None
         if controller.adversarial and model.enabled(op, controller.current):
             return
-        real = thread_objects.perform(self._real[op.target], op, kind, 0)
+        real = ATTEMPTS[kind](self._real[op.target], op)
         if real is not False and real is not EMPTY:
             raise mismatch(self.layout, controller.current, op, controller.result, real)
 
@@ -290,15 +263,3 @@ class ThreadingBackend(Backend):
         from tracelock.backends.threads.free import FreeThreads
 
         return FreeThreads(self.program, self.options).run(record)
-
-
-def call(op: Op, allowed: bool) -> Value:
-    """Run a ``call`` step's function: its value, or a ``Raised``."""
-    from tracelock.backends.calls import run_call
-
-    if not allowed:
-        raise InternalError("a call step was reached though calls are not allowed")
-    return run_call(str(op.body), list(op.value))
-
-
-__all__ = ["ACQUIRE", "WAKE", "ThreadingBackend", "call"]

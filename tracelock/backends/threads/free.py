@@ -1,6 +1,6 @@
 """Free runs on threads: the operating system chooses, and nothing is serialised.
 
-Each worker keeps its own record (``threads_worker``); ``engine.linearise`` puts them in one true
+Each worker keeps its own record (``free_worker``); ``engine.linearise`` puts them in one true
 order afterwards. The main thread watches: a deadlock ends the run instead of hanging it.
 """
 
@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from time import monotonic_ns as clock
 from typing import Final
 
-from tracelock.backends.base import FreeRun
-from tracelock.backends.threads.free_worker import Workers
-from tracelock.backends.threads.stuck import stack_of
-from tracelock.engine.limits import INTERRUPTED
-from tracelock.ops import (
-    GET,
-    JOIN,
-    WAIT,
-    Op,
-)
+from tracelock.backends.base import FreeRun, stuck
+from tracelock.backends.threads.free_worker import ThreadWorkers
+from tracelock.backends.threads.stack import stack_of
+from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
+from tracelock.ops import GET, JOIN, WAIT, Op
 
 POLL: Final = 0.02  # seconds between two looks at the workers
 
@@ -36,7 +31,7 @@ class Suspicion:
     confirmed: bool = False
 
 
-class FreeThreads(Workers):
+class FreeThreads(ThreadWorkers):
     """One free run. Make a new one for each."""
 
     def run(self, record: bool = True) -> FreeRun:
@@ -87,16 +82,20 @@ class FreeThreads(Workers):
                 suspicion = None
             seconds = (clock() - start) / 1e9
             if seconds > limits.seconds:
-                self.limit = f"the limit of {limits.seconds:g} seconds was reached"
+                self.limit = seconds_reached(limits.seconds)
                 return {}
             if sum(map(len, self.logs)) > limits.steps:
-                self.limit = f"the limit of {limits.steps:,} steps was reached"
+                self.limit = steps_reached(limits.steps)
                 return {}
             now = tuple(len(self.logs[n]) for n in live)
             still = still + POLL if now == progress and len(blocked) < len(live) else 0.0
             progress = now
             if still > limits.stall:
-                self.limit = self.stuck([n for n in live if n not in blocked])
+                self.limit = "\n".join(
+                    stuck(self.layout, n, stack_of(self.threads[n].ident))
+                    for n in live
+                    if n not in blocked
+                )
                 return {}
 
     def suspect(self, blocked: dict[int, Op], before: Suspicion | None) -> Suspicion:
@@ -114,14 +113,6 @@ class FreeThreads(Workers):
             if op.kind != WAIT
         )
         return before
-
-    def stuck(self, workers: list[int]) -> str:
-        """The message about workers that neither wait nor get on."""
-        return "\n".join(
-            f"{self.layout.workers[n].name} is stuck outside tracelock's control:\n"
-            f"{stack_of(self.threads[n].ident)}"
-            for n in workers
-        )
 
     def hopeless(self, blocked: dict[int, Op]) -> bool:
         """Whether these workers, who are all that live, really wait for ever.
@@ -153,7 +144,7 @@ class FreeThreads(Workers):
             condition = getattr(self.real[target], "_cond", self.real[target])
             if len(condition._waiters) != count:
                 return False
-        # nothing may have moved while we looked
+        # nothing may have changed meanwhile
         return all(self.blocked[worker] is op for worker, op in blocked.items())
 
     def forget(self, lengths: list[int]) -> None:

@@ -1,26 +1,28 @@
-"""One worker of a free run on threads: its machine, on the real objects, with its own record.
+"""The workers of a free run on threads: each runs its machine on the real objects and records.
 
 A shared variable is an append-only list of versions: appending to a list is atomic, so the writes
-of one variable have a true order, and each read knows which version it saw. Every wait is
-bounded: a worker that blocks says what for, and waits in slices (or in a wait that the main thread
-can end).
+of one variable have a true order, and each read knows which version it saw. Python has no
+lock-free read-modify-write: the variables that some step changes indivisibly are kept behind one
+lock, plain reads and writes of them included. Every wait is bounded: a worker that blocks says
+what for, and waits in slices (or in a wait that the main thread can end).
 """
 
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from time import monotonic_ns as clock
 from typing import Any, Final
 
-from tracelock.backends.base import Entry, Options
-from tracelock.backends.threads import objects as thread_objects
-from tracelock.backends.threads.cells import Guarded
-from tracelock.engine.linearise.history import SEEN, Log
-from tracelock.errors import Cancelled, LimitReached, StepFailure
+from tracelock.backends.base import Options
+from tracelock.backends.calls import run_call
+from tracelock.backends.real import ERRORS, build, release, wait
+from tracelock.backends.threads.objects import ATTEMPTS, noting_makers
+from tracelock.engine.effects import failure, modified, raised, read_and_written, started_before
+from tracelock.engine.linearise.history import SEEN, Entry, Log
+from tracelock.errors import Cancelled, LimitReached, StepFailure, Unwind
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -45,15 +47,10 @@ from tracelock.ops import (
 from tracelock.scenario.language.usage import guarded
 from tracelock.scenario.program import Program
 
-ERRORS = (RuntimeError, ValueError, TypeError, AssertionError)
 SLICE: Final = 0.05  # seconds a blocked worker sleeps before it looks whether the run is over
 
 
-class Abandon(BaseException):
-    """Unwinds a blocked worker when the run is over."""
-
-
-class Workers(Guarded):
+class ThreadWorkers:
     """The workers of one free run, and all that they share."""
 
     def __init__(self, program: Program, options: Options) -> None:
@@ -62,7 +59,7 @@ class Workers(Guarded):
         self.options = options
         count = len(self.layout.workers)
         self.noted: dict[int, int] = {}
-        self.real = thread_objects.make_real(self.layout, noted=self.noted)
+        self.real = build(self.layout, noting_makers(self.noted), threading.Condition)
         self.cells: list[list[Entry]] = [[(value, -1, -1)] for value in self.layout.initial]
         self.logs = [Log() for _ in range(count)]
         self.waits: list[dict[int, int]] = [{} for _ in range(count)]
@@ -76,11 +73,15 @@ class Workers(Guarded):
         self.errors: list[BaseException] = []
         self.limit: str | None = None
         self.over = False
-        #: How often a blocked worker has tried in vain: see ``certain``.
+        #: How often a blocked worker has tried in vain: see ``FreeThreads.suspect``.
         self.looks = [0] * count
         self.gate = threading.Event()
         self.recording = True
         self.holder: dict[int, int] = {}  # who took a lock last, where nothing is recorded
+        self.own = {
+            CHECKPOINT: self.checkpoint, SLEEP: self.sleep, SPAWN: self.spawn, JOIN: self.join,
+            CALL: self.call, WAIT: self.wait,
+        }  # fmt: skip
 
     def start(self, number: int) -> None:
         """Start the thread of a worker."""
@@ -94,15 +95,12 @@ class Workers(Guarded):
         """The body of a worker's thread."""
         try:
             self.gate.wait()
-            if self.recording:
-                self.drive(me)
-            else:
-                self.drive_unrecorded(me)
-        except StepFailure as failure:
-            self.failures.append((me, len(self.logs[me]), failure))
+            self.drive(me)
+        except StepFailure as error:
+            self.failures.append((me, len(self.logs[me]), error))
         except LimitReached as limit:
             self.limit = f"{self.layout.workers[me].name}: {limit}"
-        except (Abandon, Cancelled):
+        except (Unwind, Cancelled):
             self.let_go(me)
         except BaseException as error:
             self.errors.append(error)
@@ -112,7 +110,7 @@ class Workers(Guarded):
             self.ended[me].set()
 
     def let_go(self, me: int) -> None:
-        """Release the locks that an abandoned worker holds, so that others can unwind too."""
+        """Release the locks that an unwound worker holds, so that others can unwind too."""
         depth: dict[int, int] = {}
         for kind, op, result, _, _ in self.logs[me]:
             if kind == ACQUIRE and result is True:
@@ -128,114 +126,103 @@ class Workers(Guarded):
                     self.real[number].release()
 
     def drive(self, me: int) -> None:
-        """Run the machine of ``me`` to its end."""
-        machine = self.program.machine(me, True)
-        log, cells, guarded, real = self.logs[me], self.cells, self.guarded, self.real
-        resume = machine.resume
-        ops, results, times = log.ops.append, log.results.append, log.times.append
-        op = machine.begin()
-        while op is not None:
-            kind = op.kind
-            if kind <= WRITE and op.target not in guarded:
-                if kind == READ:
-                    entry = cells[op.target][-1]
-                    ops(op)
-                    results(entry)
-                    times(clock())
-                    op = resume(entry[0])
-                else:
-                    entry = (op.value, me, len(log.times))
-                    cells[op.target].append(entry)
-                    ops(op)
-                    results(entry)
-                    times(clock())
-                    op = resume(None)
-                continue
-            result: Value
-            if kind == ACQUIRE and op.blocking and op.timeout is None:
-                lock = real[op.target]
-                if not lock.acquire(False):
-                    self.block(me, op, lock)
-                ops(op)
-                results(True)
-                times(clock())
-                result = True
-            elif kind == RELEASE:
-                ops(op)
-                results(None)
-                times(clock())
-                try:
-                    thread_objects.release(real[op.target], op)
-                    result = None
-                except ERRORS as error:
-                    result = Raised(type(error).__name__, str(error))
-                    earliest = log.times[-1]
-                    log.cut(len(log) - 1)
-                    log.add(RELEASE, op, result, clock(), earliest)
-            else:
-                result = self.other(me, op, kind)
-            if self.over:
-                raise Abandon
-            if result.__class__ is Raised:
-                failure = StepFailure("error", f"{result.kind}: {result.message}", op.at)
-                op = machine.throw(failure)
-            else:
-                op = resume(result)
+        """Run the machine of ``me`` to its end.
 
-    def drive_unrecorded(self, me: int) -> None:
-        """Like ``drive``, keeping nothing of the common ops but the variables' last values."""
+        Where nothing is recorded, nothing is kept of the common ops but the last values.
+        """
         machine = self.program.machine(me, True)
         log, cells, guarded, real = self.logs[me], self.cells, self.guarded, self.real
-        resume, holder = machine.resume, self.holder
+        resume, recording, holder = machine.resume, self.recording, self.holder
+        ops, results, times = log.ops.append, log.results.append, log.times.append
         op = machine.begin()
         while op is not None:
             kind = op.kind
             result: Value = None
             if kind <= WRITE and op.target not in guarded:
                 if kind == READ:
-                    op = resume(cells[op.target][0][0])
+                    entry = cells[op.target][-1]
+                    result = entry[0]
+                elif recording:
+                    entry = (op.value, me, len(log.times))
+                    cells[op.target].append(entry)
                 else:
                     cells[op.target][0] = (op.value, -1, -1)
-                    op = resume(None)
+                if recording:
+                    ops(op)
+                    results(entry)
+                    times(clock())
+                op = resume(result)
                 continue
             if kind == ACQUIRE and op.blocking and op.timeout is None:
                 lock = real[op.target]
                 if not lock.acquire(False):
                     self.block(me, op, lock)
-                holder[op.target] = me
                 result = True
+                if recording:
+                    ops(op)
+                    results(True)
+                    times(clock())
+                else:
+                    holder[op.target] = me
             elif kind == RELEASE:
-                holder.pop(op.target, None)
+                if recording:
+                    ops(op)
+                    results(None)
+                    times(clock())
+                else:
+                    holder.pop(op.target, None)
                 try:
-                    thread_objects.release(real[op.target], op)
+                    release(real[op.target], op)
                 except ERRORS as error:
-                    result = Raised(type(error).__name__, str(error))
+                    result = raised(error)
+                    if recording:
+                        earliest = log.times[-1]
+                        log.cut(len(log) - 1)
+                        log.add(RELEASE, op, result, clock(), earliest)
             else:
                 result = self.other(me, op, kind)
-                log.cut(0)
-                if kind <= ATOMIC:
-                    for cell in cells:
-                        del cell[:-1]
-                elif kind == ACQUIRE and result is True:
-                    holder[op.target] = me
+                if not recording:
+                    self.drop_record(me, op, result)
             if self.over:
-                raise Abandon
-            if result.__class__ is Raised:
-                op = machine.throw(StepFailure("error", f"{result.kind}: {result.message}", op.at))
-            else:
-                op = resume(result)
+                raise Unwind
+            op = (
+                machine.throw(failure(result, op)) if result.__class__ is Raised else resume(result)
+            )
+
+    def drop_record(self, me: int, op: Op, result: Value) -> None:
+        """Keep nothing of an op that has been recorded but what is needed to go on."""
+        self.logs[me].cut(0)
+        if op.kind <= ATOMIC:
+            for cell in self.cells:
+                del cell[:-1]
+        elif op.kind == ACQUIRE and result is True:
+            self.holder[op.target] = me
 
     def block(self, me: int, op: Op, lock: Any) -> None:
         """Wait for a lock or a semaphore for as long as the run lasts."""
         asked = clock()
         self.blocked[me] = op
         while not lock.acquire(True, SLICE):
-            self.looks[me] += 1
-            if self.over:
-                raise Abandon
+            self.look(me)
         self.blocked[me] = None
         if self.recording:
             self.waits[me][len(self.logs[me])] = clock() - asked
+
+    def look(self, me: int) -> None:
+        """A blocked worker has tried in vain: it goes on trying unless the run is over."""
+        self.looks[me] += 1
+        if self.over:
+            raise Unwind
+
+    @contextlib.contextmanager
+    def waiting(self, me: int, op: Op, timed: bool) -> Iterator[None]:
+        """Around a call that may block; ``timed``: it ends by itself."""
+        self.timed[me], self.blocked[me] = timed, op
+        try:
+            yield
+        finally:
+            self.blocked[me] = None
+            self.timed[me] = False
 
     # --- the less frequent ops ---------------------------------------------------------------
     def other(self, me: int, op: Op, kind: int) -> Value:
@@ -247,53 +234,53 @@ class Workers(Guarded):
                 reads_only = kind != ATOMIC and seen.__class__ is tuple and seen[2] != len(log)
                 log.add(kind, op, seen, clock(), SEEN if reads_only and kind > WRITE else 0)
             return result
-        if kind in (SLEEP, JOIN, SPAWN, CHECKPOINT, CALL):
-            return self.own(me, op, kind)
-        if kind == WAIT:
-            return self.wait(me, op)
+        if kind in self.own:
+            return self.own[kind](me, op)
         earliest = clock()
         try:
-            if kind == ACQUIRE:
-                result = self.until(me, op, self.real[op.target].acquire)
-            elif kind in (PUT, GET):
-                result = self.until(me, op, self.exchange(op, kind))
+            if kind in (ACQUIRE, PUT, GET):
+                result = self.until(me, op)
             else:
-                result = thread_objects.perform(self.real[op.target], op, kind, None)
+                result = ATTEMPTS[kind](self.real[op.target], op)
         except ERRORS as error:
-            result = Raised(type(error).__name__, str(error))
+            result = raised(error)
         exact = kind == ACQUIRE and result is True
         log.add(kind, op, result, clock(), 0 if exact else earliest)
         return result
 
-    def exchange(self, op: Op, kind: int) -> Callable[[bool, float], Value]:
-        """A put or a get as something to call with (blocking, seconds)."""
-        real = self.real[op.target]
+    def modify(self, me: int, op: Op, kind: int) -> tuple[Value, Any]:
+        """An op on guarded variables: its result, and the versions it saw or wrote."""
+        cells = self.cells
+        number = len(self.logs[me])
+        if kind == ATOMIC:  # nobody else is in one, nor at its variables, meanwhile
+            reads, values = read_and_written(op.body.run, lambda variable: cells[variable][-1][0])
+            seen = {variable: cells[variable][-1] for variable in reads}
+            writes = {variable: (value, me, number) for variable, value in values.items()}
+            for variable, version in writes.items():
+                cells[variable].append(version)
+            return None, (seen, writes)
+        cell = cells[op.target]
+        old = cell[-1]
+        if kind == READ:
+            return old[0], old
+        result: Value = None
+        new = op.value
+        if kind != WRITE:
+            result, new, wrote = modified(op, old[0])
+            if not wrote:
+                return result, old
+        entry = (new, me, number)
+        cell.append(entry)
+        return result, entry
 
-        def put(blocking: bool, seconds: float) -> Value:
-            try:
-                real.put(op.value, blocking, seconds)
-            except queue.Full:
-                return False
-            return True
-
-        def get(blocking: bool, seconds: float) -> Value:
-            try:
-                return real.get(blocking, seconds)
-            except queue.Empty:
-                return EMPTY
-
-        return put if kind == PUT else get
-
-    def until(self, me: int, op: Op, attempt: Callable[..., Value]) -> Value:
+    def until(self, me: int, op: Op) -> Value:
         """Try, and wait as long as ``op`` says, in slices."""
-        result = attempt(False) if op.kind == ACQUIRE else attempt(False, 0.0)
+        attempt, real = ATTEMPTS[op.kind], self.real[op.target]
+        result = failed = attempt(real, op)
         if (result is not False and result is not EMPTY) or not op.blocking:
             return result
         asked = time.monotonic()
-        self.blocked[me] = op
-        self.timed[me] = op.timeout is not None
-        failed = result
-        try:
+        with self.waiting(me, op, op.timeout is not None):
             while True:
                 left = SLICE
                 if op.timeout is not None:
@@ -301,15 +288,12 @@ class Workers(Guarded):
                     if left <= 0:
                         return failed
                 self.looks[me] += 1
-                result = attempt(True, left)
+                result = attempt(real, op, left)
                 if result is not False and result is not EMPTY:
                     self.waits[me][len(self.logs[me])] = int((time.monotonic() - asked) * 1e9)
                     return result
                 if self.over:
-                    raise Abandon
-        finally:
-            self.blocked[me] = None
-            self.timed[me] = False
+                    raise Unwind
 
     def wait(self, me: int, op: Op) -> Value:
         """Wait at a condition, an event or a barrier.
@@ -317,7 +301,7 @@ class Workers(Guarded):
         A wait that blocks is two events. Where it began is seen exactly: a condition's when it
         is called (its lock is held), the others' where the real object notes it.
         """
-        log, real = self.logs[me], self.real[op.target]
+        log = self.logs[me]
         condition = self.layout.spec(op.target).type == "condition"
         thread = threading.get_ident()
         self.noted.pop(thread, None)
@@ -325,29 +309,16 @@ class Workers(Guarded):
         at = len(log)
         if condition:
             log.add(WAIT, op, None, earliest)
-        self.timed[me] = op.timeout is not None
-        self.blocked[me] = op
-        result: Value
-        try:
-            result = real.wait(op.timeout)
-        except threading.BrokenBarrierError as error:
-            result = False if op.soft else Raised("BrokenBarrierError", str(error))
-        except ERRORS as error:
-            result = Raised(type(error).__name__, str(error))
+        with self.waiting(me, op, op.timeout is not None):
+            result = wait(self.real[op.target], op, op.timeout)
+        if condition and result.__class__ is Raised:
             log.cut(at)
-            log.add(WAIT, op, result, clock(), earliest)
-            return result
-        finally:
-            self.blocked[me] = None
-            self.timed[me] = False
-            began = self.noted.get(thread)
-            if not condition and began is not None:
-                log.add(WAIT, op, None, began)
+        began = self.noted.get(thread)
+        if not condition and began is not None:
+            log.add(WAIT, op, None, began)
         if self.over:
-            raise Abandon
+            raise Unwind
         now = clock()
-        if result.__class__ is int:  # a barrier's: the number of the arrival
-            result = True
         if len(log) == at:
             log.add(WAIT, op, result, now, earliest)
             return result
@@ -357,54 +328,48 @@ class Workers(Guarded):
         log.add(WAKE, op, result, now, 0 if condition else log[at][3])
         return result
 
-    def own(self, me: int, op: Op, kind: int) -> Value:
-        """Ops that concern workers and time, not objects."""
-        log = self.logs[me]
-        result: Value = None
-        if kind == CHECKPOINT:
-            time.sleep(0)
-        elif kind == SLEEP:
-            self.timed[me], self.blocked[me] = True, op
-            end = time.monotonic() + max(0.0, op.value)
+    # --- workers and time --------------------------------------------------------------------
+    def note(self, me: int, op: Op, result: Value = None, earliest: int = 0) -> Value:
+        """Record an op that has just been done; returns its result."""
+        self.logs[me].add(op.kind, op, result, clock(), earliest)
+        return result
+
+    def checkpoint(self, me: int, op: Op) -> Value:
+        """Let other threads run."""
+        time.sleep(0)
+        return self.note(me, op)
+
+    def sleep(self, me: int, op: Op) -> Value:
+        """Sleep in slices."""
+        end = time.monotonic() + max(0.0, op.value)
+        with self.waiting(me, op, True):
             while (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, SLICE))
                 if self.over:
-                    raise Abandon
-            self.timed[me], self.blocked[me] = False, None
-        elif kind == SPAWN:
-            if op.target in self.threads:
-                name = self.layout.workers[op.target].name
-                result = Raised("RuntimeError", f"{name} has been started before")
-            log.add(SPAWN, op, result, clock())
-            if result is None:
-                self.start(op.target)
-            return result
-        elif kind == JOIN:
-            earliest = clock()
-            result = self.join(me, op)
-            log.add(JOIN, op, result, clock(), 0 if result else earliest)
-            return result
-        else:
-            from tracelock.backends.threads.backend import call
+                    raise Unwind
+        return self.note(me, op)
 
-            result = call(op, self.options.allow_call)
-        log.add(kind, op, result, clock())
-        return result
+    def spawn(self, me: int, op: Op) -> Value:
+        """Start a worker."""
+        if op.target in self.threads:
+            return self.note(me, op, started_before(self.layout, op.target))
+        self.note(me, op)
+        self.start(op.target)
+        return None
 
-    def join(self, me: int, op: Op) -> bool:
+    def call(self, me: int, op: Op) -> Value:
+        """Run a function of the user's."""
+        return self.note(me, op, run_call(op, self.options.allow_call))
+
+    def join(self, me: int, op: Op) -> Value:
         """Wait for the end of a worker."""
-        ended = self.ended[op.target]
+        earliest, ended = clock(), self.ended[op.target]
         end = None if op.timeout is None else time.monotonic() + op.timeout
-        self.timed[me], self.blocked[me] = end is not None, op
-        try:
+        with self.waiting(me, op, end is not None):
             while True:
                 left = SLICE if end is None else end - time.monotonic()
                 if ended.wait(max(0.0, min(SLICE, left))):
-                    return True
-                self.looks[me] += 1
-                if self.over:
-                    raise Abandon
+                    return self.note(me, op, True)
+                self.look(me)
                 if left <= 0:
-                    return False
-        finally:
-            self.timed[me], self.blocked[me] = False, None
+                    return self.note(me, op, False, earliest)

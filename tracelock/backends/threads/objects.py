@@ -12,21 +12,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from tracelock.ops import (
-    ACQUIRE,
-    CLEAR,
-    EMPTY,
-    GET,
-    NOTIFY,
-    PUT,
-    SET,
-    Layout,
-    ObjectSpec,
-    Op,
-    Value,
-)
+from tracelock.backends.real import SIGNALS, Attempts, Makers, wait
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, WAIT, ObjectSpec, Op, Value
 
 
 class Turnstile:
@@ -82,7 +71,7 @@ class Turnstile:
 
 
 class NotingCondition(threading.Condition):
-    """A condition that notes in ``noted``, by thread, when a wait on it really began (ns)."""
+    """A condition that notes in ``noted``, by thread, when a wait on it began (ns)."""
 
     def __init__(self, noted: dict[int, int]) -> None:
         super().__init__(threading.Lock())
@@ -94,7 +83,7 @@ class NotingCondition(threading.Condition):
 
 
 class NotingBarrier(threading.Barrier):
-    """A barrier that notes in ``noted``, by thread, when one has arrived and is not the last."""
+    """A barrier that notes in ``noted``, by thread, when its wait for the others began (ns)."""
 
     def __init__(self, parties: int, noted: dict[int, int]) -> None:
         super().__init__(parties)
@@ -105,87 +94,74 @@ class NotingBarrier(threading.Barrier):
         super()._wait(timeout)  # type: ignore[misc]
 
 
-QUEUES = {"fifo": queue.Queue, "lifo": queue.LifoQueue, "priority": queue.PriorityQueue}
+QUEUES: Final = {"fifo": queue.Queue, "lifo": queue.LifoQueue, "priority": queue.PriorityQueue}
+MAKERS: Final[Makers] = {
+    "lock": lambda spec: threading.Lock(),
+    "rlock": lambda spec: threading.RLock(),
+    "condition_lock": lambda spec: threading.RLock(),
+    "semaphore": lambda spec: threading.Semaphore(spec.value),
+    "bounded_semaphore": lambda spec: threading.BoundedSemaphore(spec.value),
+    "event": lambda spec: threading.Event(),
+    "barrier": lambda spec: threading.Barrier(spec.parties),
+    "queue": lambda spec: QUEUES[spec.order](spec.maxsize),
+}
 
 
-def make_real(
-    layout: Layout,
-    wrap: Callable[[Any], Any] | None = None,
-    noted: dict[int, int] | None = None,
-) -> list[Any]:
-    """Fresh real objects by number (None for variables).
+def turnstile_makers(wrap: Callable[[Any], Any]) -> Makers:
+    """The table for controlled runs; ``wrap`` puts a turnstile on a lock."""
 
-    ``wrap`` puts a turnstile on a lock; ``noted`` is where waits at events and barriers are
-    noted, see ``NotingCondition``.
-    """
-    real: list[Any] = [None] * len(layout.names)
-    late: list[tuple[int, ObjectSpec]] = []
-    for number, spec in enumerate(layout.objects, layout.variables):
-        kind = spec.type
-        if kind == "condition":
-            late.append((number, spec))
-            continue
-        made: Any
-        if kind == "lock":
-            made = threading.Lock()
-        elif kind in ("rlock", "condition_lock"):
-            made = threading.RLock()
-        elif kind == "semaphore":
-            made = threading.Semaphore(spec.value)
-        elif kind == "bounded_semaphore":
-            made = threading.BoundedSemaphore(spec.value)
-        elif kind == "event":
-            made = threading.Event()
-        elif kind == "barrier":
-            made = (
-                threading.Barrier(spec.parties)
-                if noted is None
-                else NotingBarrier(spec.parties, noted)
-            )
-        else:
-            made = QUEUES[spec.order](spec.maxsize)
-        if wrap is not None and kind in ("event", "barrier"):
-            # their waits go through a condition of their own
-            made._cond = threading.Condition(wrap(threading.Lock()))
-        elif noted is not None and kind == "event":
-            made._cond = NotingCondition(noted)
-        real[number] = made
-    for number, spec in late:
-        lock = real[spec.lock]
-        real[number] = threading.Condition(wrap(lock) if wrap is not None else lock)
-    return real
+    def event(_: ObjectSpec) -> Any:
+        return over_condition(threading.Event())
+
+    def barrier(spec: ObjectSpec) -> Any:
+        return over_condition(threading.Barrier(spec.parties))
+
+    def over_condition(real: Any) -> Any:  # the waits go through a condition of its own
+        real._cond = threading.Condition(wrap(threading.Lock()))
+        return real
+
+    return {**MAKERS, "event": event, "barrier": barrier}
 
 
-def perform(real: Any, op: Op, kind: int, timeout: float | None) -> Value:
-    """Do an object's op on the real object, as a try; exceptions of the object come through.
+def noting_makers(noted: dict[int, int]) -> Makers:
+    """The table for free runs; ``noted`` is where waits at events and barriers are noted."""
 
-    ``timeout`` is given to waits: 0 under control (the turnstile does the waiting).
-    """
-    if kind == ACQUIRE:
-        return real.acquire(False)
-    if kind == NOTIFY:
-        return real.notify_all() if op.value == -1 else real.notify(op.value)
-    if kind == SET:
-        return real.set()
-    if kind == CLEAR:
-        return real.clear()
-    if kind == PUT:
-        try:
-            real.put(op.value, False)
-        except queue.Full:
-            return False
-        return True
-    if kind == GET:
-        try:
-            return real.get(False)
-        except queue.Empty:
-            return EMPTY
-    return real.wait(timeout)
+    def event(_: ObjectSpec) -> Any:
+        real: Any = threading.Event()
+        real._cond = NotingCondition(noted)
+        return real
+
+    return {**MAKERS, "event": event, "barrier": lambda spec: NotingBarrier(spec.parties, noted)}
 
 
-def release(real: Any, op: Op) -> None:
-    """Release a lock, or ``n`` permits of a semaphore."""
-    if op.value is None or op.value == 1:
-        real.release()
-    else:
-        real.release(op.value)
+def acquire(real: Any, op: Op, seconds: float | None = None) -> bool:
+    """Take a lock or a permit; False where there is none within ``seconds`` (None: at once)."""
+    return bool(real.acquire(False) if seconds is None else real.acquire(True, seconds))
+
+
+def put(real: Any, op: Op, seconds: float | None = None) -> bool:
+    """Put an item; False where the queue stays full."""
+    try:
+        real.put(op.value, seconds is not None, seconds)
+    except queue.Full:
+        return False
+    return True
+
+
+def get(real: Any, op: Op, seconds: float | None = None) -> Value:
+    """Get an item; EMPTY where the queue stays empty."""
+    try:
+        return real.get(seconds is not None, seconds)
+    except queue.Empty:
+        return EMPTY
+
+
+#: Each kind of op as a try; those that may wait also take the seconds for which they do. The
+#: wait of a controlled run takes no time of its own: the turnstile does the waiting.
+ATTEMPTS: Final[Attempts] = {
+    **SIGNALS,
+    ACQUIRE: acquire,
+    PUT: put,
+    GET: get,
+    WAIT: lambda real, op: wait(real, op, 0),
+}

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tracelock.engine.effects import change
 from tracelock.engine.linearise.order import Linear, linearise
 from tracelock.engine.recording import record_columns
-from tracelock.engine.verdicts import Check, first_failure, judge, state_of
+from tracelock.engine.verdicts import StateCheck, first_failure, judge, state_of
 from tracelock.errors import StepFailure
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, READ, WRITE, Layout, Op, Value
@@ -33,8 +33,8 @@ class Left(Protocol):
 def finish_free_run(
     layout: Layout,
     rules: Rules,
-    always: Sequence[Check],
-    finally_: Sequence[Check],
+    always: Sequence[StateCheck],
+    finally_: Sequence[StateCheck],
     left: Left,
     follow: Callable[[Events, Verdict], Verdict],
 ) -> tuple[Events | None, Verdict]:
@@ -73,7 +73,7 @@ def _judge(
     state: dict[str, Any],
     failure: tuple[int, StepFailure] | None,
     left: Left,
-    finally_: Sequence[Check],
+    finally_: Sequence[StateCheck],
     values: list[Value],
 ) -> Verdict:
     from tracelock.engine.verdicts import blocked_of
@@ -99,7 +99,7 @@ def in_order(logs: Sequence[Sequence[Any]], order: Sequence[tuple[int, int]]) ->
 def earliest(
     linear: Linear,
     failures: Sequence[tuple[int, int, StepFailure]],
-    always: Sequence[Check],
+    always: Sequence[StateCheck],
     layout: Layout,
 ) -> tuple[int, StepFailure] | None:
     """The first failure in the order of the events: a worker's own, or a state that may not be."""
@@ -128,7 +128,7 @@ def earliest(
 
 
 def first_broken(
-    linear: Linear, always: Sequence[Check], layout: Layout
+    linear: Linear, always: Sequence[StateCheck], layout: Layout
 ) -> tuple[int, int, StepFailure] | None:
     """The first event after which an ``always`` expression is false: place, worker, failure."""
     values = list(layout.initial)

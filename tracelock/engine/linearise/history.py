@@ -39,7 +39,7 @@ SEEN: Final = -1
 class Log(Sequence[Record]):
     """The records of one worker, kept as columns: some 25 bytes each, and no tuple alive.
 
-    Whoever records in a hurry appends to ``ops``, ``results`` and last to ``times``, whose
+    The recorder of a free run appends to ``ops``, ``results`` and last to ``times``, whose
     length counts. ``kinds`` and ``starts`` are sparse: by place, what is not the op's own kind,
     and not 0.
     """
@@ -159,7 +159,7 @@ def agrees(got: Value, recorded: Value) -> bool:
     return frozen(got) == frozen(recorded) or repr(got) == repr(recorded)
 
 
-class Progress:
+class OrderProgress:
     """How far an order has come: the current version of each variable, who has started and ended.
 
     ``readers`` counts, for each version of each variable, the events that saw it: the next

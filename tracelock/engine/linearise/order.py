@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from tracelock.engine.linearise.history import Entry, Log, Record, describe, stamps
-from tracelock.engine.linearise.survey import Survey
+from tracelock.engine.linearise.survey import OrderSurvey
 from tracelock.errors import InternalError
 from tracelock.objects import Rules
 from tracelock.ops import (
@@ -113,7 +113,7 @@ class _Merge:
     ) -> None:
         self.logs = logs
         self.layout = layout
-        self.survey = Survey(logs, cells, layout, rules)
+        self.survey = OrderSurvey(logs, cells, layout, rules)
         self.progress = self.survey.progress
 
     def run(self) -> Linear:

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations, islice
 from typing import Any, Final
 
-from tracelock.engine.linearise.history import NEVER, Progress, Record, agrees, describe
+from tracelock.engine.linearise.history import NEVER, OrderProgress, Record, agrees, describe
 from tracelock.engine.linearise.strands import Strand, is_on_object, make_strand, pair_items
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED, Model, Rules, frozen
@@ -66,7 +66,7 @@ class Placing:
         layout: Layout,
         rules: Rules,
         lifetime: tuple[list[int], list[int]],
-        progress: Progress | None = None,
+        progress: OrderProgress | None = None,
     ) -> None:
         self.logs = logs
         self.numbers = frozenset(numbers)

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Final
 
-from tracelock.engine.linearise.history import Entry, Progress, Record, lifetimes, stamp_before
+from tracelock.engine.linearise.history import Entry, OrderProgress, Record, lifetimes, stamp_before
 from tracelock.engine.linearise.placing import Placing
 from tracelock.engine.linearise.strands import is_on_object
 from tracelock.objects import Rules, make_models
@@ -29,7 +29,7 @@ from tracelock.ops import (
 _HELD: Final = frozenset({"lock", "rlock", "condition_lock"})
 
 
-class Survey:
+class OrderSurvey:
     """The order at each object, by ``unit``: an object, or a lock with its conditions.
 
     ``turns``: for each unit the workers whose events come one after the other. ``unclear``:
@@ -48,7 +48,7 @@ class Survey:
         self.logs = logs
         self.layout = layout
         self.rules = rules
-        self.progress = Progress(logs, cells, layout)
+        self.progress = OrderProgress(logs, cells, layout)
         # a lock and its conditions are one unit, named by the lock's number
         self.unit = list(range(layout.variables)) + [
             spec.lock if spec.type == "condition" else number
@@ -175,7 +175,7 @@ class Survey:
         places: Sequence[Sequence[int]],
         numbers: Sequence[int],
         life: tuple[list[int], list[int]],
-        progress: Progress | None,
+        progress: OrderProgress | None,
     ) -> Placing:
         models = make_models(self.layout, self.rules)
         placing = Placing(

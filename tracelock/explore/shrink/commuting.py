@@ -9,47 +9,43 @@ here a few greedy ones are made, which stay with a worker as long as its next ev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tracelock.engine.controller import Entry
-from tracelock.explore.shrink.trials import Block
-from tracelock.ops import CALL, CANCEL, JOIN, READ, SLEEP, SPAWN, TIMEOUT, Layout, Op, touched
+from tracelock.explore.shrink.trials import Block, blocks_of
+from tracelock.ops import ON_WORKER, SLEEP, THINGS, TIMEOUT, WORKERS, Layout, Op, Place, accesses
 
-#: What an event is about, and whether it may change that.
-Access = tuple[tuple[str, int], bool]
+#: What an event depends on, and whether it may change that.
+Access = tuple[Place, bool]
+#: When timers fire.
+TIME: Final = (-1, 0)
 
 
-def accesses(layout: Layout, worker: int, kind: int, op: Op) -> list[Access]:
+def accesses_of(layout: Layout, worker: int, kind: int, op: Op) -> list[Access]:
     """What an event depends on: two events of which one may change a thing do not commute.
 
-    At least as much as ``ops.conflicts``. Beyond that a worker's own events keep their order, who
-    starts, awaits or cancels a worker depends on all it does, and a condition's events are its
-    lock's as well.
+    Those of its op (``ops.accesses``). Beyond that a worker's own events keep their order, who
+    starts, awaits or cancels a worker depends on all it does, and so does what takes time.
     """
-    found: list[Access] = [(("worker", worker), True)]
-    if kind in (SPAWN, JOIN, CANCEL):
-        found.append((("worker", op.target), True))
-        return found
-    if kind == CALL:
-        found.append((("call", 0), True))
-    changes = op.kind != READ
-    for target in touched(op):
-        found.append((("thing", target), changes))
-        if target >= layout.variables and layout.spec(target).type == "condition":
-            found.append((("thing", layout.spec(target).lock), True))
-    # a timer fires when nothing else can happen, or races with what ends its wait
-    fires = kind in (SLEEP, TIMEOUT) or op.timeout is not None
-    found.append((("time", 0), fires))
+    found: list[Access] = [((WORKERS, worker), True)]
+    for places, changes in zip(accesses(op), (False, True), strict=True):
+        for subject, number in places:
+            here = layout.state_of(number) if subject == THINGS else number
+            found.append(((subject, here), changes))
+    if kind not in ON_WORKER:
+        # a timer fires when nothing else can happen, or races with what ends its wait
+        found.append((TIME, kind in (SLEEP, TIMEOUT) or op.timeout is not None))
     return found
 
 
 def dependences(layout: Layout, log: Sequence[Entry]) -> list[list[int]]:
     """For each event the latest earlier ones that it has to come after, by number."""
-    changed: dict[tuple[str, int], int] = {}
-    seen: dict[tuple[str, int], list[int]] = {}
+    changed: dict[Place, int] = {}
+    seen: dict[Place, list[int]] = {}
     found: list[list[int]] = []
     for number, (worker, kind, op, _, _, _) in enumerate(log):
         before: set[int] = set()
-        for thing, changes in accesses(layout, worker, kind, op):
+        for thing, changes in accesses_of(layout, worker, kind, op):
             last = changed.get(thing)
             if last is not None and last != number:  # who joins itself is about one thing twice
                 before.add(last)
@@ -81,12 +77,13 @@ def reordered(layout: Layout, log: Sequence[Entry]) -> list[tuple[Block, ...]]:
         return []
     before = dependences(layout, log)
     everything = list(range(len(log)))
-    now = len(_blocks(log, everything))
+    now = len(blocks_of(log))
     found: dict[tuple[Block, ...], None] = {}
     for events in (causes(before, len(log) - 1), everything):
         for first in sorted({log[number][0] for number in events}):
             for choose in (min, max):
-                found[_blocks(log, _greedy(log, before, events, first, choose))] = None
+                order = _greedy(log, before, events, first, choose)
+                found[blocks_of(log[number] for number in order)] = None
     return sorted((blocks for blocks in found if len(blocks) < now), key=len)
 
 
@@ -116,16 +113,3 @@ def _greedy(
         if not queue:
             del queues[current]
     return order
-
-
-def _blocks(log: Sequence[Entry], order: Sequence[int]) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    made: dict[int, int] = {}
-    for number in order:
-        worker = log[number][0]
-        made[worker] = made.get(worker, 0) + 1
-        if blocks and blocks[-1][0] == worker:
-            blocks[-1] = (worker, made[worker])
-        else:
-            blocks.append((worker, made[worker]))
-    return tuple(blocks)

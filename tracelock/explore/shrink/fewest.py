@@ -19,7 +19,7 @@ from tracelock.backends.simulated import start
 from tracelock.engine.controller import Controller, Entry
 from tracelock.explore.running import Runner, preemptions
 from tracelock.ops import ATOMIC, CALL, CRASH, SPAWN, Raised
-from tracelock.scenario.program import Machine
+from tracelock.scenario.program import Machine, Program
 from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.trace import Verdict
 
@@ -96,7 +96,7 @@ def fewest(
     ``below``: only schedules that cost less are of interest. A failure ends a schedule: what comes
     after it is not counted. After ``states`` states or ``seconds`` the search gives up.
     """
-    if not runner.copies:
+    if not isinstance(runner.program, Program):  # machines can be copied, real code cannot
         return Fewest(None, 0, False, 0)
     return _Search(runner, wanted, below).run(states, seconds)
 
@@ -141,6 +141,7 @@ class _Search:
 
     def _begin(self) -> None:
         controller, program = self.controller, self.runner.program
+        assert isinstance(program, Program)
         controller.begin()
         workers = program.layout.workers
         machines = [program.machine(number) for number in range(len(workers))]

@@ -7,13 +7,11 @@ step that the gate takes. None of them knows what a failure is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tracelock.explore.shrink.best import Shrinking
 from tracelock.explore.shrink.commuting import reordered
 from tracelock.explore.shrink.trials import FAR, Block
-
-if TYPE_CHECKING:
-    from tracelock.explore.shrink.schedule import Shrinking
 
 #: Up to so many blocks any block is tried at any other place.
 FEW: Final = 12

@@ -9,7 +9,7 @@ worker's start, leaving one out puts its events into the next block of the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -31,7 +31,7 @@ FAR: Final = 2**62
 Extra = tuple[tuple[Block, tuple[int, ...]], ...]
 
 
-class Plan(NamedTuple):
+class BlockPlan(NamedTuple):
     """``extra`` holds only what differs from the usual (first waiter, timer does not fire)."""
 
     blocks: tuple[Block, ...]
@@ -43,21 +43,21 @@ class Tried:
     """One run: what came of it, and the plan that it itself followed."""
 
     executed: Executed
-    plan: Plan
+    plan: BlockPlan
 
 
-def blocks_of(log: Sequence[Entry]) -> tuple[Block, ...]:
+def blocks_of(log: Iterable[Entry]) -> tuple[Block, ...]:
     """The blocks of a log: one for each stretch of events of one worker."""
     blocks: list[Block] = []
-    made: dict[int, int] = {}
+    counts: dict[int, int] = {}
     last = -1
     for entry in log:
         worker = entry[0]
-        made[worker] = made.get(worker, 0) + 1
+        counts[worker] = counts.get(worker, 0) + 1
         if worker == last:
-            blocks[-1] = (worker, made[worker])
+            blocks[-1] = (worker, counts[worker])
         else:
-            blocks.append((worker, made[worker]))
+            blocks.append((worker, counts[worker]))
             last = worker
     return tuple(blocks)
 
@@ -70,7 +70,7 @@ class Follower(Scheduler):
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.plan = Plan(())
+        self.plan = BlockPlan(())
         self.tape: Sequence[int] | None = None
 
     def begin(self) -> bool:
@@ -79,7 +79,7 @@ class Follower(Scheduler):
         self.extra: dict[Block, list[int]] = {}
         self.odd: set[Block] = set()
         self._wanted = dict(self.plan.extra)
-        self._made = [0] * self.workers
+        self._counts = [0] * self.workers
         self._block = 0
         self._last = -1
         self._seq = 0
@@ -90,12 +90,12 @@ class Follower(Scheduler):
         if choice.kind == WORKER:
             # a task that does not suspend makes several events between two choices
             if self._last >= 0:
-                self._made[self._last] += choice.seq - self._seq
+                self._counts[self._last] += choice.seq - self._seq
             self._seq = choice.seq
             picked = self._worker(options, choice.current)
             self._last = picked
         else:
-            event = (self._last, self._made[self._last])
+            event = (self._last, self._counts[self._last])
             before = self.extra.setdefault(event, [])
             wanted = self._wanted.get(event, ())
             picked = wanted[len(before)] if len(before) < len(wanted) else options[0]
@@ -116,7 +116,7 @@ class Follower(Scheduler):
         blocks = self.plan.blocks
         while self._block < len(blocks):
             worker, upto = blocks[self._block]
-            if self._made[worker] < upto and worker in options:
+            if self._counts[worker] < upto and worker in options:
                 return worker
             self._block += 1
         return default
@@ -165,14 +165,14 @@ class Trials:
         ):
             controller.limit = CUT
 
-    def follow(self, plan: Plan) -> Tried:
+    def follow(self, plan: BlockPlan) -> Tried:
         """Run a plan. Raises KeyboardInterrupt where that ended the run."""
         self._follower.plan, self._follower.tape = plan, None
         return self._run()
 
     def play(self, picks: Sequence[int]) -> Tried | None:
         """Run a list of picks; None where one of them cannot be had."""
-        self._follower.plan, self._follower.tape = Plan(()), picks
+        self._follower.plan, self._follower.tape = BlockPlan(()), picks
         tried = self._run()
         return None if self._follower.lost >= 0 else tried
 
@@ -186,7 +186,7 @@ class Trials:
         verdict = self.runner.verdict(controller)
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
         executed = Executed(follower.picks, log, verdict, preemptions(log))
-        return Tried(executed, Plan(blocks_of(log), extra))
+        return Tried(executed, BlockPlan(blocks_of(log), extra))
 
 
 def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:

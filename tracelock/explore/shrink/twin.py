@@ -16,9 +16,9 @@ from tracelock.engine.controller import Entry
 from tracelock.engine.recording import target_name
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed, Runner
-from tracelock.explore.shrink.commuting import accesses
+from tracelock.explore.shrink.commuting import TIME, accesses_of
 from tracelock.explore.shrink.fewest import fewest
-from tracelock.explore.shrink.trials import FAR, Block, Plan, Trials, Tried, blocks_of
+from tracelock.explore.shrink.trials import FAR, Block, BlockPlan, Trials, Tried, blocks_of
 from tracelock.ops import NAMES, NOTIFY, Layout
 
 #: By the event's name: what goes after "goes on to", and after "before somebody", with the
@@ -111,27 +111,27 @@ def _nearest(trials: Trials, layout: Layout, own: Tried, runs: int) -> Executed 
     return None
 
 
-def _others(own: Tried, place: int) -> Iterator[Plan]:
+def _others(own: Tried, place: int) -> Iterator[BlockPlan]:
     """Another worker makes event ``place``: it goes on, or the rest comes as it was."""
     log, extra = own.executed.log, own.plan.extra
     if place >= len(log):
         return
     worker, _, _, _, options, _ = log[place]
     before = blocks_of(log[:place])
-    made = dict(before)  # the last block of each worker says how many events it has made
-    rest = tuple((w, upto) for w, upto in own.plan.blocks if upto > made.get(w, 0))
+    counts = dict(before)  # the last block of each worker says how many events it has had
+    rest = tuple((w, upto) for w, upto in own.plan.blocks if upto > counts.get(w, 0))
     running = log[place - 1][0] if place else -1
     for other in sorted(options or (), key=lambda option: option != running):
         if other == worker:
             continue
-        yield Plan((*before, (other, FAR)), extra)
-        yield Plan((*before, (other, made.get(other, 0) + 1), *rest), extra)
+        yield BlockPlan((*before, (other, FAR)), extra)
+        yield BlockPlan((*before, (other, counts.get(other, 0) + 1), *rest), extra)
         upto = next((upto for w, upto in rest if w == other), None)
         if upto is not None:
-            yield Plan((*before, (other, upto), *rest), extra)
+            yield BlockPlan((*before, (other, upto), *rest), extra)
 
 
-def _odd(layout: Layout, own: Tried, place: int) -> Iterator[Plan]:
+def _odd(layout: Layout, own: Tried, place: int) -> Iterator[BlockPlan]:
     """Event ``place`` with the usual choices of timers and waiters, or with other waiters."""
     log, (blocks, extra) = own.executed.log, own.plan
     if place >= len(log):
@@ -140,10 +140,10 @@ def _odd(layout: Layout, own: Tried, place: int) -> Iterator[Plan]:
     event: Block = (worker, sum(entry[0] == worker for entry in log[:place]))
     left = tuple(one for one in extra if one[0] != event)
     if len(left) < len(extra):
-        yield Plan(blocks, left)
+        yield BlockPlan(blocks, left)
     if kind == NOTIFY:
         for other in range(len(layout.workers)):
-            yield Plan(blocks, tuple(sorted((*left, (event, (other,))))))
+            yield BlockPlan(blocks, tuple(sorted((*left, (event, (other,))))))
 
 
 def _parting(a: Sequence[Entry], b: Sequence[Entry]) -> int:
@@ -201,18 +201,18 @@ def _decisive(
 
 def _places(log: Sequence[Entry]) -> dict[Block, int]:
     """Where event number k of each worker is."""
-    made: dict[int, int] = {}
+    counts: dict[int, int] = {}
     places: dict[Block, int] = {}
     for place, entry in enumerate(log):
-        number = made.get(entry[0], 0)
-        made[entry[0]] = number + 1
+        number = counts.get(entry[0], 0)
+        counts[entry[0]] = number + 1
         places[entry[0], number] = place
     return places
 
 
 def _depend(layout: Layout, a: Entry, b: Entry) -> bool:
     mine, theirs = (
-        {thing: changes for thing, changes in accesses(layout, *entry[:3]) if thing[0] != "time"}
+        {thing: changes for thing, changes in accesses_of(layout, *entry[:3]) if thing != TIME}
         for entry in (a, b)
     )
     return any(thing in theirs and (changes or theirs[thing]) for thing, changes in mine.items())

@@ -57,7 +57,7 @@ def rules_digest(rules: Rules) -> str:
     return digest(asdict(rules))[:16]
 
 
-class Checkpoint:
+class CheckpointFile:
     """The checkpoint at ``path`` of the search that ``identity`` describes.
 
     A search can have several stages, one after the other, each with what it found and has to do.

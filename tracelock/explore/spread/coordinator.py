@@ -49,7 +49,7 @@ def spread(
                     shard = replace(shard, seconds=max(left, 0.001))
                 flying[submit(shard)] = shard
             if isinstance(source, Tree):
-                _count(found, runner, source.made(), every)
+                _count(found, runner, source.run_here(), every)
                 if found.stopped:
                     break
             if not flying:
@@ -73,7 +73,7 @@ def spread(
     finally:
         if isinstance(source, Tree):
             stopped = found.stopped
-            _count(found, runner, source.made(), every)
+            _count(found, runner, source.run_here(), every)
             found.stopped = stopped or found.stopped
         for future in flying:
             future.cancel()

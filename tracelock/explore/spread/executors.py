@@ -88,8 +88,8 @@ def dask(address: str) -> Generator[tuple[Submit, int]]:
     except ImportError as error:
         raise UsageError("--dask needs Dask: pip install 'tracelock[dask]'") from error
     try:
-        made: Any = distributed.Client
-        client: Any = made(address, timeout=ANSWER, set_as_default=False)
+        connect: Any = distributed.Client
+        client: Any = connect(address, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"no Dask scheduler answers at {address}: {why}") from error

@@ -29,7 +29,7 @@ from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, insert, place
 __all__ = ["Frontier", "Part"]
 
 
-class Taken:
+class TakenStep:
     """A step explored from a point, or being explored, as executed (None: it could not be had).
     ``behind``: the point behind it, where sequences may be added there."""
 
@@ -55,7 +55,7 @@ class Point:
         self.place = place
         self.sleep = sleep
         self.planned = planned
-        self.taken: list[Taken] = []
+        self.taken: list[TakenStep] = []
         self.live = 0
 
 
@@ -198,11 +198,11 @@ class Frontier:
             step = steps[depth] if depth < len(steps) else None
             part.at, part.place = point, len(point.taken)
             if step is None or depth == part.left.root - 1:
-                point.taken.append(Taken(step))
+                point.taken.append(TakenStep(step))
                 return step is not None
             planned = part.beside[depth - part.start]
             child = Point(depth + 1, point, len(point.taken), sleeps[depth + 1], planned)
-            point.taken.append(Taken(step, child))
+            point.taken.append(TakenStep(step, child))
             child.live = 1
             if planned:
                 self._open.append(child)
@@ -281,7 +281,7 @@ class Frontier:
             planned = nested(left.trees[depth]) if depth == highest else []
             point, number = Point(depth, point, number, left.sleeps[depth], planned), 0
             if depth < deepest:
-                point.taken.append(Taken(left.path[depth]))
+                point.taken.append(TakenStep(left.path[depth]))
                 point.live = 1
             if planned:
                 self._open.append(point)
@@ -350,7 +350,7 @@ class Frontier:
             points.append(Point(depth, above, where, steps, nested(planned)))
         for point, (_, _, _, _, listed, _) in zip(points, data["points"], strict=True):
             for step, behind in listed:
-                taken = Taken(None if step is None else as_step(step))
+                taken = TakenStep(None if step is None else as_step(step))
                 taken.behind = points[behind] if behind >= 0 else None
                 taken.done = True
                 point.taken.append(taken)
@@ -369,5 +369,5 @@ class Frontier:
         return frontier
 
 
-def _steps(taken: Sequence[Taken]) -> list[Step]:
+def _steps(taken: Sequence[TakenStep]) -> list[Step]:
     return [one.step for one in taken if one.step is not None]

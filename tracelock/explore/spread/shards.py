@@ -2,8 +2,8 @@
 
 A shard is plain data, so that any ``concurrent.futures.Executor`` can take it to another process or
 another machine: the scenario as text, the name of the rules, and which schedules to run. Back come
-counts and, for each distinct outcome, the picks of a schedule that has it; whoever wants to see
-it runs these again.
+counts and, for each distinct outcome, the picks of a schedule that has it; to see
+it, these are run again.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Flag(Protocol):
     def is_set(self) -> bool: ...
 
 
-#: Set in a worker process by whoever started it: the search is over.
+#: Set in a worker process by its parent: the search is over.
 _over: Flag | None = None
 
 
@@ -179,14 +179,14 @@ def run_on(
 
 
 class _Stop(Exception):
-    """The search is over: what this shard has found interests nobody any more."""
+    """The search is over: what this shard finds is not needed any more."""
 
 
 @lru_cache(maxsize=4)
 def runner_of(job: Job) -> Runner:
     """A runner for a job that came from elsewhere. The scenario was checked there."""
-    from tracelock.backends import rules
     from tracelock.backends.calls import find_call
+    from tracelock.backends.rules import RULES
     from tracelock.scenario.loading import scenario_from_data
     from tracelock.scenario.program import Program
 
@@ -195,19 +195,19 @@ def runner_of(job: Job) -> Runner:
 
     program = Program(scenario_from_data(json.loads(job.scenario)))
     return Runner(
-        program, getattr(rules, f"{job.rules.upper()}_RULES"), clock=job.clock,
+        program, RULES[job.rules], clock=job.clock,
         limits=job.limits, call=call if job.allow_call else None,
     )  # fmt: skip
 
 
 def _skip(runner: Runner, scheduler: Scheduler, count: int) -> None:
     """Run schedules that were counted before, for what the sampler learns from them."""
-    made = 0
+    ran = 0
 
     def done(controller: Any) -> bool:
-        nonlocal made
-        made += 1
-        return made == count
+        nonlocal ran
+        ran += 1
+        return ran == count
 
     controller = runner.run(scheduler, done)
     if controller.limit == INTERRUPTED:
@@ -223,7 +223,7 @@ def _scheduler(shard: Shard) -> Scheduler:
     return make(job, shard, strategy)
 
 
-def _made(job: Job, strategy: Strategy, **given: Any) -> Scheduler:
+def _scheduler_of(job: Job, strategy: Strategy, **given: Any) -> Scheduler:
     assert strategy.make is not None
     return strategy.make(Parameters(depth=job.depth or DEPTH, **given))
 
@@ -234,7 +234,7 @@ def _subtree(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
 
 
 def _level(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
-    bounded = _made(job, strategy, bound=shard.bound)
+    bounded = _scheduler_of(job, strategy, bound=shard.bound)
     assert isinstance(bounded, BoundedScheduler)
     if shard.children is not None:
         bounded.go_on(shard.bound, [_unpacked(one) for one in shard.children])
@@ -242,12 +242,12 @@ def _level(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
 
 
 def _numbered(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
-    return _made(job, strategy, seed=job.seed, first=shard.number * CHUNK + shard.skip)
+    return _scheduler_of(job, strategy, seed=job.seed, first=shard.number * CHUNK + shard.skip)
 
 
 def _seeded(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
     seed = job.seed if shard.number == 0 else mix(mix(job.seed & (1 << 64) - 1) ^ shard.number)
-    return _made(job, strategy, seed=seed)
+    return _scheduler_of(job, strategy, seed=seed)
 
 
 #: How the scheduler of a shard is made, by how its strategy is split.

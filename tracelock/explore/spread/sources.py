@@ -192,12 +192,12 @@ class Tree:
         frontier = self.frontier
         split = hungry and not (frontier.waiting or frontier.planned)
         self._back(part, result, split)
-        return [result, *self.made()]
+        return [result, *self.run_here()]
 
-    def made(self) -> list[ShardResult]:
-        """What was made here since it was last asked."""
-        made, self._here = self._here, []
-        return made
+    def run_here(self) -> list[ShardResult]:
+        """The results of the shards that ``next`` has run in this process since the last call."""
+        results, self._here = self._here, []
+        return results
 
     def to_data(self) -> dict[str, Any]:
         return {"bounded": self._bounded, **self.frontier.to_data()}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tracelock.explore.states.space import Space
+from tracelock.explore.states.space import StateSpace
 from tracelock.explore.states.stepping import ACTIVE, Time
 
 _END: Final = 1 << 60  # what is kept of a state whose component is done: an end can be reached
@@ -55,7 +55,7 @@ class Cycles:
 
 
 def find_cycles(
-    space: Space, first: int, successors: Successors, stop: Callable[[int], bool]
+    space: StateSpace, first: int, successors: Successors, stop: Callable[[int], bool]
 ) -> Cycles:
     """All components of the states that can be reached from ``first``.
 
@@ -109,7 +109,7 @@ def find_cycles(
 
 
 def _look(
-    space: Space, found: Cycles, members: list[int], end: bool, successors: Successors
+    space: StateSpace, found: Cycles, members: list[int], end: bool, successors: Successors
 ) -> None:
     """Add the component that consists of ``members`` to what was found, if it is a cycle."""
     if len(members) == 1 and all(to != members[0] for _, to in successors(members[0])):
@@ -154,7 +154,7 @@ def _who(worker: int) -> int:
     return worker if worker >= 0 else ~worker
 
 
-def _worked(space: Space) -> int:
+def _worked(space: StateSpace) -> int:
     """The bits of what counts as work when it changes."""
     layout = space.layout
     mask = 0
@@ -164,7 +164,7 @@ def _worked(space: Space) -> int:
     return mask
 
 
-def _timers(space: Space, members: Iterable[int]) -> bool:
+def _timers(space: StateSpace, members: Iterable[int]) -> bool:
     for state in members:
         time: Time = space.time.values[space.time.of(state)]
         if time.pending():
@@ -244,7 +244,7 @@ def shortest_end(start: int, successors: Successors, limit: int) -> list[int]:
     return []
 
 
-def told(space: Space, state: int, workers: frozenset[int]) -> str:
+def told(space: StateSpace, state: int, workers: frozenset[int]) -> str:
     """Who goes round and who waits, for a message."""
     parts = space.decode(state)[space.stepper.shared : space.stepper.failure]
     going: list[str] = []

@@ -10,13 +10,13 @@ from typing import Any
 from tracelock.engine.verdicts import first_failure
 from tracelock.errors import StepFailure
 from tracelock.explore.search import FAILED
-from tracelock.explore.states.space import Space
+from tracelock.explore.states.space import StateSpace
 from tracelock.explore.states.stepping import ACTIVE, CRASHED
 from tracelock.scenario.program import Program
 
 
 @dataclass(slots=True)
-class End:
+class EndKind:
     """One way in which runs end: ``count`` final states, the nearest at ``place``."""
 
     kind: str
@@ -28,11 +28,11 @@ class End:
 class Ends:
     """The ends that a search has met. ``every``: tell passing ones apart by their values."""
 
-    def __init__(self, space: Space, program: Program, every: bool) -> None:
+    def __init__(self, space: StateSpace, program: Program, every: bool) -> None:
         self._space = space
         self._program = program
         self._every = every
-        self._known: dict[Hashable, End] = {}
+        self._known: dict[Hashable, EndKind] = {}
         self._finally: dict[tuple[int, ...], StepFailure | None] = {}
         #: The variables that decide what must hold always.
         self.watched: frozenset[int] = frozenset().union(
@@ -57,7 +57,7 @@ class Ends:
         key = (kind, failure, where, numbers if self._every or kind != "passed" else ())
         end = self._known.get(key)
         if end is None:
-            end = self._known[key] = End(kind, failure, 0, place)
+            end = self._known[key] = EndKind(kind, failure, 0, place)
         end.count += 1
         return kind
 
@@ -82,7 +82,7 @@ class Ends:
         wrong = self._finally[numbers]
         return ("passed", None, None) if wrong is None else ("failed", "finally", wrong.at)
 
-    def all(self) -> list[End]:
+    def all(self) -> list[EndKind]:
         """Every end, the nearest first."""
         return sorted(self._known.values(), key=lambda end: end.place)
 
@@ -100,4 +100,4 @@ def _mentioned(program: Program, text: str) -> frozenset[int]:
     return frozenset(number for number in found if number < program.layout.variables)
 
 
-__all__ = ["End", "Ends"]
+__all__ = ["EndKind", "Ends"]

@@ -19,7 +19,7 @@ from tracelock.errors import InternalError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import FAILED, Budget, Key, Outcome, outcome_key
 from tracelock.explore.states.cycles import Component, find_cycles, members_of, told, tour
-from tracelock.explore.states.space import Space
+from tracelock.explore.states.space import StateSpace
 from tracelock.explore.states.sweep import Sweep
 from tracelock.objects import Rules
 from tracelock.scenario.program import Program
@@ -154,7 +154,7 @@ class StateSearch:
         return found
 
     def _search(self, exact: bool) -> StatesFound:
-        space = self._space = Space(
+        space = self._space = StateSpace(
             self.program, self.rules, self.clock, exact=exact, tables=self.tables
         )
         sweep = self._sweep = Sweep(space, self.program, self.every)

@@ -16,7 +16,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any, Final
 
 from tracelock.errors import InternalError
-from tracelock.explore.states.stepping import ACTIVE, ENDED, Parts, Stepper, Time, Worker
+from tracelock.explore.states.stepping import ACTIVE, ENDED, Parts, Stepper, Time, WorkerPart
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CANCEL, JOIN, SPAWN
 from tracelock.scenario.program import Program
@@ -62,7 +62,7 @@ class Field:
         return (state & self.mask) >> self.shift
 
 
-class Space:
+class StateSpace:
     """The states of one program under one backend's rules.
 
     ``exact``: see ``Stepper``. ``tables``: False has the controller make every step of every
@@ -168,12 +168,12 @@ class Space:
             rows[:] = [self._row(worker, number) for number in range(len(rows))]
 
     def _row(self, worker: int, number: int) -> Row:
-        part: Worker = self.workers[worker].values[number]
+        part: WorkerPart = self.workers[worker].values[number]
         if part.status != ACTIVE:
             return (0, {0: ()})
         return (self._footprint(worker, number, part), {})
 
-    def _footprint(self, worker: int, number: int, part: Worker) -> int:
+    def _footprint(self, worker: int, number: int, part: WorkerPart) -> int:
         op = part.op
         assert op is not None
         kind = op.kind
@@ -242,10 +242,10 @@ class Space:
             self.entries += 1
         return moves
 
-    def _beside(self, after: Worker) -> set[int]:
+    def _beside(self, after: WorkerPart) -> set[int]:
         """What a step depends on because it leaves its worker like that: places of parts."""
         if after.status == ENDED and self.rules.leaves:
-            # whoever ends leaves every object
+            # a worker that ends leaves every object
             return set(range(self.stepper.variables, self.stepper.shared))
         op = after.op
         if op is not None and op.kind == JOIN and self.rules.cooperative:
@@ -327,4 +327,4 @@ class Space:
         return False
 
 
-__all__ = ["Field", "Lane", "Moves", "Space", "Widened"]
+__all__ = ["Field", "Lane", "Moves", "StateSpace", "Widened"]

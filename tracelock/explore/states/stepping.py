@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tracelock.backends.simulated import start
 from tracelock.engine.controller import Controller
-from tracelock.engine.interrupts import Block, Task
+from tracelock.engine.interrupts import Task, TimeoutBlock
 from tracelock.errors import ScopeExpired, StepFailure, UsageError
 from tracelock.objects import Rules, frozen
 from tracelock.ops import ATOMIC, CALL, CRASH, SPAWN, Op, Raised, Value
@@ -31,7 +31,7 @@ CRASHED: Final = 3
 _DIGITS: Final = 9
 
 
-class Worker(NamedTuple):
+class WorkerPart(NamedTuple):
     """What there is to know of a worker. ``fresh``: it has not made a step yet, which decides
     whether a cancelled task runs at all (kept for asyncio only)."""
 
@@ -111,7 +111,7 @@ class _Stepped(Controller):
             task.blocks = blocks
 
 
-class _Script(Scheduler):
+class _StepScript(Scheduler):
     """Lets one worker go, follows ``prefix`` in what it chooses then, and notes other ways."""
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class _Script(Scheduler):
         return picked
 
 
-class Way(NamedTuple):
+class StepWay(NamedTuple):
     """One way on: what the scheduler picks there, and the parts of the state it leads to."""
 
     picks: tuple[int, ...]
@@ -159,7 +159,7 @@ class Stepper:
         self.layout = program.layout
         self.rules = rules
         self.exact = exact
-        self.script = _Script()
+        self.script = _StepScript()
         # always is not checked here: a step is made once for many states that differ elsewhere
         self.controller = _Stepped(program.layout, rules, self.script, clock=clock)
         self.variables = program.layout.variables
@@ -204,21 +204,21 @@ class Stepper:
             return part  # type: ignore[no-any-return]
         return part.key()  # type: ignore[no-any-return]
 
-    def _worker(self, number: int, machine: Machine, fresh: bool) -> Worker:
+    def _worker(self, number: int, machine: Machine, fresh: bool) -> WorkerPart:
         controller = self.controller
         if controller.ended[number]:
             crashed = any(worker == number for worker, _ in controller.crashed)
-            return Worker(CRASHED if crashed else ENDED)
+            return WorkerPart(CRASHED if crashed else ENDED)
         op = controller.pending[number]
         if op is None:
-            return Worker(UNSTARTED, machine=machine)
+            return WorkerPart(UNSTARTED, machine=machine)
         if op.kind == CALL:
             raise UsageError(
                 "the states strategy goes back in time, which a call step cannot: "
                 "use another strategy"
             )
         controller.rename(number, machine)
-        return Worker(ACTIVE, controller.waiting[number], fresh, machine, op)
+        return WorkerPart(ACTIVE, controller.waiting[number], fresh, machine, op)
 
     def _common(self, parts: Parts) -> None:
         """Everything but the workers, from the controller."""
@@ -253,7 +253,7 @@ class Stepper:
     def load(self, parts: Parts) -> None:
         """Put the controller into the state that ``parts`` describe."""
         controller = self.controller
-        workers: list[Worker] = parts[self.shared : self.failure]
+        workers: list[WorkerPart] = parts[self.shared : self.failure]
         failure: Failure = parts[self.failure]
         turn: int = parts[self.turn]
         time: Time = parts[self.time]
@@ -283,26 +283,26 @@ class Stepper:
                     controller.log.append((number, worker.op.kind, worker.op, None, None, 0.0))
 
     # --- steps -------------------------------------------------------------------------------
-    def ways(self, parts: Parts, worker: int) -> list[Way]:
+    def ways(self, parts: Parts, worker: int) -> list[StepWay]:
         """Every way in which ``worker`` could go on without waiting for time to pass."""
         self.load(parts)
         return self._all(parts, worker) if worker in self.controller.possible() else []
 
-    def idle(self, parts: Parts) -> list[tuple[int, Way]]:
+    def idle(self, parts: Parts) -> list[tuple[int, StepWay]]:
         """Where nobody can go on: every way to let time pass, with the worker whose timer it is."""
         self.load(parts)
         if self.controller.possible():
             return []
         return [(w, way) for w in self.controller.due() for way in self._all(parts, w)]
 
-    def _all(self, parts: Parts, worker: int) -> list[Way]:
+    def _all(self, parts: Parts, worker: int) -> list[StepWay]:
         found = []
         todo: list[tuple[int, ...]] = [()]
         while todo:
             self.load(parts)
             self.script.reset(worker, todo.pop())
             after = self._step(parts, worker)
-            found.append(Way(tuple(self.script.taken), after))
+            found.append(StepWay(tuple(self.script.taken), after))
             todo += reversed(self.script.others)
         return found
 
@@ -310,7 +310,7 @@ class Stepper:
         controller = self.controller
         controller.next()
         op, kind = controller.op, controller.kind
-        before: Worker = parts[self.shared + worker]
+        before: WorkerPart = parts[self.shared + worker]
         machine = before.machine
         assert machine is not None
         after = parts[:]
@@ -330,7 +330,7 @@ class Stepper:
         return after
 
     def _spawn(self, parts: Parts, target: int) -> None:
-        unstarted: Worker = parts[self.shared + target]
+        unstarted: WorkerPart = parts[self.shared + target]
         assert unstarted.machine is not None
         machine = unstarted.machine.copy()
         start(self.controller, machine, target)
@@ -343,7 +343,7 @@ def _run_atomic(machine: Machine, op: Op, result: Value) -> None:
     machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
 
 
-def _renumber(machine: Machine, blocks: dict[int, Block]) -> dict[int, Block]:
+def _renumber(machine: Machine, blocks: dict[int, TimeoutBlock]) -> dict[int, TimeoutBlock]:
     """Number the ``timeout`` blocks that ``machine`` is in from one, and ``blocks`` like it.
 
     Only that these numbers differ has a meaning. As they come, they grow with every entry of a
@@ -366,6 +366,6 @@ def _renumber(machine: Machine, blocks: dict[int, Block]) -> dict[int, Block]:
 
 
 __all__ = [
-    "ACTIVE", "CRASHED", "ENDED", "UNSTARTED", "Failure", "Parts", "Stepper", "Time", "Way",
-    "Worker",
+    "ACTIVE", "CRASHED", "ENDED", "UNSTARTED", "Failure", "Parts", "Stepper", "Time", "StepWay",
+    "WorkerPart",
 ]  # fmt: skip

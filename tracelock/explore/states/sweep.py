@@ -10,7 +10,7 @@ from typing import Final
 from tracelock.explore.search import FAILED
 from tracelock.explore.states.cycles import shortest_end
 from tracelock.explore.states.ends import Ends
-from tracelock.explore.states.space import Space, Widened
+from tracelock.explore.states.space import StateSpace, Widened
 from tracelock.scenario.program import Program
 
 #: States between two calls of ``look``.
@@ -28,7 +28,7 @@ class Sweep:
     go on after a failure. ``stopped``: what ended the sweep early; the caller may set it.
     """
 
-    def __init__(self, space: Space, program: Program, every: bool) -> None:
+    def __init__(self, space: StateSpace, program: Program, every: bool) -> None:
         self.space = space
         self.every = every
         self.order: list[int] = []

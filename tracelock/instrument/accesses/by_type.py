@@ -1,8 +1,8 @@
 """Tables of what was decided about types, which neither keep a type alive nor ask its hash.
 
-A class that is made in a worker must be able to die when it would without us, and a metaclass
-may define ``__eq__`` and ``__hash__`` as it likes. So types are known by ``id``, and a weak
-reference drops the entry before the number can be used again.
+A class that a worker creates must be freed when it would be without control, and a metaclass may
+define ``__eq__`` and ``__hash__`` as it likes. So types are known by ``id``, and a weak reference
+drops the entry before the number can be used again.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ _EMPTY_VIEWS: Final[tuple[Any, ...]] = tuple(
     view for empty in _EMPTY for view in (empty.keys(), empty.values(), empty.items())
 )
 #: Views and iterators over containers: using one reads the container behind it.
-THROUGH: Final = frozenset(
+WALKERS: Final = frozenset(
     [type(view) for view in _EMPTY_VIEWS]
     + [type(iter(view)) for view in _EMPTY_VIEWS]
     + [type(reversed(view)) for view in _EMPTY_VIEWS]
@@ -138,7 +138,7 @@ THROUGH: Final = frozenset(
     + [type(reversed([])), type(reversed(collections.deque()))]
     + [enumerate, zip, map, filter, reversed, itertools.islice, itertools.chain]
 )
-_THROUGH: Final = frozenset(identity(type_) for type_ in THROUGH)
+_WALKERS: Final = frozenset(identity(type_) for type_ in WALKERS)
 
 
 def table_of(type_: type) -> dict[str, int | None] | None:
@@ -163,8 +163,8 @@ def holder_of(type_: type, name: str) -> type | None:
 def access_of(type_: type, name: str) -> int | None:
     """What calling ``name`` on an instance of ``type_`` does, None where it is no container's.
 
-    A subclass that defines the method itself has its own say: its body is where the accesses
-    are, if it was instrumented.
+    A subclass that defines the method itself is none: the accesses are in its body, if that was
+    instrumented.
     """
     try:
         kind: int | None = _accesses[identity(type_)][name]
@@ -209,7 +209,7 @@ def reads(type_: type, operation: str) -> bool:
 
 
 def _reads_of(type_: type, operation: str) -> bool:
-    if identity(type_) in _THROUGH:
+    if identity(type_) in _WALKERS:
         return True
     if operation == "__bool__" and holder_of(type_, "__bool__") is None:
         operation = "__len__"
@@ -219,16 +219,16 @@ def _reads_of(type_: type, operation: str) -> bool:
 def owners(thing: object) -> list[object]:
     """The containers that a view or an iterator walks over; ``thing`` itself otherwise.
 
-    An exhausted iterator has let go of its container: the list is empty.
+    An exhausted iterator has no container any more: the list is empty.
     """
-    if identity(type(thing)) not in _THROUGH:
+    if identity(type(thing)) not in _WALKERS:
         return [thing]
     found: list[object] = []
     level = [thing]
     for _ in range(6):  # enumerate(zip(reversed(a), b)): deeper nests are not looked into
         below: list[object] = []
         for each in level:
-            if identity(type(each)) in _THROUGH:
+            if identity(type(each)) in _WALKERS:
                 below += gc.get_referents(each)
             elif type(each) is tuple and level[0] is not thing:
                 below += each

@@ -131,7 +131,7 @@ def item_key(obj: Any, key: Any, site: Site) -> Any:
 
 
 def item_late(obj: Any, key: Any, site: Site) -> Any:
-    """The same where neither is: returns what gives the item when called, from C."""
+    """The same where neither is cheap: returns a callable that gets the item, from C."""
     item_key(obj, key, site)
     return functools.partial(operator.getitem, obj, key)
 
@@ -205,7 +205,7 @@ def operands_left(left: Any, right: Any, operation: str, site: Site) -> Any:
 
 
 def operands_late(function: Any, left: Any, right: Any, operation: str, site: Site) -> Any:
-    """The same; returns what gives the result when called, from C."""
+    """The same; returns a callable that computes the result, from C."""
     if contexts:
         operands(left, right, operation, site)
     return functools.partial(function, left, right)

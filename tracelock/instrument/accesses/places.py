@@ -1,4 +1,4 @@
-"""What stands for the owner of a variable that is no attribute of any object."""
+"""The owners of variables that are no attributes of an object: globals and closures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Closure", "Home"]
 class Home:
     """The module whose globals some code uses, found when it is needed.
 
-    A module that is in no table (loaded by its path, then dropped) is stood for by its home.
+    A module that is not in ``sys.modules`` (loaded by its path, then dropped) is replaced by this.
     """
 
     __slots__ = ("name",)
@@ -28,7 +28,7 @@ class Home:
 
 
 class Closure:
-    """The variables of ``function`` that functions inside it share and somebody rebinds.
+    """The variables of ``function`` that functions inside it share and that are rebound.
 
     One for each function in the source, not for each call of it: two closures of one function
     count as one place, which adds points but loses none.

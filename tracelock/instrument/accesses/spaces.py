@@ -1,6 +1,6 @@
 """``obj.__dict__["x"]`` is ``obj.x``: whose namespace a dict is, as far as it was asked for.
 
-Only numbers and weak references are kept, so neither lives longer for it. An object that cannot
+Only numbers and weak references are kept, which keep neither alive. An object that cannot
 be referred to weakly is not known here: its namespace counts as a dict like any other.
 """
 
@@ -43,7 +43,7 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
     if _owner_of and type(container) is dict and type(key) is str:
         known = _owner_of.get(identity(container))
         obj = None if known is None else known()
-        # A namespace that was replaced (``obj.__dict__ = {}``) belongs to nobody.
+        # A namespace that was replaced (``obj.__dict__ = {}``) belongs to no object.
         if obj is not None and _namespace_of(obj) is container:
             return obj, key
     return container, None

@@ -1,7 +1,6 @@
-"""What a hook hands out where the point has to be made later than the hook is called.
+"""What a hook returns where the scheduling point comes later than the call of the hook.
 
-Only workers under control meet these; each does the real thing and nothing but that when it is
-used by a thread that is not.
+Only workers under control get these; on any other thread each does what the original does.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def _arguments(args: tuple[object, ...]) -> object:
 
 
 class Passing:
-    # Passes for what it stands for: ``isinstance``, comparisons and attributes are the method's.
+    # To ``isinstance``, comparisons and attributes it is the method that it stands for.
 
     __slots__ = ("_real",)
 

@@ -3,7 +3,7 @@
 A path is a variable named ``file:NAME``, relative to the working directory or to the directory of
 temporary files, so that it is the same on another machine; the random part of a temporary name is
 numbered by who made it (``file:tmp/tmp#1@setup``). What a directory has in it is a variable of its
-own, ``file:NAME/``: making and removing files writes it, listing reads it. Touching a path reads
+own, ``file:NAME/``: making and removing files writes it, listing reads it. FilesStep a path reads
 the directories above it, which others may make, move or remove. An operation that concerns several
 variables of which two or more are shared is one indivisible step on them all.
 
@@ -21,14 +21,12 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
+from tracelock.instrument.patching import SEEN, replace
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, READ, WRITE, AtomicBody, Op
-
-if TYPE_CHECKING:
-    from tracelock.instrument.hub import Hub
 
 real_lstat: Final = os.lstat
 #: Directories that number themselves anew in each run of pytest.
@@ -39,7 +37,7 @@ _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
 SHOWN: Final = 80
 
 
-class Handle:
+class OpenFile:
     """An open file of a worker: its path's name, the key of its locks, and how ``flock`` has it
     (0: not at all)."""
 
@@ -67,7 +65,7 @@ class Paths:
         """A schedule begins: nothing is open, and no temporary name is known."""
         self.schedule = schedule
         self.random: dict[str, str] = {}
-        self.handles: dict[int, Handle] = {}
+        self.handles: dict[int, OpenFile] = {}
         self.inodes: dict[tuple[int, int], str] = {}
         self.opened = 0
         self._labels: dict[str, str] = {}
@@ -108,24 +106,24 @@ class Paths:
             path = up
             yield self.label(path)
 
-    def opens(self, descriptor: int, label: str) -> Handle:
+    def opens(self, descriptor: int, label: str) -> OpenFile:
         """A descriptor has come to stand for a path."""
         self.opened += 1
-        handle = self.handles[descriptor] = Handle(label, (self.process, self.opened))
+        handle = self.handles[descriptor] = OpenFile(label, (self.process, self.opened))
         return handle
 
 
 def paths_of(hub: Hub) -> Paths:
     """The paths of this schedule."""
-    paths: Paths | None = hub.__dict__.get("paths")
+    paths: Paths | None = hub.paths
     if paths is None:
-        paths = hub.__dict__["paths"] = Paths()
+        paths = hub.paths = Paths()
     if paths.schedule != hub.schedule:
         paths.begin(hub.schedule)
     return paths
 
 
-class Touching(AtomicBody):
+class FilesStep(AtomicBody):
     """An operation on several files at once: it reads and writes these variables."""
 
     __slots__ = ("reads", "shown", "touches", "writes")
@@ -165,18 +163,18 @@ def touch(
     kinds.update(dict.fromkeys(writes, WRITE))
     shared: list[tuple[int, int]] = []
     for label, kind in kinds.items():
-        variable = names.called(label)
+        variable = names.named(label)
         if variable.shared:
             shared.append((variable.number, kind))
         else:
-            worker.seen(label, kind)
+            worker.used_by_name(label, kind)
     if not shared:
         return False
     if len(shared) == 1:
         number, kind = shared[0]
         worker.step(Op(kind, number, at, shown if kind == WRITE else None))
     else:
-        body = Touching(
+        body = FilesStep(
             (number for number, kind in shared if kind == READ),
             (number for number, kind in shared if kind == WRITE),
             shown,
@@ -212,7 +210,7 @@ def absolute(path: Any, directory: int | None = None) -> str:
     return os.path.abspath(name)
 
 
-class Names:
+class PathNames:
     """The names that one path has for one operation on it.
 
     ``own``: its own. ``all``: with what it leads to: the target of a symbolic link, and the name
@@ -224,7 +222,7 @@ class Names:
 
     def __init__(self, worker: Worker, path: Any, directory: int | None, follow: bool) -> None:
         paths = paths_of(worker.hub)
-        with Through(worker):
+        with Uncontrolled(worker):
             name = absolute(path, directory)
             self.own = paths.label(name)
             self.above = list(paths.above(name))
@@ -256,10 +254,12 @@ _next: Final = _SEQUENCE.__next__
 
 
 def next_name(self: Any) -> Any:
-    """A random name, which is numbered in this worker."""
+    """A random name, which is numbered in this worker; also those that the library asks for."""
     name = _next(self)
     worker: Worker | None = contexts.get(get_ident())
-    if worker is not None and worker.hub.phase is not Phase.UNWIND:
-        number = worker.made["temporary"] = worker.made.get("temporary", 0) + 1
-        paths_of(worker.hub).random[name] = f"#{number}@{worker.label}"
+    if worker is not None and not worker.hub.unwinding:
+        paths_of(worker.hub).random[name] = f"#{worker.count('temporary')}@{worker.label}"
     return name
+
+
+replace("tempfile._RandomNameSequence.__next__", next_name, SEEN)

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import Handle, paths_of
+from tracelock.instrument.files.access import OpenFile, paths_of
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.worker import Worker, here
+from tracelock.instrument.patching import patch
+from tracelock.instrument.worker import Worker
 from tracelock.objects.files import END
 from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 
@@ -23,31 +24,29 @@ fcntl: Any = None
 with contextlib.suppress(ImportError):  # Windows has none
     import fcntl
 
-real_flock: Final[Any] = None if fcntl is None else fcntl.flock
-real_lockf: Final[Any] = None if fcntl is None else fcntl.lockf
+_REAL: Final[dict[str, Any]] = {name: getattr(fcntl, name, None) for name in ("flock", "lockf")}
 
 
 def _descriptor(file: Any) -> int:
     return file if isinstance(file, int) else int(file.fileno())
 
 
-def _number(worker: Worker, handle: Handle, kind: str) -> int:
+def _number(worker: Worker, handle: OpenFile, kind: str) -> int:
     name = f"{handle.label} {kind}"
     handle.locked.add(name)
-    worker.hub.across.add(name)
-    return worker.hub.thing(ObjectSpec(name, "file_lock"))
+    worker.hub.interprocess.add(name)
+    return worker.hub.number_for(ObjectSpec(name, "file_lock"))
 
 
-def _handle(worker: Worker, descriptor: int) -> Handle | None:
+def _handle(worker: Worker, descriptor: int) -> OpenFile | None:
     return paths_of(worker.hub).handles.get(descriptor)
 
 
-def flock(fd: Any, operation: int, /) -> None:
-    """``fcntl.flock``."""
-    worker = here()
-    handle = None if worker is None else _handle(worker, _descriptor(fd))
-    if worker is None or handle is None:
-        real_flock(fd, operation)
+@patch("fcntl.flock", optional=True)
+def flock(worker: Worker, real: Any, fd: Any, operation: int, /) -> None:
+    handle = _handle(worker, _descriptor(fd))
+    if handle is None:
+        real(fd, operation)
         return
     at = caller(worker)
     number = _number(worker, handle, "flock")
@@ -59,18 +58,19 @@ def flock(fd: Any, operation: int, /) -> None:
         if handle.mode not in (0, mode):
             handle.mode = 0
             worker.step(Op(RELEASE, number, at, expect=whole))
-            real_flock(fd, fcntl.LOCK_UN)
+            real(fd, fcntl.LOCK_UN)
         _acquire(worker, number, at, mode, operation, whole)
-    _for_real(real_flock, fd, operation, handle)
+    _for_real(real, fd, operation, handle)
     handle.mode = 0 if mode == fcntl.LOCK_UN else mode
 
 
-def lockf(fd: Any, cmd: int, len: int = 0, start: int = 0, whence: int = 0, /) -> Any:
-    """``fcntl.lockf``."""
-    worker = here()
-    handle = None if worker is None else _handle(worker, _descriptor(fd))
-    if worker is None or handle is None or whence != 0:
-        return real_lockf(fd, cmd, len, start, whence)
+@patch("fcntl.lockf", optional=True)
+def lockf(
+    worker: Worker, real: Any, fd: Any, cmd: int, len: int = 0, start: int = 0, whence: int = 0, /
+) -> Any:
+    handle = _handle(worker, _descriptor(fd))
+    if handle is None or whence != 0:
+        return real(fd, cmd, len, start, whence)
     at = caller(worker)
     number = _number(worker, handle, "lockf")
     mode = cmd & ~fcntl.LOCK_NB
@@ -79,7 +79,7 @@ def lockf(fd: Any, cmd: int, len: int = 0, start: int = 0, whence: int = 0, /) -
         worker.step(Op(RELEASE, number, at, expect=part))
     else:
         _acquire(worker, number, at, mode, cmd, part)
-    return _for_real(real_lockf, fd, cmd, handle, len, start, whence)
+    return _for_real(real, fd, cmd, handle, len, start, whence)
 
 
 def _acquire(
@@ -91,7 +91,7 @@ def _acquire(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
 
-def _for_real(call: Any, fd: Any, operation: int, handle: Handle, *more: int) -> Any:
+def _for_real(call: Any, fd: Any, operation: int, handle: OpenFile, *more: int) -> Any:
     if operation & ~fcntl.LOCK_NB == fcntl.LOCK_UN:
         return call(fd, operation, *more)
     try:
@@ -109,9 +109,7 @@ def closing(worker: Worker, descriptor: int) -> None:
         number = worker.hub.layout.number_of(name)
         if number is None:
             continue
-        key = handle.key if name.endswith(" flock") else (handle.key[0], 0)
+        kind = name.rpartition(" ")[2]
+        key = handle.key if kind == "flock" else (handle.key[0], 0)
         worker.step(Op(RELEASE, number, caller(worker, 3), expect=(key, 0, END)))
-        if name.endswith(" flock"):
-            real_flock(descriptor, fcntl.LOCK_UN)
-        else:
-            real_lockf(descriptor, fcntl.LOCK_UN)
+        _REAL[kind](descriptor, fcntl.LOCK_UN)

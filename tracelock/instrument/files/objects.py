@@ -8,20 +8,19 @@ is one where the buffer has to be filled. The objects above are the interpreter'
 
 from __future__ import annotations
 
-import builtins
 import io
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import Names, paths_of, saw, text, touch
+from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
 from tracelock.instrument.files.locks import closing
+from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker, here
 
-real_open: Final = builtins.open
 _OPENED: Final = {"a": "opened to append", "w": "made or emptied", "x": "made"}
 
 
-class RawFile(io.FileIO):
+class ControlledFile(io.FileIO):
     """A raw file whose reads and writes are scheduling points."""
 
     _label: str = ""
@@ -81,7 +80,10 @@ class RawFile(io.FileIO):
         super().close()
 
 
+@patch("builtins.open")
 def open_file(
+    worker: Worker,
+    real: Any,
     file: Any,
     mode: str = "r",
     buffering: int = -1,
@@ -91,20 +93,18 @@ def open_file(
     closefd: bool = True,
     opener: Any = None,
 ) -> Any:
-    """``open``: opening is a step where it makes, empties or looks for the file."""
-    worker = here()
+    """Opening is a step where it makes, empties or looks for the file."""
     arguments = (mode, buffering, encoding, errors, newline, closefd, opener)
     kinds = set(mode) if isinstance(mode, str) else set()
     sound = len(kinds) == len(mode) and kinds <= set("axrwb+t") and len(kinds & set("axrw")) == 1
     binary = "b" in kinds
     if (
-        worker is None
-        or not sound
+        not sound
         or ("t" in kinds and binary)
         or (binary and (encoding is not None or errors is not None or newline is not None))
         or (not binary and buffering == 0)
     ):
-        return real_open(file, *arguments)  # which raises what there is to raise
+        return real(file, *arguments)  # which raises what there is to raise
     if encoding is None and not binary:
         encoding = io.text_encoding(None, 2)
     number = isinstance(file, int)
@@ -114,7 +114,7 @@ def open_file(
         handle = paths.handles.get(file)
         label = "" if handle is None else handle.label
     elif opener is None:
-        names = Names(worker, file, None, True)
+        names = PathNames(worker, file, None, True)
         label = names.all[-1]
         at = caller(worker)
         if kinds & set("awx"):
@@ -125,7 +125,7 @@ def open_file(
         else:
             looked = touch(worker, at, [*names.all, *names.above])
     try:
-        raw = RawFile(file, "".join(k for k in mode if k not in "bt"), closefd, opener)
+        raw = ControlledFile(file, "".join(k for k in mode if k not in "bt"), closefd, opener)
     except FileNotFoundError:
         if looked:
             saw(worker, False)
@@ -148,7 +148,7 @@ def open_file(
 
 
 def _dress(
-    raw: RawFile,
+    raw: ControlledFile,
     mode: str,
     kinds: set[str],
     buffering: int,
@@ -180,9 +180,11 @@ def _dress(
     return dressed
 
 
-def fdopen(fd: int, mode: str = "r", buffering: int = -1, encoding: Any = None, *args: Any,
-           **kwargs: Any) -> Any:  # fmt: skip
-    """``os.fdopen``."""
+@patch("os.fdopen")
+def fdopen(
+    worker: Worker, real: Any, fd: int, mode: str = "r", buffering: int = -1, encoding: Any = None,
+    *args: Any, **kwargs: Any,
+) -> Any:  # fmt: skip
     if not isinstance(fd, int):
         raise TypeError(f"invalid fd type ({type(fd)}, expected integer)")
     return open_file(fd, mode, buffering, encoding, *args, **kwargs)

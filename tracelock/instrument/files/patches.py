@@ -1,4 +1,4 @@
-"""The functions of ``os`` that touch files, under control, and the table of all file patches.
+"""The functions of ``os`` and ``tempfile`` that touch files, under control.
 
 ``os.path.exists`` and its like, ``pathlib``, ``shutil``, ``glob`` and ``tempfile`` are Python code
 that calls these by their names in ``os``, on every version, and so are controlled with them.
@@ -9,7 +9,6 @@ and whatever opens files in C (databases, ``io.FileIO`` called directly, other p
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import os
 import tempfile
@@ -17,10 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files import locks as file_locks
-from tracelock.instrument.files import objects as file_objects
-from tracelock.instrument.files.access import Names, next_name, paths_of, saw, text, touch
-from tracelock.instrument.worker import Worker, here
+from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
+from tracelock.instrument.files.locks import closing
+from tracelock.instrument.patching import declared, patch
+from tracelock.instrument.worker import Worker
 
 #: How an operation touches its path: the names it reads, those it writes.
 Touch = tuple[list[str], list[str]]
@@ -46,12 +45,12 @@ def _looks(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
     if isinstance(path, int):
         return _on_handle(worker, path, False)
     follow = kwargs.get("follow_symlinks", True)
-    names = Names(worker, path, kwargs.get("dir_fd"), follow)
+    names = PathNames(worker, path, kwargs.get("dir_fd"), follow)
     return [*names.all, *names.above], []
 
 
 def _looks_at_link(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    names = Names(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
+    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
     return [names.own, *names.above], []
 
 
@@ -60,7 +59,7 @@ def _lists(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
     if isinstance(path, int):
         touched = _on_handle(worker, path, False)
         return None if touched is None else ([*touched[0], f"{touched[0][0]}/"], [])
-    names = Names(worker, "." if path is None else path, None, True)
+    names = PathNames(worker, "." if path is None else path, None, True)
     return [*names.all, f"{names.all[-1]}/", *names.above], []
 
 
@@ -68,26 +67,26 @@ def _changes(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T
     path = _first(args, kwargs, "path")
     if isinstance(path, int):
         return _on_handle(worker, path, True)
-    names = Names(worker, path, kwargs.get("dir_fd"), kwargs.get("follow_symlinks", True))
+    names = PathNames(worker, path, kwargs.get("dir_fd"), kwargs.get("follow_symlinks", True))
     return names.above, names.all
 
 
 def _makes(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    names = Names(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
+    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
     return names.above, [*names.all, names.listing]
 
 
 def _removes_directory(
     worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Touch | None:
-    names = Names(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
+    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
     return [*names.above, f"{names.own}/"], [names.own, names.listing]
 
 
 def _moves(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     named = dict(zip(("src", "dst"), args, strict=False)) | kwargs
-    source = Names(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
-    target = Names(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
+    source = PathNames(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
+    target = PathNames(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
     writes = [source.own, source.listing, *target.all, target.listing]
     writes += source.below(worker) + target.below(worker)
     return [*source.above, *target.above], writes
@@ -95,14 +94,14 @@ def _moves(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
 
 def _links(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     named = dict(zip(("src", "dst"), args, strict=False)) | kwargs
-    source = Names(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
-    target = Names(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
+    source = PathNames(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
+    target = PathNames(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
     return [*source.all, *source.above, *target.above], [target.own, target.listing]
 
 
 def _links_to(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
     path = args[1] if len(args) > 1 else kwargs.get("dst", ".")
-    names = Names(worker, path, kwargs.get("dir_fd"), False)
+    names = PathNames(worker, path, kwargs.get("dir_fd"), False)
     return names.above, [names.own, names.listing]
 
 
@@ -151,18 +150,26 @@ _READS: Final = frozenset({"read", "pread"})
 _WRITES: Final = frozenset({"write", "pwrite"})
 
 
-def _controlled(name: str, real: Any, describe: Describe) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        worker = here()
-        if worker is None:
-            return real(*args, **kwargs)
+#: What the trace shows of those that write nothing themselves.
+_SHOWN: Final = {
+    "mkdir": "made", "mkfifo": "made", "mknod": "made", "unlink": "removed", "remove": "removed",
+    "rmdir": "removed", "rename": "moved", "replace": "moved", "link": "linked",
+    "symlink": "linked", "chmod": "changed", "utime": "changed", "truncate": "truncated",
+    "ftruncate": "truncated", "fchmod": "changed", "writev": "written", "pwritev": "written",
+    "sendfile": "copied", "copy_file_range": "copied",
+}  # fmt: skip
+
+
+def _control(name: str, describe: Describe) -> None:
+    @patch(f"os.{name}", optional=True)
+    def call(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             touched = describe(worker, args, kwargs)
         except (TypeError, ValueError):
-            return real(*args, **kwargs)  # which raises what there is to raise
+            touched = None  # the original raises what there is to raise
         if touched is None:
             return real(*args, **kwargs)
-        shown = text(args[1]) if name in _WRITES and len(args) > 1 else _DONE.get(name)
+        shown = text(args[1]) if name in _WRITES and len(args) > 1 else _SHOWN.get(name)
         stepped = touch(worker, caller(worker), *touched, shown)
         try:
             result = real(*args, **kwargs)
@@ -179,30 +186,17 @@ def _controlled(name: str, real: Any, describe: Describe) -> Callable[..., Any]:
                 saw(worker, text(result))
         return result
 
-    call.__name__ = call.__qualname__ = name
-    return call
+
+for _name, _describe in DESCRIBED.items():
+    _control(_name, _describe)
 
 
-_DONE: Final = {
-    "mkdir": "made", "mkfifo": "made", "mknod": "made", "unlink": "removed", "remove": "removed",
-    "rmdir": "removed", "rename": "moved", "replace": "moved", "link": "linked",
-    "symlink": "linked", "chmod": "changed", "utime": "changed", "truncate": "truncated",
-    "ftruncate": "truncated", "fchmod": "changed", "writev": "written", "pwritev": "written",
-    "sendfile": "copied", "copy_file_range": "copied",
-}  # fmt: skip
-
-real_os_open: Final = os.open
-real_os_close: Final = os.close
-real_os_dup: Final = os.dup
-real_os_lseek: Final = os.lseek
-
-
-def os_open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-    """``os.open``."""
-    worker = here()
-    if worker is None:
-        return real_os_open(path, flags, mode, dir_fd=dir_fd)
-    names = Names(worker, path, dir_fd, not flags & getattr(os, "O_NOFOLLOW", 0))
+@patch("os.open")
+def os_open(
+    worker: Worker, real: Any, path: Any, flags: int, mode: int = 0o777, *,
+    dir_fd: int | None = None,
+) -> int:  # fmt: skip
+    names = PathNames(worker, path, dir_fd, not flags & getattr(os, "O_NOFOLLOW", 0))
     reads = [*names.all, *names.above]
     at = caller(worker)
     if flags & os.O_CREAT:
@@ -212,93 +206,58 @@ def os_open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = No
         touch(worker, at, reads, names.all, "emptied")
     else:
         touch(worker, at, reads)
-    descriptor = real_os_open(path, flags, mode, dir_fd=dir_fd)
+    descriptor: int = real(path, flags, mode, dir_fd=dir_fd)
     paths_of(worker.hub).opens(descriptor, names.all[-1])
     return descriptor
 
 
-def os_close(fd: int) -> None:
-    """``os.close``."""
-    worker = here()
-    if worker is not None:
-        file_locks.closing(worker, fd)
-    real_os_close(fd)
+@patch("os.close")
+def os_close(worker: Worker, real: Any, fd: int) -> None:
+    closing(worker, fd)
+    real(fd)
 
 
-def os_dup(fd: int, /) -> int:
-    """``os.dup``: both stand for one open file."""
-    worker = here()
-    made = real_os_dup(fd)
-    if worker is not None:
-        handles = paths_of(worker.hub).handles
-        if fd in handles:
-            again = handles[made] = type(handles[fd])(handles[fd].label, handles[fd].key)
-            again.locked = set()  # closing it gives nothing up as long as the other is open
-    return made
+@patch("os.dup")
+def os_dup(worker: Worker, real: Any, fd: int, /) -> int:
+    """Both stand for one open file."""
+    copy: int = real(fd)
+    handles = paths_of(worker.hub).handles
+    if fd in handles:
+        again = handles[copy] = type(handles[fd])(handles[fd].label, handles[fd].key)
+        again.locked = set()  # closing it gives nothing up as long as the other is open
+    return copy
 
 
-def os_lseek(fd: int, position: int, whence: int, /) -> int:
-    """``os.lseek``: to count from the end is to read how long the file is."""
-    worker = here()
-    if worker is not None and whence == os.SEEK_END:
+@patch("os.lseek")
+def os_lseek(worker: Worker, real: Any, fd: int, position: int, whence: int, /) -> int:
+    """To count from the end is to read how long the file is."""
+    if whence == os.SEEK_END:
         touched = _on_handle(worker, fd, False)
         if touched is not None:
             touch(worker, caller(worker), *touched)
-    return real_os_lseek(fd, position, whence)
+    return int(real(fd, position, whence))
 
 
-def _closer(original: Any) -> Callable[..., Any]:
+def _close_temporary(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
     """A method of ``tempfile`` that has taken ``os.unlink`` as its default before."""
-
-    def close(self: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs.setdefault("unlink", os.unlink)
-        return original(self, *args, **kwargs)
-
-    close.__name__ = close.__qualname__ = original.__name__
-    return close
+    kwargs.setdefault("unlink", os.unlink)
+    return real(self, *args, **kwargs)
 
 
-CALLS: Final[dict[str, Callable[..., Any]]] = {
-    **{
-        name: _controlled(name, getattr(os, name), describe)
-        for name, describe in DESCRIBED.items()
-        if hasattr(os, name)
-    },
-    "open": os_open, "close": os_close, "dup": os_dup, "lseek": os_lseek,
-    "fdopen": file_objects.fdopen,
-}  # fmt: skip
-REAL: Final = {name: getattr(os, name) for name in CALLS}
+_CLOSER: Final[Any] = tempfile._TemporaryFileCloser  # type: ignore[attr-defined]
+for _name, _method in list(vars(_CLOSER).items()):
+    if inspect.isfunction(_method) and "unlink" in inspect.signature(_method).parameters:
+        patch(f"tempfile._TemporaryFileCloser.{_name}")(_close_temporary)
+
 #: Sets of ``os`` that say what its functions can do: they are asked for the functions themselves.
 _ABILITIES: Final = ("supports_dir_fd", "supports_effective_ids", "supports_fd",
                      "supports_follow_symlinks")  # fmt: skip
 
 
-def abilities(on: bool) -> None:
-    """Let the patched functions be known to be able to do what the real ones can."""
+def set_abilities(on: bool) -> None:
+    """Let the replacements be known to be able to do what the real functions can."""
     for ability in _ABILITIES:
         known: set[Any] = getattr(os, ability, set())
-        for name, by in CALLS.items():
-            if REAL[name] in known:
-                (known.add if on else known.discard)(by)
-
-
-def replacements() -> list[tuple[str, Any, str, Any, Callable[..., Any]]]:
-    """Name, owner (None: in all modules), attribute, original, and ours, of each file patch."""
-    found: list[tuple[str, Any, str, Any, Callable[..., Any]]] = [
-        (f"os.{name}", None, name, REAL[name], by) for name, by in CALLS.items()
-    ]
-    found.append(("builtins.open", None, "open", builtins.open, file_objects.open_file))
-    if file_locks.fcntl is not None:
-        for name, by in (("flock", file_locks.flock), ("lockf", file_locks.lockf)):
-            found.append((f"fcntl.{name}", None, name, getattr(file_locks.fcntl, name), by))
-    sequence: Any = tempfile._RandomNameSequence  # type: ignore[attr-defined]
-    found.append((
-        "tempfile._RandomNameSequence.__next__", sequence, "__next__",
-        sequence.__dict__["__next__"], next_name,
-    ))  # fmt: skip
-    closer: Any = tempfile._TemporaryFileCloser  # type: ignore[attr-defined]
-    for name, method in list(closer.__dict__.items()):
-        if inspect.isfunction(method) and "unlink" in inspect.signature(method).parameters:
-            label = f"tempfile._TemporaryFileCloser.{name}"
-            found.append((label, closer, name, method, _closer(method)))
-    return found
+        for row in declared[__name__]:
+            if row.what in known:
+                (known.add if on else known.discard)(row.by)

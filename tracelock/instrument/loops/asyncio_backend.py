@@ -14,21 +14,20 @@ from typing import Any, Final
 from tracelock.engine.open import OpenController
 from tracelock.errors import StepFailure
 from tracelock.instrument.hub import Phase, contexts
-from tracelock.instrument.loops import asyncio_patches as aio_patches
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.backend import LoopBackend
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
-from tracelock.instrument.worker import Blocked
+from tracelock.instrument.patches import COMMON
+from tracelock.instrument.worker import MainBlocked
 
 #: Steps that cancelled tasks may make at the end of a schedule.
 LAST_STEPS: Final = 10_000
 
 
-class AsyncioBackend(LoopBackend):
+class AsyncioLoopBackend(LoopBackend):
     """Runs the schedules of one program on asyncio's stock loop."""
 
-    def patched(self) -> contextlib.AbstractContextManager[None]:
-        return aio_patches.patched()
+    patch_groups = (*COMMON, "asyncio", "anyio")
 
     def make_tasks(self) -> LoopTasks:
         return AsyncioTasks(self.hub, self._baton, self.program.cancellations)
@@ -69,7 +68,7 @@ class AsyncioBackend(LoopBackend):
         executor = tasks.loop._default_executor  # type: ignore[attr-defined]
         if not left and executor is None:
             return
-        with self._apart(controller, Phase.CHECK) as main:
+        with self._aside(controller, Phase.CHECK) as main:
             tasks.restore(controller)
             most, controller.max_steps = controller.max_steps, LAST_STEPS
             try:
@@ -86,9 +85,10 @@ class AsyncioBackend(LoopBackend):
                     tasks.gate.inside = main.number
                     tasks.restore(controller)
                 if executor is not None:
-                    self.call(tasks.loop.shutdown_default_executor, main)
-            except Blocked:
-                message = f"what the executor does never ends: {self._why(controller)}"
+                    self._call(main, tasks.loop.shutdown_default_executor)
+            except MainBlocked as error:
+                why = self._blocked(controller, error)
+                message = f"what the executor does never ends: {why}"
                 self.program.outcome.failure = StepFailure("finally", message, "")
             finally:
                 controller.max_steps = most

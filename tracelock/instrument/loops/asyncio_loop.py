@@ -15,20 +15,41 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tracelock.instrument.hub import contexts, get_ident
+from tracelock.instrument.callers import caller
+from tracelock.instrument.hub import Hub
 from tracelock.instrument.loops.polling import Polling
 from tracelock.instrument.loops.tasks import EPOCH
+from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
-from tracelock.schedulers.base import LAST
+from tracelock.schedulers.base import Gate
 
-if TYPE_CHECKING:
-    from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
+
+class LoopOwner(Protocol):
+    """What the loop asks, and tells, of the tasks that run on it."""
+
+    hub: Hub
+    gate: Gate
+
+    def create_task(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
+        """A task of the program's."""
+
+    def worker_of(self, task: Any) -> Any:
+        """The worker of a task."""
+
+    def callbacks_come(self, place: int, handle: events.Handle) -> None:
+        """``handle`` is the first of the callbacks now."""
+
+    def callbacks_gone(self) -> None:
+        """There is no callback any more."""
+
+    def reported(self, context: dict[str, Any]) -> bool:
+        """The exception handler is called: whether the program's own is to be called too."""
 
 
 class ControlledTask(asyncio.Task):  # type: ignore[type-arg]
-    """A task with a number: sets of tasks are in the order in which these were made.
+    """A task with a number: sets of tasks are in the order of their creation.
 
     ``worker`` is its worker.
     """
@@ -65,13 +86,12 @@ for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
     _class.__name__ = _class.__qualname__ = _name
 
 
-class Line:
+class ControlledReadyQueue:
     """Stands in for the queue of a loop: steps of tasks apart from callbacks."""
 
-    __slots__ = ("callbacks", "count", "loop", "steps", "tasks")
+    __slots__ = ("callbacks", "count", "steps", "tasks")
 
-    def __init__(self, loop: ControlledLoop, tasks: AsyncioTasks) -> None:
-        self.loop = loop
+    def __init__(self, tasks: LoopOwner) -> None:
         self.tasks = tasks
         self.steps: dict[int, events.Handle] = {}
         self.callbacks: deque[tuple[int, events.Handle]] = deque()
@@ -89,12 +109,6 @@ class Line:
         self.callbacks.append((place, handle))
         if len(self.callbacks) == 1:
             tasks.callbacks_come(place, handle)
-
-    def next_callback(self) -> events.Handle:
-        """Take out the first callback."""
-        _, handle = self.callbacks.popleft()
-        self.settle()
-        return handle
 
     def settle(self) -> None:
         """Callbacks that were cancelled do not count."""
@@ -127,14 +141,14 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         def _check_closed(self) -> None: ...
         def _process_events(self, events: Any) -> None: ...
 
-    def __init__(self, tasks: AsyncioTasks) -> None:
+    def __init__(self, tasks: LoopOwner) -> None:
         self.tasks = tasks
         self.futures = 0
         super().__init__(Polling())
-        self._ready = Line(self, tasks)
+        self._ready = ControlledReadyQueue(tasks)
         self._clock_resolution = 1e-9
 
-    # --- its own doings, without a pipe to itself ----------------------------------------------
+    # --- no pipe to itself --------------------------------------------------------------------
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None
         self._internal_fds = 0
@@ -158,7 +172,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         self._check_closed()
         if self._task_factory is not None:  # the program's own
             return super().create_task(coro, name=name, context=context, **kwargs)
-        return self.tasks.make(coro, name, context, **kwargs)
+        return self.tasks.create_task(coro, name, context, **kwargs)
 
     def create_future(self) -> Any:
         self.futures += 1
@@ -167,16 +181,14 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> events.Handle:
-        worker: Any = contexts.get(get_ident())
-        tasks = self.tasks
-        outside = worker is not None and worker.own_thread and not worker.through
-        if outside and not worker.hub.unwinding:
-            worker.step(Op(NOTIFY, tasks.gate.number, tasks.place(1), 1))
+        worker = here()
+        if worker is not None and worker.own_thread:
+            worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
         return self.call_soon(callback, *args, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if self.tasks.heard(context):
+        if self.tasks.reported(context):
             super().call_exception_handler(context)
 
     def run_forever(self) -> None:
@@ -188,7 +200,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         raise RuntimeError("This event loop is already running")
 
     def stop(self) -> None:
-        self.tasks.stopped = True
+        pass
 
     # --- timers ------------------------------------------------------------------------------
     def next_timer(self) -> events.TimerHandle | None:
@@ -200,7 +212,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
             self._timer_cancelled_count -= 1
         return scheduled[0] if scheduled else None
 
-    def fire(self) -> None:
+    def fire_timers(self) -> None:
         """The timers whose time has come join the line."""
         end = self.time() + self._clock_resolution
         while (handle := self.next_timer()) is not None and handle._when < end:  # type: ignore
@@ -216,6 +228,3 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         before = self._ready.count
         self._process_events(selector.select(0))
         return bool(self._ready.count > before)
-
-
-__all__ = ["EPOCH", "LAST", "ControlledFuture", "ControlledLoop", "ControlledTask", "Line"]

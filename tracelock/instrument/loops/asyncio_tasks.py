@@ -9,11 +9,16 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import file_label, place_of, place_of_function
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
-from tracelock.instrument.loops.asyncio_loop import ControlledLoop, ControlledTask, Line
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
+from tracelock.instrument.loops.asyncio_loop import (
+    ControlledLoop,
+    ControlledReadyQueue,
+    ControlledTask,
+)
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
-from tracelock.ops import CANCEL
+from tracelock.objects.waits import AwaitedModel
+from tracelock.ops import CANCEL, JOIN, Op
 from tracelock.schedulers.base import LAST
 
 
@@ -22,15 +27,15 @@ class AsyncioTasks(LoopTasks):
 
     def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
         super().__init__(hub, baton, cancellations)
-        self.stopped = False
+        #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
-        self._made = 0
+        self._created = 0
         self.loop = ControlledLoop(self)
-        self.line: Line = self.loop._ready
+        self.ready: ControlledReadyQueue = self.loop._ready
 
-    # --- making tasks ------------------------------------------------------------------------
-    def make(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
-        """``loop.create_task``: a task that a worker starts is a worker too."""
+    # --- tasks -------------------------------------------------------------------------------
+    def create_task(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
+        """A task that a worker starts is a worker too."""
         parent: Any = contexts.get(get_ident()) or self.callbacks
         return self.start(self.spawned(coro, name, parent), name, context, **kwargs)
 
@@ -38,9 +43,9 @@ class AsyncioTasks(LoopTasks):
         self, worker: TaskWorker, name: Any = None, context: Any = None, **kwargs: Any
     ) -> ControlledTask:
         """The task of ``worker``, which has been entered."""
-        self._made += 1
+        self._created += 1
         if name is None:
-            name = f"Task-{self._made}"
+            name = f"Task-{self._created}"
         worker.at = awaiting(worker.coro).at
         self.order.append(worker)
         task = ControlledTask(
@@ -52,7 +57,7 @@ class AsyncioTasks(LoopTasks):
         return task
 
     def worker_of(self, task: Any) -> TaskWorker:
-        """The worker of a task; one that the program made past the loop gets one here."""
+        """The worker of a task; one that was created without the loop gets one here."""
         if task.__class__ is ControlledTask:
             return task.worker  # type: ignore[no-any-return]
         known = self._strays.get(identity(task))
@@ -90,10 +95,10 @@ class AsyncioTasks(LoopTasks):
         at = place_of_function(handle._callback)  # type: ignore[attr-defined]
         return handle._when - EPOCH, at  # type: ignore[attr-defined]
 
-    def look(self) -> None:
+    def poll(self) -> None:
         self.loop.poll()
         if self.loop._scheduled or self.timers.number in self.gate.ready:
-            self.wind()
+            self.set_timer()
 
     def watches(self) -> bool:
         return bool(self.loop._selector.watched)
@@ -108,56 +113,41 @@ class AsyncioTasks(LoopTasks):
         asyncio.Task.cancel(worker.task)
 
     # --- a step ------------------------------------------------------------------------------
-    def advance(self, number: int) -> None:
-        gate, line = self.gate, self.line
-        if number == self.timers.number:
-            del gate.ready[number]
-            self.hub.controller.rest(number)
-            self.loop.fire()
-            return
-        worker = self.mine[number]
-        gate.inside = number
-        contexts[self.ident] = worker
-        if number == self.callbacks.number:
-            _, handle = line.callbacks.popleft()
-            if not handle._cancelled:
-                handle._run()
-            if self.hub.over:
-                raise Abandon
-            self.leave()
-            line.settle()
-            return
-        handle = line.steps.pop(number)
-        del gate.ready[number]
-        worker.begun = True
-        handle._run()
-        if self.hub.over:
-            raise Abandon
-        task = worker.task
-        if task.done():
-            self.ended(worker, self._error(worker))
-        else:
-            self.suspended(worker, task._fut_waiter is not None)
-        self.leave()
+    def fire_timers(self) -> None:
+        self.loop.fire_timers()
 
-    def _error(self, worker: TaskWorker) -> BaseException | None:
-        """What ended a task; to have been cancelled is no error."""
+    def run_callbacks(self) -> None:
+        _, handle = self.ready.callbacks.popleft()
+        if not handle._cancelled:
+            handle._run()
+
+    def callbacks_ran(self) -> None:
+        self.ready.settle()
+
+    def run_step(self, worker: TaskWorker) -> None:
+        self.ready.steps.pop(worker.number)._run()
+
+    def waits(self, worker: TaskWorker) -> bool:
+        return worker.task._fut_waiter is not None
+
+    def error_of(self, worker: TaskWorker) -> BaseException | None:
+        """To have been cancelled is no error."""
         task = worker.task
         if task.cancelled():
             return None
         if worker.given or worker.number in self.hub.controller.essential:
             return task.exception()  # type: ignore[no-any-return]
-        return task._exception if isinstance(task._exception, Abandon) else None
+        return task._exception if isinstance(task._exception, ScheduleOver) else None
 
     def cancelling(self, task: ControlledTask) -> None:
         """``task.cancel()`` is called."""
-        self.note(CANCEL, task.worker.number)
+        self.record(CANCEL, task.worker.number)
 
-    def heard(self, context: dict[str, Any]) -> bool:
-        """The loop's exception handler is called: whether the program's own is to hear of it."""
+    def reported(self, context: dict[str, Any]) -> bool:
+        """The loop's exception handler is called: whether the program's own is to be called."""
         error = context.get("exception")
         if self.hub.phase not in (Phase.SETUP, Phase.RUN, Phase.CHECK) or isinstance(
-            error, Abandon
+            error, ScheduleOver
         ):
             return False
         shown = f"{type(error).__name__}: {error}" if error is not None else ""
@@ -170,7 +160,7 @@ class AsyncioTasks(LoopTasks):
         self.errors.append(portable(f"{message}: {shown}{where}"))
         return self.loop._exception_handler is not None  # type: ignore[attr-defined]
 
-    def unheard(self) -> list[str]:
+    def unretrieved(self) -> list[str]:
         found = []
         for worker in self.order:
             task = worker.task
@@ -185,9 +175,26 @@ class AsyncioTasks(LoopTasks):
                 )
         return found
 
+    def unknown_wait(self, worker: TaskWorker, at: str) -> Op:
+        future = worker.task._fut_waiter
+        if isinstance(future, asyncio.Task):
+            return Op(JOIN, self.worker_of(future).number, at)
+        children = [child for child in getattr(future, "_children", ()) if not child.done()]
+        tasks = [self.worker_of(one) for one in children if isinstance(one, asyncio.Task)]
+        names = [
+            self.worker_of(child).label if isinstance(child, asyncio.Task) else "a future"
+            for child in children
+        ]
+        label = f"gather({', '.join(names)})" if names else "a future" if future else "a wake-up"
+        op = self.wait_for(worker, label, at, future)
+        model = self.hub.controller.models[op.target]
+        if isinstance(model, AwaitedModel):
+            model.held = tuple(worker.number for worker in tasks)
+        return op
+
     def wake_all(self) -> None:
         super().wake_all()
-        self.line.settle()
+        self.ready.settle()
 
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""
@@ -198,13 +205,9 @@ class AsyncioTasks(LoopTasks):
             if task.done():
                 task._log_traceback = False
                 continue
-            contexts[self.ident] = worker
             task._log_destroy_pending = False
-            try:
-                worker.coro.close()
-            except BaseException as error:  # whatever its finally clauses make of it
-                del error
-        self.line.clear()
+            self.close_coroutine(worker)
+        self.ready.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
         self.loop._selector.close()
 

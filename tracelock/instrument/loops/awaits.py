@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.callers import place_of
 from tracelock.instrument.contexts import identity
 from tracelock.ops import ACQUIRE, GET, PUT, WAIT
-
-
-class Known(NamedTuple):
-    """A coroutine function of a library that waits for an object: its code is ``code``.
-
-    ``kind``: of the op that this is. ``owner``: the local variable that is the object.
-    """
-
-    kind: int
-    owner: str = "self"
-
 
 #: Innermost known coroutine functions, by class and method.
 METHODS: Final = (
@@ -33,27 +24,19 @@ METHODS: Final = (
     (asyncio.Barrier, "wait", WAIT),
     (asyncio.TaskGroup, "__aexit__", WAIT),
 )
-#: The same of another library, while that is under control.
-more: list[tuple[Any, str, int]] = []
-#: By identifier of the code object, which is kept beside so that this stays its own.
-_known: dict[int, tuple[CodeType, Known]] = {}
+#: The kind of op by the identity of a code object, which is kept beside so that it stays its own.
+_known: dict[int, tuple[CodeType, int]] = {}
 
 
-def know(owner: Any, method: str, kind: int) -> None:
-    """Tell what a coroutine method of a class waits for."""
-    function = owner.__dict__.get(method)
-    while hasattr(function, "__wrapped__"):  # what is patched wraps the original
-        function = function.__wrapped__
-    code = getattr(function, "__code__", None)
-    if code is not None:
-        _known[identity(code)] = (code, Known(kind))
-
-
-def learn() -> None:
-    """Look at the functions as they are now: instrumented modules have other code."""
+def learn(more: Iterable[tuple[Any, str, int]] = ()) -> None:
+    """Look at the functions as they are now: instrumented modules have other code. ``more``: those
+    of another library."""
     _known.clear()
     for owner, method, kind in (*METHODS, *more):
-        know(owner, method, kind)
+        function = inspect.unwrap(getattr(owner, method))  # what is patched wraps the original
+        code = getattr(function, "__code__", None)
+        if code is not None:
+            _known[identity(code)] = (code, kind)
 
 
 class Awaiting(NamedTuple):
@@ -65,9 +48,8 @@ class Awaiting(NamedTuple):
     thing: Any
 
 
-def frames(coro: Any) -> list[FrameType]:
+def frames(coro: Any) -> Iterator[FrameType]:
     """The frames of a suspended coroutine, outermost first."""
-    found = []
     while coro is not None:
         try:
             frame, inner = coro.cr_frame, coro.cr_await
@@ -75,33 +57,24 @@ def frames(coro: Any) -> list[FrameType]:
             frame = getattr(coro, "gi_frame", None) or getattr(coro, "ag_frame", None)
             inner = getattr(coro, "gi_yieldfrom", None) or getattr(coro, "ag_await", None)
         if frame is None:
-            break
-        found.append(frame)
+            return
+        yield frame
         coro = inner
-    return found
 
 
 def awaiting(coro: Any) -> Awaiting:
     """Where ``coro`` is, and what it waits for there."""
     at, kind, thing = "", -1, None
     outer = None
-    while coro is not None:
-        try:
-            frame, inner = coro.cr_frame, coro.cr_await
-        except AttributeError:
-            frame = getattr(coro, "gi_frame", None) or getattr(coro, "ag_frame", None)
-            inner = getattr(coro, "gi_yieldfrom", None) or getattr(coro, "ag_await", None)
-        if frame is None:
-            break
+    for frame in frames(coro):
         outer = outer or frame
         found = place_of(frame)
         if found is not None:
             at = found
         known = _known.get(identity(frame.f_code))
         if known is not None and kind < 0:
-            kind = known[1].kind
-            thing = frame.f_locals.get(known[1].owner)
-        coro = inner
+            kind = known[1]
+            thing = frame.f_locals.get("self")
     if not at and outer is not None:
         at = f"{outer.f_code.co_name}:{outer.f_lineno}"
     return Awaiting(at or "?:0", kind, thing)

@@ -16,17 +16,15 @@ from typing import Any, Final
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
-from tracelock.errors import LimitReached, StepFailure, UsageError
-from tracelock.instrument.failures import failure_of
-from tracelock.instrument.hub import Abandon, Phase, contexts, get_ident, new_baton
+from tracelock.instrument.backend import PythonBackend, Stuck
+from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import OwnOrder
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.loops.waits import waits_for
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.threads.backend import PythonBackend, Stuck
-from tracelock.instrument.threads.starting import Pooled
-from tracelock.instrument.worker import Blocked, Main, Worker
+from tracelock.instrument.threads.pool import PooledThread
+from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.schedulers.base import Scheduler
 
 #: Schedules of a loop's own that are tried to see whether they fail too.
@@ -43,16 +41,14 @@ class LoopBackend(PythonBackend):
         self._baton: Any = None
         self._more = True
         self._raised: BaseException | None = None
-        #: What was heard of besides, and in how many schedules.
-        self.heard: dict[str, int] = {}
 
     def __enter__(self) -> PythonBackend:
         super().__enter__()
-        self._stack.enter_context(self.patched())
-        awaits.learn()
+        awaits.learn(self.waiting)
         return self
 
     # --- the order that the loop has by itself -------------------------------------------------
+    one_loop = True
     own_name = "the loop's own order (first come, first served)"
 
     def own_order(self) -> Scheduler:
@@ -68,9 +64,8 @@ class LoopBackend(PythonBackend):
                 yield OwnOrder(once=True, inject=place)
 
     # --- what each library does in its own way -------------------------------------------------
-    def patched(self) -> contextlib.AbstractContextManager[None]:
-        """The patches of the library's own classes."""
-        raise NotImplementedError
+    #: Coroutine methods of the library, and the op in which each waits.
+    waiting: tuple[tuple[Any, str, int], ...] = ()
 
     def make_tasks(self) -> LoopTasks:
         """A loop, for one schedule, in its thread."""
@@ -121,7 +116,11 @@ class LoopBackend(PythonBackend):
                 raise self._raised
 
     def _many(
-        self, controller: OpenController, done: Callable[[Any], bool], pooled: Pooled, back: Any
+        self,
+        controller: OpenController,
+        done: Callable[[Any], bool],
+        pooled: PooledThread,
+        back: Any,
     ) -> None:
         """Schedules, in the thread of the loop; one only, where each needs a new thread."""
         try:
@@ -155,7 +154,6 @@ class LoopBackend(PythonBackend):
         baton.acquire()
         hub.batons[-1] = baton  # whoever finds the schedule over tells the loop
         contextvars.Context().run(self._life, controller)
-        self.cut_daemons = self.cut_daemons or controller.cut_daemons
         self._unwind(controller)
 
     def _life(self, controller: OpenController) -> None:
@@ -171,7 +169,7 @@ class LoopBackend(PythonBackend):
                 finally:
                     hub.phase = Phase.UNWIND
                     tasks.close()
-        except Abandon:
+        except ScheduleOver:
             pass
         except BaseException as error:
             hub.error = hub.error or error
@@ -181,16 +179,7 @@ class LoopBackend(PythonBackend):
 
     def _phases(self, controller: OpenController, tasks: LoopTasks) -> None:
         hub, program = self.hub, self.program
-        state = None
-        if program.setup is not None:
-            with self._apart(controller, Phase.SETUP) as main:
-                try:
-                    state = self.call(program.setup, main)
-                except Blocked:
-                    raise UsageError(f"setup never ends: {self._why(controller)}") from None
-                except Exception as error:
-                    raise UsageError(f"setup failed: {failure_of(error).message}") from error
-        self.names.walk(state)
+        state = self._set_up(controller)
         hub.phase = Phase.RUN
         contexts[tasks.ident] = tasks.callbacks
         tasks.wake_all()
@@ -198,20 +187,19 @@ class LoopBackend(PythonBackend):
             worker = TaskWorker(hub, number, tasks, None, True)
             tasks.enter(worker)
             controller.essential.add(number)
-            self.start(tasks, worker, work, (state,) if program.takes_state(work) else ())
+            self.start(tasks, worker, work, program.arguments(state))
         tasks.run()
         hub.over = True
         if controller.active and controller.limit is None:
             waits_for(tasks, controller)
         controller.heard.extend(tasks.errors)
-        for told in (*tasks.errors, *tasks.unheard()):
+        for told in (*tasks.errors, *tasks.unretrieved()):
             self.heard[told] = self.heard.get(told, 0) + 1
-        if controller.failure is None and controller.limit is None and not controller.active:
+        if self._completed(controller):
             self.wind_up(controller, tasks)
-            if program.check is not None and program.outcome.failure is None:
-                self._check_in_loop(controller, state)
+            self._check(controller, state)
 
-    def call(self, function: Callable[..., Any], main: Main, *arguments: Any) -> Any:
+    def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""
         result = function(*arguments)
         if not inspect.isawaitable(result):
@@ -226,15 +214,15 @@ class LoopBackend(PythonBackend):
         tasks.run()
         hub.over = False
         tasks.gate.inside = number
-        del tasks.mine[number], hub.controller.loops[number]
+        del tasks.members[number], hub.controller.loops[number]
         if not tasks.done(worker):
             worker.coro.close()
-            raise Blocked
+            raise MainBlocked
         return self.result(worker)
 
     # --- before and after --------------------------------------------------------------------
     @contextlib.contextmanager
-    def _apart(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
+    def _aside(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
         """The loop's thread runs user code that is no worker's: in the loop's own order, and the
         record stays as it is."""
         hub, tasks = self.hub, self.tasks
@@ -274,28 +262,6 @@ class LoopBackend(PythonBackend):
             controller.current = -1
             contexts[tasks.ident] = tasks.callbacks
             tasks.gate.inside = -1
-
-    def _check_in_loop(self, controller: OpenController, state: Any) -> None:
-        program = self.program
-        check = program.check
-        assert check is not None
-        outcome = program.outcome
-        with self._apart(controller, Phase.CHECK) as main:
-            try:
-                result = self.call(check, main, *((state,) if program.takes_state(check) else ()))
-            except Blocked:
-                message = f"the check never ends: {self._why(controller)}"
-                outcome.failure = StepFailure("finally", message, outcome.at)
-            except LimitReached as error:
-                controller.limit = str(error)
-            except Exception as error:
-                failure = failure_of(error, "finally")
-                failure.at = outcome.at
-                outcome.failure = failure
-            else:
-                if result is False:
-                    message = f"{outcome.text} returned False"
-                    outcome.failure = StepFailure("finally", message, outcome.at)
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -1,15 +1,16 @@
 """The tasks of one loop in one schedule, whichever library's loop it is: which of them can go on,
-what is told of them, and which is cancelled.
+what is recorded of them, and which is cancelled.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
@@ -21,6 +22,7 @@ from tracelock.ops import (
     REQUEST,
     SLEEP,
     SPAWN,
+    WAIT,
     ObjectSpec,
     Op,
 )
@@ -32,32 +34,32 @@ EPOCH: Final = START["monotonic"]
 CALLBACKS: Final = "loop:callbacks"
 TIMERS: Final = "loop:timers"
 LOOP: Final = "loop"
-#: What is told of an await that is suspended in an op of this kind.
+#: The event of an await that is suspended in an op of this kind.
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
 
 
 class LoopWorker(Worker):
-    """Whoever works on the thread of a loop: all have its baton."""
+    """A worker on the thread of a loop: all of these share its baton."""
 
     __slots__ = ()
 
     def wait(self) -> None:
         self.baton.acquire()
         hub = self.hub
-        if hub.over:  # it is in the middle of a step, and nobody can go on
+        if hub.over:  # it is in the middle of a step, and no worker can go on
             hub.phase = Phase.UNWIND
         if hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
 
 
 class TaskWorker(LoopWorker):
     """A worker that is a task.
 
     ``given``: one of the workers that the user gave. ``at``: where it is suspended; ``begun``:
-    it has made a step.
+    it has made a step. ``scope``, ``result``: its cancel scope in trio, and what it gave there.
     """
 
-    __slots__ = ("at", "begun", "coro", "given", "task", "tasks")
+    __slots__ = ("at", "begun", "coro", "given", "result", "scope", "task", "tasks")
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
         super().__init__(hub, number, tasks.baton)
@@ -66,6 +68,8 @@ class TaskWorker(LoopWorker):
         self.coro = coro
         self.given = given
         self.task: Any = None
+        self.scope: Any = None
+        self.result: Any = None
         self.at = ""
         self.begun = False
         self.ident = tasks.ident
@@ -74,25 +78,26 @@ class TaskWorker(LoopWorker):
 class LoopTasks:
     """What runs on one controlled loop. Made in the thread of the loop, for one schedule.
 
-    ``order``: the workers that are tasks, first made first. ``left``: cancellations that may still
-    be injected. ``errors``: what was heard of otherwise, for the verdict.
+    ``order``: the workers that are tasks, in the order of their creation. ``cancellations``: those
+    that may still be injected. ``errors``: what the loop reported besides, for the verdict.
+    ``members``: all workers of the loop, by number.
     """
 
     def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
         self.hub = hub
         self.baton = baton
         self.ident = get_ident()
-        self.left = cancellations
+        self.cancellations = cancellations
         self.errors: list[str] = []
         layout = hub.layout
         self.callbacks = LoopWorker(hub, layout.worker(CALLBACKS), baton)
         self.timers = LoopWorker(hub, layout.worker(TIMERS), baton)
         self.callbacks.own_thread = self.timers.own_thread = False
         self.callbacks.ident = self.timers.ident = self.ident
-        self.gate = Gate(hub.thing(ObjectSpec(LOOP, "awaited")))
+        self.gate = Gate(hub.number_for(ObjectSpec(LOOP, "awaited")))
         self.gate.timers = self.timers.number
         hub.controller.gate = self.gate
-        self.mine: dict[int, Any] = {}
+        self.members: dict[int, Any] = {}
         self.order: list[TaskWorker] = []
         self._ops: dict[str, Op] = {}
         self._things: dict[int, tuple[Any, int]] = {}
@@ -100,12 +105,32 @@ class LoopTasks:
         self.enter(self.timers)
 
     # --- what each kind of loop does in its own way --------------------------------------------
-    def advance(self, number: int) -> None:
-        """Let ``number``, which was picked, make its step."""
+    def fire_timers(self) -> None:
+        """The timers whose time has come fire."""
         raise NotImplementedError
 
-    def look(self) -> None:
-        """See what has come in from outside, and set the clock (``wind``)."""
+    def run_callbacks(self) -> None:
+        """What the loop does that is no task's step: one callback, or the library's own tasks."""
+        raise NotImplementedError
+
+    def callbacks_ran(self) -> None:
+        """Say whether there is more of that."""
+        raise NotImplementedError
+
+    def run_step(self, worker: TaskWorker) -> None:
+        """Let the task of ``worker`` make a step."""
+        raise NotImplementedError
+
+    def error_of(self, worker: TaskWorker) -> BaseException | None:
+        """What ended the task of ``worker``."""
+        raise NotImplementedError
+
+    def waits(self, worker: TaskWorker) -> bool:
+        """Whether the task of ``worker``, which is suspended, waits for something."""
+        raise NotImplementedError
+
+    def poll(self) -> None:
+        """See what has come in from outside, and set the timer (``set_timer``)."""
         raise NotImplementedError
 
     def done(self, worker: TaskWorker) -> bool:
@@ -132,14 +157,18 @@ class LoopTasks:
         """End the coroutines that are in the middle of their code, and the loop."""
         raise NotImplementedError
 
-    def unheard(self) -> list[str]:
-        """Errors of tasks that nobody has asked for."""
+    def unretrieved(self) -> list[str]:
+        """Errors of tasks that no code has asked for."""
         return []
+
+    def unknown_wait(self, worker: TaskWorker, at: str) -> Op:
+        """What the task of ``worker`` waits for, where it is no object with a name."""
+        return self.wait_for(worker, "a wake-up", at)
 
     # --- common to all -------------------------------------------------------------------------
     def enter(self, worker: Any) -> None:
         """``worker`` is one of this loop's from now on."""
-        self.mine[worker.number] = worker
+        self.members[worker.number] = worker
         self.hub.enter(worker.number, worker)
         self.hub.controller.loops[worker.number] = self.gate
 
@@ -149,7 +178,7 @@ class LoopTasks:
             base = f"task:{base}"
         else:
             base = f"{parent.label.removeprefix('loop:')}/{base}"
-        number = parent.made[base, "task"] = parent.made.get((base, "task"), 0) + 1
+        number = parent.count((base, "task"))
         return base if number == 1 else f"{base}#{number}"
 
     def op(self, at: str) -> Op:
@@ -159,8 +188,8 @@ class LoopTasks:
             op = self._ops[at] = Op(CHECKPOINT, self.gate.number, at)
         return op
 
-    def wind(self) -> None:
-        """Set the clock for the next timer."""
+    def set_timer(self) -> None:
+        """The next timer is a choice of the scheduler's."""
         number, controller = self.timers.number, self.hub.controller
         found = self.next_deadline()
         if found is None:
@@ -176,22 +205,22 @@ class LoopTasks:
         controller.timers[number] = when
 
     def run(self) -> None:
-        """Go on until nobody can. In the thread of the loop. Raises Abandon."""
+        """Go on until no worker can. In the thread of the loop. Raises ScheduleOver."""
         hub = self.hub
         controller = hub.controller
-        mine = self.mine
+        members = self.members
         while True:
-            if self.left and hub.phase is Phase.RUN:
+            if self.cancellations and hub.phase is Phase.RUN:
                 self._inject()
-            self.look()
+            self.poll()
             to = hub.decide()
             if to < 0:
                 return
-            if to not in mine:
+            if to not in members:
                 hub.hand_over(to)
                 self.baton.acquire()
                 if hub.phase is Phase.UNWIND:
-                    raise Abandon
+                    raise ScheduleOver
                 if hub.over:
                     return
                 to = controller.current
@@ -206,8 +235,37 @@ class LoopTasks:
             parent.step(Op(SPAWN, number, caller()))
         return worker
 
+    def advance(self, number: int) -> None:
+        """Let ``number``, which was picked, make its step."""
+        gate, controller = self.gate, self.hub.controller
+        if number == self.timers.number:
+            del gate.ready[number]
+            controller.rest(number)
+            self.fire_timers()
+            return
+        worker = self.members[number]
+        gate.inside = number
+        contexts[self.ident] = worker
+        callbacks = number == self.callbacks.number
+        if callbacks:
+            self.run_callbacks()
+        else:
+            del gate.ready[number]
+            worker.begun = True
+            self.run_step(worker)
+        if self.hub.over:
+            raise ScheduleOver
+        if not callbacks:
+            if self.done(worker):
+                self.ended(worker, self.error_of(worker))
+            else:
+                self.suspended(worker, self.waits(worker))
+        self.leave()
+        if callbacks:
+            self.callbacks_ran()
+
     def leave(self) -> None:
-        """Nobody's code runs now."""
+        """No worker's code runs now."""
         self.gate.inside = -1
         contexts[self.ident] = self.callbacks
 
@@ -222,8 +280,8 @@ class LoopTasks:
 
     def ended(self, worker: TaskWorker, error: BaseException | None) -> None:
         """The task of ``worker`` has ended."""
-        if isinstance(error, Abandon):
-            raise Abandon
+        if isinstance(error, ScheduleOver):
+            raise ScheduleOver
         if worker.given or worker.number in self.hub.controller.essential:
             worker.error = error
             self.hub.ended(worker)
@@ -238,11 +296,11 @@ class LoopTasks:
             return
         by = controller.log[-1][0]
         for worker in self.order:
-            if not worker.given or not worker.begun or self.done(worker) or not self.left:
+            if not worker.given or not worker.begun or self.done(worker) or not self.cancellations:
                 continue
             if self.cancelled(worker) or not controller.inject(by, worker.at, worker.number):
                 continue
-            self.left -= 1
+            self.cancellations -= 1
             self.gate.inside = worker.number
             contexts[self.ident] = worker
             worker.step(Op(CANCELLED, -1, worker.at))
@@ -250,11 +308,11 @@ class LoopTasks:
             controller.ask(worker.number, self.op(worker.at))
             self.leave()
 
-    # --- what is told ------------------------------------------------------------------------
-    def note(self, kind: int, target: int, value: Any = None) -> None:
-        """Something that is no choice of the loop happens: for the story."""
+    # --- the record --------------------------------------------------------------------------
+    def record(self, kind: int, target: int, value: Any = None) -> None:
+        """Put an event into the record that is no choice of the loop."""
         worker: Any = contexts.get(get_ident())
-        if worker is None or worker.through or self.hub.phase is not Phase.RUN:
+        if worker is None or worker.uncontrolled or self.hub.phase is not Phase.RUN:
             return
         worker.step(Op(kind, target, caller(None, 4), value))
 
@@ -263,18 +321,26 @@ class LoopTasks:
         known = self._things.get(identity(obj))
         if known is None:
             hub = self.hub
-            name = getattr(obj, "_tracelock_name", None) or hub.names.meet(obj, worker).label
-            number = hub.thing(ObjectSpec(hub.bind(obj, name), "awaited"))
+            name = getattr(obj, "_tracelock_name", None) or hub.names.identify(obj, worker).label
+            number = hub.number_for(ObjectSpec(hub.bind(obj, name), "awaited"))
             known = self._things[identity(obj)] = (obj, number)
         return known[1]
 
-    def place(self, depth: int) -> str:
-        """The place in the user's code that led here."""
-        return caller(None, depth + 2)
+    def wait_for(self, worker: TaskWorker, label: str, at: str, obj: Any = None) -> Op:
+        """The op of waiting for something that is known by no name but ``label``."""
+        hub = self.hub
+        number = hub.number_for(ObjectSpec(hub.bind(obj or worker, label), "awaited"))
+        return Op(WAIT, number, at)
 
     # --- the end -----------------------------------------------------------------------------
+    def close_coroutine(self, worker: TaskWorker) -> None:
+        """End the code of a task that is in the middle of it."""
+        contexts[self.ident] = worker
+        with contextlib.suppress(BaseException):  # whatever its finally clauses make of it
+            worker.coro.close()
+
     def wake_all(self) -> None:
-        """Another phase begins: all that have not ended are there to be chosen again."""
+        """Another phase begins: all tasks that have not ended can be chosen again."""
         controller = self.hub.controller
         self.gate.inside = -1
         for worker in self.order:
@@ -287,7 +353,7 @@ class LoopTasks:
         self.gate.first = LAST
 
     def restore(self, controller: Any) -> None:
-        """Those that were in the middle of something when all that counts was over go on."""
+        """Tasks that were suspended when the last essential worker ended go on."""
         for number in controller.left:
             if controller.pending[number] is not None and number not in controller.active:
                 controller.active.append(number)

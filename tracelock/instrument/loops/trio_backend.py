@@ -11,17 +11,20 @@ import sniffio
 
 from tracelock.engine.open import OpenController
 from tracelock.instrument.callers import place_of_function
-from tracelock.instrument.loops import trio_patches
 from tracelock.instrument.loops.backend import TRIES, LoopBackend
 from tracelock.instrument.loops.own_order import Batches
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
+from tracelock.instrument.loops.trio_patches import WAITING, sends_to
 from tracelock.instrument.loops.trio_tasks import TrioTasks
+from tracelock.instrument.patches import COMMON
 from tracelock.schedulers.base import Scheduler
 
 
-class TrioBackend(LoopBackend):
+class TrioLoopBackend(LoopBackend):
     """Runs the schedules of one program on trio."""
 
+    patch_groups = (*COMMON, "trio")
+    waiting = WAITING
     own_name = "trio's own order (batches of all that can go on, shuffled)"
 
     def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
@@ -30,9 +33,6 @@ class TrioBackend(LoopBackend):
             yield first
             for place in range(min(first.places, 8) if cancellations else 0):
                 yield Batches(seed, place)
-
-    def patched(self) -> contextlib.AbstractContextManager[None]:
-        return trio_patches.patched()
 
     def make_tasks(self) -> LoopTasks:
         return TrioTasks(self.hub, self._baton, self.program.cancellations)
@@ -43,7 +43,7 @@ class TrioBackend(LoopBackend):
         library: Any = sniffio.thread_local
         before, library.name = library.name, "trio"
         try:
-            with trio_patches.told_to(tasks):
+            with sends_to(tasks):
                 yield
         finally:
             library.name = before
@@ -66,7 +66,7 @@ class TrioBackend(LoopBackend):
         error, worker.error = worker.error, None
         if error is not None:
             raise error
-        return worker.made.get("result")
+        return worker.result
 
     def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
         """Nothing: no task of trio outlives the one that has started it."""

@@ -3,75 +3,62 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import trio
 from trio._core import _entry_queue
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.hub import Phase, contexts, get_ident
-from tracelock.instrument.loops import awaits
-from tracelock.instrument.loops.asyncio_patches import after, before, making
-from tracelock.instrument.patches import CONTROLLED, SEEN, Patch
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.loops.recording import Recorder, notified
+from tracelock.instrument.loops.trio_tasks import TrioTasks
+from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, listed, patch
+from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE, Op
-
-if TYPE_CHECKING:
-    from tracelock.instrument.loops.trio_tasks import TrioTasks
 
 #: The tasks of the run that is under way.
 _current: list[TrioTasks] = []
-_RUN_SYNC_SOON = _entry_queue.EntryQueue.run_sync_soon
 
 
-def run_sync_soon(self: Any, *args: Any, **kwargs: Any) -> None:
+@patch("trio.EntryQueue.run_sync_soon", of=_entry_queue.EntryQueue)
+def run_sync_soon(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
     """A thread sends something to the loop: a scheduling point of the thread."""
-    worker: Any = contexts.get(get_ident())
     tasks = _current[-1] if _current else None
-    if (
-        tasks is None
-        or worker is None
-        or worker.through
-        or worker.hub.phase is not Phase.RUN
-        or tasks.runner.entry_queue is not self
-    ):
-        _RUN_SYNC_SOON(self, *args, **kwargs)
+    ours = tasks is not None and worker.hub.phase is Phase.RUN
+    if tasks is None or not ours or tasks.runner.entry_queue is not self:
+        real(self, *args, **kwargs)
         return
     if worker.own_thread:
         worker.step(Op(NOTIFY, tasks.gate.number, caller(), 1))
-    _RUN_SYNC_SOON(self, *args, **kwargs)
-    tasks.own_comes(tasks.line.count)
+    real(self, *args, **kwargs)
+    tasks.system_ready(tasks.run_queue.count)
 
 
-def table() -> list[Patch]:
-    """Every patch of trio's own classes."""
-    made: list[tuple[Any, str, Callable[..., Any], str]] = [
-        (_entry_queue.EntryQueue, "run_sync_soon", run_sync_soon, CONTROLLED),
-        *(
-            (owner, "__init__", making(kind, owner.__init__), SEEN)
-            for owner, kind in (
-                (trio.Lock, "lock"), (trio.Condition, "condition"), (trio.Event, "event"),
-                (trio.Semaphore, "semaphore"),
-            )
-        ),
-        (trio.Lock, "acquire", after(ACQUIRE, trio.Lock.acquire), SEEN),
-        (trio.Lock, "release", before(RELEASE, trio.Lock.release), SEEN),
-        (trio.Semaphore, "acquire", after(ACQUIRE, trio.Semaphore.acquire), SEEN),
-        (trio.Semaphore, "release", before(RELEASE, trio.Semaphore.release, 1), SEEN),
-        (trio.Condition, "wait", after(WAKE, trio.Condition.wait), SEEN),
-        (trio.Condition, "notify", before(NOTIFY, trio.Condition.notify, 1), SEEN),
-        (trio.Condition, "notify_all", before(NOTIFY, trio.Condition.notify_all, -1), SEEN),
-        (trio.Event, "set", before(SET, trio.Event.set), SEEN),
-        (trio.Event, "wait", after(WAKE, trio.Event.wait), SEEN),
-    ]  # fmt: skip
-    return [
-        Patch(f"trio.{owner.__name__}.{name}", owner, name, getattr(owner, name), by, how)
-        for owner, name, by, how in made
-    ]
-
+_rows: Final = Recorder("trio", __name__)
+for _owner, _kind in (
+    (trio.Lock, "lock"), (trio.Condition, "condition"), (trio.Semaphore, "semaphore"),
+):  # fmt: skip
+    _rows.names(_owner, _kind)
+_rows.after(trio.Lock, "acquire", ACQUIRE)
+_rows.before(trio.Lock, "release", RELEASE)
+_rows.after(trio.Semaphore, "acquire", ACQUIRE)
+_rows.before(trio.Semaphore, "release", RELEASE, 1)
+_rows.after(trio.Condition, "wait", WAKE)
+_rows.before(trio.Condition, "notify", NOTIFY, notified)
+_rows.before(trio.Condition, "notify_all", NOTIFY, -1)
+_rows.before(trio.Event, "set", SET)
+_rows.after(trio.Event, "wait", WAKE)
+# what the controlled run does itself
+listed(
+    __name__, CONTROLLED, "trio.Nursery.start_soon", "trio.sleep", "trio.move_on_after",
+    "trio.to_thread.run_sync", "trio.MemorySendChannel.send", "trio.MemoryReceiveChannel.receive",
+)  # fmt: skip
+listed(__name__, SEEN, "trio.current_time")
+listed(__name__, NOT_CONTROLLED, "trio.SocketStream.receive_some", "trio.run_process")
 
 #: What coroutine methods of trio wait for.
-METHODS = (
+WAITING: Final = (
     (trio.Lock, "acquire", ACQUIRE),
     (trio.Semaphore, "acquire", ACQUIRE),
     (trio.CapacityLimiter, "acquire_on_behalf_of", ACQUIRE),
@@ -83,32 +70,7 @@ METHODS = (
 
 
 @contextlib.contextmanager
-def patched() -> Iterator[None]:
-    """All of them made, and undone at the end."""
-    awaits.more[:] = [(vars_of(owner, name), name, kind) for owner, name, kind in METHODS]
-    done: list[tuple[Patch, bool, Any]] = []
-    try:
-        for patch in table():
-            own = patch.attribute in vars(patch.owner)
-            done.append((patch, own, vars(patch.owner).get(patch.attribute)))
-            setattr(patch.owner, patch.attribute, patch.by)
-        yield
-    finally:
-        for patch, own, value in reversed(done):
-            if own:
-                setattr(patch.owner, patch.attribute, value)
-            else:
-                delattr(patch.owner, patch.attribute)
-        awaits.more.clear()
-
-
-def vars_of(owner: Any, name: str) -> Any:
-    """The class in which a method is written."""
-    return next(cls for cls in owner.__mro__ if name in vars(cls))
-
-
-@contextlib.contextmanager
-def told_to(tasks: TrioTasks) -> Iterator[None]:
+def sends_to(tasks: TrioTasks) -> Iterator[None]:
     """What threads send is for these tasks."""
     _current.append(tasks)
     try:

@@ -6,6 +6,7 @@ its queue is ours, and a batch is the one task that was picked. The clock is vir
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import warnings
@@ -16,13 +17,13 @@ import trio
 from trio._core import _run, _thread_cache
 
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.schedulers.base import LAST
 
 
-class Clock(trio.abc.Clock):
+class VirtualTrioClock(trio.abc.Clock):
     """Time of the schedule. It never has to be waited for."""
 
     def __init__(self, tasks: TrioTasks) -> None:
@@ -38,7 +39,7 @@ class Clock(trio.abc.Clock):
         return max(0.0, deadline - self.current_time())
 
 
-class Line:
+class ControlledRunQueue:
     """Stands in for ``runner.runq``. trio takes out what iterating gives: who was picked."""
 
     __slots__ = ("count", "picked", "tasks", "waiting")
@@ -52,7 +53,7 @@ class Line:
     def append(self, task: Any) -> None:
         place = self.count = self.count + 1
         self.waiting[identity(task)] = (place, task)
-        self.tasks.queued(task, place)
+        self.tasks.task_ready(task, place)
 
     def pick(self, task: Any) -> None:
         """``task`` is the next batch."""
@@ -69,17 +70,17 @@ class Line:
         return len(self.waiting) + len(self.picked)
 
 
-class Watch(trio.abc.Instrument):
-    """Tells of tasks that are started and ended."""
+class TaskObserver(trio.abc.Instrument):
+    """Says which tasks are created and which exit."""
 
     def __init__(self, tasks: TrioTasks) -> None:
         self.tasks = tasks
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.tasks.born(task)
+        self.tasks.task_created(task)
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
-        self.tasks.gone.add(identity(task))
+        self.tasks.exited.add(identity(task))
 
 
 class TrioTasks(LoopTasks):
@@ -88,23 +89,23 @@ class TrioTasks(LoopTasks):
     def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
         super().__init__(hub, baton, cancellations)
         self.workers: dict[int, TaskWorker] = {}  # by id of the task
-        self.kept: list[Any] = []  # so that these mean nothing else
-        self.gone: set[int] = set()
-        self.next_given: TaskWorker | None = None
+        self.all_tasks: list[Any] = []  # so that identities stay their own
+        self.exited: set[int] = set()
+        self.starting: TaskWorker | None = None
         self.nursery: Any = None
-        self.line = Line(self)
-        self.own: list[Any] = []  # tasks of trio itself and of ours that can go on
+        self.run_queue = ControlledRunQueue(self)
+        self.system_tasks: list[Any] = []  # tasks of trio itself and of ours that can go on
         _thread_cache.THREAD_CACHE._idle_workers.clear()
         _thread_cache.name_counter = itertools.count()
-        runner: Any = _run.setup_runner(Clock(self), [Watch(self)], True, True)
-        runner.runq = self.line
+        runner: Any = _run.setup_runner(VirtualTrioClock(self), [TaskObserver(self)], True, True)
+        runner.runq = self.run_queue
         self.runner = runner
         self.gen: Any = cast("Any", _run.unrolled_run)(runner, self._keep, ())
         self.running = True
         self.next_pass: Any = None
         self.gen.send(None)
         while self.nursery is None:
-            self._own_steps()
+            self._system_steps()
 
     async def _keep(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -112,16 +113,16 @@ class TrioTasks(LoopTasks):
             await trio.sleep_forever()
 
     # --- tasks -------------------------------------------------------------------------------
-    def born(self, task: Any) -> None:
-        """trio has made a task."""
-        self.kept.append(task)
+    def task_created(self, task: Any) -> None:
+        """trio has created a task."""
+        self.all_tasks.append(task)
         if self.nursery is None or task.parent_nursery is None or _system(task):
             return
-        worker = self.next_given
+        worker = self.starting
         if worker is None:
             parent: Any = contexts.get(get_ident()) or self.callbacks
             worker = self.spawned(task.coro, None, parent)
-        self.next_given = None
+        self.starting = None
         worker.coro = task.coro
         worker.task = task
         task._counter = worker.number  # sets of tasks are sorted by this
@@ -134,20 +135,20 @@ class TrioTasks(LoopTasks):
         self, worker: TaskWorker, work: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> None:
         """Start the task of a worker that has been entered; its end is kept in ``worker``."""
-        self.next_given = worker
+        self.starting = worker
         _run.GLOBAL_RUN_CONTEXT.task = self.nursery.parent_task
         self.nursery.start_soon(_guarded, worker, work, arguments, name=worker.label)
 
-    def queued(self, task: Any, place: int) -> None:
+    def task_ready(self, task: Any, place: int) -> None:
         """``task`` can go on."""
         worker = self.workers.get(identity(task))
         if worker is not None:
             self.gate.ready[worker.number] = place
         else:
-            self.own.append(task)
-            self.own_comes(place)
+            self.system_tasks.append(task)
+            self.system_ready(place)
 
-    def own_comes(self, place: int) -> None:
+    def system_ready(self, place: int) -> None:
         """trio itself has something to do: what threads have sent, for example."""
         number = self.callbacks.number
         if number not in self.gate.ready and self.hub.phase is not Phase.UNWIND:
@@ -156,13 +157,13 @@ class TrioTasks(LoopTasks):
                 self.hub.controller.ask(number, self.op("(trio):0"))
 
     def done(self, worker: TaskWorker) -> bool:
-        return worker.task is None or identity(worker.task) in self.gone
+        return worker.task is None or identity(worker.task) in self.exited
 
     def cancelled(self, worker: TaskWorker) -> bool:
-        return bool(worker.made["scope"].cancel_called)
+        return bool(worker.scope.cancel_called)
 
     def cancel(self, worker: TaskWorker) -> None:
-        worker.made["scope"].cancel()
+        worker.scope.cancel()
 
     # --- time, and the world -------------------------------------------------------------------
     def next_deadline(self) -> tuple[float, str] | None:
@@ -177,13 +178,13 @@ class TrioTasks(LoopTasks):
             statistics.tasks_waiting_read > 1 or statistics.tasks_waiting_write
         )  # one is trio's own
 
-    def look(self) -> None:
+    def poll(self) -> None:
         runner = self.runner
-        if not len(self.line) and runner.waiting_for_idle:
+        if not len(self.run_queue) and runner.waiting_for_idle:
             self._pass()
         if runner.entry_queue.queue or runner.entry_queue.idempotent_queue:
-            self.own_comes(self.line.count)
-        self.wind()
+            self.system_ready(self.run_queue.count)
+        self.set_timer()
 
     # --- a step ------------------------------------------------------------------------------
     def _pass(self) -> None:
@@ -194,55 +195,47 @@ class TrioTasks(LoopTasks):
         except StopIteration:
             self.running = False
 
-    def _own_steps(self) -> None:
+    def _system_steps(self) -> None:
         """Let trio's own tasks go on until they have nothing to do."""
-        if not self.own:
+        if not self.system_tasks:
             self._pass()
-        while self.own and self.running:
-            task = self.own.pop(0)
-            self.line.pick(task)
+        while self.system_tasks and self.running:
+            task = self.system_tasks.pop(0)
+            self.run_queue.pick(task)
             self._pass()
 
-    def advance(self, number: int) -> None:
-        gate = self.gate
-        del gate.ready[number]
-        if number == self.timers.number:
-            self.hub.controller.rest(number)
-            self._pass()
-            return
-        worker = self.mine[number]
-        gate.inside = number
-        contexts[self.ident] = worker
-        if number == self.callbacks.number:
-            self.hub.controller.rest(number)
-            self._own_steps()
-            if self.hub.over:
-                raise Abandon
-            self.leave()
-            gate.ready.pop(number, None)
-            self.hub.controller.rest(number)
-            if self.own:
-                self.own_comes(self.line.count)
-            return
-        self.line.pick(worker.task)
-        worker.begun = True
+    def fire_timers(self) -> None:
         self._pass()
-        if self.hub.over:
-            raise Abandon
-        if self.done(worker):
-            error = worker.error
-            worker.error = None
-            self.ended(worker, error)
-        else:
-            waits = number not in gate.ready
-            self.suspended(worker, waits)
-        self.leave()
+
+    def run_callbacks(self) -> None:
+        number = self.callbacks.number
+        del self.gate.ready[number]
+        self.hub.controller.rest(number)
+        self._system_steps()
+
+    def callbacks_ran(self) -> None:
+        number = self.callbacks.number
+        self.gate.ready.pop(number, None)
+        self.hub.controller.rest(number)
+        if self.system_tasks:
+            self.system_ready(self.run_queue.count)
+
+    def run_step(self, worker: TaskWorker) -> None:
+        self.run_queue.pick(worker.task)
+        self._pass()
+
+    def waits(self, worker: TaskWorker) -> bool:
+        return worker.number not in self.gate.ready
+
+    def error_of(self, worker: TaskWorker) -> BaseException | None:
+        error, worker.error = worker.error, None
+        return error
 
     # --- the end -----------------------------------------------------------------------------
     def wake_all(self) -> None:
         super().wake_all()
-        if self.own:
-            self.own_comes(self.line.count)
+        if self.system_tasks:
+            self.system_ready(self.run_queue.count)
         self.gate.first = LAST
 
     def finish(self) -> None:
@@ -252,34 +245,25 @@ class TrioTasks(LoopTasks):
         for _ in range(1_000):
             if not self.running:
                 return
-            self._own_steps()
+            self._system_steps()
 
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""
-        nurseries = [nursery for task in self.kept for nursery in task._child_nurseries]
+        nurseries = [nursery for task in self.all_tasks for nursery in task._child_nurseries]
         for worker in self.order:
             if not self.done(worker):
-                contexts[self.ident] = worker
-                try:
-                    worker.coro.close()
-                except BaseException as error:  # whatever its finally clauses make of it
-                    del error
+                self.close_coroutine(worker)
         contexts.pop(self.ident, None)
         if self.running:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), contextlib.suppress(BaseException):
                 warnings.simplefilter("ignore")
-                try:
-                    self.gen.close()
-                except BaseException as error:
-                    del error
-        for task in self.kept:
-            if identity(task) not in self.gone:
-                try:
+                self.gen.close()
+        for task in self.all_tasks:
+            if identity(task) not in self.exited:
+                with contextlib.suppress(BaseException):
                     task.coro.close()
-                except BaseException as error:
-                    del error
         for nursery in nurseries:
-            nursery._children.clear()  # which are gone, though they never said so
+            nursery._children.clear()  # these have ended, though trio was not told
 
 
 def _system(task: Any) -> bool:
@@ -291,9 +275,9 @@ async def _guarded(
 ) -> None:
     """A worker: what ends it does not end the others, and it can be cancelled by itself."""
     with trio.CancelScope() as scope:
-        worker.made["scope"] = scope
+        worker.scope = scope
         try:
-            worker.made["result"] = await work(*arguments)
+            worker.result = await work(*arguments)
         except trio.Cancelled:
             raise
         except BaseException as error:

@@ -8,7 +8,6 @@ served by a thread of the pool (``relay``), so that all else is as for threads.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -16,28 +15,26 @@ from typing import Any, Final
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
-from tracelock.instrument.processes import forking, remote
-from tracelock.instrument.processes.relay import Relay
-from tracelock.instrument.processes.wire import Channel
+from tracelock.instrument.backend import LOOK
+from tracelock.instrument.processes import forking
+from tracelock.instrument.processes.relay import Relay, connect
+from tracelock.instrument.processes.remote import enter, flush
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.threads.backend import LOOK, PythonBackend
+from tracelock.instrument.threads.backend import ThreadBackend
 from tracelock.instrument.worker import Worker
-from tracelock.objects import Rules
 
 real_getpid: Final = os.getpid
 
 
-class ProcessBackend(PythonBackend):
-    """Processes. ``rules``: what their objects are like. Raises UsageError where there is no
-    ``fork``."""
+class ProcessBackend(ThreadBackend):
+    """Each worker in a process. Raises UsageError where there is no ``fork``."""
 
-    def __init__(self, program: PythonProgram, limits: RunLimits, rules: Rules) -> None:
+    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         if not hasattr(os, "fork"):
             raise UsageError("the multiprocessing backend for Python code needs fork")
         import multiprocessing.synchronize  # noqa: F401  (so that it is patched)
 
         super().__init__(program, limits)
-        self.rules = rules
         self._relays: list[Relay] = []
 
     def __enter__(self) -> ProcessBackend:
@@ -47,7 +44,7 @@ class ProcessBackend(PythonBackend):
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         hub = self.hub
-        forking.flush()
+        flush()
         self._relays = []
         for number, work in enumerate(self.program.workers):
             worker = Worker(hub, number)
@@ -58,25 +55,22 @@ class ProcessBackend(PythonBackend):
     def _forked(self, worker: Worker, run: Callable[[], Any]) -> Relay:
         """Fork the process of a worker, which waits until it is served."""
         hub = self.hub
-        ours, theirs = socket.socketpair()
-        channel = Channel(ours)
-        hub.relays.append(channel)
-        relay = Relay(hub, worker, channel, hub.stall, reaps=True)
+        relay, channel = connect(hub, worker, reaps=True)
         base, parent = len(hub.layout.names), real_getpid()
         relay.pid = forking.real_fork()
         if not relay.pid:
             try:
-                number, end = worker.number, Channel(theirs)
-                made = remote.enter(hub, number, end, worker.label, base, parent)
-                forking.pose(worker.label)
-                remote.live(made, run)
+                child = enter(hub, worker.number, channel, worker.label, base, parent)
+                forking.pose_as(worker.label)
+                child.live(run)
+                child.exit()
             finally:
                 forking.real_exit(1)
-        theirs.close()
+        channel.close()
         return relay
 
     def _await(self, baton: Any = None) -> None:
-        """Wait for the baton. Whoever gets stuck is ended by the one that serves it."""
+        """Wait for the baton. A process that gets stuck is ended by its relay."""
         hub = self.hub
         baton = baton or hub.main
         while True:
@@ -98,6 +92,6 @@ class ProcessBackend(PythonBackend):
         try:
             super()._schedule(controller)
         finally:
-            for relay in self._relays:  # an error has kept them from their end
+            for relay in self._relays:  # after an error they have not ended
                 relay.kill()
             self._reap()

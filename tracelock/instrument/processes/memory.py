@@ -1,6 +1,6 @@
 """Shared memory of ``multiprocessing``: ``Value``, ``Array``, and what is in ``SharedMemory``.
 
-The objects of ``ctypes`` that are made get a class of ours below their own, whose reads and writes
+The objects of ``ctypes`` that workers create get a subclass of their class, whose reads and writes
 are scheduling points: of a value the whole, of an array each element, of a structure each field.
 A ``SharedMemory`` has one point for each element of its ``buf`` that instrumented code reads
 or writes, and those of ``tracelock``'s callers who use :func:`touching`.
@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from multiprocessing import shared_memory, sharedctypes
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, made_at
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import saw, touch
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.worker import here, shown
+from tracelock.instrument.patching import patch
+from tracelock.instrument.worker import Worker, here, shown
 from tracelock.ops import READ
 
-real_value: Final = sharedctypes.RawValue
-real_array: Final = sharedctypes.RawArray
-#: What each class has been replaced by, and the names of the objects that have been made.
+#: The controlled subclass of each class.
 _classes: dict[type, type] = {}
 _SIMPLE: Final[Any] = ctypes._SimpleCData
 #: Elements of one array that are variables of their own; those beyond share them.
@@ -56,21 +55,29 @@ def _places(label: str, length: int, index: Any) -> list[str]:
     return [f"{label}[{place}]" for place in dict.fromkeys(p % MOST for p in places)]
 
 
-def _scalar(base: Any) -> dict[str, Any]:
-    inner = base.value
+def _part(inner: Any, labels: Callable[[Any], Iterable[str]]) -> property:
+    """An attribute, whose reads and writes are of the variables of these names."""
 
     def get(self: Any) -> Any:
-        worker = _reads((self._tracelock_label,))
+        worker = _reads(labels(self))
         found = inner.__get__(self)
         if worker is not None:
             saw(worker, shown(found))
         return found
 
     def put(self: Any, value: Any) -> None:
-        _writes((self._tracelock_label,), value)
+        _writes(labels(self), value)
         inner.__set__(self, value)
 
-    return {"value": property(get, put)}
+    return property(get, put)
+
+
+def _scalar(base: Any) -> dict[str, Any]:
+    return {"value": _part(base.value, lambda obj: (obj._tracelock_label,))}
+
+
+def _all(obj: Any) -> list[str]:
+    return _places(obj._tracelock_label, len(obj), slice(None))
 
 
 def _array(base: Any) -> dict[str, Any]:
@@ -89,107 +96,70 @@ def _array(base: Any) -> dict[str, Any]:
     for name in ("value", "raw"):
         inner = getattr(base, name, None)
         if inner is not None:
-            members[name] = _whole(inner)
+            members[name] = _part(inner, _all)
     return members
 
 
-def _whole(inner: Any) -> property:
-    def get(self: Any) -> Any:
-        worker = _reads(_places(self._tracelock_label, len(self), slice(None)))
-        found = inner.__get__(self)
-        if worker is not None:
-            saw(worker, shown(found))
-        return found
-
-    def put(self: Any, value: Any) -> None:
-        _writes(_places(self._tracelock_label, len(self), slice(None)), value)
-        inner.__set__(self, value)
-
-    return property(get, put)
-
-
-def _fields(base: Any) -> Iterator[str]:
-    for cls in base.__mro__:
-        for field in cls.__dict__.get("_fields_", ()):
-            yield field[0]
-
-
 def _structure(base: Any) -> dict[str, Any]:
-    return {name: _field(name, getattr(base, name)) for name in _fields(base)}
+    def field(name: str) -> property:
+        return _part(getattr(base, name), lambda obj: (f"{obj._tracelock_label}.{name}",))
+
+    fields = (part[0] for cls in base.__mro__ for part in cls.__dict__.get("_fields_", ()))
+    return {name: field(name) for name in fields}
 
 
-def _field(name: str, inner: Any) -> property:
-    def get(self: Any) -> Any:
-        worker = _reads((f"{self._tracelock_label}.{name}",))
-        found = inner.__get__(self)
-        if worker is not None:
-            saw(worker, shown(found))
-        return found
-
-    def put(self: Any, value: Any) -> None:
-        _writes((f"{self._tracelock_label}.{name}",), value)
-        inner.__set__(self, value)
-
-    return property(get, put)
+#: How the parts of each kind of object are controlled.
+_KINDS: Final[tuple[tuple[Any, Callable[[Any], dict[str, Any]]], ...]] = (
+    (_SIMPLE, _scalar), (ctypes.Array, _array), ((ctypes.Structure, ctypes.Union), _structure),
+)  # fmt: skip
 
 
 def _controlled(base: Any) -> type | None:
     known = _classes.get(base)
     if known is None:
-        if issubclass(base, _SIMPLE):
-            members = _scalar(base)
-        elif issubclass(base, ctypes.Array):
-            members = _array(base)
-        elif issubclass(base, (ctypes.Structure, ctypes.Union)):
-            members = _structure(base)
-        else:
+        members = next((of(base) for kind, of in _KINDS if issubclass(base, kind)), None)
+        if members is None:
             return None
         members["_tracelock_label"] = ""
         known = _classes[base] = type(base.__name__, (base,), members)
     return known
 
 
-def _made(obj: Any, kind: str) -> Any:
-    worker = here()
-    cls = None if worker is None else _controlled(type(obj))
-    if worker is not None and cls is not None:
+def _named(worker: Worker, obj: Any, kind: str) -> Any:
+    cls = _controlled(type(obj))
+    if cls is not None:
         obj.__class__ = cls
-        obj._tracelock_label = f"shared:{made_at(kind, worker)}"
+        obj._tracelock_label = f"shared:{creation_name(kind, worker)}"
     return obj
 
 
-def raw_value(typecode_or_type: Any, *args: Any) -> Any:
-    """``RawValue``, which ``Value`` is made of."""
-    return _made(real_value(typecode_or_type, *args), "value")
+@patch("multiprocessing.RawValue", of=sharedctypes)
+def raw_value(worker: Worker, real: Any, typecode_or_type: Any, *args: Any) -> Any:
+    """What ``Value`` is made of."""
+    return _named(worker, real(typecode_or_type, *args), "value")
 
 
-def raw_array(typecode_or_type: Any, size_or_initializer: Any) -> Any:
-    """``RawArray``, which ``Array`` is made of."""
-    return _made(real_array(typecode_or_type, size_or_initializer), "array")
+@patch("multiprocessing.RawArray", of=sharedctypes)
+def raw_array(worker: Worker, real: Any, typecode_or_type: Any, size_or_initializer: Any) -> Any:
+    """What ``Array`` is made of."""
+    return _named(worker, real(typecode_or_type, size_or_initializer), "array")
 
 
 # --- SharedMemory --------------------------------------------------------------------------
-MEMORY: Final = shared_memory.SharedMemory
-LIST: Final = shared_memory.ShareableList
-real_memory_init: Final = MEMORY.__init__
-real_get: Final = LIST.__getitem__
-real_set: Final = LIST.__setitem__
 #: The names of blocks of memory, by the system's name of them; of their buffers, by address.
 _blocks: dict[str, str] = {}
 _buffers: dict[int, tuple[Any, str]] = {}
 
 
-def memory_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    """``SharedMemory(...)``: the block is called after where it was made."""
-    real_memory_init(self, *args, **kwargs)
-    worker = here()
-    if worker is None:
-        return
+@patch("multiprocessing.SharedMemory.__init__", of=shared_memory.SharedMemory)
+def memory_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+    """The block is named after the place of its creation."""
+    real(self, *args, **kwargs)
     label = _blocks.get(self.name)
     if label is None:
         if len(_blocks) > 1_000:
             _blocks.clear()  # of schedules long past
-        label = _blocks[self.name] = f"shared:{made_at('memory', worker)}"
+        label = _blocks[self.name] = f"shared:{creation_name('memory', worker)}"
     self._tracelock_label = label
     address = identity(self.buf)
     _buffers[address] = (
@@ -206,8 +176,8 @@ def buffer_label(obj: object) -> str | None:
 def touching(memory: Any, *places: int, write: bool = False) -> None:
     """Say that these bytes of a ``SharedMemory`` are read, or written, next (none: all).
 
-    For code that gets at them by other ways than ``buf[i]`` (an array on top of them, say). It
-    does nothing where the caller is not under control.
+    For code that accesses them in other ways than ``buf[i]`` (an array on top of them, say).
+    Without effect where the caller is not under control.
     """
     worker = here()
     label = getattr(memory, "_tracelock_label", None)
@@ -222,7 +192,7 @@ def touching(memory: Any, *places: int, write: bool = False) -> None:
 
 
 def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> None:
-    """Instrumented code reads or writes an item of a ``buf``: of which is not known, so of all."""
+    """Instrumented code accesses an item of a ``buf``; which is not known: the whole block."""
     label = buffer_label(obj)
     if label is None or worker.hub.phase is not Phase.RUN:
         return
@@ -232,31 +202,19 @@ def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> No
         touch(worker, at, (), [label], shown(value))
 
 
-def list_get(self: Any, position: int) -> Any:
-    """``ShareableList[...]``."""
+@patch("multiprocessing.ShareableList.__getitem__", of=shared_memory.ShareableList)
+def list_get(worker: Worker, real: Any, self: Any, position: int) -> Any:
     label = getattr(self.shm, "_tracelock_label", None)
-    worker = _reads((f"{label}[{position}]",)) if label is not None else None
-    found = real_get(self, position)
-    if worker is not None:
-        saw(worker, shown(found))
+    reader = _reads((f"{label}[{position}]",)) if label is not None else None
+    found = real(self, position)
+    if reader is not None:
+        saw(reader, shown(found))
     return found
 
 
-def list_set(self: Any, position: int, value: Any) -> None:
-    """``ShareableList[...] = value``."""
+@patch("multiprocessing.ShareableList.__setitem__", of=shared_memory.ShareableList)
+def list_set(worker: Worker, real: Any, self: Any, position: int, value: Any) -> None:
     label = getattr(self.shm, "_tracelock_label", None)
     if label is not None:
         _writes((f"{label}[{position}]",), value)
-    real_set(self, position, value)
-
-
-def replacements() -> list[tuple[str, Any, str, Any, Any]]:
-    """Name, owner (None: in all modules), attribute, original, and ours, of each patch."""
-    prefix = "multiprocessing"
-    return [
-        (f"{prefix}.RawValue", None, "RawValue", real_value, raw_value),
-        (f"{prefix}.RawArray", None, "RawArray", real_array, raw_array),
-        (f"{prefix}.SharedMemory.__init__", MEMORY, "__init__", real_memory_init, memory_init),
-        (f"{prefix}.ShareableList.__getitem__", LIST, "__getitem__", real_get, list_get),
-        (f"{prefix}.ShareableList.__setitem__", LIST, "__setitem__", real_set, list_set),
-    ]
+    real(self, position, value)

@@ -14,22 +14,19 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument import callers
-from tracelock.instrument.files.access import Touching
-from tracelock.instrument.hub import Abandon, Hub, Phase
-from tracelock.instrument.processes import wire as process_wire
+from tracelock.instrument.files.access import FilesStep
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver
+from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects.files import FileLockModel
 from tracelock.objects.locks import LockModel
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
-
-if TYPE_CHECKING:
-    from tracelock.instrument.threads.starting import Pooled
 
 real_waitpid: Final = os.waitpid
 real_kill: Final = os.kill
@@ -42,29 +39,33 @@ class Relay:
     """Serves ``worker`` over ``channel``. ``pid``: its process; ``reaps``: that is to be awaited
     here, and not by the program."""
 
-    def __init__(
-        self, hub: Hub, worker: Worker, channel: Channel, stall: float, reaps: bool = False
-    ) -> None:
+    def __init__(self, hub: Hub, worker: Worker, sock: socket.socket, reaps: bool = False) -> None:
         self.hub = hub
         self.worker = worker
-        self.channel = channel
-        self.stall = stall
+        self.channel = Channel(sock)
         self.reaps = reaps
         self.pid = 0
         self.status: int | None = None
-        worker.through = 1  # what this thread calls is not the program's doing
+        worker.uncontrolled = 1  # what this thread calls is not the program's doing
+        hub.relays.append(self.channel)
+
+    def launch(self, parent: Worker) -> None:
+        """Serve a worker that ``parent`` starts; returns when it has come to its first op."""
+        with Uncontrolled(parent):
+            pooled = self.hub.pool(self.worker.number)
+        parent.launch(self.worker, partial(pooled.take, self.worker, self.serve))
 
     # --- its life ---------------------------------------------------------------------------
     def serve(self) -> None:
         """Serve until the worker has ended. Raises what ended it."""
-        self.channel.sock.settimeout(self.stall)
+        self.channel.sock.settimeout(self.hub.stall)
         try:
-            self.channel.send(process_wire.BEGIN)
+            self.channel.send(wire.BEGIN)
             while self._message(*self._receive()):
                 pass
         except (EOFError, OSError):
             self._died()
-        except Abandon:
+        except ScheduleOver:
             self.dismiss()
             raise
 
@@ -75,41 +76,26 @@ class Relay:
             raise LimitReached(f"is stuck outside tracelock's control:\n{self._where()}") from None
 
     def _where(self) -> str:
-        """Where a process is that does not come to an op. It does not live on."""
+        """The stack of a process that comes to no op. Kills it."""
         where = "its process does not answer"
         with contextlib.suppress(OSError, EOFError):
             real_kill(self.pid, LOOK)
             self.channel.sock.settimeout(GRACE)
             kind, _, *more = self.channel.receive()
-            if kind == process_wire.LOOKS:
+            if kind == wire.STACK:
                 where = more[0]
         self.kill()
         return where
 
     def _message(self, kind: str, notes: Any, *more: Any) -> bool:
         """Do what a message asks; whether more will come."""
-        for note in notes:
-            self._note(*note)
-        if kind == process_wire.ASK:
-            self._step(*more)
-        elif kind == process_wire.LAUNCH:
-            self._launch(*more)
-        elif kind == process_wire.END:
-            self._end(*more)
-            return False
-        return True
+        self._take(notes)
+        self._MESSAGES[kind](self, *more)
+        return kind != wire.END
 
-    def _note(self, what: str, *about: Any) -> None:
-        if what == "record":
-            self.worker.record(about[0])
-        elif what == "seen":
-            self.worker.seen(*about)
-        elif what == "at":
-            callers.functions.setdefault(*about)
-        elif what == "pid":
-            self.pid = about[0]
-        elif what == "killed":
-            end_of(self.hub, *about)
+    def _take(self, notes: Any) -> None:
+        for what, *about in notes:
+            self._NOTES[what](self, *about)
 
     # --- steps ------------------------------------------------------------------------------
     def _step(self, fields: tuple[Any, ...], payload: Any) -> None:
@@ -117,20 +103,19 @@ class Relay:
         result = self.worker.step(op, self._parked)
         extra = None
         if op.target >= 0 and op.kind in (PUT, GET, READ):
-            extra = stored(self.hub, op, result, payload)
-        self.channel.send(process_wire.GRANT, wrapped(result), self.hub.controller.now, extra)
+            extra = self.hub.exchanged(op, result, payload)
+        self.channel.send(wire.GRANT, wrapped(result), self.hub.controller.now, extra)
 
     def _parked(self) -> None:
-        self.channel.send(process_wire.PARKED)
+        self.channel.send(wire.PARKED)
         _, notes = self._receive()
-        for note in notes:
-            self._note(*note)
+        self._take(notes)
 
     def _op(self, kind: int, target: Any, at: str, value: Value, timeout: float | None,
             blocking: bool, expect: Any, body: Any) -> Op:  # fmt: skip
         if kind == ATOMIC:
             reads, writes, shown = body
-            body = Touching(map(self._number, reads), map(self._number, writes), shown)
+            body = FilesStep(map(self._number, reads), map(self._number, writes), shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.worker(target)
             body = tuple(map(self._number, body)) if body else None
@@ -139,21 +124,21 @@ class Relay:
         return Op(kind, target, at, value, timeout, blocking, expect, body)
 
     def _number(self, target: Any) -> int:
-        return self._thing(*target) if target.__class__ is tuple else int(target)
+        return self._described(*target) if target.__class__ is tuple else int(target)
 
-    def _thing(self, name: str, rest: Any, holders: list[str], process: str) -> int:
-        """The number of a thing that the process has told all about."""
+    def _described(self, name: str, rest: Any, holders: list[str], process: str) -> int:
+        """The number of an object that the process has described."""
         hub = self.hub
         number = hub.layout.number_of(name)
-        if number is not None and name in hub.foreign:
+        if number is not None and name in hub.described:
             return number
         type_, value, lock, parties, maxsize, order = rest
         if lock.__class__ is tuple:
-            lock = self._thing(*lock)
-        hub.foreign.add(name)
+            lock = self._described(*lock)
+        hub.described.add(name)
         if name.endswith(f" in {process}"):
-            hub.copied.add(name)
-        number = hub.thing(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
+            hub.fork_copies.add(name)
+        number = hub.number_for(ObjectSpec(name, type_, value, lock, parties, maxsize, order))
         model = hub.controller.models[number]
         for holder in holders:
             if isinstance(model, LockModel):
@@ -169,11 +154,10 @@ class Relay:
         hub = self.hub
         child = Worker(hub, hub.layout.worker(name))
         child.daemon = daemon
-        self.channel.send(process_wire.GO)
+        self.channel.send(wire.GO)
         _, descriptors, _, _ = socket.recv_fds(self.channel.sock, 1, 1)
-        relay = Relay(hub, child, Channel(socket.socket(fileno=descriptors[0])), self.stall)
-        launch(self.worker, relay)
-        self.channel.send(process_wire.GO)
+        Relay(hub, child, socket.socket(fileno=descriptors[0])).launch(self.worker)
+        self.channel.send(wire.GO)
 
     # --- its end ----------------------------------------------------------------------------
     def _end(self, fields: tuple[Any, ...], held: list[str]) -> None:
@@ -181,7 +165,7 @@ class Relay:
             _over(self.pid)
             self._drop()
         self.channel.close()
-        error = process_wire.ended(fields)
+        error = wire.ended(fields)
         if error is not None:
             raise error
 
@@ -192,7 +176,7 @@ class Relay:
                 model.drop(process)
 
     def _died(self) -> None:
-        """The process is gone without a word."""
+        """The process has ended without a message."""
         self.channel.close()
         if self.hub.phase is Phase.UNWIND:
             return
@@ -217,13 +201,24 @@ class Relay:
             return signal.Signals(-self.status).name
         return f"exit status {self.status}"
 
+    _MESSAGES: Final[dict[str, Callable[..., object]]] = {
+        wire.ASK: _step, wire.LAUNCH: _launch, wire.END: _end,
+    }  # fmt: skip
+    _NOTES: Final[dict[str, Callable[..., object]]] = {
+        "record": lambda self, value: self.worker.record(value),
+        "seen": lambda self, label, kind: self.worker.used_by_name(label, kind),
+        "at": lambda self, at, function: callers.functions.setdefault(at, function),
+        "pid": lambda self, pid: setattr(self, "pid", pid),
+        "killed": lambda self, name, how, at: was_killed(self.hub, name, how, at),
+    }
+
     def dismiss(self) -> None:
         """The schedule is over: let the process unwind, or end it."""
         with contextlib.suppress(OSError, EOFError):
             self.channel.sock.settimeout(GRACE)
-            self.channel.send(process_wire.OVER)
-            while self.channel.receive()[0] != process_wire.END:
-                self.channel.send(process_wire.OVER)
+            self.channel.send(wire.OVER)
+            while self.channel.receive()[0] != wire.END:
+                self.channel.send(wire.OVER)
         self.channel.close()
 
     def kill(self) -> None:
@@ -267,37 +262,16 @@ def _over(pid: int) -> bool:
     return False
 
 
-def launch(parent: Worker, relay: Relay) -> None:
-    """Let ``relay`` serve its worker; returns when that has come to its first op."""
-    hub = relay.hub
-    hub.relays.append(relay.channel)
-    with Through(parent):
-        pooled: Pooled = hub.pool(relay.worker.number)
-        run: Callable[[], object] = partial(pooled.take, relay.worker, relay.serve)
-        hub.launch(relay.worker, parent.baton, run)
-        parent.baton.acquire()
-    if hub.phase is Phase.UNWIND:
-        raise Abandon
+def connect(hub: Hub, worker: Worker, reaps: bool = False) -> tuple[Relay, Channel]:
+    """What serves ``worker``, and the end of the channel that its process gets."""
+    ours, theirs = socket.socketpair()
+    return Relay(hub, worker, ours, reaps), Channel(theirs)
 
 
-def stored(hub: Hub, op: Op, result: Value, payload: Any) -> Any:
-    """Move an item of a queue, after its put or get: what a get got, or how many there are."""
-    store = hub.stores.get(hub.layout.names[op.target])
-    if store is None:
-        return None
-    if op.kind == PUT:
-        if result is True:
-            store.append(payload)
-        return None
-    if op.kind == GET:
-        return store.popleft() if result is None else None
-    return len(store)
-
-
-def end_of(hub: Hub, name: str, how: str, at: str) -> None:
+def was_killed(hub: Hub, name: str, how: str, at: str) -> None:
     """A worker was killed by another: ``how`` is "" where that is the program's own way.
 
-    Its next step is its death: another worker may go on before that, it itself may not.
+    Its next step is its death: other workers may go on before that, it itself may not.
     """
     number = hub.layout.worker(name)
     controller = hub.controller

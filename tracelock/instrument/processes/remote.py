@@ -1,10 +1,10 @@
 """A worker in another process than the controller: it asks through a channel.
 
 The process was forked from the one where the controller is, or from one that was, and has a copy
-of all that was there: the hub, the names, the layout. Things that processes share (objects of
+of its memory: the hub, the names, the layout. Objects that processes share (objects of
 ``multiprocessing``, files) are known by the number that they had before the fork, or by name.
-What is in ordinary memory is the process's own from the fork on: a lock of ``threading`` is another
-one then, which began in the state that the first one had.
+What is in ordinary memory is the process's own from the fork on: a lock of ``threading`` is then
+another one, which begins in the state that the first one had.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 import zlib
 from collections.abc import Callable
 from types import FrameType
@@ -25,12 +24,13 @@ from typing import Any, Final
 
 from tracelock.errors import TracelockError
 from tracelock.instrument import callers
-from tracelock.instrument.failures import failure_of
+from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.files.access import paths_of
-from tracelock.instrument.hub import Abandon, Hub, Phase, contexts, get_ident
-from tracelock.instrument.processes import wire as process_wire
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
+from tracelock.instrument.processes import wire
+from tracelock.instrument.processes.memory import item_touched
 from tracelock.instrument.processes.wire import Channel, ending, unwrapped
-from tracelock.instrument.worker import Through, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects import VARIABLE
 from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
 
@@ -47,11 +47,11 @@ with contextlib.suppress(OSError, AttributeError):
 class RemoteWorker(Worker):
     """A worker of this process. ``process``: what the process is called.
 
-    ``base``: things with lower numbers are known where the controller is. ``leads``: the process
-    ends when this worker does. ``bare``: made by ``os.fork``, whose own way to end is ``_exit``.
+    ``base``: objects with lower numbers are known to the controller. ``leads``: the process ends
+    when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
     """
 
-    __slots__ = ("bare", "base", "channel", "extra", "leads", "notes", "process", "told")
+    __slots__ = ("base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported")
 
     def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:
         super().__init__(hub, number)
@@ -60,9 +60,9 @@ class RemoteWorker(Worker):
         self.base = base
         self.extra: Any = None
         self.notes: list[tuple[Any, ...]] = []
-        self.told: set[Any] = set()
+        self.reported: set[Any] = set()
         self.leads = True
-        self.bare = False
+        self.by_fork = False
 
     # --- scheduling points ------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None, payload: Any = None) -> Value:
@@ -70,37 +70,42 @@ class RemoteWorker(Worker):
         hub = self.hub
         controller = hub.controller
         if hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
         at = op.at
-        if at not in self.told:
-            self.told.add(at)
+        if at not in self.reported:
+            self.reported.add(at)
             function = callers.functions.get(at)
             if function is not None:
                 self.notes.append(("at", at, function))
-        answer = self.say(process_wire.ASK, self.fields(op), payload)
-        while answer[0] == process_wire.PARKED:
+        answer = self.ask(wire.ASK, self.fields(op), payload)
+        while answer[0] == wire.PARKED:
             if parked is not None:
                 parked()
                 parked = None
-            answer = self.say(process_wire.WAITS)
+            answer = self.ask(wire.WAITS)
         _, result, controller.now, self.extra = answer
         controller.op = op
         controller.log.append((self.number, op.kind, op, None, None, 0.0))
         controller.result = unwrapped(result)
         return controller.result
 
-    def say(self, kind: str, *more: Any) -> Any:
-        """Send a message with all notes, and wait for the answer. Raises Abandon when the
-        schedule is over."""
+    def exchange(self, op: Op, data: bytes | None = None) -> tuple[Value, Any]:
+        return self.step(op, None, data), self.extra
+
+    def ask(self, kind: str, *more: Any) -> Any:
+        """Send a message with all notes; the answer. Raises ScheduleOver."""
         notes, self.notes = self.notes, []
         try:
             self.channel.send(kind, notes, *more)
             answer = self.channel.receive()
         except (OSError, EOFError):
-            real_exit(1)  # there is nobody left to ask
-        if answer[0] == process_wire.OVER:
+            real_exit(1)  # the controller is gone
+        return self._heed(answer)
+
+    def _heed(self, answer: Any) -> Any:
+        if answer[0] == wire.OVER:
             self.hub.phase = Phase.UNWIND
-            raise Abandon
+            raise ScheduleOver
         return answer
 
     def fields(self, op: Op) -> tuple[Any, ...]:
@@ -121,10 +126,10 @@ class RemoteWorker(Worker):
         return (kind, target, op.at, op.value, op.timeout, op.blocking, op.expect, body)
 
     def reference(self, number: int) -> Any:
-        """A thing in the controller's terms: its number, or all that is known of it."""
+        """An object in the controller's terms: its number, or its description."""
         hub = self.hub
         spec = hub.layout.objects[number]
-        if spec.type == VARIABLE or spec.name in hub.across:
+        if spec.type == VARIABLE or spec.name in hub.interprocess:
             if number < self.base:
                 return number
             return self._described(spec, spec.name, ())
@@ -141,10 +146,10 @@ class RemoteWorker(Worker):
     def record(self, value: Value) -> None:
         self.notes.append(("record", value))
 
-    def seen(self, label: str, kind: int) -> None:
+    def used_by_name(self, label: str, kind: int) -> None:
         key = (label, kind)
-        if key not in self.told:
-            self.told.add(key)
+        if key not in self.reported:
+            self.reported.add(key)
             self.notes.append(("seen", label, kind))
 
     # --- what rewritten code calls: memory is the process's own -----------------------------
@@ -152,13 +157,11 @@ class RemoteWorker(Worker):
         self, kind: int, obj: object, name: str | None, site: Any, value: object = None
     ) -> None:
         self.last = None
-        if self.through:
+        if self.uncontrolled:
             return
         if self.hub.phase is Phase.UNWIND:
-            raise Abandon
+            raise ScheduleOver
         if obj.__class__ is memoryview:
-            from tracelock.instrument.processes.memory import item_touched
-
             item_touched(obj, kind, self, site.at, value)
 
     def saw(self, value: object) -> None:
@@ -168,7 +171,7 @@ class RemoteWorker(Worker):
     def launching(self, name: str, daemon: bool) -> Channel:
         """A thread or process is about to start that is a worker: its end of a channel."""
         ours, theirs = socket.socketpair()
-        self.say(process_wire.LAUNCH, name, daemon)
+        self.ask(wire.LAUNCH, name, daemon)
         try:
             socket.send_fds(self.channel.sock, [b"\0"], [ours.fileno()])
         except OSError:
@@ -176,44 +179,79 @@ class RemoteWorker(Worker):
         ours.close()
         return Channel(theirs)
 
+    def thread_of(self, number: int, thread: Any) -> RemoteWorker:
+        hub = self.hub
+        channel = self.launching(hub.layout.workers[number].name, bool(thread.daemon))
+        child = RemoteWorker(hub, number, channel, self.process, self.base)
+        child.leads = False
+        child.notes.append(("pid", os.getpid()))
+        hub.relays.append(channel)
+        return child
+
+    def launch_thread(self, child: Worker, thread: Any, start: Callable[[Any], object]) -> None:
+        with Uncontrolled(self):
+            start(thread)
+        self.launched()
+
     def launched(self) -> None:
         """It has started: wait until it has come to its first op."""
         try:
-            answer = self.channel.receive()
+            self._heed(self.channel.receive())
         except EOFError:
             real_exit(1)
-        if answer[0] == process_wire.OVER:
-            self.hub.phase = Phase.UNWIND
-            raise Abandon
 
     # --- its life ---------------------------------------------------------------------------
+    def live(self, run: Callable[[], object]) -> None:
+        def begin() -> None:
+            self.await_begin()
+            run()
+
+        super().live(begin)
+
+    def await_begin(self) -> None:
+        """Wait until it is to begin."""
+        with contextlib.suppress(EOFError):
+            if self.channel.receive()[0] == wire.BEGIN:
+                return
+        real_exit(1)
+
     def finish(self) -> None:
-        """Its code has ended; the process does too, where this worker leads it."""
-        contexts.pop(self.ident, None)
         error = self.error
-        fields: tuple[Any, ...] = ()
+        fields: tuple[str, ...] = ()
         if isinstance(error, TracelockError):
             fields = ending(error)
-        elif error is not None and not isinstance(error, (*self.hub.expected, SystemExit, Abandon)):
+        elif error is not None and not isinstance(error, (*self.hub.expected, SystemExit)):
             fields = ending(failure_of(error))
+        if self.leads:
+            with Uncontrolled(self):
+                flush()
+        contexts.pop(self.ident, None)
         self.leave(fields)
 
     def end(self) -> None:
-        """The process has come to its end."""
-        with contextlib.suppress(BaseException), Through(self):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        """Its code has ended, and the process does too."""
         self.finish()
-        real_exit(0 if self.error is None or isinstance(self.error, Abandon) else 1)
+        self.exit()
 
-    def leave(self, fields: tuple[Any, ...] = ()) -> None:
+    def exit(self) -> None:
+        """End the process of this worker, which has finished."""
+        real_exit(0 if self.error is None else 1)
+
+    def leave(self, fields: tuple[str, ...] = ()) -> None:
         """Tell the controller that this worker is no more."""
         handles = paths_of(self.hub).handles.values()
         held = sorted({name for handle in handles for name in handle.locked})
         with contextlib.suppress(OSError):
-            self.channel.send(process_wire.END, self.notes, fields, held)
+            self.channel.send(wire.END, self.notes, fields, held)
         if not self.leads:
             self.channel.close()
+
+
+def flush() -> None:
+    """Write out what is in the buffers of the standard streams, which a fork would double."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.flush()
 
 
 def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
@@ -224,8 +262,8 @@ def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
         if os.getppid() != parent:
             real_exit(1)
     for other in hub.relays:
-        # the controller's ends, or those of workers of the process that has forked: so that its
-        # death is seen although this one lives on
+        # those of the controller, or of workers of the process that has forked: its death must be
+        # seen although this process exists
         other.close()
     hub.relays = [channel]
     hub.pids.clear()
@@ -250,38 +288,11 @@ class _Looking:
         self.worker = worker
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        parts = ["".join(traceback.format_stack(frame)).rstrip()]
+        parts = [stack_of(frame)]
         main = threading.get_ident()
         for ident, other in sys._current_frames().items():
             if ident != main and ident in contexts:
-                parts.append("".join(traceback.format_stack(other)).rstrip())
+                parts.append(stack_of(other))
         with contextlib.suppress(OSError):
-            self.worker.channel.send(process_wire.LOOKS, [], "\n".join(parts))
+            self.worker.channel.send(wire.STACK, [], "\n".join(parts))
         real_exit(1)
-
-
-def forked_away(worker: Worker, error: BaseException | None) -> bool:
-    """Whether the code that ``worker`` ran has come to its end in another process, which it has
-    forked: then that process ends here."""
-    current = contexts.get(get_ident(), worker)
-    if current is worker:
-        return False
-    current.error = error
-    current.end()
-    return True
-
-
-def live(worker: RemoteWorker, run: Callable[[], object]) -> None:
-    """The life of the leading worker of this process, to its end."""
-    worker.attach()
-    failed: BaseException | None = None
-    try:
-        if worker.channel.receive()[0] == process_wire.BEGIN:
-            run()
-    except EOFError:
-        real_exit(1)
-    except BaseException as error:
-        failed = error
-    if not forked_away(worker, failed):
-        worker.error = failed
-        worker.end()

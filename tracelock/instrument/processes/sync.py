@@ -1,354 +1,171 @@
-"""The synchronisation objects of ``multiprocessing`` under control.
+"""The synchronisation objects of ``multiprocessing``.
 
-All of them are made of one kind of semaphore, which is wrapped here; locks and semaphores are
-no more than that. A condition and an event are ops of their own: what they wait for is the model's
-affair, and their inner semaphores stay as they are. A barrier is the standard library's code on
-such a condition.
+All of them consist of one kind of semaphore, which gets a stand-in here; locks and semaphores are
+no more than that. A condition and an event are ops of their own: their inner semaphores stay as
+they are. A barrier is the standard library's code on such a condition.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from multiprocessing import queues, sharedctypes, synchronize
 from typing import Any, Final
 
-from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.hub import Hub
-from tracelock.instrument.threads.sync import numbered
-from tracelock.instrument.worker import Through, Worker, here
-from tracelock.ops import (
-    ACQUIRE,
-    CLEAR,
-    NOTIFY,
-    READ,
-    RELEASE,
-    SET,
-    WAIT,
-    ObjectSpec,
-    Op,
-    Raised,
-)
+from tracelock.instrument.callers import creation_name
+from tracelock.instrument.hub import Hub, contexts, get_ident
+from tracelock.instrument.patching import patch
+from tracelock.instrument.primitives import ConditionMethods, EventMethods, LockStandIn, Primitive
+from tracelock.instrument.worker import Worker
+from tracelock.ops import ObjectSpec
 
-SEMLOCK: Final = synchronize.SemLock
-CONDITION: Final = synchronize.Condition
-EVENT: Final = synchronize.Event
-ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
-    (cls, name): cls.__dict__[name]
-    for cls, names in (
-        (SEMLOCK, ("__init__",)),
-        (CONDITION, ("__init__", "wait", "notify", "notify_all")),
-        (EVENT, ("__init__", "is_set", "set", "clear", "wait")),
-    )
-    for name in names
-}
+_SEMLOCK: Final = synchronize.SemLock
+#: What an object that consists of one semaphore is to the models.
+_TYPES: Final = {
+    synchronize.Lock: "lock", synchronize.RLock: "rlock", synchronize.Semaphore: "semaphore",
+    synchronize.BoundedSemaphore: "bounded_semaphore",
+}  # fmt: skip
 
 
-class Semaphore:
+class ControlledSemLock(LockStandIn):
     """A semaphore of the system under control, as the objects of ``multiprocessing`` use it."""
 
-    __slots__ = ("__weakref__", "bound", "hub", "name", "number", "raw", "schedule", "type")
+    __slots__ = ("permits", "type")
 
-    def __init__(self, hub: Hub, raw: Any, type_: str, name: str) -> None:
-        self.hub = hub
-        self.raw = raw
-        self.type = type_
-        self.name = name
-        self.number = -1
-        self.schedule = 0
-        self.bound = ""
+    def __init__(self, hub: Hub, semlock: Any, name: str) -> None:
+        super().__init__(hub, semlock._semlock, name)
+        types = (_TYPES[cls] for cls in type(semlock).__mro__ if cls in _TYPES)
+        self.type = next(types, "semaphore")
+        self.permits = None if self._is_lock() else 1
 
-    def known(self, worker: Worker) -> int:
-        """Its number in the current schedule."""
-        hub = self.hub
-        if self.schedule != hub.schedule:
-            self.schedule = hub.schedule
-            self.bound = hub.bind(self, self.name)
-            hub.across.add(self.bound)
-            left = self.raw._get_value()
-            if self.type in ("lock", "rlock"):
-                self.number = hub.thing(ObjectSpec(self.bound, self.type))
-                if not left:
-                    model: Any = hub.controller.models[self.number]
-                    model.take_back(hub.outside, 1)
-            else:
-                most = self.raw.maxvalue if self.type == "bounded_semaphore" else 0
-                spec = ObjectSpec(self.bound, self.type, value=left, maxsize=most)
-                self.number = hub.thing(spec)
-        return self.number
+    def _is_lock(self) -> bool:
+        return self.type in ("lock", "rlock")
+
+    def _spec(self, name: str) -> ObjectSpec:
+        self.hub.interprocess.add(name)
+        if self._is_lock():
+            return ObjectSpec(name, self.type)
+        most = self.raw.maxvalue if self.type == "bounded_semaphore" else 0
+        return ObjectSpec(name, self.type, value=self.raw._get_value(), maxsize=most)
+
+    def _held(self) -> bool:
+        return self._is_lock() and not self.raw._get_value()
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        worker = here()
-        if worker is None:
+        worker: Worker | None = contexts.get(get_ident())
+        if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(block, timeout))
-        wait = None if timeout is None or not block else max(0.0, timeout)
-        op = Op(ACQUIRE, self.known(worker), caller(worker), None, wait, bool(block))
-        got = bool(worker.do(op))
-        if got and not self.raw.acquire(False):
-            raise ModelMismatch(f"{self.name} is free, but the real one cannot be had")
-        return got
-
-    def release(self) -> None:
-        worker = here()
-        if worker is None:
-            self.raw.release()
-            return
-        number = self.known(worker)
-        value = None if self.type in ("lock", "rlock") else 1
-        result = worker.step(Op(RELEASE, number, caller(worker), value))
-        self.raw.release()  # raises as it does
-        if result.__class__ is Raised:
-            raise ModelMismatch(f"{self.name}: {result.message}, but the real one was released")
+        limit = None if timeout is None or not block else max(0.0, timeout)
+        return self._acquire(worker, limit, bool(block))
 
     def __enter__(self) -> bool:
         return self.acquire()
 
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
-    def _looked(self, result: Any) -> Any:
-        worker = here()
-        if worker is not None:
-            worker.step(Op(READ, self.known(worker), caller(worker, 3)))
-            worker.record(result())
-        return result()
-
     def _get_value(self) -> int:
-        return int(self._looked(self.raw._get_value))
+        return int(self._read(self.raw._get_value))
 
     def _is_zero(self) -> bool:
-        return bool(self._looked(self.raw._is_zero))
+        return bool(self._read(self.raw._is_zero))
 
-    def _count(self) -> int:
-        return int(self.raw._count())
-
-    def _is_mine(self) -> bool:
+    def _owned(self) -> bool:
         return bool(self.raw._is_mine())
 
-    def _after_fork(self) -> None:
-        self.raw._after_fork()
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.raw, name)  # handle, kind, maxvalue, name
+        return getattr(self.raw, name)  # handle, kind, maxvalue, name, _count, _is_mine
 
 
-_TYPES: Final = {
-    "Lock": "lock", "RLock": "rlock", "Semaphore": "semaphore",
-    "BoundedSemaphore": "bounded_semaphore",
-}  # fmt: skip
-
-
-def type_of(semlock: Any) -> str:
-    """What an object made of one semaphore is to the models."""
-    for cls in type(semlock).__mro__:
-        if cls.__name__ in _TYPES and cls.__module__ == synchronize.__name__:
-            return _TYPES[cls.__name__]
-    return "semaphore"
-
-
-def control(semlock: Any, hub: Hub, name: str) -> Any:
-    """Put an object made of one semaphore under control; what it had before."""
-    before = semlock._semlock
-    semlock._semlock = Semaphore(hub, before, type_of(semlock), name)
+def _control(semlock: Any, stand_in: Any) -> None:
+    semlock._semlock = stand_in
     semlock._make_methods()
-    return before
 
 
-def semlock_init(self: Any, kind: int, value: int, maxvalue: int, *, ctx: Any) -> None:
-    worker = here()
-    ORIGINAL[SEMLOCK, "__init__"](self, kind, value, maxvalue, ctx=ctx)
-    if worker is not None:
-        control(self, worker.hub, made_at(type_of(self), worker))
-        self._semlock.known(worker)  # so that whoever is forked knows it by the same number
+@patch("multiprocessing.SemLock.__init__", of=_SEMLOCK)
+def _semlock_init(worker: Worker, real: Any, semlock: Any, *args: Any, **kwargs: Any) -> None:
+    real(semlock, *args, **kwargs)
+    stand_in = ControlledSemLock(worker.hub, semlock, "")
+    stand_in.name = creation_name(stand_in.type, worker)
+    _control(semlock, stand_in)
+    stand_in.known(worker)  # so that a process that is forked knows it by the same number
 
 
-def _named(obj: Any, kind: str, worker: Worker) -> None:
-    obj._tracelock_name = made_at(kind, worker)
+class Interprocess(Primitive):
+    """What the objects of ``multiprocessing`` have in common: forked processes share them."""
+
+    def name(self, obj: Any, name: str, worker: Worker) -> None:
+        obj._tracelock_name = name
+        self.number(obj, worker)  # so that a process that is forked knows it by the same number
+
+    def bound_name(self, obj: Any, worker: Worker) -> str:
+        name = super().bound_name(obj, worker)
+        worker.hub.interprocess.add(name)
+        return name
+
+    def timeout(self, timeout: float | None) -> float | None:
+        return None if timeout is None else max(0.0, timeout)
+
+    def limits(self, block: Any, timeout: float | None) -> tuple[float | None, bool]:
+        return self.timeout(timeout) if block else None, bool(block)
 
 
-# --- conditions ----------------------------------------------------------------------------
-def condition_init(self: Any, lock: Any = None, *, ctx: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[CONDITION, "__init__"](self, lock, ctx=ctx)
-        return
-    lock = lock or ctx.RLock()
-    with Through(worker):
-        ORIGINAL[CONDITION, "__init__"](self, lock, ctx=ctx)
-    _named(self, "condition", worker)
-    if isinstance(lock._semlock, Semaphore):
-        condition_number(self, worker)
+class ProcessConditions(Interprocess, ConditionMethods):
+    def init(
+        self, worker: Worker, real: Any, condition: Any, lock: Any = None, *, ctx: Any
+    ) -> None:
+        super().init(worker, real, condition, lock or ctx.RLock(), ctx=ctx)
+
+    def number(self, obj: Any, worker: Worker) -> int:
+        return 0 if self.lock(obj, worker) is None else super().number(obj, worker)
+
+    def lock(self, condition: Any, worker: Worker) -> LockStandIn | None:
+        lock = condition._lock._semlock
+        return lock if isinstance(lock, ControlledSemLock) else None
+
+    def must_own(self, lock: LockStandIn, message: str) -> None:
+        assert lock._owned(), message
 
 
-def condition_number(self: Any, worker: Worker) -> int:
-    """The number of a condition, whose lock has one too."""
-    lock = self._lock._semlock.known(worker)
-    number = numbered(
-        self, worker, "condition", lambda name: ObjectSpec(name, "condition", lock=lock)
-    )
-    worker.hub.across.add(self._tracelock_bound[1])
-    return number
+class ProcessEvents(Interprocess, EventMethods):
+    def flag(self, event: Any) -> bool:
+        return bool(event._flag._semlock._get_value())
 
 
-def _controlled(self: Any, worker: Worker | None) -> bool:
-    return worker is not None and isinstance(self._lock._semlock, Semaphore)
+ProcessConditions().declare(  # it is entered by way of its lock
+    "multiprocessing.Condition", synchronize.Condition, __name__,
+    "__init__", "wait", "notify", "notify_all",
+)  # fmt: skip
+ProcessEvents().declare(
+    "multiprocessing.Event", synchronize.Event, __name__,
+    "__init__", "is_set", "set", "clear", "wait",
+)  # fmt: skip
 
 
-def condition_wait(self: Any, timeout: float | None = None) -> Any:
-    worker = here()
-    if worker is None or not _controlled(self, worker):
-        return ORIGINAL[CONDITION, "wait"](self, timeout)
-    assert self._lock._semlock._is_mine(), "must acquire() condition before using wait()"
-    raw = self._lock._semlock.raw
-    depth = 0
-
-    def parked() -> None:
-        nonlocal depth
-        while raw._is_mine():
-            raw.release()
-            depth += 1
-
-    wait = None if timeout is None else max(0.0, timeout)
-    op = Op(WAIT, condition_number(self, worker), caller(worker), None, wait)
-    try:
-        result = worker.do(op, parked)
-    except BaseException:
-        for _ in range(depth):  # whoever unwinds releases it as often
-            raw.acquire(False)
-        raise
-    for _ in range(depth):
-        if not raw.acquire(False):
-            raise ModelMismatch(f"{self._lock._semlock.name} is free, but cannot be had")
-    return bool(result)
-
-
-def condition_notify(self: Any, n: int = 1) -> None:
-    worker = here()
-    if worker is None or not _controlled(self, worker):
-        ORIGINAL[CONDITION, "notify"](self, n)
-        return
-    assert self._lock._semlock._is_mine(), "lock is not owned"
-    worker.do(Op(NOTIFY, condition_number(self, worker), caller(worker), n))
-
-
-def condition_notify_all(self: Any) -> None:
-    worker = here()
-    if worker is None or not _controlled(self, worker):
-        ORIGINAL[CONDITION, "notify_all"](self)
-        return
-    assert self._lock._semlock._is_mine(), "lock is not owned"
-    worker.do(Op(NOTIFY, condition_number(self, worker), caller(worker), -1))
-
-
-# --- events --------------------------------------------------------------------------------
-def event_init(self: Any, *, ctx: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[EVENT, "__init__"](self, ctx=ctx)
-        return
-    with Through(worker):
-        ORIGINAL[EVENT, "__init__"](self, ctx=ctx)
-    _named(self, "event", worker)
-    event_number(self, worker)
-
-
-def _flag(self: Any) -> bool:
-    return bool(self._flag._semlock._get_value())
-
-
-def event_number(self: Any, worker: Worker) -> int:
-    """The number of an event; it may have been set before there was control."""
-    number = numbered(
-        self, worker, "event", lambda name: ObjectSpec(name, "flag", value=int(_flag(self)))
-    )
-    worker.hub.across.add(self._tracelock_bound[1])
-    return number
-
-
-def event_is_set(self: Any) -> bool:
-    worker = here()
-    if worker is None:
-        return bool(ORIGINAL[EVENT, "is_set"](self))
-    worker.step(Op(READ, event_number(self, worker), caller(worker)))
-    worker.record(_flag(self))
-    return _flag(self)
-
-
-def event_set(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[EVENT, "set"](self)
-        return
-    worker.step(Op(SET, event_number(self, worker), caller(worker)))
-    if not _flag(self):
-        self._flag._semlock.release()
-
-
-def event_clear(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[EVENT, "clear"](self)
-        return
-    worker.step(Op(CLEAR, event_number(self, worker), caller(worker)))
-    self._flag._semlock.acquire(False)
-
-
-def event_wait(self: Any, timeout: float | None = None) -> bool:
-    worker = here()
-    if worker is None:
-        return bool(ORIGINAL[EVENT, "wait"](self, timeout))
-    wait = None if timeout is None else max(0.0, timeout)
-    return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, wait)))
-
-
-METHODS: Final[dict[Any, dict[str, Any]]] = {
-    SEMLOCK: {"__init__": semlock_init},
-    CONDITION: {
-        "__init__": condition_init, "wait": condition_wait, "notify": condition_notify,
-        "notify_all": condition_notify_all,
-    },
-    EVENT: {
-        "__init__": event_init, "is_set": event_is_set, "set": event_set, "clear": event_clear,
-        "wait": event_wait,
-    },
-}  # fmt: skip
-
-
-def adopt(value: Any, hub: Hub, name: str) -> Any:
+def adopt(value: Any, hub: Hub, name: str) -> Callable[[], None] | None:
     """Put an object that a module has had before under control; how that is undone, or None."""
-    kind = type(value)
-    if issubclass(kind, SEMLOCK):
-        if type(value._semlock) is Semaphore:
+    cls = type(value)
+    if issubclass(cls, _SEMLOCK):
+        before = value._semlock
+        if type(before) is ControlledSemLock:
             return None
-        before = control(value, hub, name)
-
-        def undo() -> None:
-            value._semlock = before
-            value._make_methods()
-
-        return undo
-    if issubclass(kind, (CONDITION, EVENT, *_QUEUES)):
-        hub.mark(value, name)
-    inner = None
-    if issubclass(kind, CONDITION):
-        inner = adopt(value._lock, hub, f"{name}.lock")
-        again = value._make_methods
-    elif issubclass(kind, synchronize.Barrier):
+        _control(value, ControlledSemLock(hub, value, name))
+        return lambda: _control(value, before)
+    if issubclass(cls, synchronize.Barrier):
         return adopt(value._cond, hub, f"{name}.condition")
-    elif issubclass(kind, sharedctypes.SynchronizedBase):
-        inner = adopt(value._lock, hub, f"{name}.lock")
-
-        def again() -> None:
-            value.acquire, value.release = value._lock.acquire, value._lock.release
-
-    if inner is None:
+    if issubclass(cls, (synchronize.Condition, synchronize.Event, *_QUEUES)):
+        hub.mark(value, name)
+    if not issubclass(cls, (synchronize.Condition, sharedctypes.SynchronizedBase)):
         return None
-    again()
+    undo_lock = adopt(value._lock, hub, f"{name}.lock")
+    if undo_lock is None:
+        return None
 
-    def undo_both() -> None:
-        inner()
-        again()
+    def rebind() -> None:  # it has the methods of its lock
+        value.acquire, value.release = value._lock.acquire, value._lock.release
 
-    return undo_both
+    def undo() -> None:
+        undo_lock()
+        rebind()
+
+    rebind()
+    return undo
 
 
 _QUEUES: Final = (queues.Queue, queues.SimpleQueue)

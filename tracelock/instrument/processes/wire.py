@@ -1,9 +1,9 @@
-"""What a worker in another process and the controller's process say to each other.
+"""The messages between a worker in another process and the process of the controller.
 
 The worker sends a *message*: what it asks for, with *notes* of what it did since the last one.
 It gets one answer to each, and does nothing in between, so that one message is under way at a
-time. Each is a length and marshalled plain data, on a pair of sockets that two ends have and
-nobody else: when one process dies the other reads the end of the stream.
+time. Each is a length and marshalled plain data, on a pair of sockets that no other process has:
+when one process dies the other reads the end of the stream.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, Final
 from tracelock.errors import InternalError, LimitReached, StepFailure, UsageError
 from tracelock.ops import EMPTY, Raised, Value
 
-# What a worker says.
+# What a worker sends.
 ASK: Final = "ask"  # an op, as its fields
 WAITS: Final = "waits"  # the op that was begun waits now, what it gave up is given up
 LAUNCH: Final = "launch"  # a thread or process comes into being: its name, whether a daemon
 END: Final = "end"  # how it has ended: "", or the failure
-LOOKS: Final = "looks"  # where it is, for one that gets stuck
+STACK: Final = "looks"  # where it is, of one that gets stuck
 
-# What it is told.
+# What it gets.
 BEGIN: Final = "begin"
 GRANT: Final = "grant"  # result, virtual time, and what else the op gives (an item of a queue)
 PARKED: Final = "parked"  # the op has begun to wait
@@ -35,7 +35,7 @@ _EMPTY: Final = ("empty",)
 
 
 class Channel:
-    """One end of it."""
+    """One end of a pair of sockets."""
 
     __slots__ = ("sock",)
 
@@ -65,7 +65,7 @@ class Channel:
         return data
 
     def close(self) -> None:
-        """Give this end up."""
+        """Close this end."""
         self.sock.close()
 
 
@@ -85,27 +85,23 @@ def unwrapped(result: Any) -> Value:
     return result
 
 
-def ending(error: BaseException | None) -> tuple[Any, ...]:
+_ENDINGS: Final[dict[str, type[Exception]]] = {
+    "limit": LimitReached, "usage": UsageError, "failure": StepFailure, "error": InternalError,
+}  # fmt: skip
+
+
+def ending(error: BaseException | None) -> tuple[str, ...]:
     """How a worker has ended, as plain data."""
     if error is None:
         return ()
-    if isinstance(error, LimitReached):
-        return ("limit", str(error))
-    if isinstance(error, UsageError):
-        return ("usage", str(error))
     if isinstance(error, StepFailure):
         return ("failure", error.failure, error.message, error.at)
-    return ("error", f"{type(error).__name__}: {error}")
+    for kind in ("limit", "usage"):
+        if isinstance(error, _ENDINGS[kind]):
+            return (kind, str(error))
+    return ("error", f"in a worker's process: {type(error).__name__}: {error}")
 
 
-def ended(fields: tuple[Any, ...]) -> BaseException | None:
+def ended(fields: tuple[str, ...]) -> BaseException | None:
     """The exception that ended a worker, None for none."""
-    if not fields:
-        return None
-    if fields[0] == "limit":
-        return LimitReached(fields[1])
-    if fields[0] == "usage":
-        return UsageError(fields[1])
-    if fields[0] == "failure":
-        return StepFailure(*fields[1:])
-    return InternalError(f"in a worker's process: {fields[1]}")
+    return _ENDINGS[fields[0]](*fields[1:]) if fields else None

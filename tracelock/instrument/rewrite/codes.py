@@ -45,7 +45,7 @@ class Compiled:
                 self.new_of.update(zip(codes, new[key], strict=True))
 
     def is_rewritten(self, code: CodeType) -> bool:
-        """Whether ``code`` is what this made already."""
+        """Whether ``code`` is rewritten code of this file."""
         return identity(code) in self._new
 
     def replacement(self, code: CodeType) -> CodeType | None:

@@ -16,7 +16,7 @@ __all__ = ["ExpressionRewriter"]
 _ANSWERS_BOOL = frozenset(
     {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
 )
-#: What was made right there is nobody else's.
+#: Objects that the expression itself creates are not shared.
 _FRESH = (
     ast.Constant, ast.JoinedStr, ast.Compare, ast.Lambda, ast.GeneratorExp, ast.Tuple, ast.List,
     ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp,

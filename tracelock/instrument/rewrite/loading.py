@@ -1,7 +1,7 @@
 """Instrumented modules: rewritten as they are imported, or in place when they already are.
 
 Everything is undone by ``uninstall``: each function has its own code object back, also one
-that was made by a rewritten function meanwhile.
+that a rewritten function created meanwhile.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Instrumentation:
         # By identity: functions of two files may be equal where they have no accesses.
         self._back: dict[int, tuple[CodeType, CodeType]] = {}
         self._changed: list[tuple[ref[FunctionType], CodeType]] = []
-        self._finder: _Finder | None = None
+        self._finder: _RewritingFinder | None = None
 
     # --- what others ask ---
 
@@ -73,7 +73,7 @@ class Instrumentation:
         """Rewrite what is imported, and watch for what will be. Does nothing twice."""
         if self._finder is not None:
             return
-        self._finder = _Finder(self)
+        self._finder = _RewritingFinder(self)
         sys.meta_path.insert(0, self._finder)
         loaded = [
             (name, module) for name, module in list(sys.modules.items())
@@ -125,9 +125,9 @@ class Instrumentation:
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
                 continue
             filenames = {path, f"<frozen {name}>"}
-            made = self._compile(name, path, path, pytest_loader(module))
-            if made is not None:
-                of_globals[identity(module.__dict__)] = (name, made, filenames)
+            compiled_file = self._compile(name, path, path, pytest_loader(module))
+            if compiled_file is not None:
+                of_globals[identity(module.__dict__)] = (name, compiled_file, filenames)
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
@@ -135,11 +135,11 @@ class Instrumentation:
             entry = of_globals.get(identity(function.__globals__))
             if entry is None or identity(function.__code__) in self._back:
                 continue
-            name, made, filenames = entry
-            if made.is_rewritten(function.__code__):
+            name, compiled_file, filenames = entry
+            if compiled_file.is_rewritten(function.__code__):
                 continue  # by another that is installed around this one
             code = function.__code__
-            new = made.replacement(code)
+            new = compiled_file.replacement(code)
             if new is None or new.co_freevars != code.co_freevars:
                 if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
                     refused.setdefault(name, []).append(code.co_qualname)
@@ -160,7 +160,7 @@ class Instrumentation:
             )
 
     def _remember(self, new: CodeType, old: CodeType) -> None:
-        """Also what is nested, so that closures made meanwhile get the old code by identity."""
+        """Also nested code, so that closures created meanwhile get the old code by identity."""
         self._back[identity(new)] = new, old
         olds: dict[tuple[str, int], list[CodeType]] = {}
         for code in every_code(old):
@@ -205,14 +205,14 @@ class Instrumentation:
             if path is not None:
                 self.rewrite_loaded([(name, module)])
             return
-        made = self._compile(name, path, path)
+        compiled_file = self._compile(name, path, path)
         plain = get_code(name)
-        if made is None or plain is None or made.replacement(plain) is None:
+        if compiled_file is None or plain is None or compiled_file.replacement(plain) is None:
             loader.exec_module(module)
             self.rewrite_loaded([(name, module)])
             return
-        self._remember(made.rewritten, plain)
-        exec(made.rewritten, module.__dict__)
+        self._remember(compiled_file.rewritten, plain)
+        exec(compiled_file.rewritten, module.__dict__)
 
 
 def _functions() -> list[FunctionType]:
@@ -227,8 +227,8 @@ def _renamed(code: CodeType, filename: str) -> CodeType:
     return code.replace(co_filename=filename, co_consts=constants)
 
 
-class _Finder(MetaPathFinder):
-    """Stands first in ``sys.meta_path`` and lets the others find; only the loader differs."""
+class _RewritingFinder(MetaPathFinder):
+    """First in ``sys.meta_path``: the other finders find, only the loader is another one."""
 
     def __init__(self, instrumentation: Instrumentation) -> None:
         self._instrumentation = instrumentation
@@ -246,13 +246,13 @@ class _Finder(MetaPathFinder):
             if spec is None:
                 continue
             if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = _Loader(spec.loader, self._instrumentation)
+                spec.loader = _RewritingLoader(spec.loader, self._instrumentation)
             return spec
         return None
 
 
-class _Loader(Loader):
-    """The module's own loader, but for running the body; steps aside when that is done."""
+class _RewritingLoader(Loader):
+    """The module's own loader, which it becomes again, except that it runs rewritten code."""
 
     def __init__(self, real: Loader, instrumentation: Instrumentation) -> None:
         self._real = real

@@ -162,12 +162,12 @@ class Rewriter(ExpressionRewriter):
             return node
         # The annotation stays: it is not evaluated here, but its names count for closures.
         target, annotation = node.target, node.annotation
-        made = self.visit_Assign(at_place(ast.Assign([target], node.value), node))
+        assigned = self.visit_Assign(at_place(ast.Assign([target], node.value), node))
         return [
             at_place(ast.AnnAssign(target, annotation, each.value, 0), each)
             if isinstance(each, ast.Assign) and each.targets[0] is target
             else each
-            for each in (made if isinstance(made, list) else [made])
+            for each in (assigned if isinstance(assigned, list) else [assigned])
         ]
 
     def store(self, target: ast.expr, value: ast.expr, free: int) -> list[ast.stmt]:

@@ -8,21 +8,20 @@ from typing import Literal
 
 from tracelock.instrument.contexts import identity
 
-__all__ = ["Scope", "scopes_of"]
+__all__ = ["LexicalScope", "scopes_of"]
 
 Kind = Literal["module", "class", "function", "comprehension"]
-_FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-class Scope:
+class LexicalScope:
     """One scope: what it binds and which of its variables are shared and rebound.
 
-    ``rebound`` (of functions): variables that functions inside use and that are bound again
-    after those were made, here or there. ``rebound`` (of the module): globals that some
+    ``rebound`` (of functions): variables that functions inside use and that are bound again, here
+    or there, after those functions were created. ``rebound`` (of the module): globals that some
     function binds. ``qualname`` is spelled as the interpreter does.
     """
 
-    def __init__(self, kind: Kind, parent: Scope | None, name: str, qualname: str) -> None:
+    def __init__(self, kind: Kind, parent: LexicalScope | None, name: str, qualname: str) -> None:
         self.kind: Kind = kind
         self.parent = parent
         self.name = name
@@ -33,13 +32,13 @@ class Scope:
         self.nonlocals: set[str] = set()
         self.rebound: set[str] = set()
         self.starred = False  # of the module: ``from x import *`` may bind anything
-        self.order = 0  # when it was made, within its parent
+        self.order = 0  # its place among the bindings of the module
         self.loops: frozenset[int] = frozenset()
         self.bindings: dict[str, list[tuple[int, frozenset[int]]]] = {}
         self.uses: set[str] = set()
 
     @property
-    def function(self) -> Scope:
+    def function(self) -> LexicalScope:
         """The scope whose frame runs the code here: comprehensions count as their function."""
         scope = self
         while scope.kind == "comprehension" and scope.parent is not None:
@@ -47,15 +46,15 @@ class Scope:
         return scope
 
     @property
-    def module(self) -> Scope:
+    def module(self) -> LexicalScope:
         scope = self
         while scope.parent is not None:
             scope = scope.parent
         return scope
 
-    def owner(self, name: str) -> Scope | None:
+    def owner(self, name: str) -> LexicalScope | None:
         """The scope that ``name`` means here; None: a global or a built-in."""
-        scope: Scope | None = self
+        scope: LexicalScope | None = self
         here = True
         while scope is not None and scope.kind != "module":
             if scope.kind != "class" or here:
@@ -71,7 +70,7 @@ class Scope:
         """``name`` as the innermost class mangles it."""
         if not name.startswith("__") or name.endswith("__") or "." in name:
             return name
-        scope: Scope | None = self
+        scope: LexicalScope | None = self
         while scope is not None:
             if scope.kind == "class":
                 bare = scope.name.lstrip("_")
@@ -80,7 +79,7 @@ class Scope:
         return name
 
 
-def scopes_of(tree: ast.Module) -> dict[ast.AST, Scope]:
+def scopes_of(tree: ast.Module) -> dict[ast.AST, LexicalScope]:
     """The scope of the module and of each function, lambda, class and comprehension in it."""
     collector = _Collector(tree)
     for statement in tree.body:
@@ -89,8 +88,8 @@ def scopes_of(tree: ast.Module) -> dict[ast.AST, Scope]:
     return collector.scopes
 
 
-def _find_rebound(scopes: Iterable[Scope]) -> None:
-    first_capture: dict[tuple[Scope, str], list[tuple[int, frozenset[int]]]] = {}
+def _find_rebound(scopes: Iterable[LexicalScope]) -> None:
+    first_capture: dict[tuple[LexicalScope, str], list[tuple[int, frozenset[int]]]] = {}
     for scope in scopes:
         if scope.kind == "function":
             module = scope.module
@@ -99,7 +98,7 @@ def _find_rebound(scopes: Iterable[Scope]) -> None:
             owner = scope.owner(name)
             if owner is None or owner.kind not in ("function", "comprehension"):
                 continue
-            inner = _made_in(scope, owner)
+            inner = _enclosing_in(scope, owner)
             if inner is None:
                 continue
             if name in scope.nonlocals and name in scope.bound:
@@ -113,10 +112,10 @@ def _find_rebound(scopes: Iterable[Scope]) -> None:
                 owner.rebound.add(name)
 
 
-def _made_in(scope: Scope, owner: Scope) -> Scope | None:
+def _enclosing_in(scope: LexicalScope, owner: LexicalScope) -> LexicalScope | None:
     """The function or class right inside ``owner``'s frame that leads to ``scope``."""
-    found: Scope | None = None
-    each: Scope | None = scope
+    found: LexicalScope | None = None
+    each: LexicalScope | None = scope
     while each is not None and each is not owner:
         if each.kind in ("function", "class"):
             found = each
@@ -126,14 +125,14 @@ def _made_in(scope: Scope, owner: Scope) -> Scope | None:
 
 class _Collector(ast.NodeVisitor):
     def __init__(self, tree: ast.Module) -> None:
-        self.here = Scope("module", None, "<module>", "<module>")
-        self.scopes: dict[ast.AST, Scope] = {tree: self.here}
+        self.here = LexicalScope("module", None, "<module>", "<module>")
+        self.scopes: dict[ast.AST, LexicalScope] = {tree: self.here}
         self.clock = 0
         self.loops: frozenset[int] = frozenset()
 
     # --- names ---
 
-    def bind(self, name: str, scope: Scope | None = None, imported: bool = False) -> None:
+    def bind(self, name: str, scope: LexicalScope | None = None, imported: bool = False) -> None:
         scope = scope or self.here
         name = scope.mangled(name)
         if imported:
@@ -212,7 +211,7 @@ class _Collector(ast.NodeVisitor):
 
     # --- scopes ---
 
-    def enter(self, kind: Kind, node: ast.AST, name: str) -> Scope:
+    def enter(self, kind: Kind, node: ast.AST, name: str) -> LexicalScope:
         parent = self.here
         frame = parent.function
         if name in frame.globals or frame.kind == "module":
@@ -222,7 +221,7 @@ class _Collector(ast.NodeVisitor):
         else:
             qualname = f"{frame.qualname}.{name}"
         self.clock += 1
-        scope = self.here = self.scopes[node] = Scope(kind, parent, name, qualname)
+        scope = self.here = self.scopes[node] = LexicalScope(kind, parent, name, qualname)
         scope.order = self.clock
         scope.loops = self.loops
         return scope

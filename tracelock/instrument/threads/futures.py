@@ -1,31 +1,36 @@
 """Sets of threads and futures: their order is not that of addresses.
 
 ``concurrent.futures`` keeps futures, and the threads of a pool, in sets, and locks several futures
-in the order of their ids, which are others in each process; so do programs. A thread or future
-that a worker makes has a hash, and a place in that order, by who made it and as which of its own.
-All else about futures is the standard library's own code, on conditions under control.
+in the order of their ids, which differ from process to process; so do programs. A thread or future
+that a worker makes has a hash, and a place in that order, by its maker and its number among the
+maker's own. All else about futures is the standard library's own code, on conditions under control.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from concurrent.futures import _base
 from typing import Any, Final
 
-from tracelock.instrument.hub import Phase, contexts, get_ident
+from tracelock.instrument.patching import SEEN, patch, replace
 from tracelock.instrument.worker import Worker
 
-FUTURE: Final[Any] = _base.Future
-ACQUIRE: Final[Any] = _base._AcquireFutures
-ORIGINAL: Final = {cls: cls.__dict__["__init__"] for cls in (FUTURE, ACQUIRE)}
+_FUTURE: Final[Any] = _base.Future
+_ACQUIRE: Final[Any] = _base._AcquireFutures
 #: Things that one worker may make before the next one's numbers begin.
 _MANY: Final = 1 << 32
 
 
 def put_in_order(obj: Any, worker: Worker) -> None:
     """``worker`` makes ``obj``, which is kept in sets by its hash."""
-    count = worker.made["order"] = worker.made.get("order", 0) + 1
-    obj._tracelock_order = (worker.number + 1) * _MANY + count
+    obj._tracelock_order = (worker.number + 1) * _MANY + worker.count("order")
+
+
+@patch("concurrent.futures.Future.__init__", SEEN, of=_FUTURE)
+def future_init(worker: Worker, real: Any, self: Any) -> None:
+    real(self)
+    put_in_order(self, worker)
 
 
 def stable_hash(self: Any) -> int:
@@ -33,14 +38,11 @@ def stable_hash(self: Any) -> int:
     return object.__hash__(self) if order is None else int(order)
 
 
-def future_init(self: Any) -> None:
-    ORIGINAL[FUTURE](self)
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
-        put_in_order(self, worker)
+replace("concurrent.futures.Future.__hash__", stable_hash, SEEN, _FUTURE)
+replace("threading.Thread.__hash__", stable_hash, SEEN, threading.Thread)
 
 
-def acquire_init(self: Any, futures: Iterable[Any]) -> None:
-    ORIGINAL[ACQUIRE](self, futures)
-    if contexts.get(get_ident()) is not None:
-        self.futures.sort(key=lambda future: future.__dict__.get("_tracelock_order", 0))
+@patch("concurrent.futures.wait", SEEN, of=_ACQUIRE, attribute="__init__")
+def acquire_init(worker: Worker, real: Any, self: Any, futures: Iterable[Any]) -> None:
+    real(self, futures)
+    self.futures.sort(key=lambda future: future.__dict__.get("_tracelock_order", 0))

@@ -1,93 +1,53 @@
-"""Locks under control: what ``threading.Lock()`` and ``RLock()`` give to a worker.
-
-They wrap a real lock. The model says when an acquire can be had; then the real one is taken without
-waiting, and must be free: the model is checked against reality at every step.
-"""
+"""Locks under control: what ``threading.Lock()`` and ``RLock()`` give to a worker."""
 
 from __future__ import annotations
 
 import _thread
+from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
+from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.hub import Hub, contexts, get_ident
+from tracelock.instrument.patching import patch
+from tracelock.instrument.primitives import LockStandIn
 from tracelock.instrument.worker import Worker
-from tracelock.ops import ACQUIRE, READ, RELEASE, ObjectSpec, Op
 
 RAW_LOCK: Final[Any] = _thread.LockType
 RAW_RLOCK: Final[Any] = _thread.RLock
-new_lock: Final = _thread.allocate_lock
-new_rlock: Final = _thread.RLock
+_NEW: Final[dict[str, Callable[[], Any]]] = {
+    "lock": _thread.allocate_lock, "rlock": _thread.RLock,
+}  # fmt: skip
 
 
-class Lock:
-    """A lock under control. Outside a schedule, and on other threads, it is the real lock."""
+class ControlledLock(LockStandIn):
+    """A lock of ``threading`` under control."""
 
-    __slots__ = ("__weakref__", "born", "hub", "name", "number", "raw", "schedule")
+    __slots__ = ()
     type = "lock"
-
-    def __init__(self, hub: Hub, raw: Any, name: str, born: int = 0) -> None:
-        self.hub = hub
-        self.raw = raw
-        self.name = name
-        self.born = born
-        self.number = -1
-        self.schedule = 0
-
-    def known(self, worker: Worker) -> int:
-        """Its number in the current schedule."""
-        hub = self.hub
-        if self.schedule != hub.schedule:
-            self.schedule = hub.schedule
-            self.number = hub.thing(ObjectSpec(hub.bind(self, self.name, self.born), self.type))
-            if self._held():
-                hub.controller.models[self.number].take_back(hub.outside, 1)  # type: ignore
-        return self.number
 
     def _held(self) -> bool:
         return bool(self.raw.locked())
 
+    def _owned(self) -> bool:
+        return False
+
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         worker: Worker | None = contexts.get(get_ident())
-        if worker is None or worker.through:
+        if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(blocking, timeout))
         if timeout is not None and timeout != -1 and (not blocking or timeout < 0):
             return bool(self.raw.acquire(blocking, timeout))  # raises
-        wait = timeout if timeout is not None and timeout > 0 else None
-        blocking = bool(blocking) and timeout != 0
-        op = Op(ACQUIRE, self.known(worker), caller(worker), None, wait, blocking)
-        got = bool(worker.do(op))
-        if got and not self.raw.acquire(False):
-            raise ModelMismatch(f"{self.name} is free, but the real lock cannot be had")
-        return got
+        limit = timeout if timeout is not None and timeout > 0 else None
+        return self._acquire(worker, limit, bool(blocking) and timeout != 0)
 
     __enter__ = acquire
 
-    def release(self) -> None:
-        worker: Worker | None = contexts.get(get_ident())
-        if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-            self.raw.release()
-            return
-        op = Op(RELEASE, self.known(worker), caller(worker))
-        result = worker.step(op)
-        if result is not None:
-            self.raw.release()  # raises as the real one does
-            raise ModelMismatch(f"{self.name}: {result.message}, but the real lock was released")
-        self.raw.release()
-
-    def __exit__(self, *exc: object) -> None:
-        self.release()
-
     def locked(self) -> bool:
-        worker: Worker | None = contexts.get(get_ident())
-        if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
-            worker.step(Op(READ, self.known(worker), caller(worker)))
-            worker.record(self.raw.locked())
-        return bool(self.raw.locked())
+        return bool(self._read(self._held))
 
     acquire_lock = acquire
-    release_lock = release
+    release_lock = LockStandIn.release
     locked_lock = locked
 
     def _at_fork_reinit(self) -> None:
@@ -97,7 +57,7 @@ class Lock:
         return f"<{self.name} of {self.raw!r}>"
 
 
-class RLock(Lock):
+class ControlledRLock(ControlledLock):
     """A reentrant lock under control."""
 
     __slots__ = ()
@@ -106,15 +66,11 @@ class RLock(Lock):
     def _held(self) -> bool:
         return repr(self.raw).startswith("<locked")
 
-    def locked(self) -> bool:
-        worker: Worker | None = contexts.get(get_ident())
-        if worker is not None and not worker.through and worker.hub.phase is not Phase.UNWIND:
-            worker.step(Op(READ, self.known(worker), caller(worker)))
-        return self._held()
+    def _owned(self) -> bool:
+        return bool(self.raw._is_owned())
 
     # what threading.Condition looks for
-    def _is_owned(self) -> bool:
-        return bool(self.raw._is_owned())
+    _is_owned = _owned
 
     def _release_save(self) -> Any:
         return self.raw._release_save()
@@ -123,31 +79,51 @@ class RLock(Lock):
         self.raw._acquire_restore(saved)
 
 
-def make_lock() -> Any:
-    """``threading.Lock()``: under control where a worker makes it."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        return new_lock()
-    return Lock(worker.hub, new_lock(), made_at("lock", worker), worker.hub.schedule)
+# a trace shows a value by the name of its type
+ControlledLock.__name__, ControlledRLock.__name__ = "Lock", "RLock"
+_STAND_INS: Final[dict[str, type[ControlledLock]]] = {
+    "lock": ControlledLock, "rlock": ControlledRLock,
+}  # fmt: skip
 
 
-def make_rlock() -> Any:
-    """``threading.RLock()``: under control where a worker makes it."""
-    worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.through or worker.hub.phase is Phase.UNWIND:
-        return new_rlock()
-    return RLock(worker.hub, new_rlock(), made_at("rlock", worker), worker.hub.schedule)
+def new_lock(worker: Worker, type_: str, name: str) -> ControlledLock:
+    """A lock of this type that a worker creates."""
+    return _STAND_INS[type_](worker.hub, _NEW[type_](), name, worker.hub.schedule)
 
 
-def wrap(hub: Hub, raw: Any, name: str) -> Any:
-    """A stand-in for a real lock; anything else as it is."""
-    if isinstance(raw, RAW_LOCK):
-        return Lock(hub, raw, name or f"lock@{caller()}")
-    if isinstance(raw, RAW_RLOCK):
-        return RLock(hub, raw, name or f"rlock@{caller()}")
-    return raw
+def _make_lock(worker: Worker, real: Any) -> ControlledLock:
+    return new_lock(worker, "lock", creation_name("lock", worker))
 
 
-def stand_in(hub: Hub, raw: object) -> object:
-    """What stands in for a lock that was made before there was any control."""
-    return hub.stand_ins.of(raw)
+def _make_rlock(worker: Worker, real: Any) -> ControlledLock:
+    return new_lock(worker, "rlock", creation_name("rlock", worker))
+
+
+patch("threading.Lock")(_make_lock)
+patch("_thread.allocate_lock", of=_thread)(_make_lock)
+patch("threading.RLock")(_make_rlock)
+patch("_thread.RLock", of=_thread)(_make_rlock)
+
+
+class StandIns:
+    """Controlled locks for those that were created before control began, one for each."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self._known: dict[int, ControlledLock] = {}
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, raw: Any, name: str = "") -> Any:
+        """The controlled lock for a real one; anything else as it is."""
+        known = self._known.get(identity(raw))
+        if known is None:
+            type_ = "lock" if isinstance(raw, RAW_LOCK) else "rlock"
+            if type_ == "rlock" and not isinstance(raw, RAW_RLOCK):
+                return raw
+            name = name or f"{type_}@{caller()}"
+            count = self._counts[name] = self._counts.get(name, 0) + 1
+            # it keeps the lock, whose address stays its own
+            known = self._known[identity(raw)] = _STAND_INS[type_](
+                self.hub, raw, name if count == 1 else f"{name}#{count}"
+            )
+        return known

@@ -1,216 +1,138 @@
-"""Queues under control: what the methods of ``queue`` do in a worker. See ``sync``."""
+"""The queues of ``queue``."""
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.threads.locks import Lock
-from tracelock.instrument.threads.sync import CONDITION, call_it, name_it, numbered, patience
-from tracelock.instrument.threads.sync import ORIGINAL as ORIGINAL_SYNC
-from tracelock.instrument.worker import Through, Worker, here, shown
-from tracelock.ops import GET, PUT, READ, SET, WRITE, ObjectSpec, Op
+from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.patching import patch
+from tracelock.instrument.primitives import BODY, QueueMethods
+from tracelock.instrument.threads.locks import ControlledLock
+from tracelock.instrument.threads.sync import conditions
+from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.ops import READ, SET, ObjectSpec, Op
 
-#: The originals, before anything is patched.
-QUEUE: Final = queue.Queue
-SIMPLE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
-ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
-    **ORIGINAL_SYNC,
-    **{
-        (cls, name): cls.__dict__[name]
-        for cls, names in (
-            (QUEUE, ("__init__", "put", "get", "qsize", "empty", "full", "task_done", "join",
-                     "shutdown")),
-            (SIMPLE, ("put", "get", "qsize", "empty")),
-        )
-        for name in names
-        if name in cls.__dict__  # ``shutdown`` came with Python 3.13
-    },
-}  # fmt: skip
+_SIMPLE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 
 
-def queue_init(self: Any, maxsize: int = 0) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "__init__"](self, maxsize)
-        return
-    with Through(worker):
-        ORIGINAL[QUEUE, "__init__"](self, maxsize)
-    name = made_at("queue", worker)
-    call_it(self, name, worker)
-    # Whoever uses them from outside, as in ``with q.mutex: q.queue.clear()``, is under control.
-    self.mutex = Lock(worker.hub, self.mutex, f"{name}.mutex", worker.hub.schedule)
-    for part in ("not_empty", "not_full", "all_tasks_done"):
-        condition = getattr(self, part)
-        ORIGINAL[CONDITION, "__init__"](condition, self.mutex)
-        call_it(condition, f"{name}.{part}", worker)
+class ThreadQueues(QueueMethods):
+    def created(self, worker: Worker, obj: Any, *args: Any, **kwargs: Any) -> None:
+        queue: Any = obj
+        name = creation_name(self.kind, worker)
+        self.name(queue, name, worker)
+        # code that uses them from outside, as in ``with q.mutex: q.queue.clear()``, is controlled
+        queue.mutex = ControlledLock(worker.hub, queue.mutex, f"{name}.mutex", worker.hub.schedule)
+        for part in ("not_empty", "not_full", "all_tasks_done"):
+            condition = getattr(queue, part)
+            with Uncontrolled(worker):
+                condition.__init__(queue.mutex)
+            conditions.name(condition, f"{name}.{part}", worker)
+
+    def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
+        return ObjectSpec(name, "room", value=self.count(obj), maxsize=self.capacity(obj))
+
+    def count(self, queue: Any) -> int:
+        """How many items there are."""
+        return int(queue._qsize())
+
+    def capacity(self, queue: Any) -> int:
+        return int(queue.maxsize)
+
+    def check(self, queue: Any, bounded: bool, block: Any, timeout: float | None) -> None:
+        if bounded and block and timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")
+
+    def insert(self, worker: Worker, queue: Any, item: Any) -> None:
+        with Uncontrolled(worker):
+            queue._put(item)
+            queue.unfinished_tasks += 1
+
+    def remove(self, worker: Worker, queue: Any, data: Any) -> Any:
+        with Uncontrolled(worker):
+            return queue._get()
+
+    def refusal(self, queue: Any, error: type[Exception]) -> type[Exception]:
+        shut: bool = getattr(queue, "is_shutdown", False)  # Python 3.13
+        return _SHUT_DOWN if shut else error
+
+    def size(self, worker: Worker, queue: Any) -> int:
+        worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY + 2)))
+        return self.count(queue)
+
+    def unfinished(self, queue: Any) -> int:
+        return int(queue.unfinished_tasks)
+
+    def finish_one(self, queue: Any) -> None:
+        queue.unfinished_tasks -= 1
+
+    def all_done(self, queue: Any) -> Any:
+        return queue.all_tasks_done
+
+    def join(self, worker: Worker, real: Any, queue: Any) -> None:
+        with queue.all_tasks_done:
+            while True:
+                worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY)))
+                worker.record(queue.unfinished_tasks)
+                if not queue.unfinished_tasks:
+                    return
+                queue.all_tasks_done.wait()
+
+    def shutdown(self, worker: Worker, real: Any, queue: Any, immediate: bool = False) -> None:
+        """Python 3.13: nothing waits from now on."""
+        with queue.all_tasks_done:
+            worker.step(Op(SET, self.number(queue, worker), caller(worker, BODY), bool(immediate)))
+            queue.is_shutdown = True
+            while immediate and queue._qsize():
+                queue._get()
+                if queue.unfinished_tasks > 0:
+                    queue.unfinished_tasks -= 1
+            if immediate:
+                queue.all_tasks_done.notify_all()
+            queue.not_empty.notify_all()
+            queue.not_full.notify_all()
 
 
-def queue_number(self: Any, worker: Worker) -> int:
-    """The number of a queue, with the items that it had when it was first used."""
-
-    def spec(name: str) -> ObjectSpec:
-        count = len(self._queue) if isinstance(self, SIMPLE) else self._qsize()
-        return ObjectSpec(name, "room", value=count, maxsize=getattr(self, "maxsize", 0))
-
-    return numbered(self, worker, "queue", spec)
+_SHUT_DOWN: Final[Any] = getattr(queue, "ShutDown", None)
 
 
-def queue_put(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "put"](self, item, block, timeout)
-        return
-    if timeout is not None and timeout < 0 and block and self.maxsize > 0:
-        raise ValueError("'timeout' must be a non-negative number")
-    wait, block = patience(block, timeout)
-    op = Op(PUT, queue_number(self, worker), caller(worker), shown(item), wait, block)
-    if not worker.do(op):
-        raise queue.ShutDown if _shut(self) else queue.Full  # type: ignore[attr-defined]
-    with Through(worker):
-        self._put(item)
-        self.unfinished_tasks += 1
+class ThreadSimpleQueues(ThreadQueues):
+    def count(self, queue: Any) -> int:
+        return len(queue._queue)
+
+    def capacity(self, queue: Any) -> int:
+        return 0
+
+    def check(self, queue: Any, bounded: bool, block: Any, timeout: float | None) -> None:
+        super().check(queue, bounded, True, timeout)
+
+    def put(self, worker: Worker, real: Any, queue: Any, item: Any, block: Any = True,
+            timeout: float | None = None) -> None:  # fmt: skip
+        super().put(worker, real, queue, item)
+
+    def insert(self, worker: Worker, queue: Any, item: Any) -> None:
+        with Uncontrolled(worker):
+            queue._queue.append(item)
+            queue._count.release()
+
+    def remove(self, worker: Worker, queue: Any, data: Any) -> Any:
+        with Uncontrolled(worker):
+            queue._count.acquire(False)
+            return queue._queue.popleft()
 
 
-def queue_get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-    worker = here()
-    if worker is None:
-        return ORIGINAL[QUEUE, "get"](self, block, timeout)
-    if timeout is not None and timeout < 0 and block:
-        raise ValueError("'timeout' must be a non-negative number")
-    return _get(self, block, timeout, worker, self._get)
+simple_queues = ThreadSimpleQueues()
+ThreadQueues().declare(
+    "queue.Queue", queue.Queue, __name__,
+    "__init__", "put", "get", "qsize", "empty", "full", "task_done", "join", "shutdown",
+)  # fmt: skip
+simple_queues.declare("queue.SimpleQueue", _SIMPLE, __name__, "put", "get", "qsize", "empty")
 
 
-def _get(self: Any, block: bool, timeout: float | None, worker: Worker, take: Any) -> Any:
-    wait, block = patience(block, timeout)
-    op = Op(GET, queue_number(self, worker), caller(worker, 3), None, wait, block)
-    if worker.step(op) is not None:
-        raise queue.ShutDown if _shut(self) else queue.Empty  # type: ignore[attr-defined]
-    with Through(worker):
-        item = take()
-    worker.record(shown(item))
-    return item
-
-
-def _shut(self: Any) -> bool:
-    """Whether a queue was shut down (Python 3.13)."""
-    return bool(getattr(self, "is_shutdown", False))
-
-
-def queue_shutdown(self: Any, immediate: bool = False) -> None:
-    """Python 3.13: nobody waits from now on."""
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "shutdown"](self, immediate)
-        return
-    with self.all_tasks_done:
-        worker.step(Op(SET, queue_number(self, worker), caller(worker), bool(immediate)))
-        self.is_shutdown = True
-        while immediate and self._qsize():
-            self._get()
-            if self.unfinished_tasks > 0:
-                self.unfinished_tasks -= 1
-        if immediate:
-            self.all_tasks_done.notify_all()
-        self.not_empty.notify_all()
-        self.not_full.notify_all()
-
-
-def _looks(name: str, cls: Any, answer: Callable[[Any, int], bool] | None = None) -> Any:
-    def look(self: Any) -> Any:
-        worker = here()
-        if worker is None:
-            return ORIGINAL[cls, name](self)
-        worker.step(Op(READ, queue_number(self, worker), caller(worker)))
-        size = len(self._queue) if cls is SIMPLE else self._qsize()
-        result = size if answer is None else answer(self, size)
-        worker.record(result)
-        return result
-
-    look.__name__ = name
-    return look
-
-
-def _is_empty(queue_: Any, size: int) -> bool:
-    return not size
-
-
-def _is_full(queue_: Any, size: int) -> bool:
-    return bool(0 < queue_.maxsize <= size)
-
-
-queue_qsize = _looks("qsize", QUEUE)
-queue_empty = _looks("empty", QUEUE, _is_empty)
-queue_full = _looks("full", QUEUE, _is_full)
-simple_qsize = _looks("qsize", SIMPLE)
-simple_empty = _looks("empty", SIMPLE, _is_empty)
-
-
-def queue_task_done(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "task_done"](self)
-        return
-    with self.all_tasks_done:
-        # A put does not take the mutex here, so that the count is looked at in one step.
-        worker.step(Op(WRITE, queue_number(self, worker), caller(worker)))
-        if self.unfinished_tasks <= 0:
-            raise ValueError("task_done() called too many times")
-        self.unfinished_tasks -= 1
-        if not self.unfinished_tasks:
-            self.all_tasks_done.notify_all()
-
-
-def queue_join(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[QUEUE, "join"](self)
-        return
-    with self.all_tasks_done:
-        while True:
-            worker.step(Op(READ, queue_number(self, worker), caller(worker)))
-            worker.record(self.unfinished_tasks)
-            if not self.unfinished_tasks:
-                return
-            self.all_tasks_done.wait()
-
-
-def simple_put(self: Any, item: Any, block: bool = True, timeout: float | None = None) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[SIMPLE, "put"](self, item, block, timeout)
-        return
-    worker.do(Op(PUT, queue_number(self, worker), caller(worker), shown(item)))
-    with Through(worker):
-        self._queue.append(item)
-        self._count.release()
-
-
-def simple_get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-    worker = here()
-    if worker is None:
-        return ORIGINAL[SIMPLE, "get"](self, block, timeout)
-    if timeout is not None and timeout < 0:
-        raise ValueError("'timeout' must be a non-negative number")
-
-    def take() -> Any:
-        self._count.acquire(False)
-        return self._queue.popleft()
-
-    return _get(self, block, timeout, worker, take)
-
-
-def make_simple_queue() -> Any:
-    """``queue.SimpleQueue()``: where a worker makes it, the one that is written in Python."""
-    worker = here()
-    if worker is None:
-        return _C_SIMPLE()
-    with Through(worker):
-        made = SIMPLE()
-    name_it(made, "queue")
-    return made
-
-
-_C_SIMPLE: Final[Any] = queue.SimpleQueue
+@patch("queue.SimpleQueue")
+def make_simple_queue(worker: Worker, real: Any) -> Any:
+    """The one that is written in Python."""
+    with Uncontrolled(worker):
+        one = _SIMPLE()
+    simple_queues.name(one, creation_name("queue", worker), worker)
+    return one

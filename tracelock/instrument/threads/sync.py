@@ -1,295 +1,100 @@
-"""Conditions, semaphores and events under control: what their methods do in a worker.
-
-Each function here takes the place of the method of its name in the standard library's class. On a
-thread that is no worker, and inside of calls that are passed through, the original is called. What
-an object waits for is the model's affair; its real state is changed along, without waiting, and
-has to agree.
-"""
+"""The conditions, semaphores and events of ``threading``."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, made_at
-from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, Lock, RLock, new_rlock
-from tracelock.instrument.worker import Through, Worker, here
-from tracelock.ops import (
-    ACQUIRE,
-    CLEAR,
-    NOTIFY,
-    READ,
-    RELEASE,
-    SET,
-    WAIT,
-    ObjectSpec,
-    Op,
+from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.primitives import (
+    BODY,
+    ConditionMethods,
+    EventMethods,
+    LockStandIn,
+    Primitive,
 )
-
-#: The originals, before anything is patched.
-CONDITION: Final = threading.Condition
-SEMAPHORE: Final = threading.Semaphore
-BOUNDED: Final = threading.BoundedSemaphore
-EVENT: Final = threading.Event
-ORIGINAL: Final[dict[tuple[Any, str], Any]] = {
-    (cls, name): cls.__dict__[name]
-    for cls, names in (
-        (CONDITION, ("__init__", "__enter__", "__exit__", "wait", "notify", "notify_all")),
-        (SEMAPHORE, ("__init__", "acquire", "__enter__", "release")),
-        (BOUNDED, ("release",)),
-        (EVENT, ("__init__", "is_set", "set", "clear", "wait")),
-    )
-    for name in names
-}
+from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, ControlledLock, new_lock
+from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 
 
-def named(obj: Any, kind: str, worker: Worker) -> str:
-    """The name of an object in this schedule: given when it was made, or after its first use."""
-    hub = worker.hub
-    held = obj.__dict__
-    schedule, name = held.get("_tracelock_bound", (0, ""))
-    if schedule != hub.schedule:
-        name = held.get("_tracelock_name")
-        if name is None:
-            name = f"{kind}@{caller(worker, 3)}"
-            hub.mark(obj, name)
-        name = hub.bind(obj, name, held.get("_tracelock_born", 0))
-        obj._tracelock_bound = (hub.schedule, name)
-    return str(name)
+class ThreadConditions(ConditionMethods):
+    def init(self, worker: Worker, real: Any, condition: Any, lock: Any = None) -> None:
+        name = creation_name(self.kind, worker)
+        real(condition, new_lock(worker, "rlock", f"{name}.lock") if lock is None else lock)
+        self.name(condition, name, worker)
+
+    def lock(self, condition: Any, worker: Worker) -> LockStandIn | None:
+        lock = condition._lock
+        if isinstance(lock, (RAW_LOCK, RAW_RLOCK)):
+            lock = worker.hub.stand_in(lock, f"{self.bound_name(condition, worker)}.lock")
+        return lock if isinstance(lock, ControlledLock) else None
+
+    def enter(self, worker: Worker, real: Any, condition: Any) -> Any:
+        lock: Any = self.lock(condition, worker)
+        return real(condition) if lock is None else lock.__enter__()
+
+    def exit(self, worker: Worker, real: Any, condition: Any, *exc: object) -> Any:
+        lock = self.lock(condition, worker)
+        return real(condition, *exc) if lock is None else lock.__exit__(*exc)
 
 
-def numbered(obj: Any, worker: Worker, kind: str, spec: Callable[[str], ObjectSpec]) -> int:
-    """The number of an object in this schedule. ``spec`` gives its state before its first use."""
-    known: tuple[int, int] = obj.__dict__.get("_tracelock_number", (0, 0))
-    if known[0] != worker.hub.schedule:
-        number = worker.hub.thing(spec(named(obj, kind, worker)))
-        known = obj._tracelock_number = (worker.hub.schedule, number)
-    return known[1]
+class ThreadSemaphores(Primitive):
+    kind = "semaphore"
+
+    def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
+        if isinstance(obj, threading.BoundedSemaphore):
+            most = obj._initial_value  # type: ignore[attr-defined]
+            return ObjectSpec(name, "bounded_semaphore", value=obj._value, maxsize=most)
+        return ObjectSpec(name, "semaphore", value=obj._value)
+
+    def acquire(self, worker: Worker, real: Any, semaphore: Any, blocking: bool = True,
+                timeout: float | None = None) -> bool:  # fmt: skip
+        if not blocking and timeout is not None:
+            raise ValueError("can't specify timeout for non-blocking acquire")
+        limit, blocking = self.limits(blocking, timeout)
+        number = self.number(semaphore, worker)
+        got = bool(worker.do(Op(ACQUIRE, number, caller(worker, BODY), None, limit, blocking)))
+        if got:
+            with Uncontrolled(worker):
+                if not real(semaphore, False):
+                    name = self.bound_name(semaphore, worker)
+                    raise ModelMismatch(f"{name} has no permit left")
+        return got
+
+    enter = acquire
+
+    def release(self, worker: Worker, real: Any, semaphore: Any, n: int = 1) -> None:
+        number = self.number(semaphore, worker)
+        result: Any = worker.step(Op(RELEASE, number, caller(worker, BODY), n))
+        with Uncontrolled(worker):
+            real(semaphore, n)  # raises as it always does
+        if result is not None:
+            raise ModelMismatch(f"{self.bound_name(semaphore, worker)}: {result.message}")
 
 
-def name_it(obj: Any, kind: str) -> None:
-    """An object is being made: it is called after the place."""
-    worker = here()
-    if worker is not None:
-        call_it(obj, made_at(kind, worker), worker)
+class ThreadEvents(EventMethods):
+    def flag(self, event: Any) -> bool:
+        return bool(event._flag)
+
+    def wait(self, worker: Worker, real: Any, event: Any, timeout: float | None = None) -> bool:
+        if timeout is not None and timeout <= 0:
+            return self.is_set(worker, real, event)
+        return super().wait(worker, real, event, timeout)
 
 
-def call_it(obj: Any, name: str, worker: Worker) -> None:
-    """An object that is made in this schedule gets its name."""
-    obj._tracelock_name = name
-    obj._tracelock_born = worker.hub.schedule
-
-
-def patience(blocking: Any, timeout: float | None) -> tuple[float | None, bool]:
-    """How long to wait (None: for ever), and whether to wait at all: not where it is no time."""
-    if not blocking or (timeout is not None and timeout <= 0):
-        return None, False
-    return timeout, True
-
-
-# --- conditions ------------------------------------------------------------------------------
-def condition_init(self: Any, lock: Any = None) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[CONDITION, "__init__"](self, lock)
-        return
-    name = made_at("condition", worker)
-    if lock is None:
-        lock = RLock(worker.hub, new_rlock(), f"{name}.lock", worker.hub.schedule)
-    ORIGINAL[CONDITION, "__init__"](self, lock)
-    call_it(self, name, worker)
-
-
-def lock_of(self: Any, worker: Worker) -> Any:
-    """The lock of a condition, under control."""
-    lock = self._lock
-    if isinstance(lock, (RAW_LOCK, RAW_RLOCK)):
-        return worker.hub.stand_ins.of(lock, f"{named(self, 'condition', worker)}.lock")
-    return lock
-
-
-def condition_enter(self: Any) -> Any:
-    worker = here()
-    if worker is None:
-        return ORIGINAL[CONDITION, "__enter__"](self)
-    return lock_of(self, worker).__enter__()
-
-
-def condition_exit(self: Any, *exc: object) -> Any:
-    worker = here()
-    if worker is None:
-        return ORIGINAL[CONDITION, "__exit__"](self, *exc)
-    return lock_of(self, worker).__exit__(*exc)
-
-
-def condition_number(self: Any, worker: Worker) -> int:
-    """The number of a condition, whose lock has one too."""
-    lock = lock_of(self, worker).known(worker)
-    return numbered(
-        self, worker, "condition", lambda name: ObjectSpec(name, "condition", lock=lock)
-    )
-
-
-def condition_wait(self: Any, timeout: float | None = None) -> bool:
-    worker = here()
-    if worker is None or not isinstance(lock_of(self, worker), Lock):
-        return bool(ORIGINAL[CONDITION, "wait"](self, timeout))
-    lock = lock_of(self, worker)
-    saved: list[Any] = []
-
-    def parked() -> None:
-        raw = lock.raw
-        saved.append(raw._release_save() if hasattr(raw, "_release_save") else raw.release())
-
-    op = Op(WAIT, condition_number(self, worker), caller(worker), None, timeout)
-    try:
-        result = worker.step(op, parked)
-    except BaseException:
-        if saved:
-            _take_back(lock, saved[0], True)
-        raise
-    if result.__class__ is not bool:
-        raise RuntimeError("cannot wait on un-acquired lock")
-    _take_back(lock, saved[0], False)
-    return bool(result)
-
-
-def _take_back(lock: Lock, saved: Any, unwinding: bool) -> None:
-    raw = lock.raw
-    if hasattr(raw, "_acquire_restore"):
-        if unwinding and not raw.acquire(False):
-            return
-        if unwinding:
-            raw.release()
-        raw._acquire_restore(saved)
-    elif not raw.acquire(False) and not unwinding:
-        raise ModelMismatch(f"{lock.name} is free, but the real lock cannot be had")
-
-
-def condition_notify(self: Any, n: int = 1) -> None:
-    worker = here()
-    if worker is None or not isinstance(lock_of(self, worker), Lock):
-        ORIGINAL[CONDITION, "notify"](self, n)
-        return
-    result = worker.step(Op(NOTIFY, condition_number(self, worker), caller(worker), n))
-    if result.__class__ is not list:
-        raise RuntimeError("cannot notify on un-acquired lock")
-
-
-def condition_notify_all(self: Any) -> None:
-    worker = here()
-    if worker is None or not isinstance(lock_of(self, worker), Lock):
-        ORIGINAL[CONDITION, "notify_all"](self)
-        return
-    result = worker.step(Op(NOTIFY, condition_number(self, worker), caller(worker), -1))
-    if result.__class__ is not list:
-        raise RuntimeError("cannot notify on un-acquired lock")
-
-
-# --- semaphores ------------------------------------------------------------------------------
-def semaphore_init(self: Any, value: int = 1) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[SEMAPHORE, "__init__"](self, value)
-        return
-    with Through(worker):
-        ORIGINAL[SEMAPHORE, "__init__"](self, value)
-    name_it(self, "semaphore")
-
-
-def semaphore_number(self: Any, worker: Worker) -> int:
-    """The number of a semaphore."""
-    bounded = isinstance(self, BOUNDED)
-    return numbered(
-        self, worker, "semaphore",
-        lambda name: ObjectSpec(
-            name, "bounded_semaphore" if bounded else "semaphore", value=self._value,
-            maxsize=self._initial_value if bounded else 0,
-        ),
-    )  # fmt: skip
-
-
-def semaphore_acquire(self: Any, blocking: bool = True, timeout: float | None = None) -> bool:
-    worker = here()
-    if worker is None:
-        return bool(ORIGINAL[SEMAPHORE, "acquire"](self, blocking, timeout))
-    if not blocking and timeout is not None:
-        raise ValueError("can't specify timeout for non-blocking acquire")
-    wait, blocking = patience(blocking, timeout)
-    op = Op(ACQUIRE, semaphore_number(self, worker), caller(worker), None, wait, blocking)
-    got = bool(worker.do(op))
-    if got:
-        with Through(worker):
-            if not ORIGINAL[SEMAPHORE, "acquire"](self, False):
-                raise ModelMismatch(f"{named(self, 'semaphore', worker)} has no permit left")
-    return got
-
-
-def semaphore_release(self: Any, n: int = 1) -> None:
-    worker = here()
-    original = ORIGINAL[BOUNDED if isinstance(self, BOUNDED) else SEMAPHORE, "release"]
-    if worker is None:
-        original(self, n)
-        return
-    result = worker.step(Op(RELEASE, semaphore_number(self, worker), caller(worker), n))
-    with Through(worker):
-        original(self, n)  # raises as it always does
-    if result is not None:
-        raise ModelMismatch(f"{named(self, 'semaphore', worker)}: {result.message}")
-
-
-# --- events ----------------------------------------------------------------------------------
-def event_init(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[EVENT, "__init__"](self)
-        return
-    with Through(worker):
-        ORIGINAL[EVENT, "__init__"](self)
-    name_it(self, "event")
-
-
-def event_number(self: Any, worker: Worker) -> int:
-    """The number of an event; it may have been set before there was control."""
-    return numbered(
-        self, worker, "event", lambda name: ObjectSpec(name, "flag", value=int(self._flag))
-    )
-
-
-def event_is_set(self: Any) -> bool:
-    worker = here()
-    if worker is not None:
-        worker.step(Op(READ, event_number(self, worker), caller(worker)))
-        worker.record(self._flag)
-    return bool(self._flag)
-
-
-def event_set(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[EVENT, "set"](self)
-        return
-    worker.step(Op(SET, event_number(self, worker), caller(worker)))
-    with Through(worker):
-        ORIGINAL[EVENT, "set"](self)
-
-
-def event_clear(self: Any) -> None:
-    worker = here()
-    if worker is None:
-        ORIGINAL[EVENT, "clear"](self)
-        return
-    worker.step(Op(CLEAR, event_number(self, worker), caller(worker)))
-    with Through(worker):
-        ORIGINAL[EVENT, "clear"](self)
-
-
-def event_wait(self: Any, timeout: float | None = None) -> bool:
-    worker = here()
-    if worker is None:
-        return bool(ORIGINAL[EVENT, "wait"](self, timeout))
-    if timeout is not None and timeout <= 0:
-        return event_is_set(self)
-    return bool(worker.do(Op(WAIT, event_number(self, worker), caller(worker), None, timeout)))
+conditions = ThreadConditions()
+conditions.declare(
+    "threading.Condition", threading.Condition, __name__,
+    "__init__", "__enter__", "__exit__", "wait", "notify", "notify_all",
+)  # fmt: skip
+_semaphores = ThreadSemaphores()
+_semaphores.declare(
+    "threading.Semaphore", threading.Semaphore, __name__,
+    "__init__", "acquire", "__enter__", "release",
+)  # fmt: skip
+_semaphores.declare("threading.BoundedSemaphore", threading.BoundedSemaphore, __name__, "release")
+ThreadEvents().declare(
+    "threading.Event", threading.Event, __name__, "__init__", "is_set", "set", "clear", "wait"
+)

@@ -1,9 +1,9 @@
 """A bound on what the main thread does: ``setup`` and ``check`` are the user's code too.
 
-Workers are watched by the main thread. The main thread itself is watched by a thread of ours that
-looks at it a few times a second and, when ``setup`` or ``check`` has not come on for too long,
-raises in it what it takes: an exception between two instructions of a loop in Python, a signal
-where it is inside a call that signals can interrupt.
+Workers are watched by the main thread. The main thread itself is watched by a thread that looks at
+its progress a few times a second. Where ``setup`` or ``check`` has made none for too long, it
+raises an exception in the main thread, which ends a loop in Python, and sends a signal, which ends
+a call that signals can interrupt.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import ctypes
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Final
 
+from tracelock.instrument.failures import stack_of
 from tracelock.instrument.hub import get_ident
 
 #: How often it looks, in seconds.
@@ -23,22 +23,28 @@ LOOK: Final = 0.25
 _new_event: Final = threading.Event
 _wait: Final = threading.Event.wait
 _set: Final = threading.Event.set
-_is_set: Final = threading.Event.is_set
+
+
+def raise_in(ident: int, error: type[BaseException]) -> None:
+    """Raise an exception in a thread that runs Python code, where the interpreter can."""
+    set_exception = getattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", None)
+    if set_exception is not None:
+        set_exception(ctypes.c_ulong(ident), ctypes.py_object(error))
 
 
 class Watchdog:
-    """Watches the thread that enters it. ``progress()`` gives a number that changes when it comes
-    on, or None while there is nothing to watch. ``bite`` is raised in it after ``patience``
-    seconds without. ``bitten``: the stack that it was in, "" before.
+    """Watches the thread that enters it. ``progress()`` gives a number that changes when it makes
+    progress, None while there is nothing to watch. ``error`` is raised in it after ``patience``
+    seconds without. ``stack``: where it was then, "" before.
     """
 
     def __init__(
-        self, progress: Callable[[], int | None], bite: type[BaseException], patience: float
+        self, progress: Callable[[], int | None], error: type[BaseException], patience: float
     ) -> None:
         self.progress = progress
-        self.bite = bite
+        self.error = error
         self.patience = patience
-        self.bitten = ""
+        self.stack = ""
         self._over = _new_event()
         self._ident = 0
 
@@ -60,16 +66,14 @@ class Watchdog:
             still = still + LOOK if now is not None and now == seen else 0.0
             seen = now
             if still >= self.patience:
-                self._bite()
+                self._interrupt()
                 still = 0.0
 
-    def _bite(self) -> None:
+    def _interrupt(self) -> None:
         frame = sys._current_frames().get(self._ident)
-        if not self.bitten and frame is not None:
-            self.bitten = "".join(traceback.format_stack(frame)).rstrip()
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(self._ident), ctypes.py_object(self.bite)
-        )
+        if not self.stack and frame is not None:
+            self.stack = stack_of(frame)
+        raise_in(self._ident, self.error)
         # a call that waits comes back for a signal whose handler raises, and for no other
         if self._ident == threading.main_thread().ident and callable(
             signal.getsignal(signal.SIGINT)

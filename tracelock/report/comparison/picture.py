@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
 from math import ceil, floor, log10
 from typing import Any, Final
 
+from tracelock.report.templates import asset, fill, markup
 from tracelock.report.wording import clean
 
 WIDTH: Final = 780
@@ -14,18 +14,12 @@ LEFT: Final = 172  # where the bars begin
 RIGHT: Final = 560  # where they end at most
 ROW: Final = 21
 GAP: Final = 30
+TOP: Final = 62  # where the first group begins
 
-STYLE: Final = """
-.tl-pic{font:12px system-ui,-apple-system,"Segoe UI",sans-serif}
-.tl-pic text{fill:#24292f}.tl-pic .tl-dim{fill:#57606a}.tl-pic .tl-bad{fill:#b42318}
-.tl-pic .tl-head{font-weight:600}.tl-pic .tl-grid{stroke:#d0d7de}
-.tl-pic .tl-whisker{stroke:#24292f;stroke-width:1.5}
-.tl-pic .tl-v0{fill:#8c959f}.tl-pic .tl-v1{fill:#d97706}.tl-pic .tl-v2{fill:#2563eb}
-@media(prefers-color-scheme:dark){
-.tl-pic text{fill:#e6edf3}.tl-pic .tl-dim{fill:#9da7b3}.tl-pic .tl-bad{fill:#ff8a80}
-.tl-pic .tl-grid{stroke:#30363d}.tl-pic .tl-whisker{stroke:#e6edf3}
-.tl-pic .tl-v0{fill:#6e7681}.tl-pic .tl-v1{fill:#e8912d}.tl-pic .tl-v2{fill:#5b8def}}
-"""
+_DECADES: Final = {
+    -7: "0.1 µs", -6: "1 µs", -5: "10 µs", -4: "0.1 ms", -3: "1 ms", -2: "10 ms", -1: "0.1 s",
+    0: "1 s", 1: "10 s", 2: "100 s",
+}  # fmt: skip
 
 
 def duration(seconds: float) -> str:
@@ -86,7 +80,6 @@ def costs_svg(data: dict[str, Any]) -> str:
     costs = data["costs"]
     rows = [row for row in costs["rows"] if row["seconds"] is not None or wrong(row)]
     timed = [row for row in rows if row["seconds"] is not None]
-    name = escape(clean(str(data["scenario"].get("name", "scenario"))))
     if not timed:
         return ""
     low = floor(log10(max(1e-7, min(row["seconds"]["low"] for row in timed))))
@@ -97,73 +90,41 @@ def costs_svg(data: dict[str, Any]) -> str:
         share = (log10(max(seconds, 10.0**low)) - low) / (high - low)
         return round(LEFT + share * (RIGHT - LEFT), 1)
 
-    groups = groups_of(rows)
-    top = 62
-    height = top + sum(len(bars) * ROW + GAP for _, bars in groups) + 26
-    parts = [
-        f'<svg class="tl-pic" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" role="img" aria-labelledby="tl-t tl-d">',
-        f'<title id="tl-t">What {name} costs</title>',
-        f'<desc id="tl-d">{escape(alternative(data))}</desc>',
-        f"<style>{STYLE}</style>",
-        f'<text x="0" y="16" class="tl-head">{name}: time per run</text>',
-        '<text x="0" y="34" class="tl-dim">bar: median; line: 95 % interval of the median; '
-        "logarithmic scale</text>",
-    ]
-    for decade in range(low, high + 1):
-        at = x(10.0**decade)
-        parts.append(
-            f'<line class="tl-grid" x1="{at}" x2="{at}" y1="{top - 8}" y2="{height - 24}"/>'
-            f'<text class="tl-dim" x="{at}" y="{height - 8}" text-anchor="middle">'
-            f"{_decade(decade)}</text>"
-        )
-    y = top
-    for place, bars in groups:
-        parts.append(f'<text x="0" y="{y + 4}" class="tl-head">{escape(place)}</text>')
-        y += 10
-        for row in bars:
-            parts += _bar(row, y, x, names)
-            y += ROW
-        y += GAP - 10
-    parts.append("</svg>")
-    return "\n".join(parts)
+    y = TOP
+    groups = []
+    for place, bars in groups_of(rows):
+        first = y + 10
+        drawn = [_bar(row, first + number * ROW, x, names) for number, row in enumerate(bars)]
+        groups.append({"place": place, "y": y + 4, "bars": drawn})
+        y += len(bars) * ROW + GAP
+    decades = range(low, high + 1)
+    return fill(
+        "costs.svg",
+        name=data["scenario"].get("name", "scenario"), alternative=alternative(data),
+        style=markup(asset("costs.css")), width=WIDTH, height=y + 26, top=TOP, left=LEFT,
+        thickness=ROW - 6, groups=groups,
+        decades=[(x(10.0**one), _DECADES.get(one, f"1e{one} s")) for one in decades],
+    ).rstrip("\n")  # fmt: skip
 
 
-def _decade(power: int) -> str:
-    return {-7: "0.1 µs", -6: "1 µs", -5: "10 µs", -4: "0.1 ms", -3: "1 ms", -2: "10 ms",
-            -1: "0.1 s", 0: "1 s", 1: "10 s", 2: "100 s"}.get(power, f"1e{power} s")  # fmt: skip
-
-
-def _bar(row: dict[str, Any], y: int, x: Any, names: list[str]) -> list[str]:
+def _bar(
+    row: dict[str, Any], y: int, x: Callable[[float], float], names: list[str]
+) -> dict[str, Any]:
+    """Where one bar is drawn, and what is written beside it."""
     place = names.index(row["variant"]) if row["variant"] in names else 0
-    shade = 2 if len(names) == 1 else min(place, 2)
-    middle = y + ROW / 2
-    label = escape(clean(row["variant"]))
-    weight = ' class="tl-head"' if row["own"] else ""
-    parts = [f'<text x="{LEFT - 8}" y="{middle + 4}" text-anchor="end"{weight}>{label}</text>']
-    after = LEFT
-    told = wrong(row)
-    if row["seconds"] is not None:
-        one = row["seconds"]
-        end = x(one["median"])
-        parts.append(
-            f'<rect class="tl-v{shade}" x="{LEFT}" y="{y + 3}" width="{max(1.0, end - LEFT):.1f}" '
-            f'height="{ROW - 6}" rx="2"/>'
-        )
-        a, b = x(one["low"]), x(one["high"])
-        parts.append(
-            f'<path class="tl-whisker" fill="none" d="M{a} {middle}H{b}M{a} {middle - 4}v8'
-            f'M{b} {middle - 4}v8"/>'
-        )
-        after = max(end, b)
-        parts.append(f'<text x="{after + 8}" y="{middle + 4}">{duration(one["median"])}'
-                     + (f' <tspan class="tl-bad">✗ {escape(told)}</tspan>' if told else "")
-                     + "</text>")  # fmt: skip
-    elif told:
-        parts.append(
-            f'<text class="tl-bad" x="{after + 8}" y="{middle + 4}">✗ {escape(told)}</text>'
-        )
-    return parts
+    bar = {
+        "label": row["variant"], "own": row["own"], "wrong": wrong(row), "y": y,
+        "middle": y + ROW / 2, "shade": 2 if len(names) == 1 else min(place, 2), "median": "",
+        "after": LEFT + 8,
+    }  # fmt: skip
+    one = row["seconds"]
+    if one is not None:
+        end, low, high = x(one["median"]), x(one["low"]), x(one["high"])
+        bar |= {
+            "median": duration(one["median"]), "length": f"{max(1.0, end - LEFT):.1f}",
+            "low": low, "high": high, "after": max(end, high) + 8,
+        }  # fmt: skip
+    return bar
 
 
 def alternative(data: dict[str, Any]) -> str:

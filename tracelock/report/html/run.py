@@ -1,26 +1,29 @@
-"""One run as HTML: its swim lanes, and the state panel that goes with them.
+"""One run of a page: its swim lanes, and the state panel that goes with them, as data to be shown.
 
-The lanes are a plain table, readable without any script; the script only moves along it. Text of
-strangers goes through ``text`` and nothing else.
+The lanes are a plain table, readable without any script; the script only moves along it.
 """
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
-from typing import Any, Final
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.analysis.derived.edges import observed_edges
-from tracelock.analysis.derived.steps import Steps
-from tracelock.report.code import Line, listing
-from tracelock.report.frames import Frame, Story
-from tracelock.report.timeline import Row
-from tracelock.report.turning import Turn
+from tracelock.report.code import CodeLine, listing
+from tracelock.report.frames import Frame, Story, WorkerFrame
+from tracelock.report.templates import part
+from tracelock.report.timeline import Row, Switch
+from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean
 from tracelock.trace import MISSING, Trace
 
-__all__ = ["Run", "text"]
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = ["PageRun"]
 
 #: Colours of locks, as many as the style sheet has.
 COLOURS: Final = 8
@@ -35,95 +38,149 @@ _ARROWS: Final = frozenset(
 )
 
 
-def text(value: object) -> str:
-    """``value`` as text of a page or of a quoted attribute: nothing in it is markup any more."""
-    return html.escape(clean(str(value)), quote=True)
+class Bar(NamedTuple):
+    """A lock that is held (``slot`` from 1) or waited for (0) beside an event; ``part`` is ``b``
+    or ``e`` where that begins or ends."""
+
+    slot: int
+    colour: int
+    part: str
 
 
-class Run:
-    """A run to be drawn. ``key``: a letter that makes its ids unique on the page."""
+class LaneCell(NamedTuple):
+    """One cell of the lanes, as the template continues it: ``opening`` of its tag and ``bars``,
+    then the event (``text``, of a step ``title``) or why the worker does not go on."""
+
+    opening: Markup
+    bars: Markup
+    text: str = ""
+    title: str = ""
+    timer: bool = False
+    why: Switch | None = None
+    turn: str = ""
+
+    @classmethod
+    def of(cls, bars: Sequence[Bar], *classes: str, **content: Any) -> LaneCell:
+        """A cell with its bars."""
+        # that a worker waits is a class, not an element: most cells of a run of many are of these
+        waits = [f"{_WAITS[bar.part]}{bar.colour}" for bar in bars if not bar.slot]
+        drawn = [f"p{slot} c{colour} {part}".rstrip() for slot, colour, part in bars if slot]
+        opening = _part("opening", (*classes, *waits))
+        return cls(opening, _part("bars", tuple(drawn)), **content)
+
+
+@lru_cache(maxsize=4_096)
+def _part(macro: str, classes: tuple[str, ...]) -> Markup:
+    return part("cell.html", macro, classes)
+
+
+@dataclass(slots=True)
+class LaneRow:
+    """A row of the lanes. ``text``: in place of cells, where the event's worker has no lane.
+    ``left_out``: it stands for events that are not shown."""
+
+    head: str
+    id: str = ""
+    classes: list[str] = field(default_factory=list)
+    cells: list[LaneCell] = field(default_factory=list)
+    text: str = ""
+    left_out: bool = False
+
+
+class Card(NamedTuple):
+    """A worker on the panel: ``lines`` of its steps (None: too many), of which ``here`` is next."""
+
+    name: str
+    number: str
+    kind: str
+    status: str
+    place: str
+    lines: list[CodeLine] | None
+    here: int
+
+
+class PageRun:
+    """A run to be shown. ``key``: a letter that makes its ids unique on the page.
+
+    ``parts``: the ranges of events shown, as ``98 to 205``.
+    """
 
     def __init__(
         self,
         key: str,
         trace: Trace,
         story: Story,
-        turn: Turn | None,
+        turn: TurningPoint | None,
         sources: Mapping[str, str],
         marked: frozenset[int] = frozenset(),
     ) -> None:
         self.key = key
         self.trace = trace
         self.story = story
+        self.timeline = story.timeline
         self.turn = turn
         self.marked = marked
+        self.passed = trace.verdict.kind == "passed"
+        titles = {"passed": "The run that passes", "unfinished": "The unfinished run"}
+        self.title = titles.get(trace.verdict.kind, "The run that fails")
         self.names = [story.timeline.workers[worker] for worker in story.workers]
         self.column = {worker: column for column, worker in enumerate(story.workers)}
         self.hidden = len(trace.workers) - len(self.names)
         self.code = self._code(sources)
         self.colour: dict[str, int] = {}
-        self._slots: list[str] = []  # the text of each slot in the frame last added
         self._texts: dict[str, int] = {}
         self.shown = {row.seq for row in story.rows}
+        self.parts = _ranges([row.seq for row in story.rows])
+        self._bars = list(self._drawn())
+        self.widest = min(
+            SLOTS, max((bar.slot for row in self._bars for cell in row for bar in cell), default=0)
+        )
+        self.lanes = list(self._lanes())
 
     # --- the table ---------------------------------------------------------------------------
-    def lanes(self) -> Iterator[str]:
+    def _lanes(self) -> Iterator[LaneRow]:
         """The swim lanes: a row an event, a column a worker, bars for what is held."""
-        rows, frames = self.story.rows, self.story.frames
-        bars = list(self._bars())
-        widest = max((slot for row in bars for cell in row for slot, _, _ in cell), default=0)
-        label = f"The events in their order, a column for each of {len(self.names)} workers"
-        yield '<div class="scroll" tabindex="0" role="region" aria-label="Timeline">'
-        yield '<svg class="arrows" aria-hidden="true"></svg>'
-        yield f'<table class="lanes s{min(widest, SLOTS)}">'
-        yield f'<caption class="sr">{text(label)}</caption>'
-        heads = "".join(f'<th scope="col">{text(name)}</th>' for name in self.names)
-        yield f'<thead><tr><th scope="col" title="number of the event">#</th>{heads}</tr></thead>'
-        yield "<tbody>"
-        first = rows[0].seq if rows else 0
-        if first:
-            yield self._gap(first)
-        else:
-            empty = "<td></td>" * len(self.names)
-            yield f'<tr class="start"><th scope="row">start</th>{empty}</tr>'
-        expected = first
+        rows, bars = self.story.rows, self._bars
+        expected = rows[0].seq if rows else 0
+        empty = [LaneCell.of(()) for _ in self.names]
+        yield _gap(expected) if expected else LaneRow("start", classes=["start"], cells=empty)
         for row, cells in zip(rows, bars, strict=False):
             if row.seq != expected:
-                yield self._gap(row.seq - expected)
+                yield _gap(row.seq - expected)
             expected = row.seq + 1
-            yield self._row(row, cells)
-        total = self.story.timeline.events
+            yield self._event(row, cells)
+        total = self.timeline.events
         if expected < total:
-            yield self._gap(total - expected)
+            yield _gap(total - expected)
         else:
-            yield self._end(frames[-1], bars[-1] if bars else [[] for _ in self.names])
-        yield "</tbody></table></div>"
+            last = bars[-1] if bars else [[] for _ in self.names]
+            ends = map(_at_the_end, self.story.frames[-1].workers, last)
+            yield LaneRow("end", classes=["end"], cells=list(ends))
 
-    def _row(self, row: Row, cells: Sequence[Sequence[tuple[int, int, str]]]) -> str:
-        classes = ["mark"] if row.seq in self.marked else []
-        turn = self.turn if self.turn is not None and self.turn.seq == row.seq else None
-        if turn is not None:
-            classes.append("turn")
-        said = f' class="{" ".join(classes)}"' if classes else ""
-        parts = [f'<tr id="{self.key}{row.seq}"{said}><th scope="row">{row.seq}</th>']
+    def _event(self, row: Row, lanes: Sequence[Sequence[Bar]]) -> LaneRow:
+        shown = LaneRow(str(row.seq), f"{self.key}{row.seq}")
+        if row.seq in self.marked:
+            shown.classes.append("mark")
+        turn = self.turn.label if self.turn is not None and self.turn.seq == row.seq else ""
+        if turn:
+            shown.classes.append("turn")
         left = self.column.get(row.switch.left, -1) if row.switch is not None else -1
         own = self.column.get(row.worker, -1)
         if own < 0:
-            said = f"{self.story.timeline.workers[row.worker]}: {row.text}"
-            return f'{parts[0]}<td colspan="{len(self.names)}">{text(said)}</td></tr>'
-        note = f'<b class="turn">{text(turn.label)}</b>' if turn is not None else ""
-        for worker, bars in enumerate(cells):
+            shown.text = f"{self.timeline.workers[row.worker]}: {row.text}"
+            return shown
+        for worker, bars in enumerate(lanes):
             if worker == own:
-                timer = '<b class="timer">timer</b>' if row.timer else ""
-                place = f' title="{text(self._when(row))}"'
-                here = note if left < 0 else ""
-                parts.append(_cell(bars, f"{text(row.text)}{timer}{here}", "on", place))
-            elif worker == left and row.switch is not None:
-                why = f'<em class="{text(row.switch.kind)}">{text(row.switch.text)}</em>'
-                parts.append(_cell(bars, why + note))
+                cell = LaneCell.of(
+                    bars, "on", text=row.text, title=self._when(row), timer=row.timer,
+                    turn=turn if left < 0 else "",
+                )  # fmt: skip
+            elif worker == left:
+                cell = LaneCell.of(bars, why=row.switch, turn=turn)
             else:
-                parts.append(_cell(bars))
-        return "".join(parts) + "</tr>"
+                cell = LaneCell.of(bars)
+            shown.cells.append(cell)
+        return shown
 
     def _when(self, row: Row) -> str:
         """Where in its steps an event is, and in a run of real time when it was."""
@@ -134,25 +191,10 @@ class Run:
                 said += f", waited {row.event.waited / 1e6:,.3f} ms for it"
         return said
 
-    def _gap(self, count: int) -> str:
-        what = "1 event is" if count == 1 else f"{count:,} events are"
-        return f'<tr class="gap"><td colspan="{len(self.names) + 1}">{what} left out here</td></tr>'
-
-    def _end(self, frame: Frame, before: Sequence[Sequence[tuple[int, int, str]]]) -> str:
-        parts = ['<tr class="end"><th scope="row">end</th>']
-        for worker, bars in enumerate(before):
-            held = [(slot, colour, "") for slot, colour, kind in bars if kind != "e"]
-            one = frame.workers[worker]
-            words = one.status if one.kind != "next" else "takes no further step"
-            parts.append(_cell(held, f'<em class="{text(one.kind)}">{text(words)}</em>'))
-        return "".join(parts) + "</tr>"
-
-    def _bars(self) -> Iterator[list[list[tuple[int, int, str]]]]:
-        """For each row and worker the bars: slot (0: it waits), colour, and ``b`` or ``e`` where
-        one begins or ends."""
+    def _drawn(self) -> Iterator[list[list[Bar]]]:
+        """For each row and worker its bars."""
         places: list[dict[str, int]] = [{} for _ in self.names]
-        frames = self.story.frames
-        for before, after in pairwise(frames):
+        for before, after in pairwise(self.story.frames):
             row = []
             for worker, own in enumerate(places):
                 had, has = before.workers[worker], after.workers[worker]
@@ -161,19 +203,18 @@ class Run:
                     if lock not in own:
                         taken = set(own.values())
                         own[lock] = next(n for n in range(1, len(taken) + 2) if n not in taken)
-                    kind = "" if lock in had.holds else "b"
+                    part = "" if lock in had.holds else "b"
+                    place = own[lock]
                     if lock not in has.holds:
-                        kind = "e"
-                        place = own.pop(lock)
-                    else:
-                        place = own[lock]
+                        part = "e"
+                        del own[lock]
                     if place <= SLOTS:
-                        cell.append((place, self._coloured(lock), kind))
+                        cell.append(Bar(place, self._coloured(lock), part))
                 if has.waits is not None:
                     again = had.waits == has.waits
-                    cell.append((0, self._coloured(has.waits), "" if again else "b"))
+                    cell.append(Bar(0, self._coloured(has.waits), "" if again else "b"))
                 elif had.waits is not None:
-                    cell.append((0, self._coloured(had.waits), "e"))
+                    cell.append(Bar(0, self._coloured(had.waits), "e"))
                 row.append(cell)
             yield row
 
@@ -182,79 +223,31 @@ class Run:
             return COLOURS
         return self.colour.setdefault(name, len(self.colour) % COLOURS)
 
-    def legend(self) -> str:
-        """Which colour is which lock; to be asked for after the lanes were drawn."""
-        if not self.colour:
-            return ""
-        chips = "".join(
-            f'<li><i class="c{number}"></i>{text(name)}</li>'
-            for name, number in list(self.colour.items())[:24]
-        )
-        more = f"<li>and {len(self.colour) - 24} more</li>" if len(self.colour) > 24 else ""
-        waits = '<li><i class="c8 w"></i>hatched: waits for it</li>'
-        return f'<ul class="legend" aria-label="Colours of the bars">{chips}{more}{waits}</ul>'
+    # --- the panel: as of the last row, until the script moves it ----------------------------
+    def cards(self) -> Iterator[Card]:
+        """Each worker in its steps."""
+        last = self.story.frames[-1].workers
+        for name, one, lines in zip(self.names, last, self.code, strict=True):
+            here = next((n for n, line in enumerate(lines or ()) if line.at == one.place != ""), -1)
+            yield Card(name, _index(name), one.kind, one.status, _at(one.place), lines, here)
 
-    # --- the panel ---------------------------------------------------------------------------
-    def panel(self) -> Iterator[str]:
-        """The state: each worker in its steps, variables, objects. As of the last row, until the
-        script moves it."""
-        last = self.story.frames[-1]
-        yield '<div class="panel">'
-        yield '<div class="cards">'
-        for worker, (name, lines) in enumerate(zip(self.names, self.code, strict=True)):
-            one = last.workers[worker]
-            yield f'<article class="card" data-kind="{text(one.kind)}" data-state>'
-            yield f"<h4>{text(name)}{_index(name)}</h4>"
-            yield f'<p class="status" data-text>{text(one.status)}</p>'
-            if lines is None:
-                yield f"<p data-text>{text(_at(one.place))}</p></article>"
-                continue
-            yield f'<ol class="code" data-line aria-label="Steps of {text(name)}">'
-            here = next((n for n, line in enumerate(lines) if line.at == one.place != ""), -1)
-            for number, line in enumerate(lines):
-                # an indent is a class: a style attribute would break the page's policy
-                now = ' here" aria-current="step' if number == here else ""
-                yield f'<li class="n{min(line.indent, 12)}{now}">{text(line.text)}</li>'
-            yield "</ol>"
-            yield "</article>"
-        yield "</div>"
-        yield from self._table("Variables", ("variable", "value"), self._variables())
-        yield from self._table(
-            "Locks and other objects", ("object", "state", "waited for by"), self._objects()
-        )
-        yield "</div>"
-
-    def _variables(self) -> list[list[str]]:
+    def variables(self) -> dict[str, str]:
+        """Their last values."""
         now: dict[str, str] = {}
         for frame in self.story.frames:
             now.update(frame.variables)
+        return now
+
+    def objects(self) -> list[dict[str, Any]]:
+        """The last state of each object, and who waits for it."""
+        last = self.story.frames[-1].objects
         return [
-            [f'<th scope="row">{text(name)}</th>', f"<td data-text>{text(value)}</td>"]
-            for name, value in now.items()
-        ]
+            {"name": name, "type": kind, "colour": self.colour.get(name), "state": last[name][0],
+             "waiters": last[name][1]}
+            for name, kind in self.story.types.items()
+        ]  # fmt: skip
 
-    def _objects(self) -> list[list[str]]:
-        rows = []
-        for raw, kind in self.story.types.items():
-            number = self.colour.get(raw)
-            chip = f'<i class="c{number}"></i>' if number is not None else ""
-            head = f'<th scope="row">{chip}{text(raw)} <small>{text(kind)}</small></th>'
-            state, waiters = self.story.frames[-1].objects[raw]
-            tds = (f"<td data-text>{text(state)}</td>", f"<td data-text>{text(waiters)}</td>")
-            rows.append([head, *tds])
-        return rows
-
-    def _table(self, title: str, heads: Sequence[str], rows: list[list[str]]) -> Iterator[str]:
-        if not rows:
-            return
-        titles = "".join(f'<th scope="col">{head}</th>' for head in heads)
-        yield f'<table class="facts"><caption>{title}</caption><thead><tr>{titles}</tr></thead>'
-        yield "<tbody>"
-        for row in rows:
-            yield f"<tr>{''.join(row)}</tr>"
-        yield "</tbody></table>"
-
-    def _code(self, sources: Mapping[str, str]) -> list[list[Line] | None]:
+    def _code(self, sources: Mapping[str, str]) -> list[list[CodeLine] | None]:
         every = listing(self.trace, sources)
         lines = [every[worker] for worker in self.story.workers]
         if sum(map(len, lines)) <= CODE_LINES:
@@ -314,36 +307,33 @@ class Run:
 
     def _arrows(self) -> list[list[Any]]:
         found = []
-        for source, dest, why in observed_edges(Steps(self.trace)):
+        for source, dest, why in observed_edges(self.story.steps):
             if why in _ARROWS and source in self.shown and dest in self.shown:
                 found.append([source, dest, why])
         return sorted(found)
 
 
-def _cell(
-    bars: Sequence[tuple[int, int, str]], content: str = "", kind: str = "", more: str = ""
-) -> str:
-    """One cell of the lanes, as short as HTML allows (it may leave out ``</td>``, and quotes around
-    plain words): a page has tens of thousands. That it waits is a class of the cell, not an element
-    of its own: most cells of a run of many workers are of those that wait."""
-    classes = [kind] if kind else []
-    drawn = []
-    for slot, colour, part in bars:
-        if slot:
-            end = f" {part}" if part else ""
-            drawn.append(f'<i class="p{slot} c{colour}{end}"></i>')
-        else:
-            classes.append(f"{_WAITS[part]}{colour}")
-    said = ""
-    if classes:
-        said = f" class={classes[0]}" if len(classes) == 1 else f' class="{" ".join(classes)}"'
-    return f"<td{said}{more}>{''.join(drawn)}{content}"
+def _gap(count: int) -> LaneRow:
+    what = "1 event is" if count == 1 else f"{count:,} events are"
+    return LaneRow(f"{what} left out here", left_out=True)
+
+
+def _at_the_end(one: WorkerFrame, bars: Sequence[Bar]) -> LaneCell:
+    held = [bar._replace(part="") for bar in bars if bar.part != "e"]
+    kind, words = one.kind, one.status if one.kind != "next" else "takes no further step"
+    return LaneCell.of(held, why=Switch(-1, kind, words))
+
+
+def _ranges(seqs: Sequence[int]) -> list[str]:
+    groups = groupby(enumerate(seqs), lambda one: one[1] - one[0])
+    parts = [[seq for _, seq in group] for _, group in groups]
+    return [f"{part[0]:,} to {part[-1]:,}" for part in parts]
 
 
 def _index(name: str) -> str:
-    """The number that the steps of this instance call ``index``."""
+    """The number that the steps of this instance call ``index``, or ""."""
     number = name.rpartition("[")[2].removesuffix("]")
-    return f" <small>index = {number}</small>" if name.endswith("]") and number.isdecimal() else ""
+    return number if name.endswith("]") and number.isdecimal() else ""
 
 
 def _at(place: str) -> str:

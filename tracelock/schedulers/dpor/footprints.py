@@ -1,6 +1,6 @@
 """What an event has touched, and what an op could touch, as bit masks.
 
-One bit for each worker, which every step of it writes, and whoever starts, awaits or cancels it
+One bit for each worker, which every step of it writes, and every start, join or cancellation of it
 touches; one for all ``call`` steps; one for each condition that is watched; and above ``base`` one
 for each variable and object, by number: in real code there come to be more of them (``grow``). A
 condition variable and its lock have the same bit.
@@ -8,30 +8,26 @@ condition variable and its lock have the same bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tracelock.ops import (
     ATOMIC,
-    CALL,
     CANCEL,
     COMPARE_EXCHANGE,
     FETCH_ADD,
-    JOIN,
-    READ,
-    SLEEP,
     SPAWN,
     TIMEOUT,
     Op,
     Value,
+    accesses,
 )
-from tracelock.schedulers.base import Run
-
-Entry = tuple[int, int, Op, Value, Sequence[int] | None, float]
+from tracelock.schedulers.base import Entry, Run
 
 
 class Footprints:
-    """The masks of one program. ``group``: of each thing, the number of its bit.
+    """The masks of one program. ``group``: of each thing, the number of its bit; ``bit``: that
+    bit; ``life``: of each worker.
 
     ``watched``: sets of variables of which every pair of writes counts as dependent.
     """
@@ -45,21 +41,24 @@ class Footprints:
         self.base = workers + 1 + len(groups)
         self.group: list[int] = []
         self.bit: list[int] = []
-        self.extra: list[int] = []
+        #: The same and the bits of the conditions that are on it: what it is to change it.
+        self.change: list[int] = []
+        # by subject, see ``ops.accesses``
+        self._looks = (self.bit, self.life, [self.call])
+        self._changes = (self.change, self.life, [self.call])
         self.grow()
         for number, variables in enumerate(groups, workers + 1):
             for variable in variables:
-                self.extra[variable] |= 1 << number
+                self.change[variable] |= 1 << number
 
     def grow(self) -> None:
         """Take in the things that the layout has got since the last time."""
         layout = self.run.layout
         for number in range(len(self.group), len(layout.names)):
-            spec = layout.spec(number) if number >= layout.variables else None
-            thing = spec.lock if spec is not None and spec.type == "condition" else number
+            thing = layout.state_of(number)
             self.group.append(thing)
-            self.extra.append(0)
             self.bit.append(1 << self.base + thing)
+            self.change.append(self.bit[number])
 
     def shared_thread(self, worker: int) -> int:
         """Mask of the loop that a task of real code shares with others, 0 for anybody else. All
@@ -82,7 +81,7 @@ class Footprints:
             for variable in result["reads"]:
                 reads |= self.bit[variable]
             for variable in result["writes"]:
-                writes |= self.bit[variable] | self.extra[variable]
+                writes |= self.change[variable]
             return reads, writes
         reads, writes = self.static(op)
         if kind == SPAWN and result is not None:
@@ -99,27 +98,14 @@ class Footprints:
         return reads, writes
 
     def static(self, op: Op) -> tuple[int, int]:
-        """Masks of what an op can read and write, whatever the state."""
-        kind = op.kind
-        if kind <= FETCH_ADD:
-            if kind == READ:
-                return self.bit[op.target], 0
-            return 0, self.bit[op.target] | self.extra[op.target]
-        if kind == ATOMIC:
-            writes = 0
-            for variable in op.body.touches:
-                writes |= self.bit[variable] | self.extra[variable]
-            return 0, writes
-        if kind < SLEEP:
-            return 0, self.bit[op.target]
-        if kind == JOIN:
-            return self.life[op.target], 0
-        if kind in (SPAWN, CANCEL):
-            reads = 0
-            for copied in op.body or ():
-                reads |= self.bit[copied]
-            return reads, self.life[op.target]
-        return 0, self.call if kind == CALL else 0
+        """Masks of what an op can read and write, whatever the state: ``ops.accesses``."""
+        reads, writes = accesses(op)
+        read = written = 0
+        for subject, number in reads:
+            read |= self._looks[subject][number]
+        for subject, number in writes:
+            written |= self._changes[subject][number]
+        return read, written
 
     def held(self, worker: int) -> int:
         """Mask of the objects that ``worker`` holds now."""
@@ -138,8 +124,3 @@ def written(event: Entry, variable: int) -> Value:
     if kind == FETCH_ADD:
         return result + op.value
     return op.value
-
-
-def same(a: Value, b: Value) -> bool:
-    """Equality as compare_exchange has it: 1 and True differ."""
-    return bool(a == b) and (a is b or (a.__class__ is bool) == (b.__class__ is bool))

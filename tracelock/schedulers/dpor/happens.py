@@ -39,9 +39,10 @@ from tracelock.ops import (
     Op,
     Raised,
     Value,
+    same,
 )
-from tracelock.schedulers.base import Run
-from tracelock.schedulers.dpor.footprints import Entry, Footprints, same, written
+from tracelock.schedulers.base import Entry, Run
+from tracelock.schedulers.dpor.footprints import Footprints, written
 from tracelock.schedulers.dpor.possible import (
     EVENTS,
     EXACT,
@@ -74,7 +75,7 @@ class History(Possible):
         self.cooperative = run.rules.cooperative
         self.leaves = run.rules.leaves
         self.virtual = not run.adversarial
-        self.plain = not self.cooperative and not any(prints.extra)
+        self.plain = not self.cooperative and prints.change == prints.bit
         self.shares = prints.shared_thread
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier: list[bool] = []
@@ -155,7 +156,7 @@ class History(Possible):
         if kind > ATOMIC and self.readers[thing]:
             # an object that was only looked at (is an event set, a lock held), which real code does
             return self._general(events, note, cover, picks, fired, after)
-        bit = self.bit[op.target]
+        bit = self.bit[op.target]  # as in Footprints.footprint, but without a call
         writers = self.writers[thing]
         races: Sequence[int] = ()
         hb = cover
@@ -212,9 +213,9 @@ class History(Possible):
             for one in row[LISTS]:
                 one.pop()
         del self.steps[length:], self.before[length:], self.rows[length:]
-        for made in (self.timers, self.ties):
-            while made and made[-1] >= length:
-                made.pop()
+        for fired in (self.timers, self.ties):
+            while fired and fired[-1] >= length:
+                fired.pop()
 
     # --- the general case --------------------------------------------------------------------
     def _general(

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from tracelock.objects import Model, make_models
 from tracelock.ops import ACQUIRE, GET, JOIN, PUT, SLEEP, TIMEOUT, WAIT, WAKE, Op
-from tracelock.schedulers.base import Run
-from tracelock.schedulers.dpor.footprints import Entry
+from tracelock.schedulers.base import Entry, Run
 from tracelock.schedulers.dpor.wakeup import Step
 
 NO, YES, PERHAPS = 0, 1, 2

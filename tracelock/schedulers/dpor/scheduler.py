@@ -21,13 +21,7 @@ Memory is that of one execution and of the sequences planned at its points; noth
 has been explored. Planned sequences are few where accesses are under locks, but where one write
 races with many reads there can be as many as executions still to come.
 
-What is left to do can be taken out between executions as plain data (``state``) and given to
-another scheduler of the same program (``resume``): a search can be stopped and gone on with.
-
-Branches cannot simply be shared out: the left neighbours of a branch sleep in it, and races found
-in *them* plan sequences in *it*. To explore one before they are done, the tree of what it explored
-has to be kept for what they plan in it (put in as ``wakeup.insert`` does, explored steps being
-nodes), and what it plans above itself goes to whoever holds that point.
+What is left to do can be taken out between executions and given to others: see ``subtree``.
 """
 
 from __future__ import annotations
@@ -38,7 +32,7 @@ from typing import Any
 from tracelock.ops import CHECKPOINT, JOIN, SLEEP
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 from tracelock.schedulers.dpor.happens import History
-from tracelock.schedulers.dpor.wakeup import Node, Step, agree, as_step, insert, place
+from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, place
 
 Sleep = Sequence[Step]
 
@@ -57,8 +51,8 @@ class DporScheduler(Scheduler):
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self.watched = [tuple(variables) for variables in watched]
         self._begun = False
-        self._planned = False  # the next execution is, by ``state`` or ``resume``
-        self._kept: list[Sleep] = []  # of ``resume``: what sleeps, by depth
+        self._planned = False  # the next execution is
+        self._kept: list[Sleep] = []  # of a part: what sleeps at first, by depth
         self._history: History
         self._steps: list[Step]
         self._cooperative = False
@@ -300,6 +294,12 @@ class DporScheduler(Scheduler):
 
     def _reverse(self, e: int, last: Step) -> None:
         """Plan what does not happen after transition ``e``, then ``last``, instead of ``e``."""
+        sequence = self._reversal(e, last)
+        if sequence is not None:
+            insert(self._trees[e], sequence)
+
+    def _reversal(self, e: int, last: Step) -> list[Step] | None:
+        """What ``_reverse`` plans; None where the sleep set covers it."""
         history = self._history
         before = history.before
         steps = history.steps
@@ -307,39 +307,8 @@ class DporScheduler(Scheduler):
         sequence.append(last)
         for asleep in self._sleeps[e]:
             if place(asleep, sequence) >= 0:
-                return
-        insert(self._trees[e], sequence)
-
-    # --- stopping and going on ---------------------------------------------------------------
-    def state(self) -> dict[str, Any]:
-        """What is left to explore, and the counts so far, as plain data (JSON can hold it).
-
-        Only between executions. ``resume`` of another scheduler takes it.
-        """
-        self._plan_next()
-        return {
-            "counts": [self.executions, self.redundant, self.bounded],
-            "finished": self.finished,
-            "plan": [list(step[:2]) for step in self._steps] + [list(one) for one in self._plan]
-            if self._begun
-            else None,
-            "sleeps": list(self._sleeps),
-            "trees": [[node.data() for node in tree] for tree in self._trees],
-            "done": list(self._done),
-        }
-
-    def resume(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken. To be called before the first execution."""
-        self.executions, self.redundant, self.bounded = state["counts"]
-        self.finished = state["finished"]
-        if state["plan"] is None or self.finished:
-            return
-        self._begun = self._planned = True
-        self._plan = [(worker, tuple(picks)) for worker, picks in state["plan"]]
-        self._kept = [[as_step(step) for step in sleep] for sleep in state["sleeps"]]
-        self._sleeps = self._kept[:1]
-        self._trees = [[Node.of(node) for node in tree] for tree in state["trees"]]
-        self._done = list(state["done"])
+                return None
+        return sequence
 
     # --- the next execution ------------------------------------------------------------------
     def _shorten(self, depth: int) -> None:

@@ -1,7 +1,7 @@
 """A part of the tree that ``DporScheduler`` walks over: explored alone, stopped, taken up again.
 
 A part is all that lies below one point of an execution. Exploring it finds races of which the
-first half lies above it, and how these are reversed concerns whoever has the point there: such
+first half lies above it, and to reverse these is up to the owner of the point there: such
 sequences are collected in ``outside``, not planned. All else is as if the rest had been explored
 first: the sleep sets on the way to the part say what others have taken on.
 """
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from tracelock.schedulers.base import INTERRUPTED
 from tracelock.schedulers.dpor.scheduler import DporScheduler
-from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, place
+from tracelock.schedulers.dpor.wakeup import Node, Step, as_step
 
 #: In a sleep set: a step of no worker, which can begin no sequence.
 NOBODY: Final[Step] = (-2, (), -1, -1)
@@ -138,14 +138,9 @@ class SubtreeScheduler(DporScheduler):
             return
         if e < self.floor:
             return
-        history = self._history
-        before = history.before
-        steps = history.steps
-        sequence = [steps[k] for k in range(e + 1, len(steps)) if not before[k] >> e & 1]
-        sequence.append(last)
-        for asleep in self._sleeps[e]:
-            if place(asleep, sequence) >= 0:
-                return
+        sequence = self._reversal(e, last)
+        if sequence is None:
+            return
         found = (e, tuple(sequence))
         if found not in self._reported:
             self._reported.add(found)

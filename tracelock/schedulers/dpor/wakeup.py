@@ -53,15 +53,6 @@ class Node:
         self.step = step
         self.children = children
 
-    def data(self) -> list[Any]:
-        """This tree as plain data, for ``of``."""
-        return [self.step, [child.data() for child in self.children]]
-
-    @classmethod
-    def of(cls, data: Sequence[Any]) -> Node:
-        """The tree that ``data`` was made of."""
-        return cls(as_step(data[0]), [cls.of(child) for child in data[1]])
-
 
 def chain(sequence: Sequence[Step]) -> Node:
     """A tree of one branch. ``sequence`` is not empty."""

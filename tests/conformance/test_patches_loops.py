@@ -1,0 +1,450 @@
+"""A use of each row of the table of patches for asyncio, anyio and trio."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+import trio
+
+import tracelock
+from tests.helpers.patch_uses import Happened, Seen, explore_uses, worker_name
+from tracelock.engine.limits import RunLimits
+from tracelock.instrument.clock import START
+from tracelock.instrument.patches import NOT_CONTROLLED, SEEN, Patch, table
+
+Use = Callable[..., Any]
+
+
+async def asyncio_fails(now: bool) -> None:
+    await asyncio.sleep(10_000.0)
+    if now:
+        raise RuntimeError("the last one, so that there is a trace")
+
+
+# --- asyncio ---------------------------------------------------------------------------------
+async def a_lock() -> None:
+    made = asyncio.Lock()
+    async with made:
+        await asyncio.sleep(0)
+
+
+async def a_semaphore() -> None:
+    made = asyncio.Semaphore()
+    async with made:
+        await asyncio.sleep(0)
+
+
+async def a_notification() -> None:
+    made = asyncio.Condition()
+    async with made:
+        made.notify()
+
+
+async def a_condition() -> None:
+    made = asyncio.Condition()
+
+    async def notify() -> None:
+        async with made:
+            made.notify()
+
+    async with made:
+        task = asyncio.create_task(notify())
+        await made.wait()
+    await task
+
+
+async def an_event() -> None:
+    made = asyncio.Event()
+    made.clear()
+    made.set()
+    await made.wait()
+
+
+async def a_queue() -> None:
+    made: asyncio.Queue[int] = asyncio.Queue()
+    await made.put(1)
+    await made.get()
+
+
+async def a_barrier() -> None:
+    made = asyncio.Barrier(2)
+
+    async def other() -> None:
+        await made.wait()
+
+    task = asyncio.create_task(other())
+    await made.wait()
+    await task
+
+
+async def gathered() -> int:
+    future = asyncio.gather(asyncio.sleep(0))
+    number = hash(future)
+    await future
+    return number
+
+
+async def a_task() -> None:
+    await asyncio.create_task(asyncio.sleep(0))
+
+
+async def slept() -> None:
+    await asyncio.sleep(5.0)
+
+
+async def timed_out() -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await asyncio.sleep(3600)
+    except TimeoutError:
+        return
+
+
+async def in_an_executor() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, threading.Event().set)
+
+
+async def handled() -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": "odd things"})
+
+
+def called(method: str, *arguments: Any) -> Use:
+    async def use() -> None:
+        loop = asyncio.get_running_loop()
+        event = asyncio.Event()
+        getattr(loop, method)(*arguments, event.set)
+        await event.wait()
+
+    return use
+
+
+async def sent() -> None:
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    thread = threading.Thread(target=loop.call_soon_threadsafe, args=(event.set,))
+    thread.start()
+    await event.wait()
+
+
+async def cancelled() -> None:
+    task = asyncio.create_task(asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    task.cancel()
+
+
+async def looked() -> float:
+    return asyncio.get_running_loop().time()
+
+
+ASYNCIO: dict[str, Use] = {
+    "asyncio.Lock.__init__": a_lock,
+    "asyncio.Lock.acquire": a_lock,
+    "asyncio.Lock.release": a_lock,
+    "asyncio.Semaphore.__init__": a_semaphore,
+    "asyncio.Semaphore.acquire": a_semaphore,
+    "asyncio.Semaphore.release": a_semaphore,
+    "asyncio.Condition.__init__": a_notification,
+    "asyncio.Condition.notify": a_notification,
+    "asyncio.Condition.wait": a_condition,
+    "asyncio.Event.__init__": an_event,
+    "asyncio.Event.set": an_event,
+    "asyncio.Event.clear": an_event,
+    "asyncio.Event.wait": an_event,
+    "asyncio.Queue.__init__": a_queue,
+    "asyncio.Queue.put_nowait": a_queue,
+    "asyncio.Queue.get_nowait": a_queue,
+    "asyncio.Barrier.__init__": a_barrier,
+    "asyncio._GatheringFuture.__hash__": gathered,
+}
+
+
+#: What the loop does itself: a use, and what its worker does then.
+ASYNCIO_LOOP: dict[str, tuple[Use, str]] = {
+    "asyncio.create_task": (a_task, "checkpoint spawn checkpoint"),
+    "asyncio.sleep": (slept, "checkpoint checkpoint"),
+    "asyncio.timeout": (timed_out, "checkpoint checkpoint"),
+    "asyncio.AbstractEventLoop.call_soon": (called("call_soon"), "checkpoint wait checkpoint wake"),
+    "asyncio.AbstractEventLoop.call_later": (
+        called("call_later", 5.0), "checkpoint wait checkpoint wake"
+    ),
+    "asyncio.AbstractEventLoop.call_soon_threadsafe": (
+        sent, "checkpoint spawn wait checkpoint wake"
+    ),
+    "asyncio.AbstractEventLoop.run_in_executor": (in_an_executor, "checkpoint spawn checkpoint"),
+    "asyncio.Task.cancel": (cancelled, "checkpoint spawn checkpoint cancel"),
+    "asyncio.AbstractEventLoop.time": (looked, "checkpoint"),
+    "asyncio.AbstractEventLoop.call_exception_handler": (handled, "checkpoint"),
+}  # fmt: skip
+
+
+def judge_recorded(row: Patch, seen: Seen) -> None:
+    """Assert that a row of a loop's own objects says what is so: the replacement was called, and
+    put an event of the object into the record, before which nothing was chosen."""
+    worker = worker_name(row.name)
+    calls = seen.of(row.name)
+    assert row.how == SEEN and calls, "the use calls the replacement"
+    if row.attribute == "__hash__":
+        (number,) = set(seen.gave[row.name])
+        assert isinstance(number, int) and 0 < number < 1_000, "not an address"
+    elif row.attribute == "__init__":
+        kind = row.owner.__name__.lower()
+        assert any(e.target.startswith(kind) and worker in e.target for e in seen.events[worker])
+    else:
+        kind = row.owner.__name__.lower()
+        about = [e for call in calls for e in call if e.target.lower().startswith(kind)]
+        assert about and all(e.options <= 1 and worker in e.target for e in about)
+
+
+def check(rows: list[Patch], seen: Seen) -> None:
+    """Assert of all rows that they say what is so."""
+    wrong = {}
+    for row in rows:
+        try:
+            judge_recorded(row, seen)
+        except (AssertionError, ValueError) as error:
+            wrong[row.name] = f"{error}; {seen.of(row.name)}; {seen.gave[row.name]}"
+    assert not wrong
+    assert "RuntimeError: the last one" in seen.explored.trace.verdict.message
+
+
+def check_loop(expected: dict[str, tuple[Use, str]], seen: Seen) -> None:
+    """Assert that the workers did what is expected, among others."""
+    for name, (_, ops) in expected.items():
+        did = [event.op for event in seen.events[worker_name(name)]]
+        rest = iter(did)  # in this order; another version of Python may do more in between
+        assert all(op in rest for op in ops.split()), f"{name}: {did}"
+    assert "RuntimeError: the last one" in seen.explored.trace.verdict.message
+
+
+def rows_of(library: str) -> tuple[list[Patch], dict[str, str]]:
+    """The rows in which something is replaced, and how the others are under control."""
+    rows = table(library)
+    listed = {row.name: row.how for row in rows if row.by is None}
+    return [row for row in rows if row.by is not None], listed
+
+
+def test_asyncio() -> None:
+    rows, listed = rows_of("asyncio")
+    assert {row.name for row in rows} == ASYNCIO.keys()
+    check(rows, explore_uses(ASYNCIO, fails=asyncio_fails, backend="asyncio"))
+    inside = {name for name, how in listed.items() if how != NOT_CONTROLLED}
+    assert inside == ASYNCIO_LOOP.keys()
+
+
+def test_the_loop_of_asyncio() -> None:
+    uses = {name: use for name, (use, _) in ASYNCIO_LOOP.items()}
+    seen = explore_uses(uses, fails=asyncio_fails, backend="asyncio")
+    check_loop(ASYNCIO_LOOP, seen)
+    assert set(seen.gave["asyncio.AbstractEventLoop.time"]) == {START["monotonic"]}
+    assert any("odd things" in note for note in seen.explored.notes)
+    assert Happened("cancel", "asyncio_timeout") in seen.events["loop:callbacks"]
+    executor = seen.events["asyncio_AbstractEventLoop_run_in_executor/executor"]
+    sender = seen.events["asyncio_AbstractEventLoop_call_soon_threadsafe/call_soon_threadsafe"]
+    assert Happened("notify", "loop") in sender and "set" in [event.op for event in executor]
+
+
+async def scope() -> int:
+    with anyio.CancelScope() as made:
+        return hash(made)
+
+
+def test_anyio() -> None:
+    rows, listed = rows_of("anyio")
+    assert [row.name for row in rows] == ["anyio.CancelScope.__hash__"] and not listed
+    uses = {"anyio.CancelScope.__hash__": scope}
+    check(rows, explore_uses(uses, fails=asyncio_fails, backend="asyncio"))
+
+
+# --- trio ------------------------------------------------------------------------------------
+async def trio_fails(now: bool) -> None:
+    await trio.sleep(10_000.0)
+    if now:
+        raise RuntimeError("the last one, so that there is a trace")
+
+
+async def t_lock() -> None:
+    async with trio.Lock():
+        await trio.sleep(0)
+
+
+async def t_semaphore() -> None:
+    async with trio.Semaphore(1):
+        await trio.sleep(0)
+
+
+async def t_notification() -> None:
+    made = trio.Condition()
+    async with made:
+        made.notify()
+        made.notify_all()
+
+
+async def t_condition() -> None:
+    made = trio.Condition()
+
+    async def notify() -> None:
+        async with made:
+            made.notify()
+
+    async with trio.open_nursery() as nursery, made:
+        nursery.start_soon(notify)
+        await made.wait()
+
+
+async def t_event() -> None:
+    made = trio.Event()
+    made.set()
+    await made.wait()
+
+
+async def t_thread() -> None:
+    await trio.to_thread.run_sync(threading.Event().set)
+
+
+async def t_child() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep, 0)
+
+
+async def t_channel() -> None:
+    sends, receives = trio.open_memory_channel[int](0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sends.send, 1)
+        await receives.receive()
+
+
+async def t_timeout() -> None:
+    with trio.move_on_after(1.0):
+        await trio.sleep(3600)
+
+
+async def t_sleep() -> None:
+    await trio.sleep(5.0)
+
+
+async def t_time() -> float:
+    return trio.current_time()
+
+
+TRIO: dict[str, Use] = {
+    "trio.Lock.__init__": t_lock,
+    "trio.Lock.acquire": t_lock,
+    "trio.Lock.release": t_lock,
+    "trio.Semaphore.__init__": t_semaphore,
+    "trio.Semaphore.acquire": t_semaphore,
+    "trio.Semaphore.release": t_semaphore,
+    "trio.Condition.__init__": t_notification,
+    "trio.Condition.notify": t_notification,
+    "trio.Condition.notify_all": t_notification,
+    "trio.Condition.wait": t_condition,
+    "trio.Event.set": t_event,
+    "trio.Event.wait": t_event,
+}
+TRIO_LOOP: dict[str, tuple[Use, str]] = {
+    "trio.Nursery.start_soon": (t_child, "checkpoint spawn checkpoint"),
+    "trio.sleep": (t_sleep, "checkpoint checkpoint"),
+    "trio.move_on_after": (t_timeout, "checkpoint checkpoint"),
+    "trio.to_thread.run_sync": (t_thread, "checkpoint checkpoint spawn checkpoint"),
+    "trio.MemorySendChannel.send": (t_channel, "checkpoint spawn checkpoint"),
+    "trio.MemoryReceiveChannel.receive": (t_channel, "checkpoint spawn request checkpoint"),
+    "trio.current_time": (t_time, "checkpoint"),
+}
+
+
+def test_trio() -> None:
+    rows, listed = rows_of("trio")
+    sending = "trio.EntryQueue.run_sync_soon"
+    assert {row.name for row in rows} == TRIO.keys() | {sending}
+    seen = explore_uses(TRIO, fails=trio_fails, backend="trio")
+    check([row for row in rows if row.name != sending], seen)
+    inside = {name for name, how in listed.items() if how != NOT_CONTROLLED}
+    assert inside == TRIO_LOOP.keys()
+
+
+def test_the_run_of_trio() -> None:
+    uses = {name: use for name, (use, _) in TRIO_LOOP.items()}
+    seen = explore_uses(uses, fails=trio_fails, backend="trio")
+    check_loop(TRIO_LOOP, seen)
+    assert set(seen.gave["trio.current_time"]) == {START["monotonic"]}
+    (sent_by,) = {worker for worker, _ in seen.calls["trio.EntryQueue.run_sync_soon"]}
+    assert sent_by == "trio_to_thread_run_sync/executor"
+    for _, events in seen.calls["trio.EntryQueue.run_sync_soon"]:
+        assert [event[:2] for event in events] == [("notify", "loop")], "a scheduling point"
+
+
+# --- not controlled ---------------------------------------------------------------------------
+def silent_server() -> socket.socket:
+    server = socket.create_server(("127.0.0.1", 0))
+    server.setblocking(False)
+    return server
+
+
+async def connected() -> None:
+    with silent_server() as server:
+        reader, writer = await asyncio.open_connection(*server.getsockname())
+        await reader.read()
+        writer.close()
+
+
+async def received() -> None:
+    with silent_server() as server, socket.create_connection(server.getsockname()) as client:
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_recv(client, 1)
+
+
+async def watched() -> None:
+    with silent_server() as server:
+        event = asyncio.Event()
+        asyncio.get_running_loop().add_reader(server, event.set)
+        await event.wait()
+
+
+async def ran() -> None:
+    process = await asyncio.create_subprocess_exec("sleep", "0.8")
+    await process.wait()
+
+
+async def t_received() -> None:
+    with silent_server() as server:
+        stream = await trio.open_tcp_stream(*server.getsockname())
+        await stream.receive_some(1)
+
+
+async def t_ran() -> None:
+    await trio.run_process(["sleep", "0.8"])
+
+
+OUTSIDE: dict[str, tuple[str, Use]] = {
+    "asyncio.open_connection": ("asyncio", connected),
+    "asyncio.AbstractEventLoop.sock_recv": ("asyncio", received),
+    "asyncio.AbstractEventLoop.add_reader": ("asyncio", watched),
+    "asyncio.create_subprocess_exec": ("asyncio", ran),
+    "trio.SocketStream.receive_some": ("trio", t_received),
+    "trio.run_process": ("trio", t_ran),
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # left processes
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_real_input_and_output_is_named(name: str) -> None:
+    """A task that waits for it is named, with where it is, and the verdict is unfinished."""
+    backend, use = OUTSIDE[name]
+    found = tracelock.explore(
+        workers=[use], backend=backend, instrument=[], schedules=3, seconds=None,
+        limits=RunLimits(steps=1_000, stall=0.15),
+    )  # fmt: skip
+    assert found.verdict == "unfinished"
+    message = "\n".join([*found.notes, *(way.message for way in found.ways)])
+    assert "only real input and output is left" in message or "is stuck outside" in message
+    assert use.__name__ in message
+
+
+def test_there_is_a_use_for_each_row_that_is_not_controlled() -> None:
+    rows = [row.name for row in table("asyncio", "anyio", "trio") if row.how == NOT_CONTROLLED]
+    assert rows == list(OUTSIDE)

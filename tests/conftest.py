@@ -1,0 +1,120 @@
+"""Which tests are ``extended``: what shows more of the same, and takes long.
+
+A test that stands here with a number has that many cases for one that runs by default, another
+backend from one file to the next where cases are pairs; with 0, all of it is extended. Each
+promise keeps at least one test, and most of its cases, in the default run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOM = Path(__file__).parent
+#: file -> test -> one case in so many runs by default (0: none does).
+EXTENDED: dict[str, dict[str, int]] = {
+    "conformance/test_analyze_library.py": {
+        "test_no_false_alarm_and_no_miss": 5,
+        "test_a_failing_trace_of_a_search_is_named": 2,
+    },
+    "conformance/test_dpor.py": {
+        "test_generated_scenarios_on_threads": 3,
+        "test_generated_scenarios_of_tasks": 3,
+    },
+    "conformance/test_explore.py": {"test_every_file_of_the_library": 5},
+    "conformance/test_predict.py": {
+        "test_the_library": 3,
+    },
+    "conformance/test_processes.py": {
+        "test_controlled_is_the_model": 3,
+        "test_free_runs_are_faithful": 4,
+        "test_killed_from_outside_while_controlled": 5,
+        "test_killed_from_outside_while_free": 2,
+        "test_start_methods": 2,
+        "test_workers_die_with_their_parent": 2,
+    },
+    "conformance/test_python_cases.py": {
+        "test_consumer_first_terminates": 4,
+        "test_patches_are_undone": 2,
+        "test_a_race_of_threads_that_a_worker_starts": 2,
+        "test_a_spin_wait_ends_by_the_bound_of_steps": 2,
+    },
+    "conformance/test_python_dpor.py": {"test_same_final_states_as_brute_force": 5},
+    "conformance/test_python_files.py": {"test_dpor_finds_every_end": 3},
+    "conformance/test_python_processes.py": {
+        "test_a_fork_while_another_thread_holds_a_lock": 2,
+        "test_dpor_finds_every_end_in_processes": 3,
+        "test_dpor_finds_every_end_of_a_fork": 2,
+        "test_queues": 2,
+    },
+    "conformance/test_reduce.py": {"test_the_library_is_reduced": 3},
+    "conformance/test_samplers.py": {
+        "test_every_kind_of_choice": 3,
+        "test_nothing_is_out_of_reach": 3,
+    },
+    "conformance/test_session.py": {
+        "test_free_runs_are_faithful": 5,
+        "test_the_deadlock_of_one_backend_on_another": 3,
+        "test_a_failure_found_is_replayed": 2,
+    },
+    "conformance/test_shrinking.py": {
+        "test_known_minimum": 3,
+        "test_passes_alone_reach_the_minimum": 3,
+        "test_the_search_for_the_fewest_agrees_with_brute_force": 3,
+    },
+    "conformance/test_states.py": {"test_the_conformance_cases": 3},
+    "conformance/test_tasks.py": {"test_controlled_is_the_model": 3, "test_free_runs_replay": 3},
+    "conformance/test_tasks_brute.py": {
+        "test_dpor_finds_what_brute_force_finds": 3,
+        "test_the_same_with_cancellations": 2,
+    },
+    "conformance/test_tasks_trio.py": {"test_dpor_finds_what_brute_force_finds": 3},
+    "conformance/test_traces.py": {"test_it_is_replayed_on_every_backend_where_it_is_possible": 3},
+    "conformance/test_twin.py": {
+        "test_twins_of_the_library": 3,
+    },
+    "system/test_compare.py": {
+        "test_variants_are_sound_and_keep_what_is_no_lock": 3,
+    },
+    "system/test_corpus.py": {"test_where_it_is_mended_nothing_is_found": 0},
+    "system/test_export.py": {
+        "test_what_a_free_program_does_is_possible": 4,
+        "test_every_file_becomes_a_program": 3,
+        "test_a_random_schedule_is_followed": 2,
+    },
+    "system/test_pytest_async.py": {
+        "test_an_async_test_is_explored_whoever_else_runs_such_tests": 3
+    },
+    "system/test_pytest_plugin.py": {
+        "test_a_kept_trace_is_replayed": 2,
+        "test_plain_tests_beside_pytest_asyncio": 2,
+    },
+    "system/test_rewriting_soak.py": {"test_cpythons_tests_pass_on_rewritten_modules": 3},
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that the command line does not ask for are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    seen: Counter[tuple[str, str]] = Counter()
+    for item in items:
+        file = item.path.relative_to(ROOM).as_posix() if item.path.is_relative_to(ROOM) else ""
+        name = item.name.partition("[")[0]
+        one_in = EXTENDED.get(file, {}).get(name)
+        if one_in is None:
+            continue
+        if not one_in or seen[file, name] % one_in:
+            item.add_marker(pytest.mark.extended)
+        seen[file, name] += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_kept_for_other_modules(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test module has cached goes with it. Each exploration of real code looks through all
+    objects of the process for what is to be patched, and each forked worker is a copy of it."""
+    yield
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()

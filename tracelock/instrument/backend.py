@@ -1,0 +1,308 @@
+"""What the backends of real code have in common: schedules one after the other, with ``setup``
+and ``check`` around the workers, and what happens when one of them gets stuck."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from tracelock.engine.controller import Controller
+from tracelock.engine.cores import one_core
+from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.open import OpenController
+from tracelock.engine.verdicts import blocked_of, story
+from tracelock.errors import LimitReached, UsageError
+from tracelock.instrument.contexts import WorkerContext
+from tracelock.instrument.failures import failure_of, stack_of
+from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
+from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.naming import ObjectNames
+from tracelock.instrument.patches import COMMON, Patches
+from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.locks import StandIns
+from tracelock.instrument.threads.pool import PooledThread
+from tracelock.instrument.threads.watchdog import Watchdog, raise_in
+from tracelock.instrument.worker import Main, MainBlocked
+from tracelock.objects import Rules
+from tracelock.schedulers.base import Scheduler
+
+#: How often the waiting main thread looks whether the workers still get on, in seconds.
+LOOK: Final = 0.25
+#: Schedules after which garbage is collected, between two of them.
+SWEEP: Final = 200
+
+
+class PythonBackend:
+    """Runs the schedules of one :class:`PythonProgram`. A context manager: patches are applied
+    when it is entered and undone when it is left.
+
+    ``stuck``: why no further schedule can be run, "" as long as one can. ``patch_groups``: those
+    of the table of patches that are applied.
+    """
+
+    patch_groups: tuple[str, ...] = COMMON
+    #: What its objects are like; set by the one that creates it.
+    rules: Rules
+    #: Whether all workers are tasks of one loop; what the order of that loop is called.
+    one_loop = False
+    own_name = ""
+
+    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
+        self.program = program
+        self.limits = limits
+        self.names = ObjectNames(program.layout)
+        self.hub = Hub(self.names)
+        self.hub.expected = program.expected
+        self.hub.collections = program.collections
+        self.hub.pool = self._pooled
+        self.hub.stand_in = StandIns(self.hub)
+        self.hub.stall = min(limits.stall, limits.seconds) * 0.8
+        self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
+        #: What else was reported (by the exception handler of a loop), and in how many schedules.
+        self.heard: dict[str, int] = {}
+        self.setup_number = program.layout.worker("setup")
+        self.stuck = ""
+        self.interrupted = False
+        self.cut_daemons = False
+        self._pool: list[PooledThread] = []
+        self._no_choice = RunToCompletion()
+        self._stack = contextlib.ExitStack()
+        self._since_sweep = 0
+
+    def __enter__(self) -> PythonBackend:
+        if Patches.active is not None:
+            raise UsageError("tracelock is at work already: an exploration inside of another one")
+        self._stack.enter_context(one_core())
+        patches = Patches(self.hub, self.program.instrument, self.patch_groups)
+        self._patches = self._stack.enter_context(patches)
+        self._stack.enter_context(no_collections())
+        self._stack.enter_context(quiet_unwinding())
+        patience = min(self.limits.stall, self.limits.seconds)
+        self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for pooled in self._pool:
+            pooled.close()
+        self._pool = []
+        self._stack.close()
+
+    def close(self) -> None:
+        """End the threads of the pool and undo all patches. Safe to call twice."""
+        self.__exit__()
+
+    def own_order(self) -> Scheduler:
+        """One schedule without preemption; of tasks in the order of their loop."""
+        return InOrder(backwards=False)
+
+    def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
+        """Schedules that a loop makes by itself, where it has an order of its own."""
+        return ()
+
+    # --- schedules ---------------------------------------------------------------------------
+    def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
+        """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
+        assert isinstance(controller, OpenController)
+        while not self.stuck:
+            self.names.begin()
+            if not controller.begin():
+                return
+            self._schedule(controller)
+            controller.scheduler.end(len(controller.log))
+            if done(controller) or controller.limit is INTERRUPTED:
+                return
+
+    def _schedule(self, controller: OpenController) -> None:
+        """Run one schedule: ``setup``, the workers, and ``check``."""
+        raise NotImplementedError
+
+    def _unwind(self, controller: OpenController) -> None:
+        """The schedule is over: end what is left of it."""
+        hub = self.hub
+        self.cut_daemons = self.cut_daemons or controller.cut_daemons
+        for number, op in controller.rescues:
+            key = (self.program.layout.workers[number].name, op.at)
+            self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
+        stuck = hub.unwind()
+        hub.phase = Phase.IDLE
+        if hub.relays:
+            self._reap()
+        if stuck:
+            self._give_up(controller, stuck[0])
+        if hub.error is not None:
+            raise hub.error
+
+    def _pooled(self, number: int) -> PooledThread:
+        while len(self._pool) <= number:
+            self._pool.append(PooledThread(self._patches.locals))
+        return self._pool[number]
+
+    def _sweep(self) -> None:
+        """Collect garbage now and then, where no schedule is under way."""
+        self._since_sweep += 1
+        if self._since_sweep >= SWEEP or self.hub.collections:
+            self._since_sweep = 0
+            gc.collect()
+
+    def _reap(self) -> None:
+        from tracelock.instrument.processes.forking import reap
+
+        reap(self.hub)
+
+    # --- setup and check ---------------------------------------------------------------------
+    def _aside(
+        self, controller: OpenController, phase: Phase
+    ) -> contextlib.AbstractContextManager[Main]:
+        """While this is entered, user code may run that is no worker's: nothing is explored, and
+        the record of the schedule stays as it is."""
+        raise NotImplementedError
+
+    def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the user's ``setup`` or ``check``."""
+        return function(*arguments)
+
+    def _set_up(self, controller: OpenController) -> Any:
+        program = self.program
+        state = None
+        if program.setup is not None:
+            with self._aside(controller, Phase.SETUP) as main:
+                try:
+                    state = self._call(main, self._patches.now(program.setup))
+                except (MainBlocked, KeyboardInterrupt) as error:
+                    why = self._blocked(controller, error)
+                    raise UsageError(f"setup never ends: {why}") from None
+                except Exception as error:
+                    raise UsageError(f"setup failed: {failure_of(error).message}") from error
+            if inspect.isawaitable(state):
+                raise UsageError("an async setup needs the asyncio or trio backend")
+        self.names.walk(state)
+        return state
+
+    def _check(self, controller: OpenController, state: Any) -> None:
+        """Call ``check``, if there is one, after a schedule that has come to its end."""
+        program, outcome = self.program, self.program.outcome
+        check = program.check
+        if check is None or outcome.failure is not None:
+            return
+        with self._aside(controller, Phase.CHECK) as main:
+            try:
+                result = self._call(main, check, *program.arguments(state))
+            except (MainBlocked, KeyboardInterrupt) as error:
+                outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
+            except LimitReached as limit:
+                controller.limit = str(limit)
+            except Exception as error:
+                outcome.fail(failure_of(error).message)
+            else:
+                if result is False:
+                    outcome.fail(f"{outcome.text} returned False")
+
+    def _completed(self, controller: OpenController) -> bool:
+        """Whether all workers have ended, and none by a failure."""
+        unfinished = controller.limit is not None or controller.active
+        return controller.failure is None and not unfinished
+
+    def _blocked(self, controller: OpenController, error: BaseException) -> str:
+        """Why ``setup`` or ``check`` does not end. Raises a KeyboardInterrupt of the user's."""
+        if self._watchdog.stack:
+            return f"it is stuck:\n{self._watchdog.stack}"
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        pending = {w: op for w in controller.active if (op := controller.pending[w]) is not None}
+        return story(blocked_of(controller.layout, pending, controller.models, controller.waiting))
+
+    def _progress(self) -> int | None:
+        """For the watchdog: how far ``setup`` or ``check`` is, None while neither runs."""
+        hub = self.hub
+        if hub.phase not in (Phase.SETUP, Phase.CHECK):
+            return None
+        return hub.schedule * 1_000_000 + len(hub.controller.log)
+
+    # --- waiting -----------------------------------------------------------------------------
+    def _await(self, baton: Any = None) -> None:
+        """Wait for the baton; a worker that gets stuck ends the schedule instead."""
+        hub, limits = self.hub, self.limits
+        baton = baton or hub.main
+        controller = hub.controller
+        seen, still, warned = (-1, 0), 0.0, False
+        while True:
+            try:
+                if baton.acquire(timeout=LOOK):
+                    return
+            except KeyboardInterrupt:
+                self.interrupted = True
+                controller.limit = INTERRUPTED
+                continue
+            controller = hub.controller
+            steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
+            still = still + LOOK if steps == seen else 0.0
+            seen = steps
+            if still < min(limits.stall, limits.seconds):
+                continue
+            worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
+            if worker is None:
+                continue
+            if not warned:
+                warned, still = True, 0.0
+                controller.limit = controller.limit or self._stuck_message(worker)
+                if not self.names.suspect(worker.last):
+                    self.stuck = controller.limit
+                # a loop in Python can be ended, a call into C cannot
+                raise_in(worker.ident, ScheduleOver)
+                continue
+            self._give_up(controller, worker)
+            raise Stuck
+
+    def _stuck_message(self, worker: WorkerContext) -> str:
+        frame = sys._current_frames().get(worker.ident)
+        where = stack_of(frame) if frame is not None else ""
+        return f"{worker.label} is stuck outside tracelock's control:\n{where}"
+
+    def _give_up(self, controller: OpenController, worker: WorkerContext) -> None:
+        """A thread cannot be ended: it is left behind, and so is this exploration."""
+        hub = self.hub
+        self.stuck = controller.limit or self._stuck_message(worker)
+        controller.limit = self.stuck
+        contexts.pop(worker.ident, None)
+        hub.workers.pop(worker.number, None)
+        hub.unwind()
+        hub.main = worker.baton  # should it still hand over its baton, no worker gets that
+
+
+class Stuck(Exception):
+    """A worker is stuck and cannot be ended."""
+
+
+@contextlib.contextmanager
+def no_collections() -> Iterator[None]:
+    """Keep the cyclic collector away: it would run finalizers at points that no scheduler chose."""
+    was = gc.isenabled()
+    gc.disable()
+    gc.freeze()  # a collection visits what the program creates, not all objects
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def quiet_unwinding() -> Iterator[None]:
+    """Do not report a finalizer that is unwound because it was waiting at the schedule's end."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, ScheduleOver):
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = before

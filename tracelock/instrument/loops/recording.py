@@ -1,0 +1,93 @@
+"""Methods of a loop's own objects that put an event into the record when a task calls them.
+
+None of these is a choice: which task goes on is chosen where it is suspended.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from tracelock.instrument.callers import creation_name
+from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.hub import Phase, get_ident
+from tracelock.instrument.patching import SEEN, replace
+from tracelock.instrument.worker import here
+
+
+def _record(kind: int, obj: Any, value: Any) -> None:
+    worker: Any = here()
+    tasks = getattr(worker, "tasks", None)
+    if tasks is not None and worker.hub.phase is Phase.RUN:
+        tasks.record(kind, tasks.thing(obj, worker), value)
+
+
+class Recorder:
+    """Declares the rows of one library's classes for one module."""
+
+    def __init__(self, library: str, module: str) -> None:
+        self.library = library
+        self.module = module
+
+    def _replace(self, owner: Any, name: str, by: Callable[..., Any]) -> None:
+        label = f"{self.library}.{owner.__name__}.{name}"
+        replace(label, by, SEEN, owner, module=self.module)
+
+    def names(self, owner: Any, kind: str) -> None:
+        """An object that a worker makes is called after the place."""
+        original = owner.__init__
+
+        @functools.wraps(original)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            worker = here()
+            if worker is not None:
+                self._tracelock_name = creation_name(kind, worker)
+            original(self, *args, **kwargs)
+
+        self._replace(owner, "__init__", __init__)
+
+    def numbers(self, owner: Any) -> None:
+        """Objects that the library keeps in sets have a number for a hash."""
+        self._replace(owner, "__hash__", numbered_hash)
+
+    def after(self, owner: Any, name: str, kind: int) -> None:
+        """The coroutine method is an event of this kind when it has come back."""
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = await original(self, *args, **kwargs)
+            _record(kind, self, None)
+            return result
+
+        self._replace(owner, name, method)
+
+    def before(self, owner: Any, name: str, kind: int, value: Any = None) -> None:
+        """The method is an event of this kind before it is done. ``value``: what the event says of
+        it, or a function of the method's arguments."""
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            _record(kind, self, value(*args, **kwargs) if callable(value) else value)
+            return original(self, *args, **kwargs)
+
+        self._replace(owner, name, method)
+
+
+def notified(n: int = 1) -> int:
+    """How many tasks a call of ``notify`` wakes."""
+    return n
+
+
+def numbered_hash(self: Any) -> int:
+    """A number instead of an address: the same in every run of a schedule."""
+    worker: Any = contexts.get(get_ident())
+    if worker is None:
+        return object.__hash__(self)
+    numbers = worker.hub.hashed
+    known = numbers.get(identity(self))
+    if known is None:  # the object is kept, so that its identity stays its own
+        known = numbers[identity(self)] = (len(numbers) + 1, self)
+    return int(known[0])

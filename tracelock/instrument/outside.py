@@ -1,0 +1,23 @@
+"""What is known to be outside of control: rows in which nothing is replaced.
+
+A worker that blocks in one of these is named with its stack, and the verdict is unfinished; what
+does not block is done, or answered, as ever, in every schedule anew.
+"""
+
+from __future__ import annotations
+
+from tracelock.instrument.patching import NOT_CONTROLLED, listed
+
+# a worker may block in these
+listed(
+    __name__, NOT_CONTROLLED,
+    "socket.socket.accept", "socket.socket.recv", "select.select", "select.poll",
+    "selectors.DefaultSelector", "subprocess.run", "os.system", "os.pipe",
+    "multiprocessing.Pipe", "sqlite3.connect", "signal.sigtimedwait", "ctypes.CDLL",
+)  # fmt: skip
+# these are done, or answered, as ever
+listed(
+    __name__, NOT_CONTROLLED,
+    "_thread.start_new_thread", "signal.signal", "io.FileIO", "mmap.mmap", "os.listxattr",
+    "os.urandom", "random.random", "datetime.datetime.now", "time.process_time", "time.localtime",
+)  # fmt: skip

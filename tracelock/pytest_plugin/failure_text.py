@@ -1,0 +1,77 @@
+"""A failing schedule as the text of a failing test: what went wrong, and how it came to it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from tracelock.session.explored import SearchFailed, preemptive
+
+if TYPE_CHECKING:
+    from tracelock.session.explored import Explored
+    from tracelock.trace import Trace
+
+_NARROWEST: Final = 40
+
+
+class ScheduleFailed(SearchFailed):
+    """A schedule of the test fails. Its text is all that there is to say; no traceback of ours."""
+
+    __module__ = "builtins"  # pytest's summary shows the name, and need not show where it is from
+
+
+class TracelockWarning(UserWarning):
+    """Something that an exploration did not settle, or that makes its result doubtful."""
+
+
+def failure_lines(trace: Trace, about: str = "") -> list[str]:
+    """What went wrong, then the interleaving as columns, one worker each."""
+    from tracelock.report.terminal import verdict_block
+    from tracelock.report.wording import clean
+
+    verdict = trace.verdict
+    blocks = [text.plain for text in verdict_block(verdict, trace.workers, about)]
+    head, message = blocks[0], blocks[1:]
+    if not message or verdict.kind != "failed":
+        return [head, *message, "", *_table(trace)]
+    # pytest's own summary shows the first line: what went wrong, not in whom
+    first = clean(verdict.message.split("\n")[0])
+    if verdict.worker:
+        first += f"  (in {clean(trace.workers[verdict.worker])})"
+    return [first, *message[1:], "", *_table(trace), "", head]
+
+
+def _table(trace: Trace) -> Iterator[str]:
+    from tracelock.report.terminal import Style
+    from tracelock.session.story import steps
+
+    style = Style(max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns), _unicode())
+    if not trace.events:
+        yield "(no events)"
+    for text in steps(trace, style):
+        yield text.plain
+
+
+def _unicode() -> bool:
+    stream = sys.__stdout__
+    encoding = (getattr(stream, "encoding", None) or "ascii").lower()
+    return encoding.startswith("utf")
+
+
+def failure_text(explored: Explored) -> str:
+    """The text of a test that failed in a schedule."""
+    from tracelock.explore.shrink.twin import Twin
+
+    trace = explored.trace
+    assert trace is not None
+    lines = failure_lines(trace, f"{len(trace.events):,} events, {preemptive(explored.switches)}")
+    lines.append("")
+    if isinstance(explored.twin, Twin):
+        lines.append(explored.twin.explanation)
+    elif explored.twin is not None and explored.twin.proved:
+        lines.append("No schedule passes: it is not the order of the steps that is wrong.")
+    lines.append(explored.summary)
+    lines += [f"note: {text}" for text in explored.notes]
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""Python code to be explored, as a caller gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracelock.errors import UsageError
+from tracelock.instrument.program import PythonProgram, module_of
+
+
+@dataclass(slots=True)
+class PythonCode:
+    """What there is to run, and what may happen to it.
+
+    ``setup()`` makes what the workers share, anew for each schedule; each of ``workers``
+    (callables, or coroutine functions) is called with it (with nothing where there is no
+    ``setup``); ``check`` is called with it when they have ended, and raises or returns False on the
+    bug. ``instrument``: names of modules whose shared accesses are scheduling points, with all that
+    is below them (None: the modules in which the workers were written). ``expected_errors``:
+    exceptions that may end a worker. ``cancellations``: how many of its awaits a schedule may
+    cancel. ``gc``: whether a garbage collection may come at any step (a number: so many). None:
+    what the document says that names the code, else none.
+    """
+
+    workers: Sequence[Callable[..., Any]] = ()
+    setup: Callable[[], Any] | None = None
+    check: Callable[..., Any] | None = None
+    instrument: Sequence[str] | None = None
+    expected_errors: Sequence[type[BaseException]] = ()
+    cancellations: int | None = None
+    gc: bool | int | None = None
+
+    def program(
+        self, name: str = "", *, source: dict[str, Any] | None = None,
+        document: dict[str, Any] | None = None, names: Sequence[str] = (),
+    ) -> PythonProgram:  # fmt: skip
+        """The program that this is; see ``PythonProgram`` for the arguments.
+
+        Raises UsageError where it makes no sense.
+        """
+        if isinstance(self.instrument, str):
+            raise UsageError(f"instrument is a list of modules: instrument=[{self.instrument!r}]")
+        cancellations = self.cancellations or 0
+        if cancellations < 0:
+            raise UsageError("cancellations is how many a schedule may have: 0 or more")
+        if self.instrument is None:
+            found = (module_of(work) for work in self.workers)
+            modules = list(dict.fromkeys(module for module in found if module is not None))
+        else:
+            modules = list(self.instrument)
+        first = self.workers[0] if self.workers else None
+        return PythonProgram(
+            list(self.workers), self.setup, self.check, modules, tuple(self.expected_errors),
+            int(self.gc or 0), cancellations, name or module_of(first) or "python",
+            dict(source or {}), document, names,
+        )  # fmt: skip

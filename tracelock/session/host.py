@@ -1,0 +1,178 @@
+"""A target opened on a backend: what runs its schedules, and makes and follows its traces."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from tracelock.explore.search import Searched, search
+from tracelock.session.plan import make_scheduler
+
+if TYPE_CHECKING:
+    from tracelock.engine.replaying import Replay
+    from tracelock.explore.running import Executed, Runner
+    from tracelock.explore.search import Budget, Progress
+    from tracelock.explore.spread.shards import Job
+    from tracelock.schedulers.base import Scheduler
+    from tracelock.session.plan import Plan, Settings
+    from tracelock.session.target import Target
+    from tracelock.trace import Trace, Verdict
+
+OnProgress = Callable[["Progress"], None]
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """How one run ended: its verdict, the number of its events, and its trace on request."""
+
+    verdict: Verdict
+    events: int
+    trace: Callable[[], Trace]
+    log: Any = None
+
+
+class Host(ABC):
+    """A target on one backend, under control. A context manager.
+
+    ``settings``: completed ones. ``runner``: what runs the schedules of a search; ``models``: what
+    shrinks a failing one, on models of the objects wherever there are some. ``stuck``: why no
+    further schedule can be run, "" as long as one can. ``notes``: what there is to say of the
+    search besides its outcomes. ``executions``: complete ones of the last search by ``dpor``.
+    ``states``: those that were searched. ``batch``: runs that the backend may make in one go.
+    """
+
+    target: Target
+    settings: Settings
+    runner: Runner
+    models: Runner
+    batch = 100
+    #: Whether all that the workers do depends on one another, as with the tasks of one loop.
+    entangled = False
+    #: How the schedules of ``own_orders`` are called.
+    own_name = ""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.executions = 0
+        self.states = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the workers, undo all patches."""
+
+    @property
+    def stuck(self) -> str:
+        return ""
+
+    @property
+    def workers(self) -> list[str]:
+        """The names of the workers so far: Python code starts threads as it goes."""
+        return [worker.name for worker in self.runner.program.layout.workers]
+
+    # --- traces ------------------------------------------------------------------------------
+    @abstractmethod
+    def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
+        """The trace of a controlled schedule whose log this is."""
+
+    @abstractmethod
+    def follower(self, trace: Trace) -> Replay:
+        """What follows a trace event by event."""
+
+    @abstractmethod
+    def retrace(self, trace: Trace) -> Executed | None:
+        """The schedule of a trace, executed by its picks; None where it cannot be followed."""
+
+    @abstractmethod
+    def shrinkable(self, trace: Trace) -> Executed | Trace:
+        """What a shrink of ``trace`` begins with. Raises UsageError where it fails no more."""
+
+    @abstractmethod
+    def confirming(self, trace: Trace) -> AbstractContextManager[Host]:
+        """The host on which a failure that was found is replayed: that of the real backend."""
+
+    @abstractmethod
+    def not_confirmed(self, why: str, number: int, times: int) -> str:
+        """What it means that replay ``number`` of ``times`` ended otherwise, in a sentence.
+
+        Raises InternalError where that is a contradiction.
+        """
+
+    # --- runs --------------------------------------------------------------------------------
+    def free_run(self, record: bool) -> RunOutcome:
+        """A run in whatever order the system chooses. Only of targets with that capability."""
+        raise NotImplementedError
+
+    def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:
+        """A sampler that also decides where collections and cancellations come in, if any may."""
+        return scheduler
+
+    # --- searches ----------------------------------------------------------------------------
+    def warm_up(self, every: bool) -> Searched:
+        """The schedules that have to be run before a search begins, if there are any."""
+        return Searched("warm-up")
+
+    def settle(self) -> None:
+        """Let what the schedules so far have shown of the target count from now on."""
+        return
+
+    def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
+        """The scheduler of a strategy for a search of this target."""
+        return make_scheduler(strategy, seed, depth=depth)
+
+    def search(
+        self, strategy: str | Scheduler, seed: int, depth: int | None, budget: Budget,
+        every: bool, progress: OnProgress | None,
+    ) -> Searched:  # fmt: skip
+        """Run the schedules of one strategy."""
+        scheduler = self.scheduler(strategy, seed, depth)
+        found = search(self.runner, scheduler, budget, every=every, progress=progress)
+        self.executions = found.schedules
+        return found
+
+    def search_states(self, budget: Budget, every: bool, progress: OnProgress | None) -> Searched:
+        """Search the states. Only of targets with that capability."""
+        raise NotImplementedError
+
+    def job(self, plan: Plan, strategy: str) -> Job:
+        """A search by ``strategy`` as plain data. Only of targets that can be spread or kept."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint of a search knows its target by."""
+        raise NotImplementedError
+
+    def qualify(self, found: Searched) -> None:
+        """Take back what a search may not claim: that it was exhaustive."""
+        return
+
+    def claim(self, verdict: str, found: Searched) -> str:
+        """The verdict that may be claimed, where the search itself comes to ``verdict``."""
+        return verdict
+
+    def remarks(self, schedules: int) -> list[str]:
+        """What was noticed in the schedules so far, in sentences."""
+        return []
+
+    def held(self) -> AbstractContextManager[None]:
+        """While this is entered, what is learnt of the target does not change its schedules."""
+        return nullcontext()
+
+    def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
+        """Schedules that the backend's own event loop may make, where it has one order of its own;
+        with so many cancellations."""
+        return ()
+
+
+def run_once(host: Host, scheduler: Scheduler, clock: str | None = None) -> Verdict:
+    """How the next schedule of ``scheduler`` ends."""
+    runner = host.runner if clock is None else host.runner.with_clock(clock)
+    return runner.verdict(runner.run(scheduler, lambda _: True))

@@ -1,0 +1,96 @@
+"""What a search of real code puts around its schedulers, and how two schedules are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from tracelock.engine.open import OpenLayout
+from tracelock.engine.recording import target_name
+from tracelock.ops import NAMES
+from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
+
+if TYPE_CHECKING:
+    from tracelock.instrument.naming import ObjectNames
+
+
+class Restarting(Wrapper):
+    """A systematic search that begins again when something turned out to be shared.
+
+    What it has explored before then is explored once more, with the new scheduling points; the
+    counts are those of the last time.
+    """
+
+    def __init__(self, make: Callable[[], Scheduler], names: ObjectNames) -> None:
+        self.make = make
+        self.names = names
+        super().__init__(make())
+        self.restarts = 0
+        #: A worker that was to go on could not: the program does not depend on the schedule alone.
+        self.lost = False
+        self._run: Run
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        self.inner.attach(run)
+
+    def begin(self) -> bool:
+        if self.lost:
+            return False
+        if self.names.pending:
+            self.names.apply_pending()
+            self.restarts += 1
+            self.inner = self.make()
+            self.inner.attach(self._run)
+        return self.inner.begin()
+
+    def pick(self, choice: Choice) -> int:
+        if not self.lost:
+            picked = self.inner.pick(choice)
+            if picked in choice.options:
+                return picked
+            self.lost = True
+        return choice.options[0]
+
+    def end(self, steps: int) -> None:
+        if not self.lost:
+            self.inner.end(steps)
+
+    @property
+    def exhaustive(self) -> bool:
+        return not self.lost and self.inner.exhaustive
+
+
+def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:
+    """What a schedule did, as a trace would record it."""
+    return [
+        (layout.workers[worker].name, NAMES[kind], target_name(layout, kind, op), op.at, result)
+        for worker, kind, op, result, _, _ in log
+    ]
+
+
+#: What makes a program depend on more than its schedule.
+LOOK_FOR = (
+    "Look for unseeded random numbers, the wall clock, the order of a set or of ids, or state that "
+    "setup does not make anew"
+)
+
+
+def difference(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
+    """Where two runs of one schedule differ, "" where they do not."""
+
+    def told(step: tuple[Any, ...] | None) -> str:
+        if step is None:
+            return "nothing more"
+        worker, op, target, at, result = step
+        shown = "" if result is None else f" -> {result!r}"
+        return f"{worker} {op} {target or ''}{shown} at {at}"
+
+    for number, (a, b) in enumerate(zip_longest(one, other)):
+        if a != b:
+            return (
+                f"run twice, the same schedule did two things at event {number}: {told(a)}; "
+                f"{told(b)}. {LOOK_FOR}"
+            )
+    return ""

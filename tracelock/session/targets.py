@@ -1,0 +1,113 @@
+"""Which target there is: the one place that tells scenarios and Python programs apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.errors import UsageError
+from tracelock.session.scenarios import ScenarioTarget
+from tracelock.session.target import Capability, Target, require
+
+if TYPE_CHECKING:
+    from tracelock.scenario.language.models import Scenario
+    from tracelock.session.code import PythonCode
+    from tracelock.trace import Trace
+
+#: What a trace of real code is refused with.
+NOT_ALLOWED: Final = (
+    "this trace is of Python code, which a replay runs: that has to be allowed "
+    "(--allow-call, allow_call=True)"
+)
+_GIVE: Final = (
+    "this trace is of Python code: give its setup=, workers= and check= again, or "
+    "allow_call=True to import them by the names that the trace has"
+)
+
+
+def target_for(
+    subject: Scenario | Target | None = None,
+    code: PythonCode | None = None,
+    *,
+    allow_call: bool = False,
+) -> Target:
+    """The target that a caller gives: a scenario, or the workers of ``code``.
+
+    Where a scenario names Python code, what else ``code`` says counts instead of what it says, and
+    the code is imported when it is needed: not before, and only with ``allow_call``. Raises
+    UsageError for what does not go together.
+    """
+    from tracelock.scenario.language.models import Scenario
+
+    if subject is not None and code is not None and (code.workers or code.setup or code.check):
+        raise UsageError("a scenario has workers of its own: give the one or the other")
+    if isinstance(subject, Scenario):
+        return _of_scenario(subject, code, allow_call)
+    if subject is not None:
+        return subject
+    from tracelock.session.code import PythonCode
+    from tracelock.session.python import PythonTarget
+
+    program = (code or PythonCode()).program()
+    return PythonTarget(lambda: program, program.name)
+
+
+def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) -> Target:
+    if scenario.python is None:
+        target = ScenarioTarget(scenario)
+        if code is not None and (code.cancellations or code.gc):
+            require(target, Capability.INJECTIONS)
+        return target
+    from tracelock.session.code import PythonCode
+    from tracelock.session.named_functions import program_of
+    from tracelock.session.python import PythonTarget
+
+    given = code or PythonCode()
+    return PythonTarget(
+        lambda: program_of(scenario, allow_call=allow_call, given=given), scenario.name
+    )
+
+
+def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool = False) -> Target:
+    """The target that a trace is of.
+
+    ``code``: the workers, setup and check of a trace of Python code, where the caller may give them
+    again; without, they are imported by the names in the trace, when they are needed, and only with
+    ``allow_call``.
+    """
+    python = python_of(trace)
+    if python is None and (code is None or not code.workers):
+        from tracelock.scenario.loading import scenario_from_data
+
+        return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
+    from tracelock.instrument.program import PythonProgram
+    from tracelock.session.named_functions import program_of_trace
+    from tracelock.session.python import PythonTarget
+
+    def load() -> PythonProgram:
+        recorded = python or {}
+        if code is not None and code.workers:
+            modules = recorded.get("instrument") if code.instrument is None else code.instrument
+            return replace(
+                code, instrument=modules, cancellations=int(recorded.get("cancellations", 0)),
+                gc=int(recorded.get("collections", 0)),
+            ).program()  # fmt: skip
+        if not allow_call:
+            raise UsageError(NOT_ALLOWED if code is None else _GIVE)
+        return program_of_trace(trace)
+
+    return PythonTarget(load, str(trace.scenario.get("name", "python")))
+
+
+def python_of(trace: Trace) -> Mapping[str, Any] | None:
+    """What a trace says of the Python code that it is of; None where it is of a scenario's own
+    steps."""
+    python = trace.scenario.get("python")
+    return python if isinstance(python, Mapping) else None
+
+
+def test_of(trace: Trace) -> str | None:
+    """The pytest node id of the test that a trace is of, None where it is of none."""
+    node = (python_of(trace) or {}).get("pytest")
+    return node if isinstance(node, str) and node else None
