@@ -19,7 +19,7 @@ from tracelock.scenario.compile.runtime import Machine, TimeoutScope
 from tracelock.scenario.compile.translate import Direct, GlobalNames, NameTable
 from tracelock.scenario.language.models import Scenario
 
-__all__ = ["FUEL", "ConditionCheck", "Machine", "Program", "TimeoutScope"]
+__all__ = ["FUEL", "CompiledCheck", "Machine", "Program", "TimeoutScope"]
 
 #: Rounds of loops that a worker may go without a visible step.
 FUEL: Final = 10_000_000
@@ -27,7 +27,7 @@ FUEL: Final = 10_000_000
 _new = object.__new__
 
 
-class ConditionCheck:
+class CompiledCheck:
     """A condition of ``always`` or ``finally``. ``at`` is its path, ``text`` as written.
 
     ``holds(values)``, with the values of all variables by number, raises StepFailure where it
@@ -93,11 +93,11 @@ class Program:
         )
         self._made = [(kind, kind.code.entry, kind.code.template) for kind in self.classes]
         self.always = tuple(
-            ConditionCheck(expr, f"always[{place}]", self.layout)
+            CompiledCheck(expr, f"always[{place}]", self.layout)
             for place, expr in enumerate(scenario.always)
         )
         self.finally_ = tuple(
-            ConditionCheck(expr, f"finally[{place}]", self.layout)
+            CompiledCheck(expr, f"finally[{place}]", self.layout)
             for place, expr in enumerate(scenario.finally_)
         )
 
