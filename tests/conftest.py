@@ -7,6 +7,7 @@ promise keeps at least one test, and most of its cases, in the default run.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,15 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "system/test_rewriting_soak.py": {"test_cpythons_tests_pass_on_rewritten_modules": 3},
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each worker of xdist keeps to a core of its own. A controlled run keeps to one core, which
+    it chooses by the number of its process: two workers would often choose the same."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker.isdecimal() and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
 
 
 @pytest.hookimpl(tryfirst=True)  # before those that the command line does not ask for are left out

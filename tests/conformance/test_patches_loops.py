@@ -437,7 +437,7 @@ def test_real_input_and_output_is_named(name: str) -> None:
     backend, use = OUTSIDE[name]
     found = tracelock.explore(
         workers=[use], backend=backend, instrument=[], schedules=3, seconds=None,
-        limits=RunLimits(steps=1_000, stall=0.15),
+        limits=RunLimits(steps=1_000, stall=0.6),
     )  # fmt: skip
     assert found.verdict == "unfinished"
     message = "\n".join([*found.notes, *(way.message for way in found.ways)])

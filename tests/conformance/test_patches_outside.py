@@ -128,7 +128,7 @@ def test_a_worker_that_blocks_is_named(name: str, monkeypatch: pytest.MonkeyPatc
     use.__name__ = worker_name(name)
     found = tracelock.explore(
         workers=[use], instrument=[], schedules=1, seconds=None,
-        limits=RunLimits(steps=1_000, stall=0.15),
+        limits=RunLimits(steps=1_000, stall=0.6),
     )  # fmt: skip
     while later:
         later.pop()()

@@ -13,6 +13,7 @@ import os
 import queue
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -253,6 +254,8 @@ def random_name(d: Path) -> str:
     return paths_of(worker.hub).label(str(d / name))
 
 
+#: The method that removes the file is another one since Python 3.12.
+REMOVES = "cleanup" if sys.version_info >= (3, 12) else "close"
 FILES: dict[str, Use] = {
     "os.stat": lambda d: os.stat(d / "a"),
     "os.access": lambda d: os.access(d / "a", os.R_OK),
@@ -294,7 +297,7 @@ FILES: dict[str, Use] = {
     "builtins.open": opened,
     "fcntl.flock": descriptor(lambda fd: fcntl.flock(fd, fcntl.LOCK_EX)),
     "fcntl.lockf": descriptor(lambda fd: fcntl.lockf(fd, fcntl.LOCK_EX)),
-    "tempfile._TemporaryFileCloser.close": temporary,
+    f"tempfile._TemporaryFileCloser.{REMOVES}": temporary,
     "tempfile._RandomNameSequence.__next__": random_name,
 }
 directories: list[str] = []
