@@ -406,7 +406,7 @@ async def watched() -> None:
 
 
 async def ran() -> None:
-    process = await asyncio.create_subprocess_exec("sleep", "0.8")
+    process = await asyncio.create_subprocess_exec("sleep", "1.6")
     await process.wait()
 
 
@@ -417,7 +417,7 @@ async def t_received() -> None:
 
 
 async def t_ran() -> None:
-    await trio.run_process(["sleep", "0.8"])
+    await trio.run_process(["sleep", "1.6"])
 
 
 OUTSIDE: dict[str, tuple[str, Use]] = {
@@ -437,7 +437,7 @@ def test_real_input_and_output_is_named(name: str) -> None:
     backend, use = OUTSIDE[name]
     found = tracelock.explore(
         workers=[use], backend=backend, instrument=[], schedules=3, seconds=None,
-        limits=RunLimits(steps=1_000, stall=0.6),
+        limits=RunLimits(steps=1_000, stall=0.3),
     )  # fmt: skip
     assert found.verdict == "unfinished"
     message = "\n".join([*found.notes, *(way.message for way in found.ways)])

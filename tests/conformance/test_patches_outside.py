@@ -35,7 +35,7 @@ from tracelock.instrument import backend
 from tracelock.instrument.patches import table
 
 #: For how long the uses block, in seconds, where they can be told: longer than is waited for them.
-LONG = 0.8
+LONG = 1.6
 #: What ends those that would block for ever.
 later: list[Callable[[], object]] = []
 
@@ -128,7 +128,7 @@ def test_a_worker_that_blocks_is_named(name: str, monkeypatch: pytest.MonkeyPatc
     use.__name__ = worker_name(name)
     found = tracelock.explore(
         workers=[use], instrument=[], schedules=1, seconds=None,
-        limits=RunLimits(steps=1_000, stall=0.6),
+        limits=RunLimits(steps=1_000, stall=0.3),
     )  # fmt: skip
     while later:
         later.pop()()
