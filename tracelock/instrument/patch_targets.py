@@ -1,4 +1,4 @@
-"""Where what is patched is held: names of the originals everywhere, and objects made before.
+"""Where patches apply: what holds the originals by name, and objects that exist already.
 
 Methods that were patched need no search. A function that others have taken by name is searched for
 in modules, classes, defaults of parameters, closures and dictionaries; locks that exist when
@@ -238,7 +238,7 @@ CLASS, LOCAL, OTHER = 1, 2, 3
 
 
 def _look(cls: type) -> int:
-    """What objects of a class are looked at for: 0 for nothing."""
+    """What objects of a class are searched for: 0 for nothing."""
     if issubclass(cls, type):
         return CLASS
     if issubclass(cls, THREAD_LOCAL):
@@ -247,7 +247,7 @@ def _look(cls: type) -> int:
 
 
 def _foreign(module: object) -> bool:
-    """Whether something of this module is looked through for locks."""
+    """Whether objects of this module's classes are searched for locks."""
     return type(module) is str and _not_standard(module)
 
 

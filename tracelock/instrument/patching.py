@@ -1,9 +1,9 @@
 """A row of the table of patches: what of Python is replaced, by what, and what comes of it.
 
-A *method* of a class is replaced in the class, so that subclasses and whoever imported the class
-earlier have it too. A *name* (``threading.Lock``, ``time.sleep``) is replaced in every module that
-has it, under whatever name. Rows are declared where the replacement is written, by decorating it;
-``patches`` collects, applies and undoes them.
+A *method* of a class is replaced in the class, so that subclasses, and modules that imported the
+class earlier, have it too. A *name* (``threading.Lock``, ``time.sleep``) is replaced in every
+module that has it, under whatever name. Rows are declared where the replacement is written, by
+decorating it; ``patches`` collects, applies and undoes them.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
     """What does as ``real`` does, but in a worker under control calls ``body(worker, real, ...)``.
 
     The one place where that is asked: on a thread that is no worker's, inside of a call that is
-    passed through, and while a schedule is unwound, the original is called.
+    left uncontrolled, and while a schedule is unwound, the original is called.
     """
     if isinstance(real, property):
         return property(guarded(real.fget, body))

@@ -2,10 +2,10 @@
 
 A path is a variable named ``file:NAME``, relative to the working directory or to the directory of
 temporary files, so that it is the same on another machine; the random part of a temporary name is
-numbered by who made it (``file:tmp/tmp#1@setup``). What a directory has in it is a variable of its
-own, ``file:NAME/``: making and removing files writes it, listing reads it. FilesStep a path reads
-the directories above it, which others may make, move or remove. An operation that concerns several
-variables of which two or more are shared is one indivisible step on them all.
+numbered by the worker that made it (``file:tmp/tmp#1@setup``). The entries of a directory are a
+variable of their own, ``file:NAME/``: making and removing files writes it, listing reads it. To
+touch a path is to read the directories above it, which others may make, move or remove. An
+operation on several variables of which two or more are shared is one indivisible step on them all.
 
 As everywhere, only what two workers use, one of them to write, is shared (see ``naming``).
 
@@ -31,7 +31,7 @@ from tracelock.ops import ATOMIC, READ, WRITE, AtomicBody, Op
 real_lstat: Final = os.lstat
 #: Directories that number themselves anew in each run of pytest.
 _PYTEST: Final = re.compile(r"^pytest-of-[^/]+/(?:pytest-\d+|garbage-[^/]+)/(?:popen-\w+/)?")
-#: A temporary name of whom nobody here has seen the making.
+#: A temporary name that was not generated under control.
 _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
 #: How much of what was read or written a trace shows.
 SHOWN: Final = 80

@@ -105,14 +105,15 @@ def _links_to(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return names.above, [names.own, names.listing]
 
 
-def _reads_handle(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    fd = _first(args, kwargs, "fd")
-    return _on_handle(worker, fd, False) if isinstance(fd, int) else None
+def _uses_handle(write: bool) -> Describe:
+    def describe(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
+        fd = _first(args, kwargs, "fd")
+        return _on_handle(worker, fd, write) if isinstance(fd, int) else None
+
+    return describe
 
 
-def _writes_handle(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    fd = _first(args, kwargs, "fd")
-    return _on_handle(worker, fd, True) if isinstance(fd, int) else None
+_reads_handle, _writes_handle = _uses_handle(False), _uses_handle(True)
 
 
 def _copies(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:

@@ -8,15 +8,15 @@ import contextlib
 import inspect
 import sys
 from asyncio import events
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import StepFailure
 from tracelock.instrument.hub import Phase, contexts
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
-from tracelock.instrument.loops.backend import LoopBackend
-from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
+from tracelock.instrument.loops.backend import LoopBackend, call_work
+from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.patches import COMMON
 from tracelock.instrument.worker import MainBlocked
 
@@ -24,17 +24,16 @@ from tracelock.instrument.worker import MainBlocked
 LAST_STEPS: Final = 10_000
 
 
-class AsyncioLoopBackend(LoopBackend):
+class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     """Runs the schedules of one program on asyncio's stock loop."""
 
     patch_groups = (*COMMON, "asyncio", "anyio")
 
-    def make_tasks(self) -> LoopTasks:
+    def make_tasks(self) -> AsyncioTasks:
         return AsyncioTasks(self.hub, self._baton, self.program.cancellations)
 
     @contextlib.contextmanager
-    def running(self, tasks: LoopTasks) -> Iterator[None]:
-        assert isinstance(tasks, AsyncioTasks)
+    def running(self, tasks: AsyncioTasks) -> Iterator[None]:
         loop: Any = tasks.loop
         hooks = sys.get_asyncgen_hooks()
         loop._thread_id = tasks.ident
@@ -48,22 +47,18 @@ class AsyncioLoopBackend(LoopBackend):
             events._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
 
-    def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
-        assert isinstance(tasks, AsyncioTasks)
-        if inspect.iscoroutinefunction(work):
-            worker.coro = work(*arguments)
-        else:
-            worker.coro = _called(work, arguments)
+    def start(self, tasks: AsyncioTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
+        plain = not inspect.iscoroutinefunction(work)
+        worker.coro = call_work(work, *arguments) if plain else work(*arguments)
         tasks.start(worker)
 
     def result(self, worker: TaskWorker) -> Any:
         worker.error = None
         return worker.task.result()
 
-    def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
+    def finish(self, controller: OpenController, tasks: AsyncioTasks) -> None:
         """What ``asyncio.run`` does when its main task is done: the other tasks are cancelled, and
         threads of the executor come to their end."""
-        assert isinstance(tasks, AsyncioTasks)
         left = [worker for worker in tasks.order if not worker.task.done()]
         executor = tasks.loop._default_executor  # type: ignore[attr-defined]
         if not left and executor is None:
@@ -92,9 +87,3 @@ class AsyncioLoopBackend(LoopBackend):
                 self.program.outcome.failure = StepFailure("finally", message, "")
             finally:
                 controller.max_steps = most
-
-
-async def _called(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """A worker that is no coroutine function; what it gives may be awaitable."""
-    result = work(*arguments)
-    return await result if inspect.isawaitable(result) else result

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, RunLimits
@@ -27,17 +27,18 @@ from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.schedulers.base import Scheduler
 
-#: Schedules of a loop's own that are tried to see whether they fail too.
+TasksT = TypeVar("TasksT", bound=LoopTasks)
+#: Schedules in a loop's own order that are tried to see whether they fail too.
 TRIES: Final = 200
 
 
-class LoopBackend(PythonBackend):
+class LoopBackend(PythonBackend, Generic[TasksT]):
     """Runs the schedules of one program of coroutine functions."""
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
         self.own = OwnOrder()
-        self.tasks: LoopTasks
+        self.tasks: TasksT
         self._baton: Any = None
         self._more = True
         self._raised: BaseException | None = None
@@ -47,7 +48,7 @@ class LoopBackend(PythonBackend):
         awaits.learn(self.waiting)
         return self
 
-    # --- the order that the loop has by itself -------------------------------------------------
+    # --- the loop's own order ------------------------------------------------------------------
     one_loop = True
     own_name = "the loop's own order (first come, first served)"
 
@@ -56,27 +57,27 @@ class LoopBackend(PythonBackend):
         return OwnOrder(once=True)
 
     def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
-        """Schedules that the loop itself may make, with one cancellation or none."""
+        """Schedules in that order, with one cancellation or none."""
         first = OwnOrder(once=True)
         yield first
         if cancellations:
             for place in range(min(first.places, TRIES)):
                 yield OwnOrder(once=True, inject=place)
 
-    # --- what each library does in its own way -------------------------------------------------
+    # --- what differs between the libraries ----------------------------------------------------
     #: Coroutine methods of the library, and the op in which each waits.
     waiting: tuple[tuple[Any, str, int], ...] = ()
 
-    def make_tasks(self) -> LoopTasks:
+    def make_tasks(self) -> TasksT:
         """A loop, for one schedule, in its thread."""
         raise NotImplementedError
 
     @contextlib.contextmanager
-    def running(self, tasks: LoopTasks) -> Iterator[None]:
+    def running(self, tasks: TasksT) -> Iterator[None]:
         """While this is entered, the loop is the one that runs on this thread."""
         yield
 
-    def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
+    def start(self, tasks: TasksT, worker: TaskWorker, work: Any, arguments: Any) -> None:
         """Start the task of ``worker``, which calls ``work`` and awaits what it gives."""
         raise NotImplementedError
 
@@ -84,11 +85,11 @@ class LoopBackend(PythonBackend):
         """What the task of ``worker`` gave; raises what ended it."""
         raise NotImplementedError
 
-    def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
-        """All workers have ended: what the loop does then, before the check."""
+    def finish(self, controller: OpenController, tasks: TasksT) -> None:
+        """All workers have ended: what the loop does before the check."""
 
     def _progress(self) -> None:
-        """Nothing to watch in the main thread: it waits, and looks after the loop's itself."""
+        """Nothing for the watchdog: the main thread looks at the loop's thread itself."""
 
     # --- schedules ---------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
@@ -152,7 +153,7 @@ class LoopBackend(PythonBackend):
         self.program.outcome.failure = None
         baton = self._baton = new_baton()
         baton.acquire()
-        hub.batons[-1] = baton  # whoever finds the schedule over tells the loop
+        hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
         contextvars.Context().run(self._life, controller)
         self._unwind(controller)
 
@@ -160,7 +161,6 @@ class LoopBackend(PythonBackend):
         """One schedule, in the thread of the loop."""
         hub = self.hub
         hub.phase = Phase.SETUP
-        tasks: LoopTasks | None = None
         try:
             tasks = self.tasks = self.make_tasks()
             with self.running(tasks):
@@ -177,7 +177,7 @@ class LoopBackend(PythonBackend):
             hub.phase = Phase.UNWIND
             contexts.pop(get_ident(), None)
 
-    def _phases(self, controller: OpenController, tasks: LoopTasks) -> None:
+    def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
         state = self._set_up(controller)
         hub.phase = Phase.RUN
@@ -193,10 +193,10 @@ class LoopBackend(PythonBackend):
         if controller.active and controller.limit is None:
             waits_for(tasks, controller)
         controller.heard.extend(tasks.errors)
-        for told in (*tasks.errors, *tasks.unretrieved()):
-            self.heard[told] = self.heard.get(told, 0) + 1
+        for message in (*tasks.errors, *tasks.unretrieved()):
+            self.heard[message] = self.heard.get(message, 0) + 1
         if self._completed(controller):
-            self.wind_up(controller, tasks)
+            self.finish(controller, tasks)
             self._check(controller, state)
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -258,10 +258,16 @@ class LoopBackend(PythonBackend):
             controller.failure = failure
             controller.limit = limit
             if phase is Phase.CHECK:
-                controller.active[:] = active  # nobody goes on after that
+                controller.active[:] = active  # no task goes on after that
             controller.current = -1
             contexts[tasks.ident] = tasks.callbacks
             tasks.gate.inside = -1
+
+
+async def call_work(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a worker that is no coroutine function; its result may be awaitable."""
+    result = work(*arguments)
+    return await result if inspect.isawaitable(result) else result
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A selector that is made when something is to be watched, and never waits."""
+"""A selector that is created when a file is to be watched, and never waits."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.naming import SETUP
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
     ACQUIRE,
@@ -30,7 +31,7 @@ from tracelock.schedulers.base import LAST, Gate
 
 #: What the clock of a loop shows when a schedule begins.
 EPOCH: Final = START["monotonic"]
-#: Names of the pseudo-workers, and of the loop as a thing.
+#: Names of the pseudo-workers, and of the loop as an object.
 CALLBACKS: Final = "loop:callbacks"
 TIMERS: Final = "loop:timers"
 LOOP: Final = "loop"
@@ -55,8 +56,8 @@ class LoopWorker(Worker):
 class TaskWorker(LoopWorker):
     """A worker that is a task.
 
-    ``given``: one of the workers that the user gave. ``at``: where it is suspended; ``begun``:
-    it has made a step. ``scope``, ``result``: its cancel scope in trio, and what it gave there.
+    ``given``: one of those that the user passed in. ``at``: where it is suspended; ``begun``:
+    it has made a step. ``scope``, ``result``: its cancel scope in trio, and its result there.
     """
 
     __slots__ = ("at", "begun", "coro", "given", "result", "scope", "task", "tasks")
@@ -76,7 +77,7 @@ class TaskWorker(LoopWorker):
 
 
 class LoopTasks:
-    """What runs on one controlled loop. Made in the thread of the loop, for one schedule.
+    """What runs on one controlled loop. Created in the thread of the loop, for one schedule.
 
     ``order``: the workers that are tasks, in the order of their creation. ``cancellations``: those
     that may still be injected. ``errors``: what the loop reported besides, for the verdict.
@@ -174,12 +175,9 @@ class LoopTasks:
 
     def _label(self, coro: Any, name: Any, parent: Any) -> str:
         base = str(name) if name is not None else getattr(coro, "__name__", type(coro).__name__)
-        if parent.label == "setup":
-            base = f"task:{base}"
-        else:
-            base = f"{parent.label.removeprefix('loop:')}/{base}"
-        number = parent.count((base, "task"))
-        return base if number == 1 else f"{base}#{number}"
+        start = "task:" if parent.label == SETUP else f"{parent.label.removeprefix('loop:')}/"
+        number = parent.count((start + base, "task"))
+        return start + base if number == 1 else f"{start}{base}#{number}"
 
     def op(self, at: str) -> Op:
         """A step of the loop that begins at ``at``."""
@@ -290,7 +288,7 @@ class LoopTasks:
 
     # --- cancellations -----------------------------------------------------------------------
     def _inject(self) -> None:
-        """Whether one of the given workers is cancelled where it is suspended, is a choice."""
+        """Let the scheduler choose whether one of the user's workers is cancelled where it is."""
         controller = self.hub.controller
         if not controller.log:
             return

@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import sniffio
 
-from tracelock.engine.open import OpenController
 from tracelock.instrument.callers import place_of_function
-from tracelock.instrument.loops.backend import TRIES, LoopBackend
+from tracelock.instrument.loops.backend import TRIES, LoopBackend, call_work
 from tracelock.instrument.loops.own_order import Batches
-from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
+from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.loops.trio_patches import WAITING, sends_to
 from tracelock.instrument.loops.trio_tasks import TrioTasks
 from tracelock.instrument.patches import COMMON
 from tracelock.schedulers.base import Scheduler
 
 
-class TrioLoopBackend(LoopBackend):
+class TrioLoopBackend(LoopBackend[TrioTasks]):
     """Runs the schedules of one program on trio."""
 
     patch_groups = (*COMMON, "trio")
@@ -34,12 +34,11 @@ class TrioLoopBackend(LoopBackend):
             for place in range(min(first.places, 8) if cancellations else 0):
                 yield Batches(seed, place)
 
-    def make_tasks(self) -> LoopTasks:
+    def make_tasks(self) -> TrioTasks:
         return TrioTasks(self.hub, self._baton, self.program.cancellations)
 
     @contextlib.contextmanager
-    def running(self, tasks: LoopTasks) -> Iterator[None]:
-        assert isinstance(tasks, TrioTasks)
+    def running(self, tasks: TrioTasks) -> Iterator[None]:
         library: Any = sniffio.thread_local
         before, library.name = library.name, "trio"
         try:
@@ -48,18 +47,10 @@ class TrioLoopBackend(LoopBackend):
         finally:
             library.name = before
 
-    def start(self, tasks: LoopTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
-        assert isinstance(tasks, TrioTasks)
+    def start(self, tasks: TrioTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
+        worker.at = place_of_function(work)
         if not inspect.iscoroutinefunction(work):
-            inner = work
-
-            async def work(*arguments: Any) -> Any:
-                result = inner(*arguments)
-                return await result if inspect.isawaitable(result) else result
-
-            worker.at = place_of_function(inner)
-        else:
-            worker.at = place_of_function(work)
+            work = partial(call_work, work)
         tasks.start(worker, work, arguments)
 
     def result(self, worker: TaskWorker) -> Any:
@@ -67,6 +58,3 @@ class TrioLoopBackend(LoopBackend):
         if error is not None:
             raise error
         return worker.result
-
-    def wind_up(self, controller: OpenController, tasks: LoopTasks) -> None:
-        """Nothing: no task of trio outlives the one that has started it."""

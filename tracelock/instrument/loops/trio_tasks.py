@@ -1,7 +1,7 @@
 """The tasks of one trio run in one schedule.
 
 trio promises nothing about the order of tasks that can go on: it shuffles each batch of them. Here
-its queue is ours, and a batch is the one task that was picked. The clock is virtual.
+its queue is replaced, and a batch is the one task that was picked. The clock is virtual.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tracelock.schedulers.base import LAST
 
 
 class VirtualTrioClock(trio.abc.Clock):
-    """Time of the schedule. It never has to be waited for."""
+    """The time of the schedule, which never has to be waited for."""
 
     def __init__(self, tasks: TrioTasks) -> None:
         self.tasks = tasks
@@ -40,13 +40,13 @@ class VirtualTrioClock(trio.abc.Clock):
 
 
 class ControlledRunQueue:
-    """Stands in for ``runner.runq``. trio takes out what iterating gives: who was picked."""
+    """Stands in for ``runner.runq``. Iterating yields the one task that was picked."""
 
     __slots__ = ("count", "picked", "tasks", "waiting")
 
     def __init__(self, tasks: TrioTasks) -> None:
         self.tasks = tasks
-        self.waiting: dict[int, tuple[int, Any]] = {}  # by id of the task
+        self.waiting: dict[int, tuple[int, Any]] = {}  # by identity of the task
         self.picked: list[Any] = []
         self.count = 0
 
@@ -88,13 +88,13 @@ class TrioTasks(LoopTasks):
 
     def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
         super().__init__(hub, baton, cancellations)
-        self.workers: dict[int, TaskWorker] = {}  # by id of the task
+        self.workers: dict[int, TaskWorker] = {}  # by identity of the task
         self.all_tasks: list[Any] = []  # so that identities stay their own
         self.exited: set[int] = set()
         self.starting: TaskWorker | None = None
         self.nursery: Any = None
         self.run_queue = ControlledRunQueue(self)
-        self.system_tasks: list[Any] = []  # tasks of trio itself and of ours that can go on
+        self.system_tasks: list[Any] = []  # that can go on; of trio itself, say
         _thread_cache.THREAD_CACHE._idle_workers.clear()
         _thread_cache.name_counter = itertools.count()
         runner: Any = _run.setup_runner(VirtualTrioClock(self), [TaskObserver(self)], True, True)
@@ -102,7 +102,6 @@ class TrioTasks(LoopTasks):
         self.runner = runner
         self.gen: Any = cast("Any", _run.unrolled_run)(runner, self._keep, ())
         self.running = True
-        self.next_pass: Any = None
         self.gen.send(None)
         while self.nursery is None:
             self._system_steps()
@@ -134,7 +133,7 @@ class TrioTasks(LoopTasks):
     def start(
         self, worker: TaskWorker, work: Callable[..., Any], arguments: tuple[Any, ...]
     ) -> None:
-        """Start the task of a worker that has been entered; its end is kept in ``worker``."""
+        """Start the task of a worker that has been entered; its result is kept in ``worker``."""
         self.starting = worker
         _run.GLOBAL_RUN_CONTEXT.task = self.nursery.parent_task
         self.nursery.start_soon(_guarded, worker, work, arguments, name=worker.label)
@@ -165,7 +164,7 @@ class TrioTasks(LoopTasks):
     def cancel(self, worker: TaskWorker) -> None:
         worker.scope.cancel()
 
-    # --- time, and the world -------------------------------------------------------------------
+    # --- timers, input and output ----------------------------------------------------------------
     def next_deadline(self) -> tuple[float, str] | None:
         deadline = self.runner.deadlines.next_deadline()
         if deadline == math.inf:
@@ -174,9 +173,8 @@ class TrioTasks(LoopTasks):
 
     def watches(self) -> bool:
         statistics = self.runner.io_manager.statistics()
-        return bool(
-            statistics.tasks_waiting_read > 1 or statistics.tasks_waiting_write
-        )  # one is trio's own
+        own = 1  # of trio itself
+        return bool(statistics.tasks_waiting_read > own or statistics.tasks_waiting_write)
 
     def poll(self) -> None:
         runner = self.runner
@@ -238,15 +236,6 @@ class TrioTasks(LoopTasks):
             self.system_ready(self.run_queue.count)
         self.gate.first = LAST
 
-    def finish(self) -> None:
-        """All workers have ended: so does the run."""
-        self.hub.phase = Phase.CHECK
-        self.nursery.cancel_scope.cancel()
-        for _ in range(1_000):
-            if not self.running:
-                return
-            self._system_steps()
-
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""
         nurseries = [nursery for task in self.all_tasks for nursery in task._child_nurseries]
@@ -273,7 +262,7 @@ def _system(task: Any) -> bool:
 async def _guarded(
     worker: TaskWorker, work: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    """A worker: what ends it does not end the others, and it can be cancelled by itself."""
+    """A worker: its error does not end the others, and it can be cancelled by itself."""
     with trio.CancelScope() as scope:
         worker.scope = scope
         try:
