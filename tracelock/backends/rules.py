@@ -77,3 +77,9 @@ RULES: Final = {
     rules.backend: rules
     for rules in (THREADING_RULES, MULTIPROCESSING_RULES, ASYNCIO_RULES, TRIO_RULES)
 }
+
+
+def rules_name(backend: str) -> str:
+    """The name in ``RULES`` for a backend: the simulated one follows threading unless told
+    otherwise, and its traces have the same kinds of events in the same places."""
+    return "threading" if backend == "simulated" else backend

@@ -18,12 +18,13 @@ from tracelock.session.targets import target_for
 
 def check_command(options: argparse.Namespace, out: Output) -> int:
     """Try the old schedule, its neighbours and the whole search on the mended scenario."""
+    from tracelock.backends.rules import rules_name
     from tracelock.scenario.loading import load_scenario
     from tracelock.trace import load_trace
 
     trace = load_trace(options.old)
     if options.backend is None:
-        options.backend = "threading" if trace.backend == "simulated" else trace.backend
+        options.backend = rules_name(trace.backend)
     scenario = load_scenario(options.scenario)
     find_modules(options)
     plan = plan_of(options, target_for(scenario))

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from tracelock.engine.effects import change, run_atomic
+from tracelock.engine.effects import change, op_failure, raised, run_atomic, started_before
 from tracelock.engine.state import ALWAYS, Caller, Entry
 from tracelock.engine.timing import Timing
 from tracelock.errors import Cancelled, InternalError, LimitReached, ScopeExpired, StepFailure
@@ -290,8 +290,7 @@ class Controller(Timing):
             return self.ended[target]
         if kind == SPAWN:
             if self.ended[target] or target in self.active:
-                name = self.layout.workers[target].name
-                return Raised("RuntimeError", f"{name} has been started before")
+                return started_before(self.layout, target)
             return None
         if kind == CANCEL:
             if (
@@ -303,7 +302,7 @@ class Controller(Timing):
             try:
                 return self.call(op.body, op.value)
             except Exception as error:
-                return Raised(type(error).__name__, str(error))
+                return raised(error)
         return None
 
     def _whom(self, worker: int, op: Op, model: Model) -> None:
@@ -347,9 +346,7 @@ class Controller(Timing):
             if self.thrown is not None:
                 op = machine.throw(self.thrown)
             elif result.__class__ is Raised:
-                op = machine.throw(
-                    StepFailure("error", f"{result.kind}: {result.message}", self.op.at)
-                )
+                op = machine.throw(op_failure(result, self.op))
             else:
                 op = machine.resume(result)
         except StepFailure as failure:

@@ -90,7 +90,7 @@ def raised(error: BaseException) -> Raised:
     return Raised(type(error).__name__, str(error))
 
 
-def failure(result: Raised, op: Op) -> StepFailure:
+def op_failure(result: Raised, op: Op) -> StepFailure:
     """The failure with which ``op`` ends in its worker, whose result is ``result``."""
     return StepFailure("error", f"{result.kind}: {result.message}", op.at)
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tracelock.backends.rules import RULES, rules_name
 from tracelock.errors import Problem, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
 
 class _Entry(NamedTuple):
     """One backend: ``module:class`` of what runs scenarios on it and of what runs Python code
-    (None: nothing does), each imported when it is wanted; the names of the rules of the objects of
-    both. ``note``: what there is to say of it on this machine. ``needs``: what has to be
+    (None: nothing does), each imported when it is wanted; the name of the rules of the objects of
+    the latter. ``note``: what there is to say of it on this machine. ``needs``: what has to be
     installed."""
 
     kind: str
     python: str | None
-    rules: str
-    python_rules: str = "THREADING_RULES"
+    python_rules: str = "threading"
     note: Callable[[], str] = lambda: ""
     needs: str | None = None
 
@@ -53,23 +53,23 @@ def _start_methods() -> str:
 _TABLE: Final = {
     "threading": _Entry(
         "tracelock.backends.threads.backend:ThreadingBackend",
-        "tracelock.instrument.threads.backend:ThreadBackend", "THREADING_RULES", note=_gil,
+        "tracelock.instrument.threads.backend:ThreadBackend", note=_gil,
     ),
     "multiprocessing": _Entry(
         "tracelock.backends.processes.backend:MultiprocessingBackend",
-        "tracelock.instrument.processes.backend:ProcessBackend", "MULTIPROCESSING_RULES",
-        "MULTIPROCESSING_RULES", note=_start_methods,
+        "tracelock.instrument.processes.backend:ProcessBackend", "multiprocessing",
+        note=_start_methods,
     ),
     "asyncio": _Entry(
         "tracelock.backends.tasks.asyncio_backend:AsyncioBackend",
-        "tracelock.instrument.loops.asyncio_backend:AsyncioLoopBackend", "ASYNCIO_RULES",
+        "tracelock.instrument.loops.asyncio_backend:AsyncioLoopBackend",
     ),
     "trio": _Entry(
         "tracelock.backends.tasks.trio_backend:TrioBackend",
-        "tracelock.instrument.loops.trio_backend:TrioLoopBackend", "TRIO_RULES", needs="trio",
+        "tracelock.instrument.loops.trio_backend:TrioLoopBackend", needs="trio",
     ),
     "simulated": _Entry(
-        "tracelock.backends.simulated:SimulatedBackend", None, "THREADING_RULES",
+        "tracelock.backends.simulated:SimulatedBackend", None,
         note=lambda: "no concurrency: the models alone, under the rules of threading",
     ),
 }  # fmt: skip
@@ -94,8 +94,8 @@ def rules_of(backend: str) -> Rules:
 
     Raises UsageError for a name that is not in ``BACKENDS``.
     """
-    rules: Rules = _load(f"tracelock.backends.rules:{_entry(backend).rules}")
-    return rules
+    _entry(backend)
+    return RULES[rules_name(backend)]
 
 
 def make_backend(backend: str, program: Program, options: Options, rules: Rules) -> Backend:
@@ -119,7 +119,7 @@ def make_python_backend(backend: str, program: PythonProgram, limits: RunLimits)
             f"unknown backend {backend!r} for Python code: it is one of {', '.join(REAL)}"
         )
     made: PythonBackend = _load(entry.python)(program, limits)
-    made.rules = _load(f"tracelock.backends.rules:{entry.python_rules}")
+    made.rules = RULES[entry.python_rules]
     return made
 
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.backends.base import Options
+from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.replaying import EndOfTrace, Replay
 from tracelock.engine.verdicts import verdict_of
@@ -99,7 +100,7 @@ class ScenarioTarget(Target):
                 method = None
         # A timer of a recorded run fired when it fired; the events say when.
         clock = trace.clock if trace.clock == "virtual" and where == trace.backend else ""
-        rules = family(trace.backend) if where == "simulated" else "threading"
+        rules = rules_name(trace.backend) if where == "simulated" else "threading"
         completed = replace(
             settings, backend=where, strategy="round-robin", seed=0, start_method=method,
             clock=clock or "adversarial", rules=rules,
@@ -130,11 +131,6 @@ class ScenarioTarget(Target):
         gate = same_trouble(self.steps, host.runner.rules, trace.verdict, clock=clock)
         reduced = reduce_scenario(self.steps.to_data(), gate)
         return ScenarioTarget(reduced.scenario), reduced
-
-
-def family(backend: str) -> str:
-    """Backends whose traces have the same kinds of events in the same places."""
-    return "threading" if backend == "simulated" else backend
 
 
 class ScenarioHost(Host):
@@ -188,7 +184,7 @@ class ScenarioHost(Host):
 
     def follower(self, trace: Trace) -> Replay:
         where = self.settings.backend
-        foreign = where != "simulated" and family(where) != family(trace.backend)
+        foreign = where != "simulated" and rules_name(where) != rules_name(trace.backend)
         return Replay(
             trace.events, trace.verdict, self.program.layout, self.rules, foreign=foreign
         )  # fmt: skip

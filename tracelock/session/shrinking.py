@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tracelock.backends.rules import rules_name
 from tracelock.errors import InternalError, UsageError
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
@@ -85,7 +86,7 @@ def shrink(
 
 def plan_for(trace: Trace, confirm: int, allow_call: bool, start_method: str | None) -> Plan:
     """The plan under which a trace is worked on: its own backend's rules and its clock."""
-    backend = "threading" if trace.backend == "simulated" else trace.backend
+    backend = rules_name(trace.backend)
     clock = "virtual" if trace.clock == "virtual" else "adversarial"
     return Plan(
         backend, clock=clock, confirm=confirm, allow_call=allow_call, start_method=start_method

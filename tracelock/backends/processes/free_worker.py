@@ -16,7 +16,7 @@ from tracelock.backends.processes.journal import OWN, RECORD, SEEN, SIZE, Journa
 from tracelock.backends.processes.store import CHUNK
 from tracelock.backends.processes.wire import NOTHING, failure_fields, pack, send
 from tracelock.backends.real import ERRORS
-from tracelock.engine.effects import failure, raised
+from tracelock.engine.effects import op_failure, raised
 from tracelock.engine.limits import steps_reached
 from tracelock.errors import LimitReached, StepFailure
 from tracelock.ops import ACQUIRE, READ, RELEASE, WRITE, Raised, Value
@@ -117,6 +117,6 @@ class FreeWorker(FreeOps):
                 self.waited = 0
                 result = self._other(op, kind)
             if result.__class__ is Raised:
-                op = machine.throw(failure(result, op))
+                op = machine.throw(op_failure(result, op))
             else:
                 op = resume(result)

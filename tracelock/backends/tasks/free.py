@@ -16,7 +16,7 @@ from tracelock.backends.base import mismatch
 from tracelock.backends.calls import run_call
 from tracelock.backends.tasks.free_state import Alarm, FreeState
 from tracelock.backends.tasks.loop import DONE, Steps
-from tracelock.engine.effects import failure, perform, raised, started_before
+from tracelock.engine.effects import op_failure, perform, raised, started_before
 from tracelock.engine.interrupts import cancellable
 from tracelock.errors import ScopeExpired, Unwind
 from tracelock.objects.lines import WaiterLine
@@ -128,7 +128,7 @@ class FreeTasks(FreeState):
         self._record(me, kind, op, result)
         machine = self.machines[me]
         if result.__class__ is Raised:
-            self._advance(me, machine.throw, (failure(result, op),))
+            self._advance(me, machine.throw, (op_failure(result, op),))
         else:
             self._advance(me, machine.resume, (result,))
 

@@ -20,7 +20,7 @@ from tracelock.backends.base import Options
 from tracelock.backends.calls import run_call
 from tracelock.backends.real import ERRORS, build, release, wait
 from tracelock.backends.threads.objects import ATTEMPTS, noting_makers
-from tracelock.engine.effects import failure, modified, raised, read_and_written, started_before
+from tracelock.engine.effects import modified, op_failure, raised, read_and_written, started_before
 from tracelock.engine.linearise.history import SEEN, Entry, Log
 from tracelock.errors import Cancelled, LimitReached, StepFailure, Unwind
 from tracelock.ops import (
@@ -186,7 +186,9 @@ class ThreadWorkers:
             if self.over:
                 raise Unwind
             op = (
-                machine.throw(failure(result, op)) if result.__class__ is Raised else resume(result)
+                machine.throw(op_failure(result, op))
+                if result.__class__ is Raised
+                else resume(result)
             )
 
     def drop_record(self, me: int, op: Op, result: Value) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from tracelock.backends.rules import rules_name
 from tracelock.engine.controller import Controller, Entry
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.engine.replaying import EndOfTrace, Replay
@@ -216,7 +217,7 @@ def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdi
 
 
 def _followed(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:
-    recorded_on = "threading" if trace.backend == "simulated" else trace.backend
+    recorded_on = rules_name(trace.backend)
     foreign = recorded_on != runner.rules.backend
     layout = runner.program.layout
     replay = Replay(trace.events, trace.verdict, layout, runner.rules, foreign=foreign)

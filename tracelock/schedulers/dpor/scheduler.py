@@ -322,12 +322,17 @@ class DporScheduler(Scheduler):
             self.finished = not self._next()
             self._planned = True
 
+    def _deepest(self) -> int:
+        """The depth of the last point where something is left to explore, -1 where nothing is."""
+        depth = len(self._trees) - 1
+        while depth >= 0 and not self._trees[depth]:
+            depth -= 1
+        return depth
+
     def _next(self) -> bool:
         """Go back to the last point where something is left to explore, and plan the next."""
         trees = self._trees
-        depth = len(trees) - 1
-        while depth >= 0 and not trees[depth]:
-            depth -= 1
+        depth = self._deepest()
         if depth < 0:
             return False
         history = self._history

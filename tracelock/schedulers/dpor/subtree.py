@@ -161,9 +161,7 @@ class SubtreeScheduler(DporScheduler):
             sleeps = [list(sleep) for sleep in self._sleeps[: depth + 1]]
         else:
             trees = self._trees
-            depth = len(trees) - 1
-            while depth >= 0 and not trees[depth]:
-                depth -= 1
+            depth = self._deepest()
             if depth < 0:
                 return None
             sleeps = [list(sleep) for sleep in self._sleeps[: depth + 1]]
