@@ -196,6 +196,23 @@ def test_renaming_over_is_one_step() -> None:
     assert ends == {"", "FileNotFoundError", "AssertionError"}  # it is missing, or empty
 
 
+def test_a_step_on_several_files_is_replayed_and_tried_first() -> None:
+    def publish(d: Path) -> None:
+        (d / "new").write_text("new")
+        os.replace(d / "new", d / "counter")
+
+    def read(d: Path) -> None:
+        assert (d / "new").exists() or (d / "counter").read_text() == "0"
+
+    found = explore(publish, read)
+    assert found.trace is not None
+    assert "atomic" in {event.op for event in found.trace.events}
+    again = api.replay(found.trace, setup=setup, workers=[publish, read])
+    assert again.reproduced, again.diverged
+    first = explore(publish, read, first=[found.trace])
+    assert first.strategy == "first" and first.schedules == 1
+
+
 def test_a_reader_sees_what_is_flushed() -> None:
     """A buffered write is not seen before the buffer goes to the system, and can be torn there."""
 

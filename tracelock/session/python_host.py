@@ -298,5 +298,5 @@ def shared_in(trace: Trace) -> list[str]:
     targets = {event.target for event in trace.events if event.op in ("read", "write")}
     for event in trace.events:
         if event.op == "atomic":  # one operation on several files
-            targets.update(part for part in (event.value, event.result) if part)
+            targets.update(*(part for part in (event.value, event.result) if part))
     return sorted(target for target in targets if target is not None)
