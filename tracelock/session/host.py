@@ -8,13 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tracelock.explore.search import Searched, search
 from tracelock.session.plan import make_scheduler
 
 if TYPE_CHECKING:
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
-    from tracelock.explore.search import Budget, Progress
+    from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
     from tracelock.schedulers.base import Scheduler
     from tracelock.session.plan import Plan, Settings
@@ -118,6 +117,8 @@ class Host(ABC):
     # --- searches ----------------------------------------------------------------------------
     def warm_up(self, every: bool) -> Searched:
         """The schedules that have to be run before a search begins, if there are any."""
+        from tracelock.explore.search import Searched
+
         return Searched("warm-up")
 
     def settle(self) -> None:
@@ -133,6 +134,8 @@ class Host(ABC):
         every: bool, progress: OnProgress | None,
     ) -> Searched:  # fmt: skip
         """Run the schedules of one strategy."""
+        from tracelock.explore.search import search
+
         scheduler = self.scheduler(strategy, seed, depth)
         found = search(self.runner, scheduler, budget, every=every, progress=progress)
         self.executions = found.schedules

@@ -13,6 +13,7 @@ from tracelock.session.targets import target_for
 
 if TYPE_CHECKING:
     from tracelock.engine.controller import Controller
+    from tracelock.explore.running import ScheduleDriver
     from tracelock.scenario.language.models import Scenario
     from tracelock.schedulers.base import Scheduler
     from tracelock.session.target import Target
@@ -29,7 +30,6 @@ class Session:
         self.target = target_for(target, allow_call=settings.allow_call)
         self.settings = settings.completed(self.target)
         self.host = self.target.open(self.settings)
-        self.backend = self.host.runner.backend
 
     def __enter__(self) -> Session:
         self.host.__enter__()
@@ -37,6 +37,11 @@ class Session:
 
     def __exit__(self, *exc: object) -> None:
         self.host.__exit__(*exc)
+
+    @property
+    def backend(self) -> ScheduleDriver:
+        """What makes the controlled runs."""
+        return self.host.runner.backend
 
     def controller(self, scheduler: Scheduler) -> Controller:
         """A controller for this target under the backend's rules."""

@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.backends.base import Options
 from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
-from tracelock.engine.replaying import EndOfTrace, Replay
 from tracelock.engine.verdicts import verdict_of
 from tracelock.errors import Divergence, InternalError, ScenarioError, TraceError
-from tracelock.explore.running import Executed, Runner
-from tracelock.explore.search import Budget, Outcome, Progress, Searched
 from tracelock.ops import Value
 from tracelock.session.backends import check_supported, make_backend, rules_of
 from tracelock.session.host import Host, OnProgress, RunOutcome
@@ -29,6 +26,9 @@ from tracelock.trace import Events, Trace, environment
 
 if TYPE_CHECKING:
     from tracelock.backends.base import FreeRun
+    from tracelock.engine.replaying import Replay
+    from tracelock.explore.running import Executed, Runner
+    from tracelock.explore.search import Budget, Searched
     from tracelock.explore.shrink.scenario import Reduced
     from tracelock.explore.spread.shards import Job
     from tracelock.explore.states.search import StatesProgress
@@ -149,20 +149,32 @@ class ScenarioHost(Host):
         self.limits = settings.bounds(target)
         options = Options(self.limits, settings.start_method, settings.allow_call)
         self.backend = make_backend(settings.backend, program, options, self.rules)
+
+    @cached_property
+    def runner(self) -> Runner:  # type: ignore[override]
+        from tracelock.explore.running import Runner
+
+        settings = self.settings
         real = settings.engine == "real"
         calls = settings.backend == "simulated" if real else settings.allow_call
-        self.runner = Runner(
-            program, self.rules, clock=settings.clock, limits=self.limits,
+        return Runner(
+            self.program, self.rules, clock=settings.clock, limits=self.limits,
             backend=self.backend if real else None, call=simulated_call if calls else None,
         )  # fmt: skip
 
     @cached_property
     def models(self) -> Runner:  # type: ignore[override]
+        from tracelock.explore.running import Runner
+
         if self.settings.engine == "simulated":
             return self.runner
         return Runner(
             self.program, self.rules, clock=self.settings.clock, limits=self.limits
         )  # fmt: skip
+
+    @property
+    def workers(self) -> list[str]:
+        return self.target.workers
 
     def close(self) -> None:
         self.backend.close()
@@ -183,6 +195,8 @@ class ScenarioHost(Host):
         return self.settings.start_method or getattr(self.backend, "start_method", None)
 
     def follower(self, trace: Trace) -> Replay:
+        from tracelock.engine.replaying import Replay
+
         where = self.settings.backend
         foreign = where != "simulated" and rules_name(where) != rules_name(trace.backend)
         return Replay(
@@ -215,6 +229,7 @@ class ScenarioHost(Host):
         return make_scheduler(strategy, seed, depth=depth, watched=watched(self.program))
 
     def search_states(self, budget: Budget, every: bool, progress: OnProgress | None) -> Searched:
+        from tracelock.explore.search import Outcome, Progress, Searched
         from tracelock.explore.states.search import StateSearch
 
         def tell(at: StatesProgress) -> None:
@@ -285,6 +300,7 @@ class ScenarioHost(Host):
     def _follow(self, events: Events, verdict: Verdict) -> Verdict:
         """Execute the events of a free run on the models, and say how it ends there."""
         from tracelock.backends.simulated import SimulatedBackend
+        from tracelock.engine.replaying import EndOfTrace, Replay
 
         program = self.program
         follower = Replay(events, verdict, program.layout, self.rules)
