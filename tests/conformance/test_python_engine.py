@@ -181,6 +181,28 @@ def test_nothing_is_left_of_the_schedule_before() -> None:
     assert len(seen) > 20 and set(seen) == {(0, 0)}
 
 
+def test_a_lock_that_outlives_its_exploration_is_controlled_in_the_next() -> None:
+    """It has a model there, whatever its number was before (as in a module's global cache)."""
+    kept: list[Any] = []
+
+    def make() -> None:
+        if not kept:
+            kept.extend(threading.Lock() for _ in range(6))
+        with kept[5]:
+            pass
+
+    def use() -> None:
+        with kept[5]:
+            pass
+
+    assert explore(workers=[make, make], schedules=3).verdict == "passed"
+    again = explore(workers=[use, use])
+    assert again.verdict == "verified"
+    trace = again.ways[0].trace()
+    locks = [(e.op, e.target) for e in trace.events if e.op in ("acquire", "release")]
+    assert [op for op, _ in locks] == ["acquire", "release"] * 2 and len({t for _, t in locks}) == 1
+
+
 def test_time_stands_still_but_for_sleeping() -> None:
     seen = set()
 

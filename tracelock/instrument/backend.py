@@ -59,7 +59,7 @@ class PythonBackend:
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
-        self.hub.stand_in = StandIns(self.hub)
+        self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         #: What else was reported (by the exception handler of a loop), and in how many schedules.

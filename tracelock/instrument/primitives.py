@@ -42,13 +42,12 @@ class LockStandIn:
     """A lock under control, around a real one. Outside a schedule, and on other threads, it is the
     real lock. ``type``: of its model; ``born``: the schedule that created it, 0 for none."""
 
-    __slots__ = ("__weakref__", "born", "hub", "name", "number", "raw", "schedule")
+    __slots__ = ("__weakref__", "born", "name", "number", "raw", "schedule")
     type: str
     #: The value of a release, for those that have one.
     permits: int | None = None
 
-    def __init__(self, hub: Hub, raw: Any, name: str, born: int = 0) -> None:
-        self.hub = hub
+    def __init__(self, raw: Any, name: str, born: int = 0) -> None:
         self.raw = raw
         self.name = name
         self.born = born
@@ -56,17 +55,17 @@ class LockStandIn:
         self.schedule = 0
 
     def known(self, worker: Worker) -> int:
-        """Its number in the current schedule."""
-        hub = self.hub
+        """Its number in the current schedule, which may be one of a later exploration."""
+        hub = worker.hub
         if self.schedule != hub.schedule:
             self.schedule = hub.schedule
-            self.number = hub.number_for(self._spec(hub.bind(self, self.name, self.born)))
+            self.number = hub.number_for(self._spec(hub, hub.bind(self, self.name, self.born)))
             if self._held():
                 model: Any = hub.controller.models[self.number]
                 model.take_back(hub.outside, 1)
         return self.number
 
-    def _spec(self, name: str) -> ObjectSpec:
+    def _spec(self, hub: Hub, name: str) -> ObjectSpec:
         return ObjectSpec(name, self.type)
 
     def _held(self) -> bool:

@@ -31,8 +31,8 @@ class ControlledSemLock(LockStandIn):
 
     __slots__ = ("permits", "type")
 
-    def __init__(self, hub: Hub, semlock: Any, name: str) -> None:
-        super().__init__(hub, semlock._semlock, name)
+    def __init__(self, semlock: Any, name: str) -> None:
+        super().__init__(semlock._semlock, name)
         types = (_TYPES[cls] for cls in type(semlock).__mro__ if cls in _TYPES)
         self.type = next(types, "semaphore")
         self.permits = None if self._is_lock() else 1
@@ -40,8 +40,8 @@ class ControlledSemLock(LockStandIn):
     def _is_lock(self) -> bool:
         return self.type in ("lock", "rlock")
 
-    def _spec(self, name: str) -> ObjectSpec:
-        self.hub.interprocess.add(name)
+    def _spec(self, hub: Hub, name: str) -> ObjectSpec:
+        hub.interprocess.add(name)
         if self._is_lock():
             return ObjectSpec(name, self.type)
         most = self.raw.maxvalue if self.type == "bounded_semaphore" else 0
@@ -81,7 +81,7 @@ def _control(semlock: Any, stand_in: Any) -> None:
 @patch("multiprocessing.SemLock.__init__", of=_SEMLOCK)
 def _semlock_init(worker: Worker, real: Any, semlock: Any, *args: Any, **kwargs: Any) -> None:
     real(semlock, *args, **kwargs)
-    stand_in = ControlledSemLock(worker.hub, semlock, "")
+    stand_in = ControlledSemLock(semlock, "")
     stand_in.name = creation_name(stand_in.type, worker)
     _control(semlock, stand_in)
     stand_in.known(worker)  # so that a process that is forked knows it by the same number
@@ -145,7 +145,7 @@ def adopt(value: Any, hub: Hub, name: str) -> Callable[[], None] | None:
         before = value._semlock
         if type(before) is ControlledSemLock:
             return None
-        _control(value, ControlledSemLock(hub, value, name))
+        _control(value, ControlledSemLock(value, name))
         return lambda: _control(value, before)
     if issubclass(cls, synchronize.Barrier):
         return adopt(value._cond, hub, f"{name}.condition")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Hub, contexts, get_ident
+from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
 from tracelock.instrument.primitives import LockStandIn
 from tracelock.instrument.worker import Worker
@@ -88,7 +88,7 @@ _STAND_INS: Final[dict[str, type[ControlledLock]]] = {
 
 def new_lock(worker: Worker, type_: str, name: str) -> ControlledLock:
     """A lock of this type that a worker creates."""
-    return _STAND_INS[type_](worker.hub, _NEW[type_](), name, worker.hub.schedule)
+    return _STAND_INS[type_](_NEW[type_](), name, worker.hub.schedule)
 
 
 def _make_lock(worker: Worker, real: Any) -> ControlledLock:
@@ -108,8 +108,7 @@ patch("_thread.RLock", of=_thread)(_make_rlock)
 class StandIns:
     """Controlled locks for those that were created before control began, one for each."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
+    def __init__(self) -> None:
         self._known: dict[int, ControlledLock] = {}
         self._counts: dict[str, int] = {}
 
@@ -124,6 +123,6 @@ class StandIns:
             count = self._counts[name] = self._counts.get(name, 0) + 1
             # it keeps the lock, whose address stays its own
             known = self._known[identity(raw)] = _STAND_INS[type_](
-                self.hub, raw, name if count == 1 else f"{name}#{count}"
+                raw, name if count == 1 else f"{name}#{count}"
             )
         return known

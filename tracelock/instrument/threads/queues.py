@@ -22,7 +22,7 @@ class ThreadQueues(QueueMethods):
         name = creation_name(self.kind, worker)
         self.name(queue, name, worker)
         # code that uses them from outside, as in ``with q.mutex: q.queue.clear()``, is controlled
-        queue.mutex = ControlledLock(worker.hub, queue.mutex, f"{name}.mutex", worker.hub.schedule)
+        queue.mutex = ControlledLock(queue.mutex, f"{name}.mutex", worker.hub.schedule)
         for part in ("not_empty", "not_full", "all_tasks_done"):
             condition = getattr(queue, part)
             with Uncontrolled(worker):
