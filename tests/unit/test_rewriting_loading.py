@@ -145,7 +145,7 @@ def test_a_module_is_rewritten_as_it_is_imported_and_restored(bank: Any) -> None
             race_pkg.top(box)
         assert "_Loader" not in repr(race_pkg.__spec__) + repr(race_pkg.__loader__)
         assert sorted(made.digests()) == ["race_pkg/__init__.py", "race_pkg/sub.py"]
-        assert made.places()["race_pkg/sub.py:2"] == "low"
+        assert made.sites.function("race_pkg/sub.py:2") == "low"
     source = Path(race_pkg.sub.__file__).read_bytes()
     wanted = f"sha256:{hashlib.sha256(source).hexdigest()}"
     assert made.digests()["race_pkg/sub.py"] == wanted
@@ -246,14 +246,14 @@ def test_a_source_is_rewritten_once_whoever_asks(bank: Any) -> None:
         with Instrumentation(["race_bank"], Sites()) as made, under(watcher):
             bank.Account(1)
         seen.append([site for _, _, _, site, _ in watcher.events])
-        assert made.places()["race_bank.py:11"] == "Account.__init__"
+        assert made.sites.function("race_bank.py:11") == "Account.__init__"
     assert seen[0] == seen[1] != []
     path = Path(bank.__file__)
     path.write_text(BANK.replace("def odd", "def even"))
     importlib.reload(bank)
     with Instrumentation(["race_bank"]) as made:
-        assert "even" in made.places().values()
-        assert "odd" not in made.places().values()
+        assert "even" in {site.function for site in made.sites.all}
+        assert "odd" not in {site.function for site in made.sites.all}
 
 
 def test_one_inside_the_other_leaves_the_outer_in_force(bank: Any) -> None:

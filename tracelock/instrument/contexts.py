@@ -6,8 +6,6 @@ from typing import Any, Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
 
-__all__ = ["Context", "WorkerContext", "contexts", "identity"]
-
 
 class Context(Protocol):
     """The worker that runs on a thread, as hooks see it."""

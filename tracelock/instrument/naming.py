@@ -46,9 +46,9 @@ class Variable:
 
     __slots__ = ("name", "number", "reads", "shared", "stamp", "users", "writers")
 
-    def __init__(self, name: str, number: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.number = number
+        self.number = -1
         self.shared = False
         self.stamp = 0
         self.users = 0
@@ -124,13 +124,11 @@ class ObjectNames:
         """In a replay these, and no others, are shared."""
         self.frozen = True
         for name in names:
-            variable = self.variables.get(name)
-            if variable is None:
-                number = self.layout.number_of(name)
-                if number is None:
-                    number = self.layout.add(ObjectSpec(name, VARIABLE))
-                variable = self.variables[name] = Variable(name, number)
-            variable.shared = True
+            variable = self.named(name)
+            number = self.layout.number_of(name)
+            if number is None:
+                number = self.layout.add(ObjectSpec(name, VARIABLE))
+            variable.number, variable.shared = number, True
 
     # --- objects -----------------------------------------------------------------------------
     def identify(self, obj: object, worker: WorkerContext | None, label: str = "") -> NamedObject:
@@ -143,21 +141,16 @@ class ObjectNames:
             name = obj.__name__  # type: ignore[attr-defined]
             known = self.lasting[identity(obj)] = NamedObject(name, obj)
             return known
-        if not label:
-            label = self._count(cls.__name__, worker)
-        elif label in self._counts:
-            self._counts[label] += 1
-            label = f"{label}#{self._counts[label]}"
+        if label:
+            number = self._counts[label] = self._counts.get(label, 0) + 1
+            label = label if number == 1 else f"{label}#{number}"
+        elif worker is not None and worker.label != SETUP:
+            label = f"{cls.__name__}#{worker.count(cls.__name__)}@{worker.label}"
         else:
-            self._counts[label] = 1
+            number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
+            label = f"{cls.__name__}#{number}"
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
         return known
-
-    def _count(self, name: str, worker: WorkerContext | None) -> str:
-        if worker is not None and worker.label != SETUP:
-            return f"{name}#{worker.count(name)}@{worker.label}"
-        number = self._counts[name] = self._counts.get(name, 0) + 1
-        return f"{name}#{number}"
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: a weak reference if possible, since
@@ -180,10 +173,7 @@ class ObjectNames:
         variable = known.parts.get(name)
         if variable is None:
             label = known.label if name is None else f"{known.label}.{name}"
-            variable = self.variables.get(label)
-            if variable is None:
-                variable = self.variables[label] = Variable(label, -1)
-            known.parts[name] = variable
+            variable = known.parts[name] = self.named(label)
         return variable
 
     def contents(self, argument: object, worker: WorkerContext) -> list[Variable]:
@@ -214,10 +204,10 @@ class ObjectNames:
             self._pending.append(variable)
 
     def named(self, label: str) -> Variable:
-        """The variable of this name, which belongs to no object: a path, shared memory."""
+        """The variable of this name, also one of no object: a path, shared memory."""
         variable = self.variables.get(label)
         if variable is None:
-            variable = self.variables[label] = Variable(label, -1)
+            variable = self.variables[label] = Variable(label)
         return variable
 
     def used_by_name(self, label: str, worker: int, kind: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident, new_baton
@@ -170,7 +170,9 @@ class Worker:
             if not reads:
                 return
         if reads:
-            self.step(Op(ATOMIC, -1, site.at, body=ContentsStep(variable, reads)))
+            written = (variable.number,) if variable.shared else ()
+            body = VariablesStep((one.number for one in reads), written)
+            self.step(Op(ATOMIC, -1, site.at, body=body))
             self.last = None
             return
         if kind == READ:
@@ -267,24 +269,25 @@ class Worker:
             hub.hand_over(hub.decide())
 
 
-class ContentsStep(AtomicBody):
-    """A step that reads some containers and writes another: ``list.extend``, ``dict.update``.
+class VariablesStep(AtomicBody):
+    """A step that reads some variables and writes others: ``list.extend``, an operation on files.
 
-    The values stay in the real objects; the model is concerned with the variables alone.
+    The values stay in the real objects; ``shown`` is what the trace shows of those written.
     """
 
-    __slots__ = ("read", "touches", "written")
+    __slots__ = ("reads", "shown", "touches", "writes")
 
-    def __init__(self, written: Variable, read: Sequence[Variable]) -> None:
-        self.written = (written.number,) if written.shared else ()
-        self.read = tuple(one.number for one in read)
-        self.touches = frozenset((*self.written, *self.read))
+    def __init__(self, reads: Iterable[int], writes: Iterable[int], shown: Value = None) -> None:
+        self.reads = tuple(reads)
+        self.writes = tuple(writes)
+        self.shown = shown
+        self.touches = frozenset((*self.reads, *self.writes))
 
     def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
-        for number in self.read:
+        for number in self.reads:
             read(number)
-        for number in self.written:
-            write(number, None)
+        for number in self.writes:
+            write(number, self.shown)
 
     run = rehearse
 

@@ -13,8 +13,6 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 
-__all__ = ["by_type", "entry", "forget"]
-
 Table = dict[int, dict[str, Any]]
 
 _tables: Final[list[Table]] = []

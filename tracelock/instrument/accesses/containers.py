@@ -17,8 +17,6 @@ from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.contexts import identity
 
-__all__ = ["METHODS", "METHOD_NAMES", "access_of", "holder_of", "owners", "reads"]
-
 #: What is asked of every object and says nothing about what a container holds.
 _NOTHING: Final = frozenset(dir(object)) - {"__eq__", "__ne__", "__lt__", "__le__", "__gt__",
     "__ge__", "__repr__", "__str__", "__format__", "__init__", "__reduce__", "__reduce_ex__",

@@ -17,8 +17,6 @@ from tracelock.instrument.accesses.plans import plan_read, plan_write
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 
-__all__ = ["FUNCTION_NAMES", "READERS", "controlled"]
-
 #: Built-in functions that read a container: name -> which operation of it they use.
 READERS: Final = {
     "len": "__len__", "bool": "__bool__", "str": "__str__", "repr": "__repr__",
@@ -29,47 +27,12 @@ READERS: Final = {
     "reversed": "__reversed__", "next": "__next__", "bytes": "__iter__",
     "bytearray": "__iter__", "print": "__str__", "format": "__format__",
 }  # fmt: skip
-# By identity: asking for the hash of a callable of the program would run its code.
-_READING: Final[dict[int, str]] = {
-    identity(getattr(builtins, name)): operation for name, operation in READERS.items()
-}
-#: C functions that change the list they are given first, and those that only look.
-_FIRST: Final[dict[Any, int]] = {
-    **{
-        getattr(heapq, name): ops.WRITE
-        for name in ("heapify", "heappop", "heappush", "heappushpop", "heapreplace")
-    },
-    **{getattr(bisect, name): ops.WRITE for name in ("insort_left", "insort_right")},
-    **{getattr(bisect, name): ops.READ for name in ("bisect_left", "bisect_right")},
-    operator.setitem: ops.WRITE,
-    operator.delitem: ops.WRITE,
-    operator.getitem: ops.READ,
-    operator.contains: ops.READ,
-}
-_NAMED: Final[dict[Any, bool]] = {getattr: False, hasattr: False, setattr: True, delattr: True}
-_FIRST_BY_ID: Final = {identity(function): kind for function, kind in _FIRST.items()}
-_NAMED_BY_ID: Final = {identity(function): writes for function, writes in _NAMED.items()}
-#: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
-FUNCTION_NAMES: Final = frozenset(
-    [
-        *(function.__name__ for function in (*_FIRST, *_NAMED)),
-        "bisect", "insort", "reduce",
-    ]
-)  # fmt: skip
 
 
 def controlled(function: Any, site: Site) -> Any:
     """``function``, or what makes its points and then calls it."""
-    number = identity(function)
-    if number in _READING:
-        return functools.partial(_reading, function, _READING[number], site)
-    if number in _FIRST_BY_ID:
-        return functools.partial(_first, function, _FIRST_BY_ID[number], site)
-    if number in _NAMED_BY_ID:
-        return functools.partial(_named, function, _NAMED_BY_ID[number], site)
-    if function is functools.reduce:
-        return functools.partial(_reading, function, "__iter__", site)
-    return function
+    known = _BODIES.get(identity(function))
+    return function if known is None else functools.partial(known[0], function, known[1], site)
 
 
 def _context() -> Context | None:
@@ -119,3 +82,28 @@ def _named(
             if base is not obj:
                 return function(base, *args[1:], **keywords)
     return function(*args, **keywords)
+
+
+#: Where functions are, what they are called, what is called instead, and what that has to know:
+#: of C functions that are given a list first, whether they change it.
+_CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
+    (heapq, "heapify heappop heappush heappushpop heapreplace", _first, ops.WRITE),
+    (bisect, "insort insort_left insort_right", _first, ops.WRITE),
+    (bisect, "bisect bisect_left bisect_right", _first, ops.READ),
+    (operator, "setitem delitem", _first, ops.WRITE),
+    (operator, "getitem contains", _first, ops.READ),
+    (builtins, "getattr hasattr", _named, False),
+    (builtins, "setattr delattr", _named, True),
+    (functools, "reduce", _reading, "__iter__"),
+)
+#: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
+FUNCTION_NAMES: Final = frozenset(name for row in _CONTROLLED for name in row[1].split())
+# By identity: asking for the hash of a callable of the program would run its code.
+_BODIES: Final[dict[int, tuple[Callable[..., Any], Any]]] = {
+    identity(getattr(module, name)): (body, about)
+    for module, names, body, about in (
+        *_CONTROLLED,
+        *((builtins, name, _reading, operation) for name, operation in READERS.items()),
+    )
+    for name in names.split()
+}

@@ -31,8 +31,6 @@ from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 
-__all__ = ["Context", "contexts"]
-
 _NOTHING: Final = object()
 
 

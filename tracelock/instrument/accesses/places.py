@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-__all__ = ["Closure", "Home"]
-
 
 class Home:
     """The module whose globals some code uses, found when it is needed.

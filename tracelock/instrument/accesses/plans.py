@@ -7,6 +7,7 @@ from. None: methods, properties and the like, where the access, if there is one,
 
 from __future__ import annotations
 
+import functools
 from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
@@ -21,12 +22,10 @@ from typing import Any, Final
 from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
-from tracelock.instrument.accesses.spaces import learn
+from tracelock.instrument.accesses.spaces import learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
 from tracelock.instrument.contexts import Context
 from tracelock.instrument.rewrite.sites import Site
-
-__all__ = ["LOCKS", "forget", "plan_read", "plan_write", "read_plans", "write_plans"]
 
 Plan = Callable[[Any, str, Site, Context], Any]
 WritePlan = Callable[[Any, str, Site, Context, object], None]
@@ -85,7 +84,7 @@ def _read_plan(type_: type, name: str) -> Plan | None:
         return _instance_data if type_.__dictoffset__ else None
     kind = access_of(type_, name)
     if kind is not None:
-        return _container_read if kind == ops.READ else _container_write
+        return _CONTAINER[kind]
     if table_of(holder) is not None or holder is object:
         return None
     value = holder.__dict__[name]
@@ -121,11 +120,7 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         value = holder.__dict__[name]
         if isinstance(value, MemberDescriptorType):
             return _write if "__slots__" in holder.__dict__ else None
-        if _keeps_out(type(value)):
-            return None
-        if type_.__dictoffset__:
-            return _write_over
-        return None
+        return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
     return _write if type_.__dictoffset__ or issubclass(type_, ModuleType) else None
 
 
@@ -154,10 +149,7 @@ def _class_default(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 
 def _own(obj: Any, name: str) -> object:
-    try:
-        held = _peek(obj, "__dict__")
-    except AttributeError:
-        return _ABSENT
+    held = namespace_of(obj)
     return dict.get(held, name, _ABSENT) if issubclass(type(held), dict) else _ABSENT
 
 
@@ -172,10 +164,7 @@ def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _namespace(obj: Any, name: str, site: Site, context: Context) -> Any:
     """No access yet: what is done with the namespace will be."""
-    try:  # noqa: SIM105
-        learn(obj, _peek(obj, "__dict__"))
-    except AttributeError:
-        pass
+    learn(obj, namespace_of(obj))
     return obj
 
 
@@ -221,12 +210,11 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     return _instance_data(obj, name, site, context)
 
 
-def _container_read(obj: Any, name: str, site: Site, context: Context) -> Any:
-    return Later(Method(getattr(obj, name), ops.READ, obj, site))
+def _container(kind: int) -> Plan:
+    return lambda obj, name, site, context: Later(Method(getattr(obj, name), kind, obj, site))
 
 
-def _container_write(obj: Any, name: str, site: Site, context: Context) -> Any:
-    return Later(Method(getattr(obj, name), ops.WRITE, obj, site))
+_CONTAINER: Final = {kind: _container(kind) for kind in (ops.READ, ops.WRITE)}
 
 
 def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -234,34 +222,21 @@ def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
     real = obj.__self__
     if real is None or issubclass(type(real), type):
         return obj
-    order = order_of(type(real))
     past = False
-    for holder in order:
+    for holder in order_of(type(real)):
         if past and name in holder.__dict__:
             break
         past = past or holder is obj.__thisclass__
     else:
         return obj
     if holder is object and name in _BARE:
-        return Later(_Bare(getattr(object, name), real, _BARE[name], site))
+        unbound = Unbound(getattr(object, name), _BARE[name], True, site)
+        return Later(functools.partial(unbound, real))
     table = table_of(holder)
     kind = None if table is None else table.get(name)
     if kind is None:
         return obj
     return Later(Method(getattr(obj, name), kind, real, site))
-
-
-class _Bare(Unbound):
-    """``super().__setattr__`` with its object already bound."""
-
-    __slots__ = ("_owner",)
-
-    def __init__(self, real: Callable[..., Any], owner: object, kind: int, site: Site) -> None:
-        super().__init__(real, kind, True, site)
-        self._owner = owner
-
-    def __call__(self, /, *args: Any, **keywords: Any) -> Any:
-        return super().__call__(self._owner, *args, **keywords)
 
 
 def _lock(obj: Any, name: str, site: Site, context: Context) -> Any:

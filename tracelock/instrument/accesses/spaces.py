@@ -11,8 +11,6 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 
-__all__ = ["learn", "place_of"]
-
 #: ``id`` of a namespace -> the object it belongs to.
 _owner_of: Final[dict[int, ref[Any]]] = {}
 
@@ -44,13 +42,14 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
         known = _owner_of.get(identity(container))
         obj = None if known is None else known()
         # A namespace that was replaced (``obj.__dict__ = {}``) belongs to no object.
-        if obj is not None and _namespace_of(obj) is container:
+        if obj is not None and namespace_of(obj) is container:
             return obj, key
     return container, None
 
 
-def _namespace_of(obj: Any) -> object:
+def namespace_of(obj: Any) -> Any:
+    """The attributes of an object, asked for without running code of its class; None without."""
     try:
         return object.__getattribute__(obj, "__dict__")
-    except AttributeError:
+    except (AttributeError, TypeError):
         return None

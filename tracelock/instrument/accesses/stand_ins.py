@@ -14,8 +14,6 @@ from tracelock.instrument.accesses.spaces import place_of
 from tracelock.instrument.contexts import Context, contexts
 from tracelock.instrument.rewrite.sites import Site
 
-__all__ = ["ItemRead", "Later", "Method", "Unbound", "Walk"]
-
 
 def _arguments(args: tuple[object, ...]) -> object:
     return args[0] if len(args) == 1 else args or None

@@ -25,8 +25,8 @@ from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import SEEN, replace
-from tracelock.instrument.worker import Uncontrolled, Worker
-from tracelock.ops import ATOMIC, READ, WRITE, AtomicBody, Op
+from tracelock.instrument.worker import Uncontrolled, VariablesStep, Worker
+from tracelock.ops import ATOMIC, READ, WRITE, Op
 
 real_lstat: Final = os.lstat
 #: Directories that number themselves anew in each run of pytest.
@@ -123,27 +123,6 @@ def paths_of(hub: Hub) -> Paths:
     return paths
 
 
-class FilesStep(AtomicBody):
-    """An operation on several files at once: it reads and writes these variables."""
-
-    __slots__ = ("reads", "shown", "touches", "writes")
-
-    def __init__(self, reads: Iterable[int], writes: Iterable[int], shown: Any) -> None:
-        self.reads = tuple(reads)
-        self.writes = tuple(writes)
-        self.shown = shown
-        self.touches = frozenset((*self.reads, *self.writes))
-
-    def rehearse(self, read: Any, write: Any) -> None:
-        """Read and write the variables."""
-        for number in self.reads:
-            read(number)
-        for number in self.writes:
-            write(number, self.shown)
-
-    run = rehearse
-
-
 def touch(
     worker: Worker,
     at: str,
@@ -174,7 +153,7 @@ def touch(
         number, kind = shared[0]
         worker.step(Op(kind, number, at, shown if kind == WRITE else None))
     else:
-        body = FilesStep(
+        body = VariablesStep(
             (number for number, kind in shared if kind == READ),
             (number for number, kind in shared if kind == WRITE),
             shown,

@@ -18,12 +18,11 @@ from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument import callers
-from tracelock.instrument.files.access import FilesStep
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
-from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.instrument.worker import Uncontrolled, VariablesStep, Worker
 from tracelock.objects.files import FileLockModel
 from tracelock.objects.locks import LockModel
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
@@ -115,7 +114,7 @@ class Relay:
             blocking: bool, expect: Any, body: Any) -> Op:  # fmt: skip
         if kind == ATOMIC:
             reads, writes, shown = body
-            body = FilesStep(map(self._number, reads), map(self._number, writes), shown)
+            body = VariablesStep(map(self._number, reads), map(self._number, writes), shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.worker(target)
             body = tuple(map(self._number, body)) if body else None

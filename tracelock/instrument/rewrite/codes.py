@@ -15,9 +15,6 @@ from tracelock.instrument.rewrite.rewriting import rewrite
 from tracelock.instrument.rewrite.sites import Site, Sites
 from tracelock.instrument.rewrite.trees import MARK
 
-__all__ = ["Compiled", "compiled", "every_code"]
-
-
 #: ``types.coroutine`` marks a generator function's code after it was compiled.
 _ADDED_LATER = inspect.CO_ITERABLE_COROUTINE
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import operator
-from typing import Any, cast
+from typing import Any
 
 from tracelock.instrument.accesses import hooks
 from tracelock.instrument.accesses.containers import METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
-
-__all__ = ["ExpressionRewriter"]
 
 _ANSWERS_BOOL = frozenset(
     {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
@@ -47,16 +45,14 @@ class ExpressionRewriter(TreeBuilder):
         if shared is None:
             return node
         place, name = shared
-        point = self.hook(
-            hooks.variable, node, self.mark(place, node), at_place(ast.Constant(name), node),
-            self.place(node),
-        )  # fmt: skip
+        stored = self.constant(name, node)
+        point = self.hook(hooks.variable, node, self.mark(place, node), stored, self.place(node))
         both = at_place(ast.BoolOp(ast.Or(), [point, node]), node)
         return self.hook(hooks.seen, node, both)
 
     def attribute_of(self, node: ast.Attribute, value: ast.expr) -> ast.expr:
         """``value``, asked for before ``node.attr`` is loaded from it."""
-        name = at_place(ast.Constant(self.scope.mangled(node.attr)), node.value)
+        name = self.constant(self.scope.mangled(node.attr), node.value)
         return self.hook(hooks.attribute, node.value, value, name, self.place(node))
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
@@ -108,8 +104,7 @@ class ExpressionRewriter(TreeBuilder):
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         one = len(node.args) == 1 and all(self.simple(each) for each in arguments[1:])
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
-        node.args = [self.visited(each) for each in node.args]
-        node.keywords = [self.visited(each) for each in node.keywords]
+        self.visit_fields(node, "args", "keywords")
         place = self.place(node)
         match function:
             case ast.Name(id=name) if name in READERS:
@@ -138,34 +133,33 @@ class ExpressionRewriter(TreeBuilder):
         """Whether ``name`` is a module that an import statement of this module bound."""
         return self.scope.owner(name) is None and name in self.module_scope.imported
 
-    def reading(self, node: ast.expr, operation: str, place: ast.Constant) -> ast.expr:
+    def reading(
+        self, node: ast.expr, operation: str, place: ast.Constant | None = None
+    ) -> ast.expr:
         """``node``, read as a whole if it is a container."""
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name[0] == "@":
                 return node  # pytest's
         if isinstance(node, _FRESH):
             return node
-        return self.hook(
-            hooks.reading, node, node, at_place(ast.Constant(operation), node), copied(place)
-        )
+        place = copied(place) if place is not None else self.place(node)
+        return self.hook(hooks.reading, node, node, self.constant(operation, node), place)
 
-    def visit_keyword(self, node: ast.keyword) -> ast.keyword:
+    def visit_Starred(self, node: Any) -> Any:
         node.value = self.visited(node.value)
-        if self.active and node.arg is None:
-            node.value = self.reading(node.value, "__iter__", self.place(node.value))
+        stores = isinstance(node, ast.Starred) and not isinstance(node.ctx, ast.Load)
+        named = isinstance(node, ast.keyword) and node.arg is not None
+        if self.active and not stores and not named:
+            node.value = self.reading(node.value, "__iter__")
         return node
 
-    def visit_Starred(self, node: ast.Starred) -> ast.Starred:
-        node.value = self.visited(node.value)
-        if self.active and isinstance(node.ctx, ast.Load):
-            node.value = self.reading(node.value, "__iter__", self.place(node.value))
-        return node
+    visit_keyword = visit_Starred
 
     def visit_Dict(self, node: ast.Dict) -> ast.Dict:
         self.generic_visit(node)
         if self.active:
             node.values = [
-                value if key else self.reading(value, "__iter__", self.place(value))
+                value if key else self.reading(value, "__iter__")
                 for key, value in zip(node.keys, node.values, strict=True)
             ]
         return node
@@ -173,7 +167,7 @@ class ExpressionRewriter(TreeBuilder):
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.FormattedValue:
         self.generic_visit(node)
         if self.active:
-            node.value = self.reading(node.value, "__repr__", self.place(node.value))
+            node.value = self.reading(node.value, "__repr__")
         return node
 
     # --- tests, searches, comparisons ---
@@ -203,53 +197,46 @@ class ExpressionRewriter(TreeBuilder):
         node.operand = self.test(node.operand) if is_not else self.visited(node.operand)
         return node
 
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+    def visit_If(self, node: Any) -> Any:
         node.test = self.test(node.test)
-        node.body = self.visited(node.body)
-        node.orelse = self.visited(node.orelse)
+        self.visit_fields(node, *(field for field in node._fields if field != "test"))
         return node
 
+    visit_While = visit_IfExp = visit_Assert = visit_If
+
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        left, right = node.left, node.comparators[0]
-        self.generic_visit(node)
-        if not self.active:
-            return node
-        if len(node.ops) == 1 and type(node.ops[0]) in _COMPARED:
-            function = _COMPARED[type(node.ops[0])]
+        function = _COMPARED.get(type(node.ops[0])) if len(node.ops) == 1 else None
+        if self.active and function is not None:
             node.left, node.comparators[0], late = self._operands(
-                node, function, left, right, node.left, node.comparators[0]
+                node, function, node.left, node.comparators[0]
             )
             return late or node
-        for number, operation in enumerate(node.ops):
+        self.generic_visit(node)
+        for number, operation in enumerate(node.ops if self.active else ()):
             if isinstance(operation, ast.In | ast.NotIn):
                 searched = node.comparators[number]
-                node.comparators[number] = self.reading(
-                    searched, "__contains__", self.place(searched)
-                )
+                node.comparators[number] = self.reading(searched, "__contains__")
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        left, right = node.left, node.right
-        self.generic_visit(node)
         function = _COMBINED.get(type(node.op))
         if self.active and function is not None:
-            node.left, node.right, late = self._operands(
-                node, function, left, right, node.left, node.right
-            )
+            node.left, node.right, late = self._operands(node, function, node.left, node.right)
             return late or node
+        self.generic_visit(node)
         return node
 
     def _operands(
-        self, node: ast.expr, function: Any, left: ast.expr, right: ast.expr,
-        new_left: ast.expr, new_right: ast.expr,
-    ) -> tuple[ast.expr, ast.expr, ast.expr | None]:  # fmt: skip
+        self, node: ast.expr, function: Any, left: ast.expr, right: ast.expr
+    ) -> tuple[ast.expr, ast.expr, ast.expr | None]:
         """Both sides of an operator that reads them, with the points after both are there.
 
         The third is what stands for the whole where neither side can be evaluated twice.
         """
+        new_left, new_right = self.visited(left), self.visited(right)
         if any(isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)):
             return new_left, new_right, None
-        operation, place = at_place(ast.Constant(_SPELLED[function]), node), self.place(node)
+        operation, place = self.constant(_SPELLED[function], node), self.place(node)
         if self.simple(left):
             again = self.key(copied(left))
             wrapped = self.hook(hooks.operands, right, again, new_right, operation, place)
@@ -272,7 +259,7 @@ class ExpressionRewriter(TreeBuilder):
             return node
         return self.hook(hooks.iterating, before, node, self.place(before))
 
-    def _comprehension(self, node: Any, *fields: str) -> Any:
+    def visit_ListComp(self, node: Any) -> Any:
         outer = self.scope
         for number, generator in enumerate(node.generators):
             before = generator.iter
@@ -283,22 +270,11 @@ class ExpressionRewriter(TreeBuilder):
                 self.scope = self.scopes[node]
             generator.target = self.visited(generator.target)
             generator.ifs = [self.test(each) for each in generator.ifs]
-        for field in fields:
-            setattr(node, field, self.visited(getattr(node, field)))
+        self.visit_fields(node, *(field for field in node._fields if field != "generators"))
         self.scope = outer
         return node
 
-    def visit_ListComp(self, node: ast.ListComp) -> ast.expr:
-        return cast(ast.expr, self._comprehension(node, "elt"))
-
-    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
-        return cast(ast.expr, self._comprehension(node, "elt"))
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
-        return cast(ast.expr, self._comprehension(node, "elt"))
-
-    def visit_DictComp(self, node: ast.DictComp) -> ast.expr:
-        return cast(ast.expr, self._comprehension(node, "key", "value"))
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
 
     def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
         before = node.value
@@ -310,15 +286,15 @@ class ExpressionRewriter(TreeBuilder):
     # --- scopes inside expressions ---
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
-        self.visit_defaults(node.args)
-        outer, self.scope = self.scope, self.scopes[node]
-        node.body = self.visited(node.body)
-        self.scope = outer
+        self.visit_fields(node.args, "defaults", "kw_defaults")
+        self.visit_body(node)
         return node
 
-    def visit_defaults(self, arguments: ast.arguments) -> None:
-        arguments.defaults = [self.visited(each) for each in arguments.defaults]
-        arguments.kw_defaults = [each and self.visited(each) for each in arguments.kw_defaults]
+    def visit_body(self, node: ast.AST) -> None:
+        """What is inside of the scope of ``node``."""
+        outer, self.scope = self.scope, self.scopes[node]
+        self.visit_fields(node, "body")
+        self.scope = outer
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
         node.value = self.visited(node.value)
@@ -331,8 +307,5 @@ class ExpressionRewriter(TreeBuilder):
         shared = self.sharing(name)
         if shared is None:
             return value
-        place, stored = shared
-        return self.hook(
-            hooks.rebinding, at, self.mark(place, at), at_place(ast.Constant(stored), at),
-            self.place(at), value,
-        )  # fmt: skip
+        place, stored = self.mark(shared[0], at), self.constant(shared[1], at)
+        return self.hook(hooks.rebinding, at, place, stored, self.place(at), value)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType, TracebackType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from tracelock.errors import UsageError
@@ -22,8 +22,6 @@ from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite.codes import Compiled, compiled, every_code, pytest_loader
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
-
-__all__ = ["Instrumentation"]
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
@@ -63,10 +61,6 @@ class Instrumentation:
         """Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far."""
         return dict(self._digests)
 
-    def places(self) -> dict[str, str]:
-        """``file:line`` -> function, of every place where an access may be."""
-        return self.sites.places()
-
     # --- on and off ---
 
     def install(self) -> None:
@@ -104,12 +98,7 @@ class Instrumentation:
         self.install()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.uninstall()
 
     # --- rewriting ---

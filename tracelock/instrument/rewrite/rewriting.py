@@ -20,14 +20,11 @@ is handed all of these. Both can switch inside a line. What only events see, cod
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
 
 from tracelock.instrument.accesses import hooks
 from tracelock.instrument.rewrite.expressions import ExpressionRewriter
 from tracelock.instrument.rewrite.sites import Sites
 from tracelock.instrument.rewrite.trees import at_place, copied
-
-__all__ = ["Rewriter", "rewrite"]
 
 #: In-place operators that change a container: how its type spells them.
 _IN_PLACE: dict[type[ast.operator], str] = {
@@ -51,37 +48,21 @@ class Rewriter(ExpressionRewriter):
     """The whole transformer. Operands that must outlive a statement's first half are kept in
     local variables that no source can spell, and deleted at once."""
 
-    def block(self, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
-        done: list[ast.stmt] = []
-        for statement in statements:
-            new = self.visit(statement)
-            if isinstance(new, list):
-                done += new
-            else:
-                done.append(new)
-        return done
-
     # --- scopes ---
 
     def visit_FunctionDef(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef
     ) -> ast.stmt | list[ast.stmt]:
-        node.decorator_list = [self.visited(each) for each in node.decorator_list]
-        self.visit_defaults(node.args)
-        outer, self.scope = self.scope, self.scopes[node]
-        node.body = self.block(node.body)
-        self.scope = outer
+        self.visit_fields(node, "decorator_list")
+        self.visit_fields(node.args, "defaults", "kw_defaults")
+        self.visit_body(node)
         return self._binding(node, node.name)
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt | list[ast.stmt]:
-        node.decorator_list = [self.visited(each) for each in node.decorator_list]
-        node.bases = [self.visited(each) for each in node.bases]
-        node.keywords = [self.visited(each) for each in node.keywords]
-        outer, self.scope = self.scope, self.scopes[node]
-        node.body = self.block(node.body)
-        self.scope = outer
+        self.visit_fields(node, "decorator_list", "bases", "keywords")
+        self.visit_body(node)
         return self._binding(node, node.name)
 
     def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.stmt | list[ast.stmt]:
@@ -96,7 +77,7 @@ class Rewriter(ExpressionRewriter):
         if self.active:
             for name in names:
                 if self.sharing(name) is not None:
-                    value = self.bound(name, at_place(ast.Constant(None), node), node)
+                    value = self.bound(name, self.constant(None, node), node)
                     points.append(at_place(ast.Expr(value), node))
         return [*points, node] if points else node
 
@@ -133,10 +114,10 @@ class Rewriter(ExpressionRewriter):
         value = self.visited(before)
         unpacks = any(isinstance(each, ast.Tuple | ast.List) for each in node.targets)
         if unpacks and not isinstance(before, ast.Tuple | ast.List):
-            value = self.reading(value, "__iter__", self.place(before))
+            value = self.reading(value, "__iter__")
         if not any(self.needs(each) for each in node.targets):
             node.value = value
-            node.targets = [self.visited(each) for each in node.targets]
+            self.visit_fields(node, "targets")
             return node
         if len(node.targets) == 1:
             target = node.targets[0]
@@ -185,11 +166,13 @@ class Rewriter(ExpressionRewriter):
                 kept = self.hidden(free, base)
                 first = self.keep(free, self.visited(base), base)
                 key_value = self.key(self.visited(key))
-                wrapped = self.hook(
-                    hooks.storing_key, key, copied(kept), key_value, self.place(target),
-                    copied(value),
-                )  # fmt: skip
-                target.value, target.slice = kept, wrapped
+                place = self.place(target)
+                target.value, target.slice = (
+                    kept,
+                    self.hook(
+                        hooks.storing_key, key, copied(kept), key_value, place, copied(value)
+                    ),
+                )
                 return [first, self._assign(target, value), self.drop(target, free)]
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
                 if not self.needs(target):
@@ -215,7 +198,7 @@ class Rewriter(ExpressionRewriter):
         return at_place(ast.Assign([target], value), target)
 
     def storing(self, target: ast.Attribute, base: ast.expr, *value: ast.expr) -> ast.expr:
-        name = at_place(ast.Constant(self.scope.mangled(target.attr)), target)
+        name = self.constant(self.scope.mangled(target.attr), target)
         return self.hook(hooks.storing, target.value, base, name, self.place(target), *value)
 
     def storing_item(self, target: ast.Subscript, *value: ast.expr) -> None:
@@ -278,10 +261,11 @@ class Rewriter(ExpressionRewriter):
         number = isinstance(node.value, ast.Constant) and not isinstance(node.op, ast.Mult)
         if operation is None or (number and not isinstance(node.value.value, str | bytes)):  # type: ignore[attr-defined]
             return value
-        return self.hook(
-            hooks.in_place, node.value, at_place(ast.Name(obj.id, ast.Load()), obj), value,
-            at_place(ast.Constant(operation), node), self.place(node),
-        )  # fmt: skip
+        changed, spelled = (
+            at_place(ast.Name(obj.id, ast.Load()), obj),
+            self.constant(operation, node),
+        )
+        return self.hook(hooks.in_place, node.value, changed, value, spelled, self.place(node))
 
     def visit_Delete(self, node: ast.Delete) -> ast.stmt | list[ast.stmt]:
         if not self.active or not any(self.needs(each) for each in node.targets):
@@ -297,7 +281,7 @@ class Rewriter(ExpressionRewriter):
                 return [each for element in elements for each in self._delete(element)]
             case ast.Name(id=name):
                 if self.sharing(name) is not None:
-                    point = self.bound(name, at_place(ast.Constant(None), target), target)
+                    point = self.bound(name, self.constant(None, target), target)
                     before.append(at_place(ast.Expr(point), target))
             case ast.Attribute():
                 target.value = self.storing(target, self.visited(target.value))
@@ -325,8 +309,8 @@ class Rewriter(ExpressionRewriter):
         if self.active and isinstance(node, ast.For):
             node.iter = self.looping(before, node.iter)
         node.target, first = self._received(node.target)
-        node.body = [*first, *self.block(node.body)]
-        node.orelse = self.block(node.orelse)
+        self.visit_fields(node, "body", "orelse")
+        node.body = [*first, *node.body]
         return node
 
     visit_AsyncFor = visit_For
@@ -355,24 +339,10 @@ class Rewriter(ExpressionRewriter):
 
     visit_AsyncWith = visit_With
 
-    def visit_If(self, node: ast.If | ast.While) -> ast.stmt:
-        node.test = self.test(node.test)
-        node.body = self.block(node.body)
-        node.orelse = self.block(node.orelse)
-        return node
-
-    visit_While = visit_If
-
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        node.test = self.test(node.test)
-        node.msg = node.msg and self.visited(node.msg)
-        return node
-
     def visit_Match(self, node: ast.Match) -> ast.stmt:
-        before = node.subject
-        node.subject = self.visited(before)
+        node.subject = self.visited(node.subject)
         if self.active:
-            node.subject = self.reading(node.subject, "__iter__", self.place(before))
+            node.subject = self.reading(node.subject, "__iter__")
         for case in node.cases:
             case.guard = case.guard and self.test(case.guard)
             case.body = self.block(case.body)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
-from typing import Literal
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 from tracelock.instrument.contexts import identity
-
-__all__ = ["LexicalScope", "scopes_of"]
 
 Kind = Literal["module", "class", "function", "comprehension"]
 
@@ -37,53 +36,52 @@ class LexicalScope:
         self.bindings: dict[str, list[tuple[int, frozenset[int]]]] = {}
         self.uses: set[str] = set()
 
+    def outwards(self) -> Iterator[LexicalScope]:
+        """This scope and those around it, up to the module."""
+        scope: LexicalScope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
     @property
     def function(self) -> LexicalScope:
         """The scope whose frame runs the code here: comprehensions count as their function."""
-        scope = self
-        while scope.kind == "comprehension" and scope.parent is not None:
-            scope = scope.parent
-        return scope
+        return next(scope for scope in self.outwards() if scope.kind != "comprehension")
 
     @property
     def module(self) -> LexicalScope:
-        scope = self
-        while scope.parent is not None:
-            scope = scope.parent
-        return scope
+        *_, module = self.outwards()
+        return module
 
     def owner(self, name: str) -> LexicalScope | None:
         """The scope that ``name`` means here; None: a global or a built-in."""
-        scope: LexicalScope | None = self
         here = True
-        while scope is not None and scope.kind != "module":
+        for scope in self.outwards():
+            if scope.kind == "module":
+                break
             if scope.kind != "class" or here:
                 if name in scope.globals:
                     return None
                 if name in scope.bound and name not in scope.nonlocals:
                     return scope
             here = here and scope.kind == "comprehension"
-            scope = scope.parent
         return None
 
     def mangled(self, name: str) -> str:
         """``name`` as the innermost class mangles it."""
         if not name.startswith("__") or name.endswith("__") or "." in name:
             return name
-        scope: LexicalScope | None = self
-        while scope is not None:
+        for scope in self.outwards():
             if scope.kind == "class":
                 bare = scope.name.lstrip("_")
                 return f"_{bare}{name}" if bare else name
-            scope = scope.parent
         return name
 
 
 def scopes_of(tree: ast.Module) -> dict[ast.AST, LexicalScope]:
     """The scope of the module and of each function, lambda, class and comprehension in it."""
     collector = _Collector(tree)
-    for statement in tree.body:
-        collector.visit(statement)
+    collector.visit_each(tree.body)
     _find_rebound(collector.scopes.values())
     return collector.scopes
 
@@ -115,11 +113,11 @@ def _find_rebound(scopes: Iterable[LexicalScope]) -> None:
 def _enclosing_in(scope: LexicalScope, owner: LexicalScope) -> LexicalScope | None:
     """The function or class right inside ``owner``'s frame that leads to ``scope``."""
     found: LexicalScope | None = None
-    each: LexicalScope | None = scope
-    while each is not None and each is not owner:
+    for each in scope.outwards():
+        if each is owner:
+            break
         if each.kind in ("function", "class"):
             found = each
-        each = each.parent
     return found
 
 
@@ -129,6 +127,11 @@ class _Collector(ast.NodeVisitor):
         self.scopes: dict[ast.AST, LexicalScope] = {tree: self.here}
         self.clock = 0
         self.loops: frozenset[int] = frozenset()
+
+    def visit_each(self, nodes: Iterable[ast.AST | None]) -> None:
+        for node in nodes:
+            if node is not None:
+                self.visit(node)
 
     # --- names ---
 
@@ -171,36 +174,22 @@ class _Collector(ast.NodeVisitor):
             else:
                 self.bind(alias.asname or alias.name)
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
-        if node.name:
-            self.bind(node.name)
+    def visit_ExceptHandler(self, node: Any) -> None:
+        name: str | None = node.rest if isinstance(node, ast.MatchMapping) else node.name
+        if name:
+            self.bind(name)
         self.generic_visit(node)
 
-    def visit_MatchAs(self, node: ast.MatchAs) -> None:
-        if node.name:
-            self.bind(node.name)
-        self.generic_visit(node)
-
-    def visit_MatchStar(self, node: ast.MatchStar) -> None:
-        if node.name:
-            self.bind(node.name)
-
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
-        if node.rest:
-            self.bind(node.rest)
-        self.generic_visit(node)
+    visit_MatchAs = visit_MatchStar = visit_MatchMapping = visit_ExceptHandler
 
     # --- loops ---
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
         around, self.loops = self.loops, self.loops | {identity(node)}
-        self.visit(node.target)
-        for statement in node.body:
-            self.visit(statement)
+        self.visit_each([node.target, *node.body])
         self.loops = around
-        for statement in node.orelse:
-            self.visit(statement)
+        self.visit_each(node.orelse)
 
     visit_AsyncFor = visit_For
 
@@ -211,8 +200,12 @@ class _Collector(ast.NodeVisitor):
 
     # --- scopes ---
 
-    def enter(self, kind: Kind, node: ast.AST, name: str) -> LexicalScope:
-        parent = self.here
+    @contextlib.contextmanager
+    def inside(
+        self, kind: Kind, node: ast.AST, name: str, loops: frozenset[int] = frozenset()
+    ) -> Iterator[None]:
+        """While this is entered, nodes are in a new scope, which is ``node``'s."""
+        parent, around = self.here, self.loops
         frame = parent.function
         if name in frame.globals or frame.kind == "module":
             qualname = name
@@ -223,32 +216,27 @@ class _Collector(ast.NodeVisitor):
         self.clock += 1
         scope = self.here = self.scopes[node] = LexicalScope(kind, parent, name, qualname)
         scope.order = self.clock
-        scope.loops = self.loops
-        return scope
+        scope.loops, self.loops = around, loops
+        yield
+        self.here, self.loops = parent, around
 
     def function(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, name: str
     ) -> None:
         arguments = node.args
-        for default in (*arguments.defaults, *arguments.kw_defaults):
-            if default is not None:
-                self.visit(default)
-        outer, around = self.here, self.loops
-        self.enter("function", node, name)
-        self.loops = frozenset()
-        for each in (
-            *arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs,
-            arguments.vararg, arguments.kwarg,
-        ):  # fmt: skip
-            if each is not None:
-                self.bind(each.arg)
-        for statement in node.body if isinstance(node.body, list) else [node.body]:
-            self.visit(statement)
-        self.here, self.loops = outer, around
+        self.visit_each((*arguments.defaults, *arguments.kw_defaults))
+        with self.inside("function", node, name):
+            for each in (
+                *arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs,
+                arguments.vararg, arguments.kwarg,
+            ):  # fmt: skip
+                if each is not None:
+                    self.bind(each.arg)
+            body: Sequence[ast.AST] = node.body if isinstance(node.body, list) else [node.body]
+            self.visit_each(body)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for decorator in node.decorator_list:
-            self.visit(decorator)
+        self.visit_each(node.decorator_list)
         self.bind(node.name)
         self.function(node, node.name)
 
@@ -258,37 +246,20 @@ class _Collector(ast.NodeVisitor):
         self.function(node, "<lambda>")
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        for expression in (*node.decorator_list, *node.bases, *node.keywords):
-            self.visit(expression)
+        self.visit_each((*node.decorator_list, *node.bases, *node.keywords))
         self.bind(node.name)
-        outer, around = self.here, self.loops
-        self.enter("class", node, node.name)
-        self.loops = frozenset()
-        for statement in node.body:
-            self.visit(statement)
-        self.here, self.loops = outer, around
+        with self.inside("class", node, node.name):
+            self.visit_each(node.body)
 
-    def comprehension(self, node: ast.AST, *values: ast.expr) -> None:
-        generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
+    def visit_ListComp(self, node: Any) -> None:
+        generators: list[ast.comprehension] = node.generators
         self.visit(generators[0].iter)
-        outer = self.here
-        self.enter("comprehension", node, "<comprehension>")
-        around, self.loops = self.loops, self.loops | {identity(node)}
-        for number, generator in enumerate(generators):
-            if number:
-                self.visit(generator.iter)
-            self.visit(generator.target)
-            for test in generator.ifs:
-                self.visit(test)
-        for value in values:
-            self.visit(value)
-        self.here, self.loops = outer, around
+        loops = self.loops | {identity(node)}
+        with self.inside("comprehension", node, "<comprehension>", loops):
+            for number, generator in enumerate(generators):
+                if number:
+                    self.visit(generator.iter)
+                self.visit_each((generator.target, *generator.ifs))
+            self.visit_each(getattr(node, name) for name in node._fields if name != "generators")
 
-    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp) -> None:
-        self.comprehension(node, node.elt)
-
-    visit_SetComp = visit_ListComp
-    visit_GeneratorExp = visit_ListComp
-
-    def visit_DictComp(self, node: ast.DictComp) -> None:
-        self.comprehension(node, node.key, node.value)
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["Site", "Sites", "stable_file"]
-
-_numbers = itertools.count()
-
 
 class Site:
     """One line of one function. ``at`` is ``file:line``, ``function`` its qualified name.
 
-    ``number`` is unique in the process. Sites of one source are unique, so they may be compared
-    by identity. Several accesses on a line share their site.
+    Sites of one source are unique, so they may be compared by identity. Several accesses on a line
+    share their site.
     """
 
-    __slots__ = ("at", "file", "function", "line", "number")
+    __slots__ = ("at", "file", "function", "line")
 
-    def __init__(self, number: int, file: str, line: int, function: str) -> None:
-        self.number = number
+    def __init__(self, file: str, line: int, function: str) -> None:
         self.file = file
         self.line = line
         self.function = function
         self.at = f"{file}:{line}"
 
     def __repr__(self) -> str:
-        return f"<Site {self.number} {self.at} {self.function}>"
+        return f"<Site {self.at} {self.function}>"
 
 
 class Sites:
@@ -47,7 +41,7 @@ class Sites:
         key = (file, line, function)
         site = self._known.get(key)
         if site is None:
-            site = self._known[key] = Site(next(_numbers), file, line, function)
+            site = self._known[key] = Site(file, line, function)
             self.all.append(site)
         return site
 
@@ -66,13 +60,6 @@ class Sites:
                 self._functions.setdefault(site.at, site.function)
             self._counted = len(self.all)
         return self._functions.get(at)
-
-    def places(self) -> dict[str, str]:
-        """``file:line`` -> function, of every site; the first function of a line counts."""
-        places: dict[str, str] = {}
-        for site in self.all:
-            places.setdefault(site.at, site.function)
-        return places
 
 
 def stable_file(name: str, path: str | None) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
 from tracelock.instrument.accesses.places import Closure, Home
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite.scopes import scopes_of
 from tracelock.instrument.rewrite.sites import Site, Sites
-
-__all__ = ["MARK", "TreeBuilder", "at_place", "copied"]
 
 #: What stands in the tree for an object that becomes a constant of the code.
 MARK = "\0tracelock:"
@@ -44,7 +43,7 @@ class TreeBuilder(ast.NodeTransformer):
         if number is None:
             number = self._marks[identity(obj)] = len(self.objects)
             self.objects.append(obj)
-        return at_place(ast.Constant(f"{MARK}{number}"), at)
+        return self.constant(f"{MARK}{number}", at)
 
     def hook(self, function: object, at: ast.AST, *arguments: ast.expr) -> ast.Call:
         call = ast.Call(func=self.mark(function, at), args=list(arguments), keywords=[])
@@ -105,6 +104,27 @@ class TreeBuilder(ast.NodeTransformer):
 
     def visited(self, node: _Node) -> _Node:
         return cast(_Node, self.visit(node))
+
+    def visit_fields(self, node: ast.AST, *fields: str) -> None:
+        """Visit what is in these fields, in this order, and put the result in its place."""
+        for field in fields:
+            value = getattr(node, field)
+            setattr(node, field, self.block(value) if isinstance(value, list) else
+                    value and self.visit(value))  # fmt: skip
+
+    def block(self, nodes: Sequence[Any]) -> list[Any]:
+        """These nodes, or statements, visited; one may become several."""
+        done: list[Any] = []
+        for node in nodes:
+            new = node and self.visit(node)
+            if isinstance(new, list):
+                done += new
+            else:
+                done.append(new)
+        return done
+
+    def constant(self, value: str | None, at: ast.AST) -> ast.Constant:
+        return at_place(ast.Constant(value), at)
 
 
 def at_place(node: _Node, at: ast.AST) -> _Node:
