@@ -69,7 +69,7 @@ class PythonBackend:
         self.interrupted = False
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
-        self._no_choice = RunToCompletion()
+        self._no_choice: Scheduler = RunToCompletion()
         self._stack = contextlib.ExitStack()
         self._since_sweep = 0
 
@@ -154,12 +154,34 @@ class PythonBackend:
         reap(self.hub)
 
     # --- setup and check ---------------------------------------------------------------------
-    def _aside(
-        self, controller: OpenController, phase: Phase
-    ) -> contextlib.AbstractContextManager[Main]:
+    @contextlib.contextmanager
+    def _aside(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
         """While this is entered, user code may run that is no worker's: nothing is explored, and
         the record of the schedule stays as it is."""
-        raise NotImplementedError
+        hub, number = self.hub, self.setup_number
+        main = Main(hub, number, hub.batons[-1])
+        main.own_thread = False
+        kept = controller.scheduler, controller.observer, controller.log
+        controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
+        controller.ended[number] = False
+        controller.essential.add(number)
+        hub.enter(number, main)
+        hub.over = False
+        hub.phase = phase
+        main.attach()
+        try:
+            yield main
+        finally:
+            contexts.pop(main.ident, None)
+            if controller.pending[number] is not None or number in controller.essential:
+                controller.ask(number, None)
+            controller.ended[number] = True
+            hub.workers.pop(number, None)
+            hub.batons.pop(number, None)
+            hub.phase = Phase.IDLE
+            hub.over = False
+            controller.scheduler, controller.observer, controller.log = kept
+            controller.current = -1
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the user's ``setup`` or ``check``."""

@@ -59,18 +59,13 @@ def file_label(filename: str, module: str) -> str:
         if worker is not None:
             worker.uncontrolled += 1  # the program does not access these files
         try:
-            label = _files[key] = _label(filename, module)
+            path = None if filename.startswith("<frozen ") else os.path.abspath(filename)
+            label = _files[key] = stable_file(module, path)
         finally:
             if worker is not None:
                 worker.uncontrolled -= 1
         _paths.setdefault(label, filename)
     return label
-
-
-def _label(filename: str, module: str) -> str:
-    if filename.startswith("<frozen "):
-        return stable_file(module, None)
-    return stable_file(module, os.path.abspath(filename))
 
 
 def _plumbing(module: str) -> bool:
@@ -80,14 +75,10 @@ def _plumbing(module: str) -> bool:
 
 
 def _place(code: CodeType, line: int, frame: FrameType) -> str | None:
-    filename = code.co_filename
     module = frame.f_globals.get("__name__", "")
-    if filename.startswith((_HERE, "<string")):
+    if code.co_filename.startswith((_HERE, "<string")) or _plumbing(module):
         return None
-    if _plumbing(module):
-        return None
-    label = file_label(filename, module)
-    at = f"{label}:{line}"
+    at = f"{file_label(code.co_filename, module)}:{line}"
     functions.setdefault(at, code.co_qualname)
     return at
 

@@ -89,7 +89,8 @@ class PythonReplay(Replay):
         if choice.kind == WORKER and self.changed and self.position < len(self.events):
             event = self.events[self.position]
             if event.worker not in choice.options:
-                self._skip_missing(event.worker, choice)
+                # it cannot go on: its events up to its pending op are missing
+                self.skipped.update(self._missing(event.worker, choice.pending[event.worker])[0])
                 self._skip()
         return super().pick(choice)
 
@@ -112,21 +113,22 @@ class PythonReplay(Replay):
         while self.position in self.skipped:
             self.position += 1
 
-    def _skip_missing(self, worker: int, choice: Choice) -> None:
-        """The worker of the next event cannot go on: skip its events up to its pending op, if they
-        are such as an edit may remove."""
-        op = choice.pending[worker]
-        gone = []
+    def _missing(
+        self, worker: int, op: Op | None, kind: int | None = None
+    ) -> tuple[list[int], bool]:
+        """The events of ``worker`` up to that of ``op``, and whether there is one. No events where
+        they are not all such as an edit may remove."""
+        gone: list[int] = []
         for number in range(self.position, len(self.events)):
             event = self.events[number]
             if event.worker != worker or number in self.skipped:
                 continue
-            if op is not None and self._is(event, op.kind, op):
-                break
+            if op is not None and self._is(event, op.kind if kind is None else kind, op):
+                return gone, True
+            if event.op not in _ACCESSES or len(gone) >= MISSING:
+                return [], False
             gone.append(number)
-            if event.op not in _ACCESSES or len(gone) > MISSING:
-                return
-        self.skipped.update(gone)
+        return gone, False
 
     def _is(self, event: Event, kind: int, op: Op) -> bool:
         """Whether ``op`` is the op of ``event``, wherever its line is now."""
@@ -150,12 +152,13 @@ class PythonReplay(Replay):
             got = self._event(seq, worker, kind, op, result)
             event = self.events[self.position]
             if self._difference(event, got):
-                gone = self._missing_before(worker, kind, op)
-                if gone is None and op.at.rpartition(":")[0] in self.changed and self._row < NEW:
+                gone, found = self._missing(worker, op, kind)
+                found = found and event.worker == worker
+                if not found and op.at.rpartition(":")[0] in self.changed and self._row < NEW:
                     self._row += 1
                     self.passed += 1
                     return
-                if gone is not None:
+                if found:
                     self.skipped.update(gone)
                     self._skip()
         self._row = 0
@@ -165,22 +168,6 @@ class PythonReplay(Replay):
             if self.changed:
                 error.args = (f"{error}; changed since: {', '.join(sorted(self.changed))}",)
             raise
-
-    def _missing_before(self, worker: int, kind: int, op: Op) -> list[int] | None:
-        """The events of ``worker`` before that of ``op``, if they are all accesses."""
-        gone: list[int] = []
-        for number in range(self.position, len(self.events)):
-            event = self.events[number]
-            if event.worker != worker or number in self.skipped:
-                if number == self.position:
-                    return None
-                continue
-            if self._is(event, kind, op):
-                return gone
-            if event.op not in _ACCESSES or len(gone) >= MISSING:
-                return None
-            gone.append(number)
-        return None
 
     def _difference(self, event: Event, got: Event) -> str:
         if event.worker != got.worker:

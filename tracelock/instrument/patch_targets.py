@@ -15,10 +15,11 @@ import queue
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
+from tracelock.instrument.accesses.spaces import namespace_of
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import MISSING, Patch, declared
@@ -165,9 +166,10 @@ def adopt(changes: Changes, hub: Hub) -> list[Any]:
     objects of classes that are not the standard library's. Other objects get names. The
     thread-local objects that there are."""
     locals_: list[Any] = []
-    for module, names in _modules():
-        if module not in _UNTOUCHED and module.partition(".")[0] not in _UNTOUCHED:
-            _adopt_in(changes, hub, names, names, module)
+    untouched = EXEMPT | _UNTOUCHED | {"tracelock"}
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
+            _adopt_in(changes, hub, module.__dict__, module.__dict__, name)
     looks: dict[type, int] = {}
     for obj in gc.get_objects():
         cls = type(obj)
@@ -182,20 +184,10 @@ def adopt(changes: Changes, hub: Hub) -> list[Any]:
         elif look == LOCAL:
             locals_.append(obj)
         else:
-            held = _attributes(obj)
-            if held is not None:
+            held = namespace_of(obj)
+            if type(held) is dict:
                 _adopt_in(changes, hub, held, held, _label(obj, cls))
     return locals_
-
-
-def _modules() -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, module in list(sys.modules.items()):
-        if (
-            isinstance(module, ModuleType)
-            and name not in EXEMPT
-            and not name.startswith("tracelock.")
-        ):
-            yield name, module.__dict__
 
 
 def _adopt_in(changes: Changes, hub: Hub, owner: Any, names: Any, label: str) -> None:
@@ -261,12 +253,3 @@ def _label(obj: Any, cls: type) -> str:
     if cls is functools.cached_property:  # of which there are many
         return f"{obj.func.__module__}.{obj.func.__qualname__}"
     return cls.__qualname__
-
-
-def _attributes(obj: object) -> dict[str, Any] | None:
-    """The attributes of an object, asked for without running code of its class."""
-    try:
-        names = object.__getattribute__(obj, "__dict__")
-    except (AttributeError, TypeError):
-        return None
-    return names if type(names) is dict else None

@@ -9,7 +9,6 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.pytest_plugin.failure_text import failure_text
-from tracelock.pytest_plugin.marked import trace_of
 from tracelock.pytest_plugin.replaying import Replaying
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def explorer(item: pytest.Item) -> Callable[..., Explored]:
             return replaying.explore(item, this, scenario, arguments)
         first = [*arguments.pop("first", ()), *kept.earlier(kept.path_for(item, this))]
         explored = api.explore(scenario, first=first, **arguments)
-        trace = trace_of(explored)
+        trace = explored.trace if explored.failed else None
         if trace is not None:
             python = python_of(trace)
             if isinstance(python, dict):

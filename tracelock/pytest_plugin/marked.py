@@ -20,7 +20,6 @@ from tracelock.scenario.language.expressions import suggest
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
     from tracelock.session.target import Target
-    from tracelock.trace import Trace
 
 #: Keywords of the marker that go to the search, and those that make the program.
 _SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend")
@@ -239,8 +238,3 @@ def _forget_output(item: pytest.Item) -> Callable[[], None]:
         capture.read_global_capture()
 
     return forget
-
-
-def trace_of(explored: Explored) -> Trace | None:
-    """The failing trace of an exploration, None where it has none."""
-    return explored.trace if explored.failed else None

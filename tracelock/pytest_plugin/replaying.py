@@ -112,10 +112,8 @@ class Replaying:
             return f"diverged: {result.diverged}"
         if result.reproduced:
             return "reproduced: it ended as the trace says"
-        return f"not reproduced: it ended {result.verdict.kind}, the trace {self._recorded()}"
-
-    def _recorded(self) -> str:
-        return self.trace.verdict.kind
+        recorded = self.trace.verdict.kind
+        return f"not reproduced: it ended {result.verdict.kind}, the trace {recorded}"
 
     def status(self, exit_status: int) -> int:
         """The exit status of ``tracelock replay``, where pytest's own is ``exit_status``."""

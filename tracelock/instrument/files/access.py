@@ -221,6 +221,12 @@ class PathNames:
                 if same not in self.all:
                     self.all.append(same)
 
+    def parts(self, names: str) -> list[str]:
+        """Of these attributes, and ``inside`` for the entries of the directory: ``"all above"``."""
+        parts = {"own": [self.own], "listing": [self.listing], "inside": [f"{self.own}/"],
+                 "all": self.all, "above": self.above}  # fmt: skip
+        return [name for part in names.split() for name in parts[part]]
+
     def below(self, worker: Worker) -> list[str]:
         """The names of what is known of inside this directory."""
         inside = self.own + "/"

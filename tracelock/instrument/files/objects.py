@@ -36,6 +36,11 @@ class ControlledFile(io.FileIO):
         if worker is not None and self._label:
             touch(worker, caller(worker, 3), (), [self._label], shown)
 
+    def _shown(self, worker: Worker | None, data: Any) -> Any:
+        if worker is not None and data is not None:
+            saw(worker, text(data))
+        return data
+
     def readinto(self, buffer: Any) -> Any:
         worker = self._reads()
         count = super().readinto(buffer)
@@ -46,18 +51,10 @@ class ControlledFile(io.FileIO):
     def read(self, size: int | None = -1) -> Any:
         if size is None or size < 0:
             return self.readall()
-        worker = self._reads()
-        data = super().read(size)
-        if worker is not None and data is not None:
-            saw(worker, text(data))
-        return data
+        return self._shown(self._reads(), super().read(size))
 
     def readall(self) -> Any:
-        worker = self._reads()
-        data = super().readall()
-        if worker is not None and data is not None:
-            saw(worker, text(data))
-        return data
+        return self._shown(self._reads(), super().readall())
 
     def write(self, data: Any) -> Any:
         self._writes(text(memoryview(data).cast("B")))

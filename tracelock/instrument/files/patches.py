@@ -26,10 +26,8 @@ Touch = tuple[list[str], list[str]]
 Describe = Callable[[Worker, tuple[Any, ...], dict[str, Any]], Touch | None]
 
 
-def _first(args: tuple[Any, ...], kwargs: dict[str, Any], *names: str) -> Any:
-    if args:
-        return args[0]
-    return next((kwargs[name] for name in names if name in kwargs), ".")
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], place: int, name: str) -> Any:
+    return args[place] if len(args) > place else kwargs.get(name, ".")
 
 
 def _on_handle(worker: Worker, fd: int, write: bool) -> Touch | None:
@@ -40,22 +38,32 @@ def _on_handle(worker: Worker, fd: int, write: bool) -> Touch | None:
 
 
 # --- how each of them touches its path -----------------------------------------------------
-def _looks(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    path = _first(args, kwargs, "path")
-    if isinstance(path, int):
-        return _on_handle(worker, path, False)
-    follow = kwargs.get("follow_symlinks", True)
-    names = PathNames(worker, path, kwargs.get("dir_fd"), follow)
-    return [*names.all, *names.above], []
+def _on_path(
+    reads: str, writes: str = "", *, follows: bool = False, place: int = 0, name: str = "path"
+) -> Describe:
+    """An operation on one path. ``follows``: unless the call says that it does not; then it may
+    also be given a descriptor. ``place``, ``name``: of the argument."""
+
+    def describe(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
+        path = _argument(args, kwargs, place, name)
+        if follows and isinstance(path, int):
+            return _on_handle(worker, path, bool(writes))
+        follow = follows and kwargs.get("follow_symlinks", True)
+        names = PathNames(worker, path, kwargs.get("dir_fd"), follow)
+        return names.parts(reads), names.parts(writes)
+
+    return describe
 
 
-def _looks_at_link(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
-    return [names.own, *names.above], []
+_looks, _looks_at_link = _on_path("all above", follows=True), _on_path("own above")
+_changes = _on_path("above", "all", follows=True)
+_makes = _on_path("above", "all listing")
+_removes_directory = _on_path("above inside", "own listing")
+_links_to = _on_path("above", "own listing", place=1, name="dst")
 
 
 def _lists(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    path = _first(args, kwargs, "path")
+    path = _argument(args, kwargs, 0, "path")
     if isinstance(path, int):
         touched = _on_handle(worker, path, False)
         return None if touched is None else ([*touched[0], f"{touched[0][0]}/"], [])
@@ -63,73 +71,43 @@ def _lists(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tou
     return [*names.all, f"{names.all[-1]}/", *names.above], []
 
 
-def _changes(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    path = _first(args, kwargs, "path")
-    if isinstance(path, int):
-        return _on_handle(worker, path, True)
-    names = PathNames(worker, path, kwargs.get("dir_fd"), kwargs.get("follow_symlinks", True))
-    return names.above, names.all
-
-
-def _makes(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
-    return names.above, [*names.all, names.listing]
-
-
-def _removes_directory(
-    worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Touch | None:
-    names = PathNames(worker, _first(args, kwargs, "path"), kwargs.get("dir_fd"), False)
-    return [*names.above, f"{names.own}/"], [names.own, names.listing]
+def _both(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[PathNames]:
+    return [
+        PathNames(worker, _argument(args, kwargs, at, name), kwargs.get(f"{name}_dir_fd"), False)
+        for at, name in enumerate(("src", "dst"))
+    ]
 
 
 def _moves(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    named = dict(zip(("src", "dst"), args, strict=False)) | kwargs
-    source = PathNames(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
-    target = PathNames(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
+    source, target = _both(worker, args, kwargs)
     writes = [source.own, source.listing, *target.all, target.listing]
     writes += source.below(worker) + target.below(worker)
     return [*source.above, *target.above], writes
 
 
 def _links(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    named = dict(zip(("src", "dst"), args, strict=False)) | kwargs
-    source = PathNames(worker, named.get("src", "."), kwargs.get("src_dir_fd"), False)
-    target = PathNames(worker, named.get("dst", "."), kwargs.get("dst_dir_fd"), False)
-    return [*source.all, *source.above, *target.above], [target.own, target.listing]
+    source, target = _both(worker, args, kwargs)
+    return [*source.all, *source.above, *target.above], target.parts("own listing")
 
 
-def _links_to(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    path = args[1] if len(args) > 1 else kwargs.get("dst", ".")
-    names = PathNames(worker, path, kwargs.get("dir_fd"), False)
-    return names.above, [names.own, names.listing]
+def _on_handles(*descriptors: tuple[int, str, bool]) -> Describe:
+    """An operation on descriptors: the place and name of each argument, whether it is written."""
 
-
-def _uses_handle(write: bool) -> Describe:
     def describe(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-        fd = _first(args, kwargs, "fd")
-        return _on_handle(worker, fd, write) if isinstance(fd, int) else None
+        reads: list[str] = []
+        writes: list[str] = []
+        for place, name, write in descriptors:
+            handle = paths_of(worker.hub).handles.get(_argument(args, kwargs, place, name))
+            if handle is not None:
+                (writes if write else reads).append(handle.label)
+        return (reads, writes) if reads or writes else None
 
     return describe
 
 
-_reads_handle, _writes_handle = _uses_handle(False), _uses_handle(True)
-
-
-def _copies(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    """``sendfile(out, in)``; ``copy_file_range`` and ``splice`` have them the other way round."""
-    out, source = args[:2] if len(args) > 1 else (kwargs.get("out_fd"), kwargs.get("in_fd"))
-    reads = _on_handle(worker, source, False) if isinstance(source, int) else None
-    writes = _on_handle(worker, out, True) if isinstance(out, int) else None
-    if reads is None and writes is None:
-        return None
-    return (reads or ([], []))[0], (writes or ([], []))[1]
-
-
-def _copies_range(worker: Worker, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Touch | None:
-    if len(args) > 1:
-        return _copies(worker, (args[1], args[0]), {})
-    return _copies(worker, (), {"out_fd": kwargs.get("dst"), "in_fd": kwargs.get("src")})
+_reads_handle, _writes_handle = _on_handles((0, "fd", False)), _on_handles((0, "fd", True))
+_copies = _on_handles((0, "out_fd", True), (1, "in_fd", False))
+_copies_range = _on_handles((0, "src", False), (1, "dst", True))
 
 
 DESCRIBED: Final[dict[str, Describe]] = {

@@ -144,7 +144,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def __init__(self, tasks: LoopOwner) -> None:
         self.tasks = tasks
         self.futures = 0
-        super().__init__(Polling())
+        super().__init__(Polling())  # type: ignore[arg-type]
         self._ready = ControlledReadyQueue(tasks)
         self._clock_resolution = 1e-9
 

@@ -1,7 +1,7 @@
 """What is patched of asyncio: its objects tell what happens to them.
 
-None of these is a choice: who goes on is chosen by the loop. Every function does what the original
-does, and puts an event into the record when it is called by a worker.
+None of these is a choice, which is the loop's: each does what the original does, and puts an event
+into the record when a worker calls it.
 
 What the loop itself (``asyncio_loop``) makes of its services: the steps of tasks and timers are
 *controlled*; callbacks (``call_soon``, done callbacks, readers and writers) are controlled against
@@ -20,25 +20,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from tracelock.instrument.loops.recording import Recorder, notified
+from tracelock.instrument.loops.recording import Recorder
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, listed
-from tracelock.ops import ACQUIRE, CLEAR, GET, NOTIFY, PUT, RELEASE, SET, WAKE
+from tracelock.ops import CLEAR, GET, PUT
 
 _rows: Final = Recorder("asyncio", __name__)
+_rows.common(asyncio)
 for _owner, _kind in (
-    (asyncio.Lock, "lock"), (asyncio.Condition, "condition"), (asyncio.Event, "event"),
-    (asyncio.Semaphore, "semaphore"), (asyncio.Queue, "queue"), (asyncio.Barrier, "barrier"),
+    (asyncio.Event, "event"), (asyncio.Queue, "queue"), (asyncio.Barrier, "barrier"),
 ):  # fmt: skip
     _rows.names(_owner, _kind)
-_rows.after(asyncio.Lock, "acquire", ACQUIRE)
-_rows.before(asyncio.Lock, "release", RELEASE)
-_rows.after(asyncio.Semaphore, "acquire", ACQUIRE)
-_rows.before(asyncio.Semaphore, "release", RELEASE, 1)
-_rows.after(asyncio.Condition, "wait", WAKE)
-_rows.before(asyncio.Condition, "notify", NOTIFY, notified)
-_rows.before(asyncio.Event, "set", SET)
 _rows.before(asyncio.Event, "clear", CLEAR)
-_rows.after(asyncio.Event, "wait", WAKE)
 _rows.before(asyncio.Queue, "put_nowait", PUT)
 _rows.before(asyncio.Queue, "get_nowait", GET)
 _GATHERING: Final[Any] = asyncio.tasks._GatheringFuture  # type: ignore[attr-defined]

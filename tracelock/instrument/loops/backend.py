@@ -21,10 +21,10 @@ from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, n
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import OwnOrder
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
-from tracelock.instrument.loops.waits import waits_for
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.worker import Main, MainBlocked, Worker
+from tracelock.ops import Op
 from tracelock.schedulers.base import Scheduler
 
 TasksT = TypeVar("TasksT", bound=LoopTasks)
@@ -37,7 +37,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
-        self.own = OwnOrder()
+        self._no_choice = OwnOrder()
         self.tasks: TasksT
         self._baton: Any = None
         self._more = True
@@ -191,13 +191,29 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         tasks.run()
         hub.over = True
         if controller.active and controller.limit is None:
-            waits_for(tasks, controller)
+            self._show_waits(controller, tasks)
         controller.heard.extend(tasks.errors)
         for message in (*tasks.errors, *tasks.unretrieved()):
             self.heard[message] = self.heard.get(message, 0) + 1
         if self._completed(controller):
             self.finish(controller, tasks)
             self._check(controller, state)
+
+    def _show_waits(self, controller: OpenController, tasks: TasksT) -> None:
+        """No worker can go on: what each task waits for takes the place of its next step."""
+        left = [worker for worker in tasks.order if worker.number in controller.active]
+        if tasks.watches():
+            shown = "; ".join(f"{one.label} at\n{awaits.stack(one.coro)}" for one in left)
+            controller.limit = f"only real input and output is left to wait for: {shown}"
+            return
+        for worker in left:
+            if not tasks.done(worker):
+                at, kind, thing = awaits.awaiting(worker.coro)
+                controller.pending[worker.number] = (
+                    tasks.unknown_wait(worker, at)
+                    if thing is None
+                    else Op(kind, tasks.thing(thing, worker), at)
+                )
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""
@@ -223,43 +239,28 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     # --- before and after --------------------------------------------------------------------
     @contextlib.contextmanager
     def _aside(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
-        """The loop's thread runs user code that is no worker's: in the loop's own order, and the
-        record stays as it is."""
+        """The same in the loop's thread, where tasks go on in the loop's own order."""
         hub, tasks = self.hub, self.tasks
-        number = self.setup_number
-        main = Main(hub, number, self._baton)
-        main.own_thread = False
-        kept = controller.scheduler, controller.observer, controller.log
-        failure, limit = controller.failure, controller.limit
+        failure, limit, phase_then = controller.failure, controller.limit, phase
         active = list(controller.active)
         threads, controller.threads = controller.threads, True  # this one
-        controller.scheduler, controller.observer, controller.log = self.own, None, []
-        self.own.attach(controller)
-        controller.ended[number] = False
-        controller.essential.add(number)
+        self._no_choice.attach(controller)
         controller.failure = None
-        hub.enter(number, main)
-        hub.over = False
-        hub.phase = phase
-        tasks.wake_all()
-        tasks.gate.inside = number  # the loop's thread is busy with this
-        main.attach()
         try:
-            yield main
+            with super()._aside(controller, phase) as main:
+                tasks.wake_all()
+                tasks.gate.inside = main.number  # the loop's thread is busy with this
+                try:
+                    yield main
+                finally:
+                    phase_then = hub.phase
         finally:
-            if controller.pending[number] is not None or number in controller.essential:
-                controller.ask(number, None)
-            controller.ended[number] = True
-            hub.workers.pop(number, None)
-            hub.batons.pop(number, None)
-            hub.over = False
-            controller.scheduler, controller.observer, controller.log = kept
+            hub.phase = phase_then
             controller.threads = threads or any(w.own_thread for w in hub.workers.values())
             controller.failure = failure
             controller.limit = limit
             if phase is Phase.CHECK:
                 controller.active[:] = active  # no task goes on after that
-            controller.current = -1
             contexts[tasks.ident] = tasks.callbacks
             tasks.gate.inside = -1
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Polling(selectors.BaseSelector):
+class Polling:
     """``selectors.DefaultSelector``, which costs a system call, only where it is needed."""
 
     def __init__(self) -> None:
@@ -24,22 +24,11 @@ class Polling(selectors.BaseSelector):
             self._real = selectors.DefaultSelector()
         return self._real
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self.real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self.real.unregister(fileobj)
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self.real.modify(fileobj, events, data)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)  # register, unregister, modify, get_key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return [] if self._real is None else self._real.select(0)
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        if self._real is None:
-            raise KeyError(f"{fileobj!r} is not registered")
-        return self._real.get_key(fileobj)
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
         return {} if self._real is None else self._real.get_map()

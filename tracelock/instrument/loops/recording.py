@@ -14,6 +14,7 @@ from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.hub import Phase, get_ident
 from tracelock.instrument.patching import SEEN, replace
 from tracelock.instrument.worker import here
+from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, SET, WAKE
 
 
 def _record(kind: int, obj: Any, value: Any) -> None:
@@ -47,6 +48,18 @@ class Recorder:
 
         self._replace(owner, "__init__", __init__)
 
+    def common(self, library: Any) -> None:
+        """The methods that locks, semaphores, conditions and events have in both libraries."""
+        for owner in (library.Lock, library.Condition, library.Semaphore):
+            self.names(owner, owner.__name__.lower())
+        for owner, permits in ((library.Lock, None), (library.Semaphore, 1)):
+            self.after(owner, "acquire", ACQUIRE)
+            self.before(owner, "release", RELEASE, permits)
+        self.after(library.Condition, "wait", WAKE)
+        self.before(library.Condition, "notify", NOTIFY, lambda n=1: n)
+        self.before(library.Event, "set", SET)
+        self.after(library.Event, "wait", WAKE)
+
     def numbers(self, owner: Any) -> None:
         """Objects that the library keeps in sets have a number for a hash."""
         self._replace(owner, "__hash__", numbered_hash)
@@ -74,11 +87,6 @@ class Recorder:
             return original(self, *args, **kwargs)
 
         self._replace(owner, name, method)
-
-
-def notified(n: int = 1) -> int:
-    """How many tasks a call of ``notify`` wakes."""
-    return n
 
 
 def numbered_hash(self: Any) -> int:

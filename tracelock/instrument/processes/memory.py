@@ -133,16 +133,14 @@ def _named(worker: Worker, obj: Any, kind: str) -> Any:
     return obj
 
 
-@patch("multiprocessing.RawValue", of=sharedctypes)
-def raw_value(worker: Worker, real: Any, typecode_or_type: Any, *args: Any) -> Any:
-    """What ``Value`` is made of."""
-    return _named(worker, real(typecode_or_type, *args), "value")
+def _control(name: str, kind: str) -> None:
+    @patch(f"multiprocessing.{name}", of=sharedctypes)
+    def create(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
+        return _named(worker, real(*args, **kwargs), kind)
 
 
-@patch("multiprocessing.RawArray", of=sharedctypes)
-def raw_array(worker: Worker, real: Any, typecode_or_type: Any, size_or_initializer: Any) -> Any:
-    """What ``Array`` is made of."""
-    return _named(worker, real(typecode_or_type, size_or_initializer), "array")
+_control("RawValue", "value")  # what ``Value`` is made of, and ``Array``
+_control("RawArray", "array")
 
 
 # --- SharedMemory --------------------------------------------------------------------------

@@ -75,10 +75,10 @@ def _over(process: Any, worker: Worker) -> None:
 
 
 def _ended(process: Any, worker: Worker, number: int) -> bool:
-    if not worker.step(Op(JOIN, number, caller(worker), blocking=False)):
-        return False
-    _over(process, worker)
-    return True
+    ended = worker.step(Op(JOIN, number, caller(worker), blocking=False))
+    if ended:
+        _over(process, worker)
+    return bool(ended)
 
 
 @patch("multiprocessing.Process.is_alive", of=BaseProcess)

@@ -90,10 +90,8 @@ _ENDINGS: Final[dict[str, type[Exception]]] = {
 }  # fmt: skip
 
 
-def ending(error: BaseException | None) -> tuple[str, ...]:
-    """How a worker has ended, as plain data."""
-    if error is None:
-        return ()
+def ending(error: BaseException) -> tuple[str, ...]:
+    """What ended a worker, as plain data."""
     if isinstance(error, StepFailure):
         return ("failure", error.failure, error.message, error.at)
     for kind in ("limit", "usage"):

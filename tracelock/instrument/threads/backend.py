@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,8 +10,8 @@ from typing import Any
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend, Stuck
-from tracelock.instrument.hub import Phase, contexts
-from tracelock.instrument.worker import Main, Worker
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.worker import Worker
 
 
 class ThreadBackend(PythonBackend):
@@ -44,30 +43,3 @@ class ThreadBackend(PythonBackend):
         if inspect.iscoroutinefunction(work):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
         return partial(work, *self.program.arguments(state))
-
-    @contextlib.contextmanager
-    def _aside(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
-        """The main thread runs the code, and nothing is chosen."""
-        hub = self.hub
-        main = Main(hub, self.setup_number, hub.main)
-        kept = controller.scheduler, controller.observer, controller.log
-        controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
-        ended = controller.ended[main.number]
-        controller.ended[main.number] = False
-        controller.essential.add(main.number)
-        hub.enter(main.number, main)
-        hub.over = False
-        hub.phase = phase
-        main.own_thread = False
-        main.attach()
-        try:
-            yield main
-        finally:
-            contexts.pop(main.ident, None)
-            controller.ask(main.number, None)
-            controller.ended[main.number] = ended
-            del hub.workers[main.number], hub.batons[main.number]
-            hub.phase = Phase.IDLE
-            hub.over = False
-            controller.scheduler, controller.observer, controller.log = kept
-            controller.current = -1

@@ -91,18 +91,16 @@ def new_lock(worker: Worker, type_: str, name: str) -> ControlledLock:
     return _STAND_INS[type_](_NEW[type_](), name, worker.hub.schedule)
 
 
-def _make_lock(worker: Worker, real: Any) -> ControlledLock:
-    return new_lock(worker, "lock", creation_name("lock", worker))
+def _control(type_: str, *names: str) -> None:
+    def make(worker: Worker, real: Any) -> ControlledLock:
+        return new_lock(worker, type_, creation_name(type_, worker))
+
+    for name in names:
+        patch(name)(make)
 
 
-def _make_rlock(worker: Worker, real: Any) -> ControlledLock:
-    return new_lock(worker, "rlock", creation_name("rlock", worker))
-
-
-patch("threading.Lock")(_make_lock)
-patch("_thread.allocate_lock", of=_thread)(_make_lock)
-patch("threading.RLock")(_make_rlock)
-patch("_thread.RLock", of=_thread)(_make_rlock)
+_control("lock", "threading.Lock", "_thread.allocate_lock")
+_control("rlock", "threading.RLock", "_thread.RLock")
 
 
 class StandIns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import ScheduleOver, contexts, get_ident
@@ -12,9 +12,6 @@ from tracelock.instrument.threads.futures import put_in_order
 from tracelock.instrument.threads.pool import GRACE
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, SPAWN, Op
-
-if TYPE_CHECKING:
-    pass
 
 _real_join: Final = threading.Thread.join
 #: Modules whose threads wait for more work after each job.
@@ -48,16 +45,15 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
 
 
 def _label(thread: Any, parent: Worker) -> str:
-    target = getattr(thread, "_target", None)
-    name = thread._name
-    if isinstance(name, str) and not name.startswith(("Thread-", "ThreadPoolExecutor-")):
+    target, name = getattr(thread, "_target", None), thread._name
+    if _idles(thread):
+        base = "executor"
+    elif isinstance(name, str) and not name.startswith(("Thread-", "ThreadPoolExecutor-")):
         base = name
     elif target is not None:
         base = getattr(target, "__name__", type(target).__name__)
     else:
         base = type(thread).__name__
-    if _idles(thread):
-        base = "executor"
     return parent.child_label(base, "thread")
 
 
@@ -76,16 +72,12 @@ def _child(thread: Any, worker: Worker) -> Worker | None:
 def thread_join(self: Any, timeout: float | None = None) -> None:
     """``Thread.join``. While a schedule is unwound it is no matter who ends first."""
     worker: Worker | None = contexts.get(get_ident())
-    controlled = worker is not None and not worker.uncontrolled
-    child = _child(self, worker) if worker is not None and controlled else None
-    if worker is None or child is None:
-        _real_join(self, timeout)
+    child = None if worker is None or worker.uncontrolled else _child(self, worker)
+    if worker is None or child is None or (child is worker and not worker.hub.unwinding):
+        _real_join(self, timeout)  # raises for the thread itself
         return
     if worker.hub.unwinding:
         raise ScheduleOver  # it is ended after this one, or before
-    if child is worker:
-        _real_join(self, timeout)  # raises
-        return
     blocking = timeout is None or timeout > 0
     op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
     if worker.do(op):
