@@ -24,7 +24,7 @@ import pytest
 from tests.helpers.watching import Watcher, under
 from tracelock.errors import UsageError
 from tracelock.instrument.rewrite.loading import Instrumentation
-from tracelock.instrument.rewrite.sites import Sites, stable_file
+from tracelock.instrument.rewrite.sites import stable_file
 
 BANK = """
 from __future__ import annotations
@@ -144,11 +144,11 @@ def test_a_module_is_rewritten_as_it_is_imported_and_restored(bank: Any) -> None
             race_pkg.sub.low(box)
             race_pkg.top(box)
         assert "_Loader" not in repr(race_pkg.__spec__) + repr(race_pkg.__loader__)
-        assert sorted(made.digests()) == ["race_pkg/__init__.py", "race_pkg/sub.py"]
+        assert sorted(made.digests) == ["race_pkg/__init__.py", "race_pkg/sub.py"]
         assert made.sites.function("race_pkg/sub.py:2") == "low"
     source = Path(race_pkg.sub.__file__).read_bytes()
     wanted = f"sha256:{hashlib.sha256(source).hexdigest()}"
-    assert made.digests()["race_pkg/sub.py"] == wanted
+    assert made.digests["race_pkg/sub.py"] == wanted
     assert [site.at for _, _, _, site, _ in watcher.events] == [
         "race_pkg/sub.py:2", "race_pkg/sub.py:2", "race_pkg/__init__.py:1",
     ]  # fmt: skip
@@ -232,7 +232,7 @@ def test_the_standard_library_is_reached_through_its_sources() -> None:
             functools.cached_property(lambda self: 1).__set_name__(Box, "one")
     files = {site.file for _, _, _, site, _ in watcher.events}
     assert files >= {"queue.py", "threading.py", "weakref.py", "functools.py"}
-    assert {"asyncio/locks.py", "_collections_abc.py", "json/__init__.py"} <= set(made.digests())
+    assert {"asyncio/locks.py", "_collections_abc.py", "json/__init__.py"} <= set(made.digests)
     changed = [
         each for each, code in zip(functions, before, strict=True) if each.__code__ is not code
     ]
@@ -243,7 +243,7 @@ def test_a_source_is_rewritten_once_whoever_asks(bank: Any) -> None:
     seen = []
     for _ in range(2):
         watcher = Watcher()
-        with Instrumentation(["race_bank"], Sites()) as made, under(watcher):
+        with Instrumentation(["race_bank"]) as made, under(watcher):
             bank.Account(1)
         seen.append([site for _, _, _, site, _ in watcher.events])
         assert made.sites.function("race_bank.py:11") == "Account.__init__"
@@ -296,7 +296,7 @@ def test_a_file_loaded_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with Instrumentation(["race_loaded_7"]) as made, under(watcher):
         module.add(box)
     assert watcher.shown({"m": module, "o": box}) == ["read m.total", "read o.n", "write m.total"]
-    assert list(made.digests()) == ["by_path.py"]
+    assert list(made.digests) == ["by_path.py"]
 
 
 def test_generator_functions_marked_as_coroutines() -> None:

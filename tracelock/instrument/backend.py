@@ -16,7 +16,6 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
-from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
 from tracelock.instrument.in_order import InOrder
@@ -26,7 +25,7 @@ from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_in
-from tracelock.instrument.worker import Main, MainBlocked
+from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
 
@@ -279,12 +278,12 @@ class PythonBackend:
             self._give_up(controller, worker)
             raise Stuck
 
-    def _stuck_message(self, worker: WorkerContext) -> str:
+    def _stuck_message(self, worker: Worker) -> str:
         frame = sys._current_frames().get(worker.ident)
         where = stack_of(frame) if frame is not None else ""
         return f"{worker.label} is stuck outside tracelock's control:\n{where}"
 
-    def _give_up(self, controller: OpenController, worker: WorkerContext) -> None:
+    def _give_up(self, controller: OpenController, worker: Worker) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
         self.stuck = controller.limit or self._stuck_message(worker)

@@ -10,10 +10,13 @@ import re
 import sys
 from _thread import get_ident
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.instrument.contexts import WorkerContext, contexts, identity
+from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.rewrite.sites import stable_file
+
+if TYPE_CHECKING:
+    from tracelock.instrument.worker import Worker
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -40,6 +43,8 @@ _files: dict[tuple[str, str], str] = {}
 _paths: dict[str, str] = {}
 _digests: dict[tuple[str, int, int], str] = {}
 _places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+#: What an object is, and where it was created -> its name without a number.
+_labels: dict[tuple[str, str], str] = {}
 #: place -> function, for the trace.
 functions: dict[str, str] = {}
 
@@ -164,33 +169,25 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
     return f"{name}:{spare.f_lineno}", spare
 
 
-def caller(worker: WorkerContext | None = None, depth: int = 2) -> str:
+def caller(worker: Worker | None = None, depth: int = 2) -> str:
     """The place in the user's code that led here."""
     return _find(sys._getframe(depth))[0]
 
 
-def creation_name(kind: str, worker: WorkerContext) -> str:
+def creation_name(kind: str, worker: Worker) -> str:
     """The name of an object that is created here: what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
-    worker.uncontrolled += 1  # the program does not read the source
-    label = _named(kind, at, frame)
-    worker.uncontrolled -= 1
+    label = _labels.get((kind, at))
+    if label is None:
+        worker.uncontrolled += 1  # the program does not read the source
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
+        worker.uncontrolled -= 1
+        match = _ASSIGNED.search(line.strip())
+        name = match.group(1).removeprefix("self.") if match else kind
+        label = _labels[kind, at] = f"{name}@{at}"
     number = worker.count(label)
     if number > 1:
         label = f"{label}#{number}"
     if worker.label != "setup":
         label = f"{label} of {worker.label}"
-    return label
-
-
-_labels: dict[tuple[str, str], str] = {}
-
-
-def _named(kind: str, at: str, frame: Any) -> str:
-    label = _labels.get((kind, at))
-    if label is None:
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
-        match = _ASSIGNED.search(line.strip())
-        name = match.group(1).removeprefix("self.") if match else kind
-        label = _labels[kind, at] = f"{name}@{at}"
     return label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
 
@@ -26,25 +26,6 @@ class Context(Protocol):
 
     def lock(self, raw: object) -> object:
         """The controlled lock for a real one that was created before control began."""
-
-
-class WorkerContext(Context, Protocol):
-    """A worker as the hub and the names of objects see it; ``worker.Worker`` has the meanings."""
-
-    number: int
-    label: str
-    baton: Any
-    ident: int
-    launcher: Any
-    daemon: bool
-    own_thread: bool
-    uncontrolled: int
-    error: BaseException | None
-    counts: dict[Any, Any]
-    last: Any
-
-    def count(self, key: object) -> int:
-        """How many of this kind of thing it has created or met, this one included."""
 
 
 #: Which object it is, as ``id`` says it; but ``id`` raises an auditing event, and a program whose

@@ -13,16 +13,18 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
-from tracelock.instrument.contexts import WorkerContext
 from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.naming import ObjectNames
 from tracelock.ops import GET, PUT, ObjectSpec, Op, Value
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
+
+if TYPE_CHECKING:
+    from tracelock.instrument.worker import Worker
 
 new_baton: Final = _thread.allocate_lock
 get_ident: Final = _thread.get_ident
@@ -104,11 +106,11 @@ class Hub:
         """Forget the previous schedule."""
         self.over = False
         self.error: BaseException | None = None
-        self.launching: WorkerContext | None = None
-        self.to_launch: deque[tuple[WorkerContext, Callable[[], object]]] = deque()
+        self.launching: Worker | None = None
+        self.to_launch: deque[tuple[Worker, Callable[[], object]]] = deque()
         #: The batons and the workers of this schedule, by number; -1 is the main thread.
         self.batons: dict[int, Any] = {-1: self.main}
-        self.workers: dict[int, WorkerContext] = {}
+        self.workers: dict[int, Worker] = {}
         #: Which object has which name in this schedule.
         self.bound: dict[str, object] = {}
         #: Objects that have a number for a hash in this schedule, by id.
@@ -129,7 +131,7 @@ class Hub:
         self.schedule = next(_schedules)
         controller.sync()
 
-    def enter(self, number: int, worker: WorkerContext) -> None:
+    def enter(self, number: int, worker: Worker) -> None:
         """``worker`` is one of this schedule from now on."""
         self.workers[number] = worker
         self.batons[number] = worker.baton
@@ -158,7 +160,7 @@ class Hub:
             self.over = True
         return worker
 
-    def launch(self, child: WorkerContext, launcher: Any, run: Callable[[], object]) -> None:
+    def launch(self, child: Worker, launcher: Any, run: Callable[[], object]) -> None:
         """``run`` starts the thread of ``child``, which gives the baton back to ``launcher`` when
         it has come to its first op (``launched``)."""
         child.launcher = launcher
@@ -169,7 +171,7 @@ class Hub:
         self.launching = child
         run()
 
-    def launch_all(self, children: Iterable[tuple[WorkerContext, Callable[[], object]]]) -> None:
+    def launch_all(self, children: Iterable[tuple[Worker, Callable[[], object]]]) -> None:
         """Start these from the main thread: each starts the next, and the last one decides who
         begins, so that the baton need not come back in between."""
         self.to_launch.extend(children)
@@ -193,7 +195,7 @@ class Hub:
             self.hand_over(to)
         return to
 
-    def ended(self, worker: WorkerContext) -> None:
+    def ended(self, worker: Worker) -> None:
         """The code of ``worker`` has ended, by an error if it has one."""
         controller, error = self.controller, worker.error
         if isinstance(error, LimitReached):
@@ -206,7 +208,7 @@ class Hub:
         else:
             controller.fail(worker.number, failure_of(error))
 
-    def unwind(self) -> list[WorkerContext]:
+    def unwind(self) -> list[Worker]:
         """The schedule is over: unwind the workers that are in the middle of their code, one after
         the other. In the main thread. Returns those that cannot be unwound."""
         self.phase = Phase.UNWIND

@@ -20,12 +20,15 @@ import weakref
 from array import array
 from collections import OrderedDict, deque
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenLayout
-from tracelock.instrument.contexts import WorkerContext, identity
+from tracelock.instrument.contexts import identity
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
+
+if TYPE_CHECKING:
+    from tracelock.instrument.worker import Worker
 
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 #: Objects of ``setup`` that are named before the workers run; others are when they are met.
@@ -131,7 +134,7 @@ class ObjectNames:
             variable.number, variable.shared = number, True
 
     # --- objects -----------------------------------------------------------------------------
-    def identify(self, obj: object, worker: WorkerContext | None, label: str = "") -> NamedObject:
+    def identify(self, obj: object, worker: Worker | None, label: str = "") -> NamedObject:
         """The name and variables of ``obj``, which gets a name where it has none."""
         known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
@@ -163,7 +166,7 @@ class ObjectNames:
         except TypeError:
             return obj
 
-    def variable(self, obj: object, name: str | None, worker: WorkerContext) -> Variable:
+    def variable(self, obj: object, name: str | None, worker: Worker) -> Variable:
         """The variable that attribute ``name`` of ``obj`` is (None: its contents)."""
         known = (
             self.objects.get(identity(obj))
@@ -176,7 +179,7 @@ class ObjectNames:
             variable = known.parts[name] = self.named(label)
         return variable
 
-    def contents(self, argument: object, worker: WorkerContext) -> list[Variable]:
+    def contents(self, argument: object, worker: Worker) -> list[Variable]:
         """The shared contents that a container's method reads of its arguments: of ``argument``,
         or of what is in that tuple. Those that are not known to be shared count as used."""
         found = []
@@ -242,7 +245,7 @@ class ObjectNames:
         self._pending.append(variable)
         return True
 
-    def name_contents(self, variable: Variable, value: object, worker: WorkerContext) -> None:
+    def name_contents(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if isinstance(value, CONTAINERS) and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")

@@ -308,12 +308,8 @@ class QueueMethods(Primitive):
         """How many items there are: the result of a step that reads the queue."""
         raise NotImplementedError
 
-    def unfinished(self, queue: Any) -> int:
-        """How many items that were put have not been reported as done."""
-        raise NotImplementedError
-
-    def finish_one(self, queue: Any) -> None:
-        """One of them is done."""
+    def unfinished(self, queue: Any, more: int = 0) -> int:
+        """How many items that were put have not been reported as done, after ``more`` were put."""
         raise NotImplementedError
 
     def all_done(self, queue: Any) -> Any:
@@ -366,6 +362,5 @@ class QueueMethods(Primitive):
             worker.step(Op(WRITE, self.number(queue, worker), caller(worker, BODY)))
             if self.unfinished(queue) <= 0:
                 raise ValueError("task_done() called too many times")
-            self.finish_one(queue)
-            if not self.unfinished(queue):
+            if not self.unfinished(queue, -1):
                 done.notify_all()

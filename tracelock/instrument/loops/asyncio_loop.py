@@ -15,37 +15,16 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.hub import Hub
 from tracelock.instrument.loops.polling import Polling
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
-from tracelock.schedulers.base import Gate
 
-
-class LoopOwner(Protocol):
-    """What the loop asks, and tells, of the tasks that run on it."""
-
-    hub: Hub
-    gate: Gate
-
-    def create_task(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
-        """A task of the program's."""
-
-    def worker_of(self, task: Any) -> Any:
-        """The worker of a task."""
-
-    def callbacks_come(self, place: int, handle: events.Handle) -> None:
-        """``handle`` is the first of the callbacks now."""
-
-    def callbacks_gone(self) -> None:
-        """There is no callback any more."""
-
-    def reported(self, context: dict[str, Any]) -> bool:
-        """The exception handler is called: whether the program's own is to be called too."""
+if TYPE_CHECKING:
+    from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 
 
 class ControlledTask(asyncio.Task):  # type: ignore[type-arg]
@@ -91,7 +70,7 @@ class ControlledReadyQueue:
 
     __slots__ = ("callbacks", "count", "steps", "tasks")
 
-    def __init__(self, tasks: LoopOwner) -> None:
+    def __init__(self, tasks: AsyncioTasks) -> None:
         self.tasks = tasks
         self.steps: dict[int, events.Handle] = {}
         self.callbacks: deque[tuple[int, events.Handle]] = deque()
@@ -141,7 +120,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         def _check_closed(self) -> None: ...
         def _process_events(self, events: Any) -> None: ...
 
-    def __init__(self, tasks: LoopOwner) -> None:
+    def __init__(self, tasks: AsyncioTasks) -> None:
         self.tasks = tasks
         self.futures = 0
         super().__init__(Polling())  # type: ignore[arg-type]
@@ -153,14 +132,10 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         self._ssock = self._csock = None
         self._internal_fds = 0
 
-    def _close_self_pipe(self) -> None:
+    def _nothing(self, *args: Any) -> None:
         pass
 
-    def _write_to_self(self) -> None:
-        pass
-
-    def _check_callback(self, callback: Any, method: str) -> None:
-        pass
+    stop = _close_self_pipe = _write_to_self = _check_callback = _nothing
 
     # --- what is asked of it -------------------------------------------------------------------
     def time(self) -> float:
@@ -198,9 +173,6 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         if isinstance(future, Coroutine):
             future.close()
         raise RuntimeError("This event loop is already running")
-
-    def stop(self) -> None:
-        pass
 
     # --- timers ------------------------------------------------------------------------------
     def next_timer(self) -> events.TimerHandle | None:

@@ -67,13 +67,13 @@ class ProcessJoinableQueues(ProcessQueues):
         super().created(worker, obj)
 
     def insert(self, worker: Worker, queue: Any, item: Any) -> None:
-        queue._unfinished_tasks._semlock.release()
+        self.unfinished(queue, 1)
 
-    def unfinished(self, queue: Any) -> int:
-        return int(queue._unfinished_tasks._semlock._get_value())
-
-    def finish_one(self, queue: Any) -> None:
-        queue._unfinished_tasks._semlock.acquire(False)
+    def unfinished(self, queue: Any, more: int = 0) -> int:
+        semlock = queue._unfinished_tasks._semlock
+        if more:
+            semlock.release() if more > 0 else semlock.acquire(False)
+        return int(semlock._get_value())
 
     def all_done(self, queue: Any) -> Any:
         return queue._cond

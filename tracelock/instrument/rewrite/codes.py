@@ -31,12 +31,7 @@ class Compiled:
         self.sites = sites
         self._new = {identity(code) for code in every_code(rewritten)}
         self.new_of: dict[CodeType, CodeType] = {}
-        self.named: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
-        new: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
-        for code in every_code(rewritten):
-            new[_key(code)].append(code)
-        for code in every_code(plain):
-            self.named[_key(code)].append(code)
+        self.named, new = by_name(plain), by_name(rewritten)
         for key, codes in self.named.items():
             if len(codes) == len(new[key]):
                 self.new_of.update(zip(codes, new[key], strict=True))
@@ -71,6 +66,14 @@ def _outline(code: CodeType) -> tuple[object, ...]:
     return code.co_varnames, code.co_freevars, code.co_flags, frozenset(lines)
 
 
+def by_name(code: CodeType) -> dict[tuple[str, int], list[CodeType]]:
+    """``code`` and all that is nested in it, by qualified name and first line."""
+    found: dict[tuple[str, int], list[CodeType]] = defaultdict(list)
+    for each in every_code(code):
+        found[_key(each)].append(each)
+    return found
+
+
 def every_code(code: CodeType) -> Iterator[CodeType]:
     """``code`` and all that is nested in it, in the order of the source."""
     yield code
@@ -90,7 +93,9 @@ def compiled(
     """
     tree = ast.parse(source, filename)
     if pytest_hook is not None:
-        _rewrite_asserts(tree, source, filename, pytest_hook)
+        from _pytest.assertion.rewrite import rewrite_asserts
+
+        rewrite_asserts(tree, source, filename, getattr(pytest_hook, "config", None))
     with warnings.catch_warnings():
         # The compiler says of each mark that a string cannot be called; what it has to say of
         # the source itself it said when the module was first compiled.
@@ -100,12 +105,6 @@ def compiled(
         objects = rewrite(tree, file, name, sites)
         marked = compile(tree, filename, "exec", dont_inherit=True)
     return Compiled(plain, _with_objects(marked, objects), sites.all)
-
-
-def _rewrite_asserts(tree: ast.Module, source: bytes, filename: str, hook: Any) -> None:
-    from _pytest.assertion.rewrite import rewrite_asserts
-
-    rewrite_asserts(tree, source, filename, getattr(hook, "config", None))
 
 
 def _with_objects(code: CodeType, objects: list[object]) -> CodeType:

@@ -113,25 +113,20 @@ class ExpressionRewriter(TreeBuilder):
                 if one and self.builtin(name):
                     node.args[0] = self.reading(node.args[0], READERS[name], place)
                     return node
-                node.func = self.hook(hooks.calling, function, self.visited(function), place)
-                return node
-            case ast.Name(id=name) if name in FUNCTION_NAMES:
-                node.func = self.hook(hooks.calling, function, self.visited(function), place)
-                return node
             case ast.Attribute(value=ast.Constant(value=str()), attr="join") if one:
                 node.args[0] = self.reading(node.args[0], "__iter__", place)
                 return node
-            case ast.Attribute(attr=attr) if attr in FUNCTION_NAMES:
-                node.func = self.hook(hooks.calling, function, self.visited(function), place)
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in FUNCTION_NAMES:
+                pass
+            case ast.Attribute(value=ast.Name(id=name)) if (
+                self.scope.owner(name) is None and name in self.module_scope.imported
+            ):
+                return node  # of a module that an import statement of this module bound
+            case _:
+                node.func = self.visited(function)
                 return node
-            case ast.Attribute(value=ast.Name(id=name)) if self._imported(name):
-                return node
-        node.func = self.visited(function)
+        node.func = self.hook(hooks.calling, function, self.visited(function), place)
         return node
-
-    def _imported(self, name: str) -> bool:
-        """Whether ``name`` is a module that an import statement of this module bound."""
-        return self.scope.owner(name) is None and name in self.module_scope.imported
 
     def reading(
         self, node: ast.expr, operation: str, place: ast.Constant | None = None

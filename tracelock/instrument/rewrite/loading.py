@@ -1,6 +1,6 @@
 """Instrumented modules: rewritten as they are imported, or in place when they already are.
 
-Everything is undone by ``uninstall``: each function has its own code object back, also one
+Everything is undone at the end: each function has its own code object back, also one
 that a rewritten function created meanwhile.
 """
 
@@ -15,12 +15,12 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.rewrite.codes import Compiled, compiled, every_code, pytest_loader
+from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
@@ -36,20 +36,21 @@ class Instrumentation:
     rewritten and why. Raises UsageError for a name that is no module's.
     """
 
-    def __init__(self, modules: Sequence[str], sites: Sites | None = None) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         for name in modules:
             if not name or not all(part.isidentifier() for part in name.split(".")):
                 raise UsageError(f"instrument: {name!r} is not the name of a module")
             if name.partition(".")[0] == "tracelock":
                 raise UsageError("instrument: tracelock cannot watch itself")
         self.modules = tuple(modules)
-        self.sites = sites or Sites()
+        self.sites = Sites()
         self.notes: list[str] = []
-        self._digests: dict[str, str] = {}
+        #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
+        self.digests: dict[str, str] = {}
         # By identity: functions of two files may be equal where they have no accesses.
         self._back: dict[int, tuple[CodeType, CodeType]] = {}
         self._changed: list[tuple[ref[FunctionType], CodeType]] = []
-        self._finder: _RewritingFinder | None = None
+        self._finder = _RewritingFinder(self)
 
     # --- what others ask ---
 
@@ -57,17 +58,10 @@ class Instrumentation:
         """Whether the module ``name`` is one of those asked for, or below one."""
         return any(name == each or name.startswith(f"{each}.") for each in self.modules)
 
-    def digests(self) -> dict[str, str]:
-        """Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far."""
-        return dict(self._digests)
-
     # --- on and off ---
 
-    def install(self) -> None:
-        """Rewrite what is imported, and watch for what will be. Does nothing twice."""
-        if self._finder is not None:
-            return
-        self._finder = _RewritingFinder(self)
+    def __enter__(self) -> Self:
+        """Rewrite what is imported, and watch for what will be."""
         sys.meta_path.insert(0, self._finder)
         loaded = [
             (name, module) for name, module in list(sys.modules.items())
@@ -75,13 +69,11 @@ class Instrumentation:
         ]  # fmt: skip
         # __main__ may have been imported a second time under its own name: one file, two modules.
         self.rewrite_loaded(loaded)
+        return self
 
-    def uninstall(self) -> None:
-        """Undo ``install`` completely. Does nothing when not installed."""
-        if self._finder is None:
-            return
+    def __exit__(self, *exc: object) -> None:
+        """Undo all of that completely."""
         sys.meta_path.remove(self._finder)
-        self._finder = None
         for reference, code in self._changed:
             function = reference()
             if function is not None and identity(function.__code__) in self._back:
@@ -93,13 +85,6 @@ class Instrumentation:
                 each.__code__ = pair[1]
         self._back.clear()
         forget()
-
-    def __enter__(self) -> Instrumentation:
-        self.install()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.uninstall()
 
     # --- rewriting ---
 
@@ -151,12 +136,10 @@ class Instrumentation:
     def _remember(self, new: CodeType, old: CodeType) -> None:
         """Also nested code, so that closures created meanwhile get the old code by identity."""
         self._back[identity(new)] = new, old
-        olds: dict[tuple[str, int], list[CodeType]] = {}
-        for code in every_code(old):
-            olds.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
-        for code in every_code(new):
-            same = olds.get((code.co_qualname, code.co_firstlineno))
-            if same:
+        olds = by_name(old)
+        for name, codes in by_name(new).items():
+            for code in codes if name in olds else ():
+                same = olds[name]
                 self._back[identity(code)] = code, same.pop(0) if len(same) > 1 else same[0]
 
     def _compile(
@@ -181,7 +164,7 @@ class Instrumentation:
                 _compiled.clear()
             _compiled[key] = known
         self.sites.adopt(known.sites)
-        self._digests[file] = digest
+        self.digests[file] = digest
         return known
 
     def load(self, module: ModuleType, loader: Loader) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.rewrite.loading import Instrumentation
 
 
-class Sources:
-    """What is instrumented, and what a trace says of it. A context manager.
+class Sources(Instrumentation):
+    """What is instrumented, and what a trace says of it.
 
     Entering imports the modules and rewrites them; raises UsageError for one that cannot be
-    imported. ``notes`` says what could not be rewritten.
+    imported.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self.modules = tuple(modules)
-        self._rewritten = Instrumentation(self.modules)
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> Sources:
+    def __enter__(self) -> Self:
         callers.clear()
         callers.shown.clear()
         for name in self.modules:
@@ -34,18 +29,12 @@ class Sources:
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
-        self._stack.enter_context(self._rewritten)
-        return self
+        return super().__enter__()
 
     def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+        super().__exit__()
         callers.shown.clear()
         callers.clear()
-
-    @property
-    def notes(self) -> list[str]:
-        """What could not be rewritten, and why."""
-        return self._rewritten.notes
 
     def of(self, ats: set[str]) -> tuple[dict[str, str], dict[str, str]]:
         """The digests of the files and the functions of these places."""
@@ -55,7 +44,7 @@ class Sources:
 
     def digest(self, label: str) -> str | None:
         """The digest of a file as it is now, by the name that it has in traces."""
-        known = self._rewritten.digests().get(label)
+        known = self.digests.get(label)
         if known is not None:
             return known
         path = callers.path_of(label)
@@ -71,4 +60,4 @@ class Sources:
 
     def function(self, at: str) -> str | None:
         """The function that is at a place now."""
-        return callers.functions.get(at) or self._rewritten.sites.function(at)
+        return callers.functions.get(at) or self.sites.function(at)

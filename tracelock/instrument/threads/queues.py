@@ -46,7 +46,7 @@ class ThreadQueues(QueueMethods):
     def insert(self, worker: Worker, queue: Any, item: Any) -> None:
         with Uncontrolled(worker):
             queue._put(item)
-            queue.unfinished_tasks += 1
+        self.unfinished(queue, 1)
 
     def remove(self, worker: Worker, queue: Any, data: Any) -> Any:
         with Uncontrolled(worker):
@@ -60,11 +60,9 @@ class ThreadQueues(QueueMethods):
         worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY + 2)))
         return self.count(queue)
 
-    def unfinished(self, queue: Any) -> int:
+    def unfinished(self, queue: Any, more: int = 0) -> int:
+        queue.unfinished_tasks += more
         return int(queue.unfinished_tasks)
-
-    def finish_one(self, queue: Any) -> None:
-        queue.unfinished_tasks -= 1
 
     def all_done(self, queue: Any) -> Any:
         return queue.all_tasks_done
