@@ -165,9 +165,10 @@ def adopt(changes: Changes, hub: Hub) -> list[Any]:
     objects of classes that are not the standard library's. Other objects get names. The
     thread-local objects that there are."""
     locals_: list[Any] = []
+    adoption = _Adoption(changes, hub)
     for module, names in _modules():
         if module not in _UNTOUCHED and module.partition(".")[0] not in _UNTOUCHED:
-            _adopt_in(changes, hub, names, names, module)
+            adoption.look(names, names, module)
     looks: dict[type, int] = {}
     for obj in gc.get_objects():
         cls = type(obj)
@@ -178,13 +179,13 @@ def adopt(changes: Changes, hub: Hub) -> list[Any]:
             continue
         if look == CLASS:
             if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
-                _adopt_in(changes, hub, obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
+                adoption.look(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
         elif look == LOCAL:
             locals_.append(obj)
         else:
             held = _attributes(obj)
             if held is not None:
-                _adopt_in(changes, hub, held, held, _label(obj, cls))
+                adoption.look(held, held, _label(obj, type(obj)))
     return locals_
 
 
@@ -198,19 +199,33 @@ def _modules() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, module.__dict__
 
 
-def _adopt_in(changes: Changes, hub: Hub, owner: Any, names: Any, label: str) -> None:
-    for name, value in list(names.items()):
-        cls = type(value)
-        if cls in _RAW:
-            changes.set(owner, name, hub.stand_in(value, f"{label}.{name}"))
-        elif issubclass(cls, _NAMED):
-            hub.mark(value, f"{label}.{name}")
-        elif str(cls.__module__).startswith("multiprocessing."):
-            from tracelock.instrument.processes.sync import adopt as adopt_shared
+class _Adoption:
+    """Puts what some attributes hold under control."""
 
-            undo = adopt_shared(value, hub, f"{label}.{name}")
-            if undo is not None:
-                changes.then(undo)
+    def __init__(self, changes: Changes, hub: Hub) -> None:
+        self.changes = changes
+        self.hub = hub
+        #: The classes, by identity, of which nothing is ever put under control.
+        self._plain: set[int] = set()
+
+    def look(self, owner: Any, names: Any, label: str) -> None:
+        """Look at all that ``owner`` has by these names."""
+        if self._plain.issuperset(map(identity, map(type, list(names.values())))):
+            return
+        for name, value in list(names.items()):
+            cls = type(value)
+            if cls in _RAW:
+                self.changes.set(owner, name, self.hub.stand_in(value, f"{label}.{name}"))
+            elif issubclass(cls, _NAMED):
+                self.hub.mark(value, f"{label}.{name}")
+            elif str(cls.__module__).startswith("multiprocessing."):
+                from tracelock.instrument.processes.sync import adopt as adopt_shared
+
+                undo = adopt_shared(value, self.hub, f"{label}.{name}")
+                if undo is not None:
+                    self.changes.then(undo)
+            else:
+                self._plain.add(identity(cls))
 
 
 _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
