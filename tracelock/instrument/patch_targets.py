@@ -166,10 +166,11 @@ def adopt(changes: Changes, hub: Hub) -> list[Any]:
     objects of classes that are not the standard library's. Other objects get names. The
     thread-local objects that there are."""
     locals_: list[Any] = []
+    adoption = _Adoption(changes, hub)
     untouched = EXEMPT | _UNTOUCHED | {"tracelock"}
     for name, module in list(sys.modules.items()):
         if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
-            _adopt_in(changes, hub, module.__dict__, module.__dict__, name)
+            adoption.look(module.__dict__, module.__dict__, name)
     looks: dict[type, int] = {}
     for obj in gc.get_objects():
         cls = type(obj)
@@ -180,29 +181,43 @@ def adopt(changes: Changes, hub: Hub) -> list[Any]:
             continue
         if look == CLASS:
             if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
-                _adopt_in(changes, hub, obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
+                adoption.look(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
         elif look == LOCAL:
             locals_.append(obj)
         else:
             held = namespace_of(obj)
             if type(held) is dict:
-                _adopt_in(changes, hub, held, held, _label(obj, cls))
+                adoption.look(held, held, _label(obj, type(obj)))
     return locals_
 
 
-def _adopt_in(changes: Changes, hub: Hub, owner: Any, names: Any, label: str) -> None:
-    for name, value in list(names.items()):
-        cls = type(value)
-        if cls in _RAW:
-            changes.set(owner, name, hub.stand_in(value, f"{label}.{name}"))
-        elif issubclass(cls, _NAMED):
-            hub.mark(value, f"{label}.{name}")
-        elif str(cls.__module__).startswith("multiprocessing."):
-            from tracelock.instrument.processes.sync import adopt as adopt_shared
+class _Adoption:
+    """Puts what some attributes hold under control."""
 
-            undo = adopt_shared(value, hub, f"{label}.{name}")
-            if undo is not None:
-                changes.then(undo)
+    def __init__(self, changes: Changes, hub: Hub) -> None:
+        self.changes = changes
+        self.hub = hub
+        #: The classes, by identity, of which nothing is ever put under control.
+        self._plain: set[int] = set()
+
+    def look(self, owner: Any, names: Any, label: str) -> None:
+        """Look at all that ``owner`` has by these names."""
+        if self._plain.issuperset(map(identity, map(type, list(names.values())))):
+            return
+        for name, value in list(names.items()):
+            cls = type(value)
+            if cls in _RAW:
+                self.changes.set(owner, name, self.hub.stand_in(value, f"{label}.{name}"))
+            elif issubclass(cls, _NAMED):
+                self.hub.mark(value, f"{label}.{name}")
+            elif str(cls.__module__).startswith("multiprocessing."):
+                from tracelock.instrument.processes.sync import adopt as adopt_shared
+
+                undo = adopt_shared(value, self.hub, f"{label}.{name}")
+                if undo is not None:
+                    self.changes.then(undo)
+            else:
+                self._plain.add(identity(cls))
 
 
 _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
