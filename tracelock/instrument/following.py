@@ -8,6 +8,7 @@ worker comes to a later event of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -176,13 +177,9 @@ class PythonReplay(Replay):
             return "op"
         if not self._same_place(event.at, got.at):
             return "place"
-        if (
-            _without_line(event.target) != _without_line(got.target)
-            if self.changed
-            else (event.target != got.target)
-        ):
-            return "target"
-        return ""
+        then, now = event.target, got.target
+        same = _without_line(then) == _without_line(now) if self.changed else then == now
+        return "" if same else "target"
 
     def _replaced(self, kind: int, value: Value) -> None:
         """The real result of a step is known now: compare it with that in the trace."""
@@ -217,8 +214,4 @@ class PythonReplay(Replay):
 
 def _without_line(name: str | None) -> str | None:
     """A name without the line in it, if it was named after its place (``lock@bank.py:12``)."""
-    if name is None or "@" not in name:
-        return name
-    head, _, tail = name.partition("@")
-    file, colon, rest = tail.partition(":")
-    return f"{head}@{file}{colon}{rest.lstrip('0123456789')}"
+    return name and re.sub(r"^([^@]*@[^:]*:)[0-9]+", r"\1", name)

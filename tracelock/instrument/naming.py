@@ -19,6 +19,7 @@ from __future__ import annotations
 import weakref
 from array import array
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,7 @@ _ATOMS: Final = (
 )  # fmt: skip
 
 
+@dataclass(slots=True, eq=False)
 class Variable:
     """One shared part of one object: an attribute, or what a container contains.
 
@@ -47,27 +49,22 @@ class Variable:
     of schedule number ``stamp``. ``reads``: the read op of each site.
     """
 
-    __slots__ = ("name", "number", "reads", "shared", "stamp", "users", "writers")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.number = -1
-        self.shared = False
-        self.stamp = 0
-        self.users = 0
-        self.writers = 0
-        self.reads: dict[Any, Any] = {}
+    name: str
+    number: int = -1
+    shared: bool = False
+    stamp: int = 0
+    users: int = 0
+    writers: int = 0
+    reads: dict[Any, Any] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
 class NamedObject:
     """An object that has a name in this schedule. ``parts``: its variables, by attribute."""
 
-    __slots__ = ("keep", "label", "parts")
-
-    def __init__(self, label: str, keep: object) -> None:
-        self.label = label
-        self.keep = keep  # so that no other object gets its address in this schedule
-        self.parts: dict[str | None, Variable] = {}
+    label: str
+    keep: object  # so that no other object gets its address in this schedule
+    parts: dict[str | None, Variable] = field(default_factory=dict)
 
 
 class ObjectNames:

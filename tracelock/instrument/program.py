@@ -69,13 +69,13 @@ def worker_names(workers: Sequence[Work]) -> list[str]:
     return names
 
 
+@dataclass(slots=True, eq=False)
 class CheckOutcome:
     """What ``check`` said of the schedule that has just ended: the one condition of ``finally``."""
 
-    def __init__(self, text: str, at: str) -> None:
-        self.text = text
-        self.at = at
-        self.failure: StepFailure | None = None
+    text: str
+    at: str
+    failure: StepFailure | None = None
 
     def fail(self, message: str) -> None:
         """``check`` says that it has failed."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from types import ModuleType
 
 
+@dataclass(slots=True, eq=False)
 class Home:
     """The module whose globals some code uses, found when it is needed.
 
     A module that is not in ``sys.modules`` (loaded by its path, then dropped) is replaced by this.
     """
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
 
     @property
     def module(self) -> ModuleType | Home:
@@ -25,6 +24,7 @@ class Home:
         return f"<globals of {self.name}>"
 
 
+@dataclass(slots=True, eq=False)
 class Closure:
     """The variables of ``function`` that functions inside it share and that are rebound.
 
@@ -32,11 +32,8 @@ class Closure:
     count as one place, which adds points but loses none.
     """
 
-    __slots__ = ("file", "function")
-
-    def __init__(self, file: str, function: str) -> None:
-        self.file = file
-        self.function = function
+    file: str
+    function: str
 
     def __repr__(self) -> str:
         return f"<variables of {self.function} in {self.file}>"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from _thread import get_ident
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tracelock import ops
@@ -111,17 +112,15 @@ _get_call = Later.call.__get__  # type: ignore[attr-defined]
 _set_call = Later.call.__set__  # type: ignore[attr-defined]
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class ItemRead:
     """Stands for the container in ``container[key]`` where the key runs code of its own.
 
     Looking the key up twice, once to show what was read, would run that code twice.
     """
 
-    __slots__ = ("_context", "_real")
-
-    def __init__(self, real: Any, context: Context) -> None:
-        self._real = real
-        self._context = context
+    _real: Any
+    _context: Context
 
     def __getitem__(self, key: object) -> Any:
         value = self._real[key]

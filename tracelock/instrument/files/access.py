@@ -21,6 +21,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
@@ -37,17 +38,15 @@ _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
 SHOWN: Final = 80
 
 
+@dataclass(slots=True, eq=False)
 class OpenFile:
-    """An open file of a worker: its path's name, the key of its locks, and how ``flock`` has it
-    (0: not at all)."""
+    """An open file of a worker: its path's name, the key of its locks, the names of those that it
+    may hold, and how ``flock`` has it (0: not at all)."""
 
-    __slots__ = ("key", "label", "locked", "mode")
-
-    def __init__(self, label: str, key: tuple[str, int]) -> None:
-        self.label = label
-        self.key = key
-        self.locked: set[str] = set()  # the names of the locks that it may hold
-        self.mode = 0
+    label: str
+    key: tuple[str, int]
+    locked: set[str] = field(default_factory=set)
+    mode: int = 0
 
 
 class Paths:

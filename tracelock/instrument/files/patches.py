@@ -202,8 +202,8 @@ def os_dup(worker: Worker, real: Any, fd: int, /) -> int:
     copy: int = real(fd)
     handles = paths_of(worker.hub).handles
     if fd in handles:
-        again = handles[copy] = type(handles[fd])(handles[fd].label, handles[fd].key)
-        again.locked = set()  # closing it gives nothing up as long as the other is open
+        # without locks: closing it gives nothing up as long as the other is open
+        handles[copy] = type(handles[fd])(handles[fd].label, handles[fd].key)
     return copy
 
 

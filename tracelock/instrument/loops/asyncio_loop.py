@@ -15,6 +15,7 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
@@ -65,16 +66,14 @@ for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
     _class.__name__ = _class.__qualname__ = _name
 
 
+@dataclass(slots=True, eq=False)
 class ControlledReadyQueue:
     """Stands in for the queue of a loop: steps of tasks apart from callbacks."""
 
-    __slots__ = ("callbacks", "count", "steps", "tasks")
-
-    def __init__(self, tasks: AsyncioTasks) -> None:
-        self.tasks = tasks
-        self.steps: dict[int, events.Handle] = {}
-        self.callbacks: deque[tuple[int, events.Handle]] = deque()
-        self.count = 0
+    tasks: AsyncioTasks
+    steps: dict[int, events.Handle] = field(default_factory=dict)
+    callbacks: deque[tuple[int, events.Handle]] = field(default_factory=deque)
+    count: int = 0
 
     def append(self, handle: events.Handle) -> None:
         place = self.count = self.count + 1
@@ -192,11 +191,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
             handle._scheduled = False  # type: ignore[attr-defined]
             self._ready.append(handle)
 
-    def poll(self) -> bool:
-        """Whether something has come in from outside; it joins the line then."""
-        selector = self._selector
-        if not selector.watched:
-            return False
-        before = self._ready.count
-        self._process_events(selector.select(0))
-        return bool(self._ready.count > before)
+    def poll(self) -> None:
+        """What has come in from outside joins the line."""
+        if self._selector.watched:
+            self._process_events(self._selector.select(0))

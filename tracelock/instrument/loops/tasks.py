@@ -44,6 +44,11 @@ class LoopWorker(Worker):
 
     __slots__ = ()
 
+    def __init__(self, hub: Hub, number: int, baton: Any) -> None:
+        super().__init__(hub, number, baton)
+        self.own_thread = False
+        self.ident = get_ident()
+
     def wait(self) -> None:
         self.baton.acquire()
         hub = self.hub
@@ -64,7 +69,6 @@ class TaskWorker(LoopWorker):
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
         super().__init__(hub, number, tasks.baton)
-        self.own_thread = False
         self.tasks = tasks
         self.coro = coro
         self.given = given
@@ -73,7 +77,7 @@ class TaskWorker(LoopWorker):
         self.result: Any = None
         self.at = ""
         self.begun = False
-        self.ident = tasks.ident
+        self.ident = tasks.ident  # also where another thread creates it
 
 
 class LoopTasks:
@@ -93,8 +97,6 @@ class LoopTasks:
         layout = hub.layout
         self.callbacks = LoopWorker(hub, layout.worker(CALLBACKS), baton)
         self.timers = LoopWorker(hub, layout.worker(TIMERS), baton)
-        self.callbacks.own_thread = self.timers.own_thread = False
-        self.callbacks.ident = self.timers.ident = self.ident
         self.gate = Gate(hub.number_for(ObjectSpec(LOOP, "awaited")))
         self.gate.timers = self.timers.number
         hub.controller.gate = self.gate

@@ -11,6 +11,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import trio
@@ -20,7 +21,6 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
-from tracelock.schedulers.base import LAST
 
 
 class VirtualTrioClock(trio.abc.Clock):
@@ -39,16 +39,14 @@ class VirtualTrioClock(trio.abc.Clock):
         return max(0.0, deadline - self.current_time())
 
 
+@dataclass(slots=True, eq=False)
 class ControlledRunQueue:
     """Stands in for ``runner.runq``. Iterating yields the one task that was picked."""
 
-    __slots__ = ("count", "picked", "tasks", "waiting")
-
-    def __init__(self, tasks: TrioTasks) -> None:
-        self.tasks = tasks
-        self.waiting: dict[int, tuple[int, Any]] = {}  # by identity of the task
-        self.picked: list[Any] = []
-        self.count = 0
+    tasks: TrioTasks
+    waiting: dict[int, tuple[int, Any]] = field(default_factory=dict)  # by identity of the task
+    picked: list[Any] = field(default_factory=list)
+    count: int = 0
 
     def append(self, task: Any) -> None:
         place = self.count = self.count + 1
@@ -202,8 +200,7 @@ class TrioTasks(LoopTasks):
             self.run_queue.pick(task)
             self._pass()
 
-    def fire_timers(self) -> None:
-        self._pass()
+    fire_timers = _pass
 
     def run_callbacks(self) -> None:
         number = self.callbacks.number
@@ -234,7 +231,6 @@ class TrioTasks(LoopTasks):
         super().wake_all()
         if self.system_tasks:
             self.system_ready(self.run_queue.count)
-        self.gate.first = LAST
 
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""

@@ -17,7 +17,6 @@ from typing import Any, Final
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import saw, touch
-from tracelock.instrument.hub import Phase
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker, here, shown
 from tracelock.ops import READ
@@ -165,12 +164,6 @@ def memory_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any)
     )  # fmt: skip
 
 
-def buffer_label(obj: object) -> str | None:
-    """The name of the block that this ``buf`` is of, None for anything else."""
-    known = _buffers.get(identity(obj))
-    return known[1] if known is not None and known[0]() is obj else None
-
-
 def touching(memory: Any, *places: int, write: bool = False) -> None:
     """Say that these bytes of a ``SharedMemory`` are read, or written, next (none: all).
 
@@ -191,9 +184,10 @@ def touching(memory: Any, *places: int, write: bool = False) -> None:
 
 def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> None:
     """Instrumented code accesses an item of a ``buf``; which is not known: the whole block."""
-    label = buffer_label(obj)
-    if label is None or worker.hub.phase is not Phase.RUN:
+    known = _buffers.get(identity(obj))
+    if known is None or known[0]() is not obj:
         return
+    label = known[1]
     if kind == READ:
         touch(worker, at, [label])
     else:

@@ -19,6 +19,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -277,22 +278,17 @@ def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
     paths.process = process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = RemoteWorker(hub, number, channel, process, base)
-    signal.signal(LOOK, _Looking(worker))
+    signal.signal(LOOK, partial(_say_where, worker))
     return worker
 
 
-class _Looking:
-    """Answers the question where a process is."""
-
-    def __init__(self, worker: RemoteWorker) -> None:
-        self.worker = worker
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        parts = [stack_of(frame)]
-        main = threading.get_ident()
-        for ident, other in sys._current_frames().items():
-            if ident != main and ident in contexts:
-                parts.append(stack_of(other))
-        with contextlib.suppress(OSError):
-            self.worker.channel.send(wire.STACK, [], "\n".join(parts))
-        real_exit(1)
+def _say_where(worker: RemoteWorker, number: int, frame: FrameType | None) -> None:
+    """The handler of a signal: where this process is. Ends it."""
+    parts = [stack_of(frame)]
+    main = threading.get_ident()
+    for ident, other in sys._current_frames().items():
+        if ident != main and ident in contexts:
+            parts.append(stack_of(other))
+    with contextlib.suppress(OSError):
+        worker.channel.send(wire.STACK, [], "\n".join(parts))
+    real_exit(1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import marshal
 import socket
 import struct
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.errors import InternalError, LimitReached, StepFailure, UsageError
@@ -34,13 +35,11 @@ _LENGTH: Final = struct.Struct("<I")
 _EMPTY: Final = ("empty",)
 
 
+@dataclass(slots=True, eq=False)
 class Channel:
     """One end of a pair of sockets."""
 
-    __slots__ = ("sock",)
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
+    sock: socket.socket
 
     def send(self, *message: Any) -> None:
         """Send a message. Raises OSError where the other end is gone."""

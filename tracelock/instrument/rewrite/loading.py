@@ -11,6 +11,7 @@ import hashlib
 import sys
 from _weakref import ref
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -199,11 +200,11 @@ def _renamed(code: CodeType, filename: str) -> CodeType:
     return code.replace(co_filename=filename, co_consts=constants)
 
 
+@dataclass(eq=False)
 class _RewritingFinder(MetaPathFinder):
     """First in ``sys.meta_path``: the other finders find, only the loader is another one."""
 
-    def __init__(self, instrumentation: Instrumentation) -> None:
-        self._instrumentation = instrumentation
+    _instrumentation: Instrumentation
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -223,12 +224,12 @@ class _RewritingFinder(MetaPathFinder):
         return None
 
 
+@dataclass(eq=False)
 class _RewritingLoader(Loader):
     """The module's own loader, which it becomes again, except that it runs rewritten code."""
 
-    def __init__(self, real: Loader, instrumentation: Instrumentation) -> None:
-        self._real = real
-        self._instrumentation = instrumentation
+    _real: Loader
+    _instrumentation: Instrumentation
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._real.create_module(spec)

@@ -5,15 +5,11 @@ is handed the object itself; and frames, line numbers, debuggers and coverage st
 The hooks and the sites are constants of the code, so that no name is added to the module.
 
 The alternative, events for each instruction (``sys.monitoring`` from 3.12, ``f_trace_opcodes``
-on 3.11), was tried on the same two cases with the same pooled threads. A two-thread
-``self.value += 1`` ran 14,000 to 22,000 schedules/s with monitoring, 12,000 to 19,000 with
-tracing and 13,000 to 17,000 rewritten; a loop of 600 attribute accesses a thread took 5.4 to
-7.5, 6.8 to 7.2 and 7.0 to 9.0 microseconds a point: mostly the hand-over of the baton, on a busy
-machine, so no reason to choose by. What decided is what each can see. An event has an offset:
-the object, the key and the value lie on a stack that Python code cannot read, whether ``append``
-is a list's is not known before the call is made, opcodes differ between versions (a trace would
-not survive an upgrade), and the slot of the tracer is taken from debuggers and coverage. A hook
-is handed all of these. Both can switch inside a line. What only events see, code made by
+on 3.11), was tried and is as fast: both cost mostly the hand-over of the baton. What decided is
+what each can see. An event has an offset: the object, the key and the value lie on a stack that
+Python code cannot read, whether ``append`` is a list's is not known before the call, opcodes differ
+between versions (a trace would not survive an upgrade), and the slot of the tracer is taken from
+debuggers and coverage. A hook is handed all of these. What only events see, code created by
 ``exec`` (a dataclass's methods), is the smaller loss.
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tracelock.instrument.contexts import identity
@@ -12,6 +13,7 @@ from tracelock.instrument.contexts import identity
 Kind = Literal["module", "class", "function", "comprehension"]
 
 
+@dataclass(eq=False)
 class LexicalScope:
     """One scope: what it binds and which of its variables are shared and rebound.
 
@@ -20,21 +22,20 @@ class LexicalScope:
     function binds. ``qualname`` is spelled as the interpreter does.
     """
 
-    def __init__(self, kind: Kind, parent: LexicalScope | None, name: str, qualname: str) -> None:
-        self.kind: Kind = kind
-        self.parent = parent
-        self.name = name
-        self.qualname = qualname
-        self.bound: set[str] = set()
-        self.imported: set[str] = set()
-        self.globals: set[str] = set()
-        self.nonlocals: set[str] = set()
-        self.rebound: set[str] = set()
-        self.starred = False  # of the module: ``from x import *`` may bind anything
-        self.order = 0  # its place among the bindings of the module
-        self.loops: frozenset[int] = frozenset()
-        self.bindings: dict[str, list[tuple[int, frozenset[int]]]] = {}
-        self.uses: set[str] = set()
+    kind: Kind
+    parent: LexicalScope | None
+    name: str
+    qualname: str
+    order: int = 0  # its place among the bindings of the module
+    loops: frozenset[int] = frozenset()
+    starred: bool = False  # of the module: ``from x import *`` may bind anything
+    bound: set[str] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
+    globals: set[str] = field(default_factory=set)
+    nonlocals: set[str] = field(default_factory=set)
+    rebound: set[str] = field(default_factory=set)
+    uses: set[str] = field(default_factory=set)
+    bindings: dict[str, list[tuple[int, frozenset[int]]]] = field(default_factory=dict)
 
     def outwards(self) -> Iterator[LexicalScope]:
         """This scope and those around it, up to the module."""
@@ -214,9 +215,8 @@ class _Collector(ast.NodeVisitor):
         else:
             qualname = f"{frame.qualname}.{name}"
         self.clock += 1
-        scope = self.here = self.scopes[node] = LexicalScope(kind, parent, name, qualname)
-        scope.order = self.clock
-        scope.loops, self.loops = around, loops
+        scope = LexicalScope(kind, parent, name, qualname, self.clock, around)
+        self.here, self.scopes[node], self.loops = scope, scope, loops
         yield
         self.here, self.loops = parent, around
 

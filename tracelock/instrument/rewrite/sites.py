@@ -31,34 +31,29 @@ class Sites:
     """The table of sites; asking twice for one place gives one site."""
 
     def __init__(self) -> None:
-        self.all: list[Site] = []
         self._known: dict[tuple[str, int, str], Site] = {}
         self._functions: dict[str, str] = {}
-        self._counted = 0
+
+    @property
+    def all(self) -> list[Site]:
+        return list(self._known.values())
 
     def site(self, file: str, line: int, function: str) -> Site:
         """The site of ``function`` at ``file:line``, new or known."""
-        key = (file, line, function)
-        site = self._known.get(key)
+        site = self._known.get((file, line, function))
         if site is None:
-            site = self._known[key] = Site(file, line, function)
-            self.all.append(site)
+            site = Site(file, line, function)
+            self.adopt([site])
         return site
 
     def adopt(self, sites: Iterable[Site]) -> None:
         """Take in the sites of a source that was rewritten for another table."""
         for site in sites:
-            key = (site.file, site.line, site.function)
-            if key not in self._known:
-                self._known[key] = site
-                self.all.append(site)
+            self._known.setdefault((site.file, site.line, site.function), site)
+            self._functions.setdefault(site.at, site.function)
 
     def function(self, at: str) -> str | None:
         """The function at a place, the first one where several share the line."""
-        if self._counted < len(self.all):
-            for site in self.all[self._counted :]:
-                self._functions.setdefault(site.at, site.function)
-            self._counted = len(self.all)
         return self._functions.get(at)
 
 

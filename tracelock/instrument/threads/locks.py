@@ -15,9 +15,6 @@ from tracelock.instrument.worker import Worker
 
 RAW_LOCK: Final[Any] = _thread.LockType
 RAW_RLOCK: Final[Any] = _thread.RLock
-_NEW: Final[dict[str, Callable[[], Any]]] = {
-    "lock": _thread.allocate_lock, "rlock": _thread.RLock,
-}  # fmt: skip
 
 
 class ControlledLock(LockStandIn):
@@ -81,14 +78,16 @@ class ControlledRLock(ControlledLock):
 
 # a trace shows a value by the name of its type
 ControlledLock.__name__, ControlledRLock.__name__ = "Lock", "RLock"
-_STAND_INS: Final[dict[str, type[ControlledLock]]] = {
-    "lock": ControlledLock, "rlock": ControlledRLock,
+#: The stand-in of each type of lock, and what gives a real one.
+_TYPES: Final[dict[str, tuple[type[ControlledLock], Callable[[], Any]]]] = {
+    "lock": (ControlledLock, _thread.allocate_lock), "rlock": (ControlledRLock, _thread.RLock),
 }  # fmt: skip
 
 
 def new_lock(worker: Worker, type_: str, name: str) -> ControlledLock:
     """A lock of this type that a worker creates."""
-    return _STAND_INS[type_](_NEW[type_](), name, worker.hub.schedule)
+    stand_in, real = _TYPES[type_]
+    return stand_in(real(), name, worker.hub.schedule)
 
 
 def _control(type_: str, *names: str) -> None:
@@ -120,7 +119,7 @@ class StandIns:
             name = name or f"{type_}@{caller()}"
             count = self._counts[name] = self._counts.get(name, 0) + 1
             # it keeps the lock, whose address stays its own
-            known = self._known[identity(raw)] = _STAND_INS[type_](
+            known = self._known[identity(raw)] = _TYPES[type_][0](
                 raw, name if count == 1 else f"{name}#{count}"
             )
         return known
