@@ -90,10 +90,6 @@ class PythonBackend:
         self._pool = []
         self._stack.close()
 
-    def close(self) -> None:
-        """End the threads of the pool and undo all patches. Safe to call twice."""
-        self.__exit__()
-
     def own_order(self) -> Scheduler:
         """One schedule without preemption; of tasks in the order of their loop."""
         return InOrder(backwards=False)

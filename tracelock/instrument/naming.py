@@ -11,7 +11,7 @@ Only what two workers touch in one schedule, one of them to write, is *shared*; 
 are no scheduling points. That is found out while schedules run and counts from the next one on. It
 loses nothing: if some schedule had two workers at a variable that is not known to be shared, the
 first such schedule differs from one that was run by the order of known accesses alone, and in that
-one they are at it too. A search that has noticed something new begins again (``grown``).
+one they are at it too. A search that has noticed something new begins again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ class ObjectNames:
 
     ``frozen``: what is shared is given (in a replay by the trace) and not found out.
     ``deferring``: what is found out stays pending, since a search compares its schedules.
-    ``grown``: how many variables were found to be shared so far.
     """
 
     def __init__(self, layout: OpenLayout) -> None:
@@ -82,7 +81,6 @@ class ObjectNames:
         self.lasting: dict[int, NamedObject] = {}  # modules and classes: the same in every schedule
         self.frozen = False
         self.deferring = False
-        self.grown = 0
         self._pending: list[Variable] = []
         self._schedule = 0
         self._counts: dict[str, int] = {}
@@ -109,7 +107,6 @@ class ObjectNames:
             variable.shared = True
             if variable.number < 0:
                 variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
-            self.grown += 1
         self._pending.clear()
         return applied
 
@@ -117,7 +114,6 @@ class ObjectNames:
         """Undo ``apply_pending``: a schedule that was run before is to be repeated as it was."""
         for variable in applied:
             variable.shared = False
-            self.grown -= 1
         self._pending[:0] = applied
 
     def preset(self, names: list[str]) -> None:
@@ -248,9 +244,9 @@ class ObjectNames:
             self.identify(value, worker, f"{variable.name}[]")
 
     # --- what setup returned -----------------------------------------------------------------
-    def walk(self, root: object, label: str = "state") -> None:
+    def walk(self, root: object) -> None:
         """Name ``root`` and the objects reachable from it, in a fixed order."""
-        pending: deque[tuple[object, str]] = deque([(root, label)])
+        pending: deque[tuple[object, str]] = deque([(root, "state")])
         seen: set[int] = set()
         while pending and len(seen) < MOST:
             obj, name = pending.popleft()

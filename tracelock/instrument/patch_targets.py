@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument.accesses.spaces import namespace_of
+from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import MISSING, Patch, declared

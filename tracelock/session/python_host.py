@@ -16,7 +16,7 @@ from tracelock.explore.running import Executed, Runner, Tape, preemptions
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
-from tracelock.instrument.rewrite.sources import Sources
+from tracelock.instrument.rewrite.loading import Sources
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend

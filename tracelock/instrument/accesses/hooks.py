@@ -18,7 +18,7 @@ from typing import Any, Final
 from tracelock import ops
 from tracelock.instrument.accesses.containers import access_of, owners, reads
 from tracelock.instrument.accesses.functions import controlled
-from tracelock.instrument.accesses.places import Home
+from tracelock.instrument.accesses.places import Home, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
     plan_read,
@@ -26,7 +26,6 @@ from tracelock.instrument.accesses.plans import (
     read_plans,
     write_plans,
 )
-from tracelock.instrument.accesses.spaces import place_of
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site

@@ -1,10 +1,62 @@
-"""The owners of variables that are no attributes of an object: globals and closures."""
+"""What an access is of, where that is not the object at hand: globals, closures, namespaces.
+
+``obj.__dict__["x"]`` is ``obj.x``: whose namespace a dict is is known as far as it was asked for.
+Only numbers and weak references are kept, which keep neither alive. An object that cannot
+be referred to weakly is not known here: its namespace counts as a dict like any other.
+"""
 
 from __future__ import annotations
 
 import sys
+from _weakref import ref
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, Final
+
+from tracelock.instrument.contexts import identity
+
+#: ``id`` of a namespace -> the object it belongs to.
+_owner_of: Final[dict[int, ref[Any]]] = {}
+
+
+def learn(obj: Any, namespace: object) -> None:
+    """``namespace`` was taken from ``obj.__dict__``."""
+    number = identity(namespace)
+    known = _owner_of.get(number)
+    if type(namespace) is not dict or (known is not None and known() is obj):
+        return
+
+    def drop(dead: ref[Any]) -> None:
+        if _owner_of.get(number) is dead:
+            del _owner_of[number]
+
+    try:  # noqa: SIM105
+        _owner_of[number] = ref(obj, drop)
+    except TypeError:
+        pass
+
+
+def place_of(container: Any, key: object) -> tuple[Any, str | None]:
+    """What an access of ``container[key]`` is an access of: an object and a name.
+
+    The name is None for the contents of a container. ``key`` is that of the access, or anything
+    that is no string where it has none.
+    """
+    if _owner_of and type(container) is dict and type(key) is str:
+        known = _owner_of.get(identity(container))
+        obj = None if known is None else known()
+        # A namespace that was replaced (``obj.__dict__ = {}``) belongs to no object.
+        if obj is not None and namespace_of(obj) is container:
+            return obj, key
+    return container, None
+
+
+def namespace_of(obj: Any) -> Any:
+    """The attributes of an object, asked for without running code of its class; None without."""
+    try:
+        return object.__getattribute__(obj, "__dict__")
+    except (AttributeError, TypeError):
+        return None
 
 
 @dataclass(slots=True, eq=False)

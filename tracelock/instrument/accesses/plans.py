@@ -22,7 +22,7 @@ from typing import Any, Final
 from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
-from tracelock.instrument.accesses.spaces import learn, namespace_of
+from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
 from tracelock.instrument.contexts import Context
 from tracelock.instrument.rewrite.sites import Site

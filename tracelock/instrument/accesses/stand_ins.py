@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracelock import ops
-from tracelock.instrument.accesses.spaces import place_of
+from tracelock.instrument.accesses.places import place_of
 from tracelock.instrument.contexts import Context, contexts
 from tracelock.instrument.rewrite.sites import Site
 

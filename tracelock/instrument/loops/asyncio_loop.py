@@ -11,15 +11,16 @@ All callbacks are the steps of one pseudo-worker and all timers those of another
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
+import selectors
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.loops.polling import Polling
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -104,6 +105,29 @@ class ControlledReadyQueue:
     def clear(self) -> None:
         self.steps.clear()
         self.callbacks.clear()
+
+
+class Polling:
+    """``selectors.DefaultSelector``, which costs a system call, only where it is needed; it never
+    waits."""
+
+    @functools.cached_property
+    def real(self) -> selectors.BaseSelector:
+        return selectors.DefaultSelector()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)  # register, unregister, modify, get_key
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self.real.get_map() if "real" in vars(self) else {}
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return self.real.select(0) if self.get_map() else []
+
+    def close(self) -> None:
+        if "real" in vars(self):
+            self.real.close()
+            del self.real
 
 
 class ControlledLoop(asyncio.SelectorEventLoop):
@@ -193,5 +217,5 @@ class ControlledLoop(asyncio.SelectorEventLoop):
 
     def poll(self) -> None:
         """What has come in from outside joins the line."""
-        if self._selector.watched:
+        if self._selector.get_map():
             self._process_events(self._selector.select(0))

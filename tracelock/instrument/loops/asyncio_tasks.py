@@ -101,7 +101,7 @@ class AsyncioTasks(LoopTasks):
             self.set_timer()
 
     def watches(self) -> bool:
-        return bool(self.loop._selector.watched)
+        return bool(self.loop._selector.get_map())
 
     def done(self, worker: TaskWorker) -> bool:
         return bool(worker.task is None or worker.task.done())

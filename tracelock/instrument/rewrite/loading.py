@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import importlib
 import sys
 from _weakref import ref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -19,6 +20,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Self
 
 from tracelock.errors import UsageError
+from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
@@ -186,6 +188,56 @@ class Instrumentation:
             return
         self._remember(compiled_file.rewritten, plain)
         exec(compiled_file.rewritten, module.__dict__)
+
+
+class Sources(Instrumentation):
+    """What is instrumented, and what a trace says of it.
+
+    Entering imports the modules and rewrites them; raises UsageError for one that cannot be
+    imported.
+    """
+
+    def __enter__(self) -> Self:
+        callers.clear()
+        callers.shown.clear()
+        for name in self.modules:
+            if name == "__main__":
+                continue
+            try:
+                importlib.import_module(name)
+            except ImportError as error:
+                raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
+        callers.shown.update(self.modules)
+        return super().__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__()
+        callers.shown.clear()
+        callers.clear()
+
+    def of(self, ats: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The digests of the files and the functions of these places."""
+        functions = {at: name for at in sorted(ats) if (name := self.function(at)) is not None}
+        files = {at.rpartition(":")[0] for at in ats}
+        return {file: digest for file in sorted(files) if (digest := self.digest(file))}, functions
+
+    def digest(self, label: str) -> str | None:
+        """The digest of a file as it is now, by the name that it has in traces."""
+        known = self.digests.get(label)
+        path = None if known is not None else callers.path_of(label)
+        return known if path is None else callers.digest(path)
+
+    def changed(self, recorded: Mapping[str, str]) -> list[str]:
+        """The files of a trace that are not what they were."""
+        return [
+            file
+            for file, digest in recorded.items()
+            if (now := self.digest(file)) is not None and now != digest
+        ]
+
+    def function(self, at: str) -> str | None:
+        """The function that is at a place now."""
+        return callers.functions.get(at) or self.sites.function(at)
 
 
 def _functions() -> list[FunctionType]:
