@@ -6,12 +6,11 @@ import argparse
 
 from tracelock.cli.output import Output
 from tracelock.cli.report import subject_of
+from tracelock.report.attach import attachment
 from tracelock.trace import load_trace
 
 
 def attach_command(options: argparse.Namespace, out: Output) -> int:
     """Print the Markdown report, with the trace folded in if it is small."""
-    from tracelock.report.attach import attachment
-
     out.text(attachment(subject_of(options, load_trace(options.trace))))
     return 0

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracelock.cli.export import check_writable, write_text
 from tracelock.cli.output import Output
 from tracelock.cli.progress import progress as progress_bar
 from tracelock.cli.run import find_modules
 from tracelock.compare import Comparison, compare
-
-if TYPE_CHECKING:
-    from tracelock.scenario.language.models import Scenario
+from tracelock.report.comparison.page import comparison_html
+from tracelock.report.comparison.picture import costs_svg
+from tracelock.report.comparison.text import comparison_lines
+from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.loading import load_scenario
 
 
 def compare_command(options: argparse.Namespace, out: Output) -> int:
@@ -21,10 +23,6 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     0: nothing goes wrong on any backend; 1: something can; 5: nothing was seen to, but the
     comparison is not complete.
     """
-    from tracelock.report.comparison.page import comparison_html
-    from tracelock.report.comparison.picture import costs_svg
-    from tracelock.scenario.loading import load_scenario
-
     scenario: Scenario = load_scenario(options.scenario)
     for path in (options.output, options.html, options.svg):
         check_writable(path)
@@ -56,8 +54,6 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
 
 def show(found: Comparison, options: Any, out: Output) -> None:
     """Print a comparison, and where it was written to."""
-    from tracelock.report.comparison.text import comparison_lines
-
     out.lines(comparison_lines(found.data, out.style))
     for name, path in (
         ("comparison", options.output), ("page", options.html), ("picture", options.svg)

@@ -11,19 +11,20 @@ from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
+from tracelock.cli.show import steps
 from tracelock.errors import UsageError
+from tracelock.explore.running import Executed
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session.explored import confirmations, preemptive
+from tracelock.scenario.loading import load_scenario
+from tracelock.session.explored import Explored, confirmations, preemptive
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
 from tracelock.session.targets import target_for
+from tracelock.trace import Trace, load_trace
 
 if TYPE_CHECKING:
-    from tracelock.explore.running import Executed
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.session.explored import Explored
-    from tracelock.trace import Trace
 
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
@@ -45,8 +46,6 @@ def plan_of(options: argparse.Namespace, target: Target) -> Plan:
 
 def spreading_of(options: argparse.Namespace) -> Spreading:
     """How the options spread the search, keep it, or begin it at a prefix."""
-    from tracelock.trace import load_trace
-
     prefix = None
     if options.prefix is not None:
         path, events = parse_prefix(options.prefix)
@@ -56,9 +55,6 @@ def spreading_of(options: argparse.Namespace) -> Spreading:
 
 def explore_command(options: argparse.Namespace, out: Output) -> int:
     """Search as ``options`` say, keep the failing trace, and print what is known."""
-    from tracelock.scenario.loading import load_scenario
-    from tracelock.trace import load_trace
-
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
@@ -125,7 +121,6 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
 
 def show(explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output) -> None:
     """Print what was found, the interleaving first."""
-    from tracelock.cli.show import steps
     from tracelock.report.terminal import verdict_block
 
     trace = explored.trace
@@ -157,7 +152,6 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
 
 def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:
     """The nearest passing schedule, and the one switch that makes the difference."""
-    from tracelock.cli.show import steps
     from tracelock.explore.shrink.twin import Twin
 
     if isinstance(twin, Twin):

@@ -8,14 +8,13 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.cli.output import Output
 from tracelock.errors import TraceError, UsageError
+from tracelock.report.about import Subject
+from tracelock.report.render import form_of, render
 from tracelock.trace import Trace, load_trace
-
-if TYPE_CHECKING:
-    from tracelock.report.about import Subject
 
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
@@ -26,9 +25,6 @@ _LARGEST_SOURCE: Final = 4_000_000
 
 def report_command(options: argparse.Namespace, out: Output) -> int:
     """Write the report that ``options`` ask for."""
-    from tracelock.report.about import Subject
-    from tracelock.report.render import form_of, render
-
     path = options.output
     if path is None and options.form is None:
         raise UsageError("where to? -o FILE (or -o - for standard output, with --as FORM)")
@@ -56,7 +52,6 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
 def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     """What the report is about: the trace, what is found in it, its twin."""
     from tracelock.analysis.analyze import analyze
-    from tracelock.report.about import Subject
 
     around = options.around
     if around is not None and around >= len(trace.events):

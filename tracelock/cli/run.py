@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.cli import json_output
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
+from tracelock.cli.progress import runs_progress
+from tracelock.cli.show import steps
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
+from tracelock.scenario.loading import load_scenario
+from tracelock.session.host import RunOutcome
 from tracelock.session.plan import Settings
 from tracelock.session.running import Session
 from tracelock.session.target import Capability, Target, refusal
 from tracelock.session.targets import target_for
 from tracelock.trace import Verdict
-
-if TYPE_CHECKING:
-    from tracelock.session.host import RunOutcome
 
 UNFINISHED: Final = 5
 FOUND: Final = ("failed", "deadlock", "crashed")
@@ -32,8 +35,6 @@ _ORDER: Final = ("passed", "failed", "deadlock", "crashed", "unfinished")
 
 def run_command(options: argparse.Namespace, out: Output) -> int:
     """Run a scenario as ``options`` say, and print how it ended."""
-    from tracelock.scenario.loading import load_scenario
-
     scenario = load_scenario(options.scenario)
     find_modules(options)
     target = target_for(scenario, allow_call=options.allow_call)
@@ -69,12 +70,8 @@ def limits_of(limits: RunLimits, steps: int | None, seconds: float | None = None
 
 def find_modules(options: argparse.Namespace) -> None:
     """Let ``call`` steps find modules in the current folder, as ``python -m`` would."""
-    if options.allow_call:
-        import os
-        import sys
-
-        if os.getcwd() not in sys.path and "" not in sys.path:
-            sys.path.insert(0, os.getcwd())
+    if options.allow_call and os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 @dataclass(slots=True)
@@ -136,8 +133,6 @@ class _Run:
         # what is never recorded freely is Python code, whose steps say more than the verdict
         controlled = refusal(self.session.target, Capability.FREE_RUNS)
         if controlled and verdict.kind != "passed":
-            from tracelock.cli.show import steps
-
             self.out.lines(steps(outcome.trace(), self.out, sources=True))
             self.out.line()
         events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
@@ -183,8 +178,6 @@ class _Run:
 
     # --- many runs -----------------------------------------------------------------------------
     def often(self, runs: int) -> int:
-        from tracelock.cli.progress import runs_progress
-
         kinds: dict[tuple[str, str | None], _Kind] = {}
         started = perf_counter()
         done = failures = events = 0

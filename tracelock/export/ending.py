@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.export import mains
 from tracelock.export.constructors import constructor
@@ -13,9 +13,7 @@ from tracelock.export.expressions import Namespace, negated
 from tracelock.export.writing import WIDTH, Lines, quoted
 from tracelock.scenario.compile.layout import elements
 from tracelock.scenario.language.models import ObjectDecl, Scenario
-
-if TYPE_CHECKING:
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 EVENT: Final = ObjectDecl.model_validate({"type": "event"})
 

@@ -7,7 +7,7 @@ import copy
 import re
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.export import mains
 from tracelock.export.body import Body
@@ -25,9 +25,7 @@ from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import ObjectDecl, Scenario
 from tracelock.scenario.language.usage import base_name, guarded_names, steps_in, steps_of
 from tracelock.scenario.language.verbs import VERBS
-
-if TYPE_CHECKING:
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 BODIES: Final[dict[str, type[Body]]] = {
     body.backend: body for body in (ThreadBody, ProcessBody, AsyncioBody, TrioBody)

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tracelock.explore.running import Executed, Tape, preemptions
+from tracelock.explore.search import FAILED, Progress, Searched, add_outcome
+from tracelock.scenario.language.models import Scenario
+from tracelock.session.explored import Explored
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
 from tracelock.session.target import Capability, require
 from tracelock.session.targets import target_for, target_of
-
-if TYPE_CHECKING:
-    from tracelock.explore.search import Progress
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.session.explored import Explored
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 NEIGHBOURS: Final = 500
 
@@ -51,8 +50,6 @@ def check_fix(
     whole search that ``plan`` says. Raises what ``explore`` raises.
     """
     from tracelock.explore.neighbours import IntentScheduler, cut_points
-    from tracelock.explore.running import Executed, Tape, preemptions
-    from tracelock.explore.search import FAILED, Searched, add_outcome
     from tracelock.schedulers.simple import RandomScheduler
 
     target = target_for(scenario)

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tracelock.backends.base import Backend, Options
 from tracelock.backends.rules import RULES, rules_name
+from tracelock.engine.limits import RunLimits
 from tracelock.errors import Problem, UnsupportedError, UsageError
+from tracelock.objects import Rules
 
 if TYPE_CHECKING:
-    from tracelock.backends.base import Backend, Options
-    from tracelock.engine.limits import RunLimits
     from tracelock.instrument.backend import PythonBackend
     from tracelock.instrument.program import PythonProgram
-    from tracelock.objects import Rules
     from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.errors import InternalError, TracelockError
-from tracelock.explore.search import FAILED, Budget, Searched, add_outcome
+from tracelock.explore.running import Executed
+from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
+from tracelock.scenario.language.models import Scenario
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
 from tracelock.session.explored import DistinctEnding, Explored, summarise
 from tracelock.session.host import run_once
+from tracelock.session.plan import Plan
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import Spreader, below
+from tracelock.session.target import Target
 from tracelock.session.targets import target_for
-
-if TYPE_CHECKING:
-    from tracelock.explore.running import Executed
-    from tracelock.explore.search import Outcome, Progress
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.session.plan import Plan
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400

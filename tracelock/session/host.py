@@ -8,17 +8,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tracelock.session.plan import make_scheduler
+from tracelock.schedulers.base import Scheduler
+from tracelock.session.plan import Plan, Settings, make_scheduler
+from tracelock.session.target import Target
+from tracelock.trace import Trace, Verdict
 
 if TYPE_CHECKING:
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.session.plan import Plan, Settings
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace, Verdict
 
 OnProgress = Callable[["Progress"], None]
 

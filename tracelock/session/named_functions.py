@@ -18,10 +18,10 @@ from tracelock.errors import Problem, ScenarioError, TraceError
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
 from tracelock.session.code import PythonCode
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
-    from tracelock.trace import Trace
 
 
 def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> PythonProgram:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tracelock.engine.open import OpenController
+from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape, preemptions
@@ -18,6 +19,7 @@ from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.rewrite.sources import Sources
 from tracelock.ops import ON_WORKER
+from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
@@ -28,11 +30,10 @@ from tracelock.session.python_schedulers import (
     difference,
     steps_of,
 )
+from tracelock.trace import Trace, Verdict, environment
 
 if TYPE_CHECKING:
-    from tracelock.schedulers.base import Scheduler
     from tracelock.session.python import PythonTarget
-    from tracelock.trace import Trace, Verdict
 
 
 class PythonHost(Host):
@@ -90,9 +91,6 @@ class PythonHost(Host):
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
-        from tracelock.engine.recording import record_log
-        from tracelock.trace import Trace, environment
-
         program = self.program
         events = record_log(program.layout, log)
         known = program.layout.known()

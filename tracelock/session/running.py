@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import UsageError
+from tracelock.schedulers.base import Scheduler
 from tracelock.session.host import RunOutcome
 from tracelock.session.plan import Settings, make_scheduler
+from tracelock.session.target import Target
 from tracelock.session.targets import target_for
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
-    from tracelock.engine.controller import Controller
     from tracelock.explore.running import ScheduleDriver
     from tracelock.scenario.language.models import Scenario
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace
 
 
 class Session:

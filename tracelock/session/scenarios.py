@@ -12,20 +12,21 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.backends.base import Options
+from tracelock.backends.base import FreeRun, Options
 from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
+from tracelock.engine.recording import record_log
 from tracelock.engine.verdicts import verdict_of
 from tracelock.errors import Divergence, InternalError, ScenarioError, TraceError
 from tracelock.ops import Value
+from tracelock.schedulers.base import Scheduler
 from tracelock.session.backends import check_supported, make_backend, rules_of
 from tracelock.session.host import Host, OnProgress, RunOutcome
 from tracelock.session.plan import Plan, Settings, make_scheduler
 from tracelock.session.target import Capability, Target
-from tracelock.trace import Events, Trace, environment
+from tracelock.trace import Events, Trace, Verdict, environment
 
 if TYPE_CHECKING:
-    from tracelock.backends.base import FreeRun
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Searched
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from tracelock.explore.states.search import StatesProgress
     from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.trace import Verdict
 
 #: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
 SEARCH_STEPS: Final = 5_000
@@ -181,8 +180,6 @@ class ScenarioHost(Host):
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
-        from tracelock.engine.recording import record_log
-
         return Trace(
             self.target.data, self.settings.backend, "controlled", strategy, self.settings.clock,
             environment(self._method()), self.workers, record_log(self.program.layout, log),

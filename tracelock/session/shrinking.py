@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Final
 
 from tracelock.backends.rules import rules_name
 from tracelock.errors import InternalError, UsageError
+from tracelock.explore.running import Executed
+from tracelock.scenario.language.models import Scenario
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
 from tracelock.session.target import Capability, require
 from tracelock.session.targets import target_of
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
-    from tracelock.explore.running import Executed
     from tracelock.explore.shrink.scenario import Reduced
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.trace import Trace
 
 
 @dataclass(slots=True)

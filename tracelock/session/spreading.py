@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tracelock.errors import InternalError, UsageError
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.dpor.wakeup import Step
+from tracelock.session.host import Host
+from tracelock.session.plan import Plan, Prefix
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Runner
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from tracelock.explore.spread.coordinator import Submit
     from tracelock.explore.spread.shards import Job
     from tracelock.explore.spread.sources import Source
-    from tracelock.session.host import Host
-    from tracelock.session.plan import Plan, Prefix
 
 
 @dataclass(slots=True)
