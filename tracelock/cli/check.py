@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tracelock.backends.rules import rules_name
 from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, show
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import keeper_for
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules
@@ -27,9 +27,7 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
     scenario = load_scenario(options.scenario)
     find_modules(options)
     plan = plan_of(options, target_for(scenario))
-    keeper = None
-    if not options.no_trace:
-        keeper = Keeper(options.trace, scenario.name, plan.backend)
+    keeper = keeper_for(options, scenario, plan.backend)
     with search_progress(out, plan) as progress:
         checked = check_fix(trace, scenario, plan=plan, progress=progress)
     explored = checked.explored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tracelock.cli.export import check_writable, write_text
+from tracelock.cli.export import check_writable
 from tracelock.cli.output import Output
 from tracelock.cli.progress import progress as progress_bar
 from tracelock.cli.run import find_modules
@@ -15,6 +15,7 @@ from tracelock.report.comparison.picture import costs_svg
 from tracelock.report.comparison.text import comparison_lines
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario
+from tracelock.trace.files import write_whole
 
 
 def compare_command(options: argparse.Namespace, out: Output) -> int:
@@ -40,9 +41,9 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     if options.output is not None:
         found.save(options.output)
     if options.html is not None:
-        write_text(options.html, comparison_html(found.data))
+        write_whole(options.html, [comparison_html(found.data)])
     if options.svg is not None:
-        write_text(options.svg, costs_svg(found.data) + "\n")
+        write_whole(options.svg, [costs_svg(found.data), "\n"])
     if options.json:
         out.json(found.data)
     else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
@@ -67,9 +66,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         target = target_for(scenario, code, allow_call=options.allow_call)
     exploration = Exploration(target, plan_of(options, target))
     plan = exploration.plan
-    keeper = None
-    if not options.no_trace:
-        keeper = Keeper(options.trace, scenario.name, plan.backend)
+    keeper = keeper_for(options, scenario, plan.backend)
     with exploration:
         with search_progress(out, plan) as progress:
             explored = exploration.run(first, progress)
@@ -145,9 +142,8 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
     if len(explored.ways) > 1 and exploration.plan.every:
         _tally(explored, paths, out)
     if -1 in paths:
-        path = shlex.quote(clean(paths[-1]))
-        allow = " --allow-call" if exploration.plan.allow_call else ""
-        out.line(f"\ntrace: {clean(paths[-1])}\nreplay it: tracelock replay {path}{allow}")
+        out.line(f"\ntrace: {clean(paths[-1])}")
+        out.line(replay_line(paths[-1], exploration.plan.allow_call))
 
 
 def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:

@@ -1,4 +1,4 @@
-"""``tracelock report``: a trace or a comparison as a page, for an issue tracker or another tool."""
+"""``tracelock report`` and ``attach``: a trace or a comparison as a page, or for an issue."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any, Final
 from tracelock.cli.output import Output
 from tracelock.errors import TraceError, UsageError
 from tracelock.report.about import Subject
+from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
 from tracelock.trace import Trace, load_trace
+from tracelock.trace.files import write_whole
 
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
@@ -44,8 +46,14 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
     if path in (None, "-"):
         out.text(text)
         return 0
-    size = _write(path, text)
+    size = write_whole(path, [text])
     out.note(f"{path}: {form}, {size / 1_000:,.0f} kB")
+    return 0
+
+
+def attach_command(options: argparse.Namespace, out: Output) -> int:
+    """Print the Markdown report, with the trace folded in if it is small."""
+    out.text(attachment(subject_of(options, load_trace(options.trace))))
     return 0
 
 
@@ -144,28 +152,3 @@ def _same_file(path: str, other: str) -> bool:
         return os.path.samefile(path, other)
     except OSError:
         return False
-
-
-def _write(path: str, text: str) -> int:
-    """Write a file whole or not at all; its size in bytes."""
-    content = text.encode("utf-8", "backslashreplace")
-    if path.endswith(".gz"):
-        content = gzip.compress(content, 6, mtime=0)
-    target = Path(path)
-    try:
-        if target.exists() and not target.is_file():
-            if target.is_dir():
-                raise UsageError(f"cannot write {path}: it is a folder")
-            target.write_bytes(content)  # a device or a pipe: there is nothing to rename onto
-            return len(content)
-        target = target.resolve()
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as problem:
-        raise UsageError(f"cannot write {path}: {problem.strerror}") from problem
-    return len(content)

@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.errors import UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from tracelock.scenario.language.models import Scenario
+    from tracelock.trace.files import write_whole
+from tracelock.scenario.language.models import Scenario
 
 FORMAT: Final = "tracelock-comparison/1"
 REAL: Final = ("threading", "multiprocessing", "asyncio", "trio")
@@ -65,12 +66,7 @@ class Comparison:
 
     def save(self, path: str) -> None:
         """Write the document as JSON. Raises UsageError where that cannot be."""
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(self.data, file, indent=1)
-                file.write("\n")
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        write_whole(path, [json.dumps(self.data, indent=1), "\n"])
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from tracelock.engine.controller import Controller
@@ -53,7 +53,7 @@ class Session:
         assert strategy is not None and seed is not None
         return self.host.injecting(make_scheduler(strategy, seed), seed)
 
-    def each(self, runs: int, record: bool = True) -> Iterator[RunOutcome]:
+    def each(self, runs: int, record: bool = True) -> Generator[RunOutcome]:
         """Run ``runs`` times and give each outcome as it comes. Before the first controlled run of
         real code unreported schedules are run, from which it is learnt what is shared.
 

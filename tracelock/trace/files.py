@@ -20,7 +20,7 @@ from tracelock.trace.events import Events
 from tracelock.trace.header import check_header, check_workers
 from tracelock.trace.verdict import Verdict
 
-__all__ = ["TraceWriter", "check_parts", "parts_of", "save"]
+__all__ = ["TraceWriter", "check_parts", "parts_of", "save", "write_whole"]
 
 _TRIES = 1000
 _SYNC_POINT = 1 << 16  # each costs the compressor a few bytes and its recent past
@@ -56,34 +56,42 @@ def save(
     path: str | os.PathLike[str], header: dict[str, Any], events: Events, verdict: Verdict
 ) -> None:
     """See :meth:`Trace.save`."""
-    target = _target(path)
-    parts = parts_of(header, events, verdict)
+    write_whole(path, parts_of(header, events, verdict), make_folder=True)
+
+
+def write_whole(
+    path: str | os.PathLike[str], parts: Iterable[str], *, make_folder: bool = False
+) -> int:
+    """Write a file as a whole or not at all, compressed if it is a ``.gz``; its size in bytes.
+
+    ``make_folder``: make the folder that it goes to. Raises UsageError where it cannot be written.
+    """
+    target = _target(path, make_folder)
     if target is None:  # a device or a pipe: there is nothing to rename onto
-        with open(path, "wb") as sink:
-            for part in parts:
-                sink.write(text.encode(part))
-        return
+        try:
+            with open(path, "wb") as sink:
+                return _fill(sink, parts)
+        except OSError as problem:
+            raise _cannot(path, problem) from problem
     temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp")
     try:
         with raw:
-            _fill(raw, target, parts)
+            size = _fill(raw, parts, packed=target.suffix == ".gz")
         os.replace(temporary, target)
     except OSError as problem:
-        temporary.unlink(missing_ok=True)
         raise _cannot(target, problem) from problem
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+    return size
 
 
-def _fill(raw: IO[bytes], target: Path, parts: Iterable[str]) -> None:
-    if target.suffix == ".gz":
-        with _gzip(raw) as packed:
-            for part in parts:
-                packed.write(text.encode(part))
-        return
-    for part in parts:
-        raw.write(text.encode(part))
+def _fill(raw: IO[bytes], parts: Iterable[str], packed: bool = False) -> int:
+    if not packed:
+        return sum(raw.write(text.encode(part)) for part in parts)
+    with _gzip(raw) as sink:
+        for part in parts:
+            sink.write(text.encode(part))
+    return raw.tell()
 
 
 def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
@@ -92,7 +100,7 @@ def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
     return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0)
 
 
-def _target(path: str | os.PathLike[str]) -> Path | None:
+def _target(path: str | os.PathLike[str], make_folder: bool = True) -> Path | None:
     """The file to be replaced (links followed), its folder made; None for a device or pipe."""
     try:
         mode = os.stat(path).st_mode
@@ -106,7 +114,8 @@ def _target(path: str | os.PathLike[str]) -> Path | None:
         return None
     target = Path(os.path.realpath(path))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise _cannot(path, problem) from problem
     return target

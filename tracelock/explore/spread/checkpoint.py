@@ -21,6 +21,7 @@ from tracelock.errors import UsageError
 from tracelock.explore.search import Searched
 from tracelock.explore.spread.coordinator import add_seen
 from tracelock.explore.spread.sources import Source, go_on
+from tracelock.trace.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,15 +149,5 @@ class CheckpointFile:
             },
             separators=(",", ":"),
         )  # fmt: skip
-        target = os.path.realpath(self.path)
-        temporary = f"{target}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "w", encoding="utf-8") as sink:
-                sink.write(text)
-            os.replace(temporary, target)
-        except OSError as error:
-            raise UsageError(f"cannot write {self.path}: {error.strerror}") from error
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        write_whole(self.path, [text])
         self._last = monotonic()
