@@ -73,13 +73,13 @@ def write_whole(
                 return _fill(sink, parts)
         except OSError as problem:
             raise _cannot(path, problem) from problem
-    temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp")
+    temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp", path)
     try:
         with raw:
             size = _fill(raw, parts, packed=target.suffix == ".gz")
         os.replace(temporary, target)
     except OSError as problem:
-        raise _cannot(target, problem) from problem
+        raise _cannot(path, problem) from problem
     finally:
         temporary.unlink(missing_ok=True)
     return size
@@ -121,8 +121,11 @@ def _target(path: str | os.PathLike[str], make_folder: bool = True) -> Path | No
     return target
 
 
-def _beside(target: Path, stem: str, suffix: str) -> tuple[Path, IO[bytes]]:
-    """A new file in the target's folder, under the first free name.
+def _beside(
+    target: Path, stem: str, suffix: str, path: str | os.PathLike[str]
+) -> tuple[Path, IO[bytes]]:
+    """A new file in the target's folder, under the first free name. ``path``: what the user calls
+    the target.
 
     Not ``tempfile``: its files are readable by their owner alone, and a trace is to be shared.
     """
@@ -134,8 +137,8 @@ def _beside(target: Path, stem: str, suffix: str) -> tuple[Path, IO[bytes]]:
         except FileExistsError:
             continue
         except OSError as problem:
-            raise _cannot(target, problem) from problem
-    raise UsageError(f"cannot write {target}: {_TRIES} unfinished files lie beside it")
+            raise _cannot(path, problem) from problem
+    raise UsageError(f"cannot write {path}: {_TRIES} unfinished files lie beside it")
 
 
 def _cannot(path: str | os.PathLike[str], problem: Exception) -> UsageError:
@@ -175,7 +178,7 @@ class TraceWriter:
         self._sync = sync
         self._pending = 0  # characters that wait for the compressor
         self.path = target
-        self.partial, self._raw = _beside(target, target.name, ".partial")
+        self.partial, self._raw = _beside(target, target.name, ".partial", target)
         self._sink: IO[bytes] | gzip.GzipFile = self._raw
         if target.suffix == ".gz":
             self._sink = _gzip(self._raw)
