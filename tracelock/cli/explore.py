@@ -21,6 +21,7 @@ from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
 from tracelock.session.targets import target_for
 from tracelock.trace import Trace, load_trace
+from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
     from tracelock.explore.shrink.twin import NoTwin, Twin
@@ -87,7 +88,7 @@ def keep(explored: Explored, keeper: Keeper | None, every: bool) -> dict[int, st
         paths[-1] = keeper.keep(explored.trace)
     if every:
         for number, way in enumerate(explored.ways):
-            if way.kind in ("failed", "deadlock", "crashed"):
+            if way.kind in FAILED:
                 paths[number] = keeper.keep(way.trace())
     return paths
 

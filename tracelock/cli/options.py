@@ -170,117 +170,118 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
     )  # fmt: skip
 
 
-#: Each command: what it does, and its arguments.
-COMMANDS: Final[dict[str, tuple[str, tuple[Option | Either, ...]]]] = {
-    "run": ("run a scenario, once or often, and keep the trace", (
-        _SCENARIO,
-        _choice("--backend", BACKENDS,
-                "what runs it (threading; asyncio for Python code in coroutine functions)"),
-        _choice("--strategy", run_names(),
-                "who decides in which order: without, the operating system or the event loop (a "
-                "free run; Python code is always under control, by random)"),
-        _number("--seed", "makes a strategy repeatable (else it is drawn)", type=_whole),
-        _number("--runs",
-                "run N times and count the outcomes; the first trace of each failure is kept"),
-        Either((
-            _value("--trace", "PATH",
-                   "where the trace goes; .json.gz compresses (a new file in traces/); with "
-                   "--runs, further kinds of failure go to PATH-2 and so on"),
-            _NO_TRACE,
+def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
+    """Each command: what it does, and its arguments."""
+    return {
+        "run": ("run a scenario, once or often, and keep the trace", (
+            _SCENARIO,
+            _choice("--backend", BACKENDS,
+                    "what runs it (threading; asyncio for Python code in coroutine functions)"),
+            _choice("--strategy", run_names(),
+                    "who decides in which order: without, the operating system or the event loop "
+                    "(a free run; Python code is always under control, by random)"),
+            _number("--seed", "makes a strategy repeatable (else it is drawn)", type=_whole),
+            _number("--runs",
+                    "run N times and count the outcomes; the first trace of each failure is kept"),
+            Either((
+                _value("--trace", "PATH",
+                       "where the trace goes; .json.gz compresses (a new file in traces/); with "
+                       "--runs, further kinds of failure go to PATH-2 and so on"),
+                _NO_TRACE,
+            )),
+            _choice("--clock", CLOCKS,
+                    "of a strategy's run: timers fire when nothing else can happen (virtual, the "
+                    "default) or at any time (adversarial)"),
+            _number("--max-steps", "end a run after N events"),
+            _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
+            *_COMMON,
         )),
-        _choice("--clock", CLOCKS,
-                "of a strategy's run: timers fire when nothing else can happen (virtual, the "
-                "default) or at any time (adversarial)"),
-        _number("--max-steps", "end a run after N events"),
-        _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
-        *_COMMON,
-    )),
-    "replay": ("execute a trace again, event by event", (
-        _TRACE,
-        _choice("--backend", BACKENDS, "where to replay it (where it was recorded)"),
-        _flag("--bisect", "for 'git bisect run': 1 the recorded failure happens, 0 it does not, "
-              "125 neither"),
-        _EVERY_ROW, *_COMMON,
-    )),
-    "explore": ("search the schedules of a scenario for one that goes wrong", (
-        _SCENARIO, *_search("threading"),
-        _number("--cancellations",
-                "of Python code: how many awaits of a schedule may be cancelled", 0),
-        _flag("--gc", "of Python code: a garbage collection may come at any step"),
-    )),
-    "check": ("try an old failing trace, and what is near it, on a mended scenario", (
-        _value("old", "TRACE", "the trace of the failure that was mended"),
-        _value("scenario", "SCENARIO", "the mended scenario"),
-        *_search("the old trace's"),
-    )),
-    "shrink": ("make a failing trace as small as it can be", (
-        _TRACE,
-        _value("-o --output", "PATH", "where to (TRACE.min.json)"),
-        _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file"),
-        _flag("--no-confirm", "do not replay the result"),
-        *_COMMON,
-    )),
-    "predict": ("tell what could have gone wrong near a passing trace, and try it", (
-        _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,
-    )),
-    "analyze": ("say what a trace shows: deadlocks, races, lost wake-ups, contention", (
-        _TRACE, _JSON,
-    )),
-    "show": ("print a trace without running it", (
-        _TRACE, _EVERY_ROW,
-        _number("--around", "only the events near N", 0),
-        Either((_JSON, _flag("--step", "step through it, key by key"))),
-    )),
-    "report": ("write a trace as a page, as Markdown or for another tool", (
-        _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz"),
-        _value("-o --output", "FILE",
-               "where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
-               "- for standard output"),
-        _choice("--as", REPORTS, "the form (else by the ending of FILE)", dest="form"),
-        *_PICTURED,
-    )),
-    "attach": ("print what to paste into an issue: Markdown, the trace folded in", (
-        _TRACE, *_PICTURED,
-    )),
-    "export": ("write a scenario or trace as a plain Python program or test", (
-        _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force"),
-        _value("--as", "KIND", f"what to write: {', '.join(EXPORTS)}", dest="target",
-               choices=EXPORTS, required=True),
-        _value("-o --output", "FILE", "where to (standard output)"),
-        _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),
-        _flag("--allow-call",
-              "let 'call' steps run, where a trace has to be shrunk or replayed first"),
-    )),
-    "compare": ("set the backends side by side: what can happen, and what it costs", (
-        _SCENARIO,
-        _value("--backends", "B,B,...", f"which ones (all here): {', '.join(EXPORTS[:4])}"),
-        _number("--runs", "free runs on each backend (100), and timed runs of each kind (7)"),
-        _flag("--native",
-              "the costs alone, and how the plain programs end: no search, no recorder"),
-        _value("--seconds", "S",
-               "for everything, about (60); what does not fit in is left out and said so",
-               type=_seconds, default=60.0),
-        _value("--python", "PATH",
-               "another Python to time it on as well (a free-threaded build); may be repeated",
-               action="append", default=[]),
-        _value("--switch-interval", "S",
-               "also time threads with this sys.setswitchinterval (0.005); may be repeated",
-               action="append", type=_seconds, default=[]),
-        _value("--html", "FILE", "write the comparison as a page, too"),
-        _value("--svg", "FILE", "write the picture of the costs alone, too"),
-        _value("-o --output", "FILE", "write the comparison as JSON, too"),
-        _flag("--allow-call", "let 'call' steps run the Python code that they name"),
-        _JSON,
-    )),
-    "validate": ("check scenarios and tell all that is wrong with them", (
-        _value("scenarios", "SCENARIO", "a YAML or JSON file", nargs="+"),
-    )),
-    "schema": ("print the JSON Schema of the scenario language, for editors", ()),
-    "recover": ("save what is whole in a damaged trace", (
-        _TRACE, _value("-o --output", "PATH", "where to (TRACE.recovered.json)"),
-    )),
-    "backends": ("list what each backend can do on this machine", (_JSON,)),
-}  # fmt: skip
+        "replay": ("execute a trace again, event by event", (
+            _TRACE,
+            _choice("--backend", BACKENDS, "where to replay it (where it was recorded)"),
+            _flag("--bisect",
+                  "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 neither"),
+            _EVERY_ROW, *_COMMON,
+        )),
+        "explore": ("search the schedules of a scenario for one that goes wrong", (
+            _SCENARIO, *_search("threading"),
+            _number("--cancellations",
+                    "of Python code: how many awaits of a schedule may be cancelled", 0),
+            _flag("--gc", "of Python code: a garbage collection may come at any step"),
+        )),
+        "check": ("try an old failing trace, and what is near it, on a mended scenario", (
+            _value("old", "TRACE", "the trace of the failure that was mended"),
+            _value("scenario", "SCENARIO", "the mended scenario"),
+            *_search("the old trace's"),
+        )),
+        "shrink": ("make a failing trace as small as it can be", (
+            _TRACE,
+            _value("-o --output", "PATH", "where to (TRACE.min.json)"),
+            _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file"),
+            _flag("--no-confirm", "do not replay the result"),
+            *_COMMON,
+        )),
+        "predict": ("tell what could have gone wrong near a passing trace, and try it", (
+            _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,
+        )),
+        "analyze": ("say what a trace shows: deadlocks, races, lost wake-ups, contention", (
+            _TRACE, _JSON,
+        )),
+        "show": ("print a trace without running it", (
+            _TRACE, _EVERY_ROW,
+            _number("--around", "only the events near N", 0),
+            Either((_JSON, _flag("--step", "step through it, key by key"))),
+        )),
+        "report": ("write a trace as a page, as Markdown or for another tool", (
+            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz"),
+            _value("-o --output", "FILE",
+                   "where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
+                   "- for standard output"),
+            _choice("--as", REPORTS, "the form (else by the ending of FILE)", dest="form"),
+            *_PICTURED,
+        )),
+        "attach": ("print what to paste into an issue: Markdown, the trace folded in", (
+            _TRACE, *_PICTURED,
+        )),
+        "export": ("write a scenario or trace as a plain Python program or test", (
+            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force"),
+            _value("--as", "KIND", f"what to write: {', '.join(EXPORTS)}", dest="target",
+                   choices=EXPORTS, required=True),
+            _value("-o --output", "FILE", "where to (standard output)"),
+            _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),
+            _flag("--allow-call",
+                  "let 'call' steps run, where a trace has to be shrunk or replayed first"),
+        )),
+        "compare": ("set the backends side by side: what can happen, and what it costs", (
+            _SCENARIO,
+            _value("--backends", "B,B,...", f"which ones (all here): {', '.join(EXPORTS[:4])}"),
+            _number("--runs", "free runs on each backend (100), and timed runs of each kind (7)"),
+            _flag("--native",
+                  "the costs alone, and how the plain programs end: no search, no recorder"),
+            _value("--seconds", "S",
+                   "for everything, about (60); what does not fit in is left out and said so",
+                   type=_seconds, default=60.0),
+            _value("--python", "PATH",
+                   "another Python to time it on as well (a free-threaded build); may be repeated",
+                   action="append", default=[]),
+            _value("--switch-interval", "S",
+                   "also time threads with this sys.setswitchinterval (0.005); may be repeated",
+                   action="append", type=_seconds, default=[]),
+            _value("--html", "FILE", "write the comparison as a page, too"),
+            _value("--svg", "FILE", "write the picture of the costs alone, too"),
+            _value("-o --output", "FILE", "write the comparison as JSON, too"),
+            _flag("--allow-call", "let 'call' steps run the Python code that they name"),
+            _JSON,
+        )),
+        "validate": ("check scenarios and tell all that is wrong with them", (
+            _value("scenarios", "SCENARIO", "a YAML or JSON file", nargs="+"),
+        )),
+        "schema": ("print the JSON Schema of the scenario language, for editors", ()),
+        "recover": ("save what is whole in a damaged trace", (
+            _TRACE, _value("-o --output", "PATH", "where to (TRACE.recovered.json)"),
+        )),
+        "backends": ("list what each backend can do on this machine", (_JSON,)),
+    }  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -291,7 +292,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=_Parser
     )
-    for name, (about, options) in COMMANDS.items():
+    for name, (about, options) in _commands().items():
         description = about[0].upper() + about[1:] + "."
         command = commands.add_parser(name, help=about, description=description)
         for option in options:

@@ -15,8 +15,10 @@ from tracelock.errors import TraceError, UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
+from tracelock.session.targets import python_of
 from tracelock.trace import Trace, load_trace
 from tracelock.trace.files import write_whole
+from tracelock.trace.verdict import FAILED
 
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
@@ -85,7 +87,7 @@ def _find_twin(trace: Trace) -> Trace:
     from tracelock.explore.shrink.twin import Twin
     from tracelock.session.shrinking import shrink
 
-    if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
+    if trace.verdict.kind not in FAILED:
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to avoid")
     small = shrink(trace, confirm=0)
     if not isinstance(small.twin, Twin):
@@ -100,8 +102,7 @@ def sources_of(trace: Trace, folder: str) -> dict[str, str]:
     The trace may come from anyone: only a file with the very digest that it names is read into a
     report, and none outside the folder.
     """
-    python = trace.scenario.get("python")
-    named = python.get("sources") if isinstance(python, dict) else None
+    named = (python_of(trace) or {}).get("sources")
     found: dict[str, str] = {}
     root = Path(folder).resolve()
     for name, digest in (named if isinstance(named, dict) else {}).items():

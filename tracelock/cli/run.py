@@ -25,10 +25,9 @@ from tracelock.session.running import Session
 from tracelock.session.target import Capability, Target, refusal
 from tracelock.session.targets import target_for
 from tracelock.trace import Verdict
+from tracelock.trace.verdict import FAILED, KINDS
 
 UNFINISHED: Final = 5
-FOUND: Final = ("failed", "deadlock", "crashed")
-_ORDER: Final = ("passed", "failed", "deadlock", "crashed", "unfinished")
 
 
 def run_command(options: argparse.Namespace, out: Output) -> int:
@@ -177,7 +176,7 @@ class _Run:
                         kind.count += 1
                         done += 1
                         events += outcome.events
-                        failures += verdict.kind in FOUND
+                        failures += verdict.kind in FAILED
                         if verdict.kind == "unfinished" and verdict.message == INTERRUPTED:
                             interrupted = True
                             break
@@ -270,19 +269,19 @@ def _tally(
 
 
 def _status(kinds: set[str]) -> int:
-    if kinds & set(FOUND):
+    if kinds & set(FAILED):
         return 1
     return UNFINISHED if "unfinished" in kinds else 0
 
 
 def _rank(key: tuple[str, str | None]) -> tuple[int, str]:
     kind, failure = key
-    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), failure or "")
+    return (KINDS.index(kind), failure or "")
 
 
 def _gravity(kind: str) -> int:
     """Failures first, then what is unfinished, then what passed."""
-    return 0 if kind in FOUND else 1 if kind == "unfinished" else 2
+    return 0 if kind in FAILED else 1 if kind == "unfinished" else 2
 
 
 def _duration(seconds: float) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import gc
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -25,6 +23,7 @@ from tracelock.session.host import Host, OnProgress, RunOutcome
 from tracelock.session.plan import Plan, Settings, make_scheduler
 from tracelock.session.target import Capability, Target
 from tracelock.trace import Events, Trace, Verdict, environment
+from tracelock.trace.reading import collector_paused
 
 if TYPE_CHECKING:
     from tracelock.engine.replaying import Replay
@@ -272,7 +271,8 @@ class ScenarioHost(Host):
 
     # --- free runs ---------------------------------------------------------------------------
     def free_run(self, record: bool) -> RunOutcome:
-        with no_collections():
+        # the record is a million objects and no cycle: a collection costs several recordings
+        with collector_paused():
             return self._free_run(record or bool(self.program.always))
 
     def _free_run(self, recording: bool) -> RunOutcome:
@@ -314,22 +314,6 @@ class ScenarioHost(Host):
                 f"the record of a free run contradicts the models: {error}"
             ) from error
         return verdict_of(controller, program.finally_)
-
-
-@contextlib.contextmanager
-def no_collections() -> Iterator[None]:
-    """Keep the cyclic collector away from a run.
-
-    Its record is a million objects and no cycle, which each full collection would walk again, at
-    several times the cost of recording.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def simulated_call(name: str, arguments: list[Value]) -> Value:

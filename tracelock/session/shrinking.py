@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tracelock.backends.rules import rules_name
 from tracelock.errors import InternalError, UsageError
@@ -15,6 +15,7 @@ from tracelock.session.plan import Plan
 from tracelock.session.target import Capability, require
 from tracelock.session.targets import target_of
 from tracelock.trace import Trace
+from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
@@ -39,10 +40,6 @@ class ShrunkTrace:
     trace_of: Callable[[Executed], Trace]
     confirmed: dict[str, str] = field(default_factory=dict)
     reduced: Reduced | None = None
-
-
-#: The verdicts that can be shrunk.
-FAILED: Final = ("failed", "deadlock", "crashed")
 
 
 def shrink(
