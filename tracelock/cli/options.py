@@ -200,7 +200,8 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE,
             _choice("--backend", BACKENDS, "where to replay it (where it was recorded)"),
             _flag("--bisect",
-                  "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 neither"),
+                  "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "
+                  "neither"),
             _EVERY_ROW, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (

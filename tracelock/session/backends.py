@@ -149,18 +149,13 @@ def check_supported(scenario: Scenario, backend: str, *, allow_call: bool = Fals
         if feature == "call":
             if not allow_call:
                 message = "runs Python code, which has to be allowed: --allow-call"
-                problems.append(_problem(scenario, at, message))
+                problems.append(scenario.problem(at, message))
             continue
         reason = refuses.get(feature)
         if reason is None:
             continue
         able = [name for name in REAL if feature not in rules_of(name).refuses]
         where = f"can be run on: {', '.join(able)}" if able else "no backend can do this"
-        problems.append(_problem(scenario, at, f"{backend}: {reason} ({where})"))
+        problems.append(scenario.problem(at, f"{backend}: {reason} ({where})"))
     if problems:
         raise UnsupportedError(problems)
-
-
-def _problem(scenario: Scenario, at: str, message: str) -> Problem:
-    name, line, column = scenario.place_of(at)
-    return Problem(name, line, column, at, message)

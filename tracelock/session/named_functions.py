@@ -148,8 +148,7 @@ class _Importer:
             return None
 
     def _wrong(self, at: str, message: str) -> None:
-        name, line, column = self.scenario.place_of(at)
-        self.problems.append(Problem(name, line, column, at, message))
+        self.problems.append(self.scenario.problem(at, message))
 
 
 # --- traces ----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from tracelock.errors import Problem
 from tracelock.scenario.language.base import DocumentModel, key
 from tracelock.scenario.language.kinds import (
     NAME,
@@ -230,6 +231,11 @@ class Scenario(DocumentModel):
         """
         find = self.__dict__.get("places")
         return (self.name, 0, 0) if find is None else find(at)
+
+    def problem(self, at: str, message: str) -> Problem:
+        """What is wrong at a path, with its place."""
+        name, line, column = self.place_of(at)
+        return Problem(name, line, column, at, message)
 
     def located(self, find: Callable[[str], tuple[str, int, int]]) -> Scenario:
         """This scenario, with ``find`` to answer ``place_of``; it counts for no comparison."""
