@@ -44,6 +44,8 @@ def analyze_command(options: argparse.Namespace, out: Output) -> int:
 
 
 def _header(analysis: Analysis, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
     from tracelock.report.terminal import header_lines
 
     trace = analysis.trace
@@ -60,13 +62,7 @@ def _header(analysis: Analysis, width: int) -> Iterator[Text]:
     ]
     yield from header_lines(facts)
     for line in lines[1:]:
-        yield _plain(" " * 10 + line)
-
-
-def _plain(line: str) -> Text:
-    from rich.text import Text
-
-    return Text(line)
+        yield Text(" " * 10 + line)
 
 
 def _finding(analysis: Analysis, finding: Finding, width: int) -> Iterator[Text]:

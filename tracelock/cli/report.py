@@ -39,7 +39,11 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"{path} is the trace itself: it would be overwritten")
     comparison = _comparison(options.trace)
     if comparison is not None:
-        text = _render_comparison(comparison, form)
+        if form != "html":
+            raise UsageError(f"a comparison is rendered as html, not as {form}")
+        from tracelock.report.comparison.page import comparison_html
+
+        text = comparison_html(comparison)
     else:
         trace = load_trace(options.trace)
         # what another tool draws holds every event, and no findings
@@ -137,14 +141,6 @@ def _comparison(path: str) -> dict[str, Any] | None:
     if not isinstance(data, dict) or data.get("format") != COMPARISON:
         return None
     return data
-
-
-def _render_comparison(data: dict[str, Any], form: str) -> str:
-    if form != "html":
-        raise UsageError(f"a comparison is rendered as html, not as {form}")
-    from tracelock.report.comparison.page import comparison_html
-
-    return comparison_html(data)
 
 
 # --- files -----------------------------------------------------------------------------------

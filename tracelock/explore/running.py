@@ -211,6 +211,11 @@ class Runner:
         self.backend.controlled(controller, done)
         return controller
 
+    def executed(self, controller: Controller, picks: list[int]) -> Executed:
+        """The schedule that ``controller`` has just ended, with what was picked in it."""
+        log = controller.log
+        return Executed(picks, log, self.verdict(controller), preemptions(log))
+
     def execute(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> Executed | None:
         """Run the schedule that ``picks`` describe; None where one of them could not be had.
 
@@ -220,6 +225,4 @@ class Runner:
         controller = self.run(guide, lambda _: True)
         if guide.lost >= 0:
             return None
-        return Executed(
-            guide.picks, controller.log, self.verdict(controller), preemptions(controller.log)
-        )
+        return self.executed(controller, guide.picks)

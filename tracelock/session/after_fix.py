@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from tracelock.explore.running import Executed, Tape, preemptions
+from tracelock.explore.running import Tape
 from tracelock.explore.search import FAILED, Progress, Searched, add_outcome
 from tracelock.scenario.language.models import Scenario
 from tracelock.session.explored import Explored
@@ -66,12 +66,10 @@ def check_fix(
 
         def attempt(intent: IntentScheduler) -> str:
             tape = Tape(intent)
-            controller = runner.run(tape, lambda _: True)
-            verdict = runner.verdict(controller)
+            executed = runner.executed(runner.run(tape, lambda _: True), tape.picks)
             found.schedules += 1
-            log = controller.log
-            add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
-            return verdict.kind
+            add_outcome(found, executed)
+            return executed.verdict.kind
 
         events = list(trace.events)
         first = IntentScheduler(events, layout)

@@ -174,6 +174,19 @@ class Host(ABC):
         return ()
 
 
+class Opened:
+    """What works on a host, and closes it when it is left."""
+
+    host: Host
+
+    def __enter__(self) -> Self:
+        self.host.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.host.__exit__(*exc)
+
+
 def run_once(host: Host, scheduler: Scheduler, clock: str | None = None) -> Verdict:
     """How the next schedule of ``scheduler`` ends."""
     runner = host.runner if clock is None else host.runner.with_clock(clock)

@@ -13,7 +13,7 @@ from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
-from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
@@ -131,8 +131,7 @@ class PythonHost(Host):
                 return None
         except Divergence:
             return None
-        log = list(controller.log)
-        return Executed(tape.picks, log, self.runner.verdict(controller), preemptions(log))
+        return self.runner.executed(controller, tape.picks)
 
     def _know(self, trace: Trace) -> bool:
         """Learn the names of a trace: its workers, and what is shared. False where its workers are

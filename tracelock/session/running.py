@@ -9,7 +9,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import UsageError
 from tracelock.schedulers.base import Scheduler
-from tracelock.session.host import RunOutcome
+from tracelock.session.host import Opened, RunOutcome
 from tracelock.session.plan import Settings, make_scheduler
 from tracelock.session.target import Target
 from tracelock.session.targets import target_for
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
 
 
-class Session:
+class Session(Opened):
     """One target (or scenario) on one backend, run as often as wanted. A context manager.
 
     ``settings``: completed ones. Raises what :func:`run_target` raises, when it is made.
@@ -30,13 +30,6 @@ class Session:
         self.target = target_for(target, allow_call=settings.allow_call)
         self.settings = settings.completed(self.target)
         self.host = self.target.open(self.settings)
-
-    def __enter__(self) -> Session:
-        self.host.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.host.__exit__(*exc)
 
     @property
     def backend(self) -> ScheduleDriver:
