@@ -12,7 +12,8 @@ from tracelock.instrument.program import PythonProgram, module_of
 
 @dataclass(slots=True)
 class PythonCode:
-    """What there is to run, and what may happen to it; see ``tracelock.explore``.
+    """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
+    happen to it: ``expected_errors``, ``cancellations``, ``gc``. See ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
     code, else the modules in which the workers were written, and none.
