@@ -31,10 +31,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import UnsupportedError, UsageError
+from tracelock.trace.files import write_whole
 
 if TYPE_CHECKING:
-    from tracelock.trace.files import write_whole
-from tracelock.scenario.language.models import Scenario
+    from tracelock.scenario.language.models import Scenario
 
 FORMAT: Final = "tracelock-comparison/1"
 REAL: Final = ("threading", "multiprocessing", "asyncio", "trio")
