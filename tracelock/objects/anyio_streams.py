@@ -1,4 +1,4 @@
-"""The model of ``anyio``'s memory object streams on trio; see ``anyio``."""
+"""The model of ``anyio``'s memory object streams on trio; see ``anyio_locks``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,11 @@ class AnyioStreamModel(AnyioModel):
 
     __slots__ = ("items", "maxsize", "receivers", "senders", "served", "struck")
 
+    initial = ((), (), (), (), ())
+
     def __init__(self, maxsize: int) -> None:
         self.maxsize = maxsize
-        self.reset()
-
-    def reset(self) -> None:
-        self.items: deque[Value] = deque()
-        self.receivers: list[int] = []
-        self.senders: dict[int, Value] = {}
-        self.served: dict[int, Value] = {}  # woken: the result of its op
-        self.struck: set[int] = set()
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == PUT:
@@ -107,8 +102,8 @@ class AnyioStreamModel(AnyioModel):
 
     def restore(self, state: Any) -> None:
         items, receivers, senders, served, struck = state
-        self.items = deque(items)
-        self.receivers = list(receivers)
-        self.senders = dict(senders)
-        self.served = dict(served)
-        self.struck = set(struck)
+        self.items: deque[Value] = deque(items)
+        self.receivers: list[int] = list(receivers)
+        self.senders: dict[int, Value] = dict(senders)
+        self.served: dict[int, Value] = dict(served)  # woken: the result of its op
+        self.struck: set[int] = set(struck)

@@ -38,8 +38,13 @@ class Model:
     """
 
     __slots__ = ()
+    #: The snapshot of the initial state.
+    initial: Any
     #: Whether the last ``apply`` or ``finish`` suspends its task once more after its event.
     paused = False
+
+    def __init__(self) -> None:
+        self.restore(self.initial)
 
     def enabled(self, op: Op, worker: int) -> bool:
         """Whether ``op`` of ``worker``, not begun yet, could happen in this state."""
@@ -94,7 +99,7 @@ class Model:
 
     def reset(self) -> None:
         """Back to the initial state."""
-        raise NotImplementedError
+        self.restore(self.initial)
 
     def snapshot(self) -> Any:
         """The whole state as an immutable value; see ``frozen`` for comparing two."""

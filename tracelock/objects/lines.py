@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tracelock.objects.base import Model
-from tracelock.ops import Op
+from tracelock.ops import Op, Value
 
 #: The states of a waiting task's future: it waits; it has its result, and has not run yet; it is
 #: cancelled, and has not run yet.
@@ -81,6 +81,15 @@ class LineModel(TaskModel):
 
     def __init__(self) -> None:
         self.line = WaiterLine()
+        super().__init__()
+
+    def finish(self, op: Op, worker: int) -> Value:
+        self.line.leave(worker)
+        return True
+
+    def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
+        self.line.leave(worker)
+        return None
 
     def ready(self, op: Op, worker: int) -> bool:
         return self.line.ready(worker)
