@@ -12,7 +12,7 @@ from typing import Any, Final
 from tracelock.engine.recording import target_name
 from tracelock.ops import NAMES, Layout, Op
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
-from tracelock.schedulers.simple import mix
+from tracelock.schedulers.sampling import mix
 from tracelock.trace import Event
 
 #: New steps that a worker may make before the op that the old trace has next for it.

@@ -191,25 +191,10 @@ class Wrapper(Scheduler):
     executions = _of_inner("executions")
     bounded = _of_inner("bounded")
     finished = _of_inner("finished")
-
-    @property
-    def exhaustive(self) -> bool:
-        return self.inner.exhaustive
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
-
-    def begin(self) -> bool:
-        return self.inner.begin()
-
-    def pick(self, choice: Choice) -> int:
-        return self.inner.pick(choice)
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def estimate(self) -> float | None:
-        return self.inner.estimate()
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
+    exhaustive = _of_inner("exhaustive")
+    attach = _of_inner("attach")
+    begin = _of_inner("begin")
+    pick = _of_inner("pick")
+    end = _of_inner("end")
+    estimate = _of_inner("estimate")
+    describe = _of_inner("describe")

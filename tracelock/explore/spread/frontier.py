@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracelock.schedulers.dpor.subtree import Flat, Subtree, flat, nested
-from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, insert, place
+from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, insert, leftmost, place
 
 __all__ = ["Frontier", "Part"]
 
@@ -118,12 +118,8 @@ class Frontier:
         if not point.planned:
             self._open.remove(point)
         path, sleeps = self._way(point)
-        beside: list[list[Node]] = []
-        chain: Flat = [(0, node.step)]
-        while node.children:
-            node, *others = node.children
-            beside.append(others)
-            chain.append((len(chain), node.step))
+        steps, beside = leftmost(node)
+        chain: Flat = list(enumerate(steps))
         sleeps.append(point.sleep + _steps(point.taken))
         trees: list[Flat] = [[] for _ in path]
         trees.append(chain)
