@@ -16,7 +16,7 @@ Only one caller may be inside at a time; in a controlled run the worker that has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -332,23 +332,35 @@ class Controller(Timing):
         worker, kind, op, _, options, now = self.log[-1]
         self.log[-1] = (worker, kind, op, result, options, now)
 
-    def advance(self, machine: Any, worker: int) -> None:
-        """Resume ``machine`` with the result of its op, as granted, and ask for its next one.
+    # --- machines that run where the controller does -----------------------------------------
+    def start_automatic(self, machines: Sequence[Any]) -> None:
+        """Start every worker that starts by itself; ``machines``: by worker."""
+        for worker, spec in enumerate(self.layout.workers):
+            if not spec.manual:
+                self.start(machines[worker], worker)
 
-        For backends whose machine runs where the controller does.
-        """
+    def start(self, machine: Any, worker: int) -> None:
+        """Run ``machine`` to its first op and ask for it."""
+        self._go_on(machine, worker, machine.begin)
+
+    def advance(self, machine: Any, worker: int) -> None:
+        """Resume ``machine`` with the result of its op, as granted, and ask for its next one."""
         result = self.result
         if self.stillborn:
             self.stillborn = False
             self._end(worker)
-            return
+        elif self.thrown is not None:
+            self._go_on(machine, worker, machine.throw, self.thrown)
+        elif result.__class__ is Raised:
+            self._go_on(machine, worker, machine.throw, op_failure(result, self.op))
+        else:
+            self._go_on(machine, worker, machine.resume, result)
+
+    def _go_on(
+        self, machine: Any, worker: int, step: Callable[..., Op | None], *given: Any
+    ) -> None:
         try:
-            if self.thrown is not None:
-                op = machine.throw(self.thrown)
-            elif result.__class__ is Raised:
-                op = machine.throw(op_failure(result, self.op))
-            else:
-                op = machine.resume(result)
+            op = step(*given)
         except StepFailure as failure:
             self.fail(worker, failure)
         except (Cancelled, ScopeExpired):

@@ -21,7 +21,7 @@ from tracelock.analysis.finders.races import races
 from tracelock.analysis.finders.reversible import reversible
 from tracelock.analysis.findings import NOTE, Finding, Pairs
 from tracelock.errors import TraceError
-from tracelock.explore.running import Executed, Runner, preemptions, same_failure
+from tracelock.explore.running import Executed, Runner, same_failure
 from tracelock.explore.search import FAILED, Budget
 from tracelock.ops import KIND_OF, ON_WORKER
 from tracelock.schedulers.ordered import AFTERWARDS, EventPlace, OrderedScheduler, Wish
@@ -236,8 +236,7 @@ class _Trials:
 
     def _run(self, scheduler: OrderedScheduler) -> Executed:
         controller = self.runner.run(scheduler, lambda _: True)
-        log = controller.log
-        return Executed(scheduler.picks, log, self.runner.verdict(controller), preemptions(log))
+        return self.runner.executed(controller, scheduler.picks)
 
     def _wish(self, first: int, then: int) -> Wish | None:
         a, b = self._place(first), self._place(then)

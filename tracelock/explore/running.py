@@ -13,8 +13,8 @@ from tracelock.engine.controller import Caller, Controller, Entry
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import StateCheck, first_failure, verdict_of
 from tracelock.objects import Rules
-from tracelock.ops import Layout
-from tracelock.scenario.program import Program
+from tracelock.ops import ATOMIC, CRASH, SPAWN, Layout, Raised
+from tracelock.scenario.program import Machine, Program
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
 from tracelock.trace import Verdict
 
@@ -109,6 +109,47 @@ class Guide(Scheduler):
 
     def describe(self) -> dict[str, Any]:
         return {"name": "guided"}
+
+
+class Script(Scheduler):
+    """Follows ``prefix``, then takes first options, and notes what else could be had."""
+
+    def __init__(self) -> None:
+        self.reset(())
+
+    def reset(self, prefix: tuple[int, ...]) -> None:
+        self.prefix = prefix
+        self.taken: list[int] = []
+        self.others: list[tuple[int, ...]] = []
+
+    def pick(self, choice: Choice) -> int:
+        place = len(self.taken)
+        if place < len(self.prefix):
+            picked = self.prefix[place]
+        else:
+            picked = choice.options[0]
+            self.others += [(*self.taken, option) for option in choice.options[1:]]
+        self.taken.append(picked)
+        return picked
+
+
+def go_on(
+    controller: Controller, machine: Machine, worker: int, spawn: Callable[[int], None]
+) -> None:
+    """What a backend does after a grant that ended an op, with ``machine``, which is a copy:
+    ``spawn(target)`` starts the worker of a spawn."""
+    op, kind, result = controller.op, controller.kind, controller.result
+    if controller.thrown is None and result.__class__ is not Raised:
+        if kind == CRASH:
+            controller.crash(worker, "crash")
+            return
+        if kind == SPAWN:
+            spawn(op.target)
+        elif kind == ATOMIC:
+            # the model has rehearsed it: now on the locals of the copy, with what it read then
+            seen = dict(result["reads"])
+            machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
+    controller.advance(machine, worker)
 
 
 class Tape(Wrapper):
@@ -220,6 +261,9 @@ class Runner:
         controller = self.run(guide, lambda _: True)
         if guide.lost >= 0:
             return None
-        return Executed(
-            guide.picks, controller.log, self.verdict(controller), preemptions(controller.log)
-        )
+        return self.executed(controller, guide.picks)
+
+    def executed(self, controller: Controller, picks: list[int]) -> Executed:
+        """The schedule that ``controller`` has just ended."""
+        log = controller.log
+        return Executed(picks, log, self.verdict(controller), preemptions(log))

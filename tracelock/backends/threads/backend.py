@@ -17,7 +17,6 @@ from tracelock.backends.base import Backend, FreeRun, Options, agree, mismatch, 
 from tracelock.backends.calls import run_call
 from tracelock.backends.real import ERRORS, build
 from tracelock.backends.rules import THREADING_RULES
-from tracelock.backends.simulated import start
 from tracelock.backends.threads.objects import ATTEMPTS, Turnstile, turnstile_makers
 from tracelock.backends.threads.stack import stack_of
 from tracelock.engine.controller import Controller
@@ -120,11 +119,9 @@ class ThreadingBackend(Backend):
         self._error = None
         self._values = list(self.layout.initial)
         self._real = build(self.layout, self._makers, self._condition)
-        program, workers = self.program, self.layout.workers
-        self._machines = [program.machine(number, True) for number in range(len(workers))]
-        for number, spec in enumerate(workers):
-            if not spec.manual:
-                start(controller, self._machines[number], number)
+        workers = range(len(self.layout.workers))
+        self._machines = [self.program.machine(number, True) for number in workers]
+        controller.start_automatic(self._machines)
         first = controller.next()
         if first >= 0:
             self._batons[first].release()
@@ -241,7 +238,7 @@ class ThreadingBackend(Backend):
             real = run_atomic(op.body.run, values) if kind == ATOMIC else change(op, values)
         else:
             if kind == SPAWN and model is None:
-                start(controller, self._machines[op.target], op.target)
+                controller.start(self._machines[op.target], op.target)
             elif kind == CALL:
                 controller.replace(run_call(op, self.options.allow_call))
             return

@@ -18,7 +18,7 @@ from tracelock.engine.controller import Controller, Entry
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.engine.replaying import EndOfTrace, Replay
 from tracelock.errors import Divergence, UsageError
-from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.trace import Trace, Verdict
 
@@ -183,11 +183,9 @@ class Trials:
         self.runner.backend.controlled(controller, lambda _: True)
         if controller.limit is INTERRUPTED:
             raise KeyboardInterrupt
-        log = controller.log
-        verdict = self.runner.verdict(controller)
+        executed = self.runner.executed(controller, follower.picks)
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
-        executed = Executed(follower.picks, log, verdict, preemptions(log))
-        return Tried(executed, BlockPlan(blocks_of(log), extra))
+        return Tried(executed, BlockPlan(blocks_of(controller.log), extra))
 
 
 def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:
