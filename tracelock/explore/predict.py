@@ -27,8 +27,6 @@ from tracelock.ops import KIND_OF, ON_WORKER
 from tracelock.schedulers.ordered import AFTERWARDS, EventPlace, OrderedScheduler, Wish
 from tracelock.trace import Trace
 
-__all__ = ["CONFIRMED", "POSSIBLE", "Prediction", "predict"]
-
 CONFIRMED: Final = "confirmed"
 POSSIBLE: Final = "possible, not confirmed"
 DEFAULT: Final = Budget(schedules=500, seconds=10.0)

@@ -8,8 +8,6 @@ from typing import Any, Final, NamedTuple
 from tracelock.ops import ACQUIRE, GET, PUT, WAIT, WAKE, Op
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 
-__all__ = ["AFTERWARDS", "OrderedScheduler", "EventPlace", "Wish"]
-
 
 class EventPlace(NamedTuple):
     """One event of one worker, recognisable in another schedule: its ``nth`` (from 0) of this

@@ -257,8 +257,3 @@ def told(space: StateSpace, state: int, workers: frozenset[int]) -> str:
     if waiting:
         text += f"; {', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'}"
     return text
-
-
-__all__ = [
-    "Component", "Cycles", "find_cycles", "members_of", "shortest_end", "told", "tour",
-]  # fmt: skip

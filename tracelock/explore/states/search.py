@@ -240,10 +240,7 @@ class StateSearch:
         if known is not None:
             known.count += count
             return
-        found.outcomes[key] = Outcome(
-            kind, failure, verdict.at, verdict.message, verdict.state, count, executed,
-            len(found.outcomes) + 1,
-        )  # fmt: skip
+        found.outcomes[key] = Outcome.of(executed, count, len(found.outcomes) + 1)
 
     def _picks(self, path: list[int]) -> list[int]:
         """What a scheduler has to pick to go along ``path``."""
@@ -320,6 +317,3 @@ class StateSearch:
                 f"{story}: from here no schedule ends",
             )
         )  # fmt: skip
-
-
-__all__ = ["Livelock", "StateSearch", "StatesFound", "StatesProgress"]

@@ -325,6 +325,3 @@ class StateSpace:
             if done < len(into):
                 return True
         return False
-
-
-__all__ = ["Field", "Lane", "Moves", "StateSpace", "Widened"]

@@ -318,9 +318,3 @@ def _renumber(machine: Machine, blocks: dict[int, TimeoutBlock]) -> dict[int, Ti
     for n in errors:
         slots[n] = ScopeExpired(new[slots[n].uid])
     return {new[uid]: block for uid, block in blocks.items()}
-
-
-__all__ = [
-    "ACTIVE", "CRASHED", "ENDED", "UNSTARTED", "Failure", "Parts", "Stepper", "Time", "StepWay",
-    "WorkerPart",
-]  # fmt: skip

@@ -351,6 +351,3 @@ class History(Possible):
         reads, writes = self.static(op)
         writes |= self.life[worker] | self.shares(worker)
         return self._races(len(self.steps), cover, worker, op, parked, reads, writes)
-
-
-__all__ = ["History"]
