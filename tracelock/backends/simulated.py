@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracelock.backends.base import Backend, FreeRun, Options
+from tracelock.backends.base import Backend, Options
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.errors import Cancelled, InternalError, LimitReached, StepFailure
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Raised

@@ -15,7 +15,7 @@ from tracelock.engine.verdicts import StateCheck, first_failure, verdict_of
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Layout, Raised
 from tracelock.scenario.program import Machine, Program
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
+from tracelock.schedulers.base import WORKER, Choice, Scheduler, Wrapper
 from tracelock.trace import Verdict
 
 
@@ -31,10 +31,6 @@ class Executed:
     log: list[Entry]
     verdict: Verdict
     switches: int
-
-    def same_failure(self, other: Verdict) -> bool:
-        """Whether this is the same kind of failure: kind, what failed, and where."""
-        return same_failure(self.verdict, other)
 
 
 def same_failure(a: Verdict, b: Verdict) -> bool:
@@ -64,48 +60,31 @@ def preemptions(log: Sequence[Entry]) -> int:
 class Guide(Scheduler):
     """Follows a list of picks; beyond it goes on with the same worker, or the first that can.
 
-    ``strict``: where a pick cannot be had the schedule is given up (``lost``), the rest is run
-    as beyond the list.
+    Where a pick cannot be had the schedule is ``lost`` there: what is left is as beyond the list.
     """
 
-    def __init__(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> None:
+    def __init__(self, picks: Sequence[int] = ()) -> None:
         self.wanted = picks
-        self.then = then
         self.picks: list[int] = []
         self.lost = -1
         self._done = False
 
-    def attach(self, run: Run) -> None:
-        if self.then is not None:
-            self.then.attach(run)
-
     def begin(self) -> bool:
-        if self._done:
-            return False
-        self._done = True
-        if self.then is not None:
-            self.then.begin()
-        return True
+        done, self._done = self._done, True
+        return not done
 
     def pick(self, choice: Choice) -> int:
-        at = len(self.picks)
+        at, options = len(self.picks), choice.options
+        picked = options[0]
+        if choice.kind == WORKER and choice.current in options:
+            picked = choice.current
         if at < len(self.wanted) and self.lost < 0:
-            picked = self.wanted[at]
-            if picked not in choice.options:
+            if self.wanted[at] in options:
+                picked = self.wanted[at]
+            else:
                 self.lost = at
-                picked = self.default(choice)
-        else:
-            picked = self.default(choice)
         self.picks.append(picked)
         return picked
-
-    def default(self, choice: Choice) -> int:
-        """What is picked where nothing is wanted."""
-        if self.then is not None:
-            return self.then.pick(choice)
-        if choice.kind == WORKER and choice.current in choice.options:
-            return choice.current
-        return choice.options[0]
 
     def describe(self) -> dict[str, Any]:
         return {"name": "guided"}
@@ -252,12 +231,12 @@ class Runner:
         self.backend.controlled(controller, done)
         return controller
 
-    def execute(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> Executed | None:
+    def execute(self, picks: Sequence[int] = ()) -> Executed | None:
         """Run the schedule that ``picks`` describe; None where one of them could not be had.
 
-        Beyond the picks ``then`` decides, or the worker that is running goes on.
+        Beyond the picks the worker that is running goes on.
         """
-        guide = Guide(picks, then)
+        guide = Guide(picks)
         controller = self.run(guide, lambda _: True)
         if guide.lost >= 0:
             return None

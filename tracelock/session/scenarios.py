@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.backends.base import Options
 from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.engine.verdicts import verdict_of
 from tracelock.errors import Divergence, InternalError, ScenarioError, TraceError
 from tracelock.ops import Value
@@ -25,7 +26,7 @@ from tracelock.session.target import Capability, Target
 from tracelock.trace import Events, Trace, environment
 
 if TYPE_CHECKING:
-    from tracelock.backends.base import FreeRun
+    from tracelock.engine.linearise.history import FreeRun
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Searched

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.backends.base import Backend, FreeRun, Options, agree, mismatch, stuck
+from tracelock.backends.base import Backend, Options, agree, mismatch, stuck
 from tracelock.backends.calls import run_call
 from tracelock.backends.real import ERRORS, build
 from tracelock.backends.rules import THREADING_RULES
@@ -23,6 +23,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
 from tracelock.engine.effects import change, raised, run_atomic
 from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.errors import Unwind
 from tracelock.ops import (
     ATOMIC,

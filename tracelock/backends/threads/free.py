@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from time import monotonic_ns as clock
 from typing import Final
 
-from tracelock.backends.base import FreeRun, stuck
+from tracelock.backends.base import stuck
 from tracelock.backends.threads.free_worker import ThreadWorkers
 from tracelock.backends.threads.stack import stack_of
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.ops import GET, JOIN, WAIT, Op
 
 POLL: Final = 0.02  # seconds between two looks at the workers
