@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracelock.objects.anyio_streams import AnyioModel
-from tracelock.objects.base import PARKED
+from tracelock.objects.base import PARKED, Model
 from tracelock.objects.lines import tries
 from tracelock.objects.locks import given_back
 from tracelock.ops import ACQUIRE, NOTIFY, SET, Op, Raised, Value
@@ -18,7 +17,7 @@ from tracelock.ops import ACQUIRE, NOTIFY, SET, Op, Raised, Value
 _BROKEN: Final = Raised("BrokenResourceError", "the lock's owner ended without releasing it")
 
 
-class LotModel(AnyioModel):
+class LotModel(Model):
     """One with a parking lot: a worker let out of it can go on, and cannot be cancelled then."""
 
     __slots__ = ("lot", "paused")
@@ -159,7 +158,7 @@ class AnyioSemaphoreModel(LotModel):
         self.taken: list[int] = []
 
 
-class AnyioConditionModel(AnyioModel):
+class AnyioConditionModel(Model):
     """``anyio.Condition`` on ``lock``.
 
     Taking the lock back cannot be cancelled. A waiter that was cancelled, and then notified
@@ -255,7 +254,7 @@ class AnyioConditionModel(AnyioModel):
         self.relocking: dict[int, bool] = dict(relocking)  # true: has the lock, still paused
 
 
-class AnyioEventModel(AnyioModel):
+class AnyioEventModel(Model):
     """``anyio.Event``: once set, always set. Waiting for a set one is a checkpoint."""
 
     __slots__ = ("flag", "line", "passing", "woken")

@@ -10,16 +10,7 @@ from tracelock.objects.lines import tries
 from tracelock.ops import EMPTY, GET, PUT, Op, Value
 
 
-class AnyioModel(Model):
-    """What all of them have in common: an op can always begin, a try never parks."""
-
-    __slots__ = ()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
-
-
-class AnyioStreamModel(AnyioModel):
+class AnyioStreamModel(Model):
     """A memory object stream as a queue; unbounded if ``maxsize`` is 0.
 
     Items are handed over: the first who waits to receive has the item, the first who waits to

@@ -47,8 +47,9 @@ class Model:
         self.restore(self.initial)
 
     def enabled(self, op: Op, worker: int) -> bool:
-        """Whether ``op`` of ``worker``, not begun yet, could happen in this state."""
-        raise NotImplementedError
+        """Whether ``op`` of ``worker``, not begun yet, could happen in this state: as it always
+        can where an op that has to wait does so parked."""
+        return True
 
     def apply(self, op: Op, worker: int) -> Value:
         """Let ``op`` happen. Returns its result, a ``Raised``, or ``PARKED``."""

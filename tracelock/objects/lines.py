@@ -61,12 +61,9 @@ class WaiterLine:
 
 
 class TaskModel(Model):
-    """An object of tasks: an op can always begin, a try never parks."""
+    """An object of asyncio's tasks: an op can always begin, a try never parks."""
 
     __slots__ = ()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
 
     def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
         # the timer of an op runs from when its task comes to it, and that never suspends

@@ -232,9 +232,6 @@ class ConditionModel(Model):
         self.lock = lock
         super().__init__()
 
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
-
     def apply(self, op: Op, worker: int) -> Value:
         if not self.lock.owned(worker):
             verb = "notify" if op.kind == NOTIFY else "wait"

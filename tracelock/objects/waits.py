@@ -20,9 +20,6 @@ class EventModel(Model):
         self.initial = (flag, (), ())
         super().__init__()
 
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
-
     def apply(self, op: Op, worker: int) -> Value:
         kind = op.kind
         if kind == SET:
@@ -132,9 +129,6 @@ class AwaitedModel(Model):
     __slots__ = ("held",)
     initial = ()
     held: tuple[int, ...]
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == ACQUIRE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -26,6 +27,7 @@ INTERRUPTED: Final = "interrupted"
 LAST: Final = 1 << 62
 
 
+@dataclass(slots=True, eq=False)
 class Choice:
     """One point at which the run could go on in more than one way.
 
@@ -37,19 +39,17 @@ class Choice:
     one point to the next: do not keep it.
     """
 
-    __slots__ = ("about", "at", "current", "kind", "options", "pending", "seq", "worker")
-
-    def __init__(self) -> None:
-        self.kind = WORKER
-        self.options: Sequence[int] = ()
-        self.current = -1
-        self.worker = -1  # whose timer, or who notifies
-        self.about = -1
-        self.at = ""
-        self.seq = 0
-        self.pending: Sequence[Op | None] = ()
+    kind: str = WORKER
+    options: Sequence[int] = ()
+    current: int = -1
+    worker: int = -1  # whose timer, or who notifies
+    about: int = -1
+    at: str = ""
+    seq: int = 0
+    pending: Sequence[Op | None] = ()
 
 
+@dataclass(slots=True, eq=False)
 class Gate:
     """Which of the tasks that share one thread can go on.
 
@@ -59,14 +59,11 @@ class Gate:
     the pseudo-worker whose steps are that timers fire.
     """
 
-    __slots__ = ("first", "inside", "number", "ready", "timers")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.inside = -1
-        self.ready: dict[int, int] = {}
-        self.first = LAST
-        self.timers = -1
+    number: int
+    inside: int = -1
+    ready: dict[int, int] = field(default_factory=dict)
+    first: int = LAST
+    timers: int = -1
 
     def admits(self, worker: int) -> bool:
         """Whether ``worker`` can go on now."""
