@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,7 +79,17 @@ def mismatch(layout: Layout, worker: int, op: Op, model: Value, real: Value) -> 
     )
 
 
-def stuck(layout: Layout, worker: int, stack: str = "") -> str:
+def stuck(layout: Layout, worker: int) -> str:
     """The limit of a run in which ``worker`` neither waits nor gets on."""
-    where = f":\n{stack}" if stack else ""
-    return f"{layout.workers[worker].name} is stuck outside tracelock's control{where}"
+    return f"{layout.workers[worker].name} is stuck outside tracelock's control"
+
+
+def stuck_thread(layout: Layout, worker: int, thread: int | None) -> str:
+    """The same, with the innermost frames of its thread; those of tracelock left out."""
+    frame = sys._current_frames().get(thread) if thread is not None else None
+    if frame is None:
+        return f"{stuck(layout, worker)}:\n  (its stack is not to be had)"
+    lines = traceback.extract_stack(frame)
+    own = [line for line in lines if "tracelock" not in line.filename.replace("\\", "/").split("/")]
+    stack = [f"  {line.filename}:{line.lineno} in {line.name}" for line in (own or lines)[-5:]]
+    return "\n".join([f"{stuck(layout, worker)}:", *stack])

@@ -13,12 +13,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.backends.base import Backend, Options, agree, mismatch, stuck
+from tracelock.backends.base import Backend, Options, agree, mismatch, stuck_thread
 from tracelock.backends.calls import run_call
 from tracelock.backends.real import ERRORS, build
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.backends.threads.objects import ATTEMPTS, Turnstile, turnstile_makers
-from tracelock.backends.threads.stack import stack_of
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
 from tracelock.engine.effects import change, raised, run_atomic
@@ -153,8 +152,8 @@ class ThreadingBackend(Backend):
             seen = steps
             if still >= min(limits.stall, limits.seconds):
                 worker = controller.current
-                where = stack_of(self._threads[worker].ident)
-                controller.limit = controller.limit or stuck(self.layout, worker, where)
+                where = stuck_thread(self.layout, worker, self._threads[worker].ident)
+                controller.limit = controller.limit or where
                 # the thread cannot be ended: it is left behind, the others go
                 self._closing = True
                 threads, batons = self._threads, self._batons
