@@ -129,6 +129,7 @@ CASES: Final = (
 class _Everything(Scheduler):
     """Every sequence of choices, depth first."""
 
+    name = "everything"
     systematic = True
 
     def __init__(self) -> None:
@@ -155,9 +156,6 @@ class _Everything(Scheduler):
         place, _ = self.path[self.depth]
         self.depth += 1
         return choice.options[place]
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "everything"}
 
 
 class _Watched(Tape):

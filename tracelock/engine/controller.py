@@ -16,7 +16,7 @@ Only one caller may be inside at a time; in a controlled run the worker that has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -341,26 +341,24 @@ class Controller(Timing):
 
     def start(self, machine: Any, worker: int) -> None:
         """Run ``machine`` to its first op and ask for it."""
-        self._go_on(machine, worker, machine.begin)
+        self.advance(machine, worker, first=True)
 
-    def advance(self, machine: Any, worker: int) -> None:
+    def advance(self, machine: Any, worker: int, first: bool = False) -> None:
         """Resume ``machine`` with the result of its op, as granted, and ask for its next one."""
         result = self.result
-        if self.stillborn:
+        if self.stillborn and not first:
             self.stillborn = False
             self._end(worker)
-        elif self.thrown is not None:
-            self._go_on(machine, worker, machine.throw, self.thrown)
-        elif result.__class__ is Raised:
-            self._go_on(machine, worker, machine.throw, op_failure(result, self.op))
-        else:
-            self._go_on(machine, worker, machine.resume, result)
-
-    def _go_on(
-        self, machine: Any, worker: int, step: Callable[..., Op | None], *given: Any
-    ) -> None:
+            return
         try:
-            op = step(*given)
+            if first:
+                op = machine.begin()
+            elif self.thrown is not None:
+                op = machine.throw(self.thrown)
+            elif result.__class__ is Raised:
+                op = machine.throw(op_failure(result, self.op))
+            else:
+                op = machine.resume(result)
         except StepFailure as failure:
             self.fail(worker, failure)
         except (Cancelled, ScopeExpired):

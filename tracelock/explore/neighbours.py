@@ -7,7 +7,7 @@ can be followed is its intent: which worker went to which op, in which order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Guide
@@ -28,6 +28,8 @@ class IntentScheduler(Wrapper):
     the worker that runs goes on).
     ``followed``: how many of the old events happened in their order.
     """
+
+    name = "intent"
 
     def __init__(
         self,
@@ -54,9 +56,6 @@ class IntentScheduler(Wrapper):
         self._extra = 0
         self.followed = 0
         return bool(self.inner.begin())
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "intent"}
 
     def pick(self, choice: Choice) -> int:
         options = choice.options

@@ -15,7 +15,7 @@ from tracelock.engine.verdicts import StateCheck, first_failure, verdict_of
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Layout, Raised
 from tracelock.scenario.program import Machine, Program
-from tracelock.schedulers.base import WORKER, Choice, Scheduler, Wrapper
+from tracelock.schedulers.base import WORKER, Choice, OneSchedule, Scheduler, Wrapper
 from tracelock.trace import Verdict
 
 
@@ -57,21 +57,18 @@ def preemptions(log: Sequence[Entry]) -> int:
     return count
 
 
-class Guide(Scheduler):
+class Guide(OneSchedule):
     """Follows a list of picks; beyond it goes on with the same worker, or the first that can.
 
     Where a pick cannot be had the schedule is ``lost`` there: what is left is as beyond the list.
     """
 
+    name = "guided"
+
     def __init__(self, picks: Sequence[int] = ()) -> None:
         self.wanted = picks
         self.picks: list[int] = []
         self.lost = -1
-        self._done = False
-
-    def begin(self) -> bool:
-        done, self._done = self._done, True
-        return not done
 
     def pick(self, choice: Choice) -> int:
         at, options = len(self.picks), choice.options
@@ -85,9 +82,6 @@ class Guide(Scheduler):
                 self.lost = at
         self.picks.append(picked)
         return picked
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "guided"}
 
 
 class Script(Scheduler):

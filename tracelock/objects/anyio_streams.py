@@ -7,7 +7,7 @@ from typing import Any
 
 from tracelock.objects.base import PARKED, Model
 from tracelock.objects.lines import tries
-from tracelock.ops import EMPTY, GET, PUT, Op, Value
+from tracelock.ops import EMPTY, PUT, Op, Value
 
 
 class AnyioStreamModel(Model):
@@ -65,9 +65,6 @@ class AnyioStreamModel(Model):
     def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
         # before it is parked it is at the checkpoint that begins every send and receive
         return worker not in self.served and not tries(op)
-
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
 
     def strike(self, op: Op, worker: int) -> bool:
         if worker in self.served:

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tracelock.ops import Op, Value
+from tracelock.ops import EMPTY, GET, Op, Value
 
 
 class _Parked:
@@ -69,7 +69,7 @@ class Model:
 
     def expire(self, op: Op, worker: int, parked: bool) -> Value:
         """The timer of ``op`` fires. Returns its result, or ``PARKED`` (a lock to take back)."""
-        return False
+        return EMPTY if op.kind == GET else False
 
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
         """A cancellation reaches ``op``. Returns None, or ``PARKED`` as ``expire`` does."""

@@ -69,9 +69,6 @@ class QueueModel(Model):
             return self.store.pop()
         return self.store.push(op.value) or True
 
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
-
     def snapshot(self) -> Any:
         return tuple(self.store.items)
 
@@ -115,9 +112,6 @@ class RoomModel(Model):
             return EMPTY if op.kind == GET else False
         self.size += -1 if op.kind == GET else 1
         return None if op.kind == GET else True
-
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
 
     def snapshot(self) -> Any:
         return self.size, self.shut

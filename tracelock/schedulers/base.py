@@ -128,10 +128,12 @@ class Scheduler:
 
     Its picks may depend on its seed, on what it is shown, and on nothing else (no clock, no hash,
     no ``random`` of the process), so that the same seed gives the same schedules. A subclass has
-    ``pick`` and ``describe``; a systematic one sets the attributes below as well. To see whether
-    one keeps to all this, give it to :func:`tracelock.testing.check_scheduler`.
+    ``pick`` and a ``name``, or ``describe``; a systematic one sets the attributes below as well.
+    To see whether one keeps to all this, give it to :func:`tracelock.testing.check_scheduler`.
     """
 
+    #: What ``describe`` says unless there is more to say.
+    name: str = ""
     #: Tries everything, in an order of its own: it needs a program that depends on the schedule
     #: alone, and nobody may make choices in its place.
     systematic: bool = False
@@ -173,7 +175,19 @@ class Scheduler:
 
     def describe(self) -> dict[str, Any]:
         """``name``, ``seed`` if it has one, and parameters, as JSON: the trace keeps them."""
-        raise NotImplementedError
+        if not self.name:
+            raise NotImplementedError
+        return {"name": self.name}
+
+
+class OneSchedule(Scheduler):
+    """One that decides for a single schedule."""
+
+    _begun = False
+
+    def begin(self) -> bool:
+        begun, self._begun = self._begun, True
+        return not begun
 
 
 class Wrapper(Scheduler):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.schedulers.sampling import Sampler
 
@@ -22,6 +20,8 @@ class RandomScheduler(Sampler):
 class RoundRobinScheduler(Scheduler):
     """Each worker one step, in turn; timers fire only when they must, waiters wake in order."""
 
+    name = "round-robin"
+
     def pick(self, choice: Choice) -> int:
         options = choice.options
         if choice.kind is not WORKER:
@@ -30,6 +30,3 @@ class RoundRobinScheduler(Scheduler):
             if option > choice.current:
                 return option
         return options[0]
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "round-robin"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tracelock.backends.rules import rules_name
 from tracelock.engine.controller import Controller, Entry
@@ -68,6 +68,8 @@ class Follower(Scheduler):
 
     Beyond either the worker that runs goes on, else the first that can.
     """
+
+    name = "guided"
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -130,9 +132,6 @@ class Follower(Scheduler):
                 return self.tape[place]
             self.lost = place
         return default
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "guided"}
 
 
 class Trials:

@@ -46,6 +46,7 @@ class DporScheduler(Scheduler):
     ``redundant``: executions that turned out to repeat others, as ``cut`` says of the last one.
     """
 
+    name = "dpor"
     systematic = True
 
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
@@ -80,9 +81,6 @@ class DporScheduler(Scheduler):
             self._history = History(run, self.watched)
             self._steps = self._history.steps
             self._cooperative = self._history.cooperative
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "dpor"}
 
     # --- an execution ------------------------------------------------------------------------
     def begin(self) -> bool:
