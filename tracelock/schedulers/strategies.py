@@ -59,55 +59,55 @@ class Strategy(NamedTuple):
     explore: bool = True
 
 
-def _made(module: str, name: str, *takes: str) -> Callable[[Parameters], Scheduler]:
-    """Makes the scheduler ``name`` from these of the parameters; imports its module only then."""
+def _maker(module: str, name: str, *takes: str) -> Callable[[Parameters], Scheduler]:
+    """What makes the scheduler ``name`` from these parameters, and imports its module only then."""
 
     def make(given: Parameters) -> Scheduler:
-        scheduler = getattr(import_module(f"tracelock.schedulers.{module}"), name)
-        made: Scheduler = scheduler(*(getattr(given, parameter) for parameter in takes))
-        return made
+        kind = getattr(import_module(f"tracelock.schedulers.{module}"), name)
+        scheduler: Scheduler = kind(*(getattr(given, parameter) for parameter in takes))
+        return scheduler
 
     return make
 
 
 STRATEGIES: Final[dict[str, Strategy]] = {
     "random": Strategy(
-        _made("simple", "RandomScheduler", "seed", "first"),
+        _maker("simple", "RandomScheduler", "seed", "first"),
         "every option equally likely at every point", NUMBERED,
     ),
     "round-robin": Strategy(
-        _made("simple", "RoundRobinScheduler"), "each worker one step, in turn", SEEDED
+        _maker("simple", "RoundRobinScheduler"), "each worker one step, in turn", SEEDED
     ),
     "pct": Strategy(
-        _made("pct", "PctScheduler", "seed", "depth"),
+        _maker("pct", "PctScheduler", "seed", "depth"),
         "random priorities, lowered at a few random steps", SEEDED,
     ),
     "pos": Strategy(
-        _made("pos", "PosScheduler", "seed", "first"),
+        _maker("pos", "PosScheduler", "seed", "first"),
         "a random priority for each step, drawn anew where steps race", NUMBERED,
     ),
     "surw": Strategy(
-        _made("surw", "SurwScheduler", "seed"),
+        _maker("surw", "SurwScheduler", "seed"),
         "orders of the steps of interest, uniformly", SEEDED,
     ),
     "directed": Strategy(
-        _made("directed", "DirectedScheduler", "seed"),
+        _maker("directed", "DirectedScheduler", "seed"),
         "preempts where earlier schedules showed races", SEEDED, explore=False,
     ),
     "delay": Strategy(
-        _made("bounded", "DelayBoundedScheduler", "bound"),
+        _maker("bounded", "DelayBoundedScheduler", "bound"),
         "all schedules, fewest delays first", LEVELS, systematic=True,
     ),
     "preemption": Strategy(
-        _made("bounded", "PreemptionBoundedScheduler", "bound"),
+        _maker("bounded", "PreemptionBoundedScheduler", "bound"),
         "all schedules, fewest preemptions first", LEVELS, systematic=True,
     ),
     "dpor": Strategy(
-        _made("dpor.scheduler", "DporScheduler", "watched"),
+        _maker("dpor.scheduler", "DporScheduler", "watched"),
         "one execution of each inequivalent kind", TREE, systematic=True,
     ),
     "auto": Strategy(
-        _made("portfolio", "PortfolioScheduler", "seed"),
+        _maker("portfolio", "PortfolioScheduler", "seed"),
         "samplers in turn; explore goes on with exhaustive searches", SEEDED, systematic=True,
     ),
     "states": Strategy(

@@ -76,9 +76,6 @@ class AsyncioLoop(Loop):
         self.gates: dict[int, asyncio.Future[None]] = {}
         self.loop: asyncio.AbstractEventLoop
 
-    def shielded(self, trap: Trap) -> bool:
-        return False
-
     # --- timers ------------------------------------------------------------------------------
     def timer(self) -> asyncio.Timeout:
         return asyncio.timeout(None)
@@ -128,9 +125,6 @@ class AsyncioLoop(Loop):
     def recall(self, worker: int, trap: Trap) -> bool:
         return bool(trap.cancel())
 
-    def forget(self, trap: Trap) -> None:
-        """A future for which nobody waits needs no care."""
-
     def wait_is_over(self, trap: Trap) -> bool:
         return bool(trap.done())
 
@@ -140,9 +134,6 @@ class AsyncioLoop(Loop):
         except asyncio.CancelledError as error:
             return error
         return None
-
-    def check_cancelled(self) -> Steps:
-        yield from ()
 
     def withdraw_requests(self, me: int) -> int:
         task = self.tasks[me]
@@ -177,12 +168,6 @@ class AsyncioLoop(Loop):
 
     def checkpoint(self) -> Coroutine[Any, Any, None]:
         return asyncio.sleep(0)
-
-    async def keep_time(self) -> None:
-        """The loop itself does."""
-
-    async def quiet(self) -> None:
-        """``wait_is_over`` says it all."""
 
     def stuck(self, trap: Trap) -> bool:
         return trap is not None and not trap.done()

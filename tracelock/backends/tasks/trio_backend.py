@@ -146,9 +146,6 @@ class TrioLoop(Loop):
         if not self.shielded(trap):
             self._abort(trap)
 
-    def wait_is_over(self, trap: Trap) -> bool:
-        return True  # trio does not say
-
     def take_cancellation(self) -> Steps:
         return self._look(trio.lowlevel.checkpoint())
 
@@ -162,9 +159,6 @@ class TrioLoop(Loop):
         except trio.Cancelled as error:
             return error
         return None
-
-    def settle(self, me: int) -> Steps:
-        yield from ()
 
     # --- free runs ---------------------------------------------------------------------------
     def event(self) -> trio.Event:
