@@ -12,7 +12,7 @@ from tracelock.analysis.finders.atomicity import atomicity
 from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
 from tracelock.analysis.finders.lock_order import lock_order
 from tracelock.analysis.finders.misuse import misuse
-from tracelock.analysis.finders.outcome import OUTCOMES, outcome, suspects
+from tracelock.analysis.finders.outcome import outcome, suspects
 from tracelock.analysis.finders.races import order_violations, races
 from tracelock.analysis.finders.sections import aba, stale, violations
 from tracelock.analysis.finders.stuck import stuck
@@ -154,19 +154,10 @@ def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
         alike.setdefault(key, []).append(finding)
     told = []
     for same in alike.values():
-        first = _whole(facts, min(same, key=_rank))
+        first = min(same, key=_rank)
         if len(same) > 1:
             more = "Once more" if len(same) == 2 else f"{len(same) - 1} times more"
             text = f"{first.explanation} ({more} in this trace, with other workers or elements.)"
             first = replace(first, explanation=text)
         told.append(first)
     return told
-
-
-def _whole(facts: Facts, finding: Finding) -> Finding:
-    """The finding with whoever made one of its events among its workers, each once."""
-    if finding.kind in OUTCOMES:
-        return finding
-    made = [facts.steps.workers[seq] for seq in finding.events]
-    workers = tuple(dict.fromkeys((*finding.workers, *made)))
-    return replace(finding, workers=workers, targets=tuple(dict.fromkeys(finding.targets)))

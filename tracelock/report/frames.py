@@ -214,14 +214,9 @@ class _FrameWalk:
         name = self.trace.workers[worker]
         one: Blocked | None = self.reasons.blocked.get(name)
         if one is not None:
-            free = one.op == "acquire" and not self.state.must_wait(one.target, worker)
-            if free and not one.holder:
-                return WorkerFrame(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
-            if free and one.holder:  # not yet: somebody takes it before
-                owners = [
-                    self.trace.workers.index(o) for o in one.holder if o in self.trace.workers
-                ]
-                if not any(own in self.state.holders(one.target) for own in owners):
+            if one.op == "acquire" and not self.state.must_wait(one.target, worker):
+                owners = {self.trace.workers[own] for own in self.state.holders(one.target)}
+                if owners.isdisjoint(one.holder):  # it does not wait yet: another takes it before
                     text = f"next: {one.op} {clean(one.target)}"
                     return WorkerFrame(one.at, text, "next", holds)
             end = self.reasons.end(worker, name)

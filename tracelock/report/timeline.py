@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from tracelock.report.state import State
@@ -97,8 +98,7 @@ def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
         for event in events[part.start : part.stop]:
             text, at = describe(event, names), clean(event.at)
             rows.append(Row(event, text, at, by_timer(event), reasons.at(event)))
-    switches, preemptions = _count(trace)
-    return Timeline(names, rows, len(events), switches, preemptions, reasons.ends())
+    return Timeline(names, rows, len(events), *_count(trace), reasons.ends())
 
 
 def without_idle(line: Timeline, busy: Container[int]) -> Timeline:
@@ -128,18 +128,18 @@ def without_idle(line: Timeline, busy: Container[int]) -> Timeline:
 
 def _count(trace: Trace) -> tuple[int, int | None]:
     """How many switches there are, and how many of them left a worker that could have gone on."""
-    events = trace.events
-    workers, choices, table = events.workers, events.choices, events.choice_table
-    switches = preemptions = 0
-    previous = -1
-    for seq, worker in enumerate(workers):
-        if worker != previous:
-            if previous >= 0:
-                switches += 1
-                enabled = None if choices is None else table[choices[seq]]
-                preemptions += enabled is not None and previous in enabled
-            previous = worker
-    return switches, None if choices is None and switches else preemptions
+    switches = sum(a != b for a, b in pairwise(trace.events.workers))
+    known = trace.events.choices is not None or not switches
+    return switches, len(preemptions(trace)) if known else None
+
+
+def preemptions(trace: Trace) -> list[int]:
+    """The events before which a worker was left that could have gone on, as far as is known."""
+    choices, table = trace.events.choices, trace.events.choice_table
+    return [
+        seq for seq, (left, worker) in enumerate(pairwise(trace.events.workers), 1)
+        if left != worker and choices is not None and left in (table[choices[seq]] or ())
+    ]  # fmt: skip
 
 
 class Reasons:

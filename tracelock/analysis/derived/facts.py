@@ -15,7 +15,8 @@ from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.must import must_edges
 from tracelock.analysis.derived.steps import Steps
 from tracelock.analysis.derived.usage import LockUse, Usage
-from tracelock.analysis.findings import Finding
+from tracelock.analysis.findings import Finding, Pairs
+from tracelock.ops import WRITE
 from tracelock.trace import Trace
 
 __all__ = ["Facts", "base_of"]
@@ -73,6 +74,23 @@ class Facts:
         for finding in findings:
             first.setdefault(self.alike(finding), finding)
         return list(first.values())
+
+    def finding(
+        self, kind: str, severity: str, title: str, explanation: str, events: Iterable[int],
+        targets: Iterable[str], workers: Iterable[int] = (), shows: tuple[Pairs, ...] = (),
+    ) -> Finding:  # fmt: skip
+        """A finding with each event, worker and target once; -1 is no event. Among the workers,
+        after those given, are those of the events."""
+        seqs = dict.fromkeys(seq for seq in events if seq >= 0)
+        of_events = (self.steps.workers[seq] for seq in seqs)
+        return Finding(
+            kind, title, explanation, tuple(seqs), tuple(dict.fromkeys((*workers, *of_events))),
+            tuple(dict.fromkeys(targets)), severity, shows,
+        )  # fmt: skip
+
+    def verb(self, seq: int) -> str:
+        """What an access of a variable does: ``reads`` or ``writes``."""
+        return "writes" if self.steps.kinds[seq] == WRITE else "reads"
 
     def told(self, seq: int) -> str:
         """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""

@@ -210,9 +210,8 @@ def _finding(facts: Facts, region: AtomicRegion, write: int) -> Finding:
         )
     both = f"{mine} from the read to the end, {other} around its write"
     explanation = f"{story} Hold one lock, {both}, or make it one indivisible step."
-    return Finding(
-        region.kind, title, explanation, (read, write, act),
-        (region.worker, steps.workers[write]), (name,),
-        ERROR if happened and region.kind == "lost-update" else WARNING,
+    severity = ERROR if happened and region.kind == "lost-update" else WARNING
+    return facts.finding(
+        region.kind, severity, title, explanation, (read, write, act), (name,),
         shows=(((read, write), (write, act)),),
     )  # fmt: skip

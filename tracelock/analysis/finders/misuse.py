@@ -61,13 +61,13 @@ def _stranger(facts: Facts, seq: int, taken: int) -> Finding:
         else "A plain lock allows that, yet whoever reads the code takes the section for "
         "protected, and an rlock, or trio's lock, refuses it."
     )
-    return Finding(
-        "release-by-another", f"{other} releases {lock}, which {owner} holds",
+    return facts.finding(
+        "release-by-another", ERROR if raised else NOTE,
+        f"{other} releases {lock}, which {owner} holds",
         f"{owner} takes {lock} {facts.told(taken)} and {other} releases it {facts.told(seq)}. "
         f"{allowed} To tell another worker something use an event or a semaphore; else let the "
         "worker that took the lock release it, in a 'with' block.",
-        (taken, seq), (steps.workers[taken], steps.workers[seq]), (lock,),
-        ERROR if raised else NOTE,
+        (taken, seq), (lock,),
     )  # fmt: skip
 
 
@@ -84,16 +84,14 @@ def _bad_release(facts: Facts, seq: int) -> Finding:
     ]  # fmt: skip
     last = before[-1:] if before and steps.kinds[before[-1]] == RELEASE else []
     once = f" It had released it already {facts.told(last[0])}." if last else ""
-    info = steps.objects.get(lock)
-    permits = info is not None and info.type in SEMAPHORES
-    what = "more permits of {0} than it took" if permits else "{0}, which is not held"
-    what = what.format(lock)
-    return Finding(
-        "bad-release", f"{name} releases {what}",
+    permits = steps.type_of(lock) in SEMAPHORES
+    what = f"more permits of {lock} than it took" if permits else f"{lock}, which is not held"
+    return facts.finding(
+        "bad-release", ERROR, f"{name} releases {what}",
         f"{name} releases {lock} {facts.told(seq)} and gets {_error(facts, seq)}: it is released "
         f"once more than it was taken.{once} Release it in one place only, best by a 'with' block, "
         "which does it by itself.",
-        (*last, seq), (steps.workers[seq],), (lock,), ERROR,
+        (*last, seq), (lock,),
     )  # fmt: skip
 
 
@@ -101,9 +99,8 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
     """An acquire or a wait that raised an error: why."""
     steps = facts.steps
     target = steps.targets[seq] or ""
-    info = steps.objects.get(target)
     worker, name = steps.workers[seq], steps.name(seq)
-    if info is not None and info.type == "barrier":
+    if steps.type_of(target) == "barrier":
         left = next(
             (
                 one for one in facts.on.get(target, ())
@@ -116,25 +113,25 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
             if left >= 0
             else "A party that leaves early"
         )
-        return Finding(
-            "broken-barrier", f"Broken barrier: {name} gets {_error(facts, seq)} at {target}",
+        return facts.finding(
+            "broken-barrier", ERROR,
+            f"Broken barrier: {name} gets {_error(facts, seq)} at {target}",
             f"{why} breaks the barrier for all who wait: {name} gets {_error(facts, seq)} "
             f"{facts.told(seq)}. A barrier is only as patient as its least patient party. Let "
             "as many come as it has parties, and handle the broken barrier where one may not.",
-            tuple(one for one in (left, seq) if one >= 0),
-            tuple(dict.fromkeys([*([steps.workers[left]] if left >= 0 else []), worker])),
-            (target,), ERROR,
+            (left, seq), (target,),
         )  # fmt: skip
     if steps.kinds[seq] != ACQUIRE:
         return None
     owner, taken = _owner(facts, steps.lock_of(target), seq)
     if owner == worker:
-        return Finding(
-            "self-deadlock", f"Self-deadlock: {name} takes {target} again, which it holds itself",
+        return facts.finding(
+            "self-deadlock", ERROR,
+            f"Self-deadlock: {name} takes {target} again, which it holds itself",
             f"{name} took {target} {facts.told(taken)} and asks for it again {facts.told(seq)}: "
             f"{_error(facts, seq)}. This lock is not re-entrant. Use an rlock where there is one, "
             "or split the function so that the inner part expects the lock to be held already.",
-            (taken, seq), (worker,), (target,), ERROR,
+            (taken, seq), (target,),
         )  # fmt: skip
     if owner >= 0:
         last, how = last_words(facts, owner)
@@ -146,12 +143,13 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
 def _abandoned(facts: Facts, lock: str, owner: int, taken: int, seq: int) -> Finding:
     steps = facts.steps
     last, how = last_words(facts, owner)
-    return Finding(
-        "abandoned-lock", f"Abandoned lock: {steps.names[owner]} {how} while it held {lock}",
+    return facts.finding(
+        "abandoned-lock", ERROR,
+        f"Abandoned lock: {steps.names[owner]} {how} while it held {lock}",
         f"{steps.names[owner]} takes {lock} {facts.told(taken)} and {how} without releasing it "
         f"{facts.told(last)}; {steps.name(seq)} asks for it {facts.told(seq)} and gets "
         f"{_error(facts, seq)}. Take it in a 'with' block, which releases it however it ends.",
-        tuple(dict.fromkeys((taken, last, seq))), (owner, steps.workers[seq]), (lock,), ERROR,
+        (taken, last, seq), (lock,),
     )  # fmt: skip
 
 
@@ -181,13 +179,13 @@ def _kept(facts: Facts) -> list[Finding]:
                 continue
             last, how = last_words(facts, worker)
             found.append(
-                Finding(
-                    "abandoned-lock",
+                facts.finding(
+                    "abandoned-lock", NOTE,
                     f"{steps.names[worker]} {how} while it held {hold.lock}",
                     f"{steps.names[worker]} takes {hold.lock} {facts.told(hold.taken)} and {how} "
                     f"{facts.told(last)} without releasing it. Nobody asked for it afterwards in "
                     "this run; who does will wait for ever. Take it in a 'with' block.",
-                    tuple(dict.fromkeys((hold.taken, last))), (worker,), (hold.lock,), NOTE,
+                    (hold.taken, last), (hold.lock,),
                 )
             )  # fmt: skip
     return found

@@ -9,10 +9,7 @@ from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.ops import ATOMIC, CRASH, ON_VARIABLE, READ
 
-__all__ = ["OUTCOMES", "outcome", "suspects"]
-
-#: The kinds of finding that tell how a run ended.
-OUTCOMES: Final = frozenset({"failed-check", "worker-error", "crash", "unfinished"})
+__all__ = ["outcome", "suspects"]
 
 #: Events quoted at most.
 _FEW: Final = 8

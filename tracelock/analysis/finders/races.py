@@ -15,7 +15,7 @@ their accesses decides the result they have in common with threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,26 +66,20 @@ def races(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list
     return found
 
 
-def order_violations(facts: Facts, names: frozenset[str]) -> list[Finding]:
+def order_violations(facts: Facts, names: frozenset[str]) -> Iterator[Finding]:
     """The same among tasks, for the variables on which a failed check depended."""
     steps = facts.steps
-    found = []
     for name, first, second in _pairs(facts, facts.must, names):
-        verbs = ["writes" if steps.kinds[seq] == WRITE else "reads" for seq in (first, second)]
-        found.append(
-            Finding(
-                "order-violation",
-                f"Nothing decides which comes first: two accesses to {name}",
-                f"{steps.name(first)} {verbs[0]} {name} {facts.told(first)}, and "
-                f"{steps.name(second)} {verbs[1]} it {facts.told(second)}. Tasks are not "
-                "interrupted between two awaits, but nothing says which of these two comes first, "
-                "and the check that failed depends on it. Let the second wait for the first: "
-                "join it, or wait for an event that it sets.",
-                (first, second), (steps.workers[first], steps.workers[second]), (name,), WARNING,
-                shows=(((second, first),),),
-            )
+        yield facts.finding(
+            "order-violation", WARNING,
+            f"Nothing decides which comes first: two accesses to {name}",
+            f"{steps.name(first)} {facts.verb(first)} {name} {facts.told(first)}, and "
+            f"{steps.name(second)} {facts.verb(second)} it {facts.told(second)}. Tasks are not "
+            "interrupted between two awaits, but nothing says which of these two comes first, "
+            "and the check that failed depends on it. Let the second wait for the first: "
+            "join it, or wait for an event that it sets.",
+            (first, second), (name,), shows=(((second, first),),),
         )  # fmt: skip
-    return found
 
 
 def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tuple[str, int, int]]:
@@ -142,7 +136,6 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
 
 def _finding(facts: Facts, name: str, first: int, second: int, tolerant: bool) -> Finding:
     steps = facts.steps
-    verbs = ["writes" if steps.kinds[seq] == WRITE else "reads" for seq in (first, second)]
     certain = not facts.observed.before(first, second)
     held = [sorted(facts.locks.at(seq)) for seq in (first, second)]
     if any(held):
@@ -171,16 +164,16 @@ def _finding(facts: Facts, name: str, first: int, second: int, tolerant: bool) -
             "without a GIL too."
         )
     explanation = (
-        f"{steps.name(first)} {verbs[0]} {name} {facts.told(first)}, {steps.name(second)} "
-        f"{verbs[1]} it {facts.told(second)}. {why}, and nothing makes one wait for the other{end}"
+        f"{steps.name(first)} {facts.verb(first)} {name} {facts.told(first)}, {steps.name(second)} "
+        f"{facts.verb(second)} it {facts.told(second)}. {why}, and nothing makes one wait for the "
+        f"other{end}"
     )
-    return Finding(
+    return facts.finding(
         "data-race",
+        severity,
         f"Data race on {name}" + ("" if flag is None else ", which is used as a flag"),
         explanation,
         (first, second),
-        (steps.workers[first], steps.workers[second]),
         (name,),
-        severity,
         shows=(((second, first),),),
     )

@@ -118,31 +118,31 @@ def _stale(facts: Facts, name: str, four: tuple[int, int, int, int]) -> Finding:
     steps = facts.steps
     first, between, second, act = four
     mine, other = steps.name(first), steps.name(between)
-    return Finding(
-        "check-then-act", f"Check-then-act on {name}",
+    return facts.finding(
+        "check-then-act", ERROR, f"Check-then-act on {name}",
         f"{mine} looks at {name} {facts.told(first)}; {other} writes it {facts.told(between)}; "
         f"then {mine} reads it again {facts.told(second)} and writes it {facts.told(act)}. What it "
         f"concluded from the first look was out of date by then. Hold one lock, {mine} from the "
         f"look to the end, {other} around its write.",
-        four, (steps.workers[first], steps.workers[between]), (name,), ERROR,
+        four, (name,),
     )  # fmt: skip
 
 
 def _violation(facts: Facts, name: str, three: tuple[int, int, int], lock: str) -> Finding:
     steps = facts.steps
     first, between, last = three
-    verb = {READ: "reads", WRITE: "writes"}
     mine, other = steps.name(first), steps.name(between)
     without = sorted(facts.locks.at(between))
     instead = f"with {', '.join(without)} held instead" if without else f"without {lock}"
-    return Finding(
-        "atomicity-violation", f"Atomicity violation: {other} comes into a section of {lock}",
-        f"{mine} {verb[steps.kinds[first]]} {name} {facts.told(first)} and "
-        f"{verb[steps.kinds[last]]} it {facts.told(last)} with {lock} held all the while; {other} "
-        f"{verb[steps.kinds[between]]} it in between {facts.told(between)}, {instead}. So the two "
+    return facts.finding(
+        "atomicity-violation", ERROR,
+        f"Atomicity violation: {other} comes into a section of {lock}",
+        f"{mine} {facts.verb(first)} {name} {facts.told(first)} and "
+        f"{facts.verb(last)} it {facts.told(last)} with {lock} held all the while; {other} "
+        f"{facts.verb(between)} it in between {facts.told(between)}, {instead}. So the two "
         f"do not see one state. A lock keeps out only those who take it: take {lock} at every "
         f"access to {name}.",
-        three, (steps.workers[first], steps.workers[between]), (name, lock), ERROR,
+        three, (name, lock),
     )  # fmt: skip
 
 
@@ -180,12 +180,12 @@ def aba(facts: Facts) -> list[Finding]:
 def _aba(facts: Facts, name: str, look: int, change: int, seq: int, severity: str) -> Finding:
     steps = facts.steps
     mine, other = steps.name(seq), steps.name(change)
-    return Finding(
-        "aba", f"ABA problem on {name}: equal, but not unchanged",
+    return facts.finding(
+        "aba", severity, f"ABA problem on {name}: equal, but not unchanged",
         f"{mine} looks at {name} {facts.told(look)}; {other} changes it and brings the old value "
         f"back, last {facts.told(change)}; then the compare-and-exchange of {mine} finds what it "
         f"expects and succeeds {facts.told(seq)}, though what stands behind the value may be "
         "another by now. Count the changes: compare and exchange a version number together "
         "with the value.",
-        (look, change, seq), (steps.workers[seq], steps.workers[change]), (name,), severity,
+        (look, change, seq), (name,),
     )  # fmt: skip

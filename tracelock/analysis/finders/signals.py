@@ -34,7 +34,7 @@ from tracelock.ops import (
 )
 from tracelock.trace import MISSING
 
-__all__ = ["BACK", "FEW", "LOOP", "between", "missed", "on", "unique", "wrote_between"]
+__all__ = ["BACK", "FEW", "LOOP", "between", "missed", "on", "wrote_between"]
 
 #: Events quoted of each sort, so that a long run's finding can still be read.
 FEW: Final = 3
@@ -48,8 +48,7 @@ def missed(facts: Facts, one: Pending) -> Finding:
     """Why ``one`` waits for ever for a signal, an item or a party."""
     if one.op in (PUT, GET):
         return _queue(facts, one)
-    info = facts.steps.objects.get(one.target)
-    return (_nobody if info is None else _MISSED[info.type])(facts, one)
+    return _MISSED.get(facts.steps.type_of(one.target), _nobody)(facts, one)
 
 
 def _nobody(facts: Facts, one: Pending) -> Finding:
@@ -85,25 +84,14 @@ def _waiting_since(facts: Facts, one: Pending) -> int:
 
 def _never(facts: Facts, one: Pending, title: str, cure: str, events: list[int]) -> Finding:
     last = "" if one.since < 0 else f" (its last event is {one.since})"
-    return Finding(
-        "missing-signal", title,
-        f"{title}, at {facts.place(one.at)}{last}. {cure}".rstrip(),
-        unique([*events, one.since]),
-        unique([one.worker, *(facts.steps.workers[seq] for seq in events)]),
-        (one.target,), ERROR,
-    )  # fmt: skip
+    story = f"{title}, at {facts.place(one.at)}{last}. {cure}"
+    return facts.finding(
+        "missing-signal", ERROR, title, story, [*events, one.since], (one.target,), (one.worker,)
+    )
 
 
 def _lost(facts: Facts, one: Pending, title: str, story: str, events: list[int]) -> Finding:
-    workers = [facts.steps.workers[seq] for seq in events if seq >= 0]
-    return Finding(
-        "lost-wakeup", title, story, unique(events), unique([one.worker, *workers]),
-        (one.target,), ERROR,
-    )  # fmt: skip
-
-
-def unique(numbers: list[int]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(number for number in numbers if number >= 0))
+    return facts.finding("lost-wakeup", ERROR, title, story, events, (one.target,), (one.worker,))
 
 
 # --- for ever --------------------------------------------------------------------------------
