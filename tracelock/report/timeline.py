@@ -142,6 +142,10 @@ def preemptions(trace: Trace) -> list[int]:
     ]  # fmt: skip
 
 
+#: A recorded run does not say who could have gone on.
+_SYSTEM: Final = ("system", "the system switched")
+
+
 class Reasons:
     """Walks along the events, keeping who holds what, and says why each switch happened.
 
@@ -182,20 +186,20 @@ class Reasons:
         following = self._next(left, event.seq)
         if following is None and not able:
             return self._gone(left)
-        if able is None:
-            return self._guess(left, previous, following)
-        if not able:
+        if able is False:
             assert following is not None
             return self.waiting(left, previous, following) or ("blocked", "cannot go on")
-        if self.trace.clock == "adversarial" and following is not None and by_timer(following):
+        # in adversarial time it may be able to go on only because its timer might have fired
+        timed = self.trace.clock == "adversarial" and following is not None and by_timer(following)
+        if following is not None and (timed or able is None):
             waiting = self.waiting(left, previous, following, certain=True)
             if waiting is not None:
-                return waiting  # it could go on only because its timer might have fired
-        if by_timer(event):
+                return waiting
+        if able and by_timer(event):
             return "timer", f"could have gone on: the timer of {self.names[event.worker]} fires"
         if self.cooperative:
             return self._suspended(previous, following)
-        return "preempted", "preempted (could have gone on)"
+        return ("preempted", "preempted (could have gone on)") if able else _SYSTEM
 
     def _next(self, worker: int, seq: int) -> Event | None:
         if self.last.get(worker, -1) < seq:
@@ -208,17 +212,6 @@ class Reasons:
         if end.kind == "unknown":
             return "stopped", "takes no further step"
         return end.kind, end.text
-
-    def _guess(self, left: int, previous: Event, following: Event | None) -> tuple[str, str]:
-        """A recorded run does not say who could have gone on: look at what it does next."""
-        if following is None:
-            return self._gone(left)
-        waiting = self.waiting(left, previous, following, certain=True)
-        if waiting is not None:
-            return waiting
-        if self.cooperative:
-            return self._suspended(previous, following)
-        return "system", "the system switched"
 
     def _suspended(self, previous: Event, following: Event | None) -> tuple[str, str]:
         where = following if following is not None and following.op in SUSPENDING else None
@@ -278,9 +271,8 @@ class Reasons:
         last = self.last.get(worker)
         if last is not None and self.events[last].op == "crash":
             return WorkerEnd("died", "died")
-        if verdict.kind in ("passed", "deadlock") or verdict.failure == "finally":
-            return WorkerEnd("ended", "ended") if last is not None else WorkerEnd("unknown", "")
-        return WorkerEnd("unknown", "")
+        over = verdict.kind in ("passed", "deadlock") or verdict.failure == "finally"
+        return WorkerEnd(*(("ended", "ended") if over and last is not None else ("unknown", "")))
 
 
 def selection(events: int, *, around: int | None = None, most: int = 200) -> Iterator[range]:

@@ -134,6 +134,12 @@ class Usage:
         place = bisect_right(turns, seq, key=lambda turn: turn.got)
         return turns[place] if place < len(turns) else None
 
+    def waited(self, turn: LockTurn) -> int:
+        """How long one waited for its turn, in nanoseconds: as recorded, else by the clock."""
+        waits, times = self._steps.events.waits, self._steps.events.times
+        recorded = -1 if waits is None else waits[turn.got]
+        return recorded if recorded >= 0 else times[turn.got] - times[turn.asked]
+
     def _asked(self, seq: int) -> int:
         """Since when the worker of an acquisition had waited; -1: it did not wait."""
         steps = self._steps
@@ -205,18 +211,12 @@ class Usage:
     def summary(self) -> tuple[LockUse, ...]:
         """The use of every lock and semaphore, those most waited for first, then by name."""
         steps = self._steps
-        times, waits = steps.events.times, steps.events.waits
+        times = steps.events.times
         found = []
         for lock in sorted({*self.turns, *self.tries}):
             turns = self.turns.get(lock, [])
-            waited, held = [], []
-            for turn in turns:
-                if turn.asked >= 0:
-                    told = waits[turn.got] if waits is not None else -1
-                    since = times[turn.got] - times[turn.asked]
-                    waited.append(max(0, told if told >= 0 else since))
-                if turn.given >= 0:
-                    held.append(max(0, times[turn.given] - times[turn.got]))
+            waited = [max(0, self.waited(turn)) for turn in turns if turn.asked >= 0]
+            held = [max(0, times[one.given] - times[one.got]) for one in turns if one.given >= 0]
             again = sum(a.worker == b.worker for a, b in pairwise(turns))
             users = {turn.worker for turn in turns}
             users |= {steps.workers[seq] for seq in self.tries.get(lock, ())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from tracelock.analysis.derived.ending import last_words, pending
@@ -34,7 +35,7 @@ def misuse(facts: Facts) -> list[Finding]:
             one = _failing(facts, seq)
             if one is not None:
                 found.append(one)
-    return found + _kept(facts)
+    return [*found, *_kept(facts)]
 
 
 def _error(facts: Facts, seq: int) -> str:
@@ -165,27 +166,23 @@ def _ended(facts: Facts) -> set[int]:
     return set(range(len(steps.names)))
 
 
-def _kept(facts: Facts) -> list[Finding]:
+def _kept(facts: Facts) -> Iterator[Finding]:
     """Locks that a worker still held when it ended and for which nobody waits: a note."""
     steps = facts.steps
     ended = _ended(facts)
     waits = pending(facts)
     waiting = {one.worker for one in waits}
     wanted = {steps.lock_of(one.target) for one in waits}
-    found = []
     for worker, holds in enumerate(facts.locks.ends):
         for hold in holds:
             if worker not in ended or worker in waiting or hold.lock in wanted:
                 continue
             last, how = last_words(facts, worker)
-            found.append(
-                facts.finding(
-                    "abandoned-lock", NOTE,
-                    f"{steps.names[worker]} {how} while it held {hold.lock}",
-                    f"{steps.names[worker]} takes {hold.lock} {facts.told(hold.taken)} and {how} "
-                    f"{facts.told(last)} without releasing it. Nobody asked for it afterwards in "
-                    "this run; who does will wait for ever. Take it in a 'with' block.",
-                    (hold.taken, last), (hold.lock,),
-                )
+            yield facts.finding(
+                "abandoned-lock", NOTE,
+                f"{steps.names[worker]} {how} while it held {hold.lock}",
+                f"{steps.names[worker]} takes {hold.lock} {facts.told(hold.taken)} and {how} "
+                f"{facts.told(last)} without releasing it. Nobody asked for it afterwards in "
+                "this run; who does will wait for ever. Take it in a 'with' block.",
+                (hold.taken, last), (hold.lock,),
             )  # fmt: skip
-    return found

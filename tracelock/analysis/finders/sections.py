@@ -12,6 +12,7 @@ changed it to another and back in between. Equal is not the same as unchanged.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -45,7 +46,7 @@ class _Last:
         return self.second if self.latest[1] == worker else self.latest[0]
 
 
-def violations(facts: Facts) -> list[Finding]:
+def violations(facts: Facts) -> Iterator[Finding]:
     """A finding (``atomicity-violation``) for each access that came into another's section."""
     steps, locks = facts.steps, facts.locks
     kinds, workers = steps.kinds, steps.workers
@@ -53,7 +54,6 @@ def violations(facts: Facts) -> list[Finding]:
     writes: dict[str, _Last] = defaultdict(_Last)
     counts: dict[str, int] = defaultdict(int)
     done: set[tuple[int, int, int]] = set()
-    found = []
     for seq, kind in enumerate(kinds):
         if kind > WRITE:
             continue
@@ -70,9 +70,8 @@ def violations(facts: Facts) -> list[Finding]:
                 if key not in done and not held & locks.at(between):
                     done.add(key)
                     counts[name] += 1
-                    found.append(_violation(facts, name, (first, between, seq), min(held)))
+                    yield _violation(facts, name, (first, between, seq), min(held))
         (reads if kind == READ else writes)[name].add(worker, seq)
-    return found
 
 
 def stale(facts: Facts) -> list[Finding]:
@@ -146,18 +145,17 @@ def _violation(facts: Facts, name: str, three: tuple[int, int, int], lock: str) 
     )  # fmt: skip
 
 
-def aba(facts: Facts) -> list[Finding]:
+def aba(facts: Facts) -> Iterator[Finding]:
     """A finding (``aba``) for each exchange that succeeded though its variable had changed.
 
     A note where the run passed: a counter that comes back to its value is often harmless.
     """
     steps = facts.steps
-    if not any(kind == COMPARE_EXCHANGE for kind in steps.kinds):
-        return []
+    if COMPARE_EXCHANGE not in steps.kinds:
+        return
     seen: dict[tuple[str, int], int] = {}  # the last look of a worker at a variable
     changed: dict[str, dict[int, int]] = defaultdict(dict)  # the last change by each worker
     counts: dict[str, int] = defaultdict(int)
-    found = []
     severity = ERROR if facts.trace.verdict.kind == "failed" else NOTE
     for seq, kind in enumerate(steps.kinds):
         if kind not in ON_VARIABLE and kind != ATOMIC:
@@ -169,12 +167,11 @@ def aba(facts: Facts) -> list[Finding]:
             others = {w: at for w, at in changed[name].items() if w != worker and at > look}
             if look >= 0 and others and counts[name] < MOST:
                 counts[name] += 1
-                found.append(_aba(facts, name, look, max(others.values()), seq, severity))
+                yield _aba(facts, name, look, max(others.values()), seq, severity)
         for name in steps.written(seq):
             changed[name][worker] = seq
         for name in (*steps.read(seq), *steps.written(seq)):
             seen[name, worker] = seq
-    return found
 
 
 def _aba(facts: Facts, name: str, look: int, change: int, seq: int, severity: str) -> Finding:

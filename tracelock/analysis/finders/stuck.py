@@ -63,15 +63,11 @@ def _circles(waits: dict[int, Pending]) -> list[list[int]]:
     A worker that waits for one of several holders (of a semaphore) is in a circle only if all of
     them wait: else one may yet give back.
     """
-    hopeless = set(waits)
-    changed = True
-    while changed:
-        changed = False
-        for one in list(hopeless):
-            holders = waits[one].holders
-            if not holders or not any(h in hopeless for h in holders):
-                hopeless.discard(one)
-                changed = True
+    hopeless: set[int] = set()
+    left = set(waits)
+    while left != hopeless:
+        hopeless = left
+        left = {one for one in hopeless if not hopeless.isdisjoint(waits[one].holders)}
     circles: list[list[int]] = []
     seen: set[int] = set()
     for start in sorted(hopeless):
@@ -91,16 +87,11 @@ def _circles(waits: dict[int, Pending]) -> list[list[int]]:
 def _behind(waits: dict[int, Pending], one: Pending) -> set[int]:
     """Who waits, through others perhaps, for something that ``one`` holds."""
     behind: set[int] = set()
-    grown = True
-    while grown:
-        grown = False
-        for other in waits.values():
-            wanted = set(other.holders)
-            if other.worker not in behind and wanted & (behind | {one.worker}):
-                behind.add(other.worker)
-                grown = True
-    behind.discard(one.worker)
-    return behind
+    grown = {one.worker}
+    while grown != behind:
+        behind = grown
+        grown = behind | {w for w, other in waits.items() if not behind.isdisjoint(other.holders)}
+    return behind - {one.worker}
 
 
 def _taken(facts: Facts, worker: int, target: str) -> int:

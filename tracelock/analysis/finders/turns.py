@@ -26,7 +26,7 @@ def contention(facts: Facts) -> Iterator[Finding]:
         if not use.waited:
             continue
         turns = [turn for turn in facts.usage.turns[use.name] if turn.asked >= 0]
-        longest = max(turns, key=lambda turn: _waited(facts, turn.asked, turn.got))
+        longest = max(turns, key=lambda one: (facts.usage.waited(one), one.got - one.asked))
         share = 100 * use.waited / use.taken
         yield facts.finding(
             "contention", NOTE,
@@ -50,12 +50,6 @@ def _own(facts: Facts, worker: int, asked: int) -> int:
     own = facts.steps.by_worker[worker]
     place = bisect_right(own, asked) - 1
     return own[place] if place >= 0 else -1
-
-
-def _waited(facts: Facts, asked: int, got: int) -> tuple[int, int]:
-    waits, times = facts.steps.events.waits, facts.steps.events.times
-    told = -1 if waits is None else waits[got]
-    return (told if told >= 0 else times[got] - times[asked], got - asked)
 
 
 def _times(facts: Facts, use: LockUse) -> str:
