@@ -16,6 +16,7 @@ from tracelock.explore.running import Executed, Runner, Tape, preemptions
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.live_objects import LiveObjects, no_collections
 from tracelock.instrument.rewrite.sources import Sources
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.injecting import InjectingScheduler
@@ -72,8 +73,14 @@ class PythonHost(Host):
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self.sources)
-            stack.enter_context(self.backend)
+            self.sources.load()
+            live = LiveObjects()
+            stack.enter_context(no_collections())
+            stack.callback(self.sources.close)
+            self.sources.rewrite(live)
+            stack.callback(self.backend.close)
+            self.backend.take_control(live)
+            del live  # objects die when the program lets go of them
             if self._known is not None:
                 self.names.preset(shared_in(self._known))
                 # what is imported or filled at first use is there then, as it was when recorded

@@ -20,6 +20,7 @@ from typing import Any
 from tracelock.errors import UsageError
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, compiled, every_code, pytest_loader
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
 
@@ -69,7 +70,7 @@ class Instrumentation:
 
     # --- on and off ---
 
-    def install(self) -> None:
+    def install(self, live: LiveObjects | None = None) -> None:
         """Rewrite what is imported, and watch for what will be. Does nothing twice."""
         if self._finder is not None:
             return
@@ -80,7 +81,7 @@ class Instrumentation:
             if isinstance(module, ModuleType) and self.covers(name)
         ]  # fmt: skip
         # __main__ may have been imported a second time under its own name: one file, two modules.
-        self.rewrite_loaded(loaded)
+        self.rewrite_loaded(loaded, live.functions if live else None)
 
     def uninstall(self) -> None:
         """Undo ``install`` completely. Does nothing when not installed."""
@@ -93,7 +94,7 @@ class Instrumentation:
             if function is not None and identity(function.__code__) in self._back:
                 function.__code__ = code
         self._changed.clear()
-        for each in _functions():
+        for each in _functions():  # those that came into being meanwhile
             pair = self._back.get(identity(each.__code__))
             if pair is not None:
                 each.__code__ = pair[1]
@@ -114,7 +115,11 @@ class Instrumentation:
 
     # --- rewriting ---
 
-    def rewrite_loaded(self, modules: Iterable[tuple[str, ModuleType]]) -> None:
+    def rewrite_loaded(
+        self,
+        modules: Iterable[tuple[str, ModuleType]],
+        functions: Iterable[FunctionType] | None = None,
+    ) -> None:
         """Give every live function of ``modules`` its rewritten code."""
         of_globals: dict[int, tuple[str, Compiled, set[str]]] = {}
         for name, module in modules:
@@ -131,7 +136,7 @@ class Instrumentation:
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
-        for function in _functions():
+        for function in _functions() if functions is None else functions:
             entry = of_globals.get(identity(function.__globals__))
             if entry is None or identity(function.__code__) in self._back:
                 continue
@@ -151,9 +156,9 @@ class Instrumentation:
             self._remember(new, code)
             self._changed.append((ref(function), code))
             function.__code__ = new
-        for name, functions in refused.items():
-            shown = ", ".join(sorted(set(functions))[:5])
-            more = len(set(functions)) - 5
+        for name, left in refused.items():
+            shown = ", ".join(sorted(set(left))[:5])
+            more = len(set(left)) - 5
             self.notes.append(
                 f"{name}: its source is not what was compiled, these functions are left as they "
                 f"are: {shown}{f' and {more} more' if more > 0 else ''}"

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 from collections.abc import Mapping, Sequence
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.loading import Instrumentation
 
 
 class Sources:
-    """What is instrumented, and what a trace says of it. A context manager.
-
-    Entering imports the modules and rewrites them; raises UsageError for one that cannot be
-    imported. ``notes`` says what could not be rewritten.
-    """
+    """What is instrumented, and what a trace says of it."""
 
     def __init__(self, modules: Sequence[str]) -> None:
         self.modules = tuple(modules)
         self._rewritten = Instrumentation(self.modules)
-        self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Sources:
+    def load(self) -> None:
+        """Import the modules. Raises UsageError for one that cannot be imported."""
         callers.clear()
         callers.shown.clear()
         for name in self.modules:
@@ -34,11 +30,14 @@ class Sources:
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
-        self._stack.enter_context(self._rewritten)
-        return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+    def rewrite(self, live: LiveObjects) -> None:
+        """Rewrite them, until ``close``; the functions that there are, in place."""
+        self._rewritten.install(live)
+
+    def close(self) -> None:
+        """Undo everything. Safe to call twice."""
+        self._rewritten.uninstall()
         callers.shown.clear()
         callers.clear()
 
