@@ -105,7 +105,7 @@ def analyze(trace: Trace) -> Analysis:
         findings = _blame(facts, findings)
     explained = any(one.severity == ERROR for one in findings)
     findings = _once(facts, [*findings, *outcome(facts, explained=explained)])
-    return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.uses)
+    return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.usage.summary)
 
 
 def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:

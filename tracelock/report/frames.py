@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from tracelock.analysis.derived.steps import Steps
@@ -115,7 +116,8 @@ class _FrameWalk:
             if other is not None:
                 self.spawned.setdefault(other, seq)
         self.objects, self.variables = self._names()
-        self._events: dict[int, Event] = {}  # each is looked at in many frames
+        # each event is looked at in many frames
+        self._event: Callable[[int], Event] = cache(lambda seq: trace.events[seq])
         self.order: list[list[str]] = [[] for _ in trace.workers]  # held, the oldest first
 
     def frames(self) -> list[Frame]:
@@ -228,12 +230,6 @@ class _FrameWalk:
         place = before.at if before is not None and end.kind != "ended" else ""
         words = {"ended": "ended", "died": "died"}.get(end.kind, "takes no further step")
         return WorkerFrame(place, words, end.kind, holds)
-
-    def _event(self, seq: int) -> Event:
-        event = self._events.get(seq)
-        if event is None:
-            event = self._events[seq] = self.trace.events[seq]
-        return event
 
     def _waits(
         self, worker: int, previous: Event, following: Event, seq: int

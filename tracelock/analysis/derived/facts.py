@@ -14,7 +14,7 @@ from tracelock.analysis.derived.happens_before import Order, order_of
 from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.must import must_edges
 from tracelock.analysis.derived.steps import Steps
-from tracelock.analysis.derived.usage import LockUse, Usage
+from tracelock.analysis.derived.usage import Usage
 from tracelock.analysis.findings import Finding, Pairs
 from tracelock.ops import WRITE
 from tracelock.trace import Trace
@@ -107,11 +107,6 @@ class Facts:
         places = python.get("places") if isinstance(python, dict) else None
         return places if isinstance(places, dict) else {}
 
-    @cached_property
-    def on(self) -> dict[str, list[int]]:
-        """The events of each synchronisation object, in order."""
-        return self.steps.by_object
-
     def held_at(self, worker: int, lock: str, seq: int) -> int:
         """The event with which ``worker`` took ``lock``, if it holds it at event ``seq``; or -1."""
         own = self.steps.by_worker[worker]
@@ -123,11 +118,6 @@ class Facts:
     def usage(self) -> Usage:
         """Who had each lock when."""
         return Usage(self.steps, self.locks)
-
-    @cached_property
-    def uses(self) -> tuple[LockUse, ...]:
-        """The use of each lock, in numbers."""
-        return self.usage.summary()
 
     @cached_property
     def flags(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
@@ -208,6 +209,7 @@ class Usage:
                         self.waiting[target].append((worker, asked))
                     break
 
+    @cached_property
     def summary(self) -> tuple[LockUse, ...]:
         """The use of every lock and semaphore, those most waited for first, then by name."""
         steps = self._steps

@@ -260,7 +260,7 @@ def _needs(facts: Facts, lock: str, seq: int) -> int:
         ]  # fmt: skip
     else:
         gives = {"event": SET, "condition": NOTIFY}.get(steps.type_of(target))
-        enders = [one for one in facts.on.get(target, ()) if steps.kinds[one] == gives]
+        enders = [one for one in facts.steps.by_object.get(target, ()) if steps.kinds[one] == gives]
         if not all(lock in facts.locks.at(one) for one in enders):
             return -1
     if not enders or any(steps.workers[one] == worker for one in enders):

@@ -104,7 +104,7 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
     if steps.type_of(target) == "barrier":
         left = next(
             (
-                one for one in facts.on.get(target, ())
+                one for one in facts.steps.by_object.get(target, ())
                 if one <= seq and steps.kinds[one] in (WAIT, WAKE)
                 and steps.results[one] is False
             ), -1,

@@ -88,7 +88,8 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
     kinds, targets, workers, shapes = steps.kinds, steps.targets, steps.workers, steps.shapes
     atomics = steps.atomics
     # by locks held, then worker: its latest access of all, and the latest of each step
-    latest: dict[str, dict[frozenset[str], dict[int, _Accesses]]] = defaultdict(dict)
+    latest: dict[str, dict[frozenset[str], dict[int, _Accesses]]]
+    latest = defaultdict(lambda: defaultdict(dict))
     done: set[tuple[_Alike, _Alike]] = set()
     counts: dict[str, int] = defaultdict(int)
     found: list[tuple[str, int, int]] = []
@@ -122,15 +123,11 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
                     counts[name] += 1
                     if counts[name] <= MOST:
                         found.append((name, before, seq))
-        group = known.get(held)
-        if group is None:
-            group = known[held] = {}
-        own = group.get(worker)
-        if own is None:
-            group[worker] = _Accesses(seq, {shape: seq})
-        else:
-            own.last = seq
-            own.steps[shape] = seq
+        group = known[held]
+        if worker not in group:
+            group[worker] = _Accesses(seq, {})
+        group[worker].last = seq
+        group[worker].steps[shape] = seq
     return found
 
 

@@ -68,7 +68,7 @@ def on(facts: Facts, target: str, kind: int) -> list[int]:
     found = facts.of_kind.get(key)
     if found is None:
         kinds = facts.steps.kinds
-        found = [seq for seq in facts.on.get(target, ()) if kinds[seq] == kind]
+        found = [seq for seq in facts.steps.by_object.get(target, ()) if kinds[seq] == kind]
         facts.of_kind[key] = found
     return found
 

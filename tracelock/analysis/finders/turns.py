@@ -22,7 +22,7 @@ TRIES: Final = 2
 def contention(facts: Facts) -> Iterator[Finding]:
     """A note for each lock that somebody had to wait for, with its times."""
     steps = facts.steps
-    for use in facts.uses:
+    for use in facts.usage.summary:
         if not use.waited:
             continue
         turns = [turn for turn in facts.usage.turns[use.name] if turn.asked >= 0]
