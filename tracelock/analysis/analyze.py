@@ -80,7 +80,7 @@ def analyze(trace: Trace) -> Analysis:
     Python code, also on one that was cut off. ``error``: it happened in this run; ``warning``: it
     did not, and nothing in the trace keeps it from happening in another schedule; ``note``: worth
     knowing, often harmless. Findings that differ only in the worker, the element of an array or the
-    round of a loop are told once. No finding is no proof: see ``tracelock explore``.
+    round of a loop are merged into one. No finding is no proof: see ``tracelock explore``.
     """
     facts = Facts(trace)
     tolerant = trace.verdict.kind != "failed"
@@ -117,9 +117,9 @@ def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
     names = suspects(facts)
     bases = set(map(base_of, names))
     if facts.steps.cooperative:
-        told = {one.targets[0] for one in findings if one.kind in _UPDATES}
+        covered = {one.targets[0] for one in findings if one.kind in _UPDATES}
         findings = findings + [
-            one for one in order_violations(facts, names) if one.targets[0] not in told
+            one for one in order_violations(facts, names) if one.targets[0] not in covered
         ]
     blamed = []
     for one in findings:
@@ -140,24 +140,24 @@ def _rank(finding: Finding) -> tuple[int, int, int]:
 def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
     """One of each set that is alike, the gravest, which says how many more there are.
 
-    A lost update is three races at least: who is told of it needs but one of them.
+    A lost update is at least three races as well: one of them is kept.
     """
-    told_of = {base_of(one.targets[0]) for one in findings if one.kind in _UPDATES}
+    updated = {base_of(one.targets[0]) for one in findings if one.kind in _UPDATES}
     alike: dict[Any, list[Finding]] = {}
     keys: dict[int, Any] = {}  # by identity: many stand here more than once
     for finding in findings:
         key = keys.get(id(finding))
         if key is None:
             key = keys[id(finding)] = facts.alike(finding)
-        if finding.kind == "data-race" and base_of(finding.targets[0]) in told_of:
+        if finding.kind == "data-race" and base_of(finding.targets[0]) in updated:
             key = finding.kind, base_of(finding.targets[0])
         alike.setdefault(key, []).append(finding)
-    told = []
+    kept = []
     for same in alike.values():
         first = min(same, key=_rank)
         if len(same) > 1:
             more = "Once more" if len(same) == 2 else f"{len(same) - 1} times more"
             text = f"{first.explanation} ({more} in this trace, with other workers or elements.)"
             first = replace(first, explanation=text)
-        told.append(first)
-    return told
+        kept.append(first)
+    return kept

@@ -92,7 +92,7 @@ class Facts:
         """What an access of a variable does: ``reads`` or ``writes``."""
         return "writes" if self.steps.kinds[seq] == WRITE else "reads"
 
-    def told(self, seq: int) -> str:
+    def cite(self, seq: int) -> str:
         """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""
         return f"(event {seq}, at {self.place(self.steps.at(seq))})"
 

@@ -108,8 +108,8 @@ def _inconsistent(facts: Facts, name: str, first: int, second: int) -> Finding:
     return facts.finding(
         "inconsistent-locks", WARNING if free else NOTE,
         f"{name} is guarded by different locks: {locks[0]} and {locks[1]}",
-        f"{steps.name(first)} {facts.verb(first)} {name} {facts.told(first)} with {locks[0]} held, "
-        f"{steps.name(second)} {facts.verb(second)} it {facts.told(second)} with {locks[1]}. "
+        f"{steps.name(first)} {facts.verb(first)} {name} {facts.cite(first)} with {locks[0]} held, "
+        f"{steps.name(second)} {facts.verb(second)} it {facts.cite(second)} with {locks[1]}. "
         f"Different locks do not keep each other out. {but}. Choose one lock for {name} and hold "
         "it at every access.",
         (first, second), (name, *", ".join(locks).split(", ")),
@@ -169,7 +169,7 @@ def useless(facts: Facts) -> list[Finding]:
         found.append(
             facts.finding(
                 "useless-lock", NOTE, f"{lock} protects nothing in this run",
-                f"{story} (taken {len(taken)} times, first {facts.told(taken[0])[1:-1]}). Either "
+                f"{story} (taken {len(taken)} times, first {facts.cite(taken[0])[1:-1]}). Either "
                 "it can go, or what it should guard is used elsewhere without it.",
                 taken[:2], (lock,), [steps.workers[seq] for seq in taken],
             )
@@ -222,7 +222,7 @@ def _held(facts: Facts, lock: str, seqs: list[int]) -> Finding:
     }[kind]  # fmt: skip
     blocker = -1 if steps.timed(first) else _needs(facts, lock, first)
     behind = _waited_for(facts, lock, seqs)
-    story = f"{name} takes {lock} (event {taken}) and {what} {facts.told(first)} with it held"
+    story = f"{name} takes {lock} (event {taken}) and {what} {facts.cite(first)} with it held"
     times = f", {len(seqs)} times in this run" if len(seqs) > 1 else ""
     cost = (
         f" {', '.join(steps.names[w] for w in sorted(behind))} had to wait for {lock} meanwhile."
@@ -231,7 +231,7 @@ def _held(facts: Facts, lock: str, seqs: list[int]) -> Finding:
     )
     if blocker >= 0:
         cost = (
-            f" {steps.name(blocker)} ends that wait {facts.told(blocker)}, and needs {lock} first: "
+            f" {steps.name(blocker)} ends that wait {facts.cite(blocker)}, and needs {lock} first: "
             f"where {name} takes {lock} before it, neither can go on."
         )
     return facts.finding(

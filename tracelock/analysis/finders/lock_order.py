@@ -145,7 +145,7 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
     steps = facts.steps
     parts = [
         f"{steps.names[one.worker]} {'takes back' if one.woken else 'takes'} {one.inner} "
-        f"{facts.told(one.taken)} while it holds {one.outer} (since event {one.held})"
+        f"{facts.cite(one.taken)} while it holds {one.outer} (since event {one.held})"
         for one in circle
     ]
     locks = [one.outer for one in circle]

@@ -65,7 +65,7 @@ def _stranger(facts: Facts, seq: int, taken: int) -> Finding:
     return facts.finding(
         "release-by-another", ERROR if raised else NOTE,
         f"{other} releases {lock}, which {owner} holds",
-        f"{owner} takes {lock} {facts.told(taken)} and {other} releases it {facts.told(seq)}. "
+        f"{owner} takes {lock} {facts.cite(taken)} and {other} releases it {facts.cite(seq)}. "
         f"{allowed} To tell another worker something use an event or a semaphore; else let the "
         "worker that took the lock release it, in a 'with' block.",
         (taken, seq), (lock,),
@@ -84,12 +84,12 @@ def _bad_release(facts: Facts, seq: int) -> Finding:
         if one < seq and steps.targets[one] == lock and steps.kinds[one] in (ACQUIRE, RELEASE)
     ]  # fmt: skip
     last = before[-1:] if before and steps.kinds[before[-1]] == RELEASE else []
-    once = f" It had released it already {facts.told(last[0])}." if last else ""
+    once = f" It had released it already {facts.cite(last[0])}." if last else ""
     permits = steps.type_of(lock) in SEMAPHORES
     what = f"more permits of {lock} than it took" if permits else f"{lock}, which is not held"
     return facts.finding(
         "bad-release", ERROR, f"{name} releases {what}",
-        f"{name} releases {lock} {facts.told(seq)} and gets {_error(facts, seq)}: it is released "
+        f"{name} releases {lock} {facts.cite(seq)} and gets {_error(facts, seq)}: it is released "
         f"once more than it was taken.{once} Release it in one place only, best by a 'with' block, "
         "which does it by itself.",
         (*last, seq), (lock,),
@@ -110,7 +110,7 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
             ), -1,
         )  # fmt: skip
         why = (
-            f"{steps.name(left)} ran out of time there {facts.told(left)}, and that"
+            f"{steps.name(left)} ran out of time there {facts.cite(left)}, and that"
             if left >= 0
             else "A party that leaves early"
         )
@@ -118,7 +118,7 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
             "broken-barrier", ERROR,
             f"Broken barrier: {name} gets {_error(facts, seq)} at {target}",
             f"{why} breaks the barrier for all who wait: {name} gets {_error(facts, seq)} "
-            f"{facts.told(seq)}. A barrier is only as patient as its least patient party. Let "
+            f"{facts.cite(seq)}. A barrier is only as patient as its least patient party. Let "
             "as many come as it has parties, and handle the broken barrier where one may not.",
             (left, seq), (target,),
         )  # fmt: skip
@@ -129,7 +129,7 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
         return facts.finding(
             "self-deadlock", ERROR,
             f"Self-deadlock: {name} takes {target} again, which it holds itself",
-            f"{name} took {target} {facts.told(taken)} and asks for it again {facts.told(seq)}: "
+            f"{name} took {target} {facts.cite(taken)} and asks for it again {facts.cite(seq)}: "
             f"{_error(facts, seq)}. This lock is not re-entrant. Use an rlock where there is one, "
             "or split the function so that the inner part expects the lock to be held already.",
             (taken, seq), (target,),
@@ -147,8 +147,8 @@ def _abandoned(facts: Facts, lock: str, owner: int, taken: int, seq: int) -> Fin
     return facts.finding(
         "abandoned-lock", ERROR,
         f"Abandoned lock: {steps.names[owner]} {how} while it held {lock}",
-        f"{steps.names[owner]} takes {lock} {facts.told(taken)} and {how} without releasing it "
-        f"{facts.told(last)}; {steps.name(seq)} asks for it {facts.told(seq)} and gets "
+        f"{steps.names[owner]} takes {lock} {facts.cite(taken)} and {how} without releasing it "
+        f"{facts.cite(last)}; {steps.name(seq)} asks for it {facts.cite(seq)} and gets "
         f"{_error(facts, seq)}. Take it in a 'with' block, which releases it however it ends.",
         (taken, last, seq), (lock,),
     )  # fmt: skip
@@ -181,8 +181,8 @@ def _kept(facts: Facts) -> Iterator[Finding]:
             yield facts.finding(
                 "abandoned-lock", NOTE,
                 f"{steps.names[worker]} {how} while it held {hold.lock}",
-                f"{steps.names[worker]} takes {hold.lock} {facts.told(hold.taken)} and {how} "
-                f"{facts.told(last)} without releasing it. Nobody asked for it afterwards in "
+                f"{steps.names[worker]} takes {hold.lock} {facts.cite(hold.taken)} and {how} "
+                f"{facts.cite(last)} without releasing it. Nobody asked for it afterwards in "
                 "this run; who does will wait for ever. Take it in a 'with' block.",
                 (hold.taken, last), (hold.lock,),
             )  # fmt: skip

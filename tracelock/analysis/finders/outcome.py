@@ -104,9 +104,9 @@ def suspects(facts: Facts) -> frozenset[str]:
                 if steps.at(seq) != verdict.at:
                     break  # it judged a local: what it read last is the best that is known
         return frozenset(read)
-    told = set(_NAME.findall(verdict.message))
+    mentioned = set(_NAME.findall(verdict.message))
     known = {shape.target for shape in steps.events.table if shape.target is not None}
-    return frozenset(name for name in known if name.partition("[")[0] in told)
+    return frozenset(name for name in known if name.partition("[")[0] in mentioned)
 
 
 def _events(facts: Facts, names: frozenset[str]) -> tuple[int, ...]:

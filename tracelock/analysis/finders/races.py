@@ -54,15 +54,15 @@ def races(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list
     order = facts.tolerant if tolerant else facts.must
     steps = facts.steps
     found = []
-    told: dict[tuple[Hashable, ...], Finding] = {}
+    worded: dict[tuple[Hashable, ...], Finding] = {}
     for name, first, second in _pairs(facts, order, None):
-        # what would be told once in the end is put into words once
+        # findings that are merged in the end are worded once
         key = (
             base_of(name), steps.at(first), steps.at(second), facts.observed.before(first, second)
         ) if merged else (first, second)  # fmt: skip
-        if key not in told:
-            told[key] = _finding(facts, name, first, second, tolerant)
-        found.append(told[key])
+        if key not in worded:
+            worded[key] = _finding(facts, name, first, second, tolerant)
+        found.append(worded[key])
     return found
 
 
@@ -73,8 +73,8 @@ def order_violations(facts: Facts, names: frozenset[str]) -> Iterator[Finding]:
         yield facts.finding(
             "order-violation", WARNING,
             f"Nothing decides which comes first: two accesses to {name}",
-            f"{steps.name(first)} {facts.verb(first)} {name} {facts.told(first)}, and "
-            f"{steps.name(second)} {facts.verb(second)} it {facts.told(second)}. Tasks are not "
+            f"{steps.name(first)} {facts.verb(first)} {name} {facts.cite(first)}, and "
+            f"{steps.name(second)} {facts.verb(second)} it {facts.cite(second)}. Tasks are not "
             "interrupted between two awaits, but nothing says which of these two comes first, "
             "and the check that failed depends on it. Let the second wait for the first: "
             "join it, or wait for an event that it sets.",
@@ -161,8 +161,8 @@ def _finding(facts: Facts, name: str, first: int, second: int, tolerant: bool) -
             "without a GIL too."
         )
     explanation = (
-        f"{steps.name(first)} {facts.verb(first)} {name} {facts.told(first)}, {steps.name(second)} "
-        f"{facts.verb(second)} it {facts.told(second)}. {why}, and nothing makes one wait for the "
+        f"{steps.name(first)} {facts.verb(first)} {name} {facts.cite(first)}, {steps.name(second)} "
+        f"{facts.verb(second)} it {facts.cite(second)}. {why}, and nothing makes one wait for the "
         f"other{end}"
     )
     return facts.finding(

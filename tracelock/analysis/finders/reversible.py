@@ -95,8 +95,8 @@ def _finding(facts: Facts, name: str, first: int, second: int) -> Finding:
     steps = facts.steps
     verbs = [NAMES[steps.kinds[seq]] for seq in (first, second)]
     explanation = (
-        f"{steps.name(first)} comes to its {verbs[0]} on {name} {facts.told(first)} before "
-        f"{steps.name(second)} to its {verbs[1]} {facts.told(second)}. Nothing makes sure of that: "
+        f"{steps.name(first)} comes to its {verbs[0]} on {name} {facts.cite(first)} before "
+        f"{steps.name(second)} to its {verbs[1]} {facts.cite(second)}. Nothing makes sure of that: "
         "in another schedule the second comes first."
     )
     return facts.finding(

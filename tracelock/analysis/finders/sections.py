@@ -119,8 +119,8 @@ def _stale(facts: Facts, name: str, four: tuple[int, int, int, int]) -> Finding:
     mine, other = steps.name(first), steps.name(between)
     return facts.finding(
         "check-then-act", ERROR, f"Check-then-act on {name}",
-        f"{mine} looks at {name} {facts.told(first)}; {other} writes it {facts.told(between)}; "
-        f"then {mine} reads it again {facts.told(second)} and writes it {facts.told(act)}. What it "
+        f"{mine} looks at {name} {facts.cite(first)}; {other} writes it {facts.cite(between)}; "
+        f"then {mine} reads it again {facts.cite(second)} and writes it {facts.cite(act)}. What it "
         f"concluded from the first look was out of date by then. Hold one lock, {mine} from the "
         f"look to the end, {other} around its write.",
         four, (name,),
@@ -136,9 +136,9 @@ def _violation(facts: Facts, name: str, three: tuple[int, int, int], lock: str) 
     return facts.finding(
         "atomicity-violation", ERROR,
         f"Atomicity violation: {other} comes into a section of {lock}",
-        f"{mine} {facts.verb(first)} {name} {facts.told(first)} and "
-        f"{facts.verb(last)} it {facts.told(last)} with {lock} held all the while; {other} "
-        f"{facts.verb(between)} it in between {facts.told(between)}, {instead}. So the two "
+        f"{mine} {facts.verb(first)} {name} {facts.cite(first)} and "
+        f"{facts.verb(last)} it {facts.cite(last)} with {lock} held all the while; {other} "
+        f"{facts.verb(between)} it in between {facts.cite(between)}, {instead}. So the two "
         f"do not see one state. A lock keeps out only those who take it: take {lock} at every "
         f"access to {name}.",
         three, (name, lock),
@@ -179,9 +179,9 @@ def _aba(facts: Facts, name: str, look: int, change: int, seq: int, severity: st
     mine, other = steps.name(seq), steps.name(change)
     return facts.finding(
         "aba", severity, f"ABA problem on {name}: equal, but not unchanged",
-        f"{mine} looks at {name} {facts.told(look)}; {other} changes it and brings the old value "
-        f"back, last {facts.told(change)}; then the compare-and-exchange of {mine} finds what it "
-        f"expects and succeeds {facts.told(seq)}, though what stands behind the value may be "
+        f"{mine} looks at {name} {facts.cite(look)}; {other} changes it and brings the old value "
+        f"back, last {facts.cite(change)}; then the compare-and-exchange of {mine} finds what it "
+        f"expects and succeeds {facts.cite(seq)}, though what stands behind the value may be "
         "another by now. Count the changes: compare and exchange a version number together "
         "with the value.",
         (look, change, seq), (name,),

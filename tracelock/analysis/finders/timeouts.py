@@ -93,12 +93,12 @@ def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
     else:
         return None
     name = steps.names[worker]
-    cleared = f" and it is cleared {facts.told(then[0])}" if then else ""
+    cleared = f" and it is cleared {facts.cite(then[0])}" if then else ""
     return facts.finding(
         "lost-wakeup", WARNING, f"Lost wake-up of {name} at {target}, hidden by a timeout",
-        f"{steps.name(signal)} {what} {target} {facts.told(signal)}{cleared} before {name} waits "
-        f"there {facts.told(start)}: the signal is lost, and the wait ends only because it runs "
-        f"out of time {facts.told(seq)}. Without the timeout {name} would wait for ever. {LOOP}",
+        f"{steps.name(signal)} {what} {target} {facts.cite(signal)}{cleared} before {name} waits "
+        f"there {facts.cite(start)}: the signal is lost, and the wait ends only because it runs "
+        f"out of time {facts.cite(seq)}. Without the timeout {name} would wait for ever. {LOOP}",
         (look, signal, *then, start, seq), (target,), (worker,),
     )  # fmt: skip
 
@@ -119,7 +119,7 @@ def _timed_out(facts: Facts, target: str, seqs: list[int]) -> Finding:
             holder = f" {steps.names[worker]} held it (since event {taken})."
     return facts.finding(
         "timeout-only", NOTE, f"{name} got on by nothing but a timeout: {what}",
-        f"{what[0].upper()}{what[1:]} ended because its time was up {facts.told(first)}{times}, "
+        f"{what[0].upper()}{what[1:]} ended because its time was up {facts.cite(first)}{times}, "
         f"not because it got what it waited for.{holder} That may be meant (giving way, a poll); "
         "if not, the time is lost in every such run, and a slower machine decides otherwise: make "
         "sure that somebody signals or releases it.",

@@ -33,7 +33,7 @@ def contention(facts: Facts) -> Iterator[Finding]:
             f"Contention on {use.name}: {use.waited} of {use.taken} had to wait",
             f"{use.name} was taken {use.taken} times and {use.waited} of them ({share:.0f}%) "
             f"had to wait for it. {_times(facts, use)} The longest wait was that of "
-            f"{steps.names[longest.worker]} {facts.told(longest.got)}. Where that matters do "
+            f"{steps.names[longest.worker]} {facts.cite(longest.got)}. Where that matters do "
             "less with the lock held, or use one lock for each thing that it guards.",
             _proof(facts, use.name, longest), (use.name,), sorted({turn.worker for turn in turns}),
         )  # fmt: skip
@@ -95,7 +95,7 @@ def unfair(facts: Facts) -> Iterator[Finding]:
         name, other = steps.names[worker], steps.names[turn.worker]
         times = "" if len(over) == 1 else f" This happens {len(over)} times in the trace."
         again = (
-            f"{other} releases it {facts.told(released)} and takes it again"
+            f"{other} releases it {facts.cite(released)} and takes it again"
             if back and released >= 0
             else f"{other}, who asked later, takes it"
         )
@@ -103,7 +103,7 @@ def unfair(facts: Facts) -> Iterator[Finding]:
             "unfair-handover", severity,
             f"Unfair hand-over of {lock}: {other} takes it past {name}",
             f"{name} already waits for {lock} at event {asked}; {again} "
-            f"{facts.told(turn.got)}.{times} A lock of threading or multiprocessing is free "
+            f"{facts.cite(turn.got)}.{times} A lock of threading or multiprocessing is free "
             "for anybody who comes, one of asyncio or trio goes to the first in line. Do not "
             "rely on an order: hand the turn over by an event, a semaphore or a queue.",
             (_own(facts, worker, asked), released, turn.got), (lock,), (worker, turn.worker),
@@ -130,9 +130,9 @@ def starvation(facts: Facts) -> Iterator[Finding]:
             winners = [turn for turn in turns if turn.worker != worker]
             yield facts.finding(
                 "starvation", severity, f"Starvation: {name} never gets {lock}",
-                f"{name} tries to take {lock} {len(tries)} times, first {facts.told(tries[0])}"
-                f", last {facts.told(tries[-1])}, and never gets it; others took it {others} "
-                f"times, first {facts.told(winners[0].got)}. A lock keeps others out, it does "
+                f"{name} tries to take {lock} {len(tries)} times, first {facts.cite(tries[0])}"
+                f", last {facts.cite(tries[-1])}, and never gets it; others took it {others} "
+                f"times, first {facts.cite(winners[0].got)}. A lock keeps others out, it does "
                 "not promise anybody a turn. Wait for it instead of trying, or hand the turn "
                 "over by a queue or a fair lock.",
                 (*tries[:4], *(turn.got for turn in winners[:4])), (lock,),
@@ -150,8 +150,8 @@ def starvation(facts: Facts) -> Iterator[Finding]:
                 "starvation", severity,
                 f"Starvation: {name} is passed over {times} times for {lock}",
                 f"{name} already waits for {lock} at event {asked}, and {times} times it "
-                f"goes to one who asked later, first {facts.told(over[0].got)}, last "
-                f"{facts.told(over[-1].got)}. Let the others do more outside of the lock, or "
+                f"goes to one who asked later, first {facts.cite(over[0].got)}, last "
+                f"{facts.cite(over[-1].got)}. Let the others do more outside of the lock, or "
                 "hand the turn over by a queue or a fair lock.",
                 (own, over[0].got, over[-1].got), (lock,),
                 (worker, *(turn.worker for turn in over)),
