@@ -9,7 +9,8 @@ from __future__ import annotations
 import gzip
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -60,30 +61,18 @@ def save(
     parts = parts_of(header, events, verdict)
     if target is None:  # a device or a pipe: there is nothing to rename onto
         with open(path, "wb") as sink:
-            for part in parts:
-                sink.write(text.encode(part))
+            sink.writelines(map(text.encode, parts))
         return
     temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp")
     try:
-        with raw:
-            _fill(raw, target, parts)
-        os.replace(temporary, target)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        raise _cannot(target, problem) from problem
+        with _writing(target), raw:
+            with _gzip(raw) if target.suffix == ".gz" else nullcontext(raw) as packed:
+                packed.writelines(map(text.encode, parts))
+            raw.close()
+            os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _fill(raw: IO[bytes], target: Path, parts: Iterable[str]) -> None:
-    if target.suffix == ".gz":
-        with _gzip(raw) as packed:
-            for part in parts:
-                packed.write(text.encode(part))
-        return
-    for part in parts:
-        raw.write(text.encode(part))
 
 
 def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
@@ -105,10 +94,8 @@ def _target(path: str | os.PathLike[str]) -> Path | None:
     if not stat.S_ISREG(mode):
         return None
     target = Path(os.path.realpath(path))
-    try:
+    with _writing(path):
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise _cannot(path, problem) from problem
     return target
 
 
@@ -132,6 +119,15 @@ def _beside(target: Path, stem: str, suffix: str) -> tuple[Path, IO[bytes]]:
 def _cannot(path: str | os.PathLike[str], problem: Exception) -> UsageError:
     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
     return UsageError(f"cannot write {os.fspath(path)}: {why}")
+
+
+@contextmanager
+def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system refuses in this block is a :class:`UsageError` that names ``path``."""
+    try:
+        yield
+    except OSError as problem:
+        raise _cannot(path, problem) from problem
 
 
 class TraceWriter:
@@ -188,15 +184,13 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Hand everything written to the system, so that it outlives this process."""
-        try:
+        with _writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.flush()  # zlib's sync point: all so far can be decompressed
             self._raw.flush()
             self._pending = 0
             if self._sync:
                 os.fsync(self._raw.fileno())
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def close(self, verdict: Verdict) -> Path:
         """Write the verdict and put the file in its place; the path of the trace."""
@@ -205,10 +199,8 @@ class TraceWriter:
         self._put(_tail(data))
         self.flush()
         self.abort()
-        try:
+        with _writing(self.path):
             os.replace(self.partial, self.path)
-        except OSError as problem:
-            raise _cannot(self.path, problem) from problem
         return self.path
 
     def abort(self) -> None:
@@ -216,12 +208,10 @@ class TraceWriter:
         if not self._open:
             return
         self._open = False
-        try:
+        with _writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.close()
             self._raw.close()
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def discard(self) -> None:
         """Stop here and remove the ``.partial`` file: the run is not wanted."""
@@ -231,11 +221,9 @@ class TraceWriter:
     def _put(self, part: str) -> None:
         if not self._open:
             raise TraceError(f"{self.path} is closed")
-        try:
+        with _writing(self.partial):
             self._sink.write(text.encode(part))
             self._pending += len(part)
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def __enter__(self) -> TraceWriter:
         return self
