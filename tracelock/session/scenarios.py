@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.backends.base import FreeRun, Options
+from tracelock.backends.base import Options
 from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.recording import record_log
@@ -26,6 +26,7 @@ from tracelock.trace import Events, Trace, Verdict, environment
 from tracelock.trace.reading import collector_paused
 
 if TYPE_CHECKING:
+    from tracelock.engine.linearise.history import FreeRun
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Searched

@@ -10,6 +10,7 @@ import gzip
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -68,30 +69,23 @@ def write_whole(
     """
     target = _target(path, make_folder)
     if target is None:  # a device or a pipe: there is nothing to rename onto
-        try:
-            with open(path, "wb") as sink:
-                return _fill(sink, parts)
-        except OSError as problem:
-            raise _cannot(path, problem) from problem
+        with _writing(path), open(path, "wb") as sink:
+            return _fill(sink, parts)
     temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp", path)
     try:
-        with raw:
-            size = _fill(raw, parts, packed=target.suffix == ".gz")
-        os.replace(temporary, target)
-    except OSError as problem:
-        raise _cannot(path, problem) from problem
+        with _writing(path):
+            with raw:
+                size = _fill(raw, parts, packed=target.suffix == ".gz")
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     return size
 
 
 def _fill(raw: IO[bytes], parts: Iterable[str], packed: bool = False) -> int:
-    if not packed:
-        return sum(raw.write(text.encode(part)) for part in parts)
-    with _gzip(raw) as sink:
-        for part in parts:
-            sink.write(text.encode(part))
-    return raw.tell()
+    with _gzip(raw) if packed else nullcontext(raw) as sink:
+        size = sum(sink.write(text.encode(part)) for part in parts)
+    return raw.tell() if packed else size
 
 
 def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
@@ -113,11 +107,9 @@ def _target(path: str | os.PathLike[str], make_folder: bool = True) -> Path | No
     if not stat.S_ISREG(mode):
         return None
     target = Path(os.path.realpath(path))
-    try:
-        if make_folder:
+    if make_folder:
+        with _writing(path):
             target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise _cannot(path, problem) from problem
     return target
 
 
@@ -144,6 +136,15 @@ def _beside(
 def _cannot(path: str | os.PathLike[str], problem: Exception) -> UsageError:
     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
     return UsageError(f"cannot write {os.fspath(path)}: {why}")
+
+
+@contextmanager
+def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system refuses in this block is a :class:`UsageError` that names ``path``."""
+    try:
+        yield
+    except OSError as problem:
+        raise _cannot(path, problem) from problem
 
 
 class TraceWriter:
@@ -200,15 +201,13 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Hand everything written to the system, so that it outlives this process."""
-        try:
+        with _writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.flush()  # zlib's sync point: all so far can be decompressed
             self._raw.flush()
             self._pending = 0
             if self._sync:
                 os.fsync(self._raw.fileno())
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def close(self, verdict: Verdict) -> Path:
         """Write the verdict and put the file in its place; the path of the trace."""
@@ -217,10 +216,8 @@ class TraceWriter:
         self._put(_tail(data))
         self.flush()
         self.abort()
-        try:
+        with _writing(self.path):
             os.replace(self.partial, self.path)
-        except OSError as problem:
-            raise _cannot(self.path, problem) from problem
         return self.path
 
     def abort(self) -> None:
@@ -228,12 +225,10 @@ class TraceWriter:
         if not self._open:
             return
         self._open = False
-        try:
+        with _writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.close()
             self._raw.close()
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def discard(self) -> None:
         """Stop here and remove the ``.partial`` file: the run is not wanted."""
@@ -243,11 +238,9 @@ class TraceWriter:
     def _put(self, part: str) -> None:
         if not self._open:
             raise TraceError(f"{self.path} is closed")
-        try:
+        with _writing(self.partial):
             self._sink.write(text.encode(part))
             self._pending += len(part)
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def __enter__(self) -> TraceWriter:
         return self

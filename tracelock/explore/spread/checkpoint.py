@@ -20,7 +20,7 @@ from tracelock import __version__
 from tracelock.errors import UsageError
 from tracelock.explore.search import Searched
 from tracelock.explore.spread.coordinator import add_seen
-from tracelock.explore.spread.sources import Source, go_on
+from tracelock.explore.spread.sources import Source
 from tracelock.trace.files import write_whole
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class CheckpointFile:
             for picks, count, schedule in kept["outcomes"]:
                 add_seen(found, runner, [int(pick) for pick in picks], int(count), int(schedule))
             found.schedules = int(kept["schedules"])
-            go_on(source, kept["left"], found.schedules, base)
+            source.go_on(kept["left"], found.schedules, base)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise UsageError(f"{self.path}: this checkpoint is damaged ({error!r})") from error
         found.exhaustive = source.exhaustive
