@@ -10,24 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "Cancelled",
-    "Divergence",
-    "ImpossibleHere",
-    "InternalError",
-    "LimitReached",
-    "ModelMismatch",
-    "Problem",
-    "ScenarioError",
-    "ScopeExpired",
-    "StepFailure",
-    "TraceError",
-    "TracelockError",
-    "UnsupportedError",
-    "Unwind",
-    "UsageError",
-]
-
 
 class TracelockError(Exception):
     """The root. ``exit_status`` is what the command line ends with when this reaches it."""

@@ -56,6 +56,7 @@ ON_VARIABLE: Final = frozenset({READ, WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_A
 ON_WORKER: Final = frozenset({SPAWN, JOIN, CANCEL})
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Op:
     """One visible step, as asked for. Treated as immutable.
 
@@ -70,31 +71,15 @@ class Op:
     and not an error.
     """
 
-    __slots__ = (
-        "at", "blocking", "body", "expect", "kind", "soft", "target", "timeout", "value",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        kind: int,
-        target: int,
-        at: str,
-        value: Value = None,
-        timeout: float | None = None,
-        blocking: bool = True,
-        expect: Value = None,
-        body: Any = None,
-        soft: bool = False,
-    ) -> None:
-        self.kind = kind
-        self.target = target
-        self.at = at
-        self.value = value
-        self.timeout = timeout
-        self.blocking = blocking
-        self.expect = expect
-        self.body = body
-        self.soft = soft
+    kind: int
+    target: int
+    at: str
+    value: Value = None
+    timeout: float | None = None
+    blocking: bool = True
+    expect: Value = None
+    body: Any = None
+    soft: bool = False
 
     def __repr__(self) -> str:
         return f"<{NAMES[self.kind]} #{self.target} at {self.at}>"

@@ -23,12 +23,12 @@ from typing import Any, Final
 from tracelock.backends import rules
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
-from tracelock.explore.running import Runner
+from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Key, outcome_key
 from tracelock.objects import Rules
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.schedulers.base import Choice, Scheduler, Wrapper
+from tracelock.schedulers.base import Choice, Scheduler
 
 __all__ = ["check_scheduler"]
 
@@ -129,6 +129,7 @@ CASES: Final = (
 class _Everything(Scheduler):
     """Every sequence of choices, depth first."""
 
+    name = "everything"
     systematic = True
 
     def __init__(self) -> None:
@@ -156,28 +157,23 @@ class _Everything(Scheduler):
         self.depth += 1
         return choice.options[place]
 
-    def describe(self) -> dict[str, Any]:
-        return {"name": "everything"}
 
-
-class _Watched(Wrapper):
+class _Watched(Tape):
     """The strategy that is checked: what it picks is looked at, and kept."""
 
     def __init__(self, inner: Scheduler, about: str) -> None:
         super().__init__(inner)
         self.about = about
-        self.picks: list[int] = []
 
     def begin(self) -> bool:
-        self.picks = []
-        begun = self.inner.begin()
+        begun = super().begin()
         _must(isinstance(begun, bool), f"{self.about}: begin() returned {begun!r}, not a bool")
         return begun
 
     def pick(self, choice: Choice) -> int:
         options = tuple(choice.options)
         seen = (choice.kind, choice.current, choice.seq, choice.worker, tuple(choice.pending))
-        picked = self.inner.pick(choice)
+        picked = super().pick(choice)
         _must(
             type(picked) is int and picked in options,
             f"{self.about}: it picked {picked!r} where the options were {options}",
@@ -187,7 +183,6 @@ class _Watched(Wrapper):
             tuple(choice.options) == options and now == seen,
             f"{self.about}: it changed the choice that it was shown",
         )
-        self.picks.append(picked)
         return picked
 
 

@@ -228,6 +228,19 @@ class Keeps:
 
     def __init__(self) -> None:
         self.own = threading.RLock()
+        self.make = threading.Lock
+
+
+class Unhashable(type):
+    """Its classes cannot be hashed, so that no table can be asked about them."""
+
+    def __eq__(cls, other: object) -> bool:
+        return NotImplemented
+
+
+class Odd(metaclass=Unhashable):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
 
 
 def keeper() -> Callable[[], Any]:
@@ -236,6 +249,7 @@ def keeper() -> Callable[[], Any]:
 
 
 KEPT, KEEPS, REGISTRY = keeper(), Keeps(), collections.defaultdict(threading.Lock)
+ODD = Odd()
 
 
 def sleeps(sleep: Any = time.sleep) -> Any:
@@ -245,7 +259,7 @@ def sleeps(sleep: Any = time.sleep) -> Any:
 def kinds() -> set[str]:
     REGISTRY.clear()
     things = (
-        Made().lock, Keeps.__dict__["lock"], KEEPS.own, KEPT(), REGISTRY["x"],
+        Made().lock, Keeps.__dict__["lock"], KEEPS.own, KEEPS.make, KEPT(), ODD.lock, REGISTRY["x"],
         sleeps(), sleeps.__defaults__[0], threading.Lock, threading.Thread.start,  # type: ignore
         threading.Condition.wait, time.monotonic,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conformance.test_library import FILES, scenario_in, small_program
 from tests.helpers.amount import amount
+from tests.helpers.support import random_run
 from tests.oracles.brute import all_states
 from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
@@ -28,7 +29,6 @@ from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
-from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session import replay, rules_of, run
 from tracelock.trace import Trace, environment
 
@@ -60,8 +60,7 @@ def runner_for(data: dict[str, Any], backend: str = "threading", clock: str = "v
 def failures(runner: Runner, seed: int, most: int = 10_000) -> Iterator[Executed]:
     """Failing schedules of a random walk."""
     for schedule in range(most):
-        executed = runner.execute((), RandomScheduler(seed, schedule))
-        assert executed is not None
+        executed = random_run(runner, seed, schedule)
         if executed.verdict.kind in FAILED:
             yield executed
 
@@ -81,14 +80,14 @@ def check(runner: Runner, start: Executed, shrunk: Shrunk) -> None:
     """What must hold of any result."""
     again = tried(runner, shrunk.executed.picks)
     assert story(again.executed) == story(shrunk.executed), "the picks are those of the log"
-    assert shrunk.executed.same_failure(start.verdict)
+    assert same_failure(shrunk.executed.verdict, start.verdict)
     assert sort_key(again) <= sort_key(tried(runner, start.picks))
     assert shrunk.executed.switches == preemptions(shrunk.executed.log)
     assert shrunk.executed.switches >= shrunk.fewest or shrunk.minimum == "proved"
     assert shrunk.history[0].by == "start"
     assert shrunk.history[-1].switches == shrunk.executed.switches
     whole = runner.execute(shrunk.executed.picks)
-    assert whole is not None and whole.same_failure(start.verdict), "and without the cut"
+    assert whole is not None and same_failure(whole.verdict, start.verdict), "and without the cut"
 
 
 # --- the library -------------------------------------------------------------------------------
@@ -298,8 +297,7 @@ def test_reordering_changes_no_result(name: str) -> None:
     trials = Trials(runner, cut=False)
     orders = 0
     for schedule in range(20):
-        executed = runner.execute((), RandomScheduler(5, schedule))
-        assert executed is not None
+        executed = random_run(runner, 5, schedule)
         layout, log = runner.program.layout, executed.log
         before = dependences(layout, log)
         for blocks in reordered(layout, log):
@@ -334,8 +332,7 @@ def test_whatever_conflicts_does_not_commute(path: Path) -> None:
     layout = runner.program.layout
     ops = {}
     for schedule in range(5):
-        executed = runner.execute((), RandomScheduler(6, schedule))
-        assert executed is not None
+        executed = random_run(runner, 6, schedule)
         ops.update({(entry[0], id(entry[2])): entry for entry in executed.log[:60]})
     entries = list(ops.values())
     for a in entries:
@@ -393,7 +390,7 @@ def test_a_timer_that_fired_early_needs_the_other_clock() -> None:
     shrunk = shrink(runner, trace, effort=CALM)
     assert shrunk.clock == "adversarial"
     again = tried(adversarial, shrunk.executed.picks)
-    assert again.executed.same_failure(trace.verdict)
+    assert same_failure(again.executed.verdict, trace.verdict)
     assert len(shrunk.executed.log) <= 2, "the lock is taken, the timer fires"
     followed, picks, verdict = follow_trace(runner, trace)
     assert followed.clock == "adversarial" and verdict.kind == "failed" and picks
@@ -491,7 +488,7 @@ def test_a_spent_effort_is_said() -> None:
     start = next(failures(runner, 1))
     shrunk = shrink(runner, start, effort=Effort(runs=2, states=0, seconds=None))
     assert (shrunk.minimum, shrunk.certified, shrunk.fewest) == ("unfinished", False, 0)
-    assert shrunk.runs == 2 and shrunk.executed.same_failure(start.verdict)
+    assert shrunk.runs == 2 and same_failure(shrunk.executed.verdict, start.verdict)
     at_once = shrink(runner, start, effort=Effort(seconds=0.0))
     assert at_once.minimum == "unfinished" and at_once.runs == 0
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.test_library import FILES, scenario_in, small_program
+from tests.helpers.support import random_run
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.shrink.best import Effort
@@ -15,7 +16,6 @@ from tracelock.explore.shrink.schedule import shrink
 from tracelock.explore.shrink.twin import NoTwin, Twin, passing_twin
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
-from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session import rules_of
 
 FAILING = [
@@ -47,8 +47,7 @@ def runner_for(data: dict[str, Any], backend: str = "threading", clock: str = "v
 
 def smallest(runner: Runner, seed: int = 1) -> Executed:
     for schedule in range(10_000):
-        executed = runner.execute((), RandomScheduler(seed, schedule))
-        assert executed is not None
+        executed = random_run(runner, seed, schedule)
         if executed.verdict.kind not in ("passed", "unfinished"):
             return shrink(runner, executed, effort=Effort(seconds=None)).executed
     raise AssertionError("nothing fails")
@@ -125,8 +124,7 @@ def test_who_wakes_is_a_choice() -> None:
     # good first in line, yet bad is woken, who wakes nobody
     failing = None
     for schedule in range(200):
-        executed = runner.execute((), RandomScheduler(2, schedule))
-        assert executed is not None
+        executed = random_run(runner, 2, schedule)
         if executed.verdict.kind == "deadlock" and executed.log[0][0] == 0:
             failing = executed
             break

@@ -340,9 +340,9 @@ def accept(linear: Any, logs: Any, layout: Layout, rules: Rules) -> None:
     parked: set[int] = set()
     assert len(linear) == sum(map(len, logs))
     assert all(a <= b for a, b in zip(linear.t, list(linear.t)[1:], strict=False))
-    rows = zip(linear.worker, linear.kind, linear.op, linear.result, linear.order, strict=True)
-    for w, kind, op, result, place in rows:
-        assert place == places[w]
+    rows = zip(linear.worker, linear.kind, linear.op, linear.result, strict=True)
+    for w, kind, op, result in rows:
+        place = places[w]
         record = logs[w][place]
         assert (record[0], record[1]) == (kind, op)
         places[w] += 1

@@ -8,6 +8,7 @@ from tracelock.backends.base import Backend, Options
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
 from tracelock.engine.recording import result_of, target_name, value_of
+from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.ops import NAMES
 from tracelock.scenario.program import Program
 from tracelock.schedulers.simple import RandomScheduler
@@ -68,3 +69,10 @@ def assert_same_as_simulated(
         zip(real, schedules(simulated, program, seed, count, clock), strict=True)
     ):
         assert mine == theirs, f"schedule {number} of seed {seed}"
+
+
+def random_run(runner: Runner, seed: int, schedule: int) -> Executed:
+    """One schedule of a random walk."""
+    tape = Tape(RandomScheduler(seed, schedule))
+    controller = runner.run(tape, lambda _: True)
+    return runner.executed(controller, tape.picks)

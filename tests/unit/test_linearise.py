@@ -89,7 +89,6 @@ def tried(start: int, end: int, target: int = 1) -> Any:
 def test_no_events() -> None:
     linear = put_in_order(LOCK, [[], []])
     assert len(linear) == 0
-    assert list(linear.order) == []
 
 
 def test_events_without_a_target_go_by_their_stamps() -> None:
@@ -97,7 +96,6 @@ def test_events_without_a_target_go_by_their_stamps() -> None:
     logs = [[(CHECKPOINT, here, None, t, 0) for t in (5, 9)], [(CHECKPOINT, here, None, 7, 0)]]
     linear = put_in_order([], logs)
     assert list(linear.worker) == [0, 1, 0]
-    assert list(linear.order) == [0, 0, 1]
     assert list(linear.t) == [5, 7, 9]
 
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from tracelock.report.terminal import Style, header_lines, table, verdict_block
 from tracelock.report.timeline import selection, timeline
-from tracelock.report.wording import clean, describe, shown, verdict_lines
+from tracelock.report.wording import clean, describe, said_of, shown
 from tracelock.trace import MISSING, Blocked, Event, Events, Trace, Verdict
 
 PATH = "workers.transfer.steps[0]"
@@ -345,12 +345,12 @@ def test_a_verdict_for_a_newcomer() -> None:
         "  final state: balance = [100, 100]",
     ]
     failed = Verdict("failed", "assert", "no", {}, at=PATH, worker=1)
-    assert verdict_lines(failed, ["a", "b"]) == [("b failed: no", PATH)]
+    assert said_of(failed, ["a", "b"]) == [("b failed: no", PATH, [])]
     ends = [
         Blocked("a", "join", "b", "p"), Blocked("b", "get", "q", "p"),
         Blocked("c", "acquire", "m", "p", ["c"]),
     ]  # fmt: skip
-    assert [text for text, _ in verdict_lines(Verdict("deadlock", blocked=ends), [])] == [
+    assert [said.text for said in said_of(Verdict("deadlock", blocked=ends), [])] == [
         "a waits for b to end",
         "b waits for something to get from q",
         "c waits for m (held by itself)",

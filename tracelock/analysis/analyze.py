@@ -12,7 +12,7 @@ from tracelock.analysis.finders.atomicity import atomicity
 from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
 from tracelock.analysis.finders.lock_order import lock_order
 from tracelock.analysis.finders.misuse import misuse
-from tracelock.analysis.finders.outcome import OUTCOMES, outcome, suspects
+from tracelock.analysis.finders.outcome import outcome, suspects
 from tracelock.analysis.finders.races import order_violations, races
 from tracelock.analysis.finders.sections import aba, stale, violations
 from tracelock.analysis.finders.stuck import stuck
@@ -80,7 +80,7 @@ def analyze(trace: Trace) -> Analysis:
     Python code, also on one that was cut off. ``error``: it happened in this run; ``warning``: it
     did not, and nothing in the trace keeps it from happening in another schedule; ``note``: worth
     knowing, often harmless. Findings that differ only in the worker, the element of an array or the
-    round of a loop are told once. No finding is no proof: see ``tracelock explore``.
+    round of a loop are merged into one. No finding is no proof: see ``tracelock explore``.
     """
     facts = Facts(trace)
     tolerant = trace.verdict.kind != "failed"
@@ -105,7 +105,7 @@ def analyze(trace: Trace) -> Analysis:
         findings = _blame(facts, findings)
     explained = any(one.severity == ERROR for one in findings)
     findings = _once(facts, [*findings, *outcome(facts, explained=explained)])
-    return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.uses)
+    return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.usage.summary)
 
 
 def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
@@ -117,9 +117,9 @@ def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
     names = suspects(facts)
     bases = set(map(base_of, names))
     if facts.steps.cooperative:
-        told = {one.targets[0] for one in findings if one.kind in _UPDATES}
+        covered = {one.targets[0] for one in findings if one.kind in _UPDATES}
         findings = findings + [
-            one for one in order_violations(facts, names) if one.targets[0] not in told
+            one for one in order_violations(facts, names) if one.targets[0] not in covered
         ]
     blamed = []
     for one in findings:
@@ -140,33 +140,24 @@ def _rank(finding: Finding) -> tuple[int, int, int]:
 def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
     """One of each set that is alike, the gravest, which says how many more there are.
 
-    A lost update is three races at least: who is told of it needs but one of them.
+    A lost update is at least three races as well: one of them is kept.
     """
-    told_of = {base_of(one.targets[0]) for one in findings if one.kind in _UPDATES}
+    updated = {base_of(one.targets[0]) for one in findings if one.kind in _UPDATES}
     alike: dict[Any, list[Finding]] = {}
     keys: dict[int, Any] = {}  # by identity: many stand here more than once
     for finding in findings:
         key = keys.get(id(finding))
         if key is None:
             key = keys[id(finding)] = facts.alike(finding)
-        if finding.kind == "data-race" and base_of(finding.targets[0]) in told_of:
+        if finding.kind == "data-race" and base_of(finding.targets[0]) in updated:
             key = finding.kind, base_of(finding.targets[0])
         alike.setdefault(key, []).append(finding)
-    told = []
+    kept = []
     for same in alike.values():
-        first = _whole(facts, min(same, key=_rank))
+        first = min(same, key=_rank)
         if len(same) > 1:
             more = "Once more" if len(same) == 2 else f"{len(same) - 1} times more"
             text = f"{first.explanation} ({more} in this trace, with other workers or elements.)"
             first = replace(first, explanation=text)
-        told.append(first)
-    return told
-
-
-def _whole(facts: Facts, finding: Finding) -> Finding:
-    """The finding with whoever made one of its events among its workers, each once."""
-    if finding.kind in OUTCOMES:
-        return finding
-    made = [facts.steps.workers[seq] for seq in finding.events]
-    workers = tuple(dict.fromkeys((*finding.workers, *made)))
-    return replace(finding, workers=workers, targets=tuple(dict.fromkeys(finding.targets)))
+        kept.append(first)
+    return kept

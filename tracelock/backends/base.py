@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
-from tracelock.engine.linearise.history import Entry, Record
-from tracelock.errors import ModelMismatch, StepFailure
+from tracelock.engine.linearise.history import FreeRun
+from tracelock.errors import ModelMismatch
 from tracelock.objects import Rules
 from tracelock.ops import EMPTY, NAMES, Layout, Op, Raised, Value, same
 
@@ -25,31 +27,6 @@ class Options:
     limits: RunLimits = field(default_factory=RunLimits)
     start_method: str | None = None
     allow_call: bool = False
-
-
-@dataclass(slots=True)
-class FreeRun:
-    """What one free run left behind.
-
-    ``logs``: the records of each worker, by its number. ``cells``: the versions of each
-    variable. ``order``: the (worker, number in its log) of every event where the backend knows the
-    whole order already (tasks), else None. ``failures``: (worker, events it had recorded,
-    failure). ``blocked``: the op each live worker waits for, at the end. ``crashed``: (worker,
-    how). ``limit``: the bound that ended the run. ``start``: ns stamp of its start. ``waits``: for
-    each worker, the ns between asking and getting by number in its log, where it had to wait.
-    ``recorded``: False when nothing but ``failures`` and the final versions was kept.
-    """
-
-    logs: Sequence[Sequence[Record]]
-    cells: list[list[Entry]]
-    start: int
-    order: list[tuple[int, int]] | None = None
-    failures: list[tuple[int, int, StepFailure]] = field(default_factory=list)
-    blocked: dict[int, Op] = field(default_factory=dict)
-    crashed: list[tuple[int, str]] = field(default_factory=list)
-    limit: str | None = None
-    recorded: bool = True
-    waits: list[dict[int, int]] = field(default_factory=list)
 
 
 class Backend(ABC):
@@ -102,7 +79,17 @@ def mismatch(layout: Layout, worker: int, op: Op, model: Value, real: Value) -> 
     )
 
 
-def stuck(layout: Layout, worker: int, stack: str = "") -> str:
+def stuck(layout: Layout, worker: int) -> str:
     """The limit of a run in which ``worker`` neither waits nor gets on."""
-    where = f":\n{stack}" if stack else ""
-    return f"{layout.workers[worker].name} is stuck outside tracelock's control{where}"
+    return f"{layout.workers[worker].name} is stuck outside tracelock's control"
+
+
+def stuck_thread(layout: Layout, worker: int, thread: int | None) -> str:
+    """The same, with the innermost frames of its thread; those of tracelock left out."""
+    frame = sys._current_frames().get(thread) if thread is not None else None
+    if frame is None:
+        return f"{stuck(layout, worker)}:\n  (its stack is not to be had)"
+    lines = traceback.extract_stack(frame)
+    own = [line for line in lines if "tracelock" not in line.filename.replace("\\", "/").split("/")]
+    stack = [f"  {line.filename}:{line.lineno} in {line.name}" for line in (own or lines)[-5:]]
+    return "\n".join([f"{stuck(layout, worker)}:", *stack])

@@ -34,6 +34,20 @@ def build(layout: Layout, makers: Makers, condition: Callable[[Any], Any]) -> li
     return real
 
 
+def unless(
+    error: type[Exception], otherwise: Value, call: Callable[..., Value]
+) -> Callable[..., Value]:
+    """A try: does ``call``, and gives ``otherwise`` where that raises ``error``."""
+
+    def attempt(*given: Any) -> Value:
+        try:
+            return call(*given)
+        except error:
+            return otherwise
+
+    return attempt
+
+
 def release(real: Any, op: Op) -> None:
     """Release a lock, or ``op.value`` permits of a semaphore that can release several at once."""
     if op.value is None or op.value == 1:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracelock.backends.base import Backend, FreeRun, Options
+from tracelock.backends.base import Backend, Options
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.errors import Cancelled, InternalError, LimitReached, StepFailure
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Raised
@@ -22,14 +23,12 @@ class SimulatedBackend(Backend):
 
     def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
         program = self.program
-        automatic = [n for n, spec in enumerate(self.layout.workers) if not spec.manual]
         count = len(self.layout.workers)
         ask, step, advance = controller.ask, controller.next, controller.advance
         while controller.begin():
             machines = [program.machine(n) for n in range(count)]
             try:
-                for worker in automatic:
-                    start(controller, machines[worker], worker)
+                controller.start_automatic(machines)
                 while (worker := step()) >= 0:
                     if controller.parked:
                         continue
@@ -39,7 +38,7 @@ class SimulatedBackend(Backend):
                     kind = controller.kind
                     if kind == SPAWN:
                         target = controller.op.target
-                        start(controller, machines[target], target)
+                        controller.start(machines[target], target)
                     elif kind == CRASH:
                         controller.crash(worker, "crash")
                         continue
@@ -68,15 +67,3 @@ class SimulatedBackend(Backend):
 
     def free(self, record: bool = True) -> FreeRun:
         raise InternalError("the simulated backend has no free runs: nothing runs by itself")
-
-
-def start(controller: Controller, machine: object, worker: int) -> None:
-    """Run ``machine`` to its first op and ask for it."""
-    try:
-        op = machine.begin()  # type: ignore[attr-defined]
-    except StepFailure as failure:
-        controller.fail(worker, failure)
-    except LimitReached as limit:
-        controller.stop(worker, limit)
-    else:
-        controller.ask(worker, op, machine.scopes if op is not None else ())  # type: ignore[attr-defined]

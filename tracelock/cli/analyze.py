@@ -7,14 +7,17 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from tracelock.analysis.analyze import Analysis, analyze
+from tracelock.analysis.derived.usage import LockUse
+from tracelock.analysis.finders.turns import duration
+from tracelock.analysis.findings import Finding
 from tracelock.cli.output import Output
+from tracelock.report.wording import clean, describe
+from tracelock.trace import load_trace
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from tracelock.analysis.analyze import Analysis
-    from tracelock.analysis.derived.usage import LockUse
-    from tracelock.analysis.findings import Finding
 
 _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 #: Text is not made wider than this, however wide the terminal is: longer lines read badly.
@@ -25,9 +28,6 @@ _EVENTS: Final = 12
 
 def analyze_command(options: argparse.Namespace, out: Output) -> int:
     """Print the findings of a trace, the gravest first; 0, whatever they are."""
-    from tracelock.analysis.analyze import analyze
-    from tracelock.trace import load_trace
-
     analysis = analyze(load_trace(options.trace))
     if options.json:
         out.json(analysis.to_data())
@@ -44,8 +44,9 @@ def analyze_command(options: argparse.Namespace, out: Output) -> int:
 
 
 def _header(analysis: Analysis, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
     from tracelock.report.terminal import header_lines
-    from tracelock.report.wording import clean
 
     trace = analysis.trace
     verdict = trace.verdict
@@ -61,19 +62,11 @@ def _header(analysis: Analysis, width: int) -> Iterator[Text]:
     ]
     yield from header_lines(facts)
     for line in lines[1:]:
-        yield _plain(" " * 10 + line)
-
-
-def _plain(line: str) -> Text:
-    from rich.text import Text
-
-    return Text(line)
+        yield Text(" " * 10 + line)
 
 
 def _finding(analysis: Analysis, finding: Finding, width: int) -> Iterator[Text]:
     from rich.text import Text
-
-    from tracelock.report.wording import clean
 
     title = Text(f"{finding.severity}: ", style=_STYLES[finding.severity])
     title.append(clean(finding.title), style="bold")
@@ -105,8 +98,6 @@ def _wrapped(title: Text, width: int) -> Iterator[Text]:
 
 
 def _event(analysis: Analysis, seq: int, width: int) -> str:
-    from tracelock.report.wording import clean, describe
-
     event = analysis.trace.events[seq]
     name = analysis.trace.workers[event.worker]
     text = clean(f"#{seq:<5} {name}: {describe(event, analysis.trace.workers)}")
@@ -119,8 +110,6 @@ def _event(analysis: Analysis, seq: int, width: int) -> str:
 def _locks(analysis: Analysis, width: int) -> Iterator[Text]:
     """The table of locks, where there is more than one turn to tell of."""
     from rich.text import Text
-
-    from tracelock.report.wording import clean
 
     used = [use for use in analysis.locks if use.taken + use.failed > 1]
     if not used:
@@ -143,8 +132,6 @@ def _locks(analysis: Analysis, width: int) -> Iterator[Text]:
 
 
 def _spread(use: LockUse, *, wait: bool) -> str:
-    from tracelock.analysis.finders.turns import duration
-
     spread = use.wait if wait else use.held
     if not spread.max:
         return "-"

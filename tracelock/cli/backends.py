@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Final
 
 from tracelock.cli.output import Output
+from tracelock.instrument.patches import table
 from tracelock.session import backends_here
 
 #: The words of the table of patches, and what they mean for the program.
@@ -19,8 +20,6 @@ MEANINGS: Final = {
 
 def backends_command(options: argparse.Namespace, out: Output) -> int:
     """List the backends: whether they are there, and what they refuse."""
-    from tracelock.instrument.patches import table
-
     rows = backends_here()
     patches = {row.name: row.how for row in table()}
     if options.json:

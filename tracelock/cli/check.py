@@ -5,32 +5,29 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from tracelock.backends.rules import rules_name
 from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, show
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import keeper_for
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules
+from tracelock.scenario.loading import load_scenario
 from tracelock.session.after_fix import check_fix
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Spreading
 from tracelock.session.targets import target_for
+from tracelock.trace import load_trace
 
 
 def check_command(options: argparse.Namespace, out: Output) -> int:
     """Try the old schedule, its neighbours and the whole search on the mended scenario."""
-    from tracelock.backends.rules import rules_name
-    from tracelock.scenario.loading import load_scenario
-    from tracelock.trace import load_trace
-
     trace = load_trace(options.old)
     if options.backend is None:
         options.backend = rules_name(trace.backend)
     scenario = load_scenario(options.scenario)
     find_modules(options)
     plan = plan_of(options, target_for(scenario))
-    keeper = None
-    if not options.no_trace:
-        keeper = Keeper(options.trace, scenario.name, plan.backend)
+    keeper = keeper_for(options, scenario, plan.backend)
     with search_progress(out, plan) as progress:
         checked = check_fix(trace, scenario, plan=plan, progress=progress)
     explored = checked.explored

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tracelock.cli.export import check_writable, write_text
+from tracelock.cli.export import check_writable
 from tracelock.cli.output import Output
 from tracelock.cli.progress import progress as progress_bar
 from tracelock.cli.run import find_modules
 from tracelock.compare import Comparison, compare
-
-if TYPE_CHECKING:
-    from tracelock.scenario.language.models import Scenario
+from tracelock.report.comparison.page import comparison_html
+from tracelock.report.comparison.picture import costs_svg
+from tracelock.report.comparison.text import comparison_lines
+from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.loading import load_scenario
+from tracelock.trace.files import write_whole
 
 
 def compare_command(options: argparse.Namespace, out: Output) -> int:
@@ -21,10 +24,6 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     0: nothing goes wrong on any backend; 1: something can; 5: nothing was seen to, but the
     comparison is not complete.
     """
-    from tracelock.report.comparison.page import comparison_html
-    from tracelock.report.comparison.picture import costs_svg
-    from tracelock.scenario.loading import load_scenario
-
     scenario: Scenario = load_scenario(options.scenario)
     for path in (options.output, options.html, options.svg):
         check_writable(path)
@@ -42,9 +41,9 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     if options.output is not None:
         found.save(options.output)
     if options.html is not None:
-        write_text(options.html, comparison_html(found.data))
+        write_whole(options.html, [comparison_html(found.data)])
     if options.svg is not None:
-        write_text(options.svg, costs_svg(found.data) + "\n")
+        write_whole(options.svg, [costs_svg(found.data), "\n"])
     if options.json:
         out.json(found.data)
     else:
@@ -56,8 +55,6 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
 
 def show(found: Comparison, options: Any, out: Output) -> None:
     """Print a comparison, and where it was written to."""
-    from tracelock.report.comparison.text import comparison_lines
-
     out.lines(comparison_lines(found.data, out.style))
     for name, path in (
         ("comparison", options.output), ("page", options.html), ("picture", options.svg)

@@ -8,12 +8,11 @@ import json
 from tracelock.cli.output import Output
 from tracelock.errors import ScenarioError
 from tracelock.report.wording import clean
+from tracelock.scenario.loading import load_scenario
 
 
 def validate_command(options: argparse.Namespace, out: Output) -> int:
     """Check every scenario; a line for each that is sound, all problems of all others."""
-    from tracelock.scenario.loading import load_scenario
-
     status = 0
     for name in options.scenarios:
         try:

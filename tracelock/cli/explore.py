@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
+from tracelock.cli.show import steps
 from tracelock.errors import UsageError
+from tracelock.explore.running import Executed
 from tracelock.report.wording import clean, outcome_name
-from tracelock.session.explored import confirmations, preemptive
+from tracelock.scenario.loading import load_scenario
+from tracelock.session.explored import Explored, confirmations, preemptive
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
 from tracelock.session.targets import target_for
+from tracelock.trace import Trace, load_trace
+from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
-    from tracelock.explore.running import Executed
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.session.explored import Explored
-    from tracelock.trace import Trace
 
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
@@ -45,8 +46,6 @@ def plan_of(options: argparse.Namespace, target: Target) -> Plan:
 
 def spreading_of(options: argparse.Namespace) -> Spreading:
     """How the options spread the search, keep it, or begin it at a prefix."""
-    from tracelock.trace import load_trace
-
     prefix = None
     if options.prefix is not None:
         path, events = parse_prefix(options.prefix)
@@ -56,9 +55,6 @@ def spreading_of(options: argparse.Namespace) -> Spreading:
 
 def explore_command(options: argparse.Namespace, out: Output) -> int:
     """Search as ``options`` say, keep the failing trace, and print what is known."""
-    from tracelock.scenario.loading import load_scenario
-    from tracelock.trace import load_trace
-
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
@@ -71,9 +67,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         target = target_for(scenario, code, allow_call=options.allow_call)
     exploration = Exploration(target, plan_of(options, target))
     plan = exploration.plan
-    keeper = None
-    if not options.no_trace:
-        keeper = Keeper(options.trace, scenario.name, plan.backend)
+    keeper = keeper_for(options, scenario, plan.backend)
     with exploration:
         with search_progress(out, plan) as progress:
             explored = exploration.run(first, progress)
@@ -94,7 +88,7 @@ def keep(explored: Explored, keeper: Keeper | None, every: bool) -> dict[int, st
         paths[-1] = keeper.keep(explored.trace)
     if every:
         for number, way in enumerate(explored.ways):
-            if way.kind in ("failed", "deadlock", "crashed"):
+            if way.kind in FAILED:
                 paths[number] = keeper.keep(way.trace())
     return paths
 
@@ -125,7 +119,6 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
 
 def show(explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output) -> None:
     """Print what was found, the interleaving first."""
-    from tracelock.cli.show import steps
     from tracelock.report.terminal import verdict_block
 
     trace = explored.trace
@@ -150,14 +143,12 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
     if len(explored.ways) > 1 and exploration.plan.every:
         _tally(explored, paths, out)
     if -1 in paths:
-        path = shlex.quote(clean(paths[-1]))
-        allow = " --allow-call" if exploration.plan.allow_call else ""
-        out.line(f"\ntrace: {clean(paths[-1])}\nreplay it: tracelock replay {path}{allow}")
+        out.line(f"\ntrace: {clean(paths[-1])}")
+        out.line(replay_line(paths[-1], exploration.plan.allow_call))
 
 
 def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:
     """The nearest passing schedule, and the one switch that makes the difference."""
-    from tracelock.cli.show import steps
     from tracelock.explore.shrink.twin import Twin
 
     if isinstance(twin, Twin):

@@ -9,6 +9,7 @@ import shlex
 from tracelock.cli.output import Output
 from tracelock.errors import UsageError
 from tracelock.session.exporting import export
+from tracelock.trace.files import write_whole
 
 
 def export_command(options: argparse.Namespace, out: Output) -> int:
@@ -25,7 +26,7 @@ def export_command(options: argparse.Namespace, out: Output) -> int:
         for line in text.rstrip("\n").split("\n"):
             out.line(line)
         return 0
-    write_text(options.output, text)
+    write_whole(options.output, [text])
     run = "python -m pytest" if options.target == "pytest" else "python"
     out.line(f"written: {options.output}\nrun it: {run} {shlex.quote(options.output)}")
     return 0
@@ -42,19 +43,3 @@ def check_writable(path: str | None) -> None:
         raise UsageError(f"cannot write {path}: {folder} is not a folder")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"cannot write {path}: no permission to write in {folder}")
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a file as a whole or not at all. Raises UsageError where that cannot be."""
-    part = f"{path}.{os.getpid()}.part"
-    try:
-        if os.path.isdir(path):
-            raise UsageError(f"cannot write {path}: it is a folder")
-        with open(part, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)

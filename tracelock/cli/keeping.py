@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import UsageError
+from tracelock.report.wording import clean
 
 if TYPE_CHECKING:
+    from tracelock.scenario.language.models import Scenario
     from tracelock.trace import Trace
 
 FOLDER: Final = "traces"
@@ -58,6 +62,17 @@ class Keeper:
             raise UsageError(f"cannot write {what}: {existing} is not a folder")
         if not os.access(existing, os.W_OK) and not (self.path and os.path.exists(self.path)):
             raise UsageError(f"cannot write {what}: no permission to write in {existing}")
+
+
+def keeper_for(options: argparse.Namespace, scenario: Scenario, backend: str) -> Keeper | None:
+    """What keeps the traces of a command, None with ``--no-trace``."""
+    return None if options.no_trace else Keeper(options.trace, scenario.name, backend)
+
+
+def replay_line(path: str, allow_call: bool) -> str:
+    """How to replay a trace that was kept."""
+    allow = " --allow-call" if allow_call else ""
+    return f"replay it: tracelock replay {shlex.quote(clean(path))}{allow}"
 
 
 def slug(name: str) -> str:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from tracelock.cli.output import Output
 
 #: The modules of commands that do not have one of their own name.
-_MODULES: Final = {"predict": "shrink", "validate": "documents", "schema": "documents"}
+_MODULES: Final = {
+    "predict": "shrink", "validate": "documents", "schema": "documents", "attach": "report",
+}  # fmt: skip
 INTERNAL: Final = 4
 INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import Any, Final
 
-from tracelock.cli import json_output
 from tracelock.cli.output import Output
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
@@ -45,7 +44,7 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
         out.note("interrupted")
         return UNFINISHED
     if options.json:
-        out.json(json_output.replay_object(result))
+        out.json(replay_object(result))
     else:
         _print(trace, result, options, out)
     if result.diverged is not None:
@@ -53,6 +52,19 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if options.bisect:
         return 1 if result.reproduced else 0
     return 0 if result.reproduced else DIFFERENT
+
+
+def replay_object(result: ReplayResult) -> dict[str, Any]:
+    """``{"reproduced", "diverged", "verdict"}``."""
+    diverged = result.diverged
+    return {
+        "reproduced": result.reproduced,
+        "diverged": None if diverged is None else {
+            "seq": diverged.seq, "expected": diverged.expected, "got": diverged.got,
+            "why": diverged.why,
+        },
+        "verdict": result.verdict.to_data(),
+    }  # fmt: skip
 
 
 def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out: Output) -> None:

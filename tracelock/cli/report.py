@@ -1,4 +1,4 @@
-"""``tracelock report``: a trace or a comparison as a page, for an issue tracker or another tool."""
+"""``tracelock report`` and ``attach``: a trace or a comparison as a page, or for an issue."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.cli.output import Output
 from tracelock.errors import TraceError, UsageError
+from tracelock.report.about import Subject
+from tracelock.report.attach import attachment
+from tracelock.report.render import form_of, render
+from tracelock.session.targets import python_of
 from tracelock.trace import Trace, load_trace
-
-if TYPE_CHECKING:
-    from tracelock.report.about import Subject
+from tracelock.trace.files import write_whole
+from tracelock.trace.verdict import FAILED
 
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
@@ -26,9 +29,6 @@ _LARGEST_SOURCE: Final = 4_000_000
 
 def report_command(options: argparse.Namespace, out: Output) -> int:
     """Write the report that ``options`` ask for."""
-    from tracelock.report.about import Subject
-    from tracelock.report.render import form_of, render
-
     path = options.output
     if path is None and options.form is None:
         raise UsageError("where to? -o FILE (or -o - for standard output, with --as FORM)")
@@ -39,7 +39,11 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         raise UsageError(f"{path} is the trace itself: it would be overwritten")
     comparison = _comparison(options.trace)
     if comparison is not None:
-        text = _render_comparison(comparison, form)
+        if form != "html":
+            raise UsageError(f"a comparison is rendered as html, not as {form}")
+        from tracelock.report.comparison.page import comparison_html
+
+        text = comparison_html(comparison)
     else:
         trace = load_trace(options.trace)
         # what another tool draws holds every event, and no findings
@@ -48,15 +52,20 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
     if path in (None, "-"):
         out.text(text)
         return 0
-    size = _write(path, text)
+    size = write_whole(path, [text])
     out.note(f"{path}: {form}, {size / 1_000:,.0f} kB")
+    return 0
+
+
+def attach_command(options: argparse.Namespace, out: Output) -> int:
+    """Print the Markdown report, with the trace folded in if it is small."""
+    out.text(attachment(subject_of(options, load_trace(options.trace))))
     return 0
 
 
 def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     """What the report is about: the trace, what is found in it, its twin."""
     from tracelock.analysis.analyze import analyze
-    from tracelock.report.about import Subject
 
     around = options.around
     if around is not None and around >= len(trace.events):
@@ -82,7 +91,7 @@ def _find_twin(trace: Trace) -> Trace:
     from tracelock.explore.shrink.twin import Twin
     from tracelock.session.shrinking import shrink
 
-    if trace.verdict.kind not in ("failed", "deadlock", "crashed"):
+    if trace.verdict.kind not in FAILED:
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to avoid")
     small = shrink(trace, confirm=0)
     if not isinstance(small.twin, Twin):
@@ -97,8 +106,7 @@ def sources_of(trace: Trace, folder: str) -> dict[str, str]:
     The trace may come from anyone: only a file with the very digest that it names is read into a
     report, and none outside the folder.
     """
-    python = trace.scenario.get("python")
-    named = python.get("sources") if isinstance(python, dict) else None
+    named = (python_of(trace) or {}).get("sources")
     found: dict[str, str] = {}
     root = Path(folder).resolve()
     for name, digest in (named if isinstance(named, dict) else {}).items():
@@ -135,42 +143,9 @@ def _comparison(path: str) -> dict[str, Any] | None:
     return data
 
 
-def _render_comparison(data: dict[str, Any], form: str) -> str:
-    if form != "html":
-        raise UsageError(f"a comparison is rendered as html, not as {form}")
-    from tracelock.report.comparison.page import comparison_html
-
-    return comparison_html(data)
-
-
 # --- files -----------------------------------------------------------------------------------
 def _same_file(path: str, other: str) -> bool:
     try:
         return os.path.samefile(path, other)
     except OSError:
         return False
-
-
-def _write(path: str, text: str) -> int:
-    """Write a file whole or not at all; its size in bytes."""
-    content = text.encode("utf-8", "backslashreplace")
-    if path.endswith(".gz"):
-        content = gzip.compress(content, 6, mtime=0)
-    target = Path(path)
-    try:
-        if target.exists() and not target.is_file():
-            if target.is_dir():
-                raise UsageError(f"cannot write {path}: it is a folder")
-            target.write_bytes(content)  # a device or a pipe: there is nothing to rename onto
-            return len(content)
-        target = target.resolve()
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as problem:
-        raise UsageError(f"cannot write {path}: {problem.strerror}") from problem
-    return len(content)

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from tracelock.cli import json_output
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
+from tracelock.cli.progress import runs_progress
+from tracelock.cli.show import steps
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean, outcome_name
+from tracelock.scenario.loading import load_scenario
+from tracelock.session.host import RunOutcome
 from tracelock.session.plan import Settings
 from tracelock.session.running import Session
 from tracelock.session.target import Capability, Target, refusal
 from tracelock.session.targets import target_for
 from tracelock.trace import Verdict
-
-if TYPE_CHECKING:
-    from tracelock.session.host import RunOutcome
+from tracelock.trace.verdict import FAILED, KINDS
 
 UNFINISHED: Final = 5
-FOUND: Final = ("failed", "deadlock", "crashed")
-_ORDER: Final = ("passed", "failed", "deadlock", "crashed", "unfinished")
 
 
 def run_command(options: argparse.Namespace, out: Output) -> int:
     """Run a scenario as ``options`` say, and print how it ended."""
-    from tracelock.scenario.loading import load_scenario
-
     scenario = load_scenario(options.scenario)
     find_modules(options)
     target = target_for(scenario, allow_call=options.allow_call)
     settings = _settings(options, target)
     with Session(target, settings) as session:
-        keeper = None
-        if not options.no_trace:
-            keeper = Keeper(options.trace, scenario.name, session.settings.backend)
+        keeper = keeper_for(options, scenario, session.settings.backend)
         command = _Run(options, out, session, keeper)
         if options.json and settings.seed is None and session.settings.strategy == "random":
             out.note(f"seed {session.settings.seed}")
@@ -69,12 +65,8 @@ def limits_of(limits: RunLimits, steps: int | None, seconds: float | None = None
 
 def find_modules(options: argparse.Namespace) -> None:
     """Let ``call`` steps find modules in the current folder, as ``python -m`` would."""
-    if options.allow_call:
-        import os
-        import sys
-
-        if os.getcwd() not in sys.path and "" not in sys.path:
-            sys.path.insert(0, os.getcwd())
+    if options.allow_call and os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 @dataclass(slots=True)
@@ -87,32 +79,21 @@ class _Kind:
     trace: str | None = None
 
 
+@dataclass(slots=True)
 class _Run:
     """One ``run`` command, its session ready."""
 
-    def __init__(
-        self,
-        options: argparse.Namespace,
-        out: Output,
-        session: Session,
-        keeper: Keeper | None,
-    ) -> None:
-        self.options = options
-        self.out = out
-        self.session = session
-        self.keeper = keeper
-
-    @property
-    def workers(self) -> list[str]:
-        """The names of the workers so far: Python code starts threads as it goes."""
-        return self.session.host.workers
+    options: argparse.Namespace
+    out: Output
+    session: Session
+    keeper: Keeper | None
 
     # --- one run -------------------------------------------------------------------------------
     def once(self) -> int:
         started = perf_counter()
         outcome: RunOutcome | None = None
         try:
-            with _closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
+            with closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
                 outcome = next(outcomes, None)
                 seconds = perf_counter() - started
                 path = self._keep(outcome) if outcome is not None else None
@@ -123,7 +104,7 @@ class _Run:
             raise UsageError("the strategy has no schedule to run")
         verdict = outcome.verdict
         if self.options.json:
-            self.out.json(json_output.run_object(verdict, path, outcome.events, seconds))
+            self.out.json(run_object(verdict, path, outcome.events, seconds))
         else:
             self._print_one(outcome, path, seconds)
         return _status({verdict.kind})
@@ -136,8 +117,6 @@ class _Run:
         # what is never recorded freely is Python code, whose steps say more than the verdict
         controlled = refusal(self.session.target, Capability.FREE_RUNS)
         if controlled and verdict.kind != "passed":
-            from tracelock.cli.show import steps
-
             self.out.lines(steps(outcome.trace(), self.out, sources=True))
             self.out.line()
         events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
@@ -147,13 +126,13 @@ class _Run:
         self._advice(verdict)
         if path is not None:
             self.out.line(f"\ntrace: {clean(path)}")
-            self.out.line(f"replay it: {self._replay(path)}")
+            self.out.line(replay_line(path, self.options.allow_call))
 
     def _verdict(self, verdict: Verdict, about: str) -> None:
         from tracelock.report.terminal import verdict_block
 
         places = self.session.target.places(verdict)
-        self.out.lines(verdict_block(verdict, self.workers, about, places))
+        self.out.lines(verdict_block(verdict, self.session.host.workers, about, places))
 
     def _what(self) -> str:
         """What was run and who decided: enough to do it again."""
@@ -177,21 +156,15 @@ class _Run:
                 "  nothing is claimed about this scenario; see --max-steps and --max-seconds"
             )
 
-    def _replay(self, path: str) -> str:
-        allow = " --allow-call" if self.options.allow_call else ""
-        return f"tracelock replay {shlex.quote(clean(path))}{allow}"
-
     # --- many runs -----------------------------------------------------------------------------
     def often(self, runs: int) -> int:
-        from tracelock.cli.progress import runs_progress
-
         kinds: dict[tuple[str, str | None], _Kind] = {}
         started = perf_counter()
         done = failures = events = 0
         interrupted = False
         with runs_progress(self.out, runs) as advance:
             try:
-                with _closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
+                with closing(self.session.each(runs, record=self.keeper is not None)) as outcomes:
                     for outcome in outcomes:
                         verdict = outcome.verdict
                         key = (verdict.kind, verdict.failure)
@@ -203,7 +176,7 @@ class _Run:
                         kind.count += 1
                         done += 1
                         events += outcome.events
-                        failures += verdict.kind in FOUND
+                        failures += verdict.kind in FAILED
                         if verdict.kind == "unfinished" and verdict.message == INTERRUPTED:
                             interrupted = True
                             break
@@ -226,12 +199,12 @@ class _Run:
     ) -> None:
         if kinds:
             worst = min(kinds.values(), key=lambda kind: _gravity(kind.verdict.kind))
-            first = json_output.run_object(worst.verdict, worst.trace, events, seconds)
+            first = run_object(worst.verdict, worst.trace, events, seconds)
         else:
             none = Verdict("unfinished", None, INTERRUPTED)
-            first = json_output.run_object(none, None, 0, seconds)
+            first = run_object(none, None, 0, seconds)
         rows = [(*key, kind.count, kind.trace) for key, kind in kinds.items()]
-        self.out.json(json_output.runs_object(first, done, rows))
+        self.out.json(runs_object(first, done, rows))
 
     def _print_many(
         self, kinds: dict[tuple[str, str | None], _Kind], done: int, seconds: float
@@ -252,17 +225,26 @@ class _Run:
             self.out.line()
             self._verdict(kind.verdict, f"the first of {kind.count:,}" if kind.count > 1 else "")
             if kind.trace is not None:
-                self.out.line(f"  replay it: {self._replay(kind.trace)}")
+                self.out.line(f"  {replay_line(kind.trace, self.options.allow_call)}")
 
 
-@contextmanager
-def _closing(outcomes: Iterator[RunOutcome]) -> Iterator[Iterator[RunOutcome]]:
-    """Close the generator on the way out, not when it is collected."""
-    try:
-        yield outcomes
-    finally:
-        if isinstance(outcomes, Generator):
-            outcomes.close()
+def run_object(verdict: Verdict, trace: str | None, events: int, seconds: float) -> dict[str, Any]:
+    """``{"verdict", "trace", "events", "seconds"}``: path or None; seconds of real time."""
+    return {
+        "verdict": verdict.to_data(), "trace": trace, "events": events,
+        "seconds": round(seconds, 6),
+    }  # fmt: skip
+
+
+def runs_object(
+    first: dict[str, Any], runs: int, outcomes: Sequence[tuple[str, str | None, int, str | None]]
+) -> dict[str, Any]:
+    """The same for the run that tells most, and all outcomes: kind, failure, count, trace."""
+    keys = ("kind", "failure", "count", "trace")
+    return {
+        **first, "runs": runs,
+        "outcomes": [dict(zip(keys, outcome, strict=True)) for outcome in outcomes],
+    }  # fmt: skip
 
 
 def _tally(
@@ -287,19 +269,19 @@ def _tally(
 
 
 def _status(kinds: set[str]) -> int:
-    if kinds & set(FOUND):
+    if kinds & set(FAILED):
         return 1
     return UNFINISHED if "unfinished" in kinds else 0
 
 
 def _rank(key: tuple[str, str | None]) -> tuple[int, str]:
     kind, failure = key
-    return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), failure or "")
+    return (KINDS.index(kind), failure or "")
 
 
 def _gravity(kind: str) -> int:
     """Failures first, then what is unfinished, then what passed."""
-    return 0 if kind in FOUND else 1 if kind == "unfinished" else 2
+    return 0 if kind in FAILED else 1 if kind == "unfinished" else 2
 
 
 def _duration(seconds: float) -> str:

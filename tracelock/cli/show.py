@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from tracelock.cli import json_output
 from tracelock.cli.output import Output
 from tracelock.errors import UsageError
 from tracelock.trace import Trace, load_trace
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from tracelock.report.timeline import Timeline
 
 
 def show_command(options: argparse.Namespace, out: Output) -> int:
@@ -31,7 +32,7 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
         return 0
     if options.json:
         line = timeline(trace, selected(trace, options.all, around))
-        out.json(json_output.show_object(trace, line))
+        out.json(show_object(trace, line))
         return 0
     out.lines(facts(trace))
     out.line()
@@ -39,6 +40,27 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
     out.line()
     out.lines(verdict_block(trace.verdict, trace.workers))
     return 0
+
+
+def show_object(trace: Trace, line: Timeline) -> dict[str, Any]:
+    """A trace's header, the rows asked for with the reason of each switch, and the verdict."""
+    rows = []
+    for row in line.rows:
+        switch = row.switch
+        rows.append(
+            {
+                **row.event.to_data(), "text": row.text,
+                "switch": None if switch is None else
+                {"left": switch.left, "kind": switch.kind, "why": switch.text},
+            }
+        )  # fmt: skip
+    header = trace.header()
+    del header["scenario"]
+    return {
+        **header, "name": trace.scenario.get("name"), "events": line.events,
+        "switches": line.switches, "preemptions": line.preemptions, "rows": rows,
+        "verdict": trace.verdict.to_data(),
+    }  # fmt: skip
 
 
 def facts(trace: Trace, replayed_on: str | None = None) -> Iterator[Text]:

@@ -10,16 +10,16 @@ from tracelock.cli.explore import show_twin
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
+from tracelock.cli.show import steps
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean
 from tracelock.session.explored import confirmations, preemptive
 from tracelock.session.shrinking import ShrunkTrace, predict, shrink
+from tracelock.trace import load_trace
 
 
 def shrink_command(options: argparse.Namespace, out: Output) -> int:
     """Shrink a failing trace, save the small one, and print it."""
-    from tracelock.trace import load_trace
-
     trace = load_trace(options.trace)
     find_modules(options)
     target = options.output or _path_with(options.trace, "min")
@@ -64,7 +64,6 @@ def shrunk_object(small: ShrunkTrace, path: str, before: int) -> dict[str, Any]:
 def _show(
     small: ShrunkTrace, path: str, before: int, options: argparse.Namespace, out: Output
 ) -> None:
-    from tracelock.cli.show import steps
     from tracelock.report.terminal import verdict_block
 
     shrunk = small.shrunk
@@ -86,8 +85,6 @@ def _show(
 
 def predict_command(options: argparse.Namespace, out: Output) -> int:
     """Say what could have gone wrong near a passing trace; 1 if any of it is confirmed."""
-    from tracelock.trace import load_trace
-
     trace = load_trace(options.trace)
     find_modules(options)
     keeper = None if options.no_trace else Keeper(None, "predicted", trace.backend)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+import termios
+import tty
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from rich.text import Text
 
 from tracelock.cli.output import Output, is_terminal
 from tracelock.errors import UsageError
+from tracelock.report.frames import Story, story
+from tracelock.report.terminal import Style, table
+from tracelock.report.timeline import Timeline
+from tracelock.report.window import focus, window
+from tracelock.report.wording import clean
 from tracelock.trace import Trace
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from tracelock.report.frames import Story
-    from tracelock.report.terminal import Style
 
 #: Rows on either side of the one that was done last.
 AROUND: Final = 5
@@ -35,9 +38,6 @@ _KEYS: Final = {
 
 def step_through(trace: Trace, around: int | None, out: Output) -> None:
     """Show the run a step at a time until the user quits. Raises UsageError off a terminal."""
-    from tracelock.report.frames import story
-    from tracelock.report.window import focus, window
-
     if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
         raise UsageError("--step needs a terminal to read keys from and to draw on")
     middle = focus(trace) if around is None else around
@@ -68,12 +68,6 @@ def moved(one: Story, at: int, action: str) -> int:
 
 def screen(one: Story, at: int, style: Style) -> Iterator[Text]:
     """The rows around the one done last, and the state after it."""
-    from rich.text import Text
-
-    from tracelock.report.terminal import table
-    from tracelock.report.timeline import Timeline
-    from tracelock.report.wording import clean
-
     line = one.timeline
     start = max(0, min(at - AROUND, len(line.rows) - 2 * AROUND))
     rows = line.rows[start : start + 2 * AROUND]
@@ -110,17 +104,12 @@ class _Raw:
     """The terminal with keys as they are pressed; as it was before when this ends."""
 
     def __enter__(self) -> Callable[[], str]:
-        import termios
-        import tty
-
         self._terminal = sys.stdin.fileno()
         self._before = termios.tcgetattr(self._terminal)
         tty.setcbreak(self._terminal)
         return self._read
 
     def __exit__(self, *problem: object) -> None:
-        import termios
-
         termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def _read(self) -> str:

@@ -31,6 +31,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import UnsupportedError, UsageError
+from tracelock.trace.files import write_whole
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -65,12 +66,7 @@ class Comparison:
 
     def save(self, path: str) -> None:
         """Write the document as JSON. Raises UsageError where that cannot be."""
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(self.data, file, indent=1)
-                file.write("\n")
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        write_whole(path, [json.dumps(self.data, indent=1), "\n"])
 
 
 def compare(

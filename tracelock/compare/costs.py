@@ -72,18 +72,15 @@ class Cell:
         return self.ends.get("deadlock", 0) >= 2 and not self.seconds
 
     def to_data(self) -> dict[str, Any]:
-        per_second = None
-        if self.rounds and self.seconds:
-            per_second = spread([self.rounds / one for one in self.seconds])
+        rounds = self.rounds or 0
         return {
             "variant": self.variant, "own": self.own, "backend": self.backend,
             "python": self.version, "gil": self.gil, "switch_interval": self.switch_interval,
             "rounds": self.rounds,
-            "seconds": spread(self.seconds) if self.seconds else None,
-            "rounds_per_second": per_second,
-            "waiting": spread(self.waiting) if self.waiting else None,
-            "held_us": spread(self.held) if self.held else None,
-            "again": spread(self.again) if self.again else None,
+            "seconds": spread(self.seconds),
+            "rounds_per_second": spread([rounds / one for one in self.seconds if rounds]),
+            "waiting": spread(self.waiting), "held_us": spread(self.held),
+            "again": spread(self.again),
             "ends": self.ends, "wrong_state": self.state, "error": self.error,
         }  # fmt: skip
 
@@ -128,21 +125,17 @@ def cells_of(
                 continue
             prepared = workshop.prepare(form.scenario, backend, patience)
             workers = sum(worker.count for worker in form.scenario.workers.values())
-
-            def cell(
-                python: str | None = None, interval: float | None = None,
-                form: Variant = form, backend: str = backend, prepared: Prepared = prepared,
-                workers: int = workers,
-            ) -> Cell:  # fmt: skip
-                return Cell(
+            settings: list[tuple[str | None, float | None]] = [(None, None)]
+            if backend == "threading":
+                settings += [(None, interval) for interval in intervals]
+            settings += [(python, None) for python in others]
+            cells += [
+                Cell(
                     form.name, form.own, backend, prepared, python, interval, workers,
                     rounds(form.scenario),
-                )  # fmt: skip
-
-            cells.append(cell())
-            if backend == "threading":
-                cells += [cell(interval=interval) for interval in intervals]
-            cells += [cell(python=python) for python in others]
+                )
+                for python, interval in settings
+            ]  # fmt: skip
     return cells
 
 

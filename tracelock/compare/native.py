@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -238,7 +237,7 @@ class Workshop:
         except subprocess.TimeoutExpired:
             return {"error": f"not done after {seconds:.0f} s"}
         finally:
-            with _ignored():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if process.returncode != 0 or not out.strip():
@@ -246,9 +245,3 @@ class Workshop:
             return {"error": last[:200]}
         found: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
         return found
-
-
-@contextlib.contextmanager
-def _ignored() -> Iterator[None]:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        yield

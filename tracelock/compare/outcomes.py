@@ -10,6 +10,7 @@ from tracelock.compare.stats import wilson
 from tracelock.compare.why import why
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import Divergence, TracelockError
+from tracelock.report.comparison.words import listed
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.running import Session
@@ -30,14 +31,10 @@ def key_of(kind: str, failure: str | None, at: str | None) -> str:
 
 def label_of(kind: str, failure: str | None, message: str, state: dict[str, Any]) -> str:
     """An outcome in words, without the values that differ from run to run."""
-    if kind == "passed":
-        return "passed"
     if kind == "failed":
         text = message.partition(" is false: ")[0]
         return f"failed: {text} is false" if " is false: " in message else f"failed: {text}"
-    return {"deadlock": "deadlock", "crashed": "a worker died", "livelock": "livelock"}.get(
-        kind, kind
-    )
+    return "a worker died" if kind == "crashed" else kind
 
 
 class OutcomeTable:
@@ -152,10 +149,8 @@ class OutcomeTable:
         if seen and cell["can"] is None:
             cell["can"] = "possible"  # it happened
         if cell["can"] is None:
-            if searched is not None and searched["exhaustive"]:
-                cell["can"] = "impossible"
-            else:
-                cell["can"] = "not found"
+            whole = searched is not None and searched["exhaustive"]
+            cell["can"] = "impossible" if whole else "not found"
         tried = searched["schedules"] if searched is not None else 0
         low, high = wilson(seen, runs)
         cell.update(
@@ -172,7 +167,7 @@ class OutcomeTable:
         impossible = [backend for backend in self.backends if can[backend] == "impossible"]
         if row["kind"] == "passed":
             return (
-                f"On {_and(impossible)} every schedule goes wrong: it is not the order of the "
+                f"On {listed(impossible)} every schedule goes wrong: it is not the order of the "
                 f"steps that decides there."
             )
         with_trace = [one for one in possible if (row["key"], one) in self.traces]
@@ -188,10 +183,6 @@ class OutcomeTable:
             except TracelockError:
                 divergences[backend] = None
         return why(trace, with_trace[0], divergences)
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _trace_data(trace: Trace) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb, sqrt
+from statistics import median
 from typing import Any, Final
 
 Z: Final = 1.959963984540054  # of a two-sided 95 per cent
@@ -21,13 +22,6 @@ def wilson(seen: int, runs: int) -> tuple[float, float]:
     return low, 1.0 if seen == runs else min(1.0, (centre + spread) / scale)
 
 
-def median(values: Sequence[float]) -> float:
-    """The middle of at least one value."""
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
-
-
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
     """The 95 % interval of the median by order statistics (binomial); all values where there are
     fewer than six, which cannot say as much."""
@@ -43,8 +37,11 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[low], ordered[n - 1 - low]
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """``{"median", "low", "high", "n", "all"}``: the median and its 95 % interval."""
+def spread(values: Sequence[float]) -> dict[str, Any] | None:
+    """``{"median", "low", "high", "n", "all"}``: the median and its 95 % interval; None for no
+    value."""
+    if not values:
+        return None
     low, high = median_interval(values)
     return {
         "median": median(values), "low": low, "high": high, "n": len(values), "all": list(values),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,20 +36,16 @@ def variants(scenario: Scenario) -> list[Variant]:
         return [Variant(WRITTEN, scenario, True)]
     nesting = {_nesting(worker["steps"], free) for worker in data["workers"].values()}
     nesting.discard(None)
-    unlocked = _made(data, lambda steps: _without(steps, free))
-    own = WRITTEN
-    found = [Variant(NONE, unlocked)]
+    unlocked = _changed(data, lambda steps: _without(steps, free))
     if nesting == {INSIDE}:
-        own = INSIDE
-        found.append(Variant(INSIDE, scenario, True))
-        found.append(Variant(AROUND, _made(data, lambda steps: _around(steps, free))))
+        around = _changed(data, lambda steps: _around(steps, free))
+        forms = [Variant(INSIDE, scenario, True), Variant(AROUND, around)]
     elif nesting == {AROUND}:
-        own = AROUND
-        found.append(Variant(INSIDE, _made(data, lambda steps: _inside(steps, free))))
-        found.append(Variant(AROUND, scenario, True))
+        inside = _changed(data, lambda steps: _inside(steps, free))
+        forms = [Variant(INSIDE, inside), Variant(AROUND, scenario, True)]
     else:
-        found.append(Variant(own, scenario, True))
-    return found
+        forms = [Variant(WRITTEN, scenario, True)]
+    return [Variant(NONE, unlocked), *forms]
 
 
 def rounds(scenario: Scenario) -> int | None:
@@ -68,7 +65,10 @@ def shortened(scenario: Scenario, most: int, to: int) -> Scenario | None:
     length in what must hold cut likewise; None where there is no such loop."""
     data = scenario.to_data()
     long: set[int] = set()
-    _cut(data["workers"], long, most, to)
+    for step in _all(data["workers"]):
+        if isinstance(step.get("repeat"), int) and step["repeat"] > most:
+            long.add(step["repeat"])
+            step["repeat"] = to
     if not long:
         return None
     for part in ("finally", "always"):
@@ -77,22 +77,7 @@ def shortened(scenario: Scenario, most: int, to: int) -> Scenario | None:
     return scenario_from_data(data)
 
 
-def _cut(part: Any, long: set[int], most: int, to: int) -> None:
-    if isinstance(part, dict):
-        times = part.get("repeat")
-        if isinstance(times, int) and times > most:
-            long.add(times)
-            part["repeat"] = to
-        for value in part.values():
-            _cut(value, long, most, to)
-    elif isinstance(part, list):
-        for value in part:
-            _cut(value, long, most, to)
-
-
 def _scaled(expr: Any, long: set[int], to: int) -> Any:
-    import re
-
     if not isinstance(expr, str):
         return expr
 
@@ -162,8 +147,14 @@ def _base(reference: str) -> str:
     return reference.partition("[")[0].strip()
 
 
-def _holds(steps: list[Any], free: set[str]) -> bool:
-    return any(_base(step.get("with") or step.get("acquire") or "") in free for step in _all(steps))
+def _locks(steps: list[Any], free: set[str]) -> list[str]:
+    """The locks in ``free`` that the steps take, each once."""
+    names = [step.get("with") or step.get("acquire") or "" for step in _all(steps)]
+    return [name for name in dict.fromkeys(names) if _base(name) in free]
+
+
+def _loops(step: Any) -> bool:
+    return isinstance(step, dict) and ("repeat" in step or "while" in step)
 
 
 def _nesting(steps: list[Any], free: set[str]) -> str | None:
@@ -171,10 +162,10 @@ def _nesting(steps: list[Any], free: set[str]) -> str | None:
     for step in steps:
         if not isinstance(step, dict):
             continue
-        if "repeat" in step or "while" in step:
-            return INSIDE if _holds(step["do"], free) else None
+        if _loops(step):
+            return INSIDE if _locks(step["do"], free) else None
         if "with" in step and _base(step["with"]) in free:
-            if any("repeat" in inner or "while" in inner for inner in _all(step["do"])):
+            if any(map(_loops, _all(step["do"]))):
                 return AROUND
             return WRITTEN
         if "acquire" in step and _base(step["acquire"]) in free:
@@ -182,7 +173,7 @@ def _nesting(steps: list[Any], free: set[str]) -> str | None:
     return None
 
 
-def _made(data: dict[str, Any], change: Any) -> Scenario:
+def _changed(data: dict[str, Any], change: Any) -> Scenario:
     data = copy.deepcopy(data)
     for worker in data["workers"].values():
         worker["steps"] = change(worker["steps"])
@@ -201,45 +192,36 @@ def _without(steps: list[Any], free: set[str]) -> list[Any]:
         elif _base(step.get("acquire") or step.get("release") or "") in free:
             continue
         else:
-            kept.append(
-                {
-                    key: _without(value, free) if key in _BLOCKS else value
-                    for key, value in step.items()
-                }
-            )
+            inner = {key: _without(step[key], free) for key in _BLOCKS if key in step}
+            kept.append({**step, **inner})
     return kept
 
 
 def _around(steps: list[Any], free: set[str]) -> list[Any]:
     """The lock of each loop's body, around the loop."""
-    made = []
+    found = []
     for step in steps:
-        if isinstance(step, dict) and ("repeat" in step or "while" in step):
-            names = [
-                s.get("with") or s.get("acquire")
-                for s in _all(step["do"])
-                if _base(s.get("with") or s.get("acquire") or "") in free
-            ]
+        if _loops(step):
             loop = {**step, "do": _without(step["do"], free)}
-            for name in reversed(list(dict.fromkeys(names))):
+            for name in reversed(_locks(step["do"], free)):
                 loop = {"with": name, "do": [loop]}
-            made.append(loop)
+            found.append(loop)
         else:
-            made.append(step)
-    return made
+            found.append(step)
+    return found
 
 
 def _inside(steps: list[Any], free: set[str]) -> list[Any]:
     """The lock around a loop, in each of its rounds."""
-    made = []
+    found = []
     for step in steps:
         if isinstance(step, dict) and "with" in step and _base(step["with"]) in free:
             for inner in step["do"]:
-                if isinstance(inner, dict) and ("repeat" in inner or "while" in inner):
+                if _loops(inner):
                     body = [{"with": step["with"], "do": inner["do"]}]
-                    made.append({**inner, "do": body})
+                    found.append({**inner, "do": body})
                 else:
-                    made.append({"with": step["with"], "do": [inner]})
+                    found.append({"with": step["with"], "do": [inner]})
         else:
-            made.append(step)
-    return made
+            found.append(step)
+    return found

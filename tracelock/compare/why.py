@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tracelock.backends.rules import RULES
 from tracelock.errors import Divergence
 from tracelock.ops import KIND_OF
+from tracelock.report.comparison.words import listed
 
 if TYPE_CHECKING:
     from tracelock.trace import Event, Trace
@@ -26,14 +27,14 @@ def why(trace: Trace, backend: str, elsewhere: Mapping[str, Divergence | None]) 
     events = list(trace.events)
     other, divergence = told[0]
     same = [name for name, d in told if d is not None and d.seq == divergence.seq]
-    names = _and(same)
+    names = listed(same)
     seq = divergence.seq
     if not 0 <= seq < len(events):
         return f"On {names} the same steps end otherwise: {divergence.why}."
     last = events[-1]
     if trace.verdict.failure == "error" and isinstance(last.result, dict):
         name = last.result.get("error", "an error")
-        everywhere = _and([one for one, _ in told])
+        everywhere = listed([one for one, _ in told])
         done = "wait" if last.op == "wake" else last.op
         return (
             f"On {backend} {trace.workers[last.worker]}'s {done} {last.target} raises {name} "
@@ -50,7 +51,8 @@ def why(trace: Trace, backend: str, elsewhere: Mapping[str, Divergence | None]) 
         return _switch(trace, events, seq, backend, names, other)
     if event.op == "acquire" or "first in line" in divergence.why:
         return _handover(trace, event, backend, names)
-    return f"At {_did(trace, event)} {names} goes on with {divergence.got} instead."
+    done = f"{trace.workers[event.worker]}'s {_did_what(event)}"
+    return f"At {done} {names} goes on with {divergence.got} instead."
 
 
 def _switch(
@@ -86,13 +88,5 @@ def _handover(trace: Trace, event: Event, backend: str, names: str) -> str:
     )
 
 
-def _did(trace: Trace, event: Event) -> str:
-    return f"{trace.workers[event.worker]}'s {_did_what(event)}"
-
-
 def _did_what(event: Event) -> str:
     return f"{event.op} {event.target}" if event.target else event.op
-
-
-def _and(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -332,18 +332,28 @@ class Controller(Timing):
         worker, kind, op, _, options, now = self.log[-1]
         self.log[-1] = (worker, kind, op, result, options, now)
 
-    def advance(self, machine: Any, worker: int) -> None:
-        """Resume ``machine`` with the result of its op, as granted, and ask for its next one.
+    # --- machines that run where the controller does -----------------------------------------
+    def start_automatic(self, machines: Sequence[Any]) -> None:
+        """Start every worker that starts by itself; ``machines``: by worker."""
+        for worker, spec in enumerate(self.layout.workers):
+            if not spec.manual:
+                self.start(machines[worker], worker)
 
-        For backends whose machine runs where the controller does.
-        """
+    def start(self, machine: Any, worker: int) -> None:
+        """Run ``machine`` to its first op and ask for it."""
+        self.advance(machine, worker, first=True)
+
+    def advance(self, machine: Any, worker: int, first: bool = False) -> None:
+        """Resume ``machine`` with the result of its op, as granted, and ask for its next one."""
         result = self.result
-        if self.stillborn:
+        if self.stillborn and not first:
             self.stillborn = False
             self._end(worker)
             return
         try:
-            if self.thrown is not None:
+            if first:
+                op = machine.begin()
+            elif self.thrown is not None:
                 op = machine.throw(self.thrown)
             elif result.__class__ is Raised:
                 op = machine.throw(op_failure(result, self.op))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tracelock.errors import StepFailure
 from tracelock.ops import (
     ATOMIC,
     COMPARE_EXCHANGE,
+    EMPTY,
     EXCHANGE,
     READ,
     WRITE,
@@ -82,6 +83,26 @@ def perform(op: Op, values: list[Value]) -> Value:
         values[op.target] = op.value
         return None
     return run_atomic(op.body.run, values) if kind == ATOMIC else change(op, values)
+
+
+# --- results between processes ---------------------------------------------------------------
+#: How a result that is an exception, or "empty", is marked: no JSON value is a tuple.
+_RAISED_MARK: Final = "raised"
+_EMPTY_MARK: Final = ("empty",)
+
+
+def wrap(result: Value) -> Value:
+    """A result as marshal can carry it."""
+    if result.__class__ is Raised:
+        return (_RAISED_MARK, result.kind, result.message)
+    return _EMPTY_MARK if result is EMPTY else result
+
+
+def unwrap(result: Value) -> Value:
+    """The inverse of ``wrap``."""
+    if result.__class__ is tuple:
+        return EMPTY if result == _EMPTY_MARK else Raised(result[1], result[2])
+    return result
 
 
 # --- exceptions ------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ scope goes before an inner one.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from tracelock.errors import Cancelled, ScopeExpired
@@ -46,47 +47,40 @@ SUSPENDING: Final = frozenset({ACQUIRE, WAIT, PUT, GET, SLEEP, CHECKPOINT, JOIN}
 Cut = tuple[int, Value, BaseException | None, Op]
 
 
+@dataclass(slots=True, eq=False)
 class TimeoutBlock:
     """A ``timeout`` block that a worker is in.
 
     ``entry``: the requests there were before it. ``fresh``: it begins with the pending op.
     """
 
-    __slots__ = ("at", "deadline", "entry", "fired", "fresh")
-
-    def __init__(self, deadline: float, at: str, entry: int) -> None:
-        self.deadline = deadline
-        self.at = at
-        self.entry = entry
-        self.fired = False
-        self.fresh = True
+    deadline: float
+    at: str
+    entry: int
+    fired: bool = False
+    fresh: bool = True
 
     def copy(self) -> TimeoutBlock:
-        new = TimeoutBlock(self.deadline, self.at, self.entry)
-        new.fired, new.fresh = self.fired, self.fresh
-        return new
+        return TimeoutBlock(self.deadline, self.at, self.entry, self.fired, self.fresh)
 
 
+@dataclass(slots=True, eq=False)
 class Task:
     """What is known of one worker that has been cancelled, or is in a ``timeout`` block."""
 
-    __slots__ = ("blocks", "cancelled", "due", "entry", "late", "requests", "unwinding")
-
-    def __init__(self) -> None:
-        self.requests = 0  # asked for, and not taken back by the block that asked
-        self.cancelled = False  # by a cancel step
-        self.due = False  # it asked that of itself, and has not been suspended since
-        self.blocks: dict[int, TimeoutBlock] = {}  # by uid, outermost first
-        self.entry = 0  # requests when the pending op was asked for
-        self.late = False  # the pending op has run out of time
-        self.unwinding = False  # cut off, but it has its lock to take back first
+    requests: int = 0  # asked for, and not taken back by the block that asked
+    cancelled: bool = False  # by a cancel step
+    due: bool = False  # it asked that of itself, and has not been suspended since
+    blocks: dict[int, TimeoutBlock] = field(default_factory=dict)  # by uid, outermost first
+    entry: int = 0  # requests when the pending op was asked for
+    late: bool = False  # the pending op has run out of time
+    unwinding: bool = False  # cut off, but it has its lock to take back first
 
     def copy(self) -> Task:
-        new = Task()
-        for name in self.__slots__:
-            setattr(new, name, getattr(self, name))
-        new.blocks = {uid: block.copy() for uid, block in self.blocks.items()}
-        return new
+        blocks = {uid: block.copy() for uid, block in self.blocks.items()}
+        return Task(
+            self.requests, self.cancelled, self.due, blocks, self.entry, self.late, self.unwinding
+        )  # fmt: skip
 
     def enter(self, scopes: Sequence[Any], now: float) -> None:
         """The worker has come to an op inside ``scopes`` (see ``Machine.scopes``)."""
@@ -256,10 +250,8 @@ class Interrupts:
         return found
 
     def _begun(self, worker: int) -> bool:
-        """Whether the pending op of a worker is one in which a task is suspended before its
-
-        event: nothing is lost if such a task is taken to have come to it as soon as it could.
-        """
+        """Whether the pending op of a worker is one in which a task is suspended before its event:
+        nothing is lost if such a task is taken to have come to it as soon as it could."""
         op = self._controller.pending[worker]
         assert op is not None
         return op.kind in self._controller.rules.before and cancellable(op, self._controller.layout)

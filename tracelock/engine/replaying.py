@@ -34,7 +34,7 @@ from tracelock.ops import (
     Op,
     Value,
 )
-from tracelock.schedulers.base import TIMER, WAITER, Choice, Scheduler
+from tracelock.schedulers.base import TIMER, WAITER, Choice, OneSchedule
 from tracelock.trace import MISSING, Event, Verdict, frozen
 
 #: Ops of a trace that another backend may not have: they only say how a task queued.
@@ -45,7 +45,7 @@ class EndOfTrace(Exception):
     """The trace has no more events and its verdict says that the run was cut there."""
 
 
-class Replay(Scheduler):
+class Replay(OneSchedule):
     """Follows one trace under the rules of one backend: let it ``follow`` its controller.
 
     ``foreign``: the trace was recorded on another backend; its ``request`` events are followed
@@ -53,6 +53,7 @@ class Replay(Scheduler):
     was recorded, so that not all of it has to be the same.
     """
 
+    name = "replay"
     changed: frozenset[str] = frozenset()
 
     def __init__(
@@ -70,7 +71,6 @@ class Replay(Scheduler):
         self.verdict = verdict
         self.events = [event for event in events if not (foreign and event.op in SILENT)]
         self.position = 0
-        self.finished = False
         self._chosen: list[int] = []
         self.controller: Controller | None = None
 
@@ -105,16 +105,6 @@ class Replay(Scheduler):
             self.position += 1
 
     # --- the scheduler -----------------------------------------------------------------------
-    def begin(self) -> bool:
-        if self.finished:
-            return False
-        self.finished = True
-        self.position = 0
-        return True
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "replay"}
-
     def pick(self, choice: Choice) -> int:
         if self.position >= len(self.events):
             return self._beyond(choice)

@@ -114,8 +114,8 @@ def verdict_of(controller: Controller, finally_: Sequence[StateCheck]) -> Verdic
     remarks = controller.remarks
     if remarks and verdict.kind == "deadlock":
         waited = dict.fromkeys(op.target for op in pending.values() if op.kind != JOIN)
-        told = [remarks[target] for target in waited if target in remarks]
-        verdict.message = "; ".join([verdict.message, *told])
+        about = [remarks[target] for target in waited if target in remarks]
+        verdict.message = "; ".join([verdict.message, *about])
     if controller.heard and verdict.kind != "passed":
         verdict.message = "; ".join([verdict.message, *controller.heard])
     return verdict

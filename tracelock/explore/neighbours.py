@@ -7,25 +7,29 @@ can be followed is its intent: which worker went to which op, in which order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from tracelock.engine.recording import target_name
+from tracelock.explore.running import Guide
 from tracelock.ops import NAMES, Layout, Op
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
-from tracelock.schedulers.simple import mix
+from tracelock.schedulers.base import WORKER, Choice, Scheduler, Wrapper
+from tracelock.schedulers.sampling import mix
 from tracelock.trace import Event
 
 #: New steps that a worker may make before the op that the old trace has next for it.
 PATIENCE: Final = 200
 
 
-class IntentScheduler(Scheduler):
+class IntentScheduler(Wrapper):
     """Takes each worker to the ops of an old trace, in the trace's order, as far as that can be.
 
     A worker that has new steps before its next old op makes them then; one that is blocked, or no
-    longer comes to that op, is passed over. ``until``: from this event on ``then`` decides.
+    longer comes to that op, is passed over. ``until``: from this event on ``then`` decides (None:
+    the worker that runs goes on).
     ``followed``: how many of the old events happened in their order.
     """
+
+    name = "intent"
 
     def __init__(
         self,
@@ -39,14 +43,10 @@ class IntentScheduler(Scheduler):
         self.layout = layout
         self.events = [event for event in events if event.op != "request"]
         self.until = len(self.events) if until is None else until
-        self.then = then
+        super().__init__(then or Guide())
         self.known = len(numbers)
         self.followed = 0
         self._begun = False
-
-    def attach(self, run: Run) -> None:
-        if self.then is not None:
-            self.then.attach(run)
 
     def begin(self) -> bool:
         if self._begun:
@@ -55,19 +55,12 @@ class IntentScheduler(Scheduler):
         self._at = 0
         self._extra = 0
         self.followed = 0
-        return self.then is None or self.then.begin()
-
-    def end(self, steps: int) -> None:
-        if self.then is not None:
-            self.then.end(steps)
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "intent"}
+        return bool(self.inner.begin())
 
     def pick(self, choice: Choice) -> int:
         options = choice.options
         if choice.kind != WORKER:
-            return self.then.pick(choice) if self._over() and self.then is not None else options[0]
+            return self.inner.pick(choice) if self._at >= self.until else options[0]
         while self._at < self.until:
             event = self.events[self._at]
             worker = event.worker
@@ -85,12 +78,7 @@ class IntentScheduler(Scheduler):
             else:
                 self._extra += 1
             return worker
-        if self.then is not None:
-            return self.then.pick(choice)
-        return choice.current if choice.current in options else options[0]
-
-    def _over(self) -> bool:
-        return self._at >= self.until
+        return self.inner.pick(choice)
 
     def _next(self) -> None:
         self._at += 1

@@ -1,4 +1,4 @@
-"""Prediction: from a run that passed to the failures next to it, each tried before it is told.
+"""Prediction: from a run that passed to the failures next to it, each tried before it is event.
 
 The analyses say what another schedule could do: a deadlock by lock order, a data race, a lost
 update, a stale check. Each says which order of events would show it. That order is brought about
@@ -21,13 +21,11 @@ from tracelock.analysis.finders.races import races
 from tracelock.analysis.finders.reversible import reversible
 from tracelock.analysis.findings import NOTE, Finding, Pairs
 from tracelock.errors import TraceError
-from tracelock.explore.running import Executed, Runner, preemptions, same_failure
+from tracelock.explore.running import Executed, Runner, same_failure
 from tracelock.explore.search import FAILED, Budget
 from tracelock.ops import KIND_OF, ON_WORKER
 from tracelock.schedulers.ordered import AFTERWARDS, EventPlace, OrderedScheduler, Wish
 from tracelock.trace import Trace
-
-__all__ = ["CONFIRMED", "POSSIBLE", "Prediction", "predict"]
 
 CONFIRMED: Final = "confirmed"
 POSSIBLE: Final = "possible, not confirmed"
@@ -109,21 +107,21 @@ def predict(
             tried.append(prediction)
             proved.add(facts.alike(finding))
     trials.together([one for one in tried if _is_race(one.finding) and not one.confirmed])
-    return _told(runner, facts, tried)
+    return _reported(runner, facts, tried)
 
 
-def _told(runner: Runner, facts: Facts, tried: list[Prediction]) -> list[Prediction]:
-    """What is worth telling, confirmed ones first, one of each set that is alike."""
+def _reported(runner: Runner, facts: Facts, tried: list[Prediction]) -> list[Prediction]:
+    """What is worth a report, confirmed ones first, one of each set that is alike."""
     if runner.rules.cooperative and not facts.steps.cooperative:
         # the trace is of threads and the schedules are of tasks, which switch far less
         tried = [one for one in tried if one.confirmed]
-    told: dict[Hashable, Prediction] = {}
+    reported: dict[Hashable, Prediction] = {}
     for one in sorted(tried, key=lambda one: not one.confirmed):
         if one.confirmed or (
             one.finding.severity != NOTE and not _covered(facts, one.finding, tried)
         ):
-            told.setdefault(facts.alike(one.finding), one)
-    return list(told.values())
+            reported.setdefault(facts.alike(one.finding), one)
+    return list(reported.values())
 
 
 def _is_race(finding: Finding) -> bool:
@@ -236,8 +234,7 @@ class _Trials:
 
     def _run(self, scheduler: OrderedScheduler) -> Executed:
         controller = self.runner.run(scheduler, lambda _: True)
-        log = controller.log
-        return Executed(scheduler.picks, log, self.runner.verdict(controller), preemptions(log))
+        return self.runner.executed(controller, scheduler.picks)
 
     def _wish(self, first: int, then: int) -> Wish | None:
         a, b = self._place(first), self._place(then)
@@ -247,18 +244,18 @@ class _Trials:
         """The event ``seq`` of the trace, as the scheduler recognises it."""
         steps = self.facts.steps
         worker, shape = steps.workers[seq], steps.shapes[seq]
-        told = steps.events.table[shape]
-        kind = KIND_OF[told.op]
+        event = steps.events.table[shape]
+        kind = KIND_OF[event.op]
         target = -1
-        if told.target is not None:
+        if event.target is not None:
             numbers = self._of_workers
             if kind not in ON_WORKER:
-                on_lock = told.op in ("acquire", "release", "request")
+                on_lock = event.op in ("acquire", "release", "request")
                 numbers = self._of_locks if on_lock else self._of_things
-            if told.target not in numbers:
+            if event.target not in numbers:
                 return None
-            target = numbers[told.target]
+            target = numbers[event.target]
         seqs = steps.by_worker[worker][: steps.locals[seq] - 1]
         return EventPlace(
-            worker, kind, target, told.at, sum(steps.shapes[s] == shape for s in seqs)
+            worker, kind, target, event.at, sum(steps.shapes[s] == shape for s in seqs)
         )

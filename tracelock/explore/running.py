@@ -13,9 +13,9 @@ from tracelock.engine.controller import Caller, Controller, Entry
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import StateCheck, first_failure, verdict_of
 from tracelock.objects import Rules
-from tracelock.ops import Layout
-from tracelock.scenario.program import Program
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
+from tracelock.ops import ATOMIC, CRASH, SPAWN, Layout, Raised
+from tracelock.scenario.program import Machine, Program
+from tracelock.schedulers.base import WORKER, Choice, OneSchedule, Scheduler, Wrapper
 from tracelock.trace import Verdict
 
 
@@ -31,10 +31,6 @@ class Executed:
     log: list[Entry]
     verdict: Verdict
     switches: int
-
-    def same_failure(self, other: Verdict) -> bool:
-        """Whether this is the same kind of failure: kind, what failed, and where."""
-        return same_failure(self.verdict, other)
 
 
 def same_failure(a: Verdict, b: Verdict) -> bool:
@@ -61,54 +57,72 @@ def preemptions(log: Sequence[Entry]) -> int:
     return count
 
 
-class Guide(Scheduler):
+class Guide(OneSchedule):
     """Follows a list of picks; beyond it goes on with the same worker, or the first that can.
 
-    ``strict``: where a pick cannot be had the schedule is given up (``lost``), the rest is run
-    as beyond the list.
+    Where a pick cannot be had the schedule is ``lost`` there: what is left is as beyond the list.
     """
 
-    def __init__(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> None:
+    name = "guided"
+
+    def __init__(self, picks: Sequence[int] = ()) -> None:
         self.wanted = picks
-        self.then = then
         self.picks: list[int] = []
         self.lost = -1
-        self._done = False
-
-    def attach(self, run: Run) -> None:
-        if self.then is not None:
-            self.then.attach(run)
-
-    def begin(self) -> bool:
-        if self._done:
-            return False
-        self._done = True
-        if self.then is not None:
-            self.then.begin()
-        return True
 
     def pick(self, choice: Choice) -> int:
-        at = len(self.picks)
+        at, options = len(self.picks), choice.options
+        picked = options[0]
+        if choice.kind == WORKER and choice.current in options:
+            picked = choice.current
         if at < len(self.wanted) and self.lost < 0:
-            picked = self.wanted[at]
-            if picked not in choice.options:
+            if self.wanted[at] in options:
+                picked = self.wanted[at]
+            else:
                 self.lost = at
-                picked = self.default(choice)
-        else:
-            picked = self.default(choice)
         self.picks.append(picked)
         return picked
 
-    def default(self, choice: Choice) -> int:
-        """What is picked where nothing is wanted."""
-        if self.then is not None:
-            return self.then.pick(choice)
-        if choice.kind == WORKER and choice.current in choice.options:
-            return choice.current
-        return choice.options[0]
 
-    def describe(self) -> dict[str, Any]:
-        return {"name": "guided"}
+class Script(Scheduler):
+    """Follows ``prefix``, then takes first options, and notes what else could be had."""
+
+    def __init__(self) -> None:
+        self.reset(())
+
+    def reset(self, prefix: tuple[int, ...]) -> None:
+        self.prefix = prefix
+        self.taken: list[int] = []
+        self.others: list[tuple[int, ...]] = []
+
+    def pick(self, choice: Choice) -> int:
+        place = len(self.taken)
+        if place < len(self.prefix):
+            picked = self.prefix[place]
+        else:
+            picked = choice.options[0]
+            self.others += [(*self.taken, option) for option in choice.options[1:]]
+        self.taken.append(picked)
+        return picked
+
+
+def go_on(
+    controller: Controller, machine: Machine, worker: int, spawn: Callable[[int], None]
+) -> None:
+    """What a backend does after a grant that ended an op, with ``machine``, which is a copy:
+    ``spawn(target)`` starts the worker of a spawn."""
+    op, kind, result = controller.op, controller.kind, controller.result
+    if controller.thrown is None and result.__class__ is not Raised:
+        if kind == CRASH:
+            controller.crash(worker, "crash")
+            return
+        if kind == SPAWN:
+            spawn(op.target)
+        elif kind == ATOMIC:
+            # the model has rehearsed it: now on the locals of the copy, with what it read then
+            seen = dict(result["reads"])
+            machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
+    controller.advance(machine, worker)
 
 
 class Tape(Wrapper):
@@ -211,15 +225,18 @@ class Runner:
         self.backend.controlled(controller, done)
         return controller
 
-    def execute(self, picks: Sequence[int] = (), then: Scheduler | None = None) -> Executed | None:
+    def execute(self, picks: Sequence[int] = ()) -> Executed | None:
         """Run the schedule that ``picks`` describe; None where one of them could not be had.
 
-        Beyond the picks ``then`` decides, or the worker that is running goes on.
+        Beyond the picks the worker that is running goes on.
         """
-        guide = Guide(picks, then)
+        guide = Guide(picks)
         controller = self.run(guide, lambda _: True)
         if guide.lost >= 0:
             return None
-        return Executed(
-            guide.picks, controller.log, self.verdict(controller), preemptions(controller.log)
-        )
+        return self.executed(controller, guide.picks)
+
+    def executed(self, controller: Controller, picks: list[int]) -> Executed:
+        """The schedule that ``controller`` has just ended."""
+        log = controller.log
+        return Executed(picks, log, self.verdict(controller), preemptions(log))

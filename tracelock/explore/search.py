@@ -41,6 +41,14 @@ class Outcome:
     first: Executed
     schedule: int  # number of the first schedule that had it, from 1
 
+    @classmethod
+    def of(cls, first: Executed, count: int, schedule: int) -> Outcome:
+        """The outcome of ``first``."""
+        end = first.verdict
+        return cls(
+            end.kind, end.failure, end.at, end.message, end.state, count, first, schedule
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Progress:
@@ -188,13 +196,9 @@ def search(
 
 def add_outcome(found: Searched, executed: Executed) -> Outcome:
     """Count a schedule that was run by itself."""
-    verdict = executed.verdict
-    key = outcome_key(verdict)
+    key = outcome_key(executed.verdict)
     outcome = found.outcomes.get(key)
     if outcome is None:
-        outcome = found.outcomes[key] = Outcome(
-            verdict.kind, verdict.failure, verdict.at, verdict.message, verdict.state, 0, executed,
-            found.schedules,
-        )  # fmt: skip
+        outcome = found.outcomes[key] = Outcome.of(executed, 0, found.schedules)
     outcome.count += 1
     return outcome

@@ -117,13 +117,8 @@ class Body(FlowWriter):
             kept = self.temporary("patience")
             self.put(f"{kept} = {timeout}")
             timeout = kept
-        self.wait_until(thing, trees[-1], timeout, into, at, apart)
-
-    def wait_until(
-        self, thing: str, until: ast.expr, timeout: str | None, into: str | None, at: str,
-        apart: bool,
-    ) -> None:  # fmt: skip
-        """The loop around a wait that looks again after each wake-up."""
+        # the loop around a wait that looks again after each wake-up
+        until = trees[-1]
         if into is not None:
             self.put(f"{into} = True")
         self.loops += 1

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.export import mains
 from tracelock.export.constructors import constructor
 from tracelock.export.context import ExportContext
 from tracelock.export.expressions import Namespace, negated
+from tracelock.export.naming import plain_name
 from tracelock.export.writing import WIDTH, Lines, quoted
 from tracelock.scenario.compile.layout import elements
-from tracelock.scenario.language.models import ObjectDecl, Scenario
-
-if TYPE_CHECKING:
-    from tracelock.trace import Trace
+from tracelock.scenario.language.expressions import tree_of
+from tracelock.scenario.language.models import ObjectDecl
+from tracelock.trace import Trace
 
 EVENT: Final = ObjectDecl.model_validate({"type": "event"})
 
@@ -23,15 +23,11 @@ EVENT: Final = ObjectDecl.model_validate({"type": "event"})
 class Ending:
     """The part of a program after its workers. Needs these to be written first."""
 
-    def __init__(
-        self, scenario: Scenario, backend: str, trace: Trace | None, context: ExportContext,
-        test: bool,
-    ) -> None:  # fmt: skip
-        self.scenario = scenario
+    def __init__(self, backend: str, trace: Trace | None, context: ExportContext) -> None:
+        self.scenario = context.scenario
         self.backend = backend
         self.trace = trace
         self.context = context
-        self.test = test
 
     def text(self) -> str:
         """The source."""
@@ -45,7 +41,7 @@ class Ending:
         if "same" in needs:
             parts += [mains.SAME, "\n\n"]
         parts.append(self._main())
-        if self.test:
+        if self.context.lenient:
             parts.append(self._test())
         else:
             parts.append('\n\nif __name__ == "__main__":\n    sys.exit(main())\n')
@@ -146,7 +142,8 @@ class Ending:
         parts["start"] = mains.TRIO_START if "spawn" in needs else ""
         parts["world"] = "    global nursery\n" if "spawn" in needs else ""
         parts["world"] += "    patience.deadline = trio.current_time() + PATIENCE\n"
-        parts["starts"] = self._starts_soon()
+        begin = "start(" if "spawn" in needs else "nursery.start_soon(run, "
+        parts["starts"] = self._starts_by_name(begin, depth=3)
         return mains.TRIO.format(**parts)
 
     def _instances(self) -> list[tuple[str, str, int]]:
@@ -159,16 +156,10 @@ class Ending:
 
     def _starts(self, where: str, item_text: str) -> str:
         """The lines that start the workers: by name, or as a list of ``item_text``."""
+        if self._named and self.backend != "multiprocessing":
+            return self._starts_by_name("start(", depth=1)
         lines = Lines()
         lines.depth = 1
-        if self._named and self.backend != "multiprocessing":
-            for group, own, count in self._instances():
-                if count == 1:
-                    lines.put(f'start("{group}", {own})')
-                else:
-                    with lines.block(f"for index in range({count}):"):
-                        lines.put(f'start(f"{group}[{{index}}]", {own}, index)')
-            return "\n".join(lines.text or ["    pass"])
         first = True
         for group, own, count in self._instances():
             name = f'"{group}"' if count == 1 else f'f"{group}[{{index}}]"'
@@ -196,17 +187,17 @@ class Ending:
                 lines.put("one.start()")
         return "\n".join(lines.text)
 
-    def _starts_soon(self) -> str:
+    def _starts_by_name(self, begin: str, depth: int) -> str:
+        """The lines that start each worker by a call that begins with ``begin``."""
         lines = Lines()
-        lines.depth = 3
-        begin = "start(" if "spawn" in self.context.needs else "nursery.start_soon(run, "
+        lines.depth = depth
         for group, own, count in self._instances():
             if count == 1:
                 lines.put(f'{begin}"{group}", {own})')
             else:
                 with lines.block(f"for index in range({count}):"):
                     lines.put(f'{begin}f"{group}[{{index}}]", {own}, index)')
-        return "\n".join(lines.text or ["            pass"])
+        return "\n".join(lines.text or ["    " * depth + "pass"])
 
     def _table(self) -> list[str]:
         rows = ["manual = {"]
@@ -232,11 +223,10 @@ class Ending:
 
     def _finals(self) -> str:
         context = self.context
-        space = Namespace(context.variables, context.arrays, context.cells, {}, {})
+        space = Namespace(context.variables, context.arrays, context.cells)
         rows = Lines()
         rows.depth = 1
         for expr in [*self.scenario.finally_, *self.scenario.always]:
-            tree = space.tree(expr)
             text = " ".join((expr if isinstance(expr, str) else repr(expr)).split())
             names = [
                 name
@@ -245,7 +235,7 @@ class Ending:
             ]
             told = [f'"{name} =", {self._shown(name)}' for name in names]
             said = quoted(f"failed: {text} is false" + (":" if told else ""))
-            with rows.block(f"if {negated(space, tree)}:"):
+            with rows.block(f"if {negated(space, tree_of(expr))}:"):
                 flat = [part for one in [said, *told] for part in _parts(one)]
                 rows.long("print(", flat, ")")
                 rows.put("return 1")
@@ -266,9 +256,8 @@ class Ending:
         return "".join(f"{line}\n" for line in lines.text)
 
     def _test(self) -> str:
-        name = re.sub(r"\W", "_", self.scenario.name, flags=re.ASCII).strip("_").lower() or "it"
         return (
-            f"\n\ndef test_{name}():\n"
+            f"\n\ndef test_{plain_name(self.scenario.name)}():\n"
             '    """Fails as long as this interleaving does harm."""\n'
             "    assert main() == 0\n"
         )

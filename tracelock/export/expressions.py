@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from tracelock.scenario.language.expressions import mentions, parse
+from tracelock.export.writing import Lines
+from tracelock.scenario.language.expressions import mentions
 
 
+@dataclass
 class Namespace:
     """What the names in the expressions of one worker mean.
 
@@ -18,23 +20,11 @@ class Namespace:
     name. ``constants``: what ``index`` and ``count`` are, where they are known.
     """
 
-    def __init__(
-        self,
-        shared: dict[str, str],
-        arrays: dict[str, int],
-        cells: set[str],
-        locals_: dict[str, str],
-        constants: dict[str, int],
-    ) -> None:
-        self.shared = shared
-        self.arrays = arrays
-        self.cells = cells
-        self.locals = locals_
-        self.constants = constants
-
-    def tree(self, expr: Any) -> ast.expr:
-        """An EXPR as a tree of its own, in the scenario's names."""
-        return copy.deepcopy(parse(expr)) if isinstance(expr, str) else ast.Constant(expr)
+    shared: dict[str, str]
+    arrays: dict[str, int]
+    cells: set[str]
+    locals: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, int] = field(default_factory=dict)
 
     def is_shared(self, name: str) -> bool:
         return name in self.shared and name not in self.locals
@@ -139,26 +129,18 @@ def negated(space: Namespace, tree: ast.expr) -> str:
     return space.source(ast.UnaryOp(ast.Not(), tree))
 
 
-class Unfolder:
-    """Takes an expression apart: every read becomes a statement of its own.
+class Unfolder(Lines):
+    """Takes expressions apart: every read becomes a statement of its own."""
 
-    ``put`` writes a line; ``block`` an indented one; ``temporary`` gives a fresh name; ``after`` is
-    called when a read has been written.
-    """
+    space: Namespace
 
-    def __init__(
-        self,
-        space: Namespace,
-        put: Callable[[str], None],
-        block: Callable[[str], Any],
-        temporary: Callable[[str], str],
-        after: Callable[[], None],
-    ) -> None:
-        self.space = space
-        self.put = put
-        self.block = block
-        self.temporary = temporary
-        self.after = after
+    def temporary(self, wanted: str) -> str:
+        """A fresh name like ``wanted``."""
+        raise NotImplementedError
+
+    def keep(self, name: str, source: str, read: bool = False) -> None:
+        """Assign to a temporary; ``read``: that is the read of a shared variable."""
+        raise NotImplementedError
 
     def unfold(self, node: ast.expr) -> ast.expr:
         """Write the reads of ``node``; what is left of it, which reads nothing shared."""
@@ -184,44 +166,43 @@ class Unfolder:
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 found = self.temporary("value")
                 with self.block(f"if {space.source(self.unfold(test))}:"):
-                    self.put(f"{found} = {space.source(self.unfold(body))}")
+                    self.keep(found, space.source(self.unfold(body)))
                 with self.block("else:"):
-                    self.put(f"{found} = {space.source(self.unfold(orelse))}")
+                    self.keep(found, space.source(self.unfold(orelse)))
                 return ready(found)
             case ast.Compare(left=left, ops=ops, comparators=others) if len(ops) > 1:
                 return self._chain(left, ops, others)
         new = copy.copy(node)
-        for field, value in ast.iter_fields(node):
-            if isinstance(value, ast.expr) and not (isinstance(node, ast.Call) and field == "func"):
-                setattr(new, field, self.unfold(value))
+        for part, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr) and not (isinstance(node, ast.Call) and part == "func"):
+                setattr(new, part, self.unfold(value))
             elif isinstance(value, list):
                 parts_ = [self.unfold(v) if isinstance(v, ast.expr) else v for v in value]
-                setattr(new, field, parts_)
+                setattr(new, part, parts_)
         return new
 
     def _read(self, name: str, source: str) -> ast.expr:
         found = self.temporary(f"seen_{name}")
-        self.put(f"{found} = {source}")
-        self.after()
+        self.keep(found, source, read=True)
         return ready(found)
 
     def _choice(self, every: bool, parts: list[ast.expr]) -> ast.expr:
         first, *rest = parts
         found = self.temporary("holds")
-        self.put(f"{found} = {self.space.source(self.unfold(first))}")
+        self.keep(found, self.space.source(self.unfold(first)))
         with self.block(f"if {found}:" if every else f"if not {found}:"):
             last = rest[0] if len(rest) == 1 else ast.BoolOp(ast.And() if every else ast.Or(), rest)
-            self.put(f"{found} = {self.space.source(self.unfold(last))}")
+            self.keep(found, self.space.source(self.unfold(last)))
         return ready(found)
 
     def _chain(self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr]) -> ast.expr:
         found = self.temporary("holds")
         a = self._kept(left)
         b = self._kept(others[0])
-        self.put(f"{found} = {self.space.source(ast.Compare(a, [ops[0]], [b]))}")
+        self.keep(found, self.space.source(ast.Compare(a, [ops[0]], [b])))
         with self.block(f"if {found}:"):
             rest = self.unfold(ast.Compare(b, ops[1:], others[1:]))
-            self.put(f"{found} = {self.space.source(rest)}")
+            self.keep(found, self.space.source(rest))
         return ready(found)
 
     def _kept(self, node: ast.expr) -> ast.expr:
@@ -229,5 +210,5 @@ class Unfolder:
         if isinstance(left, ast.Name | ast.Constant):
             return left
         name = self.temporary("value")
-        self.put(f"{name} = {self.space.source(left)}")
+        self.keep(name, self.space.source(left))
         return ready(name)

@@ -8,6 +8,7 @@ from tracelock.export.variables import VariableWriter
 from tracelock.export.writing import quoted
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
+from tracelock.scenario.language.expressions import tree_of
 
 
 class FlowWriter(VariableWriter):
@@ -24,7 +25,7 @@ class FlowWriter(VariableWriter):
             self._branch(word, test, then, f"{at}.then")
         if len(other) == 1 and isinstance(other[0], verbs.If):
             inner = f"{at}.else[0]"
-            inner_tree = self.space.tree(other[0].if_)
+            inner_tree = tree_of(other[0].if_)
             if not self.forced(inner) and not self.watched(inner_tree):
                 outer, self.at = self.at, inner
                 self.on_if(other[0], inner, "elif")

@@ -6,7 +6,7 @@ import ast
 from typing import Any, Final
 
 from tracelock.scenario.language import verbs
-from tracelock.scenario.language.expressions import parse
+from tracelock.scenario.language.expressions import tree_of
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.language.usage import base_name, steps_of
 from tracelock.scenario.language.verbs import VERBS
@@ -14,6 +14,8 @@ from tracelock.scenario.language.verbs import VERBS
 INT, FLOAT, BOOL, OTHER = "int", "float", "bool", "other"
 Kinds = frozenset[str]
 _NUMBERS: Final = frozenset({INT, FLOAT, BOOL})
+#: function -> the kind of what it returns; that of the others is the kind of what they are given.
+_RESULTS: Final = {"len": INT, "int": INT, "bool": BOOL, "float": FLOAT, "sqrt": FLOAT}
 
 
 def kinds_of(scenario: Scenario) -> dict[str, Kinds]:
@@ -40,7 +42,7 @@ def kinds_of(scenario: Scenario) -> dict[str, Kinds]:
         for group, step in steps:
 
             def kind(expr: Any, group: str = group) -> set[str]:
-                return _kind(_tree(expr), group, known, local)
+                return _kind(tree_of(expr), group, known, local)
 
             target = base_name(step.reference)
             match step:
@@ -83,10 +85,6 @@ def _assigned(
     return found
 
 
-def _tree(expr: Any) -> ast.expr:
-    return parse(expr) if isinstance(expr, str) else ast.Constant(expr)
-
-
 def _sum(a: set[str], b: set[str]) -> set[str]:
     if not (a | b) <= _NUMBERS:
         return {OTHER}
@@ -118,12 +116,8 @@ def _kind(
             return {FLOAT}
         case ast.BinOp(left=left, right=right):
             return _sum(kind(left), kind(right))
-        case ast.Call(func=ast.Name(id="len" | "int")):
-            return {INT}
-        case ast.Call(func=ast.Name(id="bool")):
-            return {BOOL}
-        case ast.Call(func=ast.Name(id="float" | "sqrt")):
-            return {FLOAT}
+        case ast.Call(func=ast.Name(id=name)) if name in _RESULTS:
+            return {_RESULTS[name]}
         case ast.Call(args=args):
             found: set[str] = set().union(*map(kind, args))
             return found if found <= _NUMBERS else {OTHER}

@@ -20,6 +20,11 @@ work worker workers wrong x
 TAKEN: Final = frozenset([*_WORDS.split(), *keyword.kwlist, *keyword.softkwlist, *dir(builtins)])
 
 
+def plain_name(wanted: str) -> str:
+    """The name of a scenario as a part of a name in Python."""
+    return re.sub(r"\W", "_", wanted, flags=re.ASCII).strip("_").lower() or "it"
+
+
 class Naming:
     """Gives each name of a scenario one of Python's own, and no two the same."""
 

@@ -86,7 +86,7 @@ def points_of(trace: Trace) -> Points:
         if not mine:
             points.start[worker] = [("take", end if worker == failing else rest)]
             continue
-        if mine[0][0] > 0 and not _is_end(kinds[mine[0][1][1]]):
+        if mine[0][0] > 0 and kinds[mine[0][1][1]] not in ("end", "cancelled"):
             points.start[worker] = [("take", mine[0][0])]
         for following, (number, turn) in enumerate(mine, 1):
             last = turn[2]
@@ -132,10 +132,6 @@ def _contended(trace: Trace, events: Sequence[Event], parked: int, woken: int) -
         if notified and same and event.op in ("acquire", "wake"):
             return True
     return False
-
-
-def _is_end(kind: str) -> bool:
-    return kind in ("end", "cancelled")
 
 
 def _calls(trace: Trace, events: Sequence[Event]) -> tuple[list[_Operation], list[str]]:

@@ -7,7 +7,7 @@ import copy
 import re
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.export import mains
 from tracelock.export.body import Body
@@ -25,9 +25,7 @@ from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import ObjectDecl, Scenario
 from tracelock.scenario.language.usage import base_name, guarded_names, steps_in, steps_of
 from tracelock.scenario.language.verbs import VERBS
-
-if TYPE_CHECKING:
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 BODIES: Final[dict[str, type[Body]]] = {
     body.backend: body for body in (ThreadBody, ProcessBody, AsyncioBody, TrioBody)
@@ -44,6 +42,10 @@ WRITERS: Final = {
 }
 for _backend, _body in BODIES.items():
     _body.writers = WRITERS[_backend]
+#: kinds of values -> what of shared memory holds all of them as they are.
+_TYPECODES: Final[dict[Kinds, str]] = {
+    frozenset({INT}): '"q"', frozenset({FLOAT}): '"d"', frozenset({BOOL}): "ctypes.c_bool",
+}  # fmt: skip
 #: Seconds after which a program that still waits counts as deadlocked, beyond its own sleeps.
 PATIENCE: Final = 10.0
 FORCED_PATIENCE: Final = 2.0
@@ -85,7 +87,6 @@ class _ProgramWriter:
         self.backend = backend
         self.trace = trace
         self.origin = origin
-        self.test = test
         self.body = BODIES[backend]
         self.tasks = backend in ("asyncio", "trio")
         layout = build_layout(scenario)
@@ -132,7 +133,7 @@ class _ProgramWriter:
         self._declarations(body)
         for function in functions:
             body.put("", "", *function)
-        ending = Ending(self.scenario, self.backend, self.trace, context, self.test).text()
+        ending = Ending(self.backend, self.trace, context).text()
         text = "\n".join([*body.text, ending])
         imports = self._imports(text)
         lines.put("", *imports, "", *body.text)
@@ -230,7 +231,7 @@ class _ProgramWriter:
     def _variable(self, name: str, value: Any) -> str:
         if self.backend != "multiprocessing":
             return repr(value)
-        code = _typecode(self.context.kinds[name])
+        code = _TYPECODES.get(self.context.kinds[name])
         array = isinstance(value, list)
         if code is None:  # it may hold anything: a manager's process keeps it
             source = f"list({value!r})" if array else f'Value("any", {value!r})'
@@ -258,17 +259,6 @@ class _ProgramWriter:
         if decl.count is not None:
             source = f"[{source} for {place} in range({decl.count})]"
         lines.put(f"{self.context.objects[name]} = {source}")
-
-
-def _typecode(kinds: Kinds) -> str | None:
-    """What of shared memory holds all these kinds of values as they are."""
-    if kinds == {INT}:
-        return '"q"'
-    if kinds == {FLOAT}:
-        return '"d"'
-    if kinds == {BOOL}:
-        return "ctypes.c_bool"
-    return None
 
 
 def _seconds(step: Any) -> float:

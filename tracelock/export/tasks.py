@@ -21,6 +21,9 @@ class AsyncioBody(Body):
     guard = None
     full = "asyncio.QueueFull"
     empty = "asyncio.QueueEmpty"
+    # the methods of a queue; with ``_nowait`` after it they do not wait
+    putting = ".put"
+    getting = ".get"
 
     @contextmanager
     def within(self, seconds: str, into: str | None) -> Iterator[None]:
@@ -89,18 +92,10 @@ class AsyncioBody(Body):
         else:
             self.timed(f"{thing}.wait()", timeout, into, None)
 
-    def putting(self, thing: str) -> str:
-        """The method that puts into a queue; with ``_nowait`` after it, at once."""
-        return f"{thing}.put"
-
-    def getting(self, thing: str) -> str:
-        """The method that takes out of a queue; with ``_nowait`` after it, at once."""
-        return f"{thing}.get"
-
     def put_item(
         self, thing: str, value: str, blocking: bool, timeout: str | None, into: str | None
     ) -> None:
-        method = self.putting(thing)
+        method = thing + self.putting
         if blocking:
             self.timed_or_raise(f"{method}({value})", timeout, into, None, "sent", self.full)
         else:
@@ -109,7 +104,7 @@ class AsyncioBody(Body):
     def get_item(
         self, thing: str, blocking: bool, timeout: str | None, into: str | None, got: str | None
     ) -> None:
-        method = self.getting(thing)
+        method = thing + self.getting
         if blocking:
             self.timed_or_raise(f"{method}()", timeout, got, into, "received", self.empty)
         else:
@@ -153,6 +148,8 @@ class TrioBody(AsyncioBody):
     me = "trio.lowlevel.current_task()"
     full = "trio.WouldBlock"
     empty = "trio.WouldBlock"
+    putting = "[0].send"
+    getting = "[1].receive"
 
     @contextmanager
     def within(self, seconds: str, into: str | None) -> Iterator[None]:
@@ -170,12 +167,6 @@ class TrioBody(AsyncioBody):
         with self.block("except trio.WouldBlock:"):
             if into is not None:
                 self.put(f"{into} = False")
-
-    def putting(self, thing: str) -> str:
-        return f"{thing}[0].send"
-
-    def getting(self, thing: str) -> str:
-        return f"{thing}[1].receive"
 
     def cancel(self, name: str) -> None:
         self.put(f"scopes[{name}].cancel()")

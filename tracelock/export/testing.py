@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from tracelock.export.naming import plain_name
 from tracelock.scenario.language.models import Scenario
 
 _TEXT: Final = '''"""{title}
@@ -15,7 +15,7 @@ with the smallest bad interleaving, and needs tracelock.{origin}
 
 import tracelock
 
-SCENARIO = {raw}"""
+SCENARIO = """
 {yaml}"""
 
 
@@ -29,18 +29,16 @@ def test_{name}():
 
 def searching_test(scenario: Scenario, backend: str, origin: str | None = None) -> str:
     """The source of a pytest module that explores ``scenario`` on the rules of ``backend``."""
-    name = re.sub(r"\W", "_", scenario.name, flags=re.ASCII).strip("_").lower() or "it"
+    name = plain_name(scenario.name)
     title = "".join(c if c.isprintable() else " " for c in scenario.name)
     title = title.replace("\\", "\\\\").replace('"', "'") + "."
     yaml = scenario.to_yaml().rstrip("\n") + "\n"
-    raw = ""
     if "\\" in yaml or '"""' in yaml:
         yaml = yaml.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     written_by = f"\n\nWritten by: {origin}" if origin else ""
     return _TEXT.format(
         title=title,
         yaml=yaml,
-        raw=raw,
         name=name,
         file=f"{name}.yaml",
         backend=backend,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
 from tracelock.export.context import ExportContext
 from tracelock.export.expressions import Namespace, Unfolder
 from tracelock.export.naming import Naming
 from tracelock.export.points import Action
-from tracelock.export.writing import Lines, quoted
+from tracelock.export.writing import quoted
 from tracelock.scenario.language.base import BaseStep
-from tracelock.scenario.language.expressions import parse_reference
+from tracelock.scenario.language.expressions import parse_reference, tree_of
 from tracelock.scenario.language.usage import steps_of
 from tracelock.scenario.language.verbs import Get
 
 
-class StepWriter(Lines):
+class StepWriter(Unfolder):
     """Writes a function step by step, and around each operation what forces it into its turn."""
 
     backend: ClassVar[str]
@@ -62,24 +62,18 @@ class StepWriter(Lines):
             if self.context.points is not None:
                 self.actions({n: self.context.points.start.get(n, []) for n in self.numbers})
             self.steps(self.decl.steps, f"workers.{self.group}.steps")
-            first = [
-                f"    {self.space.locals[name]} = {value}"
-                for name, value in self.first_values().items()
-            ]
+            # locals that have a value before they are set
+            values = dict.fromkeys(self.optional, "None")
+            values |= {"count": str(self.decl.count)} if "count" in self.space.locals else {}
+            if "index" in self.space.locals and self.decl.count == 1:
+                values["index"] = "0"
+            first = [f"    {self.space.locals[name]} = {value}" for name, value in values.items()]
             first += [f"    {counter} = 0" for counter in self.counters.values()]
             if self.written:
                 names = ", ".join(sorted(self.context.variables[name] for name in self.written))
                 first.insert(0, f"    global {names}")
             self.text[start:start] = first
         return self.text
-
-    def first_values(self) -> dict[str, str]:
-        """Locals that have a value before they are set."""
-        found = dict.fromkeys(self.optional, "None")
-        found |= {"count": str(self.decl.count)} if "count" in self.space.locals else {}
-        if "index" in self.space.locals and self.decl.count == 1:
-            found["index"] = "0"
-        return found
 
     def steps(self, steps: Sequence[BaseStep], path: str) -> None:
         """Write the steps of a block."""
@@ -191,7 +185,7 @@ class StepWriter(Lines):
         if len(self.numbers) > 1:
             tests.insert(0, f"index == {self.context.layout.workers[n].index}")
         with self.block(f"if {' and '.join(tests)}:" if tests else None):
-            held = self.space.source(self.space.tree(self.context.always))
+            held = self.space.source(tree_of(self.context.always))
             self.put(f"assert {held}, {quoted(self.context.always + ' is false')}")
 
     def actions(self, by_worker: dict[int, list[Action]]) -> None:
@@ -237,26 +231,17 @@ class StepWriter(Lines):
     def value(self, tree: ast.expr, apart: bool) -> str:
         """The source of an expression, its reads written before it where they are apart."""
         if apart:
-            at = self.at
-            unfolder = Unfolder(
-                self.space,
-                self._guarded_read,
-                self.block,
-                self.temporary,
-                lambda: self.after_operation(at, True),
-            )
-            return self.space.source(unfolder.unfold(tree))
+            return self.space.source(self.unfold(tree))
         self.done[self.at] = self.done.get(self.at, 0) + self.space.count(tree)
         return self.space.source(tree)
 
-    def _guarded_read(self, line: str) -> None:
-        names = {self.context.variables[name] for name in self.context.watched}
-        tree = ast.parse(line)
-        if self.guard and any(isinstance(n, ast.Name) and n.id in names for n in ast.walk(tree)):
-            with self.atomic():
-                self.put(line)
-        else:
-            self.put(line)
+    def keep(self, name: str, source: str, read: bool = False) -> None:
+        names = {self.context.variables[watched] for watched in self.context.watched}
+        used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+        with self.atomic() if self.guard and names & used else nullcontext():
+            self.put(f"{name} = {source}")
+        if read:
+            self.after_operation(self.at, True)
 
     @contextmanager
     def atomic(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from tracelock.export.kinds import BOOL
 from tracelock.export.turns import StepWriter
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
+from tracelock.scenario.language.expressions import tree_of
 
 
 class VariableWriter(StepWriter):
@@ -29,7 +30,7 @@ class VariableWriter(StepWriter):
         whether their reads are taken apart. ``always``: it is a loop.
         """
         _, index = self.reference(step)
-        trees = [*([] if index is None else [index]), *map(self.space.tree, step.expressions())]
+        trees = [*([] if index is None else [index]), *map(tree_of, step.expressions())]
         self.counted(at, trees, always)
         return trees, self.apart(at, trees)
 
@@ -107,7 +108,7 @@ class VariableWriter(StepWriter):
 
     def _truth(self, expr: Any) -> bool:
         """Whether an expression may be a truth value, which equals no number here."""
-        match self.space.tree(expr):
+        match tree_of(expr):
             case ast.Constant(value=value):
                 return isinstance(value, bool)
             case ast.BinOp():

@@ -19,6 +19,7 @@ from tracelock.errors import LimitReached, UsageError
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
 from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
@@ -68,26 +69,30 @@ class PythonBackend:
         self.interrupted = False
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
+        self._locals: list[Any] = []  # the thread-local objects that there are
         self._no_choice: Scheduler = RunToCompletion()
         self._stack = contextlib.ExitStack()
         self._since_sweep = 0
 
-    def __enter__(self) -> PythonBackend:
+    def take_control(self, live: LiveObjects) -> None:
+        """Put the process under control, until ``close``."""
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
-        patches = Patches(self.hub, self.program.instrument, self.patch_groups)
-        self._patches = self._stack.enter_context(patches)
-        self._stack.enter_context(no_collections())
+        self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
+        self._stack.callback(self._patches.undo)
+        self._patches.apply(live)
+        self._locals = live.locals
         self._stack.enter_context(quiet_unwinding())
         patience = min(self.limits.stall, self.limits.seconds)
         self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
-        return self
 
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
+        """End the threads of the pool and undo all patches. Safe to call twice."""
         for pooled in self._pool:
             pooled.close()
         self._pool = []
+        self._locals = []
         self._stack.close()
 
     def own_order(self) -> Scheduler:
@@ -133,7 +138,7 @@ class PythonBackend:
 
     def _pooled(self, number: int) -> PooledThread:
         while len(self._pool) <= number:
-            self._pool.append(PooledThread(self._patches.locals))
+            self._pool.append(PooledThread(self._locals))
         return self._pool[number]
 
     def _sweep(self) -> None:
@@ -292,20 +297,6 @@ class PythonBackend:
 
 class Stuck(Exception):
     """A worker is stuck and cannot be ended."""
-
-
-@contextlib.contextmanager
-def no_collections() -> Iterator[None]:
-    """Keep the cyclic collector away: it would run finalizers at points that no scheduler chose."""
-    was = gc.isenabled()
-    gc.disable()
-    gc.freeze()  # a collection visits what the program creates, not all objects
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        if was:
-            gc.enable()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Where patches apply: what holds the originals by name, and objects that exist already.
 
 Methods that were patched need no search. A function that others have taken by name is searched for
-in modules, classes, defaults of parameters, closures and dictionaries; locks that exist when
-control begins are searched for in modules, classes and the attributes of objects.
+in modules, classes, defaults of parameters, closures, dictionaries and the attributes of objects;
+locks that exist when control begins in modules, classes and the attributes of objects.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import itertools
 import queue
 import sys
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from types import CellType, FunctionType, MappingProxyType, ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
+from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
+from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
 from tracelock.instrument.threads import locks
-from tracelock.instrument.threads.pool import LOCAL as THREAD_LOCAL
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
 EXEMPT: Final = frozenset({
@@ -66,41 +66,41 @@ class Changes:
 
 
 # --- names of the originals ------------------------------------------------------------------
-def replace_names(changes: Changes, rows: Sequence[Patch]) -> dict[int, Callable[..., Any]]:
+def replace_names(
+    changes: Changes, rows: Sequence[Patch], live: LiveObjects
+) -> dict[int, Callable[..., Any]]:
     """Replace the originals of these rows wherever they are held by name: in modules under
-    whatever name, as defaults of parameters, in closures, as attributes of classes, in
+    whatever name, as defaults of parameters, in closures, as attributes of classes and objects, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
-    skipped = _ours()
-    holders = [
-        one for one in gc.get_referrers(*(row.what for row in rows))
-        if identity(one) not in skipped
-    ]  # fmt: skip
-    # the owners of all are asked for at once: each search visits all objects that there are
-    unclear = [
-        one for one in holders
-        if type(one) is tuple or (type(one) is dict and "__module__" in one)
-    ]  # fmt: skip
-    owners = gc.get_referrers(*unclear) if unclear else []
-    classes = [one for one in owners if isinstance(one, type)]
-    namespaces = {identity(space) for space in unclear if _of_class(space, classes)}
-    for cls in classes:
-        _in_class(changes, cls, by)
-    for function in owners:
-        if type(function) is FunctionType:
+    for cls in live.classes:
+        if _foreign(cls.__module__) and _holds(cls.__dict__, by):
+            _in_class(changes, cls, by)
+    for function in live.functions:
+        if function.__defaults__ is not None:
             _in_defaults(changes, function, by)
-    for holder in holders:
-        kind = type(holder)
-        if kind is dict and identity(holder) not in namespaces:
-            _in_names(changes, holder, by)
-        elif kind is CellType:
-            with contextlib.suppress(ValueError):
-                if identity(holder.cell_contents) in by:
-                    changes.set(holder, "cell_contents", by[identity(holder.cell_contents)])
-        elif kind is defaultdict:
-            factory = holder.default_factory
-            changes.set(holder, "default_factory", by.get(identity(factory), factory))
+    # the names of a class are set through the class
+    left_alone = _ours().union(map(identity, gc.get_referents(*live.classes)))
+    for names in live.dicts:
+        if _holds(names, by) and identity(names) not in left_alone:
+            _in_names(changes, names, by)
+    for cell in live.cells:
+        with contextlib.suppress(ValueError):
+            if identity(cell.cell_contents) in by and identity(cell) not in left_alone:
+                changes.set(cell, "cell_contents", by[identity(cell.cell_contents)])
+    for factories in live.factories:
+        if identity(factories.default_factory) in by:
+            factory = by[identity(factories.default_factory)]
+            changes.set(factories, "default_factory", factory)
+    for obj in live.others:  # of most, the attributes are no dictionary before somebody asks
+        held = namespace_of(obj)
+        if type(held) is dict and _holds(held, by):
+            _in_names(changes, held, by)
     return by
+
+
+def _holds(names: Mapping[Any, Any], by: dict[int, Callable[..., Any]]) -> bool:
+    return not by.keys().isdisjoint(map(identity, list(names.values())))
 
 
 def _ours() -> set[int]:
@@ -135,10 +135,9 @@ def _ours() -> set[int]:
 
 def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) -> None:
     """Replace the attributes of a class; a function of ours must not become a method."""
-    if _foreign(cls.__module__):
-        for name, value in list(cls.__dict__.items()):
-            if identity(value) in by:
-                changes.set(cls, name, staticmethod(by[identity(value)]))
+    for name, value in list(cls.__dict__.items()):
+        if identity(value) in by:
+            changes.set(cls, name, staticmethod(by[identity(value)]))
 
 
 def _in_names(changes: Changes, names: dict[Any, Any], by: dict[int, Callable[..., Any]]) -> None:
@@ -161,34 +160,21 @@ def _in_defaults(
 
 
 # --- objects that exist already --------------------------------------------------------------
-def adopt(changes: Changes, hub: Hub) -> list[Any]:
+def adopt(changes: Changes, hub: Hub, live: LiveObjects) -> None:
     """Put stand-ins in the places of locks that exist already: in modules, in classes, and in
-    objects of classes that are not the standard library's. Other objects get names. The
-    thread-local objects that there are."""
-    locals_: list[Any] = []
+    objects of classes that are not the standard library's. Other objects get names."""
     adoption = _Adoption(changes, hub)
-    untouched = EXEMPT | _UNTOUCHED | {"tracelock"}
+    untouched = EXEMPT | UNTOUCHED | {"tracelock"}
     for name, module in list(sys.modules.items()):
         if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
             adoption.look(module.__dict__, module.__dict__, name)
-    looks: dict[type, int] = {}
-    for obj in gc.get_objects():
-        cls = type(obj)
-        look = looks.get(cls)
-        if look is None:
-            look = looks[cls] = _look(cls)
-        if not look:
-            continue
-        if look == CLASS:
-            if _foreign(obj.__module__) and type(obj.__dict__) is MappingProxyType:
-                adoption.look(obj, obj.__dict__, f"{obj.__module__}.{obj.__qualname__}")
-        elif look == LOCAL:
-            locals_.append(obj)
-        else:
-            held = namespace_of(obj)
-            if type(held) is dict:
-                adoption.look(held, held, _label(obj, type(obj)))
-    return locals_
+    for cls in live.classes:
+        if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType:
+            adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
+    for obj in live.others:
+        held = namespace_of(obj)
+        if type(held) is dict:
+            adoption.look(held, held, _label(obj, type(obj)))
 
 
 class _Adoption:
@@ -222,45 +208,6 @@ class _Adoption:
 
 _RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
-#: What looks after threads, imports and tests itself.
-_UNTOUCHED: Final = frozenset(
-    {
-        "threading", "importlib", "_pytest", "pytest", "pluggy", "_frozen_importlib", "asyncio",
-        "trio",
-    }
-)  # fmt: skip
-_STANDARD: Final = sys.stdlib_module_names | _UNTOUCHED | {"tracelock", "execnet", "xdist"}
-
-
-def _of_class(space: Any, classes: list[type]) -> bool:
-    """Whether this is the namespace of one of these classes: not to be changed directly."""
-    return type(space) is dict and any(
-        cls.__module__ == space.get("__module__")
-        and all(cls.__dict__.get(name) is value for name, value in space.items())
-        for cls in classes
-    )
-
-
-CLASS, LOCAL, OTHER = 1, 2, 3
-
-
-def _look(cls: type) -> int:
-    """What objects of a class are searched for: 0 for nothing."""
-    if issubclass(cls, type):
-        return CLASS
-    if issubclass(cls, THREAD_LOCAL):
-        return LOCAL
-    return OTHER if _foreign(cls.__module__) or cls is functools.cached_property else 0
-
-
-def _foreign(module: object) -> bool:
-    """Whether objects of this module's classes are searched for locks."""
-    return type(module) is str and _not_standard(module)
-
-
-@functools.cache
-def _not_standard(module: str) -> bool:
-    return module.partition(".")[0] not in _STANDARD
 
 
 def _label(obj: Any, cls: type) -> str:

@@ -17,6 +17,7 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
 from tracelock.instrument.hub import Hub
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.patch_targets import Changes, adopt, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared
 
@@ -79,8 +80,7 @@ def table(*groups: str, loaded: bool = False) -> list[Patch]:
 
 
 class Patches:
-    """All patches of some groups, applied and undone. A context manager; not to be entered twice at
-    a time."""
+    """All patches of some groups, applied and undone; only one at a time is ``active``."""
 
     active: Patches | None = None
 
@@ -92,10 +92,9 @@ class Patches:
         self.groups = tuple(groups)
         self._changes = Changes()
         self._by: dict[int, Callable[..., Any]] = {}
-        #: The thread-local objects that there are.
-        self.locals: list[Any] = []
 
-    def __enter__(self) -> Patches:
+    def apply(self, live: LiveObjects) -> None:
+        """Apply all, also to what there is already."""
         paths_of(self.hub)  # which asks for the directory of temporary files
         rows = [
             row
@@ -105,17 +104,17 @@ class Patches:
         for row in rows:
             if row.owner is not None:
                 self._changes.set(row.owner, row.attribute, row.by)
-        self._by = replace_names(self._changes, [row for row in rows if row.owner is None])
+        names = [row for row in rows if row.owner is None]
+        self._by = replace_names(self._changes, names, live)
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
-        self.locals.extend(adopt(self._changes, self.hub))
+        adopt(self._changes, self.hub, live)
         Patches.active = self
-        return self
 
-    def __exit__(self, *exc: object) -> None:
+    def undo(self) -> None:
+        """Undo all; nothing where none is applied."""
         Patches.active = None
         self._changes.undo()
-        self.locals.clear()
         self.hub.unmark()
 
     def now(self, function: Any) -> Any:

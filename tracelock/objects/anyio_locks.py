@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracelock.objects.anyio_streams import AnyioModel
-from tracelock.objects.base import PARKED
+from tracelock.objects.base import PARKED, Model
 from tracelock.objects.lines import tries
+from tracelock.objects.locks import given_back
 from tracelock.ops import ACQUIRE, NOTIFY, SET, Op, Raised, Value
 
 _BROKEN: Final = Raised("BrokenResourceError", "the lock's owner ended without releasing it")
 
 
-class LotModel(AnyioModel):
+class LotModel(Model):
     """One with a parking lot: a worker let out of it can go on, and cannot be cancelled then."""
 
     __slots__ = ("lot", "paused")
@@ -40,16 +40,9 @@ class AnyioLockModel(LotModel):
     """``anyio.Lock``: it has an owner, and breaks if that ends without releasing it."""
 
     __slots__ = ("broken", "handed", "owner")
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.owner = -1
-        self.broken = False
-        self.lot = []
-        self.handed: dict[int, bool] = {}  # woken, not gone on: whether it has the lock now
-        self.paused = False
+    initial = (-1, False, (), ())
+    broken: bool
+    owner: int
 
     def apply(self, op: Op, worker: int) -> Value:
         self.paused = False
@@ -102,25 +95,19 @@ class AnyioLockModel(LotModel):
     def restore(self, state: Any) -> None:
         self.owner, self.broken, lot, handed = state
         self.lot = list(lot)
-        self.handed = dict(handed)
+        self.handed: dict[int, bool] = dict(handed)  # woken, not gone on: has it the lock now?
 
 
 class AnyioSemaphoreModel(LotModel):
     """``anyio.Semaphore``; ``bound`` is its ``max_value``, -1 for none."""
 
     __slots__ = ("bound", "handed", "initial", "taken", "value")
+    value: int
 
     def __init__(self, value: int, bounded: bool) -> None:
-        self.initial = value
+        self.initial = (value, (), ())
         self.bound = value if bounded else -1
-        self.reset()
-
-    def reset(self) -> None:
-        self.value = self.initial
-        self.lot = []
-        self.handed: set[int] = set()
-        self.taken: list[int] = []
-        self.paused = False
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         self.paused = False
@@ -145,10 +132,7 @@ class AnyioSemaphoreModel(LotModel):
                 return Raised("ValueError", "bounded semaphore released too many times")
             else:
                 self.value += 1
-            if worker in self.taken:
-                self.taken.remove(worker)
-            elif self.taken:
-                self.taken.pop(0)
+            given_back(self.taken, worker)
         return None
 
     def ready(self, op: Op, worker: int) -> bool:
@@ -170,11 +154,11 @@ class AnyioSemaphoreModel(LotModel):
     def restore(self, state: Any) -> None:
         self.value, lot, handed = state
         self.lot = list(lot)
-        self.handed = set(handed)
-        self.taken = []
+        self.handed: set[int] = set(handed)
+        self.taken: list[int] = []
 
 
-class AnyioConditionModel(AnyioModel):
+class AnyioConditionModel(Model):
     """``anyio.Condition`` on ``lock``.
 
     Taking the lock back cannot be cancelled. A waiter that was cancelled, and then notified
@@ -183,16 +167,11 @@ class AnyioConditionModel(AnyioModel):
 
     __slots__ = ("line", "lock", "paused", "relocking", "struck", "woken")
 
+    initial = ((), (), (), ())
+
     def __init__(self, lock: AnyioLockModel) -> None:
         self.lock = lock
-        self.reset()
-
-    def reset(self) -> None:
-        self.line: list[int] = []
-        self.struck: set[int] = set()
-        self.woken: set[int] = set()  # notified, not gone on
-        self.relocking: dict[int, bool] = {}  # true: has the lock already, still paused
-        self.paused = False
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         self.paused = False
@@ -269,25 +248,18 @@ class AnyioConditionModel(AnyioModel):
 
     def restore(self, state: Any) -> None:
         line, struck, woken, relocking = state
-        self.line = list(line)
-        self.struck = set(struck)
-        self.woken = set(woken)
-        self.relocking = dict(relocking)
+        self.line: list[int] = list(line)
+        self.struck: set[int] = set(struck)
+        self.woken: set[int] = set(woken)  # notified, not gone on
+        self.relocking: dict[int, bool] = dict(relocking)  # true: has the lock, still paused
 
 
-class AnyioEventModel(AnyioModel):
+class AnyioEventModel(Model):
     """``anyio.Event``: once set, always set. Waiting for a set one is a checkpoint."""
 
     __slots__ = ("flag", "line", "passing", "woken")
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.flag = False
-        self.line: list[int] = []
-        self.woken: set[int] = set()
-        self.passing: set[int] = set()  # at the checkpoint
+    initial = (False, (), (), ())
+    flag: bool
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == SET:
@@ -330,6 +302,6 @@ class AnyioEventModel(AnyioModel):
 
     def restore(self, state: Any) -> None:
         self.flag, line, woken, passing = state
-        self.line = list(line)
-        self.woken = set(woken)
-        self.passing = set(passing)
+        self.line: list[int] = list(line)
+        self.woken: set[int] = set(woken)
+        self.passing: set[int] = set(passing)  # at the checkpoint

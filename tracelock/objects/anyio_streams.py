@@ -1,4 +1,4 @@
-"""The model of ``anyio``'s memory object streams on trio; see ``anyio``."""
+"""The model of ``anyio``'s memory object streams on trio; see ``anyio_locks``."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from typing import Any
 
 from tracelock.objects.base import PARKED, Model
 from tracelock.objects.lines import tries
-from tracelock.ops import EMPTY, GET, PUT, Op, Value
+from tracelock.ops import EMPTY, PUT, Op, Value
 
 
-class AnyioModel(Model):
-    """What all of them have in common: an op can always begin, a try never parks."""
-
-    __slots__ = ()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
-
-
-class AnyioStreamModel(AnyioModel):
+class AnyioStreamModel(Model):
     """A memory object stream as a queue; unbounded if ``maxsize`` is 0.
 
     Items are handed over: the first who waits to receive has the item, the first who waits to
@@ -29,16 +20,11 @@ class AnyioStreamModel(AnyioModel):
 
     __slots__ = ("items", "maxsize", "receivers", "senders", "served", "struck")
 
+    initial = ((), (), (), (), ())
+
     def __init__(self, maxsize: int) -> None:
         self.maxsize = maxsize
-        self.reset()
-
-    def reset(self) -> None:
-        self.items: deque[Value] = deque()
-        self.receivers: list[int] = []
-        self.senders: dict[int, Value] = {}
-        self.served: dict[int, Value] = {}  # woken: the result of its op
-        self.struck: set[int] = set()
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == PUT:
@@ -80,9 +66,6 @@ class AnyioStreamModel(AnyioModel):
         # before it is parked it is at the checkpoint that begins every send and receive
         return worker not in self.served and not tries(op)
 
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
-
     def strike(self, op: Op, worker: int) -> bool:
         if worker in self.served:
             return False
@@ -107,8 +90,8 @@ class AnyioStreamModel(AnyioModel):
 
     def restore(self, state: Any) -> None:
         items, receivers, senders, served, struck = state
-        self.items = deque(items)
-        self.receivers = list(receivers)
-        self.senders = dict(senders)
-        self.served = dict(served)
-        self.struck = set(struck)
+        self.items: deque[Value] = deque(items)
+        self.receivers: list[int] = list(receivers)
+        self.senders: dict[int, Value] = dict(senders)
+        self.served: dict[int, Value] = dict(served)  # woken: the result of its op
+        self.struck: set[int] = set(struck)

@@ -4,7 +4,7 @@ Written after the sources of CPython 3.11 to 3.13 (``asyncio/locks.py``, ``async
 There a waiting task is a future in a line. What decides is the state of that future: *pending*,
 *woken* (it has its result, its task has not run yet) or *struck* (cancelled, its task has not run
 yet). A task that was woken can still be cancelled; then it passes on what it was given. Here are
-the locks; events, barriers and queues are in ``aio_others``.
+the locks; events, barriers and queues are in ``asyncio_waits``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from tracelock.objects.base import PARKED, Rules
 from tracelock.objects.lines import PENDING, STRUCK, WOKEN, LineModel, tries
+from tracelock.objects.locks import given_back
 from tracelock.ops import ACQUIRE, NOTIFY, Op, Raised, Value
 
 
@@ -20,11 +21,9 @@ class AsyncioLockModel(LineModel):
     """``asyncio.Lock``: a released lock belongs to the first in line as soon as it runs."""
 
     __slots__ = ("locked", "owner")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.locked = False
-        self.owner = -1
+    initial = (False, -1, ())
+    locked: bool
+    owner: int
 
     def take(self, worker: int) -> bool:
         """Take it at once, or go to the end of the line."""
@@ -74,10 +73,6 @@ class AsyncioLockModel(LineModel):
     def holders(self) -> tuple[int, ...]:
         return (self.owner,) if self.owner >= 0 else ()
 
-    def reset(self) -> None:
-        self.locked, self.owner = False, -1
-        self.line.states.clear()
-
     def snapshot(self) -> Any:
         return (self.locked, self.owner, self.line.freeze())
 
@@ -93,13 +88,13 @@ class AsyncioSemaphoreModel(LineModel):
     """
 
     __slots__ = ("bound", "initial", "rules", "taken", "value")
+    value: int
 
     def __init__(self, rules: Rules, value: int, bounded: bool) -> None:
-        super().__init__()
         self.rules = rules
-        self.initial = self.value = value
+        self.initial = (value, ())
         self.bound = value if bounded else -1
-        self.taken: list[int] = []
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == ACQUIRE:
@@ -118,10 +113,7 @@ class AsyncioSemaphoreModel(LineModel):
             if 0 <= self.bound <= self.value:
                 return Raised("ValueError", "bounded semaphore released too many times")
             self.value += 1
-            if worker in self.taken:
-                self.taken.remove(worker)
-            elif self.taken:
-                self.taken.pop(0)
+            given_back(self.taken, worker)
             self._wake_next()
         return None
 
@@ -155,11 +147,6 @@ class AsyncioSemaphoreModel(LineModel):
     def holders(self) -> tuple[int, ...]:
         return tuple(self.taken)
 
-    def reset(self) -> None:
-        self.value = self.initial
-        self.taken.clear()
-        self.line.states.clear()
-
     def snapshot(self) -> Any:
         # who took it is for reports only: it decides nothing
         return (self.value, self.line.freeze())
@@ -167,7 +154,7 @@ class AsyncioSemaphoreModel(LineModel):
     def restore(self, state: Any) -> None:
         self.value, line = state
         self.line.thaw(line)
-        self.taken = []
+        self.taken: list[int] = []
 
 
 class AsyncioConditionModel(LineModel):
@@ -177,13 +164,12 @@ class AsyncioConditionModel(LineModel):
     """
 
     __slots__ = ("cut", "lock", "relocking", "rules")
+    initial = ((), (), ())
 
     def __init__(self, rules: Rules, lock: AsyncioLockModel) -> None:
-        super().__init__()
         self.rules = rules
         self.lock = lock
-        self.relocking: set[int] = set()  # in line for the lock
-        self.cut: set[int] = set()  # of those, the ones that a cancellation brought there
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         if not self.lock.locked:
@@ -241,15 +227,10 @@ class AsyncioConditionModel(LineModel):
         self._pass_on()
         return None
 
-    def reset(self) -> None:
-        self.line.states.clear()
-        self.relocking.clear()
-        self.cut.clear()
-
     def snapshot(self) -> Any:
         return (self.line.freeze(), frozenset(self.relocking), frozenset(self.cut))
 
     def restore(self, state: Any) -> None:
         self.line.thaw(state[0])
-        self.relocking = set(state[1])
-        self.cut = set(state[2])
+        self.relocking: set[int] = set(state[1])  # in line for the lock
+        self.cut: set[int] = set(state[2])  # of those, the ones that a cancellation brought there

@@ -1,4 +1,4 @@
-"""Models of ``asyncio``'s events, barriers and queues; see ``aio``."""
+"""Models of ``asyncio``'s events, barriers and queues; see ``asyncio_locks``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ class AsyncioEventModel(LineModel):
     """``asyncio.Event``: who waits when it is set gets on, even if it is cleared before."""
 
     __slots__ = ("flag",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flag = False
+    initial = (False, ())
+    flag: bool
 
     def apply(self, op: Op, worker: int) -> Value:
         kind = op.kind
@@ -36,24 +34,12 @@ class AsyncioEventModel(LineModel):
         self.line.join(worker)
         return PARKED
 
-    def finish(self, op: Op, worker: int) -> Value:
-        self.line.leave(worker)
-        return True
-
-    def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
-        self.line.leave(worker)
-        return None
-
-    def reset(self) -> None:
-        self.flag = False
-        self.line.states.clear()
-
     def snapshot(self) -> Any:
         return (self.flag, self.line.freeze())
 
     def restore(self, state: Any) -> None:
-        self.flag = state[0]
-        self.line.thaw(state[1])
+        self.flag, line = state
+        self.line.thaw(line)
 
 
 class AsyncioBarrierModel(LineModel):
@@ -63,14 +49,14 @@ class AsyncioBarrierModel(LineModel):
     """
 
     __slots__ = ("count", "draining", "entering", "parties", "rules")
+    initial = (0, False, (), ())
+    count: int  # inside: arrived and not gone yet
+    draining: bool
 
     def __init__(self, rules: Rules, parties: int) -> None:
-        super().__init__()
         self.rules = rules
         self.parties = parties
-        self.count = 0  # inside: arrived and not gone yet
-        self.draining = False
-        self.entering: set[int] = set()  # came while it drained, not inside yet
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         if self.draining:
@@ -117,18 +103,12 @@ class AsyncioBarrierModel(LineModel):
             self._exit()
         return None
 
-    def reset(self) -> None:
-        self.count = 0
-        self.draining = False
-        self.entering.clear()
-        self.line.states.clear()
-
     def snapshot(self) -> Any:
         return (self.count, self.draining, frozenset(self.entering), self.line.freeze())
 
     def restore(self, state: Any) -> None:
         self.count, self.draining, entering, line = state
-        self.entering = set(entering)
+        self.entering: set[int] = set(entering)  # came while it drained, not inside yet
         self.line.thaw(line)
 
 
@@ -140,13 +120,13 @@ class AsyncioQueueModel(TaskModel):
     """
 
     __slots__ = ("gone", "lines", "maxsize", "store")
+    initial = ((), (), (), ())
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
         self.store = Items(spec.order)
         self.lines = (WaiterLine(), WaiterLine())  # who puts, who gets
-        # woken tasks are out of the line before they run
-        self.gone: set[int] = set()
+        super().__init__()
 
     def possible(self, kind: int) -> bool:
         """Whether a put or a get would succeed at once."""
@@ -208,12 +188,6 @@ class AsyncioQueueModel(TaskModel):
     def waiters(self) -> tuple[int, ...]:
         return (*self.lines[0].states, *self.lines[1].states)
 
-    def reset(self) -> None:
-        self.store.items.clear()
-        self.lines[0].states.clear()
-        self.lines[1].states.clear()
-        self.gone.clear()
-
     def snapshot(self) -> Any:
         putters, getters = self.lines
         return (
@@ -226,4 +200,4 @@ class AsyncioQueueModel(TaskModel):
         self.store.items.extend(items)
         self.lines[0].thaw(putters)
         self.lines[1].thaw(getters)
-        self.gone = set(gone)
+        self.gone: set[int] = set(gone)  # woken tasks, out of the line before they run

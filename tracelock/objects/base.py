@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tracelock.ops import Op, Value
+from tracelock.ops import EMPTY, GET, Op, Value
 
 
 class _Parked:
@@ -38,12 +38,18 @@ class Model:
     """
 
     __slots__ = ()
+    #: The snapshot of the initial state.
+    initial: Any
     #: Whether the last ``apply`` or ``finish`` suspends its task once more after its event.
     paused = False
 
+    def __init__(self) -> None:
+        self.restore(self.initial)
+
     def enabled(self, op: Op, worker: int) -> bool:
-        """Whether ``op`` of ``worker``, not begun yet, could happen in this state."""
-        raise NotImplementedError
+        """Whether ``op`` of ``worker``, not begun yet, could happen in this state: as it always
+        can where an op that has to wait does so parked."""
+        return True
 
     def apply(self, op: Op, worker: int) -> Value:
         """Let ``op`` happen. Returns its result, a ``Raised``, or ``PARKED``."""
@@ -63,7 +69,7 @@ class Model:
 
     def expire(self, op: Op, worker: int, parked: bool) -> Value:
         """The timer of ``op`` fires. Returns its result, or ``PARKED`` (a lock to take back)."""
-        return False
+        return EMPTY if op.kind == GET else False
 
     def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
         """A cancellation reaches ``op``. Returns None, or ``PARKED`` as ``expire`` does."""
@@ -94,7 +100,7 @@ class Model:
 
     def reset(self) -> None:
         """Back to the initial state."""
-        raise NotImplementedError
+        self.restore(self.initial)
 
     def snapshot(self) -> Any:
         """The whole state as an immutable value; see ``frozen`` for comparing two."""

@@ -22,9 +22,8 @@ class FileLockModel(Model):
     """
 
     __slots__ = ("held",)
-
-    def __init__(self) -> None:
-        self.held: list[Held] = []
+    initial = ()
+    held: list[Held]
 
     def _free(self, op: Op) -> bool:
         holder, first, end = op.expect
@@ -67,9 +66,6 @@ class FileLockModel(Model):
 
     def holders(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(one[1] for one in self.held))
-
-    def reset(self) -> None:
-        self.held = []
 
     def snapshot(self) -> Any:
         return tuple(self.held)

@@ -7,7 +7,7 @@ listed raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from tracelock.errors import InternalError
 from tracelock.objects.anyio_locks import (
@@ -42,6 +42,7 @@ from tracelock.ops import Layout, ObjectSpec
 
 #: Makes the model of the object that a specification describes; what it refers to is in the list.
 Maker = Callable[[Rules, ObjectSpec, Sequence[Model | None]], Model]
+LockOf = TypeVar("LockOf", bound=Model)
 
 PLAIN: Final = "plain"  # threads and processes
 ASYNCIO: Final = "asyncio"
@@ -80,22 +81,13 @@ def _semaphore(bounded: bool) -> Kind:
     )
 
 
-def _condition(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
-    lock = models[spec.lock]
-    assert isinstance(lock, LockModel)
-    return ConditionModel(rules, lock)
+def _condition(of: type[LockOf], make: Callable[[Rules, LockOf], Model]) -> Maker:
+    def condition(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
+        lock = models[spec.lock]
+        assert isinstance(lock, of)
+        return make(rules, lock)
 
-
-def _asyncio_condition(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
-    lock = models[spec.lock]
-    assert isinstance(lock, AsyncioLockModel)
-    return AsyncioConditionModel(rules, lock)
-
-
-def _anyio_condition(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
-    lock = models[spec.lock]
-    assert isinstance(lock, AnyioLockModel)
-    return AnyioConditionModel(lock)
+    return condition
 
 
 def _of_real_code(make: Maker, options: tuple[str, ...] = ()) -> Kind:
@@ -131,7 +123,11 @@ KINDS: Final[dict[str, Kind]] = {
     "semaphore": _semaphore(bounded=False),
     "bounded_semaphore": _semaphore(bounded=True),
     "condition": Kind(
-        {PLAIN: _condition, ASYNCIO: _asyncio_condition, ANYIO: _anyio_condition},
+        {
+            PLAIN: _condition(LockModel, ConditionModel),
+            ASYNCIO: _condition(AsyncioLockModel, AsyncioConditionModel),
+            ANYIO: _condition(AnyioLockModel, lambda rules, lock: AnyioConditionModel(lock)),
+        },
         ("lock",),
         refers=True,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tracelock.objects.base import Model
-from tracelock.ops import Op
+from tracelock.ops import Op, Value
 
 #: The states of a waiting task's future: it waits; it has its result, and has not run yet; it is
 #: cancelled, and has not run yet.
@@ -61,12 +61,9 @@ class WaiterLine:
 
 
 class TaskModel(Model):
-    """An object of tasks: an op can always begin, a try never parks."""
+    """An object of asyncio's tasks: an op can always begin, a try never parks."""
 
     __slots__ = ()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
 
     def may_expire(self, op: Op, worker: int, parked: bool) -> bool:
         # the timer of an op runs from when its task comes to it, and that never suspends
@@ -81,6 +78,15 @@ class LineModel(TaskModel):
 
     def __init__(self) -> None:
         self.line = WaiterLine()
+        super().__init__()
+
+    def finish(self, op: Op, worker: int) -> Value:
+        self.line.leave(worker)
+        return True
+
+    def interrupt(self, op: Op, worker: int, parked: bool) -> Value:
+        self.line.leave(worker)
+        return None
 
     def ready(self, op: Op, worker: int) -> bool:
         return self.line.ready(worker)

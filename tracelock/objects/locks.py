@@ -24,10 +24,12 @@ class LockModel(Model):
     """``threading.Lock``, ``multiprocessing.Lock``: held or free; anybody may release it."""
 
     __slots__ = ("owner", "rules")
+    initial = -1
+    owner: int
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.owner = -1
+        super().__init__()
 
     def enabled(self, op: Op, worker: int) -> bool:
         return self.owner < 0 or op.kind != ACQUIRE or not op.blocking
@@ -63,9 +65,6 @@ class LockModel(Model):
     def holders(self) -> tuple[int, ...]:
         return (self.owner,) if self.owner >= 0 else ()
 
-    def reset(self) -> None:
-        self.owner = -1
-
     def snapshot(self) -> Any:
         return self.owner
 
@@ -81,10 +80,8 @@ class ProcessLockModel(LockModel):
     """
 
     __slots__ = ("counts",)
-
-    def __init__(self, rules: Rules) -> None:
-        super().__init__(rules)
-        self.counts: dict[int, int] = {}
+    initial: Any = (-1, ())
+    counts: dict[int, int]
 
     def apply(self, op: Op, worker: int) -> Value:
         result = super().apply(op, worker)
@@ -117,10 +114,6 @@ class ProcessLockModel(LockModel):
         self.owner = worker
         self._count(worker, 1)
 
-    def reset(self) -> None:
-        self.owner = -1
-        self.counts.clear()
-
     def snapshot(self) -> Any:
         return (self.owner, tuple(sorted(self.counts.items())))
 
@@ -133,10 +126,8 @@ class RLockModel(LockModel):
     """``threading.RLock``, ``multiprocessing.RLock``: its owner may take it again."""
 
     __slots__ = ("depth",)
-
-    def __init__(self, rules: Rules) -> None:
-        super().__init__(rules)
-        self.depth = 0
+    initial: Any = (-1, 0)
+    depth: int
 
     def enabled(self, op: Op, worker: int) -> bool:
         return self.owner < 0 or self.owner == worker or op.kind != ACQUIRE or not op.blocking
@@ -168,9 +159,6 @@ class RLockModel(LockModel):
     def take_back(self, worker: int, depth: int) -> None:
         self.owner, self.depth = worker, depth
 
-    def reset(self) -> None:
-        self.owner, self.depth = -1, 0
-
     def snapshot(self) -> Any:
         return (self.owner, self.depth)
 
@@ -182,11 +170,12 @@ class SemaphoreModel(Model):
     """A counter; ``bound`` is its upper limit for a bounded semaphore, -1 otherwise."""
 
     __slots__ = ("bound", "initial", "taken", "value")
+    value: int
 
     def __init__(self, value: int, bounded: bool, bound: int = 0) -> None:
-        self.initial = self.value = value
+        self.initial = value
         self.bound = (bound or value) if bounded else -1
-        self.taken: list[int] = []
+        super().__init__()
 
     def enabled(self, op: Op, worker: int) -> bool:
         return self.value > 0 or op.kind != ACQUIRE or not op.blocking
@@ -205,18 +194,11 @@ class SemaphoreModel(Model):
             return Raised("ValueError", "bounded semaphore released too many times")
         self.value += n
         for _ in range(n):
-            if worker in self.taken:
-                self.taken.remove(worker)
-            elif self.taken:
-                self.taken.pop(0)
+            given_back(self.taken, worker)
         return None
 
     def holders(self) -> tuple[int, ...]:
         return tuple(self.taken)
-
-    def reset(self) -> None:
-        self.value = self.initial
-        self.taken.clear()
 
     def snapshot(self) -> Any:
         # who took it is for reports only: it decides nothing
@@ -224,7 +206,15 @@ class SemaphoreModel(Model):
 
     def restore(self, state: Any) -> None:
         self.value = state
-        self.taken = []
+        self.taken: list[int] = []
+
+
+def given_back(taken: list[int], worker: int) -> None:
+    """A permit is released: of those who took one, ``worker`` if it did, else the first."""
+    if worker in taken:
+        taken.remove(worker)
+    elif taken:
+        taken.pop(0)
 
 
 class ConditionModel(Model):
@@ -234,18 +224,13 @@ class ConditionModel(Model):
     """
 
     __slots__ = ("chosen", "depths", "lock", "notified", "rules", "timed_out", "waiting")
+    initial = ((), (), (), ())
+    chosen: Sequence[int] | None
 
     def __init__(self, rules: Rules, lock: LockModel) -> None:
         self.rules = rules
         self.lock = lock
-        self.waiting: list[int] = []
-        self.notified: set[int] = set()
-        self.timed_out: set[int] = set()
-        self.depths: dict[int, int] = {}
-        self.chosen: Sequence[int] | None = None
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         if not self.lock.owned(worker):
@@ -305,13 +290,6 @@ class ConditionModel(Model):
     def waiters(self) -> tuple[int, ...]:
         return tuple(self.waiting)
 
-    def reset(self) -> None:
-        self.waiting.clear()
-        self.notified.clear()
-        self.timed_out.clear()
-        self.depths.clear()
-        self.chosen = None
-
     def snapshot(self) -> Any:
         return (
             tuple(self.waiting),
@@ -321,8 +299,8 @@ class ConditionModel(Model):
         )
 
     def restore(self, state: Any) -> None:
-        self.waiting = list(state[0])
-        self.notified = set(state[1])
-        self.timed_out = set(state[2])
-        self.depths = dict(state[3])
+        self.waiting: list[int] = list(state[0])
+        self.notified: set[int] = set(state[1])
+        self.timed_out: set[int] = set(state[2])
+        self.depths: dict[int, int] = dict(state[3])
         self.chosen = None

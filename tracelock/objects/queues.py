@@ -46,6 +46,7 @@ class QueueModel(Model):
     """``queue.Queue`` and its kin, ``multiprocessing.Queue``: bounded if ``maxsize`` > 0."""
 
     __slots__ = ("maxsize", "store")
+    initial = ()
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
@@ -68,12 +69,6 @@ class QueueModel(Model):
             return self.store.pop()
         return self.store.push(op.value) or True
 
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
-
-    def reset(self) -> None:
-        self.store.items.clear()
-
     def snapshot(self) -> Any:
         return tuple(self.store.items)
 
@@ -88,11 +83,13 @@ class RoomModel(Model):
     """
 
     __slots__ = ("initial", "maxsize", "shut", "size")
+    size: int
+    shut: bool
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
-        self.size = self.initial = spec.value
-        self.shut = False
+        self.initial = (spec.value, False)
+        super().__init__()
 
     def enabled(self, op: Op, worker: int) -> bool:
         if op.kind not in (PUT, GET) or not op.blocking:
@@ -115,13 +112,6 @@ class RoomModel(Model):
             return EMPTY if op.kind == GET else False
         self.size += -1 if op.kind == GET else 1
         return None if op.kind == GET else True
-
-    def expire(self, op: Op, worker: int, parked: bool) -> Value:
-        return EMPTY if op.kind == GET else False
-
-    def reset(self) -> None:
-        self.size = self.initial
-        self.shut = False
 
     def snapshot(self) -> Any:
         return self.size, self.shut

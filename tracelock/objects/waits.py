@@ -9,20 +9,16 @@ from tracelock.ops import ACQUIRE, CLEAR, RELEASE, SET, Op, Raised, Value
 
 
 class EventModel(Model):
-    """A flag. Those who wait when it is set get on even if it is cleared before they run,
-
-    except where ``rules.event_rechecks``: a process looks at the flag once more."""
+    """A flag. Those who wait when it is set get on even if it is cleared before they run, except
+    where ``rules.event_rechecks``: a process looks at the flag once more."""
 
     __slots__ = ("flag", "initial", "rules", "waiting", "woken")
+    flag: bool
 
-    def __init__(self, rules: Rules, initial: bool = False) -> None:
+    def __init__(self, rules: Rules, flag: bool = False) -> None:
         self.rules = rules
-        self.flag = self.initial = initial
-        self.waiting: list[int] = []
-        self.woken: set[int] = set()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
+        self.initial = (flag, (), ())
+        super().__init__()
 
     def apply(self, op: Op, worker: int) -> Value:
         kind = op.kind
@@ -58,30 +54,25 @@ class EventModel(Model):
     def waiters(self) -> tuple[int, ...]:
         return tuple(self.waiting)
 
-    def reset(self) -> None:
-        self.flag = self.initial
-        self.waiting.clear()
-        self.woken.clear()
-
     def snapshot(self) -> Any:
         return (self.flag, tuple(self.waiting), frozenset(self.woken))
 
     def restore(self, state: Any) -> None:
-        self.flag = state[0]
-        self.waiting = list(state[1])
-        self.woken = set(state[2])
+        self.flag, waiting, woken = state
+        self.waiting: list[int] = list(waiting)
+        self.woken: set[int] = set(woken)
 
 
 class BarrierModel(Model):
     """``threading.Barrier``: fills, drains, and is broken for good by a timed-out wait."""
 
     __slots__ = ("broken", "inside", "parties", "waiting")
+    initial = ((), (), False)
+    broken: bool
 
     def __init__(self, parties: int) -> None:
         self.parties = parties
-        self.waiting: list[int] = []  # arrived, in order
-        self.inside: set[int] = set()  # let through, not yet gone
-        self.broken = False
+        super().__init__()
 
     def enabled(self, op: Op, worker: int) -> bool:
         return self.broken or not self.inside
@@ -120,18 +111,13 @@ class BarrierModel(Model):
     def waiters(self) -> tuple[int, ...]:
         return tuple(self.waiting)
 
-    def reset(self) -> None:
-        self.waiting.clear()
-        self.inside.clear()
-        self.broken = False
-
     def snapshot(self) -> Any:
         return (tuple(self.waiting), frozenset(self.inside), self.broken)
 
     def restore(self, state: Any) -> None:
-        self.waiting = list(state[0])
-        self.inside = set(state[1])
-        self.broken = state[2]
+        waiting, inside, self.broken = state
+        self.waiting: list[int] = list(waiting)  # arrived, in order
+        self.inside: set[int] = set(inside)  # let through, not yet gone
 
 
 class AwaitedModel(Model):
@@ -141,12 +127,8 @@ class AwaitedModel(Model):
     """
 
     __slots__ = ("held",)
-
-    def __init__(self) -> None:
-        self.held: tuple[int, ...] = ()
-
-    def enabled(self, op: Op, worker: int) -> bool:
-        return True
+    initial = ()
+    held: tuple[int, ...]
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == ACQUIRE:
@@ -159,9 +141,6 @@ class AwaitedModel(Model):
 
     def holders(self) -> tuple[int, ...]:
         return self.held
-
-    def reset(self) -> None:
-        self.held = ()
 
     def snapshot(self) -> Any:
         return self.held

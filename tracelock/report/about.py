@@ -12,7 +12,7 @@ from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.report.turning import TurningPoint, turning_point
 from tracelock.report.window import focus, window
-from tracelock.report.wording import Said, clean, outcome_name, said_of
+from tracelock.report.wording import clean, outcome_name
 from tracelock.trace import Trace
 
 __all__ = ["Subject", "counted", "facts", "how_recorded", "how_to_replay", "needs_calls", "summary"]
@@ -130,8 +130,3 @@ def how_to_replay(trace: Trace, path: str | None = None) -> str:
     """The command that runs the trace again."""
     allow = " --allow-call" if needs_calls(trace) else ""
     return f"tracelock replay {shlex.quote(clean(path or 'trace.json'))}{allow}"
-
-
-def story_of(trace: Trace) -> list[Said]:
-    """What the verdict says beyond its name."""
-    return said_of(trace.verdict, trace.workers)

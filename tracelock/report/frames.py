@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from tracelock.analysis.derived.steps import Steps
@@ -115,7 +116,8 @@ class _FrameWalk:
             if other is not None:
                 self.spawned.setdefault(other, seq)
         self.objects, self.variables = self._names()
-        self._events: dict[int, Event] = {}  # each is looked at in many frames
+        # each event is looked at in many frames
+        self._event: Callable[[int], Event] = cache(lambda seq: trace.events[seq])
         self.order: list[list[str]] = [[] for _ in trace.workers]  # held, the oldest first
 
     def frames(self) -> list[Frame]:
@@ -214,14 +216,9 @@ class _FrameWalk:
         name = self.trace.workers[worker]
         one: Blocked | None = self.reasons.blocked.get(name)
         if one is not None:
-            free = one.op == "acquire" and not self.state.must_wait(one.target, worker)
-            if free and not one.holder:
-                return WorkerFrame(one.at, f"next: {one.op} {clean(one.target)}", "next", holds)
-            if free and one.holder:  # not yet: somebody takes it before
-                owners = [
-                    self.trace.workers.index(o) for o in one.holder if o in self.trace.workers
-                ]
-                if not any(own in self.state.holders(one.target) for own in owners):
+            if one.op == "acquire" and not self.state.must_wait(one.target, worker):
+                owners = {self.trace.workers[own] for own in self.state.holders(one.target)}
+                if owners.isdisjoint(one.holder):  # it does not wait yet: another takes it before
                     text = f"next: {one.op} {clean(one.target)}"
                     return WorkerFrame(one.at, text, "next", holds)
             end = self.reasons.end(worker, name)
@@ -233,12 +230,6 @@ class _FrameWalk:
         place = before.at if before is not None and end.kind != "ended" else ""
         words = {"ended": "ended", "died": "died"}.get(end.kind, "takes no further step")
         return WorkerFrame(place, words, end.kind, holds)
-
-    def _event(self, seq: int) -> Event:
-        event = self._events.get(seq)
-        if event is None:
-            event = self._events[seq] = self.trace.events[seq]
-        return event
 
     def _waits(
         self, worker: int, previous: Event, following: Event, seq: int

@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from tracelock.analysis.findings import Finding
-from tracelock.report.about import (
-    Subject,
-    facts,
-    how_to_replay,
-    needs_calls,
-    scenario_name,
-    story_of,
-)
+from tracelock.report.about import Subject, facts, how_to_replay, needs_calls, scenario_name
 from tracelock.report.code import listing
 from tracelock.report.mermaid import mermaid
 from tracelock.report.timeline import Row, Timeline, timeline
 from tracelock.report.turning import TurningPoint
-from tracelock.report.wording import clean, describe, outcome_name, state_text
+from tracelock.report.wording import clean, describe, outcome_name, said_of, state_text, step_of
 from tracelock.trace import Trace
 
 __all__ = ["code", "fenced", "markdown", "plain"]
@@ -121,9 +115,7 @@ def markdown(subject: Subject, *, title: bool = True) -> str:
     if len(small.rows) > DIAGRAM:  # what lies far off has no place in a diagram
         focus = subject.focus()
         rows = [row for row in small.rows if abs(row.seq - focus) <= DIAGRAM // 2][:DIAGRAM]
-        small = Timeline(
-            small.workers, rows, small.events, small.switches, small.preemptions, small.ends
-        )
+        small = replace(small, rows=rows)
     if small.rows:
         parts.append("### Sequence diagram")
         parts.append(fenced(mermaid(trace, small, turn), "mermaid"))
@@ -135,7 +127,7 @@ def markdown(subject: Subject, *, title: bool = True) -> str:
 # --- parts ---------------------------------------------------------------------------------------
 def _verdict(trace: Trace, turn: TurningPoint | None) -> Iterator[str]:
     lines = []
-    for said, at, more in story_of(trace):
+    for said, at, more in said_of(trace.verdict, trace.workers):
         where = f" at {code(at)}" if at is not None else ""
         lines.append(f"- **{plain(said)}**{where}")
         if more:
@@ -202,7 +194,7 @@ def _table(line: Timeline, turn: TurningPoint | None) -> Iterator[str]:
             yield _cells("", cells, "")
         cells = [""] * count
         cells[row.worker] = code(row.text, cell=True)
-        yield _cells(str(row.seq), cells, code(_step(row.at), cell=True))
+        yield _cells(str(row.seq), cells, code(step_of(row.at), cell=True))
     if expected < line.events:
         left = f"*{line.events - expected:,} events left out*"
         yield _cells("", [left] + [""] * (count - 1), "")
@@ -244,11 +236,6 @@ def _list(line: Timeline, turn: TurningPoint | None) -> Iterator[str]:
             yield f"- end, {plain(name)}: *{plain(end.text)}*"
 
 
-def _step(at: str) -> str:
-    parts = at.split(".", 2)
-    return parts[2] if len(parts) == 3 and parts[0] == "workers" else at
-
-
 def _steps(subject: Subject) -> Iterator[str]:
     """What the workers do, with the names that the table gives to the steps."""
     trace = subject.trace
@@ -263,7 +250,7 @@ def _steps(subject: Subject) -> Iterator[str]:
         alike = [one for one in trace.workers if one.partition("[")[0] == group]
         who = f"  # {', '.join(map(clean, alike[:8]))}" if len(alike) > 1 else ""
         lines.append(f"{clean(group if len(alike) > 1 else name)}:{who}")
-        written = [("  " * (line.indent + 1) + line.text, clean(_step(line.at))) for line in own]
+        written = [("  " * (line.indent + 1) + line.text, clean(step_of(line.at))) for line in own]
         width = min(70, max(len(said) for said, _ in written))
         for said, at in written:
             mark = at if at and not said.lstrip().startswith(at.rpartition(":")[2]) else ""

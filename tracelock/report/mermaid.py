@@ -7,6 +7,7 @@ plainly harmless is written by its number (``#35;``), which Mermaid turns back i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Final
 
 from tracelock.report.timeline import Row, Timeline
@@ -77,16 +78,12 @@ def mermaid(trace: Trace, line: Timeline, turn: TurningPoint | None = None) -> s
 
 def _targets(trace: Trace, line: Timeline) -> dict[str, int]:
     """The objects and variables that get a column: those used most, in the order of first use."""
-    counts: dict[str, int] = {}
-    skip = set(trace.workers)
-    for row in line.rows:
-        name = row.event.target
-        if name is not None and name not in skip:
-            counts[name] = counts.get(name, 0) + 1
+    counts = Counter(row.event.target or "" for row in line.rows)
     for one in trace.verdict.blocked:  # what the end is about comes first
-        if one.target and one.target not in skip:
-            counts[one.target] = counts.get(one.target, 0) + len(line.rows) + 1
-    most = sorted(counts, key=lambda name: -counts[name])[:MOST_TARGETS]
+        counts[one.target] += len(line.rows) + 1
+    for name in ("", *trace.workers):
+        del counts[name]
+    most = [name for name, _ in counts.most_common(MOST_TARGETS)]
     return {name: place for place, name in enumerate(name for name in counts if name in most)}
 
 

@@ -9,6 +9,7 @@ from tracelock.errors import UsageError
 from tracelock.report.about import Subject
 
 if TYPE_CHECKING:
+    from tracelock.analysis.derived.usage import LockUse
     from tracelock.analysis.findings import Finding
     from tracelock.trace import Trace
 
@@ -88,15 +89,13 @@ def render_report(
         raise UsageError(f"there is no event {around} in {len(trace.events):,} events")
     if events is not None and events < 1:
         raise UsageError(f"a report shows at least one event, not {events}")
+    locks: Sequence[LockUse] = ()
     if findings is None:
         from tracelock.analysis.analyze import analyze
 
-        subject = Subject.of(
-            trace, analyze(trace), twin=twin, most=events, around=around, sources=sources or {},
-            path=path,
-        )  # fmt: skip
-    else:
-        subject = Subject(trace, findings, (), twin, events, around, sources or {}, path)
+        analysis = analyze(trace)
+        findings, locks = analysis.findings, analysis.locks
+    subject = Subject(trace, findings, locks, twin, events, around, sources or {}, path)
     return render(subject, form)
 
 

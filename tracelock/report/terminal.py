@@ -5,6 +5,7 @@ Nothing is printed here: the lines are rich ``Text`` values, whose ``plain`` is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -13,7 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tracelock.report.timeline import Row, Switch, Timeline
-from tracelock.report.wording import clean, outcome_name, said_of, state_text
+from tracelock.report.wording import clean, outcome_name, said_of, state_text, step_of
 from tracelock.trace import Verdict
 
 #: A worker's column is no narrower than this; where that does not fit there is a list.
@@ -34,6 +35,8 @@ COLOURS: Final = {
     "unfinished": "bold yellow",
 }  # fmt: skip
 _REASONS: Final = {"preempted": "yellow", "failed": "red", "died": "red"}
+#: Where a line may break.
+_BREAK: Final = re.compile(r"(?<= )|(?=\.)")
 _ENDS: Final = {"blocked": "bold magenta", "failed": "bold red", "died": "bold red"}
 
 
@@ -116,16 +119,12 @@ def _widths(timeline: Timeline, style: Style, reserved: int) -> tuple[int, list[
     room = style.width - number - GAP * len(wanted)
     if room < NARROWEST * len(wanted):
         return None
-    longest = max((cell_len(_place(row)) for row in timeline.rows), default=0)
+    longest = max((cell_len(step_of(row.at)) for row in timeline.rows), default=0)
     reserved = min(reserved, longest, room - NARROWEST * len(wanted) - GAP)
     if reserved >= PLACES:
         room -= GAP + reserved
-    over = sum(wanted) - room
-    while over > 0:  # take from the widest, down to the next widest
-        widest = max(wanted)
-        all_widest = [i for i, width in enumerate(wanted) if width == widest]
-        wanted[all_widest[-1]] -= 1
-        over -= 1
+    for _ in range(sum(wanted) - room):  # take from the last of the widest
+        wanted[max(range(len(wanted)), key=lambda worker: (wanted[worker], worker))] -= 1
     spare = style.width - _total(number, wanted) - GAP
     places = min(longest, spare) if spare >= min(PLACES, longest) else 0
     return number, wanted, max(0, places)
@@ -135,19 +134,12 @@ def _total(number: int, columns: Sequence[int]) -> int:
     return number + sum(columns) + GAP * len(columns)
 
 
-def _place(row: Row) -> str:
-    """The step without what its column says anyway: ``steps[0].do[1]``."""
-    parts = row.at.split(".", 2)
-    return parts[2] if len(parts) == 3 and parts[0] == "workers" else row.at
-
-
 def _head(
     timeline: Timeline, style: Style, number: int, columns: Sequence[int], places: int
 ) -> Text:
-    cells = [_cut(name, width) for name, width in zip(timeline.workers, columns, strict=True)]
     line = Text("#".rjust(number), "bold")
-    for cell, width in zip(cells, columns, strict=True):
-        line.append(" " * GAP + set_cell_size(cell, width), "bold")
+    for name, width in zip(timeline.workers, columns, strict=True):
+        line.append(" " * GAP + set_cell_size(_cut(name, width), width), "bold")
     if places:
         line.append(" " * GAP + "step", "bold")
     line.rstrip()
@@ -166,7 +158,7 @@ def _row(
             style.stop + _reason(row.switch, columns[left], style), columns[left]
         )
         kinds[left] = _REASONS.get(row.switch.kind, "dim")
-    place = _wrapped(_place(row), places) if places else []
+    place = _wrapped(step_of(row.at), places) if places else []
     yield from _joined(str(row.seq).rjust(number), cells, kinds, columns, place, places)
 
 
@@ -255,7 +247,7 @@ def _wrapped(text: str, width: int, first: int | None = None) -> list[str]:
     """``text`` in lines of at most ``width`` cells, broken at blanks, dots and in long words."""
     lines: list[str] = []
     line, room = "", first or width
-    for word in _words(text):
+    for word in _BREAK.split(text):
         if cell_len(line) + cell_len(word.rstrip()) <= room:
             line += word
             continue
@@ -270,16 +262,6 @@ def _wrapped(text: str, width: int, first: int | None = None) -> list[str]:
     if line.strip() or not lines:
         lines.append(line.rstrip())
     return lines
-
-
-def _words(text: str) -> Iterator[str]:
-    """The pieces between which a line may break, each with what follows it."""
-    start = 0
-    for at in range(1, len(text)):
-        if text[at - 1] == " " or text[at] == ".":
-            yield text[start:at]
-            start = at
-    yield text[start:]
 
 
 def _fitting(word: str, room: int) -> str:

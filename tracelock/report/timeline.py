@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from tracelock.report.state import State
@@ -97,8 +98,7 @@ def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
         for event in events[part.start : part.stop]:
             text, at = describe(event, names), clean(event.at)
             rows.append(Row(event, text, at, by_timer(event), reasons.at(event)))
-    switches, preemptions = _count(trace)
-    return Timeline(names, rows, len(events), switches, preemptions, reasons.ends())
+    return Timeline(names, rows, len(events), *_count(trace), reasons.ends())
 
 
 def without_idle(line: Timeline, busy: Container[int]) -> Timeline:
@@ -128,18 +128,22 @@ def without_idle(line: Timeline, busy: Container[int]) -> Timeline:
 
 def _count(trace: Trace) -> tuple[int, int | None]:
     """How many switches there are, and how many of them left a worker that could have gone on."""
-    events = trace.events
-    workers, choices, table = events.workers, events.choices, events.choice_table
-    switches = preemptions = 0
-    previous = -1
-    for seq, worker in enumerate(workers):
-        if worker != previous:
-            if previous >= 0:
-                switches += 1
-                enabled = None if choices is None else table[choices[seq]]
-                preemptions += enabled is not None and previous in enabled
-            previous = worker
-    return switches, None if choices is None and switches else preemptions
+    switches = sum(a != b for a, b in pairwise(trace.events.workers))
+    known = trace.events.choices is not None or not switches
+    return switches, len(preemptions(trace)) if known else None
+
+
+def preemptions(trace: Trace) -> list[int]:
+    """The events before which a worker was left that could have gone on, as far as is known."""
+    choices, table = trace.events.choices, trace.events.choice_table
+    return [
+        seq for seq, (left, worker) in enumerate(pairwise(trace.events.workers), 1)
+        if left != worker and choices is not None and left in (table[choices[seq]] or ())
+    ]  # fmt: skip
+
+
+#: A recorded run does not say who could have gone on.
+_SYSTEM: Final = ("system", "the system switched")
 
 
 class Reasons:
@@ -182,20 +186,20 @@ class Reasons:
         following = self._next(left, event.seq)
         if following is None and not able:
             return self._gone(left)
-        if able is None:
-            return self._guess(left, previous, following)
-        if not able:
+        if able is False:
             assert following is not None
             return self.waiting(left, previous, following) or ("blocked", "cannot go on")
-        if self.trace.clock == "adversarial" and following is not None and by_timer(following):
+        # in adversarial time it may be able to go on only because its timer might have fired
+        timed = self.trace.clock == "adversarial" and following is not None and by_timer(following)
+        if following is not None and (timed or able is None):
             waiting = self.waiting(left, previous, following, certain=True)
             if waiting is not None:
-                return waiting  # it could go on only because its timer might have fired
-        if by_timer(event):
+                return waiting
+        if able and by_timer(event):
             return "timer", f"could have gone on: the timer of {self.names[event.worker]} fires"
         if self.cooperative:
             return self._suspended(previous, following)
-        return "preempted", "preempted (could have gone on)"
+        return ("preempted", "preempted (could have gone on)") if able else _SYSTEM
 
     def _next(self, worker: int, seq: int) -> Event | None:
         if self.last.get(worker, -1) < seq:
@@ -208,17 +212,6 @@ class Reasons:
         if end.kind == "unknown":
             return "stopped", "takes no further step"
         return end.kind, end.text
-
-    def _guess(self, left: int, previous: Event, following: Event | None) -> tuple[str, str]:
-        """A recorded run does not say who could have gone on: look at what it does next."""
-        if following is None:
-            return self._gone(left)
-        waiting = self.waiting(left, previous, following, certain=True)
-        if waiting is not None:
-            return waiting
-        if self.cooperative:
-            return self._suspended(previous, following)
-        return "system", "the system switched"
 
     def _suspended(self, previous: Event, following: Event | None) -> tuple[str, str]:
         where = following if following is not None and following.op in SUSPENDING else None
@@ -278,9 +271,8 @@ class Reasons:
         last = self.last.get(worker)
         if last is not None and self.events[last].op == "crash":
             return WorkerEnd("died", "died")
-        if verdict.kind in ("passed", "deadlock") or verdict.failure == "finally":
-            return WorkerEnd("ended", "ended") if last is not None else WorkerEnd("unknown", "")
-        return WorkerEnd("unknown", "")
+        over = verdict.kind in ("passed", "deadlock") or verdict.failure == "finally"
+        return WorkerEnd(*(("ended", "ended") if over and last is not None else ("unknown", "")))
 
 
 def selection(events: int, *, around: int | None = None, most: int = 200) -> Iterator[range]:

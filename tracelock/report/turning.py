@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.errors import UsageError
+from tracelock.report.timeline import preemptions
 from tracelock.report.wording import clean, describe
 from tracelock.trace import Trace
 
@@ -39,14 +40,7 @@ def turning_point(
     if trace.verdict.kind in ("passed", "unfinished"):
         return None
     events = trace.events
-    switches = []
-    previous = -1
-    for seq, worker in enumerate(events.workers):
-        if worker != previous:
-            enabled = None if events.choices is None else events.choice_table[events.choices[seq]]
-            if previous >= 0 and enabled is not None and previous in enabled:
-                switches.append(seq)
-            previous = worker
+    switches = preemptions(trace)
     if len(switches) == 1:
         seq = switches[0]
         name = clean(trace.workers[events.workers[seq - 1]])

@@ -7,8 +7,7 @@ character that a terminal or a browser would act on.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tracelock.trace import MISSING, Blocked, Event, Verdict
@@ -46,6 +45,12 @@ def seconds(value: Any) -> str:
     return f"{value:g} s" if isinstance(value, int | float) else shown(value)
 
 
+def step_of(at: str) -> str:
+    """A step without the worker, which its column names anyway: ``steps[0].do[1]``."""
+    parts = at.split(".", 2)
+    return parts[2] if len(parts) == 3 and parts[0] == "workers" else at
+
+
 def by_timer(event: Event) -> bool:
     """Whether it was a timer that made this event happen: a sleep's end, a timeout."""
     if event.op in ("sleep", "timeout"):
@@ -68,104 +73,81 @@ def describe(event: Event, workers: Sequence[str]) -> str:
         return f"{head}: raises {clean(str(error))}"
     if result is False and event.op in _GOT:
         return f"{head}: {_ran_out(event, _GOT[event.op])}"
-    words = _WORDS.get(event.op)
-    if words is not None:
-        return words(event, head, workers)
-    if event.value is not MISSING:
-        return f"{head} = {shown(event.value)}"
-    return head
+    if event.op in _WORDS:
+        return head + _WORDS[event.op](event, workers)
+    return head + _given(" = ", event.value)
 
 
 def _ran_out(event: Event, what: str) -> str:
     return f"{what}, timed out" if by_timer(event) else what
 
 
-def _read(event: Event, head: str, workers: Sequence[str]) -> str:
-    return head if event.result is MISSING else f"{head} = {shown(event.result)}"
+def _given(before: str, value: Any, after: str = "") -> str:
+    return "" if value is MISSING else f"{before}{shown(value)}{after}"
 
 
-def _compare_exchange(event: Event, head: str, workers: Sequence[str]) -> str:
-    done = "done" if event.result is True else "refused"
-    return f"{head}: {shown(event.expect)} -> {shown(event.value)}, {done}"
+def _result(event: Event, workers: Sequence[str]) -> str:
+    return _given(" = ", event.result)
 
 
-def _exchange(event: Event, head: str, workers: Sequence[str]) -> str:
-    return f"{head} = {shown(event.value)}, was {shown(event.result)}"
-
-
-def _fetch_add(event: Event, head: str, workers: Sequence[str]) -> str:
-    return f"{head} by {shown(event.value)}, was {shown(event.result)}"
-
-
-def _atomic(event: Event, head: str, workers: Sequence[str]) -> str:
+def _atomic(event: Event, workers: Sequence[str]) -> str:
     parts = []
     for word, held in (("read", event.result), ("write", event.value)):
         if isinstance(held, Mapping):
             parts += [f"{word} {clean(str(name))} = {shown(value)}" for name, value in held.items()]
-    return f"{head}: {', '.join(parts)}" if parts else head
+    return f": {', '.join(parts)}" if parts else ""
 
 
-def _counted(event: Event, head: str, workers: Sequence[str]) -> str:
-    return head if event.n is MISSING else f"{head} {shown(event.n)} times"
+def _wait(event: Event, workers: Sequence[str]) -> str:
+    return "" if event.result in (MISSING, None, True) else f" = {shown(event.result)}"
 
 
-def _request(event: Event, head: str, workers: Sequence[str]) -> str:
-    return f"{head}: queues"
-
-
-def _wait(event: Event, head: str, workers: Sequence[str]) -> str:
-    return head if event.result in (MISSING, None, True) else f"{head} = {shown(event.result)}"
-
-
-def _notify(event: Event, head: str, workers: Sequence[str]) -> str:
+def _notify(event: Event, workers: Sequence[str]) -> str:
     if not isinstance(event.result, list):
-        return head
+        return ""
     woken = [
         clean(workers[number]) if isinstance(number, int) and 0 <= number < len(workers)
         else shown(number)
         for number in event.result
     ]  # fmt: skip
-    return f"{head}: wakes {', '.join(woken) or 'nobody'}"
+    return f": wakes {', '.join(woken) or 'nobody'}"
 
 
-def _sleep(event: Event, head: str, workers: Sequence[str]) -> str:
-    return head if event.value is MISSING else f"{head} {seconds(event.value)}"
-
-
-def _get(event: Event, head: str, workers: Sequence[str]) -> str:
-    return head if event.result is MISSING else f"{head} = {shown(event.result)}"
-
-
-def _timeout(event: Event, head: str, workers: Sequence[str]) -> str:
-    return f"{head}: cuts its block off"
-
-
-def _call(event: Event, head: str, workers: Sequence[str]) -> str:
+def _call(event: Event, workers: Sequence[str]) -> str:
     arguments = ", ".join(map(shown, event.value)) if isinstance(event.value, list) else ""
     result = "" if event.result in (MISSING, None) else f" = {shown(event.result)}"
-    return f"{head}({arguments}){result}"
+    return f"({arguments}){result}"
 
 
-_WORDS: Final = {
-    "read": _read, "compare_exchange": _compare_exchange, "exchange": _exchange,
-    "fetch_add": _fetch_add, "atomic": _atomic, "release": _counted, "request": _request,
-    "wait": _wait, "wake": _wait, "notify": _notify, "sleep": _sleep, "get": _get,
-    "timeout": _timeout, "call": _call,
+#: What follows the operation and its target; of other operations the value, if there is one.
+_WORDS: Final[Mapping[str, Callable[[Event, Sequence[str]], str]]] = {
+    "read": _result, "get": _result, "wait": _wait, "wake": _wait, "notify": _notify,
+    "atomic": _atomic, "call": _call,
+    "compare_exchange": lambda event, _: (
+        f": {shown(event.expect)} -> {shown(event.value)}, "
+        f"{'done' if event.result is True else 'refused'}"
+    ),
+    "exchange": lambda event, _: f" = {shown(event.value)}, was {shown(event.result)}",
+    "fetch_add": lambda event, _: f" by {shown(event.value)}, was {shown(event.result)}",
+    "release": lambda event, _: _given(" ", event.n, " times"),
+    "request": lambda event, _: ": queues",
+    "sleep": lambda event, _: "" if event.value is MISSING else f" {seconds(event.value)}",
+    "timeout": lambda event, _: ": cuts its block off",
 }  # fmt: skip
 
 
 # --- verdicts --------------------------------------------------------------------------------
+_WAITS: Final = {
+    "join": "waits for {} to end", "sleep": "sleeps", "put": "waits for room in {}",
+    "get": "waits for something to get from {}",
+}  # fmt: skip
+
+
 def waits(one: Blocked) -> str:
     """What a worker waits for at the end: ``waits for account[1] (held by transfer[1])``."""
     target = clean(one.target)
-    if one.op == "join":
-        return f"waits for {target} to end"
-    if one.op == "sleep":
-        return "sleeps"
-    if one.op == "get":
-        return f"waits for something to get from {target}"
-    if one.op == "put":
-        return f"waits for room in {target}"
+    if one.op in _WAITS:
+        return _WAITS[one.op].format(target)
     held = ""
     if one.holder:
         names = ["itself" if name == one.worker else clean(name) for name in one.holder]
@@ -184,30 +166,6 @@ def state_text(state: Mapping[str, Any]) -> str:
     return ", ".join(f"{clean(str(name))} = {shown(value)}" for name, value in state.items())
 
 
-def verdict_lines(verdict: Verdict, workers: Sequence[str]) -> list[tuple[str, str | None]]:
-    """What a verdict says beyond its name, for somebody who sees one for the first time.
-
-    A line for each worker that waits, the message of a failure; with each the step's path (as
-    the trace has it) that is to follow after "at", or None.
-    """
-    lines: list[tuple[str, str | None]] = []
-    at = verdict.at if verdict.kind == "failed" else None
-    if verdict.kind == "failed" and verdict.worker is not None:
-        known = 0 <= verdict.worker < len(workers)
-        name = workers[verdict.worker] if known else f"worker {verdict.worker}"
-        lines += _message(f"{name} failed: {verdict.message}", at)
-    elif verdict.message and not (verdict.kind == "deadlock" and verdict.blocked):
-        lines += _message(verdict.message, at)
-    lines += [(f"{clean(one.worker)} {waits(one)}", one.at) for one in verdict.blocked]
-    return lines
-
-
-def _message(text: str, at: str | None) -> list[tuple[str, str | None]]:
-    """A message, the first line with its place; of real code a traceback follows."""
-    first, *rest = text.split("\n")
-    return [(clean(first), at), *((clean(line), None) for line in rest)]
-
-
 class Said(NamedTuple):
     """One thing that a verdict says: ``at`` is the place it speaks of, if any, and ``more`` the
     further lines of a message of several (a traceback)."""
@@ -218,10 +176,16 @@ class Said(NamedTuple):
 
 
 def said_of(verdict: Verdict, workers: Sequence[str]) -> list[Said]:
-    """``verdict_lines``, the first line of a message with the others beneath it."""
-    message, *more = verdict.message.split("\n")
-    lines = verdict_lines(replace(verdict, message=message), workers)
-    found = [Said(text, at, []) for text, at in lines]
-    if found and not (verdict.kind == "deadlock" and verdict.blocked):
-        found[0].more.extend(clean(line) for line in more if line.strip())
-    return found
+    """What a verdict says beyond its name, for somebody who sees one for the first time: the
+    message of a failure, and each worker that waits."""
+    waiting = [Said(f"{clean(one.worker)} {waits(one)}", one.at, []) for one in verdict.blocked]
+    first, *rest = verdict.message.split("\n")
+    more = [clean(line) for line in rest if line.strip()]
+    if verdict.kind == "failed" and verdict.worker is not None:
+        known = 0 <= verdict.worker < len(workers)
+        name = workers[verdict.worker] if known else f"worker {verdict.worker}"
+        return [Said(clean(f"{name} failed: {first}"), verdict.at, more), *waiting]
+    if first and not (verdict.kind == "deadlock" and verdict.blocked):
+        at = verdict.at if verdict.kind == "failed" else None
+        return [Said(clean(first), at, more), *waiting]
+    return waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -26,6 +27,7 @@ INTERRUPTED: Final = "interrupted"
 LAST: Final = 1 << 62
 
 
+@dataclass(slots=True, eq=False)
 class Choice:
     """One point at which the run could go on in more than one way.
 
@@ -37,19 +39,17 @@ class Choice:
     one point to the next: do not keep it.
     """
 
-    __slots__ = ("about", "at", "current", "kind", "options", "pending", "seq", "worker")
-
-    def __init__(self) -> None:
-        self.kind = WORKER
-        self.options: Sequence[int] = ()
-        self.current = -1
-        self.worker = -1  # whose timer, or who notifies
-        self.about = -1
-        self.at = ""
-        self.seq = 0
-        self.pending: Sequence[Op | None] = ()
+    kind: str = WORKER
+    options: Sequence[int] = ()
+    current: int = -1
+    worker: int = -1  # whose timer, or who notifies
+    about: int = -1
+    at: str = ""
+    seq: int = 0
+    pending: Sequence[Op | None] = ()
 
 
+@dataclass(slots=True, eq=False)
 class Gate:
     """Which of the tasks that share one thread can go on.
 
@@ -59,14 +59,11 @@ class Gate:
     the pseudo-worker whose steps are that timers fire.
     """
 
-    __slots__ = ("first", "inside", "number", "ready", "timers")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.inside = -1
-        self.ready: dict[int, int] = {}
-        self.first = LAST
-        self.timers = -1
+    number: int
+    inside: int = -1
+    ready: dict[int, int] = field(default_factory=dict)
+    first: int = LAST
+    timers: int = -1
 
     def admits(self, worker: int) -> bool:
         """Whether ``worker`` can go on now."""
@@ -131,10 +128,12 @@ class Scheduler:
 
     Its picks may depend on its seed, on what it is shown, and on nothing else (no clock, no hash,
     no ``random`` of the process), so that the same seed gives the same schedules. A subclass has
-    ``pick`` and ``describe``; a systematic one sets the attributes below as well. To see whether
-    one keeps to all this, give it to :func:`tracelock.testing.check_scheduler`.
+    ``pick`` and a ``name``, or ``describe``; a systematic one sets the attributes below as well.
+    To see whether one keeps to all this, give it to :func:`tracelock.testing.check_scheduler`.
     """
 
+    #: What ``describe`` says unless there is more to say.
+    name: str = ""
     #: Tries everything, in an order of its own: it needs a program that depends on the schedule
     #: alone, and nobody may make choices in its place.
     systematic: bool = False
@@ -176,7 +175,19 @@ class Scheduler:
 
     def describe(self) -> dict[str, Any]:
         """``name``, ``seed`` if it has one, and parameters, as JSON: the trace keeps them."""
-        raise NotImplementedError
+        if not self.name:
+            raise NotImplementedError
+        return {"name": self.name}
+
+
+class OneSchedule(Scheduler):
+    """One that decides for a single schedule."""
+
+    _begun = False
+
+    def begin(self) -> bool:
+        begun, self._begun = self._begun, True
+        return not begun
 
 
 class Wrapper(Scheduler):
@@ -191,25 +202,10 @@ class Wrapper(Scheduler):
     executions = _of_inner("executions")
     bounded = _of_inner("bounded")
     finished = _of_inner("finished")
-
-    @property
-    def exhaustive(self) -> bool:
-        return self.inner.exhaustive
-
-    def attach(self, run: Run) -> None:
-        self.inner.attach(run)
-
-    def begin(self) -> bool:
-        return self.inner.begin()
-
-    def pick(self, choice: Choice) -> int:
-        return self.inner.pick(choice)
-
-    def end(self, steps: int) -> None:
-        self.inner.end(steps)
-
-    def estimate(self) -> float | None:
-        return self.inner.estimate()
-
-    def describe(self) -> dict[str, Any]:
-        return self.inner.describe()
+    exhaustive = _of_inner("exhaustive")
+    attach = _of_inner("attach")
+    begin = _of_inner("begin")
+    pick = _of_inner("pick")
+    end = _of_inner("end")
+    estimate = _of_inner("estimate")
+    describe = _of_inner("describe")

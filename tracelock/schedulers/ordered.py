@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from tracelock.ops import ACQUIRE, GET, PUT, WAIT, WAKE, Op
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
-
-__all__ = ["AFTERWARDS", "OrderedScheduler", "EventPlace", "Wish"]
+from tracelock.schedulers.base import WORKER, Choice, OneSchedule, Run
 
 
 class EventPlace(NamedTuple):
@@ -36,7 +34,7 @@ AFTERWARDS: Final = ("stay", "switch", "turns", "follow")
 _Site = tuple[int, int, int, str]
 
 
-class OrderedScheduler(Scheduler):
+class OrderedScheduler(OneSchedule):
     """One schedule in which every wish comes true, or ``lost``.
 
     A worker that comes to the ``then`` of a wish is held back until the ``first`` has happened;
@@ -76,16 +74,9 @@ class OrderedScheduler(Scheduler):
         self._seen = 0
         self._streak = 0
         self._run: Run | None = None
-        self._done = False
 
     def attach(self, run: Run) -> None:
         self._run = run
-
-    def begin(self) -> bool:
-        if self._done:
-            return False
-        self._done = True
-        return True
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "follow": self.follow, "afterwards": self.afterwards}

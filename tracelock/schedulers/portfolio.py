@@ -8,8 +8,8 @@ from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.schedulers.directed import DirectedScheduler
 from tracelock.schedulers.pct import PctScheduler
 from tracelock.schedulers.pos import PosScheduler
-from tracelock.schedulers.sampling import MASK
-from tracelock.schedulers.simple import RandomScheduler, mix
+from tracelock.schedulers.sampling import MASK, mix
+from tracelock.schedulers.simple import RandomScheduler
 from tracelock.schedulers.surw import SurwScheduler
 
 #: Which sampler makes which schedule; after the opening it goes round.

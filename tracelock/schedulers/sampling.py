@@ -1,10 +1,10 @@
 """What the random strategies share: a seeded generator, and how a schedule gets its own.
 
-The generator is the 64-bit linear congruential one of ``simple.py`` (Knuth's MMIX constants), of
-which the high bits are used. Its sequence is the same on every Python version and platform, and
-no strategy orders anything by hash, so the same seed gives the same schedules everywhere.
-Strategies that pick at every step write the two lines of ``below`` out in place: a call costs
-more than the draw.
+The generator is a 64-bit linear congruential one (Knuth's MMIX constants), of which the high bits
+are used: seeding ``random.Random`` for every schedule would cost as much as all the rest of a
+short one. Its sequence is the same on every Python version and platform, and no strategy orders
+anything by hash, so the same seed gives the same schedules everywhere. Strategies that pick at
+every step write the two lines of ``below`` out in place: a call costs more than the draw.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tracelock.schedulers.base import Choice, Scheduler
-from tracelock.schedulers.simple import mix
 
 MASK: Final = (1 << 64) - 1
 MULTIPLIER: Final = 6364136223846793005
 INCREMENT: Final = 1442695040888963407
+
+
+def mix(number: int) -> int:
+    """SplitMix64's output function (Steele, Lea, Flood 2014): scatters 64 bits."""
+    number = (number + 0x9E3779B97F4A7C15) & MASK
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & MASK
+    return number ^ (number >> 31)
 
 
 class Sampler(Scheduler):
@@ -48,7 +55,11 @@ class Sampler(Scheduler):
     def uniform(self, choice: Choice) -> int:
         """Any option: for the choices about which a strategy has nothing of its own to say."""
         options = choice.options
-        return options[self.below(len(options))] if len(options) > 1 else options[0]
+        n = len(options)
+        if n == 1:
+            return options[0]
+        self._state = state = (self._state * MULTIPLIER + INCREMENT) & MASK
+        return options[(state >> 33) * n >> 31]
 
     def shuffled(self, items: list[int]) -> list[int]:
         """``items``, in place, in a uniformly drawn order (Fisher and Yates)."""

@@ -8,6 +8,7 @@ is not in it raises. Imports nothing of substance: the command line reads it for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -58,83 +59,56 @@ class Strategy(NamedTuple):
     explore: bool = True
 
 
-def _random(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.simple import RandomScheduler
+def _maker(module: str, name: str, *takes: str) -> Callable[[Parameters], Scheduler]:
+    """What makes the scheduler ``name`` from these parameters, and imports its module only then."""
 
-    return RandomScheduler(given.seed, given.first)
+    def make(given: Parameters) -> Scheduler:
+        kind = getattr(import_module(f"tracelock.schedulers.{module}"), name)
+        scheduler: Scheduler = kind(*(getattr(given, parameter) for parameter in takes))
+        return scheduler
 
-
-def _round_robin(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.simple import RoundRobinScheduler
-
-    return RoundRobinScheduler()
-
-
-def _pct(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.pct import PctScheduler
-
-    return PctScheduler(given.seed, given.depth)
-
-
-def _pos(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.pos import PosScheduler
-
-    return PosScheduler(given.seed, given.first)
-
-
-def _surw(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.surw import SurwScheduler
-
-    return SurwScheduler(given.seed)
-
-
-def _directed(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.directed import DirectedScheduler
-
-    return DirectedScheduler(given.seed)
-
-
-def _delay(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.bounded import DelayBoundedScheduler
-
-    return DelayBoundedScheduler(given.bound)
-
-
-def _preemption(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.bounded import PreemptionBoundedScheduler
-
-    return PreemptionBoundedScheduler(given.bound)
-
-
-def _dpor(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.dpor.scheduler import DporScheduler
-
-    return DporScheduler(given.watched)
-
-
-def _auto(given: Parameters) -> Scheduler:
-    from tracelock.schedulers.portfolio import PortfolioScheduler
-
-    return PortfolioScheduler(given.seed)
+    return make
 
 
 STRATEGIES: Final[dict[str, Strategy]] = {
-    "random": Strategy(_random, "every option equally likely at every point", NUMBERED),
-    "round-robin": Strategy(_round_robin, "each worker one step, in turn", SEEDED),
-    "pct": Strategy(_pct, "random priorities, lowered at a few random steps", SEEDED),
-    "pos": Strategy(_pos, "a random priority for each step, drawn anew where steps race", NUMBERED),
-    "surw": Strategy(_surw, "orders of the steps of interest, uniformly", SEEDED),
+    "random": Strategy(
+        _maker("simple", "RandomScheduler", "seed", "first"),
+        "every option equally likely at every point", NUMBERED,
+    ),
+    "round-robin": Strategy(
+        _maker("simple", "RoundRobinScheduler"), "each worker one step, in turn", SEEDED
+    ),
+    "pct": Strategy(
+        _maker("pct", "PctScheduler", "seed", "depth"),
+        "random priorities, lowered at a few random steps", SEEDED,
+    ),
+    "pos": Strategy(
+        _maker("pos", "PosScheduler", "seed", "first"),
+        "a random priority for each step, drawn anew where steps race", NUMBERED,
+    ),
+    "surw": Strategy(
+        _maker("surw", "SurwScheduler", "seed"),
+        "orders of the steps of interest, uniformly", SEEDED,
+    ),
     "directed": Strategy(
-        _directed, "preempts where earlier schedules showed races", SEEDED, explore=False
+        _maker("directed", "DirectedScheduler", "seed"),
+        "preempts where earlier schedules showed races", SEEDED, explore=False,
     ),
-    "delay": Strategy(_delay, "all schedules, fewest delays first", LEVELS, systematic=True),
+    "delay": Strategy(
+        _maker("bounded", "DelayBoundedScheduler", "bound"),
+        "all schedules, fewest delays first", LEVELS, systematic=True,
+    ),
     "preemption": Strategy(
-        _preemption, "all schedules, fewest preemptions first", LEVELS, systematic=True
+        _maker("bounded", "PreemptionBoundedScheduler", "bound"),
+        "all schedules, fewest preemptions first", LEVELS, systematic=True,
     ),
-    "dpor": Strategy(_dpor, "one execution of each inequivalent kind", TREE, systematic=True),
+    "dpor": Strategy(
+        _maker("dpor.scheduler", "DporScheduler", "watched"),
+        "one execution of each inequivalent kind", TREE, systematic=True,
+    ),
     "auto": Strategy(
-        _auto, "samplers in turn; explore goes on with exhaustive searches", SEEDED,
-        systematic=True,
+        _maker("portfolio", "PortfolioScheduler", "seed"),
+        "samplers in turn; explore goes on with exhaustive searches", SEEDED, systematic=True,
     ),
     "states": Strategy(
         None, "every state of the models, each once", WHOLE, systematic=True, machines=True,

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tracelock.explore.running import Tape
+from tracelock.explore.search import FAILED, Progress, Searched, add_outcome
+from tracelock.scenario.language.models import Scenario
+from tracelock.session.explored import Explored
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
 from tracelock.session.target import Capability, require
 from tracelock.session.targets import target_for, target_of
-
-if TYPE_CHECKING:
-    from tracelock.explore.search import Progress
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.session.explored import Explored
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 NEIGHBOURS: Final = 500
 
@@ -51,8 +50,6 @@ def check_fix(
     whole search that ``plan`` says. Raises what ``explore`` raises.
     """
     from tracelock.explore.neighbours import IntentScheduler, cut_points
-    from tracelock.explore.running import Executed, Tape, preemptions
-    from tracelock.explore.search import FAILED, Searched, add_outcome
     from tracelock.schedulers.simple import RandomScheduler
 
     target = target_for(scenario)
@@ -69,12 +66,10 @@ def check_fix(
 
         def attempt(intent: IntentScheduler) -> str:
             tape = Tape(intent)
-            controller = runner.run(tape, lambda _: True)
-            verdict = runner.verdict(controller)
+            executed = runner.executed(runner.run(tape, lambda _: True), tape.picks)
             found.schedules += 1
-            log = controller.log
-            add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
-            return verdict.kind
+            add_outcome(found, executed)
+            return executed.verdict.kind
 
         events = list(trace.events)
         first = IntentScheduler(events, layout)

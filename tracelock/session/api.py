@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tracelock.engine.limits import RunLimits
+from tracelock.schedulers.base import Scheduler
 from tracelock.session.plan import SECONDS, Plan, Settings, Spreading
 from tracelock.session.replaying import ReplayResult, replay_target
 from tracelock.session.running import run_target
 from tracelock.session.targets import target_for, target_of
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
-    from tracelock.engine.limits import RunLimits
     from tracelock.explore.search import Progress
     from tracelock.scenario.language.models import Scenario
-    from tracelock.schedulers.base import Scheduler
     from tracelock.session.explored import Explored
-    from tracelock.trace import Trace
 
 
 def run(

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tracelock.backends.base import Backend, Options
 from tracelock.backends.rules import RULES, rules_name
+from tracelock.engine.limits import RunLimits
 from tracelock.errors import Problem, UnsupportedError, UsageError
+from tracelock.objects import Rules
 
 if TYPE_CHECKING:
-    from tracelock.backends.base import Backend, Options
-    from tracelock.engine.limits import RunLimits
     from tracelock.instrument.backend import PythonBackend
     from tracelock.instrument.program import PythonProgram
-    from tracelock.objects import Rules
     from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
 
@@ -149,18 +149,13 @@ def check_supported(scenario: Scenario, backend: str, *, allow_call: bool = Fals
         if feature == "call":
             if not allow_call:
                 message = "runs Python code, which has to be allowed: --allow-call"
-                problems.append(_problem(scenario, at, message))
+                problems.append(scenario.problem(at, message))
             continue
         reason = refuses.get(feature)
         if reason is None:
             continue
         able = [name for name in REAL if feature not in rules_of(name).refuses]
         where = f"can be run on: {', '.join(able)}" if able else "no backend can do this"
-        problems.append(_problem(scenario, at, f"{backend}: {reason} ({where})"))
+        problems.append(scenario.problem(at, f"{backend}: {reason} ({where})"))
     if problems:
         raise UnsupportedError(problems)
-
-
-def _problem(scenario: Scenario, at: str, message: str) -> Problem:
-    name, line, column = scenario.place_of(at)
-    return Problem(name, line, column, at, message)

@@ -12,16 +12,11 @@ from tracelock.instrument.program import PythonProgram, module_of
 
 @dataclass(slots=True)
 class PythonCode:
-    """What there is to run, and what may happen to it.
+    """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
+    happen to it: ``expected_errors``, ``cancellations``, ``gc``. See ``tracelock.explore``.
 
-    ``setup()`` makes what the workers share, anew for each schedule; each of ``workers``
-    (callables, or coroutine functions) is called with it (with nothing where there is no
-    ``setup``); ``check`` is called with it when they have ended, and raises or returns False on the
-    bug. ``instrument``: names of modules whose shared accesses are scheduling points, with all that
-    is below them (None: the modules in which the workers were written). ``expected_errors``:
-    exceptions that may end a worker. ``cancellations``: how many of its awaits a schedule may
-    cancel. ``gc``: whether a garbage collection may come at any step (a number: so many). None:
-    what the document says that names the code, else none.
+    None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
+    code, else the modules in which the workers were written, and none.
     """
 
     workers: Sequence[Callable[..., Any]] = ()

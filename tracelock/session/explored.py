@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tracelock.trace import Trace
+
 if TYPE_CHECKING:
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.trace import Trace
 
 
 class SearchFailed(AssertionError):

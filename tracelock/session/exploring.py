@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tracelock.errors import InternalError, TracelockError
-from tracelock.explore.search import FAILED, Budget, Searched, add_outcome
+from tracelock.explore.running import Executed
+from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
+from tracelock.scenario.language.models import Scenario
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
 from tracelock.session.explored import DistinctEnding, Explored, summarise
-from tracelock.session.host import run_once
+from tracelock.session.host import Opened, run_once
+from tracelock.session.plan import Plan
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import Spreader, below
+from tracelock.session.target import Target
 from tracelock.session.targets import target_for
-
-if TYPE_CHECKING:
-    from tracelock.explore.running import Executed
-    from tracelock.explore.search import Outcome, Progress
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.session.plan import Plan
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace
+from tracelock.trace import Trace
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400
@@ -43,7 +40,7 @@ def explore_target(
         return exploration.run(first, progress)
 
 
-class Exploration:
+class Exploration(Opened):
     """One exploration of one target. A context manager. ``plan``: the completed one."""
 
     def __init__(self, target: Target | Scenario, plan: Plan) -> None:
@@ -54,13 +51,6 @@ class Exploration:
         self.spreader = Spreader(self.host, plan) if plan.spreading.used else None
         self.executions = 0
         self._spins = False  # some schedule of the search was cut by the bound on its steps
-
-    def __enter__(self) -> Exploration:
-        self.host.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.host.__exit__(*exc)
 
     @property
     def states(self) -> int:
@@ -124,13 +114,14 @@ class Exploration:
         return found
 
     @staticmethod
-    def _left(budget: Budget, spent: int, begun: float) -> Budget:
-        """What is left of a budget after so many schedules, and the time since ``begun``."""
+    def _left(budget: Budget, spent: int, begun: float, share: float = 1.0) -> Budget:
+        """What is left of a budget after so many schedules, and the time since ``begun``; of the
+        time that is left a share."""
         schedules, seconds = budget.schedules, budget.seconds
         if schedules is not None:
             schedules = max(0, schedules - spent)
         if seconds is not None:
-            seconds = max(0.05, seconds - (monotonic() - begun))
+            seconds = max(0.05, (seconds - (monotonic() - begun)) * share)
         return Budget(schedules, seconds)
 
     def _strategy(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
@@ -165,12 +156,6 @@ class Exploration:
     def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
         """A short portfolio of samplers, then optimal DPOR, then the state space."""
         begun = monotonic()
-
-        def left(share: float = 1.0) -> float | None:
-            if budget.seconds is None:
-                return None
-            return max(0.05, (budget.seconds - (monotonic() - begun)) * share)
-
         samples = SAMPLES
         if budget.schedules is not None:
             samples = min(SAMPLES, max(1, budget.schedules // 4))
@@ -180,23 +165,20 @@ class Exploration:
         states = self.plan.engine == "simulated" and self.plan.spreading.prefix is None
         # A spin loop makes schedules without end and few states, many workers make many states
         # and few inequivalent schedules: a short look tells which of the two this is.
-        shares = (("dpor", LOOK), ("states", 0.6), ("dpor", 1.0)) if states else (("dpor", 1.0),)
-        for strategy, share in shares:
+        parts = [("dpor", 0.5, LOOK), ("states", 0.6, None), ("dpor", 1.0, None)]
+        for strategy, share, most in parts if states else parts[2:]:
             if self._enough(found, budget) or found.exhaustive:
                 break
-            seconds = left(share) if share <= 1.0 else min(share, left(0.5) or share)
+            rest = self._left(budget, found.schedules, begun, share)
+            if most is not None:
+                rest.seconds = min(most, rest.seconds or most)
             if strategy == "states":
-                seconds = 60.0 if seconds is None else seconds
-                part = self.host.search_states(
-                    replace(budget, schedules=None, seconds=seconds), self.plan.every, progress
-                )
+                seconds = Budget(None, rest.seconds or 60.0)
+                part = self.host.search_states(seconds, self.plan.every, progress)
             else:
                 if self._spins:
                     break
-                remaining = None
-                if budget.schedules is not None:
-                    remaining = budget.schedules - found.schedules
-                part = self.schedules("dpor", Budget(remaining, seconds), progress)
+                part = self.schedules("dpor", rest, progress)
                 self._spins = any(one.kind == "unfinished" for one in part.outcomes.values())
             self._join(found, part)
         return found

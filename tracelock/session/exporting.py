@@ -12,10 +12,10 @@ from tracelock.session.replaying import replay_target
 from tracelock.session.scenarios import compile_program
 from tracelock.session.target import Capability, require
 from tracelock.session.targets import target_for, target_of
+from tracelock.trace import Trace, load_trace
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
-    from tracelock.trace import Trace
 
 __all__ = ["TARGETS", "export", "read_source"]
 
@@ -28,7 +28,6 @@ MANY: Final = 24
 def read_source(path: str | os.PathLike[str]) -> Scenario | Trace:
     """A scenario or a trace, whichever the file is. Raises ScenarioError or TraceError."""
     from tracelock.scenario.loading import load_scenario
-    from tracelock.trace import load_trace
 
     name = os.fspath(path)
     plain = name[:-3] if name.endswith(".gz") else name
@@ -69,7 +68,6 @@ def export(
     """
     from tracelock.export.program import plain_program
     from tracelock.export.testing import searching_test
-    from tracelock.trace import Trace
 
     if target not in TARGETS:
         raise UsageError(f"cannot export as {target!r}: it is one of {', '.join(TARGETS)}")

@@ -8,17 +8,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from tracelock.session.plan import make_scheduler
+from tracelock.schedulers.base import Scheduler
+from tracelock.session.plan import Plan, Settings, make_scheduler
+from tracelock.session.target import Target
+from tracelock.trace import Trace, Verdict
 
 if TYPE_CHECKING:
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.session.plan import Plan, Settings
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace, Verdict
 
 OnProgress = Callable[["Progress"], None]
 
@@ -173,6 +172,19 @@ class Host(ABC):
         """Schedules that the backend's own event loop may make, where it has one order of its own;
         with so many cancellations."""
         return ()
+
+
+class Opened:
+    """What works on a host, and closes it when it is left."""
+
+    host: Host
+
+    def __enter__(self) -> Self:
+        self.host.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.host.__exit__(*exc)
 
 
 def run_once(host: Host, scheduler: Scheduler, clock: str | None = None) -> Verdict:

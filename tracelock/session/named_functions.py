@@ -18,10 +18,10 @@ from tracelock.errors import Problem, ScenarioError, TraceError
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
 from tracelock.session.code import PythonCode
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
-    from tracelock.trace import Trace
 
 
 def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> PythonProgram:
@@ -148,8 +148,7 @@ class _Importer:
             return None
 
     def _wrong(self, at: str, message: str) -> None:
-        name, line, column = self.scenario.place_of(at)
-        self.problems.append(Problem(name, line, column, at, message))
+        self.problems.append(self.scenario.problem(at, message))
 
 
 # --- traces ----------------------------------------------------------------------------------

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
+from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.schedulers import strategies
+from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import (
     DEPTH,
     STRATEGIES,
@@ -19,13 +21,11 @@ from tracelock.schedulers.strategies import (
     strategy_named,
 )
 from tracelock.session.target import Capability, Target, refusal, require
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from tracelock.engine.limits import RunLimits
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.trace import Trace
 
 CLOCKS: Final = ("virtual", "adversarial")
 START_METHODS: Final = ("fork", "spawn", "forkserver")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import TraceError
+from tracelock.session.host import Host
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.python_host import PythonHost
 from tracelock.session.target import Capability, Target, require
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.instrument.program import PythonProgram
-    from tracelock.session.host import Host
-    from tracelock.trace import Trace
 
 #: Schedules that are tried unless told otherwise.
 SCHEDULES: Final = 1_000

@@ -10,14 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tracelock.engine.open import OpenController
+from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
-from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.live_objects import LiveObjects, no_collections
 from tracelock.instrument.rewrite.loading import Sources
 from tracelock.ops import ON_WORKER
+from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
@@ -28,11 +31,10 @@ from tracelock.session.python_schedulers import (
     difference,
     steps_of,
 )
+from tracelock.trace import Trace, Verdict, environment
 
 if TYPE_CHECKING:
-    from tracelock.schedulers.base import Scheduler
     from tracelock.session.python import PythonTarget
-    from tracelock.trace import Trace, Verdict
 
 
 class PythonHost(Host):
@@ -72,8 +74,14 @@ class PythonHost(Host):
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self.sources)
-            stack.enter_context(self.backend)
+            self.sources.import_all()
+            live = LiveObjects()
+            stack.enter_context(no_collections())
+            stack.callback(self.sources.close)
+            self.sources.install(live)
+            stack.callback(self.backend.close)
+            self.backend.take_control(live)
+            del live  # objects die when the program lets go of them
             if self._known is not None:
                 self.names.preset(shared_in(self._known))
                 # what is imported or filled at first use is there then, as it was when recorded
@@ -90,9 +98,6 @@ class PythonHost(Host):
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
-        from tracelock.engine.recording import record_log
-        from tracelock.trace import Trace, environment
-
         program = self.program
         events = record_log(program.layout, log)
         known = program.layout.known()
@@ -133,8 +138,7 @@ class PythonHost(Host):
                 return None
         except Divergence:
             return None
-        log = list(controller.log)
-        return Executed(tape.picks, log, self.runner.verdict(controller), preemptions(log))
+        return self.runner.executed(controller, tape.picks)
 
     def _know(self, trace: Trace) -> bool:
         """Learn the names of a trace: its workers, and what is shared. False where its workers are

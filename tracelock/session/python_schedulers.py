@@ -26,7 +26,6 @@ class Restarting(Wrapper):
         self.make = make
         self.names = names
         super().__init__(make())
-        self.restarts = 0
         #: A worker that was to go on could not: the program does not depend on the schedule alone.
         self.lost = False
         self._run: Run
@@ -40,7 +39,6 @@ class Restarting(Wrapper):
             return False
         if self.names.pending:
             self.names.apply_pending()
-            self.restarts += 1
             self.inner = self.make()
             self.inner.attach(self._run)
         return self.inner.begin()

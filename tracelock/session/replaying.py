@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tracelock.errors import Divergence
-
-if TYPE_CHECKING:
-    from tracelock.session.host import Host
-    from tracelock.session.plan import Settings
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace, Verdict
+from tracelock.session.host import Host
+from tracelock.session.plan import Settings
+from tracelock.session.target import Target
+from tracelock.trace import Trace, Verdict, frozen
 
 
 @dataclass(slots=True)
@@ -41,7 +38,6 @@ def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayRes
 def follow(host: Host, trace: Trace) -> ReplayResult:
     """Execute a trace again on a host, event by event."""
     from tracelock.engine.replaying import EndOfTrace
-    from tracelock.trace import Verdict
 
     follower = host.follower(trace)
     controller = host.runner.controller(follower)
@@ -68,8 +64,6 @@ def follow(host: Host, trace: Trace) -> ReplayResult:
 def same_ending(a: Verdict, b: Verdict, *, roughly: bool = False) -> bool:
     """Whether two verdicts say the same: kind, failure, final state and who is blocked where.
     ``roughly``: kind and failure alone."""
-    from tracelock.trace import frozen
-
     if (a.kind, a.failure) != (b.kind, b.failure):
         return False
     if roughly:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.errors import UsageError
-from tracelock.session.host import RunOutcome
+from tracelock.schedulers.base import Scheduler
+from tracelock.session.host import Opened, RunOutcome
 from tracelock.session.plan import Settings, make_scheduler
+from tracelock.session.target import Target
 from tracelock.session.targets import target_for
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
-    from tracelock.engine.controller import Controller
     from tracelock.explore.running import ScheduleDriver
     from tracelock.scenario.language.models import Scenario
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.session.target import Target
-    from tracelock.trace import Trace
 
 
-class Session:
+class Session(Opened):
     """One target (or scenario) on one backend, run as often as wanted. A context manager.
 
     ``settings``: completed ones. Raises what :func:`run_target` raises, when it is made.
@@ -30,13 +30,6 @@ class Session:
         self.target = target_for(target, allow_call=settings.allow_call)
         self.settings = settings.completed(self.target)
         self.host = self.target.open(self.settings)
-
-    def __enter__(self) -> Session:
-        self.host.__enter__()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.host.__exit__(*exc)
 
     @property
     def backend(self) -> ScheduleDriver:
@@ -53,7 +46,7 @@ class Session:
         assert strategy is not None and seed is not None
         return self.host.injecting(make_scheduler(strategy, seed), seed)
 
-    def each(self, runs: int, record: bool = True) -> Iterator[RunOutcome]:
+    def each(self, runs: int, record: bool = True) -> Generator[RunOutcome]:
         """Run ``runs`` times and give each outcome as it comes. Before the first controlled run of
         real code unreported schedules are run, from which it is learnt what is shared.
 

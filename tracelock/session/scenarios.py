@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import gc
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -15,17 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.backends.base import Options
 from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
+from tracelock.engine.recording import record_log
 from tracelock.engine.verdicts import verdict_of
 from tracelock.errors import Divergence, InternalError, ScenarioError, TraceError
 from tracelock.ops import Value
+from tracelock.schedulers.base import Scheduler
 from tracelock.session.backends import check_supported, make_backend, rules_of
 from tracelock.session.host import Host, OnProgress, RunOutcome
 from tracelock.session.plan import Plan, Settings, make_scheduler
 from tracelock.session.target import Capability, Target
-from tracelock.trace import Events, Trace, environment
+from tracelock.trace import Events, Trace, Verdict, environment
+from tracelock.trace.reading import collector_paused
 
 if TYPE_CHECKING:
-    from tracelock.backends.base import FreeRun
+    from tracelock.engine.linearise.history import FreeRun
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Searched
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from tracelock.explore.states.search import StatesProgress
     from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
-    from tracelock.schedulers.base import Scheduler
-    from tracelock.trace import Verdict
 
 #: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
 SEARCH_STEPS: Final = 5_000
@@ -181,8 +180,6 @@ class ScenarioHost(Host):
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
-        from tracelock.engine.recording import record_log
-
         return Trace(
             self.target.data, self.settings.backend, "controlled", strategy, self.settings.clock,
             environment(self._method()), self.workers, record_log(self.program.layout, log),
@@ -275,7 +272,8 @@ class ScenarioHost(Host):
 
     # --- free runs ---------------------------------------------------------------------------
     def free_run(self, record: bool) -> RunOutcome:
-        with no_collections():
+        # the record is a million objects and no cycle: a collection costs several recordings
+        with collector_paused():
             return self._free_run(record or bool(self.program.always))
 
     def _free_run(self, recording: bool) -> RunOutcome:
@@ -317,22 +315,6 @@ class ScenarioHost(Host):
                 f"the record of a free run contradicts the models: {error}"
             ) from error
         return verdict_of(controller, program.finally_)
-
-
-@contextlib.contextmanager
-def no_collections() -> Iterator[None]:
-    """Keep the cyclic collector away from a run.
-
-    Its record is a million objects and no cycle, which each full collection would walk again, at
-    several times the cost of recording.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def simulated_call(name: str, arguments: list[Value]) -> Value:

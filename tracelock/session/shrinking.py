@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tracelock.backends.rules import rules_name
 from tracelock.errors import InternalError, UsageError
+from tracelock.explore.running import Executed
+from tracelock.scenario.language.models import Scenario
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan
 from tracelock.session.target import Capability, require
 from tracelock.session.targets import target_of
+from tracelock.trace import Trace
+from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
     from tracelock.explore.predict import Prediction
-    from tracelock.explore.running import Executed
     from tracelock.explore.shrink.scenario import Reduced
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
-    from tracelock.scenario.language.models import Scenario
-    from tracelock.trace import Trace
 
 
 @dataclass(slots=True)
@@ -39,10 +40,6 @@ class ShrunkTrace:
     trace_of: Callable[[Executed], Trace]
     confirmed: dict[str, str] = field(default_factory=dict)
     reduced: Reduced | None = None
-
-
-#: The verdicts that can be shrunk.
-FAILED: Final = ("failed", "deadlock", "crashed")
 
 
 def shrink(

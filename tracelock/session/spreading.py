@@ -7,21 +7,20 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracelock.errors import InternalError, UsageError
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.dpor.wakeup import Step
+from tracelock.session.host import Host
+from tracelock.session.plan import Plan, Prefix
 
 if TYPE_CHECKING:
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.checkpoint import CheckpointFile
     from tracelock.explore.spread.coordinator import Submit
-    from tracelock.explore.spread.shards import Job
     from tracelock.explore.spread.sources import Source
-    from tracelock.session.host import Host
-    from tracelock.session.plan import Plan, Prefix
 
 
 @dataclass(slots=True)
@@ -87,22 +86,13 @@ class Spreader:
             self.base = base_of(host.runner, self.how.prefix)
         self.checkpoint: CheckpointFile | None = None
         if self.how.checkpoint is not None:
-            from tracelock.explore.spread.checkpoint import CheckpointFile
+            from tracelock.explore.spread.checkpoint import CheckpointFile, digest
 
-            self.checkpoint = CheckpointFile(self.how.checkpoint, self._identity())
-
-    def _identity(self) -> dict[str, Any]:
-        from tracelock.explore.spread.checkpoint import digest
-
-        return {
-            **self.host.identity(), "strategy": self.plan.strategy, "seed": self.plan.seed,
-            "depth": self.plan.depth,
-            "prefix": digest(self.base.picks)[:16] if self.base.picks else None,
-        }  # fmt: skip
-
-    def _job(self, strategy: str) -> Job:
-        job = self.host.job(self.plan, strategy)
-        return replace(job, prefix=tuple(self.base.picks), floor=len(self.base.steps))
+            self.checkpoint = CheckpointFile(self.how.checkpoint, {
+                **host.identity(), "strategy": plan.strategy, "seed": plan.seed,
+                "depth": plan.depth,
+                "prefix": digest(self.base.picks)[:16] if self.base.picks else None,
+            })  # fmt: skip
 
     def executions(self, strategy: str) -> int:
         """How many schedules a stage has made, those before the checkpoint too."""
@@ -125,7 +115,10 @@ class Spreader:
         first = strategy not in self._stages
         if first:
             base = self.base.steps
-            source = make_source(self._job(strategy), None, runner, here=here, base=base)
+            job = replace(
+                self.host.job(plan, strategy), prefix=tuple(self.base.picks), floor=len(base)
+            )
+            source = make_source(job, None, runner, here=here, base=base)
             total = Searched(strategy)
             if checkpoint is not None:
                 total = checkpoint.resume(strategy, source, runner, base)

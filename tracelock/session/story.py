@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tracelock.session.targets import python_of
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from tracelock.report.terminal import Style
     from tracelock.report.timeline import Timeline
-    from tracelock.trace import Trace
 
 
 def steps(

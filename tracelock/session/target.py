@@ -13,15 +13,15 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
+from tracelock.trace import Trace, Verdict
 
 if TYPE_CHECKING:
-    from tracelock.engine.limits import RunLimits
     from tracelock.explore.shrink.scenario import Reduced
     from tracelock.scenario.language.models import Scenario
     from tracelock.session.host import Host
     from tracelock.session.plan import Settings
-    from tracelock.trace import Trace, Verdict
 
 
 class Capability(StrEnum):

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.errors import UsageError
 from tracelock.session.scenarios import ScenarioTarget
 from tracelock.session.target import Capability, Target, require
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
     from tracelock.session.code import PythonCode
-    from tracelock.trace import Trace
 
 #: What a trace of real code is refused with.
 NOT_ALLOWED: Final = (

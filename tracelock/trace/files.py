@@ -10,6 +10,7 @@ import gzip
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -20,7 +21,7 @@ from tracelock.trace.events import Events
 from tracelock.trace.header import check_header, check_workers
 from tracelock.trace.verdict import Verdict
 
-__all__ = ["TraceWriter", "check_parts", "parts_of", "save"]
+__all__ = ["TraceWriter", "check_parts", "parts_of", "save", "write_whole"]
 
 _TRIES = 1000
 _SYNC_POINT = 1 << 16  # each costs the compressor a few bytes and its recent past
@@ -56,34 +57,35 @@ def save(
     path: str | os.PathLike[str], header: dict[str, Any], events: Events, verdict: Verdict
 ) -> None:
     """See :meth:`Trace.save`."""
-    target = _target(path)
-    parts = parts_of(header, events, verdict)
+    write_whole(path, parts_of(header, events, verdict), make_folder=True)
+
+
+def write_whole(
+    path: str | os.PathLike[str], parts: Iterable[str], *, make_folder: bool = False
+) -> int:
+    """Write a file as a whole or not at all, compressed if it is a ``.gz``; its size in bytes.
+
+    ``make_folder``: make the folder that it goes to. Raises UsageError where it cannot be written.
+    """
+    target = _target(path, make_folder)
     if target is None:  # a device or a pipe: there is nothing to rename onto
-        with open(path, "wb") as sink:
-            for part in parts:
-                sink.write(text.encode(part))
-        return
-    temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp")
+        with _writing(path), open(path, "wb") as sink:
+            return _fill(sink, parts)
+    temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp", path)
     try:
-        with raw:
-            _fill(raw, target, parts)
-        os.replace(temporary, target)
-    except OSError as problem:
+        with _writing(path):
+            with raw:
+                size = _fill(raw, parts, packed=target.suffix == ".gz")
+            os.replace(temporary, target)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise _cannot(target, problem) from problem
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    return size
 
 
-def _fill(raw: IO[bytes], target: Path, parts: Iterable[str]) -> None:
-    if target.suffix == ".gz":
-        with _gzip(raw) as packed:
-            for part in parts:
-                packed.write(text.encode(part))
-        return
-    for part in parts:
-        raw.write(text.encode(part))
+def _fill(raw: IO[bytes], parts: Iterable[str], packed: bool = False) -> int:
+    with _gzip(raw) if packed else nullcontext(raw) as sink:
+        size = sum(sink.write(text.encode(part)) for part in parts)
+    return raw.tell() if packed else size
 
 
 def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
@@ -92,7 +94,7 @@ def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
     return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0)
 
 
-def _target(path: str | os.PathLike[str]) -> Path | None:
+def _target(path: str | os.PathLike[str], make_folder: bool = True) -> Path | None:
     """The file to be replaced (links followed), its folder made; None for a device or pipe."""
     try:
         mode = os.stat(path).st_mode
@@ -105,15 +107,17 @@ def _target(path: str | os.PathLike[str]) -> Path | None:
     if not stat.S_ISREG(mode):
         return None
     target = Path(os.path.realpath(path))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise _cannot(path, problem) from problem
+    if make_folder:
+        with _writing(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 
-def _beside(target: Path, stem: str, suffix: str) -> tuple[Path, IO[bytes]]:
-    """A new file in the target's folder, under the first free name.
+def _beside(
+    target: Path, stem: str, suffix: str, path: str | os.PathLike[str]
+) -> tuple[Path, IO[bytes]]:
+    """A new file in the target's folder, under the first free name. ``path``: what the user calls
+    the target.
 
     Not ``tempfile``: its files are readable by their owner alone, and a trace is to be shared.
     """
@@ -125,13 +129,22 @@ def _beside(target: Path, stem: str, suffix: str) -> tuple[Path, IO[bytes]]:
         except FileExistsError:
             continue
         except OSError as problem:
-            raise _cannot(target, problem) from problem
-    raise UsageError(f"cannot write {target}: {_TRIES} unfinished files lie beside it")
+            raise _cannot(path, problem) from problem
+    raise UsageError(f"cannot write {path}: {_TRIES} unfinished files lie beside it")
 
 
 def _cannot(path: str | os.PathLike[str], problem: Exception) -> UsageError:
     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
     return UsageError(f"cannot write {os.fspath(path)}: {why}")
+
+
+@contextmanager
+def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system refuses in this block is a :class:`UsageError` that names ``path``."""
+    try:
+        yield
+    except OSError as problem:
+        raise _cannot(path, problem) from problem
 
 
 class TraceWriter:
@@ -166,7 +179,7 @@ class TraceWriter:
         self._sync = sync
         self._pending = 0  # characters that wait for the compressor
         self.path = target
-        self.partial, self._raw = _beside(target, target.name, ".partial")
+        self.partial, self._raw = _beside(target, target.name, ".partial", target)
         self._sink: IO[bytes] | gzip.GzipFile = self._raw
         if target.suffix == ".gz":
             self._sink = _gzip(self._raw)
@@ -188,15 +201,13 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Hand everything written to the system, so that it outlives this process."""
-        try:
+        with _writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.flush()  # zlib's sync point: all so far can be decompressed
             self._raw.flush()
             self._pending = 0
             if self._sync:
                 os.fsync(self._raw.fileno())
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def close(self, verdict: Verdict) -> Path:
         """Write the verdict and put the file in its place; the path of the trace."""
@@ -205,10 +216,8 @@ class TraceWriter:
         self._put(_tail(data))
         self.flush()
         self.abort()
-        try:
+        with _writing(self.path):
             os.replace(self.partial, self.path)
-        except OSError as problem:
-            raise _cannot(self.path, problem) from problem
         return self.path
 
     def abort(self) -> None:
@@ -216,12 +225,10 @@ class TraceWriter:
         if not self._open:
             return
         self._open = False
-        try:
+        with _writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.close()
             self._raw.close()
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def discard(self) -> None:
         """Stop here and remove the ``.partial`` file: the run is not wanted."""
@@ -231,11 +238,9 @@ class TraceWriter:
     def _put(self, part: str) -> None:
         if not self._open:
             raise TraceError(f"{self.path} is closed")
-        try:
+        with _writing(self.partial):
             self._sink.write(text.encode(part))
             self._pending += len(part)
-        except OSError as problem:
-            raise _cannot(self.partial, problem) from problem
 
     def __enter__(self) -> TraceWriter:
         return self

@@ -9,6 +9,8 @@ from tracelock.errors import TraceError
 from tracelock.trace.header import json_object, one_of, shown, typed
 
 KINDS: Final = ("passed", "failed", "deadlock", "crashed", "unfinished")
+#: Those that say that something went wrong.
+FAILED: Final = ("failed", "deadlock", "crashed")
 FAILURES: Final = ("assert", "always", "finally", "error")
 
 

@@ -12,7 +12,7 @@ whether their order may matter, so it holds for two acquires; an edge is directe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from tracelock.analysis.derived.objects import ObjectInfo, by_kind
@@ -39,6 +39,9 @@ from tracelock.trace import MISSING
 
 __all__ = ["Edge", "observed_edges"]
 
+#: Whether an event takes a unit of what others give.
+Takes = Callable[[int], bool]
+
 
 class Edge(NamedTuple):
     """``source`` happens before ``dest`` (both ``seq``, source < dest); ``why`` in a word."""
@@ -48,20 +51,23 @@ class Edge(NamedTuple):
     why: str
 
 
+def _edges(steps: Steps, why: str, dest: int, *sources: int) -> list[Edge]:
+    """The edges to an event; none from nowhere (-1), nor from the same worker."""
+    worker = steps.workers[dest]
+    return [Edge(one, dest, why) for one in sources if one >= 0 and steps.workers[one] != worker]
+
+
 # --- edges that are both -------------------------------------------------------------------------
 def lives(steps: Steps) -> list[Edge]:
     """Spawn to a worker's first event, its last to a join; a cancel to where it arrives."""
     number = {name: worker for worker, name in enumerate(steps.names)}
-    edges = []
+    edges: list[Edge] = []
     struck: dict[int, int] = {}
     for seq, kind in enumerate(steps.kinds):
         if kind < SPAWN:
             continue
         if kind == CANCELLED:
-            source = struck.get(steps.workers[seq])
-            if source is not None and steps.workers[source] != steps.workers[seq]:
-                edges.append(Edge(source, seq, "cancel"))
-            continue
+            edges += _edges(steps, "cancel", seq, struck.get(steps.workers[seq], -1))
         if kind not in (SPAWN, JOIN, CANCEL):
             continue
         other = number.get(steps.targets[seq] or "")
@@ -85,7 +91,7 @@ def barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]
 
     The last to arrive has no event of its own for that, so it is its next one, whatever that is.
     """
-    edges = []
+    edges: list[Edge] = []
     arrived: list[int] = []
     through: dict[int, list[int]] = {}  # worker -> the arrivals that let it through
     for seq in events:
@@ -99,18 +105,15 @@ def barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]
                 own = steps.by_worker[worker]
                 number = steps.locals[seq]  # from 1: that of the next event, from 0
                 if number < len(own):
-                    edges += _others(steps, through[worker], own[number])
+                    edges += _edges(steps, "barrier", own[number], *through[worker])
         elif steps.kinds[seq] == WAKE:
             if result is True:
-                edges += _others(steps, through.pop(worker, []), seq)
+                edges += [
+                    e for one in through.pop(worker, []) for e in _edges(steps, "barrier", seq, one)
+                ]
             else:  # timed out or broken: it does not count any more
                 arrived = [one for one in arrived if steps.workers[one] != worker]
     return edges
-
-
-def _others(steps: Steps, arrivals: Sequence[int], seq: int) -> list[Edge]:
-    worker = steps.workers[seq]
-    return [Edge(one, seq, "barrier") for one in arrivals if steps.workers[one] != worker]
 
 
 def items(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
@@ -150,9 +153,7 @@ def reads_from(steps: Steps, variables: frozenset[str] | None = None) -> list[Ed
             continue
         if kind in INDIVISIBLE or kind in ON_VARIABLE:
             for name in steps.read(seq):
-                source = changed.get(name)
-                if source is not None and steps.workers[source] != steps.workers[seq]:
-                    edges.append(Edge(source, seq, "value"))
+                edges += _edges(steps, "value", seq, changed.get(name, -1))
             for name in steps.written(seq):
                 changed[name] = seq
     return edges
@@ -175,20 +176,20 @@ def got(steps: Steps, seq: int) -> bool:
 
 
 def _lock(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
-    edges = []
+    edges: list[Edge] = []
     released = -1
     for seq in events:
         kind = steps.kinds[seq]
         gives = kind == RELEASE and not failed(steps.results[seq])
         if gives or (kind == WAIT and steps.results[seq] is MISSING):
             released = seq
-        elif released >= 0 and got(steps, seq) and steps.workers[released] != steps.workers[seq]:
-            edges.append(Edge(released, seq, "lock"))
+        elif got(steps, seq):
+            edges += _edges(steps, "lock", seq, released)
     return edges
 
 
 def _notified(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
-    edges = []
+    edges: list[Edge] = []
     woken: dict[int, int] = {}
     last = -1
     for seq in events:
@@ -200,47 +201,54 @@ def _notified(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edg
             if isinstance(result, list):
                 woken.update((worker, seq) for worker in result if type(worker) is int)
         elif kind == WAKE and result is True:
-            source = woken.pop(steps.workers[seq], last)
-            if source >= 0 and steps.workers[source] != steps.workers[seq]:
-                edges.append(Edge(source, seq, "notify"))
+            edges += _edges(steps, "notify", seq, woken.pop(steps.workers[seq], last))
+    return edges
+
+
+def units(steps: Steps, seq: int) -> int:
+    """How many an event gives of what others take: permits, items, room."""
+    result = steps.results[seq]
+    if failed(result) or (steps.kinds[seq] == PUT and result is not True):
+        return 0
+    n = steps.events.table[steps.shapes[seq]].n
+    return n if steps.kinds[seq] == RELEASE and type(n) is int else 1
+
+
+def _in_turn(
+    steps: Steps, events: Sequence[int], at_first: int, give: int, takes: Takes, why: str
+) -> list[Edge]:
+    """From what gave each unit to what took it, first given first taken; ``at_first``: units
+    that are there from the start."""
+    edges: list[Edge] = []
+    free: deque[int] = deque([-1] * at_first)
+    for seq in events:
+        if steps.kinds[seq] == give:
+            free.extend([seq] * units(steps, seq))
+        elif free and takes(seq):
+            edges += _edges(steps, why, seq, free.popleft())
     return edges
 
 
 def permits(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
-    """From the release that made the permit to the acquire that took it, first made first taken."""
-    edges = []
-    free: deque[int] = deque([-1] * max(0, info.value))
-    for seq in events:
-        kind = steps.kinds[seq]
-        if kind == RELEASE and not failed(steps.results[seq]):
-            n = steps.events.table[steps.shapes[seq]].n
-            free.extend([seq] * (n if type(n) is int else 1))
-        elif got(steps, seq) and free:
-            source = free.popleft()
-            if source >= 0 and steps.workers[source] != steps.workers[seq]:
-                edges.append(Edge(source, seq, "permit"))
-    return edges
+    """From the release that made the permit to the acquire that took it."""
+    at_first = max(0, info.value)
+    return _in_turn(steps, events, at_first, RELEASE, lambda seq: got(steps, seq), "permit")
 
 
 def _room(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From the get that made room in a bounded queue to the put that took it."""
-    edges: list[Edge] = []
     if info.maxsize <= 0:
-        return edges
-    free: deque[int] = deque([-1] * info.maxsize)
-    for seq in events:
-        if steps.kinds[seq] == GET and not failed(steps.results[seq]):
-            free.append(seq)
-        elif steps.kinds[seq] == PUT and steps.results[seq] is True and free:
-            source = free.popleft()
-            if source >= 0 and steps.workers[source] != steps.workers[seq]:
-                edges.append(Edge(source, seq, "room"))
-    return edges
+        return []
+
+    def takes(seq: int) -> bool:
+        return steps.kinds[seq] == PUT and steps.results[seq] is True
+
+    return _in_turn(steps, events, info.maxsize, GET, takes, "room")
 
 
 def _flag(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From the set that raised the flag to each wait that it ended."""
-    edges = []
+    edges: list[Edge] = []
     raised = -1
     waiting: set[int] = set()
     woken: dict[int, int] = {}
@@ -257,9 +265,8 @@ def _flag(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
             waiting.add(worker)
         elif kind in (WAIT, WAKE):
             waiting.discard(worker)
-            source = woken.pop(worker, raised) if result is True else -1
-            if source >= 0 and steps.workers[source] != worker:
-                edges.append(Edge(source, seq, "set"))
+            if result is True:
+                edges += _edges(steps, "set", seq, woken.pop(worker, raised))
     return edges
 
 

@@ -46,7 +46,7 @@ def pending(facts: Facts) -> list[Pending]:
         if worker is None or kind is None:
             continue
         holders = tuple(dict.fromkeys(number[name] for name in one.holder if name in number))
-        found.append(Pending(worker, kind, one.target, one.at, _last(facts, worker), holders))
+        found.append(Pending(worker, kind, one.target, one.at, steps.last(worker), holders))
     if found or facts.trace.verdict.kind != "unfinished":
         return found
     return _cut_off(facts)
@@ -60,30 +60,24 @@ def _cut_off(facts: Facts) -> list[Pending]:
             holders.setdefault(hold.lock, []).append(worker)
     found = []
     for worker in range(len(steps.names)):
-        seq = _last(facts, worker)
+        seq = steps.last(worker)
         if seq < 0:
             continue
         kind, target = steps.kinds[seq], steps.targets[seq]
         parked = kind == WAIT and steps.results[seq] is MISSING
         if target is None or steps.timed(seq) or not (parked or kind == REQUEST):
             continue
-        info = steps.objects.get(target)
-        of_lock = kind == REQUEST and (info is None or info.type != "queue")
+        of_lock = kind == REQUEST and steps.type_of(target) != "queue"
         owners = tuple(holders.get(steps.lock_of(target), ())) if of_lock else ()
         op = KIND_OF["acquire"] if of_lock else kind
         found.append(Pending(worker, op, target, steps.at(seq), seq, owners))
     return found
 
 
-def _last(facts: Facts, worker: int) -> int:
-    seqs = facts.steps.by_worker[worker]
-    return seqs[-1] if seqs else -1
-
-
 def last_words(facts: Facts, worker: int) -> tuple[int, str]:
     """The last event of a worker that does not wait (-1: none), and how it ended."""
     steps = facts.steps
-    seq = _last(facts, worker)
+    seq = steps.last(worker)
     if seq >= 0 and steps.kinds[seq] == CRASH:
         return seq, "died"
     if any(steps.kinds[one] == CANCELLED for one in steps.by_worker[worker][-20:]):

@@ -14,8 +14,9 @@ from tracelock.analysis.derived.happens_before import Order, order_of
 from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.must import must_edges
 from tracelock.analysis.derived.steps import Steps
-from tracelock.analysis.derived.usage import LockUse, Usage
-from tracelock.analysis.findings import Finding
+from tracelock.analysis.derived.usage import Usage
+from tracelock.analysis.findings import Finding, Pairs
+from tracelock.ops import WRITE
 from tracelock.trace import Trace
 
 __all__ = ["Facts", "base_of"]
@@ -74,7 +75,24 @@ class Facts:
             first.setdefault(self.alike(finding), finding)
         return list(first.values())
 
-    def told(self, seq: int) -> str:
+    def finding(
+        self, kind: str, severity: str, title: str, explanation: str, events: Iterable[int],
+        targets: Iterable[str], workers: Iterable[int] = (), shows: tuple[Pairs, ...] = (),
+    ) -> Finding:  # fmt: skip
+        """A finding with each event, worker and target once; -1 is no event. Among the workers,
+        after those given, are those of the events."""
+        seqs = dict.fromkeys(seq for seq in events if seq >= 0)
+        of_events = (self.steps.workers[seq] for seq in seqs)
+        return Finding(
+            kind, title, explanation, tuple(seqs), tuple(dict.fromkeys((*workers, *of_events))),
+            tuple(dict.fromkeys(targets)), severity, shows,
+        )  # fmt: skip
+
+    def verb(self, seq: int) -> str:
+        """What an access of a variable does: ``reads`` or ``writes``."""
+        return "writes" if self.steps.kinds[seq] == WRITE else "reads"
+
+    def cite(self, seq: int) -> str:
         """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""
         return f"(event {seq}, at {self.place(self.steps.at(seq))})"
 
@@ -89,11 +107,6 @@ class Facts:
         places = python.get("places") if isinstance(python, dict) else None
         return places if isinstance(places, dict) else {}
 
-    @cached_property
-    def on(self) -> dict[str, list[int]]:
-        """The events of each synchronisation object, in order."""
-        return self.steps.by_object
-
     def held_at(self, worker: int, lock: str, seq: int) -> int:
         """The event with which ``worker`` took ``lock``, if it holds it at event ``seq``; or -1."""
         own = self.steps.by_worker[worker]
@@ -105,11 +118,6 @@ class Facts:
     def usage(self) -> Usage:
         """Who had each lock when."""
         return Usage(self.steps, self.locks)
-
-    @cached_property
-    def uses(self) -> tuple[LockUse, ...]:
-        """The use of each lock, in numbers."""
-        return self.usage.summary()
 
     @cached_property
     def flags(self) -> dict[str, str]:

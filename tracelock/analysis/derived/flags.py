@@ -55,26 +55,19 @@ def flags(steps: Steps, locks: Locksets) -> dict[str, str]:
             writers[name].add(steps.workers[seq])
     for name in steps.atomics:
         writers.pop(name, None)
-    if not writers:
-        return {}
     scenario = steps.trace.scenario
     conditions = None if "python" in scenario else _only_conditions(scenario.get("workers"))
+    found: dict[str, str] = {}
     if conditions is not None:
-        found = {
-            name: "every look at it only decides whether to go on"
-            for name in writers if name.partition("[")[0] in conditions
-        }  # fmt: skip
-    else:
-        found = {}
-    if conditions is not None:  # what is not guarded when it is written cannot be double-checked
+        why = "every look at it only decides whether to go on"
+        found = {name: why for name in writers if name.partition("[")[0] in conditions}
+        # what is not guarded when it is written cannot be double-checked
         writers = {name: who for name, who in writers.items() if guards[name]}
-        if not writers:
-            return found
-    watch = _Watch(steps, locks, writers, guards)
-    for seq, kind in enumerate(steps.kinds):
-        watch.event(seq, kind)
-    for name, why in watch.flags(python=conditions is None).items():
-        found.setdefault(name, why)
+    if writers:
+        watch = _Watch(steps, locks, writers, guards)
+        for seq, kind in enumerate(steps.kinds):
+            watch.event(seq, kind)
+        found = {**watch.flags(python=conditions is None), **found}
     return found
 
 
@@ -98,11 +91,8 @@ def _only_conditions(workers: Any) -> frozenset[str] | None:
                     elsewhere |= _names(str(value).partition("[")[2])
                 elif isinstance(value, dict | list):
                     pending.append(value)
-                    if isinstance(value, list):
-                        elsewhere |= {name for one in value for name in _names(one)}
-                    else:
-                        for inner in value.values():
-                            elsewhere |= _names(inner)
+                    for one in value.values() if isinstance(value, dict) else value:
+                        elsewhere |= _names(one)
                 else:
                     elsewhere |= _names(value)
     return frozenset(inside - elsewhere) if steps else None

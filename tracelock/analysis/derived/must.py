@@ -14,12 +14,14 @@ from typing import Final
 
 from tracelock.analysis.derived.edges import (
     Edge,
+    Takes,
     barrier,
     got,
     items,
     lives,
     permits,
     reads_from,
+    units,
 )
 from tracelock.analysis.derived.objects import SEMAPHORES, ObjectInfo, by_kind
 from tracelock.analysis.derived.steps import Steps, failed
@@ -69,25 +71,16 @@ def exclusive(steps: Steps, name: str, events: Sequence[int]) -> bool:
     return True
 
 
-def _made(steps: Steps, seq: int) -> int:
-    """How many an event makes of what others need."""
-    result = steps.results[seq]
-    if failed(result) or (steps.kinds[seq] == PUT and result is not True):
-        return 0
-    if steps.kinds[seq] == RELEASE:
-        n = steps.events.table[steps.shapes[seq]].n
-        return n if type(n) is int else 1
-    return 1
+def _signalled(give: int, why: str) -> Callable[[Steps, ObjectInfo, Sequence[int]], list[Edge]]:
+    """Each wait that came to its good end needs one signal, which is there to stay."""
 
+    def edges(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+        def takes(seq: int) -> bool:
+            return steps.kinds[seq] in (WAIT, WAKE) and steps.results[seq] is True
 
-def _needed(
-    steps: Steps, events: Sequence[int], give: int, take: int, n: int, why: str
-) -> list[Edge]:
-    """Each wait that came to its good end takes ``n``, which are there to stay."""
-    return _shares(
-        steps, events, give, lambda seq: steps.kinds[seq] in (WAIT, take)
-        and steps.results[seq] is True, lambda taken: n, why,
-    )  # fmt: skip
+        return _shares(steps, events, give, takes, lambda taken: 1, why)
+
+    return edges
 
 
 def _counted(
@@ -108,7 +101,7 @@ def _shares(
     steps: Steps,
     events: Sequence[int],
     give: int,
-    takes: Callable[[int], bool],
+    takes: Takes,
     need: Callable[[int], int],
     why: str,
 ) -> list[Edge]:
@@ -118,9 +111,9 @@ def _shares(
     most: dict[int, int] = defaultdict(int)  # the same with tries, which may succeed elsewhere
     for seq in events:
         if steps.kinds[seq] == give:
-            worker, made = steps.workers[seq], _made(steps, seq)
-            given[worker] += [seq] * made
-            most[worker] += made or give in (PUT, GET)
+            worker, count = steps.workers[seq], units(steps, seq)
+            given[worker] += [seq] * count
+            most[worker] += count or give in (PUT, GET)
     total = sum(most.values())
     edges = []
     taken: dict[int, int] = defaultdict(int)
@@ -128,7 +121,7 @@ def _shares(
     for seq in events:
         worker = steps.workers[seq]
         if steps.kinds[seq] == give:
-            own[worker] += _made(steps, seq)
+            own[worker] += units(steps, seq)
         if not takes(seq):
             continue
         n = need(taken[worker])
@@ -150,18 +143,10 @@ def _mutex(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     return [] if exclusive(steps, info.name, events) else permits(steps, info, events)
 
 
-def _condition(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
-    return _needed(steps, events, NOTIFY, WAKE, 1, "notify")
-
-
 def _semaphore(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     if info.value == 1:
         return _mutex(steps, info, events)
     return _counted(steps, events, RELEASE, ACQUIRE, info.value, "permit")
-
-
-def _event(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
-    return _needed(steps, events, SET, WAKE, 1, "set")
 
 
 def _barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
@@ -184,6 +169,6 @@ def _queue(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
 
 
 _MUST: Final = by_kind(
-    lock=_mutex, rlock=_mutex, condition=_condition, semaphore=_semaphore,
-    bounded_semaphore=_semaphore, event=_event, barrier=_barrier, queue=_queue,
+    lock=_mutex, rlock=_mutex, condition=_signalled(NOTIFY, "notify"), semaphore=_semaphore,
+    bounded_semaphore=_semaphore, event=_signalled(SET, "set"), barrier=_barrier, queue=_queue,
 )  # fmt: skip

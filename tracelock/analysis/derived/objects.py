@@ -166,6 +166,7 @@ def _infer(columns: Columns, objects: dict[str, ObjectInfo]) -> None:
         elif what == "condition" and not kinds & {ACQUIRE, RELEASE}:
             objects[name].lock = _lock_around(columns, name) or name
     most, given = _most_held(columns, objects, used)
+    users = set(zip(columns.workers, columns.targets, strict=True))
     for name in used:
         info = objects[name]
         if info.type in MUTEXES and (most[name] > 1 or name in given):
@@ -174,14 +175,7 @@ def _infer(columns: Columns, objects: dict[str, ObjectInfo]) -> None:
             # released before anybody took it: it is a signal, which begins with no permit
             info.value = 0 if name in given else most[name]
         elif info.type == "barrier":
-            info.parties = len(_users(columns, name))
-
-
-def _users(columns: Columns, name: str) -> set[int]:
-    return {
-        worker for worker, target in zip(columns.workers, columns.targets, strict=True)
-        if target == name
-    }  # fmt: skip
+            info.parties = len({w for w, target in users if target == name})
 
 
 def _lock_around(columns: Columns, condition: str) -> str | None:

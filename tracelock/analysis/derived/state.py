@@ -164,23 +164,23 @@ class ObjectState:
             self._give(own[0], seq)
 
     def _wake(self, seq: int) -> None:
-        target, worker = self._target[self.steps.shapes[seq]], self.steps.workers[seq]
-        waiting = self.waiting.get(target, ())
-        if worker in waiting:
-            self.waiting[target].remove(worker)
-        levels = self._given_up.pop((worker, target), 0)
-        if levels and not failed(self.steps.results[seq]):
-            self._take(self.steps.lock_of(target), worker, seq, levels)
+        target, again = self._target[self.steps.shapes[seq]], not failed(self.steps.results[seq])
+        self._end_wait(target, seq, again)
 
     def _leave(self, seq: int) -> None:
         """A wait was cut off, by a cancellation or a timeout; a condition takes its lock again."""
-        worker = self.steps.workers[seq]
         for target, waiting in self.waiting.items():
-            if worker in waiting:
-                waiting.remove(worker)
-                levels = self._given_up.pop((worker, target), 0)
-                if levels:
-                    self._take(self.steps.lock_of(target), worker, seq, levels)
+            if self.steps.workers[seq] in waiting:
+                self._end_wait(target, seq)
+
+    def _end_wait(self, target: str, seq: int, again: bool = True) -> None:
+        """``again``: with the lock of a condition, which the wait had given up."""
+        worker = self.steps.workers[seq]
+        if worker in self.waiting.get(target, ()):
+            self.waiting[target].remove(worker)
+        levels = self._given_up.pop((worker, target), 0)
+        if levels and again:
+            self._take(self.steps.lock_of(target), worker, seq, levels)
 
     # --- queues and flags --------------------------------------------------------------------
     def _put(self, seq: int) -> None:

@@ -76,6 +76,21 @@ class Steps(Columns):
         info = self.objects.get(target)
         return target if info is None or info.type != "condition" else info.lock
 
+    def type_of(self, target: str) -> str:
+        """The kind of an object; "" where the trace tells nothing of it."""
+        info = self.objects.get(target)
+        return "" if info is None else info.type
+
+    def before(self, seq: int) -> int:
+        """The event of the same worker before this one; -1 where it is the first."""
+        number = self.locals[seq]  # from 1
+        return self.by_worker[self.workers[seq]][number - 2] if number > 1 else -1
+
+    def last(self, worker: int) -> int:
+        """The last event of a worker; -1 where it has none."""
+        own = self.by_worker[worker]
+        return own[-1] if own else -1
+
     def written(self, seq: int) -> tuple[str, ...]:
         """The variables that an event changed."""
         kind, target = self.kinds[seq], self.targets[seq]

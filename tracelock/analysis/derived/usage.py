@@ -11,7 +11,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, Final, NamedTuple
 
@@ -52,10 +53,7 @@ class Spread:
 
     def to_data(self) -> dict[str, int]:
         """The same as JSON data."""
-        return {
-            "count": self.count, "total": self.total, "p50": self.p50, "p90": self.p90,
-            "p99": self.p99, "max": self.max,
-        }  # fmt: skip
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +80,7 @@ class LockUse:
 
     def to_data(self) -> dict[str, Any]:
         """The same as JSON data."""
-        return {
-            "name": self.name, "type": self.type, "workers": list(self.workers),
-            "taken": self.taken, "waited": self.waited, "failed": self.failed,
-            "again": self.again, "passed_over": self.passed_over,
-            "wait": self.wait.to_data(), "held": self.held.to_data(),
-        }  # fmt: skip
+        return {**asdict(self), "workers": list(self.workers)}
 
 
 class LockTurn(NamedTuple):
@@ -134,24 +127,25 @@ class Usage:
                 turns[lock].append(LockTurn(steps.workers[seq], self._asked(seq), seq, given))
         self.turns = dict(turns)
         self._at_the_end()
-        self._starts: dict[str, list[int]] = {}
         self._over: dict[str, list[tuple[LockTurn, int, int]]] = {}
 
     def after(self, lock: str, seq: int) -> LockTurn | None:
         """The first turn at ``lock`` that begins after event ``seq``."""
         turns = self.turns.get(lock, [])
-        if lock not in self._starts:
-            self._starts[lock] = [turn.got for turn in turns]
-        place = bisect_right(self._starts[lock], seq)
+        place = bisect_right(turns, seq, key=lambda turn: turn.got)
         return turns[place] if place < len(turns) else None
+
+    def waited(self, turn: LockTurn) -> int:
+        """How long one waited for its turn, in nanoseconds: as recorded, else by the clock."""
+        waits, times = self._steps.events.waits, self._steps.events.times
+        recorded = -1 if waits is None else waits[turn.got]
+        return recorded if recorded >= 0 else times[turn.got] - times[turn.asked]
 
     def _asked(self, seq: int) -> int:
         """Since when the worker of an acquisition had waited; -1: it did not wait."""
         steps = self._steps
         events = steps.events
-        own = steps.by_worker[steps.workers[seq]]
-        place = steps.locals[seq] - 2
-        before = own[place] if place >= 0 else -1
+        before = steps.before(seq)
         if before >= 0 and steps.kinds[before] == REQUEST:
             same = steps.targets[before] == steps.targets[seq]
             return before if same and seq > before + 1 else -1
@@ -185,9 +179,7 @@ class Usage:
             worker = number.get(one.worker)
             if worker is None or one.op != "acquire":
                 continue
-            own = steps.by_worker[worker]
-            before = own[-1] if own else -1
-            asked = before
+            asked = before = steps.last(worker)
             if before < 0 or steps.kinds[before] not in (REQUEST, TIMEOUT):
                 asked = self._stopped(worker, before, len(steps))
                 if steps.events.choices is None:  # a free run: it asked soon after its last event
@@ -205,8 +197,8 @@ class Usage:
         """
         steps = self._steps
         choices = steps.events.choices
-        for worker, own in enumerate(steps.by_worker):
-            asked = self._stopped(worker, own[-1] if own else -1, len(steps))
+        for worker in range(len(steps.names)):
+            asked = self._stopped(worker, steps.last(worker), len(steps))
             if asked < 0 or choices is None:
                 continue
             for seq in range(asked + 1, len(steps)):
@@ -217,28 +209,22 @@ class Usage:
                         self.waiting[target].append((worker, asked))
                     break
 
+    @cached_property
     def summary(self) -> tuple[LockUse, ...]:
         """The use of every lock and semaphore, those most waited for first, then by name."""
         steps = self._steps
-        times, waits = steps.events.times, steps.events.waits
+        times = steps.events.times
         found = []
         for lock in sorted({*self.turns, *self.tries}):
             turns = self.turns.get(lock, [])
-            waited, held = [], []
-            for turn in turns:
-                if turn.asked >= 0:
-                    told = waits[turn.got] if waits is not None else -1
-                    since = times[turn.got] - times[turn.asked]
-                    waited.append(max(0, told if told >= 0 else since))
-                if turn.given >= 0:
-                    held.append(max(0, times[turn.given] - times[turn.got]))
+            waited = [max(0, self.waited(turn)) for turn in turns if turn.asked >= 0]
+            held = [max(0, times[one.given] - times[one.got]) for one in turns if one.given >= 0]
             again = sum(a.worker == b.worker for a, b in pairwise(turns))
-            info = steps.objects.get(lock)
             users = {turn.worker for turn in turns}
             users |= {steps.workers[seq] for seq in self.tries.get(lock, ())}
             found.append(
                 LockUse(
-                    lock, info.type if info is not None else "lock", tuple(sorted(users)),
+                    lock, steps.type_of(lock) or "lock", tuple(sorted(users)),
                     len(turns), len(waited), len(self.tries.get(lock, ())), again,
                     sum(1 for _ in self.passed_over(lock)), Spread.of(waited), Spread.of(held),
                 )

@@ -125,7 +125,7 @@ def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> 
     writes: _ByLocks[int] = defaultdict(lambda: defaultdict(dict))
     past: _ByLocks[AtomicRegion] = defaultdict(lambda: defaultdict(dict))
     done: set[tuple[_Alike, _Alike]] = set()
-    told: dict[Hashable, Finding] = {}
+    worded: dict[Hashable, Finding] = {}
     counts: dict[str, int] = defaultdict(int)
 
     def consider(region: AtomicRegion, own: _Alike, write: int, other: _Alike) -> None:
@@ -138,13 +138,13 @@ def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> 
         counts[region.name] += 1
         if counts[region.name] <= MOST:
             key: Hashable = (region, write)
-            if merged:  # what would be told once in the end is put into words once
+            if merged:  # findings that are merged in the end are worded once
                 at, happened = steps.at, region.read < write < region.act
                 places = at(region.read), at(write), at(region.act)
                 key = (region.kind, base_of(region.name), places, happened)
-            if key not in told:
-                told[key] = _finding(facts, region, write)
-            found.append(told[key])
+            if key not in worded:
+                worded[key] = _finding(facts, region, write)
+            found.append(worded[key])
 
     for seq, kind in enumerate(steps.kinds):
         for region in by_act.get(seq, ()):
@@ -196,23 +196,22 @@ def _finding(facts: Facts, region: AtomicRegion, write: int) -> Finding:
     if region.kind == "lost-update":
         title = f"Lost update of {name}"
         story = (
-            f"{mine} reads {name} {facts.told(read)} and later writes it {facts.told(act)}; "
-            f"{other} {can} in between {facts.told(write)}, and that write is lost."
+            f"{mine} reads {name} {facts.cite(read)} and later writes it {facts.cite(act)}; "
+            f"{other} {can} in between {facts.cite(write)}, and that write is lost."
         )
     else:
         title = f"Check-then-act on {name}"
         target = steps.targets[act] or "something"
         verb = "waits at" if steps.kinds[act] == WAIT else "writes"
         story = (
-            f"{mine} checks {name} {facts.told(read)} and then {verb} {target} {facts.told(act)}; "
-            f"{other} {can} in between {facts.told(write)}, and what was checked is then out of "
+            f"{mine} checks {name} {facts.cite(read)} and then {verb} {target} {facts.cite(act)}; "
+            f"{other} {can} in between {facts.cite(write)}, and what was checked is then out of "
             "date."
         )
     both = f"{mine} from the read to the end, {other} around its write"
     explanation = f"{story} Hold one lock, {both}, or make it one indivisible step."
-    return Finding(
-        region.kind, title, explanation, (read, write, act),
-        (region.worker, steps.workers[write]), (name,),
-        ERROR if happened and region.kind == "lost-update" else WARNING,
+    severity = ERROR if happened and region.kind == "lost-update" else WARNING
+    return facts.finding(
+        region.kind, severity, title, explanation, (read, write, act), (name,),
         shows=(((read, write), (write, act)),),
     )  # fmt: skip

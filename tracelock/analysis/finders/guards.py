@@ -8,7 +8,7 @@ others, SOSP 1997). A variable that workers change in turn and for which none is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,12 +49,12 @@ class _Use:
     writes: dict[int, int] = field(default_factory=dict)
 
 
-def guards(facts: Facts) -> list[Finding]:
+def guards(facts: Facts) -> Iterator[Finding]:
     """A finding (``inconsistent-locks``) for each variable whose accesses have no lock in common,
     though two workers hold one each. A warning where they can come in either order."""
     steps, locks = facts.steps, facts.locks
     if not locks.taken:
-        return []
+        return
     uses: dict[str, dict[frozenset[str], _Use]] = defaultdict(lambda: defaultdict(_Use))
     for seq, kind in enumerate(steps.kinds):
         name = steps.targets[seq]
@@ -64,14 +64,14 @@ def guards(facts: Facts) -> list[Finding]:
         use.by_worker[steps.workers[seq]] = seq
         if kind == WRITE:
             use.writes[steps.workers[seq]] = seq
-    found: list[Finding] = []
+    found = 0
     for name, sets in uses.items():
         if name in steps.atomics or len(sets) < 2 or frozenset.intersection(*sets):
             continue
         pair = _apart(facts, {held: use for held, use in sets.items() if held})
-        if pair is not None and len(found) < MOST:
-            found.append(_inconsistent(facts, name, *pair))
-    return found
+        if pair is not None and found < MOST:
+            found += 1
+            yield _inconsistent(facts, name, *pair)
 
 
 def _apart(facts: Facts, sets: dict[frozenset[str], _Use]) -> tuple[int, int] | None:
@@ -99,21 +99,20 @@ def _apart(facts: Facts, sets: dict[frozenset[str], _Use]) -> tuple[int, int] | 
 def _inconsistent(facts: Facts, name: str, first: int, second: int) -> Finding:
     steps = facts.steps
     locks = [", ".join(sorted(facts.locks.at(seq))) for seq in (first, second)]
-    verbs = ["writes" if steps.kinds[seq] == WRITE else "reads" for seq in (first, second)]
     free = not facts.must.before(first, second) and not steps.cooperative
     but = (
         "So both can be at it at once"
         if free
         else "In this run something else kept them apart; the next change of the program may not"
     )
-    return Finding(
-        "inconsistent-locks", f"{name} is guarded by different locks: {locks[0]} and {locks[1]}",
-        f"{steps.name(first)} {verbs[0]} {name} {facts.told(first)} with {locks[0]} held, "
-        f"{steps.name(second)} {verbs[1]} it {facts.told(second)} with {locks[1]}. Different locks "
-        f"do not keep each other out. {but}. Choose one lock for {name} and hold it at every "
-        "access.",
-        (first, second), (steps.workers[first], steps.workers[second]),
-        (name, *dict.fromkeys(", ".join(locks).split(", "))), WARNING if free else NOTE,
+    return facts.finding(
+        "inconsistent-locks", WARNING if free else NOTE,
+        f"{name} is guarded by different locks: {locks[0]} and {locks[1]}",
+        f"{steps.name(first)} {facts.verb(first)} {name} {facts.cite(first)} with {locks[0]} held, "
+        f"{steps.name(second)} {facts.verb(second)} it {facts.cite(second)} with {locks[1]}. "
+        f"Different locks do not keep each other out. {but}. Choose one lock for {name} and hold "
+        "it at every access.",
+        (first, second), (name, *", ".join(locks).split(", ")),
     )  # fmt: skip
 
 
@@ -144,10 +143,10 @@ def useless(facts: Facts) -> list[Finding]:
             changed.update(steps.written(seq))
             for hold in holds:
                 inside[hold.lock] |= names
-        elif holds and (kind in _OTHER_PURPOSE or kind in (ACQUIRE, RELEASE)):
+        elif kind in _OTHER_PURPOSE:
+            busy.update(hold.lock for hold in holds)
+        elif holds and kind in (ACQUIRE, RELEASE):
             busy.update(hold.lock for hold in holds if hold.lock != steps.lock_of(target or ""))
-            if kind in _OTHER_PURPOSE:
-                busy.update(hold.lock for hold in holds)
     shared = {name for name, who in users.items() if len(who) > 1 and name in changed}
     takers: dict[str, list[int]] = defaultdict(list)
     for seq in locks.taken:
@@ -168,19 +167,14 @@ def useless(facts: Facts) -> list[Finding]:
             + " no two workers share and change"
         )
         found.append(
-            Finding(
-                "useless-lock", f"{lock} protects nothing in this run",
-                f"{story} {_since(facts, taken)}. Either it can go, or what it should guard is "
-                "used elsewhere without it.",
-                tuple(taken[:2]), tuple(dict.fromkeys(steps.workers[seq] for seq in taken)),
-                (lock,), NOTE,
+            facts.finding(
+                "useless-lock", NOTE, f"{lock} protects nothing in this run",
+                f"{story} (taken {len(taken)} times, first {facts.cite(taken[0])[1:-1]}). Either "
+                "it can go, or what it should guard is used elsewhere without it.",
+                taken[:2], (lock,), [steps.workers[seq] for seq in taken],
             )
         )  # fmt: skip
     return found
-
-
-def _since(facts: Facts, taken: list[int]) -> str:
-    return f"(taken {len(taken)} times, first {facts.told(taken[0])[1:-1]})"
 
 
 # --- what is done while a lock is held -------------------------------------------------------
@@ -219,14 +213,16 @@ def _held(facts: Facts, lock: str, seqs: list[int]) -> Finding:
     first = seqs[0]
     kind, target, name = steps.kinds[first], steps.targets[first], steps.name(first)
     taken = facts.held_at(steps.workers[first], lock, first)
-    what = {
-        SLEEP: "sleeps", JOIN: f"waits for {target} to end", CALL: "calls code outside",
-        CHECKPOINT: "awaits", PUT: f"waits for room in {target}",
-        GET: f"waits for an item of {target}",
-    }.get(kind, f"waits at {target}")  # fmt: skip
+    what, across = {
+        SLEEP: ("sleeps", "a sleep"), JOIN: (f"waits for {target} to end", "a join"),
+        CALL: ("calls code outside", "a blocking call"), CHECKPOINT: ("awaits", "an await"),
+        PUT: (f"waits for room in {target}", "a blocking call"),
+        GET: (f"waits for an item of {target}", "a blocking call"),
+        WAIT: (f"waits at {target}", "a blocking call"),
+    }[kind]  # fmt: skip
     blocker = -1 if steps.timed(first) else _needs(facts, lock, first)
     behind = _waited_for(facts, lock, seqs)
-    story = f"{name} takes {lock} (event {taken}) and {what} {facts.told(first)} with it held"
+    story = f"{name} takes {lock} (event {taken}) and {what} {facts.cite(first)} with it held"
     times = f", {len(seqs)} times in this run" if len(seqs) > 1 else ""
     cost = (
         f" {', '.join(steps.names[w] for w in sorted(behind))} had to wait for {lock} meanwhile."
@@ -235,25 +231,17 @@ def _held(facts: Facts, lock: str, seqs: list[int]) -> Finding:
     )
     if blocker >= 0:
         cost = (
-            f" {steps.name(blocker)} ends that wait {facts.told(blocker)}, and needs {lock} first: "
+            f" {steps.name(blocker)} ends that wait {facts.cite(blocker)}, and needs {lock} first: "
             f"where {name} takes {lock} before it, neither can go on."
         )
-    across = "an await" if kind == CHECKPOINT else {SLEEP: "a sleep", JOIN: "a join"}.get(
-        kind, "a blocking call"
-    )  # fmt: skip
-    return Finding(
-        "held-while-waiting", f"{lock} is held across {across}: {name} {what}",
+    return facts.finding(
+        "held-while-waiting", WARNING if blocker >= 0 else NOTE,
+        f"{lock} is held across {across}: {name} {what}",
         f"{story}{times}.{cost} Do the waiting before the lock is taken or after it is released, "
         "and keep the section short.",
-        tuple(seq for seq in (taken, first, blocker) if seq >= 0),
-        _once([steps.workers[first], *behind, *([steps.workers[blocker]] if blocker >= 0 else [])]),
-        (lock, target) if target else (lock,),
-        WARNING if blocker >= 0 else NOTE,
+        (taken, first, blocker), (lock, target) if target else (lock,),
+        [steps.workers[first], *behind],
     )  # fmt: skip
-
-
-def _once(numbers: Iterable[int]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(numbers))
 
 
 def _needs(facts: Facts, lock: str, seq: int) -> int:
@@ -271,9 +259,8 @@ def _needs(facts: Facts, lock: str, seq: int) -> int:
             if steps.workers[one] == other and steps.lock_of(steps.targets[one] or "") == lock
         ]  # fmt: skip
     else:
-        info = steps.objects.get(target)
-        gives = {"event": SET, "condition": NOTIFY}.get(info.type if info else "")
-        enders = [one for one in facts.on.get(target, ()) if steps.kinds[one] == gives]
+        gives = {"event": SET, "condition": NOTIFY}.get(steps.type_of(target))
+        enders = [one for one in facts.steps.by_object.get(target, ()) if steps.kinds[one] == gives]
         if not all(lock in facts.locks.at(one) for one in enders):
             return -1
     if not enders or any(steps.workers[one] == worker for one in enders):

@@ -135,7 +135,7 @@ def _may_wait_between(facts: Facts, nesting: Nesting) -> bool:
     """
     steps = facts.steps
     asked = nesting.taken
-    before = _before(facts, asked)
+    before = steps.before(asked)
     if steps.kinds[before] == REQUEST and steps.targets[before] == steps.targets[asked]:
         asked = before
     return not steps.together(nesting.held, asked)
@@ -143,13 +143,11 @@ def _may_wait_between(facts: Facts, nesting: Nesting) -> bool:
 
 def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
     steps = facts.steps
-    parts = []
-    for one in circle:
-        verb = "takes back" if one.woken else "takes"
-        parts.append(
-            f"{steps.names[one.worker]} {verb} {one.inner} {facts.told(one.taken)} while it holds "
-            f"{one.outer} (since event {one.held})"
-        )
+    parts = [
+        f"{steps.names[one.worker]} {'takes back' if one.woken else 'takes'} {one.inner} "
+        f"{facts.cite(one.taken)} while it holds {one.outer} (since event {one.held})"
+        for one in circle
+    ]
     locks = [one.outer for one in circle]
     everyone = "both wait" if len(circle) == 2 else f"all {len(circle)} wait"
     explanation = (
@@ -157,26 +155,19 @@ def _finding(facts: Facts, circle: list[Nesting]) -> Finding:
         f"second, {everyone} for ever. Take these locks in the same order everywhere."
     )
     pairs = list(permutations(circle, 2))
-    meet = tuple((_before(facts, one.taken), other.taken) for one, other in pairs)
+    meet = tuple((steps.before(one.taken), other.taken) for one, other in pairs)
     # what a worker does before its first lock may need what another already holds there: then all
     # have to be at the first before any of them takes it
     gather = tuple(
-        (_before(facts, one.held), other.held) for one, other in pairs if steps.locals[one.held] > 1
+        (steps.before(one.held), other.held) for one, other in pairs if steps.locals[one.held] > 1
     )
-    return Finding(
+    return facts.finding(
         "lock-order",
+        # a semaphore is often given back by another, or guarded by a count: a weak sign only
+        NOTE if any(steps.type_of(lock) in SEMAPHORES for lock in locks) else WARNING,
         f"Lock-order inversion (possible deadlock): {' -> '.join([*locks, locks[0]])}",
         explanation,
-        tuple(seq for one in circle for seq in (one.held, one.taken)),
-        tuple(one.worker for one in circle),
-        tuple(locks),
-        # a semaphore is often given back by another, or guarded by a count: a weak sign only
-        NOTE if any(steps.objects[lock].type in SEMAPHORES for lock in locks) else WARNING,
+        [seq for one in circle for seq in (one.held, one.taken)],
+        locks,
         shows=(meet, (*gather, *meet)) if gather else (meet,),
     )
-
-
-def _before(facts: Facts, seq: int) -> int:
-    """The event of the same worker before this one, which is not its first."""
-    steps = facts.steps
-    return steps.by_worker[steps.workers[seq]][steps.locals[seq] - 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from tracelock.analysis.derived.ending import last_words, pending
@@ -34,7 +35,7 @@ def misuse(facts: Facts) -> list[Finding]:
             one = _failing(facts, seq)
             if one is not None:
                 found.append(one)
-    return found + _kept(facts)
+    return [*found, *_kept(facts)]
 
 
 def _error(facts: Facts, seq: int) -> str:
@@ -61,13 +62,13 @@ def _stranger(facts: Facts, seq: int, taken: int) -> Finding:
         else "A plain lock allows that, yet whoever reads the code takes the section for "
         "protected, and an rlock, or trio's lock, refuses it."
     )
-    return Finding(
-        "release-by-another", f"{other} releases {lock}, which {owner} holds",
-        f"{owner} takes {lock} {facts.told(taken)} and {other} releases it {facts.told(seq)}. "
+    return facts.finding(
+        "release-by-another", ERROR if raised else NOTE,
+        f"{other} releases {lock}, which {owner} holds",
+        f"{owner} takes {lock} {facts.cite(taken)} and {other} releases it {facts.cite(seq)}. "
         f"{allowed} To tell another worker something use an event or a semaphore; else let the "
         "worker that took the lock release it, in a 'with' block.",
-        (taken, seq), (steps.workers[taken], steps.workers[seq]), (lock,),
-        ERROR if raised else NOTE,
+        (taken, seq), (lock,),
     )  # fmt: skip
 
 
@@ -83,17 +84,15 @@ def _bad_release(facts: Facts, seq: int) -> Finding:
         if one < seq and steps.targets[one] == lock and steps.kinds[one] in (ACQUIRE, RELEASE)
     ]  # fmt: skip
     last = before[-1:] if before and steps.kinds[before[-1]] == RELEASE else []
-    once = f" It had released it already {facts.told(last[0])}." if last else ""
-    info = steps.objects.get(lock)
-    permits = info is not None and info.type in SEMAPHORES
-    what = "more permits of {0} than it took" if permits else "{0}, which is not held"
-    what = what.format(lock)
-    return Finding(
-        "bad-release", f"{name} releases {what}",
-        f"{name} releases {lock} {facts.told(seq)} and gets {_error(facts, seq)}: it is released "
+    once = f" It had released it already {facts.cite(last[0])}." if last else ""
+    permits = steps.type_of(lock) in SEMAPHORES
+    what = f"more permits of {lock} than it took" if permits else f"{lock}, which is not held"
+    return facts.finding(
+        "bad-release", ERROR, f"{name} releases {what}",
+        f"{name} releases {lock} {facts.cite(seq)} and gets {_error(facts, seq)}: it is released "
         f"once more than it was taken.{once} Release it in one place only, best by a 'with' block, "
         "which does it by itself.",
-        (*last, seq), (steps.workers[seq],), (lock,), ERROR,
+        (*last, seq), (lock,),
     )  # fmt: skip
 
 
@@ -101,40 +100,39 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
     """An acquire or a wait that raised an error: why."""
     steps = facts.steps
     target = steps.targets[seq] or ""
-    info = steps.objects.get(target)
     worker, name = steps.workers[seq], steps.name(seq)
-    if info is not None and info.type == "barrier":
+    if steps.type_of(target) == "barrier":
         left = next(
             (
-                one for one in facts.on.get(target, ())
+                one for one in facts.steps.by_object.get(target, ())
                 if one <= seq and steps.kinds[one] in (WAIT, WAKE)
                 and steps.results[one] is False
             ), -1,
         )  # fmt: skip
         why = (
-            f"{steps.name(left)} ran out of time there {facts.told(left)}, and that"
+            f"{steps.name(left)} ran out of time there {facts.cite(left)}, and that"
             if left >= 0
             else "A party that leaves early"
         )
-        return Finding(
-            "broken-barrier", f"Broken barrier: {name} gets {_error(facts, seq)} at {target}",
+        return facts.finding(
+            "broken-barrier", ERROR,
+            f"Broken barrier: {name} gets {_error(facts, seq)} at {target}",
             f"{why} breaks the barrier for all who wait: {name} gets {_error(facts, seq)} "
-            f"{facts.told(seq)}. A barrier is only as patient as its least patient party. Let "
+            f"{facts.cite(seq)}. A barrier is only as patient as its least patient party. Let "
             "as many come as it has parties, and handle the broken barrier where one may not.",
-            tuple(one for one in (left, seq) if one >= 0),
-            tuple(dict.fromkeys([*([steps.workers[left]] if left >= 0 else []), worker])),
-            (target,), ERROR,
+            (left, seq), (target,),
         )  # fmt: skip
     if steps.kinds[seq] != ACQUIRE:
         return None
     owner, taken = _owner(facts, steps.lock_of(target), seq)
     if owner == worker:
-        return Finding(
-            "self-deadlock", f"Self-deadlock: {name} takes {target} again, which it holds itself",
-            f"{name} took {target} {facts.told(taken)} and asks for it again {facts.told(seq)}: "
+        return facts.finding(
+            "self-deadlock", ERROR,
+            f"Self-deadlock: {name} takes {target} again, which it holds itself",
+            f"{name} took {target} {facts.cite(taken)} and asks for it again {facts.cite(seq)}: "
             f"{_error(facts, seq)}. This lock is not re-entrant. Use an rlock where there is one, "
             "or split the function so that the inner part expects the lock to be held already.",
-            (taken, seq), (worker,), (target,), ERROR,
+            (taken, seq), (target,),
         )  # fmt: skip
     if owner >= 0:
         last, how = last_words(facts, owner)
@@ -146,12 +144,13 @@ def _failing(facts: Facts, seq: int) -> Finding | None:
 def _abandoned(facts: Facts, lock: str, owner: int, taken: int, seq: int) -> Finding:
     steps = facts.steps
     last, how = last_words(facts, owner)
-    return Finding(
-        "abandoned-lock", f"Abandoned lock: {steps.names[owner]} {how} while it held {lock}",
-        f"{steps.names[owner]} takes {lock} {facts.told(taken)} and {how} without releasing it "
-        f"{facts.told(last)}; {steps.name(seq)} asks for it {facts.told(seq)} and gets "
+    return facts.finding(
+        "abandoned-lock", ERROR,
+        f"Abandoned lock: {steps.names[owner]} {how} while it held {lock}",
+        f"{steps.names[owner]} takes {lock} {facts.cite(taken)} and {how} without releasing it "
+        f"{facts.cite(last)}; {steps.name(seq)} asks for it {facts.cite(seq)} and gets "
         f"{_error(facts, seq)}. Take it in a 'with' block, which releases it however it ends.",
-        tuple(dict.fromkeys((taken, last, seq))), (owner, steps.workers[seq]), (lock,), ERROR,
+        (taken, last, seq), (lock,),
     )  # fmt: skip
 
 
@@ -167,27 +166,23 @@ def _ended(facts: Facts) -> set[int]:
     return set(range(len(steps.names)))
 
 
-def _kept(facts: Facts) -> list[Finding]:
+def _kept(facts: Facts) -> Iterator[Finding]:
     """Locks that a worker still held when it ended and for which nobody waits: a note."""
     steps = facts.steps
     ended = _ended(facts)
     waits = pending(facts)
     waiting = {one.worker for one in waits}
     wanted = {steps.lock_of(one.target) for one in waits}
-    found = []
     for worker, holds in enumerate(facts.locks.ends):
         for hold in holds:
             if worker not in ended or worker in waiting or hold.lock in wanted:
                 continue
             last, how = last_words(facts, worker)
-            found.append(
-                Finding(
-                    "abandoned-lock",
-                    f"{steps.names[worker]} {how} while it held {hold.lock}",
-                    f"{steps.names[worker]} takes {hold.lock} {facts.told(hold.taken)} and {how} "
-                    f"{facts.told(last)} without releasing it. Nobody asked for it afterwards in "
-                    "this run; who does will wait for ever. Take it in a 'with' block.",
-                    tuple(dict.fromkeys((hold.taken, last))), (worker,), (hold.lock,), NOTE,
-                )
+            yield facts.finding(
+                "abandoned-lock", NOTE,
+                f"{steps.names[worker]} {how} while it held {hold.lock}",
+                f"{steps.names[worker]} takes {hold.lock} {facts.cite(hold.taken)} and {how} "
+                f"{facts.cite(last)} without releasing it. Nobody asked for it afterwards in "
+                "this run; who does will wait for ever. Take it in a 'with' block.",
+                (hold.taken, last), (hold.lock,),
             )  # fmt: skip
-    return found

@@ -3,51 +3,47 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
 from tracelock.ops import ATOMIC, CRASH, ON_VARIABLE, READ
 
-__all__ = ["OUTCOMES", "outcome", "suspects"]
-
-#: The kinds of finding that tell how a run ended.
-OUTCOMES: Final = frozenset({"failed-check", "worker-error", "crash", "unfinished"})
+__all__ = ["outcome", "suspects"]
 
 #: Events quoted at most.
 _FEW: Final = 8
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-def outcome(facts: Facts, *, explained: bool = True) -> list[Finding]:
+def outcome(facts: Facts, *, explained: bool = True) -> Iterator[Finding]:
     """One finding for a run that failed, crashed or was cut off; none for one that passed.
 
     ``explained``: whether other findings name a cause of the failure.
     """
     verdict, steps = facts.trace.verdict, facts.steps
     if verdict.kind == "unfinished":
-        return [
-            Finding(
-                "unfinished", "The run was ended before it was over",
-                f"It was ended from outside or by a limit ({verdict.message or 'no reason given'}) "
-                "after so many events. What is told here holds as far as the trace goes; whether "
-                "the run would have passed is not known.",
-                (), (), (), NOTE,
-            )
-        ]  # fmt: skip
+        yield Finding(
+            "unfinished", "The run was ended before it was over",
+            f"It was ended from outside or by a limit ({verdict.message or 'no reason given'}) "
+            "after so many events. What is told here holds as far as the trace goes; whether "
+            "the run would have passed is not known.",
+            (), (), (), NOTE,
+        )  # fmt: skip
+        return
     if verdict.kind == "crashed":
         crashes = tuple(seq for seq, kind in enumerate(steps.kinds) if kind == CRASH)
-        return [
-            Finding(
-                "crash", f"A worker died: {_first(verdict.message)}",
-                f"{verdict.message}. Nothing unwinds when a process is killed: no 'finally' and "
-                "no 'with' runs, and what it held stays held. Keep what others need out of its "
-                "hands, or start the others afresh too.",
-                crashes, tuple(dict.fromkeys(steps.workers[seq] for seq in crashes)), (), ERROR,
-            )
-        ]  # fmt: skip
+        yield Finding(
+            "crash", f"A worker died: {_first(verdict.message)}",
+            f"{verdict.message}. Nothing unwinds when a process is killed: no 'finally' and "
+            "no 'with' runs, and what it held stays held. Keep what others need out of its "
+            "hands, or start the others afresh too.",
+            crashes, tuple(dict.fromkeys(steps.workers[seq] for seq in crashes)), (), ERROR,
+        )  # fmt: skip
+        return
     if verdict.kind != "failed":
-        return []  # a deadlock is told by ``stuck``
+        return  # a deadlock is told by ``stuck``
     names = suspects(facts)
     events = _events(facts, names)
     worker = (verdict.worker,) if verdict.worker is not None else ()
@@ -61,25 +57,22 @@ def outcome(facts: Facts, *, explained: bool = True) -> list[Finding]:
         else "No other finding explains it: follow the events before it (tracelock show)."
     )
     if verdict.failure == "error":
-        return [
-            Finding(
-                "worker-error", f"A worker failed{who}: {_first(verdict.message)}",
-                f"The run failed with {_flat(verdict.message)}{who}{at}.{last} Where another "
-                "finding names a cause, mend that first.",
-                events, worker, (), ERROR,
-            )
-        ]  # fmt: skip
+        yield Finding(
+            "worker-error", f"A worker failed{who}: {_first(verdict.message)}",
+            f"The run failed with {_flat(verdict.message)}{who}{at}.{last} Where another "
+            "finding names a cause, mend that first.",
+            events, worker, (), ERROR,
+        )  # fmt: skip
+        return
     what = {
         "assert": "An assertion failed", "always": "An invariant was broken",
         "finally": "What must hold at the end does not",
     }[verdict.failure or "assert"]  # fmt: skip
-    return [
-        Finding(
-            "failed-check", f"{what}{who}: {_first(verdict.message)}",
-            f"{_flat(verdict.message)}{who}{at}.{last} {cause}",
-            events, worker, tuple(sorted(names))[:_FEW], ERROR,
-        )
-    ]  # fmt: skip
+    yield Finding(
+        "failed-check", f"{what}{who}: {_first(verdict.message)}",
+        f"{_flat(verdict.message)}{who}{at}.{last} {cause}",
+        events, worker, tuple(sorted(names))[:_FEW], ERROR,
+    )  # fmt: skip
 
 
 def _first(message: str) -> str:
@@ -111,9 +104,9 @@ def suspects(facts: Facts) -> frozenset[str]:
                 if steps.at(seq) != verdict.at:
                     break  # it judged a local: what it read last is the best that is known
         return frozenset(read)
-    told = set(_NAME.findall(verdict.message))
+    mentioned = set(_NAME.findall(verdict.message))
     known = {shape.target for shape in steps.events.table if shape.target is not None}
-    return frozenset(name for name in known if name.partition("[")[0] in told)
+    return frozenset(name for name in known if name.partition("[")[0] in mentioned)
 
 
 def _events(facts: Facts, names: frozenset[str]) -> tuple[int, ...]:

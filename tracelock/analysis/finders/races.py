@@ -15,7 +15,7 @@ their accesses decides the result they have in common with threads.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,38 +54,32 @@ def races(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list
     order = facts.tolerant if tolerant else facts.must
     steps = facts.steps
     found = []
-    told: dict[tuple[Hashable, ...], Finding] = {}
+    worded: dict[tuple[Hashable, ...], Finding] = {}
     for name, first, second in _pairs(facts, order, None):
-        # what would be told once in the end is put into words once
+        # findings that are merged in the end are worded once
         key = (
             base_of(name), steps.at(first), steps.at(second), facts.observed.before(first, second)
         ) if merged else (first, second)  # fmt: skip
-        if key not in told:
-            told[key] = _finding(facts, name, first, second, tolerant)
-        found.append(told[key])
+        if key not in worded:
+            worded[key] = _finding(facts, name, first, second, tolerant)
+        found.append(worded[key])
     return found
 
 
-def order_violations(facts: Facts, names: frozenset[str]) -> list[Finding]:
+def order_violations(facts: Facts, names: frozenset[str]) -> Iterator[Finding]:
     """The same among tasks, for the variables on which a failed check depended."""
     steps = facts.steps
-    found = []
     for name, first, second in _pairs(facts, facts.must, names):
-        verbs = ["writes" if steps.kinds[seq] == WRITE else "reads" for seq in (first, second)]
-        found.append(
-            Finding(
-                "order-violation",
-                f"Nothing decides which comes first: two accesses to {name}",
-                f"{steps.name(first)} {verbs[0]} {name} {facts.told(first)}, and "
-                f"{steps.name(second)} {verbs[1]} it {facts.told(second)}. Tasks are not "
-                "interrupted between two awaits, but nothing says which of these two comes first, "
-                "and the check that failed depends on it. Let the second wait for the first: "
-                "join it, or wait for an event that it sets.",
-                (first, second), (steps.workers[first], steps.workers[second]), (name,), WARNING,
-                shows=(((second, first),),),
-            )
+        yield facts.finding(
+            "order-violation", WARNING,
+            f"Nothing decides which comes first: two accesses to {name}",
+            f"{steps.name(first)} {facts.verb(first)} {name} {facts.cite(first)}, and "
+            f"{steps.name(second)} {facts.verb(second)} it {facts.cite(second)}. Tasks are not "
+            "interrupted between two awaits, but nothing says which of these two comes first, "
+            "and the check that failed depends on it. Let the second wait for the first: "
+            "join it, or wait for an event that it sets.",
+            (first, second), (name,), shows=(((second, first),),),
         )  # fmt: skip
-    return found
 
 
 def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tuple[str, int, int]]:
@@ -94,7 +88,8 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
     kinds, targets, workers, shapes = steps.kinds, steps.targets, steps.workers, steps.shapes
     atomics = steps.atomics
     # by locks held, then worker: its latest access of all, and the latest of each step
-    latest: dict[str, dict[frozenset[str], dict[int, _Accesses]]] = defaultdict(dict)
+    latest: dict[str, dict[frozenset[str], dict[int, _Accesses]]]
+    latest = defaultdict(lambda: defaultdict(dict))
     done: set[tuple[_Alike, _Alike]] = set()
     counts: dict[str, int] = defaultdict(int)
     found: list[tuple[str, int, int]] = []
@@ -128,21 +123,16 @@ def _pairs(facts: Facts, order: Order, names: frozenset[str] | None) -> list[tup
                     counts[name] += 1
                     if counts[name] <= MOST:
                         found.append((name, before, seq))
-        group = known.get(held)
-        if group is None:
-            group = known[held] = {}
-        own = group.get(worker)
-        if own is None:
-            group[worker] = _Accesses(seq, {shape: seq})
-        else:
-            own.last = seq
-            own.steps[shape] = seq
+        group = known[held]
+        if worker not in group:
+            group[worker] = _Accesses(seq, {})
+        group[worker].last = seq
+        group[worker].steps[shape] = seq
     return found
 
 
 def _finding(facts: Facts, name: str, first: int, second: int, tolerant: bool) -> Finding:
     steps = facts.steps
-    verbs = ["writes" if steps.kinds[seq] == WRITE else "reads" for seq in (first, second)]
     certain = not facts.observed.before(first, second)
     held = [sorted(facts.locks.at(seq)) for seq in (first, second)]
     if any(held):
@@ -171,16 +161,16 @@ def _finding(facts: Facts, name: str, first: int, second: int, tolerant: bool) -
             "without a GIL too."
         )
     explanation = (
-        f"{steps.name(first)} {verbs[0]} {name} {facts.told(first)}, {steps.name(second)} "
-        f"{verbs[1]} it {facts.told(second)}. {why}, and nothing makes one wait for the other{end}"
+        f"{steps.name(first)} {facts.verb(first)} {name} {facts.cite(first)}, {steps.name(second)} "
+        f"{facts.verb(second)} it {facts.cite(second)}. {why}, and nothing makes one wait for the "
+        f"other{end}"
     )
-    return Finding(
+    return facts.finding(
         "data-race",
+        severity,
         f"Data race on {name}" + ("" if flag is None else ", which is used as a flag"),
         explanation,
         (first, second),
-        (steps.workers[first], steps.workers[second]),
         (name,),
-        severity,
         shows=(((second, first),),),
     )

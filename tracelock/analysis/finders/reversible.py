@@ -95,11 +95,11 @@ def _finding(facts: Facts, name: str, first: int, second: int) -> Finding:
     steps = facts.steps
     verbs = [NAMES[steps.kinds[seq]] for seq in (first, second)]
     explanation = (
-        f"{steps.name(first)} comes to its {verbs[0]} on {name} {facts.told(first)} before "
-        f"{steps.name(second)} to its {verbs[1]} {facts.told(second)}. Nothing makes sure of that: "
+        f"{steps.name(first)} comes to its {verbs[0]} on {name} {facts.cite(first)} before "
+        f"{steps.name(second)} to its {verbs[1]} {facts.cite(second)}. Nothing makes sure of that: "
         "in another schedule the second comes first."
     )
-    return Finding(
-        "order", f"Order of {verbs[0]} and {verbs[1]} on {name}", explanation, (first, second),
-        (steps.workers[first], steps.workers[second]), (name,), NOTE, shows=(((second, first),),),
+    return facts.finding(
+        "order", NOTE, f"Order of {verbs[0]} and {verbs[1]} on {name}", explanation,
+        (first, second), (name,), shows=(((second, first),),),
     )  # fmt: skip

@@ -12,6 +12,7 @@ changed it to another and back in between. Equal is not the same as unchanged.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
@@ -45,7 +46,7 @@ class _Last:
         return self.second if self.latest[1] == worker else self.latest[0]
 
 
-def violations(facts: Facts) -> list[Finding]:
+def violations(facts: Facts) -> Iterator[Finding]:
     """A finding (``atomicity-violation``) for each access that came into another's section."""
     steps, locks = facts.steps, facts.locks
     kinds, workers = steps.kinds, steps.workers
@@ -53,7 +54,6 @@ def violations(facts: Facts) -> list[Finding]:
     writes: dict[str, _Last] = defaultdict(_Last)
     counts: dict[str, int] = defaultdict(int)
     done: set[tuple[int, int, int]] = set()
-    found = []
     for seq, kind in enumerate(kinds):
         if kind > WRITE:
             continue
@@ -70,9 +70,8 @@ def violations(facts: Facts) -> list[Finding]:
                 if key not in done and not held & locks.at(between):
                     done.add(key)
                     counts[name] += 1
-                    found.append(_violation(facts, name, (first, between, seq), min(held)))
+                    yield _violation(facts, name, (first, between, seq), min(held))
         (reads if kind == READ else writes)[name].add(worker, seq)
-    return found
 
 
 def stale(facts: Facts) -> list[Finding]:
@@ -118,46 +117,45 @@ def _stale(facts: Facts, name: str, four: tuple[int, int, int, int]) -> Finding:
     steps = facts.steps
     first, between, second, act = four
     mine, other = steps.name(first), steps.name(between)
-    return Finding(
-        "check-then-act", f"Check-then-act on {name}",
-        f"{mine} looks at {name} {facts.told(first)}; {other} writes it {facts.told(between)}; "
-        f"then {mine} reads it again {facts.told(second)} and writes it {facts.told(act)}. What it "
+    return facts.finding(
+        "check-then-act", ERROR, f"Check-then-act on {name}",
+        f"{mine} looks at {name} {facts.cite(first)}; {other} writes it {facts.cite(between)}; "
+        f"then {mine} reads it again {facts.cite(second)} and writes it {facts.cite(act)}. What it "
         f"concluded from the first look was out of date by then. Hold one lock, {mine} from the "
         f"look to the end, {other} around its write.",
-        four, (steps.workers[first], steps.workers[between]), (name,), ERROR,
+        four, (name,),
     )  # fmt: skip
 
 
 def _violation(facts: Facts, name: str, three: tuple[int, int, int], lock: str) -> Finding:
     steps = facts.steps
     first, between, last = three
-    verb = {READ: "reads", WRITE: "writes"}
     mine, other = steps.name(first), steps.name(between)
     without = sorted(facts.locks.at(between))
     instead = f"with {', '.join(without)} held instead" if without else f"without {lock}"
-    return Finding(
-        "atomicity-violation", f"Atomicity violation: {other} comes into a section of {lock}",
-        f"{mine} {verb[steps.kinds[first]]} {name} {facts.told(first)} and "
-        f"{verb[steps.kinds[last]]} it {facts.told(last)} with {lock} held all the while; {other} "
-        f"{verb[steps.kinds[between]]} it in between {facts.told(between)}, {instead}. So the two "
+    return facts.finding(
+        "atomicity-violation", ERROR,
+        f"Atomicity violation: {other} comes into a section of {lock}",
+        f"{mine} {facts.verb(first)} {name} {facts.cite(first)} and "
+        f"{facts.verb(last)} it {facts.cite(last)} with {lock} held all the while; {other} "
+        f"{facts.verb(between)} it in between {facts.cite(between)}, {instead}. So the two "
         f"do not see one state. A lock keeps out only those who take it: take {lock} at every "
         f"access to {name}.",
-        three, (steps.workers[first], steps.workers[between]), (name, lock), ERROR,
+        three, (name, lock),
     )  # fmt: skip
 
 
-def aba(facts: Facts) -> list[Finding]:
+def aba(facts: Facts) -> Iterator[Finding]:
     """A finding (``aba``) for each exchange that succeeded though its variable had changed.
 
     A note where the run passed: a counter that comes back to its value is often harmless.
     """
     steps = facts.steps
-    if not any(kind == COMPARE_EXCHANGE for kind in steps.kinds):
-        return []
+    if COMPARE_EXCHANGE not in steps.kinds:
+        return
     seen: dict[tuple[str, int], int] = {}  # the last look of a worker at a variable
     changed: dict[str, dict[int, int]] = defaultdict(dict)  # the last change by each worker
     counts: dict[str, int] = defaultdict(int)
-    found = []
     severity = ERROR if facts.trace.verdict.kind == "failed" else NOTE
     for seq, kind in enumerate(steps.kinds):
         if kind not in ON_VARIABLE and kind != ATOMIC:
@@ -169,23 +167,22 @@ def aba(facts: Facts) -> list[Finding]:
             others = {w: at for w, at in changed[name].items() if w != worker and at > look}
             if look >= 0 and others and counts[name] < MOST:
                 counts[name] += 1
-                found.append(_aba(facts, name, look, max(others.values()), seq, severity))
+                yield _aba(facts, name, look, max(others.values()), seq, severity)
         for name in steps.written(seq):
             changed[name][worker] = seq
         for name in (*steps.read(seq), *steps.written(seq)):
             seen[name, worker] = seq
-    return found
 
 
 def _aba(facts: Facts, name: str, look: int, change: int, seq: int, severity: str) -> Finding:
     steps = facts.steps
     mine, other = steps.name(seq), steps.name(change)
-    return Finding(
-        "aba", f"ABA problem on {name}: equal, but not unchanged",
-        f"{mine} looks at {name} {facts.told(look)}; {other} changes it and brings the old value "
-        f"back, last {facts.told(change)}; then the compare-and-exchange of {mine} finds what it "
-        f"expects and succeeds {facts.told(seq)}, though what stands behind the value may be "
+    return facts.finding(
+        "aba", severity, f"ABA problem on {name}: equal, but not unchanged",
+        f"{mine} looks at {name} {facts.cite(look)}; {other} changes it and brings the old value "
+        f"back, last {facts.cite(change)}; then the compare-and-exchange of {mine} finds what it "
+        f"expects and succeeds {facts.cite(seq)}, though what stands behind the value may be "
         "another by now. Count the changes: compare and exchange a version number together "
         "with the value.",
-        (look, change, seq), (steps.workers[seq], steps.workers[change]), (name,), severity,
+        (look, change, seq), (name,),
     )  # fmt: skip

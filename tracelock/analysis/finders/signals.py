@@ -34,7 +34,7 @@ from tracelock.ops import (
 )
 from tracelock.trace import MISSING
 
-__all__ = ["BACK", "FEW", "LOOP", "between", "missed", "on", "unique", "wrote_between"]
+__all__ = ["BACK", "FEW", "LOOP", "between", "missed", "on", "wrote_between"]
 
 #: Events quoted of each sort, so that a long run's finding can still be read.
 FEW: Final = 3
@@ -48,11 +48,10 @@ def missed(facts: Facts, one: Pending) -> Finding:
     """Why ``one`` waits for ever for a signal, an item or a party."""
     if one.op in (PUT, GET):
         return _queue(facts, one)
-    info = facts.steps.objects.get(one.target)
-    return (_nobody if info is None else _MISSED[info.type])(facts, one)
+    return _MISSED.get(facts.steps.type_of(one.target), _no_sender)(facts, one)
 
 
-def _nobody(facts: Facts, one: Pending) -> Finding:
+def _no_sender(facts: Facts, one: Pending) -> Finding:
     name = facts.steps.names[one.worker]
     if one.op == JOIN:
         cure = "See what that one does last, or join it with a timeout."
@@ -69,7 +68,7 @@ def on(facts: Facts, target: str, kind: int) -> list[int]:
     found = facts.of_kind.get(key)
     if found is None:
         kinds = facts.steps.kinds
-        found = [seq for seq in facts.on.get(target, ()) if kinds[seq] == kind]
+        found = [seq for seq in facts.steps.by_object.get(target, ()) if kinds[seq] == kind]
         facts.of_kind[key] = found
     return found
 
@@ -85,25 +84,14 @@ def _waiting_since(facts: Facts, one: Pending) -> int:
 
 def _never(facts: Facts, one: Pending, title: str, cure: str, events: list[int]) -> Finding:
     last = "" if one.since < 0 else f" (its last event is {one.since})"
-    return Finding(
-        "missing-signal", title,
-        f"{title}, at {facts.place(one.at)}{last}. {cure}".rstrip(),
-        unique([*events, one.since]),
-        unique([one.worker, *(facts.steps.workers[seq] for seq in events)]),
-        (one.target,), ERROR,
-    )  # fmt: skip
+    story = f"{title}, at {facts.place(one.at)}{last}. {cure}"
+    return facts.finding(
+        "missing-signal", ERROR, title, story, [*events, one.since], (one.target,), (one.worker,)
+    )
 
 
 def _lost(facts: Facts, one: Pending, title: str, story: str, events: list[int]) -> Finding:
-    workers = [facts.steps.workers[seq] for seq in events if seq >= 0]
-    return Finding(
-        "lost-wakeup", title, story, unique(events), unique([one.worker, *workers]),
-        (one.target,), ERROR,
-    )  # fmt: skip
-
-
-def unique(numbers: list[int]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(number for number in numbers if number >= 0))
+    return facts.finding("lost-wakeup", ERROR, title, story, events, (one.target,), (one.worker,))
 
 
 # --- for ever --------------------------------------------------------------------------------
@@ -123,13 +111,13 @@ def _condition(facts: Facts, one: Pending) -> Finding:
         return wrong
     notify, look = _too_early(facts, one, start, notifies)
     if notify >= 0:
-        seen = f" It had looked at {steps.targets[look]} {facts.told(look)} before that." if (
+        seen = f" It had looked at {steps.targets[look]} {facts.cite(look)} before that." if (
             look >= 0
         ) else ""  # fmt: skip
         return _lost(
             facts, one, f"Lost wake-up: {name} waits at {one.target} after the notify",
-            f"{steps.name(notify)} notifies {one.target} {facts.told(notify)} when {name} does not "
-            f"wait there yet; {name} begins to wait afterwards{_told(facts, start)} and sleeps for "
+            f"{steps.name(notify)} notifies {one.target} {facts.cite(notify)} when {name} does not "
+            f"wait there yet; {name} begins to wait afterwards{_cite(facts, start)} and sleeps for "
             f"ever: a notify is not remembered.{seen} {LOOP}",
             [look, notify, one.since],
         )  # fmt: skip
@@ -139,7 +127,7 @@ def _condition(facts: Facts, one: Pending) -> Finding:
     if changed >= 0:
         return _never(
             facts, one, title,
-            f"{steps.name(changed)} writes {steps.targets[changed]} {facts.told(changed)}, which "
+            f"{steps.name(changed)} writes {steps.targets[changed]} {facts.cite(changed)}, which "
             f"{name} had looked at before it waited, and does not notify {one.target} afterwards. "
             "Notify after every change that a waiter may wait for, with the lock still held.",
             [changed],
@@ -185,17 +173,17 @@ def _wrong_waiter(facts: Facts, one: Pending, start: int, notifies: list[int]) -
                 what = "does nothing with it"
             return _lost(
                 facts, one, f"Lost wake-up: the notify of {one.target} went to the wrong waiter",
-                f"{name} waits at {one.target}{_told(facts, start)}. {steps.name(notify)} notifies "
-                f"it {facts.told(notify)} and wakes {steps.names[other]}, which {what}"
-                f"{_told(facts, again if again >= 0 else woken)}; {name} sleeps on. Where waiters "
+                f"{name} waits at {one.target}{_cite(facts, start)}. {steps.name(notify)} notifies "
+                f"it {facts.cite(notify)} and wakes {steps.names[other]}, which {what}"
+                f"{_cite(facts, again if again >= 0 else woken)}; {name} sleeps on. Where waiters "
                 "wait for different things use a condition for each, or notify all of them.",
                 [start if start < len(steps) else one.since, notify, woken, again],
             )  # fmt: skip
     return None
 
 
-def _told(facts: Facts, seq: int) -> str:
-    return f" {facts.told(seq)}" if 0 <= seq < len(facts.steps) else ""
+def _cite(facts: Facts, seq: int) -> str:
+    return f" {facts.cite(seq)}" if 0 <= seq < len(facts.steps) else ""
 
 
 def _too_early(facts: Facts, one: Pending, start: int, notifies: Sequence[int]) -> tuple[int, int]:
@@ -253,9 +241,9 @@ def _event(facts: Facts, one: Pending) -> Finding:
     if sets and clears:
         return _lost(
             facts, one, f"Lost wake-up: {one.target} was set and cleared before {name} waited",
-            f"{steps.name(sets[-1])} sets {one.target} {facts.told(sets[-1])}, and "
-            f"{steps.name(clears[-1])} clears it {facts.told(clears[-1])} before {name} begins to "
-            f"wait{_told(facts, start)}. A pulse reaches only those who wait at that very moment. "
+            f"{steps.name(sets[-1])} sets {one.target} {facts.cite(sets[-1])}, and "
+            f"{steps.name(clears[-1])} clears it {facts.cite(clears[-1])} before {name} begins to "
+            f"wait{_cite(facts, start)}. A pulse reaches only those who wait at that very moment. "
             "Leave the event set, or use a semaphore or a queue, which count what was given.",
             [sets[-1], clears[-1], one.since],
         )  # fmt: skip
@@ -277,7 +265,7 @@ def _barrier(facts: Facts, one: Pending) -> Finding:
     why = f"{here} of its {info.parties} parties came" if info.parties else "a party is missing"
     gone = ""
     if left:
-        gone = f"{steps.name(left[-1])} came and left again {facts.told(left[-1])}. "
+        gone = f"{steps.name(left[-1])} came and left again {facts.cite(left[-1])}. "
     return _never(
         facts, one, f"{name} waits at the barrier {one.target} for a party that never comes",
         f"Only {why}. {gone}The number of parties must be the number of workers that come, in "
@@ -301,8 +289,8 @@ def _permit(facts: Facts, one: Pending) -> Finding:
         give = max((seq for seq in gives if seq < take), default=gives[-1])
         return _lost(
             facts, one, f"Lost wake-up: the permit of {one.target} went to another waiter",
-            f"{name} waits for a permit of {one.target}{_told(facts, start)}. {steps.name(give)} "
-            f"gives one {facts.told(give)}, and {steps.name(take)} takes it {facts.told(take)}; "
+            f"{name} waits for a permit of {one.target}{_cite(facts, start)}. {steps.name(give)} "
+            f"gives one {facts.cite(give)}, and {steps.name(take)} takes it {facts.cite(take)}; "
             f"none is left for {name}. Give as many permits as there are takers, or use an event, "
             "which lets all of them through.",
             [asked, give, take],
@@ -332,6 +320,6 @@ def _queue(facts: Facts, one: Pending) -> Finding:
 
 #: By the kind of object that is waited for.
 _MISSED: Final = by_kind(
-    lock=_nobody, rlock=_nobody, condition=_condition, semaphore=_permit,
-    bounded_semaphore=_permit, event=_event, barrier=_barrier, queue=_nobody,
+    lock=_no_sender, rlock=_no_sender, condition=_condition, semaphore=_permit,
+    bounded_semaphore=_permit, event=_event, barrier=_barrier, queue=_no_sender,
 )  # fmt: skip

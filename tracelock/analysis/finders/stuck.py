@@ -8,7 +8,6 @@ holds itself, that is a circle too (*nested monitor lockout*).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from tracelock.analysis.derived.ending import FINAL, Pending, last_words, pending
@@ -64,15 +63,11 @@ def _circles(waits: dict[int, Pending]) -> list[list[int]]:
     A worker that waits for one of several holders (of a semaphore) is in a circle only if all of
     them wait: else one may yet give back.
     """
-    hopeless = set(waits)
-    changed = True
-    while changed:
-        changed = False
-        for one in list(hopeless):
-            holders = waits[one].holders
-            if not holders or not any(h in hopeless for h in holders):
-                hopeless.discard(one)
-                changed = True
+    hopeless: set[int] = set()
+    left = set(waits)
+    while left != hopeless:
+        hopeless = left
+        left = {one for one in hopeless if not hopeless.isdisjoint(waits[one].holders)}
     circles: list[list[int]] = []
     seen: set[int] = set()
     for start in sorted(hopeless):
@@ -92,16 +87,11 @@ def _circles(waits: dict[int, Pending]) -> list[list[int]]:
 def _behind(waits: dict[int, Pending], one: Pending) -> set[int]:
     """Who waits, through others perhaps, for something that ``one`` holds."""
     behind: set[int] = set()
-    grown = True
-    while grown:
-        grown = False
-        for other in waits.values():
-            wanted = set(other.holders)
-            if other.worker not in behind and wanted & (behind | {one.worker}):
-                behind.add(other.worker)
-                grown = True
-    behind.discard(one.worker)
-    return behind
+    grown = {one.worker}
+    while grown != behind:
+        behind = grown
+        grown = behind | {w for w, other in waits.items() if not behind.isdisjoint(other.holders)}
+    return behind - {one.worker}
 
 
 def _taken(facts: Facts, worker: int, target: str) -> int:
@@ -131,24 +121,19 @@ def _asks(facts: Facts, one: Pending) -> str:
     return f"{name} {verb} {one.target} (at {facts.place(one.at)})"
 
 
-def _events(seqs: Iterable[int]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(seq for seq in seqs if seq >= 0))
-
-
 def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
-    names = facts.steps.names
+    names, severity = facts.steps.names, ERROR if final else WARNING
     if len(circle) == 1:
         (one,) = circle
         taken = _taken(facts, one.worker, one.target)
-        return Finding(
-            "self-deadlock",
+        return facts.finding(
+            "self-deadlock", severity,
             f"Self-deadlock: {names[one.worker]} waits for {one.target}, which it holds itself",
             f"{names[one.worker]} took {one.target}{_since(facts, one.worker, one.target)} and "
             f"asks for it again (at {facts.place(one.at)}). This lock is not re-entrant: it waits "
             "for itself, for ever. Use an rlock, or split the function so that the inner part "
             "expects the lock to be held already.",
-            _events([taken, one.since]), (one.worker,), (one.target,),
-            ERROR if final else WARNING,
+            (taken, one.since), (one.target,), (one.worker,),
         )  # fmt: skip
     parts, events = [], []
     for place, one in enumerate(circle):
@@ -170,13 +155,10 @@ def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
         "timeout and give the first one back when it fails"
     )
     when = "No one of them can go on" if final else "When the trace was cut off none could go on"
-    return Finding(
-        "deadlock",
-        f"Deadlock: {ring}",
+    return facts.finding(
+        "deadlock", severity, f"Deadlock: {ring}",
         f"{'; '.join(parts)}. {when}: each waits for what the next one has. {cure}.",
-        _events(events), tuple(one.worker for one in circle),
-        tuple(dict.fromkeys(one.target for one in circle)),
-        ERROR if final else WARNING,
+        events, [one.target for one in circle], [one.worker for one in circle],
     )  # fmt: skip
 
 
@@ -186,17 +168,16 @@ def _lockout(facts: Facts, one: Pending, behind: list[Pending]) -> Finding:
     locks = list(dict.fromkeys(other.target for other in direct))
     holds = " and ".join(f"{lock}{_since(facts, one.worker, lock)}" for lock in locks)
     events = [_taken(facts, one.worker, lock) for lock in locks]
-    return Finding(
-        "deadlock",
+    return facts.finding(
+        "deadlock", ERROR,
         f"Deadlock: {names[one.worker]} waits at {one.target} while it holds {', '.join(locks)}",
         f"{_asks(facts, one)} for a signal, and holds {holds} all the while. "
         f"{'; '.join(_asks(facts, other) for other in behind)}. So everybody who could give the "
         "signal waits for the one that waits for it (nested monitor lockout). Do not wait for "
         "a signal with a lock held that its sender needs: release it first, or use a condition "
         "made of that lock, whose wait gives it up.",
-        _events([*events, one.since, *(other.since for other in behind)]),
+        [*events, one.since, *(other.since for other in behind)], (one.target, *locks),
         (one.worker, *(other.worker for other in behind)),
-        (one.target, *locks), ERROR,
     )  # fmt: skip
 
 
@@ -211,11 +192,11 @@ def _abandoned(facts: Facts, one: Pending, left: list[int]) -> Finding:
             f"{names[holder]} took {one.target}{_since(facts, holder, one.target)} and {how} "
             f"without releasing it{where}"
         )
-    return Finding(
-        "abandoned-lock",
+    return facts.finding(
+        "abandoned-lock", ERROR,
         f"Abandoned lock: {one.target} was left held by {', '.join(names[h] for h in left)}",
         f"{'; '.join(parts)}. {_asks(facts, one)}, which nobody can release any more. Take it in a "
         "'with' block, which releases it however the block ends; against a killed process only "
         "a lock that the system releases helps (a file lock, or a new lock and a new worker).",
-        _events([*events, one.since]), (*left, one.worker), (one.target,), ERROR,
+        [*events, one.since], (one.target,), (*left, one.worker),
     )  # fmt: skip

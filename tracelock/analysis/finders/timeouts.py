@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.finders.signals import BACK, FEW, LOOP, between, on, unique, wrote_between
+from tracelock.analysis.finders.signals import BACK, FEW, LOOP, between, on, wrote_between
 from tracelock.analysis.findings import NOTE, WARNING, Finding
 from tracelock.ops import (
     ACQUIRE,
@@ -37,17 +37,14 @@ def timeouts(facts: Facts) -> list[Finding]:
     steps = facts.steps
     places: dict[tuple[str, int], list[int]] = defaultdict(list)
     for seq, kind in enumerate(steps.kinds):
-        if kind not in (WAIT, WAKE, ACQUIRE, JOIN, TIMEOUT):
-            continue
-        target = steps.targets[seq]
-        timeout = steps.events.table[steps.shapes[seq]].timeout
-        if kind != TIMEOUT and (
-            steps.results[seq] is not False or timeout is MISSING or not timeout
-        ):
-            continue
-        if kind == TIMEOUT and target is not None:
-            continue  # the wake or the acquire that it ends tells of it
-        places[target or "", steps.shapes[seq]].append(seq)
+        target, timeout = steps.targets[seq], steps.events.table[steps.shapes[seq]].timeout
+        if kind == TIMEOUT:  # of one with a target the wake or the acquire that it ends tells
+            in_vain = target is None
+        else:
+            timed = kind in (WAIT, WAKE, ACQUIRE, JOIN) and timeout is not MISSING and timeout
+            in_vain = timed and steps.results[seq] is False
+        if in_vain:
+            places[target or "", steps.shapes[seq]].append(seq)
     found = []
     for (target, _), seqs in places.items():
         hidden = next((one for seq in seqs[:MOST] if (one := _hidden(facts, target, seq))), None)
@@ -58,30 +55,25 @@ def timeouts(facts: Facts) -> list[Finding]:
 def _began(facts: Facts, seq: int) -> int:
     """Where the wait that ended with event ``seq`` began."""
     steps = facts.steps
-    own = steps.by_worker[steps.workers[seq]]
-    place = steps.locals[seq] - 2
-    while place >= 0:
-        before = own[place]
-        if steps.targets[before] != steps.targets[seq] or steps.kinds[before] not in (
-            WAIT, REQUEST, TIMEOUT,
-        ):  # fmt: skip
-            break
-        if steps.kinds[before] != TIMEOUT:
+    before = steps.before(seq)
+    while before >= 0 and steps.targets[before] == steps.targets[seq]:
+        if steps.kinds[before] in (WAIT, REQUEST):
             return before
-        place -= 1
+        if steps.kinds[before] != TIMEOUT:
+            break
+        before = steps.before(before)
     return seq
 
 
 def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
     steps = facts.steps
-    info = steps.objects.get(target)
-    if info is None or steps.kinds[seq] not in (WAIT, WAKE):
+    if steps.kinds[seq] not in (WAIT, WAKE):
         return None
     worker = steps.workers[seq]
     start = _began(facts, seq)
     own = steps.by_worker[worker]
     mine = list(own[max(0, steps.locals[start] - BACK) : steps.locals[start] - 1])
-    if info.type == "condition":
+    if steps.type_of(target) == "condition":
         look = next((one for one in reversed(mine) if steps.kinds[one] == READ), -1)
         lost = [
             one for one in between(on(facts, target, NOTIFY), look, start)
@@ -91,7 +83,7 @@ def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
             return None
         signal, then = lost[-1], []
         what = "notifies"
-    elif info.type == "event":
+    elif steps.type_of(target) == "event":
         woken = next((one for one in reversed(mine) if steps.targets[one] == target), -1)
         sets = between(on(facts, target, SET), woken, start)
         clears = between(on(facts, target, CLEAR), sets[-1], start) if sets else []
@@ -101,14 +93,13 @@ def _hidden(facts: Facts, target: str, seq: int) -> Finding | None:
     else:
         return None
     name = steps.names[worker]
-    cleared = f" and it is cleared {facts.told(then[0])}" if then else ""
-    return Finding(
-        "lost-wakeup", f"Lost wake-up of {name} at {target}, hidden by a timeout",
-        f"{steps.name(signal)} {what} {target} {facts.told(signal)}{cleared} before {name} waits "
-        f"there {facts.told(start)}: the signal is lost, and the wait ends only because it runs "
-        f"out of time {facts.told(seq)}. Without the timeout {name} would wait for ever. {LOOP}",
-        unique([look, signal, *then, start, seq]), unique([worker, steps.workers[signal]]),
-        (target,), WARNING,
+    cleared = f" and it is cleared {facts.cite(then[0])}" if then else ""
+    return facts.finding(
+        "lost-wakeup", WARNING, f"Lost wake-up of {name} at {target}, hidden by a timeout",
+        f"{steps.name(signal)} {what} {target} {facts.cite(signal)}{cleared} before {name} waits "
+        f"there {facts.cite(start)}: the signal is lost, and the wait ends only because it runs "
+        f"out of time {facts.cite(seq)}. Without the timeout {name} would wait for ever. {LOOP}",
+        (look, signal, *then, start, seq), (target,), (worker,),
     )  # fmt: skip
 
 
@@ -126,12 +117,11 @@ def _timed_out(facts: Facts, target: str, seqs: list[int]) -> Finding:
         taken = facts.held_at(worker, steps.lock_of(target), first)
         if taken >= 0:
             holder = f" {steps.names[worker]} held it (since event {taken})."
-    return Finding(
-        "timeout-only", f"{name} got on by nothing but a timeout: {what}",
-        f"{what[0].upper()}{what[1:]} ended because its time was up {facts.told(first)}{times}, "
+    return facts.finding(
+        "timeout-only", NOTE, f"{name} got on by nothing but a timeout: {what}",
+        f"{what[0].upper()}{what[1:]} ended because its time was up {facts.cite(first)}{times}, "
         f"not because it got what it waited for.{holder} That may be meant (giving way, a poll); "
         "if not, the time is lost in every such run, and a slower machine decides otherwise: make "
         "sure that somebody signals or releases it.",
-        unique([start, *seqs[:FEW]]), unique([steps.workers[seq] for seq in seqs]),
-        (target,) if target else (), NOTE,
+        [start, *seqs[:FEW]], (target,) if target else (), [steps.workers[seq] for seq in seqs],
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
@@ -18,28 +19,24 @@ PATIENCE: Final = 5
 TRIES: Final = 2
 
 
-def contention(facts: Facts) -> list[Finding]:
+def contention(facts: Facts) -> Iterator[Finding]:
     """A note for each lock that somebody had to wait for, with its times."""
     steps = facts.steps
-    found = []
-    for use in facts.uses:
+    for use in facts.usage.summary:
         if not use.waited:
             continue
         turns = [turn for turn in facts.usage.turns[use.name] if turn.asked >= 0]
-        longest = max(turns, key=lambda turn: _waited(facts, turn.asked, turn.got))
+        longest = max(turns, key=lambda one: (facts.usage.waited(one), one.got - one.asked))
         share = 100 * use.waited / use.taken
-        found.append(
-            Finding(
-                "contention", f"Contention on {use.name}: {use.waited} of {use.taken} had to wait",
-                f"{use.name} was taken {use.taken} times and {use.waited} of them ({share:.0f}%) "
-                f"had to wait for it. {_times(facts, use)} The longest wait was that of "
-                f"{steps.names[longest.worker]} {facts.told(longest.got)}. Where that matters do "
-                "less with the lock held, or use one lock for each thing that it guards.",
-                _proof(facts, use.name, longest), tuple(sorted({turn.worker for turn in turns})),
-                (use.name,), NOTE,
-            )
+        yield facts.finding(
+            "contention", NOTE,
+            f"Contention on {use.name}: {use.waited} of {use.taken} had to wait",
+            f"{use.name} was taken {use.taken} times and {use.waited} of them ({share:.0f}%) "
+            f"had to wait for it. {_times(facts, use)} The longest wait was that of "
+            f"{steps.names[longest.worker]} {facts.cite(longest.got)}. Where that matters do "
+            "less with the lock held, or use one lock for each thing that it guards.",
+            _proof(facts, use.name, longest), (use.name,), sorted({turn.worker for turn in turns}),
         )  # fmt: skip
-    return found
 
 
 def _proof(facts: Facts, lock: str, turn: LockTurn) -> tuple[int, ...]:
@@ -53,12 +50,6 @@ def _own(facts: Facts, worker: int, asked: int) -> int:
     own = facts.steps.by_worker[worker]
     place = bisect_right(own, asked) - 1
     return own[place] if place >= 0 else -1
-
-
-def _waited(facts: Facts, asked: int, got: int) -> tuple[int, int]:
-    waits, times = facts.steps.events.waits, facts.steps.events.times
-    told = -1 if waits is None else waits[got]
-    return (told if told >= 0 else times[got] - times[asked], got - asked)
 
 
 def _times(facts: Facts, use: LockUse) -> str:
@@ -82,13 +73,13 @@ def duration(ns: int) -> str:
     return f"{ns} ns"
 
 
-def unfair(facts: Facts) -> list[Finding]:
+def unfair(facts: Facts) -> Iterator[Finding]:
     """A finding (``unfair-handover``) for each lock that went past somebody who waited for it.
 
     An error where the run failed, else a note: few locks promise an order.
     """
     steps, usage = facts.steps, facts.usage
-    found = []
+    severity = ERROR if facts.trace.verdict.kind == "failed" else NOTE
     for lock in usage.turns:
         over = usage.passed_over(lock)
         if not over:
@@ -104,26 +95,22 @@ def unfair(facts: Facts) -> list[Finding]:
         name, other = steps.names[worker], steps.names[turn.worker]
         times = "" if len(over) == 1 else f" This happens {len(over)} times in the trace."
         again = (
-            f"{other} releases it {facts.told(released)} and takes it again"
+            f"{other} releases it {facts.cite(released)} and takes it again"
             if back and released >= 0
             else f"{other}, who asked later, takes it"
         )
-        found.append(
-            Finding(
-                "unfair-handover", f"Unfair hand-over of {lock}: {other} takes it past {name}",
-                f"{name} already waits for {lock} at event {asked}; {again} "
-                f"{facts.told(turn.got)}.{times} A lock of threading or multiprocessing is free "
-                "for anybody who comes, one of asyncio or trio goes to the first in line. Do not "
-                "rely on an order: hand the turn over by an event, a semaphore or a queue.",
-                tuple(s for s in (_own(facts, worker, asked), released, turn.got) if s >= 0),
-                (worker, turn.worker), (lock,),
-                ERROR if facts.trace.verdict.kind == "failed" else NOTE,
-            )
+        yield facts.finding(
+            "unfair-handover", severity,
+            f"Unfair hand-over of {lock}: {other} takes it past {name}",
+            f"{name} already waits for {lock} at event {asked}; {again} "
+            f"{facts.cite(turn.got)}.{times} A lock of threading or multiprocessing is free "
+            "for anybody who comes, one of asyncio or trio goes to the first in line. Do not "
+            "rely on an order: hand the turn over by an event, a semaphore or a queue.",
+            (_own(facts, worker, asked), released, turn.got), (lock,), (worker, turn.worker),
         )  # fmt: skip
-    return found
 
 
-def starvation(facts: Facts) -> list[Finding]:
+def starvation(facts: Facts) -> Iterator[Finding]:
     """A finding (``starvation``) for each worker that others kept from a lock again and again.
 
     Either all its tries were in vain while others had their turns, or it was passed over many
@@ -131,7 +118,6 @@ def starvation(facts: Facts) -> list[Finding]:
     """
     steps, usage = facts.steps, facts.usage
     severity = ERROR if facts.trace.verdict.kind == "failed" else NOTE
-    found = []
     for lock in {**usage.turns, **usage.tries}:
         turns = usage.turns.get(lock, [])
         had = Counter(turn.worker for turn in turns)
@@ -142,18 +128,15 @@ def starvation(facts: Facts) -> list[Finding]:
                 continue
             name = steps.names[worker]
             winners = [turn for turn in turns if turn.worker != worker]
-            found.append(
-                Finding(
-                    "starvation", f"Starvation: {name} never gets {lock}",
-                    f"{name} tries to take {lock} {len(tries)} times, first {facts.told(tries[0])}"
-                    f", last {facts.told(tries[-1])}, and never gets it; others took it {others} "
-                    f"times, first {facts.told(winners[0].got)}. A lock keeps others out, it does "
-                    "not promise anybody a turn. Wait for it instead of trying, or hand the turn "
-                    "over by a queue or a fair lock.",
-                    (*tries[:4], *(turn.got for turn in winners[:4])),
-                    tuple(dict.fromkeys((worker, *(turn.worker for turn in winners)))), (lock,),
-                    severity,
-                )
+            yield facts.finding(
+                "starvation", severity, f"Starvation: {name} never gets {lock}",
+                f"{name} tries to take {lock} {len(tries)} times, first {facts.cite(tries[0])}"
+                f", last {facts.cite(tries[-1])}, and never gets it; others took it {others} "
+                f"times, first {facts.cite(winners[0].got)}. A lock keeps others out, it does "
+                "not promise anybody a turn. Wait for it instead of trying, or hand the turn "
+                "over by a queue or a fair lock.",
+                (*tries[:4], *(turn.got for turn in winners[:4])), (lock,),
+                (worker, *(turn.worker for turn in winners)),
             )  # fmt: skip
         passed: dict[tuple[int, int], list[LockTurn]] = defaultdict(list)
         for turn, worker, asked in usage.passed_over(lock):
@@ -163,16 +146,13 @@ def starvation(facts: Facts) -> list[Finding]:
             if times < PATIENCE:
                 continue
             name, own = steps.names[worker], _own(facts, worker, asked)
-            found.append(
-                Finding(
-                    "starvation", f"Starvation: {name} is passed over {times} times for {lock}",
-                    f"{name} already waits for {lock} at event {asked}, and {times} times it "
-                    f"goes to one who asked later, first {facts.told(over[0].got)}, last "
-                    f"{facts.told(over[-1].got)}. Let the others do more outside of the lock, or "
-                    "hand the turn over by a queue or a fair lock.",
-                    tuple(s for s in (own, over[0].got, over[-1].got) if s >= 0),
-                    tuple(dict.fromkeys((worker, *(turn.worker for turn in over)))), (lock,),
-                    severity,
-                )
+            yield facts.finding(
+                "starvation", severity,
+                f"Starvation: {name} is passed over {times} times for {lock}",
+                f"{name} already waits for {lock} at event {asked}, and {times} times it "
+                f"goes to one who asked later, first {facts.cite(over[0].got)}, last "
+                f"{facts.cite(over[-1].got)}. Let the others do more outside of the lock, or "
+                "hand the turn over by a queue or a fair lock.",
+                (own, over[0].got, over[-1].got), (lock,),
+                (worker, *(turn.worker for turn in over)),
             )  # fmt: skip
-    return found

@@ -15,11 +15,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tracelock.backends.base import Backend, FreeRun, Options
+from tracelock.backends.base import Backend, Options
 from tracelock.backends.rules import MULTIPROCESSING_RULES
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.errors import UsageError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from tracelock.backends.calls import refuse_call
 from tracelock.backends.processes import wire
 from tracelock.backends.processes.pool import ProcessPool
 from tracelock.engine.controller import Controller
+from tracelock.engine.effects import unwrap
 from tracelock.errors import LimitReached, StepFailure
 from tracelock.ops import (
     ACQUIRE,
@@ -169,17 +170,17 @@ class Driver:
             return None, wire.NOTHING
         result, follows = wire.receive_message(data)
         if follows is None:
-            return wire.unwrap(result), None
+            return unwrap(result), None
         if follows[0].__class__ is int:
-            result, op = wire.unwrap(result), self._op(worker, follows)
+            result, op = unwrap(result), self._op(worker, follows)
             cache = self._cache[worker]
             if len(cache) >= CACHE:
                 cache.clear()
             cache[data] = (result, op)
             return result, op
         if follows[0] in (wire.FAILED, wire.LIMIT, wire.ERROR):
-            return wire.unwrap(result), wire.failure_of(follows)
-        return wire.unwrap(result), follows
+            return unwrap(result), wire.failure_of(follows)
+        return unwrap(result), follows
 
     def _answered(self, controller: Controller, worker: int, message: tuple[Value, Any]) -> None:
         """Compare the result of the granted op with the model's, and ask for what follows."""

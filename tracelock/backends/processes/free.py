@@ -9,14 +9,14 @@ import time
 from time import monotonic_ns as clock
 from typing import Any, Final
 
-from tracelock.backends.base import FreeRun, Options
+from tracelock.backends.base import Options
 from tracelock.backends.processes import wire
 from tracelock.backends.processes.board import BUSY, FLUSHES, IDLE, WAITS, Board, Place
 from tracelock.backends.processes.journal import SIZE, Notes, cells_of, read_journal
 from tracelock.backends.processes.pool import ProcessPool
 from tracelock.backends.processes.settle import settle
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
-from tracelock.engine.linearise.history import Log
+from tracelock.engine.linearise.history import FreeRun, Log
 from tracelock.errors import StepFailure
 from tracelock.ops import CRASH, Op
 from tracelock.scenario.program import Program

@@ -21,7 +21,8 @@ from time import monotonic_ns as clock
 from typing import Any, Final
 
 from tracelock.backends.processes.store import MARSHAL, SharedFile, chains
-from tracelock.backends.processes.wire import op_fields, op_of, unwrap, wrap
+from tracelock.backends.processes.wire import op_fields, op_of
+from tracelock.engine.effects import unwrap, wrap
 from tracelock.engine.linearise.history import SEEN as SAW
 from tracelock.engine.linearise.history import Entry, Log
 from tracelock.errors import InternalError

@@ -17,7 +17,7 @@ from multiprocessing import synchronize
 from multiprocessing.context import BaseContext
 from typing import Any, Final
 
-from tracelock.backends.real import ERRORS, SIGNALS, Attempts, Makers, build
+from tracelock.backends.real import ERRORS, SIGNALS, Attempts, Makers, build, unless
 from tracelock.backends.real import wait as wait_at
 from tracelock.engine.effects import raised
 from tracelock.errors import LimitReached, UsageError
@@ -99,16 +99,12 @@ def senders(layout: Layout, real: list[Any]) -> dict[int, Sender]:
     }
 
 
-def get(real: Any, op: Op) -> Value:
-    """Get an item; EMPTY where the queue is empty."""
-    try:
-        return real.get(False)
-    except queue.Empty:
-        return EMPTY
-
-
 #: Each kind of op as a try, by kind; a put goes through a sender.
-ATTEMPTS: Final[Attempts] = {**SIGNALS, ACQUIRE: lambda real, op: real.acquire(False), GET: get}
+ATTEMPTS: Final[Attempts] = {
+    **SIGNALS,
+    ACQUIRE: lambda real, op: real.acquire(False),
+    GET: unless(queue.Empty, EMPTY, lambda real, op: real.get(False)),
+}
 
 
 def attempt(layout: Layout, real: list[Any], out: dict[int, Sender], op: Op) -> Value:

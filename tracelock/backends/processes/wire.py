@@ -13,9 +13,10 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+from tracelock.engine.effects import wrap
 from tracelock.engine.recording import plain
 from tracelock.errors import InternalError, LimitReached, StepFailure
-from tracelock.ops import ATOMIC, EMPTY, AtomicBody, Op, Raised, Value
+from tracelock.ops import ATOMIC, AtomicBody, Op, Value
 
 #: Has a worker rehearse and run its atomic step: the rehearsal's reads and writes.
 Ask = Callable[[frozenset[int]], tuple[dict[int, Value], dict[int, Value]]]
@@ -37,14 +38,12 @@ QUIT: Final = b"q"
 NOTHING: Final = b"\0\0\0\0"
 _LENGTH: Final = struct.Struct("<I")
 _BIG: Final = 1 << 16
-#: From here on a payload tells why there is no next op. A result that is an exception or
-#: "empty" is marked the same way: no JSON value is a tuple.
+#: From here on a payload tells why there is no next op.
 FAILED: Final = "failed"  # the machine ended with a StepFailure
 LIMIT: Final = "limit"  # the machine ended with LimitReached
 FULL: Final = "full"  # the op did not get done: its queue's pipe is full
 RAISED: Final = "raised"  # the object raised: the text of the failure is still to come
 ERROR: Final = "error"  # tracelock's own failure in the worker, with its traceback
-EMPTY_MARK: Final = ("empty",)
 
 
 # --- encoding --------------------------------------------------------------------------------
@@ -60,20 +59,6 @@ def message(result: Value, follows: tuple[Any, ...] | None) -> bytes:
         return pack((wrap(result), follows))
     except ValueError:  # what a call gave is not JSON
         return pack((plain(result), follows))
-
-
-def wrap(result: Value) -> Value:
-    """A result as marshal can carry it."""
-    if result.__class__ is Raised:
-        return (RAISED, result.kind, result.message)
-    return EMPTY_MARK if result is EMPTY else result
-
-
-def unwrap(result: Value) -> Value:
-    """The inverse of ``wrap``."""
-    if result.__class__ is tuple:
-        return EMPTY if result == EMPTY_MARK else Raised(result[1], result[2])
-    return result
 
 
 def op_fields(op: Op) -> tuple[Any, ...]:

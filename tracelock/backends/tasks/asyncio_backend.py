@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Final
 
-from tracelock.backends.real import SIGNALS, Attempts, Makers, release_one_by_one
+from tracelock.backends.real import SIGNALS, Attempts, Makers, release_one_by_one, unless
 from tracelock.backends.rules import ASYNCIO_RULES
 from tracelock.backends.tasks.backend import TaskBackend
 from tracelock.backends.tasks.loop import (
@@ -19,7 +19,7 @@ from tracelock.backends.tasks.loop import (
     Trap,
     awaitable_work,
 )
-from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, WAIT, Op, Value
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, WAIT
 
 QUEUES: Final = {
     "fifo": asyncio.Queue, "lifo": asyncio.LifoQueue, "priority": asyncio.PriorityQueue,
@@ -38,23 +38,6 @@ def try_acquire(real: Any) -> bool:
         return True
     attempt.close()
     return False
-
-
-def try_put(real: Any, op: Op) -> bool:
-    """Put an item if there is room."""
-    try:
-        real.put_nowait(op.value)
-    except asyncio.QueueFull:
-        return False
-    return True
-
-
-def try_get(real: Any, op: Op) -> Value:
-    """Get an item if there is one."""
-    try:
-        return real.get_nowait()
-    except asyncio.QueueEmpty:
-        return EMPTY
 
 
 class AsyncioLoop(Loop):
@@ -76,8 +59,8 @@ class AsyncioLoop(Loop):
         **SIGNALS,
         RELEASE: release_one_by_one,
         ACQUIRE: lambda real, op: try_acquire(real),
-        PUT: try_put,
-        GET: try_get,
+        PUT: unless(asyncio.QueueFull, False, lambda real, op: real.put_nowait(op.value) or True),
+        GET: unless(asyncio.QueueEmpty, EMPTY, lambda real, op: real.get_nowait()),
         WAIT: lambda real, op: real.is_set(),
     }
     coroutines: ClassVar[Coroutines] = {
@@ -92,9 +75,6 @@ class AsyncioLoop(Loop):
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.gates: dict[int, asyncio.Future[None]] = {}
         self.loop: asyncio.AbstractEventLoop
-
-    def shielded(self, trap: Trap) -> bool:
-        return False
 
     # --- timers ------------------------------------------------------------------------------
     def timer(self) -> asyncio.Timeout:
@@ -145,9 +125,6 @@ class AsyncioLoop(Loop):
     def recall(self, worker: int, trap: Trap) -> bool:
         return bool(trap.cancel())
 
-    def forget(self, trap: Trap) -> None:
-        """A future for which nobody waits needs no care."""
-
     def wait_is_over(self, trap: Trap) -> bool:
         return bool(trap.done())
 
@@ -157,9 +134,6 @@ class AsyncioLoop(Loop):
         except asyncio.CancelledError as error:
             return error
         return None
-
-    def check_cancelled(self) -> Steps:
-        yield from ()
 
     def withdraw_requests(self, me: int) -> int:
         task = self.tasks[me]
@@ -194,12 +168,6 @@ class AsyncioLoop(Loop):
 
     def checkpoint(self) -> Coroutine[Any, Any, None]:
         return asyncio.sleep(0)
-
-    async def keep_time(self) -> None:
-        """The loop itself does."""
-
-    async def quiet(self) -> None:
-        """``wait_is_over`` says it all."""
 
     def stuck(self, trap: Trap) -> bool:
         return trap is not None and not trap.done()

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import anyio
 
-from tracelock.backends.base import Backend, FreeRun
+from tracelock.backends.base import Backend
 from tracelock.backends.tasks.control import GrantedTasks
 from tracelock.backends.tasks.free import FreeTasks
 from tracelock.backends.tasks.loop import Loop
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.linearise.history import FreeRun
 
 
 class TaskBackend(Backend):

@@ -13,7 +13,6 @@ from typing import Any
 import anyio
 
 from tracelock.backends.base import Backend, mismatch
-from tracelock.backends.simulated import start
 from tracelock.backends.tasks.loop import Loop, Steps
 from tracelock.backends.tasks.workers import TaskWorkers
 from tracelock.engine.controller import Controller
@@ -149,9 +148,7 @@ class Batch(TaskWorkers):
         self.objects = self.loop.objects()
         self.values = list(self.layout.initial)
         self.machines = [self.program.machine(worker) for worker in range(self.count)]
-        for worker, spec in enumerate(self.layout.workers):
-            if not spec.manual:
-                start(controller, self.machines[worker], worker)
+        controller.start_automatic(self.machines)
         self._pass_on()
 
     # --- the baton ---------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from typing import Any
 
 from tracelock.backends.base import Backend, agree, mismatch
 from tracelock.backends.calls import run_call
-from tracelock.backends.simulated import start
 from tracelock.backends.tasks.batch import Batch
 from tracelock.backends.tasks.loop import AGAIN, DONE, REPLACE, Loop, Steps
 from tracelock.engine.controller import Controller
@@ -268,7 +267,7 @@ class GrantedTasks(Batch):
 
     def _spawn(self, op: Op) -> None:
         if self.controller.result is None:
-            start(self.controller, self.machines[op.target], op.target)
+            self.controller.start(self.machines[op.target], op.target)
 
     def _cancel(self, op: Op) -> None:
         if op.target in self.controller.active:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import anyio
 
-from tracelock.backends.base import Backend, FreeRun
+from tracelock.backends.base import Backend
 from tracelock.backends.tasks.loop import Loop
 from tracelock.backends.tasks.workers import TaskWorkers
 from tracelock.engine.interrupts import Task, cancellable
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
-from tracelock.engine.linearise.history import Record
+from tracelock.engine.linearise.history import FreeRun, Record
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
 from tracelock.objects.lines import WaiterLine
 from tracelock.ops import TIMEOUT, WAIT, Op, Value

@@ -68,9 +68,9 @@ class Loop(ABC):
         """The coroutine of ``op``, which may wait."""
         return self.coroutines[op.kind](target, op)
 
-    @abstractmethod
     def shielded(self, trap: Trap) -> bool:
         """Whether ``trap`` only lets others run, and cannot be cancelled."""
+        return False
 
     def outcome(self, kind: int, value: Value) -> Value:
         """What the coroutine of an op of ``kind`` returned, as the op's result."""
@@ -104,8 +104,7 @@ class Loop(ABC):
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Have ``call`` called when ``seconds`` have passed; returns what prevents that."""
 
-    @abstractmethod
-    async def keep_time(self) -> None:
+    async def keep_time(self) -> None:  # noqa: B027 - the loop may do so itself
         """A task that ``after`` needs, if any."""
 
     @abstractmethod
@@ -124,8 +123,7 @@ class Loop(ABC):
     def checkpoint(self) -> Coroutine[Any, Any, None]:
         """The library's own way to let others run."""
 
-    @abstractmethod
-    async def quiet(self) -> None:
+    async def quiet(self) -> None:  # noqa: B027 - it may tell all
         """Wait until no task can go on, as far as ``wait_is_over`` cannot tell."""
 
     @abstractmethod
@@ -156,21 +154,20 @@ class Loop(ABC):
         False where it has been woken, and will come by itself.
         """
 
-    @abstractmethod
-    def forget(self, trap: Trap) -> None:
+    def forget(self, trap: Trap) -> None:  # noqa: B027 - it may need no care
         """The current task will not wait in ``trap`` after all."""
 
-    @abstractmethod
     def wait_is_over(self, trap: Trap) -> bool:
         """Whether the real wait ``trap`` is over as far as can be seen."""
+        return True
 
     @abstractmethod
     def take_cancellation(self) -> Steps:
         """The cancellation that is due for the current task, or None."""
 
-    @abstractmethod
     def check_cancelled(self) -> Steps:
         """The same, without suspending it more than need be."""
+        yield from ()
 
     def withdraw_requests(self, me: int) -> int:
         """Withdraw the requests to cancel the current task; how many there were."""
@@ -180,9 +177,9 @@ class Loop(ABC):
         """Make them again; the cancellation that this is, or None."""
         yield from ()
 
-    @abstractmethod
     def settle(self, me: int) -> Steps:
         """Worker ``me`` has ended: no cancellation that it did not notice is left."""
+        yield from ()
 
     @abstractmethod
     async def work(self, me: int) -> None:

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from tracelock.backends.base import Options
-from tracelock.backends.real import SIGNALS, Attempts, Makers, release_one_by_one
+from tracelock.backends.real import SIGNALS, Attempts, Makers, release_one_by_one, unless
 from tracelock.backends.rules import TRIO_RULES
 from tracelock.backends.tasks.backend import TaskBackend
 from tracelock.backends.tasks.loop import (
@@ -27,39 +27,13 @@ from tracelock.backends.tasks.loop import (
     awaitable_work,
 )
 from tracelock.errors import UsageError
-from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, WAIT, ObjectSpec, Op, Value
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, RELEASE, WAIT, ObjectSpec
 from tracelock.scenario.program import Program
 
 
 def make_queue(spec: ObjectSpec) -> Any:
     """A memory object stream, its two ends."""
     return anyio.create_memory_object_stream[Any](spec.maxsize if spec.maxsize > 0 else math.inf)
-
-
-def try_acquire(real: Any, op: Op) -> bool:
-    """Take a lock or semaphore if that needs no waiting."""
-    try:
-        real.acquire_nowait()
-    except anyio.WouldBlock:
-        return False
-    return True
-
-
-def try_put(real: Any, op: Op) -> bool:
-    """Send an item if that needs no waiting."""
-    try:
-        real[0].send_nowait(op.value)
-    except anyio.WouldBlock:
-        return False
-    return True
-
-
-def try_get(real: Any, op: Op) -> Value:
-    """Receive an item if there is one."""
-    try:
-        return real[1].receive_nowait()
-    except anyio.WouldBlock:
-        return EMPTY
 
 
 class TrioLoop(Loop):
@@ -85,9 +59,11 @@ class TrioLoop(Loop):
     attempts: ClassVar[Attempts] = {
         **SIGNALS,
         RELEASE: release_one_by_one,
-        ACQUIRE: try_acquire,
-        PUT: try_put,
-        GET: try_get,
+        ACQUIRE: unless(anyio.WouldBlock, False, lambda real, op: real.acquire_nowait() or True),
+        PUT: unless(
+            anyio.WouldBlock, False, lambda real, op: real[0].send_nowait(op.value) or True
+        ),
+        GET: unless(anyio.WouldBlock, EMPTY, lambda real, op: real[1].receive_nowait()),
         WAIT: lambda real, op: real.is_set(),
     }
     coroutines: ClassVar[Coroutines] = {
@@ -170,9 +146,6 @@ class TrioLoop(Loop):
         if not self.shielded(trap):
             self._abort(trap)
 
-    def wait_is_over(self, trap: Trap) -> bool:
-        return True  # trio does not say
-
     def take_cancellation(self) -> Steps:
         return self._look(trio.lowlevel.checkpoint())
 
@@ -186,9 +159,6 @@ class TrioLoop(Loop):
         except trio.Cancelled as error:
             return error
         return None
-
-    def settle(self, me: int) -> Steps:
-        yield from ()
 
     # --- free runs ---------------------------------------------------------------------------
     def event(self) -> trio.Event:

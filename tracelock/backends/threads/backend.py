@@ -13,17 +13,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.backends.base import Backend, FreeRun, Options, agree, mismatch, stuck
+from tracelock.backends.base import Backend, Options, agree, mismatch, stuck_thread
 from tracelock.backends.calls import run_call
 from tracelock.backends.real import ERRORS, build
 from tracelock.backends.rules import THREADING_RULES
-from tracelock.backends.simulated import start
 from tracelock.backends.threads.objects import ATTEMPTS, Turnstile, turnstile_makers
-from tracelock.backends.threads.stack import stack_of
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
 from tracelock.engine.effects import change, raised, run_atomic
 from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.errors import Unwind
 from tracelock.ops import (
     ATOMIC,
@@ -120,11 +119,9 @@ class ThreadingBackend(Backend):
         self._error = None
         self._values = list(self.layout.initial)
         self._real = build(self.layout, self._makers, self._condition)
-        program, workers = self.program, self.layout.workers
-        self._machines = [program.machine(number, True) for number in range(len(workers))]
-        for number, spec in enumerate(workers):
-            if not spec.manual:
-                start(controller, self._machines[number], number)
+        workers = range(len(self.layout.workers))
+        self._machines = [self.program.machine(number, True) for number in workers]
+        controller.start_automatic(self._machines)
         first = controller.next()
         if first >= 0:
             self._batons[first].release()
@@ -155,8 +152,8 @@ class ThreadingBackend(Backend):
             seen = steps
             if still >= min(limits.stall, limits.seconds):
                 worker = controller.current
-                where = stack_of(self._threads[worker].ident)
-                controller.limit = controller.limit or stuck(self.layout, worker, where)
+                where = stuck_thread(self.layout, worker, self._threads[worker].ident)
+                controller.limit = controller.limit or where
                 # the thread cannot be ended: it is left behind, the others go
                 self._closing = True
                 threads, batons = self._threads, self._batons
@@ -241,7 +238,7 @@ class ThreadingBackend(Backend):
             real = run_atomic(op.body.run, values) if kind == ATOMIC else change(op, values)
         else:
             if kind == SPAWN and model is None:
-                start(controller, self._machines[op.target], op.target)
+                controller.start(self._machines[op.target], op.target)
             elif kind == CALL:
                 controller.replace(run_call(op, self.options.allow_call))
             return

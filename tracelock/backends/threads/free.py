@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from time import monotonic_ns as clock
 from typing import Final
 
-from tracelock.backends.base import FreeRun, stuck
+from tracelock.backends.base import stuck_thread
 from tracelock.backends.threads.free_worker import ThreadWorkers
-from tracelock.backends.threads.stack import stack_of
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.ops import GET, JOIN, WAIT, Op
 
 POLL: Final = 0.02  # seconds between two looks at the workers
@@ -92,7 +92,7 @@ class FreeThreads(ThreadWorkers):
             progress = now
             if still > limits.stall:
                 self.limit = "\n".join(
-                    stuck(self.layout, n, stack_of(self.threads[n].ident))
+                    stuck_thread(self.layout, n, self.threads[n].ident)
                     for n in live
                     if n not in blocked
                 )

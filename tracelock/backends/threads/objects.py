@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.backends.real import SIGNALS, Attempts, Makers, wait
-from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, WAIT, ObjectSpec, Op, Value
+from tracelock.backends.real import SIGNALS, Attempts, Makers, unless, wait
+from tracelock.ops import ACQUIRE, EMPTY, GET, PUT, WAIT, ObjectSpec, Op
 
 
 class Turnstile:
@@ -139,29 +139,17 @@ def acquire(real: Any, op: Op, seconds: float | None = None) -> bool:
     return bool(real.acquire(False) if seconds is None else real.acquire(True, seconds))
 
 
-def put(real: Any, op: Op, seconds: float | None = None) -> bool:
-    """Put an item; False where the queue stays full."""
-    try:
-        real.put(op.value, seconds is not None, seconds)
-    except queue.Full:
-        return False
-    return True
-
-
-def get(real: Any, op: Op, seconds: float | None = None) -> Value:
-    """Get an item; EMPTY where the queue stays empty."""
-    try:
-        return real.get(seconds is not None, seconds)
-    except queue.Empty:
-        return EMPTY
-
-
 #: Each kind of op as a try; those that may wait also take the seconds for which they do. The
 #: wait of a controlled run takes no time of its own: the turnstile does the waiting.
 ATTEMPTS: Final[Attempts] = {
     **SIGNALS,
     ACQUIRE: acquire,
-    PUT: put,
-    GET: get,
+    PUT: unless(
+        queue.Full, False,
+        lambda real, op, seconds=None: real.put(op.value, seconds is not None, seconds) or True,
+    ),
+    GET: unless(
+        queue.Empty, EMPTY, lambda real, op, seconds=None: real.get(seconds is not None, seconds)
+    ),
     WAIT: lambda real, op: wait(real, op, 0),
-}
+}  # fmt: skip

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from tracelock.engine.effects import change
+from tracelock.engine.linearise.history import FreeRun
 from tracelock.engine.linearise.order import Linear, linearise
 from tracelock.engine.recording import record_columns
-from tracelock.engine.verdicts import StateCheck, first_failure, judge, state_of
+from tracelock.engine.verdicts import StateCheck, blocked_of, first_failure, judge, state_of
 from tracelock.errors import StepFailure
 from tracelock.objects import Rules
-from tracelock.ops import ATOMIC, READ, WRITE, Layout, Op, Value
+from tracelock.ops import ATOMIC, READ, WRITE, Layout, Value
 from tracelock.trace import Events, Verdict
-
-
-class Left(Protocol):
-    """What is needed of a backend's ``FreeRun``."""
-
-    logs: Sequence[Sequence[Any]]
-    cells: list[list[Any]]
-    start: int
-    order: list[tuple[int, int]] | None
-    failures: list[tuple[int, int, StepFailure]]
-    blocked: dict[int, Op]
-    crashed: list[tuple[int, str]]
-    limit: str | None
-    recorded: bool
-    waits: list[dict[int, int]]
 
 
 def finish_free_run(
@@ -35,7 +21,7 @@ def finish_free_run(
     rules: Rules,
     always: Sequence[StateCheck],
     finally_: Sequence[StateCheck],
-    left: Left,
+    left: FreeRun,
     follow: Callable[[Events, Verdict], Verdict],
 ) -> tuple[Events | None, Verdict]:
     """The events of a free run in one true order (None if it was not recorded), and its verdict.
@@ -48,8 +34,8 @@ def finish_free_run(
     state = state_of(layout, values)
     if not left.recorded:
         failure = left.failures[0] if left.failures else None
-        told = (failure[0], failure[2]) if failure is not None else None
-        return None, _judge(layout, state, told, left, finally_, values)
+        ended = (failure[0], failure[2]) if failure is not None else None
+        return None, _judge(layout, state, ended, left, finally_, values)
     linear = (
         in_order(left.logs, left.order)
         if left.order is not None
@@ -61,8 +47,8 @@ def finish_free_run(
         layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
         left.waits or [{} for _ in layout.workers],
     )  # fmt: skip
-    told = earliest(linear, left.failures, always, layout)
-    verdict = _judge(layout, state, told, left, finally_, values)
+    ended = earliest(linear, left.failures, always, layout)
+    verdict = _judge(layout, state, ended, left, finally_, values)
     if left.blocked or left.crashed:
         verdict = follow(events, verdict)
     return events, verdict
@@ -72,12 +58,10 @@ def _judge(
     layout: Layout,
     state: dict[str, Any],
     failure: tuple[int, StepFailure] | None,
-    left: Left,
+    left: FreeRun,
     finally_: Sequence[StateCheck],
     values: list[Value],
 ) -> Verdict:
-    from tracelock.engine.verdicts import blocked_of
-
     blocked = blocked_of(layout, left.blocked, [])
     return judge(
         layout, state, blocked, failure, left.crashed, {}, left.limit,

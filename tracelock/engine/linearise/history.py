@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice, repeat
 from operator import attrgetter
 from typing import Any, Final, overload
 
-from tracelock.errors import InternalError
+from tracelock.errors import InternalError, StepFailure
 from tracelock.objects import frozen
 from tracelock.ops import (
     ATOMIC,
@@ -105,6 +106,31 @@ class Log(Sequence[Record]):
 
 
 _KIND: Final = attrgetter("kind")
+
+
+@dataclass(slots=True)
+class FreeRun:
+    """What one free run left behind.
+
+    ``logs``: the records of each worker, by its number. ``cells``: the versions of each
+    variable. ``order``: the (worker, number in its log) of every event where the backend knows the
+    whole order already (tasks), else None. ``failures``: (worker, events it had recorded,
+    failure). ``blocked``: the op each live worker waits for, at the end. ``crashed``: (worker,
+    how). ``limit``: the bound that ended the run. ``start``: ns stamp of its start. ``waits``: for
+    each worker, the ns between asking and getting by number in its log, where it had to wait.
+    ``recorded``: False when nothing but ``failures`` and the final versions was kept.
+    """
+
+    logs: Sequence[Sequence[Record]]
+    cells: list[list[Entry]]
+    start: int
+    order: list[tuple[int, int]] | None = None
+    failures: list[tuple[int, int, StepFailure]] = field(default_factory=list)
+    blocked: dict[int, Op] = field(default_factory=dict)
+    crashed: list[tuple[int, str]] = field(default_factory=list)
+    limit: str | None = None
+    recorded: bool = True
+    waits: list[dict[int, int]] = field(default_factory=list)
 
 
 def stamps(log: Sequence[Record]) -> Sequence[int]:

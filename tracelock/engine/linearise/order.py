@@ -71,16 +71,6 @@ class Linear:
     def __len__(self) -> int:
         return len(self.op)
 
-    @property
-    def order(self) -> array[int]:
-        """For each event its place in the log of its worker."""
-        places = [0] * (max(self.worker, default=-1) + 1)
-        order = array("q")
-        for worker in self.worker:
-            order.append(places[worker])
-            places[worker] += 1
-        return order
-
 
 def linearise(
     logs: Sequence[Sequence[Record]],

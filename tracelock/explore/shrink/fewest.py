@@ -10,17 +10,15 @@ states they lead through few. The models and machines are put back in time, noth
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from time import monotonic
 from typing import Any
 
-from tracelock.backends.simulated import start
 from tracelock.engine.controller import Controller, Entry
-from tracelock.explore.running import Runner, preemptions
-from tracelock.ops import ATOMIC, CALL, CRASH, SPAWN, Raised
+from tracelock.explore.running import Runner, Script, go_on, preemptions
+from tracelock.ops import CALL, Raised
 from tracelock.scenario.program import Machine, Program
-from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.trace import Verdict
 
 #: What a way to a state costs: preemptive switches, events.
@@ -55,30 +53,6 @@ class _Node:
     picks: tuple[int, ...] = ()
 
 
-@dataclass(slots=True)
-class _Script(Scheduler):
-    """Follows ``prefix``, then takes first options, and notes what else could be had."""
-
-    prefix: tuple[int, ...] = ()
-    taken: list[int] = field(default_factory=list)
-    others: list[tuple[int, ...]] = field(default_factory=list)
-
-    def reset(self, prefix: tuple[int, ...]) -> None:
-        self.prefix = prefix
-        self.taken = []
-        self.others = []
-
-    def pick(self, choice: Choice) -> int:
-        place = len(self.taken)
-        if place < len(self.prefix):
-            picked = self.prefix[place]
-        else:
-            picked = choice.options[0]
-            self.others += [(*self.taken, option) for option in choice.options[1:]]
-        self.taken.append(picked)
-        return picked
-
-
 class _TooFar(Exception):
     """There is no knowing what a step does: it runs the user's own code."""
 
@@ -108,7 +82,7 @@ class _Search:
         self.runner = runner
         self.wanted = wanted
         self.below = below
-        self.script = _Script()
+        self.script = Script()
         self.controller: Controller = runner.controller(self.script)
         self.heap: list[tuple[Cost, int, _Node]] = []
         self.costs: dict[Hashable, Cost] = {}
@@ -143,11 +117,8 @@ class _Search:
         controller, program = self.controller, self.runner.program
         assert isinstance(program, Program)
         controller.begin()
-        workers = program.layout.workers
-        machines = [program.machine(number) for number in range(len(workers))]
-        for number, spec in enumerate(workers):
-            if not spec.manual:
-                start(controller, machines[number], number)
+        machines = [program.machine(number) for number in range(len(program.layout.workers))]
+        controller.start_automatic(machines)
         self._push((0, 0), machines, None, None, ())
 
     def _push(
@@ -220,21 +191,16 @@ class _Search:
         controller = self.controller
         if controller.parked:
             return machines
-        machine = machines[worker] = machines[worker].copy()
-        op, kind, result = controller.op, controller.kind, controller.result
-        if controller.thrown is None and result.__class__ is not Raised:
-            if kind == CALL:
-                raise _TooFar
-            if kind == CRASH:
-                controller.crash(worker, "crash")
-                return machines
-            if kind == SPAWN:
-                machines[op.target] = machines[op.target].copy()
-                start(controller, machines[op.target], op.target)
-            elif kind == ATOMIC:
-                seen = dict(result["reads"])
-                machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
-        controller.advance(machine, worker)
+        whole = controller.thrown is None and controller.result.__class__ is not Raised
+        if whole and controller.kind == CALL:
+            raise _TooFar
+        machines[worker] = machines[worker].copy()
+
+        def spawn(target: int) -> None:
+            machines[target] = machines[target].copy()
+            controller.start(machines[target], target)
+
+        go_on(controller, machines[worker], worker, spawn)
         return machines
 
 

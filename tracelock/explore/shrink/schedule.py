@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Final
 
 from tracelock.errors import InternalError, UsageError
 from tracelock.explore.running import Executed, Runner, same_failure
@@ -24,9 +23,7 @@ from tracelock.explore.shrink.fewest import Fewest, fewest
 from tracelock.explore.shrink.passes import ALL_PASSES, COARSE
 from tracelock.explore.shrink.trials import Trials, follow_trace
 from tracelock.trace import Trace, Verdict
-
-#: The verdicts that can be shrunk.
-FAILED: Final = frozenset({"failed", "deadlock", "crashed"})
+from tracelock.trace.verdict import FAILED
 
 
 @dataclass(slots=True)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tracelock.backends.rules import rules_name
 from tracelock.engine.controller import Controller, Entry
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.engine.replaying import EndOfTrace, Replay
 from tracelock.errors import Divergence, UsageError
-from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.trace import Trace, Verdict
 
@@ -68,6 +68,8 @@ class Follower(Scheduler):
 
     Beyond either the worker that runs goes on, else the first that can.
     """
+
+    name = "guided"
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -131,9 +133,6 @@ class Follower(Scheduler):
             self.lost = place
         return default
 
-    def describe(self) -> dict[str, Any]:
-        return {"name": "guided"}
-
 
 class Trials:
     """Runs plans and tapes of one runner, ``runs`` so far; one controller serves them all.
@@ -183,11 +182,9 @@ class Trials:
         self.runner.backend.controlled(controller, lambda _: True)
         if controller.limit is INTERRUPTED:
             raise KeyboardInterrupt
-        log = controller.log
-        verdict = self.runner.verdict(controller)
+        executed = self.runner.executed(controller, follower.picks)
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
-        executed = Executed(follower.picks, log, verdict, preemptions(log))
-        return Tried(executed, BlockPlan(blocks_of(log), extra))
+        return Tried(executed, BlockPlan(blocks_of(controller.log), extra))
 
 
 def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:

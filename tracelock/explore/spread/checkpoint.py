@@ -20,7 +20,8 @@ from tracelock import __version__
 from tracelock.errors import UsageError
 from tracelock.explore.search import Searched
 from tracelock.explore.spread.coordinator import add_seen
-from tracelock.explore.spread.sources import Source, go_on
+from tracelock.explore.spread.sources import Source
+from tracelock.trace.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +119,7 @@ class CheckpointFile:
             for picks, count, schedule in kept["outcomes"]:
                 add_seen(found, runner, [int(pick) for pick in picks], int(count), int(schedule))
             found.schedules = int(kept["schedules"])
-            go_on(source, kept["left"], found.schedules, base)
+            source.go_on(kept["left"], found.schedules, base)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise UsageError(f"{self.path}: this checkpoint is damaged ({error!r})") from error
         found.exhaustive = source.exhaustive
@@ -148,15 +149,5 @@ class CheckpointFile:
             },
             separators=(",", ":"),
         )  # fmt: skip
-        target = os.path.realpath(self.path)
-        temporary = f"{target}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "w", encoding="utf-8") as sink:
-                sink.write(text)
-            os.replace(temporary, target)
-        except OSError as error:
-            raise UsageError(f"cannot write {self.path}: {error.strerror}") from error
-        finally:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+        write_whole(self.path, [text])
         self._last = monotonic()

@@ -109,8 +109,4 @@ def add_seen(
     executed = executed or runner.execute(picks)
     if executed is None:
         raise InternalError("a schedule that was found elsewhere cannot be had here")
-    verdict = executed.verdict
-    found.outcomes[outcome_key(verdict)] = Outcome(
-        verdict.kind, verdict.failure, verdict.at, verdict.message, verdict.state, count, executed,
-        schedule,
-    )  # fmt: skip
+    found.outcomes[outcome_key(executed.verdict)] = Outcome.of(executed, count, schedule)

@@ -21,64 +21,53 @@ is done once. It comes to the executions of the sequential search, each once, fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tracelock.schedulers.dpor.subtree import Flat, Subtree, flat, nested
-from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, insert, place
-
-__all__ = ["Frontier", "Part"]
+from tracelock.schedulers.dpor.wakeup import Node, Step, as_step, insert, leftmost, place
 
 
+@dataclass(slots=True, eq=False)
 class TakenStep:
     """A step explored from a point, or being explored, as executed (None: it could not be had).
     ``behind``: the point behind it, where sequences may be added there."""
 
-    __slots__ = ("behind", "done", "step")
-
-    def __init__(self, step: Step | None, behind: Point | None = None) -> None:
-        self.step = step
-        self.behind = behind
-        self.done = False
+    step: Step | None
+    behind: Point | None = None
+    done: bool = False
 
 
+@dataclass(slots=True, eq=False)
 class Point:
     """A point above the parts. ``live``: how many of the steps taken are not done. ``up`` and
     ``place``: where it hangs."""
 
-    __slots__ = ("depth", "live", "place", "planned", "sleep", "taken", "up")
-
-    def __init__(
-        self, depth: int, up: Point | None, place: int, sleep: list[Step], planned: list[Node]
-    ) -> None:
-        self.depth = depth
-        self.up = up
-        self.place = place
-        self.sleep = sleep
-        self.planned = planned
-        self.taken: list[TakenStep] = []
-        self.live = 0
+    depth: int
+    up: Point | None
+    place: int
+    sleep: list[Step]
+    planned: list[Node]
+    taken: list[TakenStep] = field(default_factory=list)
+    live: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class Part:
     """A part that is given out: what is left of it, and where it hangs (None: it is all)."""
 
-    __slots__ = ("at", "left", "place")
-
-    def __init__(self, left: Subtree, at: Point | None, place: int) -> None:
-        self.left = left
-        self.at = at
-        self.place = place
+    left: Subtree
+    at: Point | None
+    place: int
 
 
+@dataclass(slots=True, eq=False)
 class _Seed(Part):
-    """A part of which not even the way to it has been executed as planned."""
+    """A part of which not even the way to it has been executed as planned. ``start``: the depth
+    of its point; ``beside``: what else is planned at the points of the way below that."""
 
-    __slots__ = ("beside", "start")
-
-    def __init__(self, left: Subtree, at: Point, beside: list[list[Node]]) -> None:
-        super().__init__(left, at, -1)
-        self.start = at.depth
-        self.beside = beside  # what else is planned at the points of the way below ``at``
+    start: int
+    beside: list[list[Node]]
 
 
 class Frontier:
@@ -118,16 +107,13 @@ class Frontier:
         if not point.planned:
             self._open.remove(point)
         path, sleeps = self._way(point)
-        beside: list[list[Node]] = []
-        chain: Flat = [(0, node.step)]
-        while node.children:
-            node, *others = node.children
-            beside.append(others)
-            chain.append((len(chain), node.step))
+        steps, beside = leftmost(node)
+        chain: Flat = list(enumerate(steps))
         sleeps.append(point.sleep + _steps(point.taken))
         trees: list[Flat] = [[] for _ in path]
         trees.append(chain)
-        part = _Seed(Subtree(path, len(path) + len(chain), sleeps, trees), point, beside)
+        left = Subtree(path, len(path) + len(chain), sleeps, trees)
+        part = _Seed(left, point, -1, point.depth, beside)
         point.live += 1
         self.out.append(part)
         return part
@@ -350,10 +336,9 @@ class Frontier:
             points.append(Point(depth, above, where, steps, nested(planned)))
         for point, (_, _, _, _, listed, _) in zip(points, data["points"], strict=True):
             for step, behind in listed:
-                taken = TakenStep(None if step is None else as_step(step))
-                taken.behind = points[behind] if behind >= 0 else None
-                taken.done = True
-                point.taken.append(taken)
+                executed = None if step is None else as_step(step)
+                after = points[behind] if behind >= 0 else None
+                point.taken.append(TakenStep(executed, after, True))
         frontier._open = [point for point in points if point.planned]
         frontier.waiting = []
         for at, where, left in data["parts"]:

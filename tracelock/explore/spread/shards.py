@@ -23,7 +23,7 @@ from tracelock.schedulers.base import Choice, Scheduler, Wrapper
 from tracelock.schedulers.bounded import BoundedScheduler, Children
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
 from tracelock.schedulers.dpor.wakeup import Step
-from tracelock.schedulers.simple import mix
+from tracelock.schedulers.sampling import mix
 from tracelock.schedulers.strategies import (
     DEPTH,
     LEVELS,

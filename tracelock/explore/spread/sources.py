@@ -47,6 +47,10 @@ class Source(Protocol):
 
     def to_data(self) -> dict[str, Any]: ...
 
+    def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
+        """From what ``to_data`` gave, with ``counted`` schedules; ``base``: see ``make_source``."""
+        ...
+
     @property
     def finished(self) -> bool: ...
 
@@ -71,11 +75,11 @@ class Chunks:
 
     exhaustive = False
 
-    def __init__(self, job: Job, limit: int | None, done: int = 0) -> None:
+    def __init__(self, job: Job, limit: int | None) -> None:
         self.job = job
         self.limit = limit
-        self.done = done
-        self._next = done  # the first schedule that is not given out
+        self.done = 0
+        self._next = 0  # the first schedule that is not given out
         self._late: dict[int, ShardResult] = {}  # that others before them have to wait for
         self._failed: int | None = None
 
@@ -113,22 +117,58 @@ class Chunks:
     def to_data(self) -> dict[str, Any]:
         return {"done": self.done}
 
+    def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
+        self.done = self._next = int(data["done"])
 
-class Tree:
+
+class _Systematic:
+    """What is planned is given out, and may come back unfinished."""
+
+    def __init__(self, job: Job, limit: int | None, slice_: float) -> None:
+        self.job = job
+        self.limit = limit
+        self._slice = slice_
+        self._granted = 0  # schedules counted, or given out to be made
+        self._number = 0
+        self._bounded = 0  # schedules that a limit of the run ended
+
+    @property
+    def finished(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether all was explored, and nothing was cut by a limit of a run."""
+        return self.finished and not self._bounded
+
+    def _left(self) -> int | None:
+        """How many schedules may still be given out."""
+        return None if self.limit is None else max(0, self.limit - self._granted)
+
+    def _grant(self, left: int | None, idle: bool) -> int | None:
+        """A share of them for the next shard, whose number is ``_number``."""
+        self._number += 1
+        if left is not None:
+            left = left if idle else min(left, max(64, left // 4))
+            self._granted += left
+        return left
+
+    def _settle(self, shard: Shard, result: ShardResult) -> None:
+        """Take back what a shard that has come back did not need."""
+        if shard.count is not None:
+            self._granted -= shard.count - result.schedules
+
+
+class Tree(_Systematic):
     """DPOR: the parts of one tree, see ``frontier``."""
 
     def __init__(
         self, job: Job, limit: int | None, runner: Runner, slice_: float, frontier: Frontier
     ) -> None:
-        self.job = job
-        self.limit = limit
+        super().__init__(job, limit, slice_)
         self.frontier = frontier
         self._runner = runner
-        self._slice = slice_
-        self._granted = 0  # schedules counted, or given out to be made
         self._parts: dict[int, Part] = {}
-        self._number = 0
-        self._bounded = 0
         self._tiny = 0  # parts since the last one that was worth giving out
         self._here: list[ShardResult] = []  # made here, and not counted yet
 
@@ -136,26 +176,15 @@ class Tree:
     def finished(self) -> bool:
         return self.frontier.finished and not self._here
 
-    @property
-    def exhaustive(self) -> bool:
-        """Whether all was explored, and nothing was cut by a limit of a run."""
-        return self.finished and not self._bounded
-
-    def _grant(self) -> int | None:
-        return None if self.limit is None else max(0, self.limit - self._granted)
-
     def next(self, idle: bool) -> Shard | None:
         frontier = self.frontier
         while True:
-            grant = self._grant()
-            if grant == 0:
+            left = self._left()
+            if left == 0:
                 return None
             part = frontier.take()
             if part is not None:
-                if grant is not None:
-                    grant = min(grant, max(64, grant // 4)) if not idle else grant
-                    self._granted += grant
-                self._number += 1
+                grant = self._grant(left, idle)
                 self._parts[self._number] = part
                 # alone it comes back soon, so that the others can have a share
                 seconds = FIRST_SLICE if idle and self._slice == SLICE else self._slice
@@ -168,7 +197,7 @@ class Tree:
             part = frontier.seed()
             if part is None:
                 return None
-            count = FIRST if grant is None else min(grant, FIRST)
+            count = FIRST if left is None else min(left, FIRST)
             shard = Shard(self.job, 0, count=count, part=part.left)
             result = run_on(self._runner, shard)
             if result.stopped == "interrupted":
@@ -187,8 +216,7 @@ class Tree:
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
         part = self._parts.pop(shard.number)
         self._tiny = 0
-        if shard.count is not None:
-            self._granted -= shard.count - result.schedules
+        self._settle(shard, result)
         frontier = self.frontier
         split = hungry and not (frontier.waiting or frontier.planned)
         self._back(part, result, split)
@@ -203,44 +231,30 @@ class Tree:
         return {"bounded": self._bounded, **self.frontier.to_data()}
 
     def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
-        """From what ``to_data`` gave, with so many schedules counted."""
         self.frontier = Frontier.from_data(data, base)
         self._bounded = int(data["bounded"])
         self._granted = counted
 
 
-class Levels:
+class Levels(_Systematic):
     """A bounded search: all schedules of one cost, then those of the next."""
 
     def __init__(self, job: Job, limit: int | None, slice_: float) -> None:
-        self.job = job
-        self.limit = limit
-        self._slice = slice_
+        super().__init__(job, limit, slice_)
         self._bound = 0
-        self._granted = 0
-        self._bounded = 0
         self._begun = False
         self._present: list[Cursor] = []
         self._dearer: dict[int, list[Cursor]] = {}
         self._out: dict[int, Shard] = {}
-        self._number = 0
 
     @property
     def finished(self) -> bool:
         return self._begun and not (self._present or self._dearer or self._out)
 
-    @property
-    def exhaustive(self) -> bool:
-        """As of ``Tree``."""
-        return self.finished and not self._bounded
-
     def next(self, idle: bool) -> Shard | None:
-        grant = None
-        if self.limit is not None:
-            grant = self.limit - self._granted
-            if grant <= 0:
-                return None
-            grant = grant if idle else min(grant, max(64, grant // 4))
+        left = self._left()
+        if left == 0:
+            return None
         if not self._begun:
             self._begun = True
             children = None
@@ -252,9 +266,7 @@ class Levels:
                 self._present = self._dearer.pop(self._bound)
             share = max(1, len(self._present) // 4)
             children, self._present = self._present[-share:], self._present[:-share]
-        self._number += 1
-        if grant is not None:
-            self._granted += grant
+        grant = self._grant(left, idle)
         shard = Shard(
             self.job, self._number, count=grant, seconds=self._slice, bound=self._bound,
             children=children,
@@ -264,8 +276,7 @@ class Levels:
 
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
         del self._out[shard.number]
-        if shard.count is not None:
-            self._granted -= shard.count - result.schedules
+        self._settle(shard, result)
         self._bounded += result.bounded
         self._present += result.children
         for cost, children in result.dearer:
@@ -281,8 +292,7 @@ class Levels:
             "dearer": [[cost, [_text(c) for c in of]] for cost, of in self._dearer.items()],
         }  # fmt: skip
 
-    def go_on(self, data: dict[str, Any], counted: int) -> None:
-        """From what ``to_data`` gave, with so many schedules counted."""
+    def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
         self._bound, self._begun = int(data["bound"]), bool(data["begun"])
         self._bounded, self._granted = int(data["bounded"]), counted
         self._present = [_cursor(one) for one in data["present"]]
@@ -297,13 +307,3 @@ def _cursor(data: Sequence[Any]) -> Cursor:
     places, sizes, costs = (b64decode(part) for part in data[:3])
     start, cost, lowest, highest, at, place = (int(number) for number in data[3:])
     return places, sizes, costs, start, cost, lowest, highest, at, place
-
-
-def go_on(source: Source, data: dict[str, Any], counted: int, base: Sequence[Step] = ()) -> None:
-    """Put a new source where the one was whose ``to_data`` gave ``data``."""
-    if isinstance(source, Tree):
-        source.go_on(data, counted, base)
-    elif isinstance(source, Levels):
-        source.go_on(data, counted)
-    elif isinstance(source, Chunks):
-        source.__init__(source.job, source.limit, int(data["done"]))  # type: ignore[misc]

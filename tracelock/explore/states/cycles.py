@@ -244,7 +244,7 @@ def shortest_end(start: int, successors: Successors, limit: int) -> list[int]:
     return []
 
 
-def told(space: StateSpace, state: int, workers: frozenset[int]) -> str:
+def cycle_text(space: StateSpace, state: int, workers: frozenset[int]) -> str:
     """Who goes round and who waits, for a message."""
     parts = space.decode(state)[space.stepper.shared : space.stepper.failure]
     going: list[str] = []
@@ -257,8 +257,3 @@ def told(space: StateSpace, state: int, workers: frozenset[int]) -> str:
     if waiting:
         text += f"; {', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'}"
     return text
-
-
-__all__ = [
-    "Component", "Cycles", "find_cycles", "members_of", "shortest_end", "told", "tour",
-]  # fmt: skip

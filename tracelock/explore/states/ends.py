@@ -98,6 +98,3 @@ def _mentioned(program: Program, text: str) -> frozenset[int]:
         first, length = program.layout.arrays.get(word, (0, 0))
         found.update(range(first, first + (1 if length is None else length)))
     return frozenset(number for number in found if number < program.layout.variables)
-
-
-__all__ = ["EndKind", "Ends"]

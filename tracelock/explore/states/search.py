@@ -18,7 +18,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import InternalError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import FAILED, Budget, Key, Outcome, outcome_key
-from tracelock.explore.states.cycles import Component, find_cycles, members_of, told, tour
+from tracelock.explore.states.cycles import Component, cycle_text, find_cycles, members_of, tour
 from tracelock.explore.states.space import StateSpace
 from tracelock.explore.states.sweep import Sweep
 from tracelock.objects import Rules
@@ -141,7 +141,7 @@ class StateSearch:
         progress: Callable[[StatesProgress], None] | None = None,
     ) -> StatesFound:
         """Search, for ``budget.seconds`` at most. ``progress`` is called ten times a second."""
-        begun = self._begun = self._told = monotonic()
+        begun = self._begun = self._shown_at = monotonic()
         seconds = None if budget is None else budget.seconds
         self._until = None if seconds is None else begun + seconds
         self._progress = progress
@@ -187,8 +187,8 @@ class StateSearch:
         now = monotonic()
         if self._until is not None and now > self._until:
             sweep.stopped = "seconds"
-        if self._progress is not None and now - self._told >= 0.1:
-            self._told = now
+        if self._progress is not None and now - self._shown_at >= 0.1:
+            self._shown_at = now
             states, spent = len(sweep.order), now - self._begun
             self._progress(
                 StatesProgress(
@@ -240,10 +240,7 @@ class StateSearch:
         if known is not None:
             known.count += count
             return
-        found.outcomes[key] = Outcome(
-            kind, failure, verdict.at, verdict.message, verdict.state, count, executed,
-            len(found.outcomes) + 1,
-        )  # fmt: skip
+        found.outcomes[key] = Outcome.of(executed, count, len(found.outcomes) + 1)
 
     def _picks(self, path: list[int]) -> list[int]:
         """What a scheduler has to pick to go along ``path``."""
@@ -288,11 +285,11 @@ class StateSearch:
             largest = max(cycles.fair, key=lambda component: component.size)
             found.notes.append(
                 "a fair schedule need not end, though from everywhere an end can be reached: "
-                + told(self._space, largest.state, largest.workers)
+                + cycle_text(self._space, largest.state, largest.workers)
             )
 
     def _trap(self, found: StatesFound, trap: Component, trapped: bool) -> None:
-        story = told(self._space, trap.state, trap.workers)
+        story = cycle_text(self._space, trap.state, trap.workers)
         if trap.frozen and self.clock == "virtual":
             # no failure of the program: to the virtual clock no time passes while anybody can go on
             found.exhaustive = False
@@ -320,6 +317,3 @@ class StateSearch:
                 f"{story}: from here no schedule ends",
             )
         )  # fmt: skip
-
-
-__all__ = ["Livelock", "StateSearch", "StatesFound", "StatesProgress"]

@@ -132,19 +132,19 @@ class StateSpace:
         """The state that consists of ``parts``. Raises Widened where one is too many."""
         state = 0
         for place, part in enumerate(parts):
-            number = self._number(place, part)
-            field = self.fields[place]
-            if number >> field.width:
-                self._widen(field, number.bit_length())
-            state |= number << field.shift
+            state |= self._placed(place, part) << self.fields[place].shift
         return state
+
+    def _placed(self, place: int, part: Any) -> int:
+        """The number of a part, for which there is room in its field then. Raises Widened."""
+        number, field = self._number(place, part), self.fields[place]
+        if number >> field.width:
+            self._widen(field, number.bit_length())
+        return number
 
     def number_failure(self, failure: Any) -> int:
         """The number of a failure that the caller found. Raises Widened."""
-        number = self._number(self.stepper.failure, failure)
-        if number >> self.failure.width:
-            self._widen(self.failure, number.bit_length())
-        return number
+        return self._placed(self.stepper.failure, failure)
 
     def decode(self, state: int) -> Parts:
         """The parts of ``state``."""
@@ -325,6 +325,3 @@ class StateSpace:
             if done < len(into):
                 return True
         return False
-
-
-__all__ = ["Field", "Lane", "Moves", "StateSpace", "Widened"]

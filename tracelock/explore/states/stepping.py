@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, Final, NamedTuple
 
-from tracelock.backends.simulated import start
 from tracelock.engine.controller import Controller
 from tracelock.engine.interrupts import Task, TimeoutBlock
 from tracelock.errors import ScopeExpired, StepFailure, UsageError
+from tracelock.explore.running import Script, go_on
 from tracelock.objects import Rules, frozen
-from tracelock.ops import ATOMIC, CALL, CRASH, SPAWN, Op, Raised, Value
+from tracelock.ops import CALL, Op
 from tracelock.scenario.compile.values import freeze
 from tracelock.scenario.program import Machine, Program
-from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
 UNSTARTED: Final = 0
 ACTIVE: Final = 1
@@ -111,34 +110,6 @@ class _Stepped(Controller):
             task.blocks = blocks
 
 
-class _StepScript(Scheduler):
-    """Lets one worker go, follows ``prefix`` in what it chooses then, and notes other ways."""
-
-    def __init__(self) -> None:
-        self.reset(-1, ())
-
-    def reset(self, worker: int, prefix: tuple[int, ...]) -> None:
-        self.worker = worker
-        self.prefix = prefix
-        self.chosen: list[int] = []
-        self.taken: list[int] = []
-        self.others: list[tuple[int, ...]] = []
-
-    def pick(self, choice: Choice) -> int:
-        if choice.kind is WORKER:
-            self.taken.append(self.worker)
-            return self.worker
-        place = len(self.chosen)
-        if place < len(self.prefix):
-            picked = self.prefix[place]
-        else:
-            picked = choice.options[0]
-            self.others += [(*self.chosen, option) for option in choice.options[1:]]
-        self.chosen.append(picked)
-        self.taken.append(picked)
-        return picked
-
-
 class StepWay(NamedTuple):
     """One way on: what the scheduler picks there, and the parts of the state it leads to."""
 
@@ -159,7 +130,7 @@ class Stepper:
         self.layout = program.layout
         self.rules = rules
         self.exact = exact
-        self.script = _StepScript()
+        self.script = Script()
         # always is not checked here: a step is made once for many states that differ elsewhere
         self.controller = _Stepped(program.layout, rules, self.script, clock=clock)
         self.variables = program.layout.variables
@@ -177,9 +148,7 @@ class Stepper:
         controller.begin()
         count = self.workers
         machines = [self.program.machine(number) for number in range(count)]
-        for number, spec in enumerate(self.layout.workers):
-            if not spec.manual:
-                start(controller, machines[number], number)
+        controller.start_automatic(machines)
         parts: Parts = [None] * self.shared
         parts += [
             self._worker(number, machines[number], fresh=self._marks_fresh)
@@ -297,10 +266,11 @@ class Stepper:
 
     def _all(self, parts: Parts, worker: int) -> list[StepWay]:
         found = []
-        todo: list[tuple[int, ...]] = [()]
+        # where it is one task's turn nothing is picked before its step
+        todo: list[tuple[int, ...]] = [() if parts[self.turn] else (worker,)]
         while todo:
             self.load(parts)
-            self.script.reset(worker, todo.pop())
+            self.script.reset(todo.pop())
             after = self._step(parts, worker)
             found.append(StepWay(tuple(self.script.taken), after))
             todo += reversed(self.script.others)
@@ -309,22 +279,13 @@ class Stepper:
     def _step(self, parts: Parts, worker: int) -> Parts:
         controller = self.controller
         controller.next()
-        op, kind = controller.op, controller.kind
         before: WorkerPart = parts[self.shared + worker]
         machine = before.machine
         assert machine is not None
         after = parts[:]
         if not controller.parked:
             machine = machine.copy()
-            whole = controller.thrown is None and controller.result.__class__ is not Raised
-            if whole and kind == CRASH:
-                controller.crash(worker, "crash")
-            else:
-                if whole and kind == SPAWN:
-                    self._spawn(after, op.target)
-                elif whole and kind == ATOMIC:
-                    _run_atomic(machine, op, controller.result)
-                controller.advance(machine, worker)
+            go_on(controller, machine, worker, lambda target: self._spawn(after, target))
         after[self.shared + worker] = self._worker(worker, machine, fresh=False)
         self._common(after)
         return after
@@ -333,14 +294,8 @@ class Stepper:
         unstarted: WorkerPart = parts[self.shared + target]
         assert unstarted.machine is not None
         machine = unstarted.machine.copy()
-        start(self.controller, machine, target)
+        self.controller.start(machine, target)
         parts[self.shared + target] = self._worker(target, machine, fresh=self._marks_fresh)
-
-
-def _run_atomic(machine: Machine, op: Op, result: Value) -> None:
-    """The model has rehearsed it: now on the locals of ``machine``, with what it read then."""
-    seen = dict(result["reads"])
-    machine.rebind(op).body.run(seen.__getitem__, seen.__setitem__)
 
 
 def _renumber(machine: Machine, blocks: dict[int, TimeoutBlock]) -> dict[int, TimeoutBlock]:
@@ -363,9 +318,3 @@ def _renumber(machine: Machine, blocks: dict[int, TimeoutBlock]) -> dict[int, Ti
     for n in errors:
         slots[n] = ScopeExpired(new[slots[n].uid])
     return {new[uid]: block for uid, block in blocks.items()}
-
-
-__all__ = [
-    "ACTIVE", "CRASHED", "ENDED", "UNSTARTED", "Failure", "Parts", "Stepper", "Time", "StepWay",
-    "WorkerPart",
-]  # fmt: skip

@@ -200,6 +200,3 @@ class Sweep:
             if state != path[-1]:
                 path.append(state)
             return path + beyond, len(path) - 1
-
-
-__all__ = ["Sweep"]

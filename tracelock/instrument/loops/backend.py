@@ -18,6 +18,7 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import OwnOrder
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
@@ -43,10 +44,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._more = True
         self._raised: BaseException | None = None
 
-    def __enter__(self) -> PythonBackend:
-        super().__enter__()
+    def take_control(self, live: LiveObjects) -> None:
+        super().take_control(live)
         awaits.learn(self.waiting)
-        return self
 
     # --- the loop's own order ------------------------------------------------------------------
     one_loop = True

@@ -16,6 +16,7 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import LOOK
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.processes import forking
 from tracelock.instrument.processes.relay import Relay, connect
 from tracelock.instrument.processes.remote import enter, flush
@@ -37,10 +38,9 @@ class ProcessBackend(ThreadBackend):
         super().__init__(program, limits)
         self._relays: list[Relay] = []
 
-    def __enter__(self) -> ProcessBackend:
-        super().__enter__()
+    def take_control(self, live: LiveObjects) -> None:
+        super().take_control(live)
         self._stack.enter_context(forking.quietly())
-        return self
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         hub = self.hub

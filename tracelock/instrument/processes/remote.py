@@ -23,6 +23,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final
 
+from tracelock.engine.effects import unwrap
 from tracelock.errors import TracelockError
 from tracelock.instrument import callers
 from tracelock.instrument.failures import failure_of, stack_of
@@ -30,7 +31,7 @@ from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.memory import item_touched
-from tracelock.instrument.processes.wire import Channel, ending, unwrapped
+from tracelock.instrument.processes.wire import Channel, ending
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects import VARIABLE
 from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
@@ -87,7 +88,7 @@ class RemoteWorker(Worker):
         _, result, controller.now, self.extra = answer
         controller.op = op
         controller.log.append((self.number, op.kind, op, None, None, 0.0))
-        controller.result = unwrapped(result)
+        controller.result = unwrap(result)
         return controller.result
 
     def exchange(self, op: Op, data: bytes | None = None) -> tuple[Value, Any]:

@@ -14,8 +14,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tracelock.engine.effects import wrap
 from tracelock.errors import InternalError, LimitReached, StepFailure, UsageError
-from tracelock.ops import EMPTY, Raised, Value
+from tracelock.ops import Value
 
 # What a worker sends.
 ASK: Final = "ask"  # an op, as its fields
@@ -32,7 +33,6 @@ GO: Final = "go"
 OVER: Final = "over"  # the schedule is over: unwind
 
 _LENGTH: Final = struct.Struct("<I")
-_EMPTY: Final = ("empty",)
 
 
 @dataclass(slots=True, eq=False)
@@ -69,19 +69,8 @@ class Channel:
 
 
 def wrapped(result: Value) -> Any:
-    """A result as marshal can carry it."""
-    if result.__class__ is Raised:
-        return ("raised", result.kind, result.message)
-    if result is EMPTY:
-        return _EMPTY
-    return result if result.__class__ is not dict else None
-
-
-def unwrapped(result: Any) -> Value:
-    """The inverse of ``wrapped``."""
-    if result.__class__ is tuple:
-        return EMPTY if result == _EMPTY else Raised(result[1], result[2])
-    return result
+    """A result as marshal can carry it; an atomic step's stays in its own process."""
+    return wrap(result) if result.__class__ is not dict else None
 
 
 _ENDINGS: Final[dict[str, type[Exception]]] = {

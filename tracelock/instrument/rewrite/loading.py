@@ -23,6 +23,7 @@ from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
 
@@ -53,7 +54,7 @@ class Instrumentation:
         # By identity: functions of two files may be equal where they have no accesses.
         self._back: dict[int, tuple[CodeType, CodeType]] = {}
         self._changed: list[tuple[ref[FunctionType], CodeType]] = []
-        self._finder = _RewritingFinder(self)
+        self._finder: _RewritingFinder | None = None
 
     # --- what others ask ---
 
@@ -63,35 +64,51 @@ class Instrumentation:
 
     # --- on and off ---
 
-    def __enter__(self) -> Self:
-        """Rewrite what is imported, and watch for what will be."""
+    def install(self, live: LiveObjects | None = None) -> None:
+        """Rewrite what is imported, and watch for what will be. Does nothing twice."""
+        if self._finder is not None:
+            return
+        self._finder = _RewritingFinder(self)
         sys.meta_path.insert(0, self._finder)
         loaded = [
             (name, module) for name, module in list(sys.modules.items())
             if isinstance(module, ModuleType) and self.covers(name)
         ]  # fmt: skip
         # __main__ may have been imported a second time under its own name: one file, two modules.
-        self.rewrite_loaded(loaded)
-        return self
+        self.rewrite_loaded(loaded, live.functions if live else None)
 
-    def __exit__(self, *exc: object) -> None:
-        """Undo all of that completely."""
+    def uninstall(self) -> None:
+        """Undo ``install`` completely. Does nothing when not installed."""
+        if self._finder is None:
+            return
         sys.meta_path.remove(self._finder)
+        self._finder = None
         for reference, code in self._changed:
             function = reference()
             if function is not None and identity(function.__code__) in self._back:
                 function.__code__ = code
         self._changed.clear()
-        for each in _functions():
+        for each in _functions():  # those that came into being meanwhile
             pair = self._back.get(identity(each.__code__))
             if pair is not None:
                 each.__code__ = pair[1]
         self._back.clear()
         forget()
 
+    def __enter__(self) -> Self:
+        self.install()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.uninstall()
+
     # --- rewriting ---
 
-    def rewrite_loaded(self, modules: Iterable[tuple[str, ModuleType]]) -> None:
+    def rewrite_loaded(
+        self,
+        modules: Iterable[tuple[str, ModuleType]],
+        functions: Iterable[FunctionType] | None = None,
+    ) -> None:
         """Give every live function of ``modules`` its rewritten code."""
         of_globals: dict[int, tuple[str, Compiled, set[str]]] = {}
         for name, module in modules:
@@ -108,7 +125,7 @@ class Instrumentation:
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
-        for function in _functions():
+        for function in _functions() if functions is None else functions:
             entry = of_globals.get(identity(function.__globals__))
             if entry is None or identity(function.__code__) in self._back:
                 continue
@@ -128,9 +145,9 @@ class Instrumentation:
             self._remember(new, code)
             self._changed.append((ref(function), code))
             function.__code__ = new
-        for name, functions in refused.items():
-            shown = ", ".join(sorted(set(functions))[:5])
-            more = len(set(functions)) - 5
+        for name, left in refused.items():
+            shown = ", ".join(sorted(set(left))[:5])
+            more = len(set(left)) - 5
             self.notes.append(
                 f"{name}: its source is not what was compiled, these functions are left as they "
                 f"are: {shown}{f' and {more} more' if more > 0 else ''}"
@@ -191,13 +208,10 @@ class Instrumentation:
 
 
 class Sources(Instrumentation):
-    """What is instrumented, and what a trace says of it.
+    """What is instrumented, and what a trace says of it."""
 
-    Entering imports the modules and rewrites them; raises UsageError for one that cannot be
-    imported.
-    """
-
-    def __enter__(self) -> Self:
+    def import_all(self) -> None:
+        """Import the modules. Raises UsageError for one that cannot be imported."""
         callers.clear()
         callers.shown.clear()
         for name in self.modules:
@@ -208,10 +222,10 @@ class Sources(Instrumentation):
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
-        return super().__enter__()
 
-    def __exit__(self, *exc: object) -> None:
-        super().__exit__()
+    def close(self) -> None:
+        """Undo everything. Safe to call twice."""
+        self.uninstall()
         callers.shown.clear()
         callers.clear()
 

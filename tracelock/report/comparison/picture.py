@@ -26,10 +26,13 @@ def duration(seconds: float) -> str:
     """A time for people: three digits and a unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size * 0.9995 or unit == "µs":
-            value = seconds / size
-            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-            return f"{value:.{digits}f} {unit}"
-    return f"{seconds:g} s"
+            break
+    return f"{three_digits(seconds / size)} {unit}"
+
+
+def three_digits(value: float) -> str:
+    """A quantity below 1000 in three digits."""
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
 
 
 def interval(low: str, high: str) -> str:
@@ -67,12 +70,8 @@ def wrong(row: dict[str, Any]) -> str:
         return clean(str(row["error"]))[:60]
     ends = row["ends"]
     total = sum(ends.values())
-    told = []
-    if ends.get("failed"):
-        told.append(f"wrong in {ends['failed']} of {total}")
-    if ends.get("deadlock"):
-        told.append(f"hangs in {ends['deadlock']} of {total}")
-    return ", ".join(told)
+    words = (("failed", "wrong"), ("deadlock", "hangs"))
+    return ", ".join(f"{word} in {ends[end]} of {total}" for end, word in words if ends.get(end))
 
 
 def costs_svg(data: dict[str, Any]) -> str:
@@ -135,9 +134,7 @@ def alternative(data: dict[str, Any]) -> str:
             if row["seconds"] is None:
                 continue
             one = row["seconds"]
-            text = (
-                f"{place}, {clean(row['variant'])}: {duration(one['median'])} "
-                f"({interval(duration(one['low']), duration(one['high']))})"
-            )
+            between = interval(duration(one["low"]), duration(one["high"]))
+            text = f"{place}, {clean(row['variant'])}: {duration(one['median'])} ({between})"
             told.append(text + (f", {wrong(row)}" if wrong(row) else ""))
     return "; ".join(told)

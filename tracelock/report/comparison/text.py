@@ -85,11 +85,8 @@ def _outcomes(data: dict[str, Any], width: int) -> Iterator[Text | str]:
 
 
 def _tone(cell: dict[str, Any], tone: str) -> str:
-    if cell["can"] == "possible":
-        return tone
-    if cell["can"] == "impossible":
-        return "green" if tone == "red" else "red"
-    return "yellow"
+    other = "green" if tone == "red" else "red"
+    return {"possible": tone, "impossible": other}.get(cell["can"], "yellow")
 
 
 def _costs(data: dict[str, Any], width: int) -> Iterator[Text | str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tracelock.report.comparison.picture import duration, interval
+from tracelock.report.comparison.picture import duration, interval, three_digits
 from tracelock.report.wording import clean
 
 
@@ -56,9 +57,7 @@ def speed(value: float) -> str:
     """So many a second: ``1.23 M/s``."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if value >= size * 0.9995:
-            shown = value / size
-            digits = 2 if shown < 9.995 else 1 if shown < 99.95 else 0
-            return f"{shown:.{digits}f} {unit}/s"
+            return f"{three_digits(value / size)} {unit}/s"
     return f"{value:.3g}/s"
 
 
@@ -72,7 +71,7 @@ def summary(data: dict[str, Any]) -> str:
         yes = [b for b, cell in row["cells"].items() if cell["can"] == "possible"]
         no = [b for b, cell in row["cells"].items() if cell["can"] == "impossible"]
         text = f"It depends on the backend. “{clean(row['outcome'])}” is possible on "
-        text += f"{words(yes)} and impossible on {words(no)}."
+        text += f"{listed(yes)} and impossible on {listed(no)}."
     elif any(cell["can"] == "possible" for row in wrong for cell in row["cells"].values()):
         text = "It can go wrong, and the backends do not differ in that as far as was seen."
     else:
@@ -82,7 +81,7 @@ def summary(data: dict[str, Any]) -> str:
     return text
 
 
-def words(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 

@@ -18,14 +18,13 @@ from tracelock.report.about import (
     how_to_replay,
     needs_calls,
     scenario_name,
-    story_of,
     summary,
 )
 from tracelock.report.frames import MOST_WORKERS, story
 from tracelock.report.html.run import PageRun
 from tracelock.report.templates import asset, digest, fill, markup, script_data
 from tracelock.report.turning import TurningPoint
-from tracelock.report.wording import clean, describe, outcome_name, state_text
+from tracelock.report.wording import clean, describe, outcome_name, said_of, state_text
 
 __all__ = ["html_report"]
 
@@ -61,7 +60,8 @@ def html_report(subject: Subject) -> str:
         name=scenario_name(trace), backend=trace.backend,
         description=" ".join(about.split())[:2_000] if isinstance(about, str) else "",
         tone=_TONES[verdict.kind], outcome=outcome_name(verdict.kind, verdict.failure),
-        story=story_of(trace), state=state_text(verdict.state) if verdict.state else "", turn=turn,
+        story=said_of(verdict, trace.workers), turn=turn,
+        state=state_text(verdict.state) if verdict.state else "",
         heading=subject.heading, findings=subject.findings[:MOST_FINDINGS],
         more_findings=len(subject.findings) - MOST_FINDINGS,
         quoted=lambda finding: _quoted(finding, subject, runs[0].shown), runs=runs,

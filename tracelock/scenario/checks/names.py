@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -36,6 +37,7 @@ def name_trouble(name: str) -> str:
     return f"{quote(name)} is not a name: it needs letters, digits and _ only, a letter first"
 
 
+@dataclass(slots=True)
 class Locals:
     """The locals of a worker at one of its steps.
 
@@ -43,19 +45,10 @@ class Locals:
     ``anywhere``: set by any step of the worker. ``lost``: perhaps set by a step that is damaged.
     """
 
-    __slots__ = ("anywhere", "later", "lost", "maybe")
-
-    def __init__(
-        self,
-        maybe: Container[str],
-        anywhere: Collection[str] = (),
-        later: Container[str] = (),
-        lost: Container[str] = (),
-    ) -> None:
-        self.maybe = maybe
-        self.later = later
-        self.lost = lost
-        self.anywhere = anywhere
+    maybe: Container[str]
+    anywhere: Collection[str]
+    later: Container[str]
+    lost: Container[str]
 
     def has(self, mention: Mention) -> bool:
         """Whether what is mentioned can have been set when it is read."""
@@ -85,8 +78,9 @@ class Declarations:
         return ""
 
     # --- expressions ---------------------------------------------------------------------
-    def expression(self, text: Any, path: Path, local: Locals) -> Iterable[Fault]:
-        """Faults of an EXPR in a step, where ``local`` are the locals."""
+    def expression(self, text: Any, path: Path, local: Locals | None = None) -> Iterable[Fault]:
+        """Faults of an EXPR: in a step, where ``local`` are the locals, or without them of one
+        about the whole state, in ``always`` and ``finally``."""
         if not isinstance(text, str):
             return
         try:
@@ -96,35 +90,28 @@ class Declarations:
             return
         reported: set[str] = set()
         for mention in mentions(tree):
+            if local is None:
+                yield from self._state_mention(mention, text, path)
+                continue
             for fault in self._mention(mention, text, path, local):
                 # A name that is wrong in one place is wrong in the others.
                 if fault.message not in reported:
                     reported.add(fault.message)
                     yield fault
 
-    def state_expression(self, text: Any, path: Path) -> Iterable[Fault]:
-        """Faults of an EXPR about the whole state, in ``always`` and ``finally``."""
-        if not isinstance(text, str):
+    def _state_mention(self, mention: Mention, text: str, path: Path) -> Iterable[Fault]:
+        name = mention.name
+        if name in self.scenario.shared or self.unknowable(name):
+            yield from self._variable(mention, text, path)
             return
-        try:
-            tree = parse(text)
-        except ExpressionError as error:
-            yield Fault(path, error.message, error.offset)
-            return
-        for mention in mentions(tree):
-            name = mention.name
-            if name in self.scenario.shared or self.unknowable(name):
-                yield from self._variable(mention, text, path)
-                continue
-            what = self.what_is(name)
-            if what:
-                reason = f"{quote(name)} is {what}: here only shared variables can be seen"
-            elif name in GIVEN:
-                reason = f"{quote(name)} belongs to a worker: here only shared variables are seen"
-            else:
-                reason = f"unknown shared variable {quote(name)}"
-                reason += suggest(name, self.scenario.shared)
-            yield Fault(path, reason, offset_of(text, mention.node))
+        what = self.what_is(name)
+        if what:
+            reason = f"{quote(name)} is {what}: here only shared variables can be seen"
+        elif name in GIVEN:
+            reason = f"{quote(name)} belongs to a worker: here only shared variables are seen"
+        else:
+            reason = f"unknown shared variable {quote(name)}{suggest(name, self.scenario.shared)}"
+        yield Fault(path, reason, offset_of(text, mention.node))
 
     def _mention(self, mention: Mention, text: str, path: Path, local: Locals) -> Iterable[Fault]:
         name = mention.name
@@ -173,13 +160,8 @@ class Declarations:
                 yield from self._mention(mention, text, path, local)
         if self.unknowable(name):
             return
-        match kind:
-            case "object":
-                yield from self._object(verb, name, index, path)
-            case "variable":
-                yield from self._target(verb, name, index, path)
-            case _:
-                yield from self._worker(verb, name, index, path)
+        checks = {"object": self._object, "variable": self._target, "worker": self._worker}
+        yield from checks[kind](verb, name, index, path)
 
     def _object(self, verb: str, name: str, index: Any, path: Path) -> Iterable[Fault]:
         fitting = APPLIES_TO[verb]
@@ -229,6 +211,12 @@ class Declarations:
         if what:
             return f"{quote(name)} is {what}, and {article(wanted)} belongs here"
         return f"unknown {wanted} {quote(name)}{suggest(name, known)}"
+
+
+def least_of(path: Path, value: int | None, least: int) -> Iterable[Fault]:
+    """The fault of a number that is smaller than it may be."""
+    if value is not None and value < least:
+        yield Fault(path, f"{path[-1]} must be {least} or more, not {value}")
 
 
 def article(noun: str) -> str:

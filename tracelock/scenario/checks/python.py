@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from tracelock.scenario.checks.names import least_of
 from tracelock.scenario.checks.steps import FUNCTION
 from tracelock.scenario.faults import Damage, Fault
 from tracelock.scenario.language.expressions import quote, suggest
@@ -31,7 +32,8 @@ def check_python(scenario: Scenario, damage: Damage) -> Iterator[Fault]:
     if python is None:
         return
     yield from _functions(python)
-    yield from _numbers(python)
+    for key in ("cancellations", "gc", "collections"):
+        yield from least_of(("python", key), getattr(python, key), 0)
     for section in _STATE:
         field = "finally_" if section == "finally" else section
         if getattr(scenario, field):
@@ -71,10 +73,3 @@ def _functions(python: PythonDecl) -> Iterable[Fault]:
         elif name not in BUILTIN_ERRORS:
             hint = suggest(name, BUILTIN_ERRORS) or ' (others are written "module:Class")'
             yield Fault(path, f"unknown exception {quote(name)}{hint}")
-
-
-def _numbers(python: PythonDecl) -> Iterable[Fault]:
-    for key in ("cancellations", "gc", "collections"):
-        value = getattr(python, key)
-        if value is not None and value < 0:
-            yield Fault(("python", key), f"{key} must be 0 or more, not {value}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
 from tracelock.errors import Problem
-from tracelock.scenario.checks.names import Declarations, article, name_trouble
+from tracelock.scenario.checks.names import Declarations, article, least_of, name_trouble
 from tracelock.scenario.checks.python import check_python
 from tracelock.scenario.checks.steps import check_steps
 from tracelock.scenario.faults import MAX_FAULTS, Damage, Fault, path_text
@@ -56,7 +56,7 @@ def _all(scenario: Scenario, damage: Damage) -> Iterable[Fault]:
         yield from check_steps(names, name, worker.steps)
     for section, expressions in (("always", scenario.always), ("finally", scenario.finally_)):
         for place, expression in enumerate(expressions):
-            yield from names.state_expression(expression, (section, place))
+            yield from names.expression(expression, (section, place))
     yield from _expectations(scenario)
     yield from check_python(scenario, damage)
 
@@ -99,12 +99,12 @@ def _object(scenario: Scenario, name: str, decl: ObjectDecl, damage: Damage) -> 
             owners = [other for other, row in OBJECTS.items() if option in row.options]
             message = f"{article(decl.type)} has no {option}: that is for {' and '.join(owners)}"
             yield Fault((*path, option), message, on_key=True)
-    yield from _least((*path, "count"), decl.count, 1)
+    yield from least_of((*path, "count"), decl.count, 1)
     for option, least in (("value", 0), ("maxsize", 0), ("parties", 1)):
         if option in kind.required and getattr(decl, option) is None:
             yield Fault(path, f'missing key "{option}": how many does the {decl.type} wait for?')
         if option in kind.options:
-            yield from _least((*path, option), getattr(decl, option), least)
+            yield from least_of((*path, option), getattr(decl, option), least)
     if decl.type == "queue" and decl.order is not None and decl.order not in ORDERS:
         hint = suggest(decl.order, ORDERS) or f" (there are {', '.join(ORDERS)})"
         yield Fault((*path, "order"), f"unknown order {quote(decl.order)}{hint}")
@@ -131,18 +131,13 @@ def _condition_lock(
         yield Fault(path, message)
 
 
-def _least(path: Sequence[str], value: int | None, least: int) -> Iterable[Fault]:
-    if value is not None and value < least:
-        yield Fault(tuple(path), f"{path[-1]} must be {least} or more, not {value}")
-
-
 def _counts(scenario: Scenario) -> Iterable[Fault]:
     workers = {name: worker.count for name, worker in scenario.workers.items()}
     objects = {
         name: decl.count if decl.count is not None else 1 for name, decl in scenario.objects.items()
     }
     for name, worker in scenario.workers.items():
-        yield from _least(("workers", name, "count"), worker.count, 1)
+        yield from least_of(("workers", name, "count"), worker.count, 1)
         if worker.start not in STARTS:
             hint = suggest(worker.start, STARTS) or " (it is auto or manual)"
             yield Fault(("workers", name, "start"), f"unknown start {quote(worker.start)}{hint}")
@@ -165,4 +160,4 @@ def _expectations(scenario: Scenario) -> Iterable[Fault]:
         if expected.verdict not in VERDICTS:
             hint = suggest(expected.verdict, VERDICTS) or f" (there are {', '.join(VERDICTS)})"
             yield Fault((*path, "verdict"), f"unknown verdict {quote(expected.verdict)}{hint}")
-        yield from _least((*path, "switches"), expected.switches, 0)
+        yield from least_of((*path, "switches"), expected.switches, 0)

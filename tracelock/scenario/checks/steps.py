@@ -11,7 +11,7 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from tracelock.scenario.checks.names import Declarations, Locals, name_trouble
+from tracelock.scenario.checks.names import Declarations, Locals, least_of, name_trouble
 from tracelock.scenario.faults import MAX_FAULTS, Fault, Path
 from tracelock.scenario.language.base import BaseStep, StepField
 from tracelock.scenario.language.expressions import ExpressionError, constant_index, parse, quote
@@ -201,8 +201,8 @@ def _constant_trouble(part: StepField, value: Any, path: Path) -> Iterable[Fault
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         wanted = "a whole number" if whole else "a number"
         yield Fault(path, f"{wanted} belongs here, not {_said(value)}")
-    elif value < least:
-        yield Fault(path, f"{part.key} must be {least} or more, not {value}")
+    else:
+        yield from least_of(path, value, least)
 
 
 def _said(value: Any) -> str:

@@ -10,6 +10,7 @@ of their own otherwise. A line of source belongs to one block, hence to one erro
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracelock.scenario.compile.runtime import JUMP, Code, Handler, Machine, YieldPoint, done
@@ -21,6 +22,7 @@ SHORT: Final = 8
 DEEP: Final = 40
 
 
+@dataclass(slots=True, eq=False)
 class BasicBlock:
     """A basic block. ``lines`` holds (indentation, source, path of the step).
 
@@ -28,18 +30,15 @@ class BasicBlock:
     ``op``, ``then`` is resumed with the result. Neither: the worker has ended.
     """
 
-    __slots__ = ("at", "handler", "lines", "loops", "op", "other", "preds", "test", "then")
-
-    def __init__(self, handler: Handler | None) -> None:
-        self.handler = handler
-        self.at = ""  # the step that ends the block
-        self.lines: list[tuple[int, str, str]] = []
-        self.test: str | None = None
-        self.op: str | None = None
-        self.then: BasicBlock | None = None
-        self.other: BasicBlock | None = None
-        self.preds = 0
-        self.loops = False  # holds a loop of Python's own, which uses fuel
+    handler: Handler | None
+    at: str = ""  # the step that ends the block
+    lines: list[tuple[int, str, str]] = field(default_factory=list)
+    test: str | None = None
+    op: str | None = None
+    then: BasicBlock | None = None
+    other: BasicBlock | None = None
+    preds: int = 0
+    loops: bool = False  # holds a loop of Python's own, which uses fuel
 
     def successors(self) -> list[BasicBlock]:
         """The blocks that this one can go to, those resumed included."""
@@ -178,16 +177,14 @@ class Writer:
         handlers: dict[Handler, BasicBlock],
     ) -> Code:
         """Compile what was written."""
-        code = Code(file, fuel, template, self.table)
         space = self.pool.names
-        space.update(JUMP=JUMP, FUEL=fuel, done=done, code=code)
+        space.update(JUMP=JUMP, FUEL=fuel, done=done)
         run_source("\n".join(self.source) + "\n", file, space)
-        code.entry = space[self.names[entry]]
-        code.places = {
+        code = Code(file, fuel, template, self.table, space[self.names[entry]], {
             space[self.names[block]]: place
             for block, place in places.items()
             if block in self.names  # else no way leads there
-        }
+        })  # fmt: skip
         for handler, block in handlers.items():
             handler.entry = space[self.names[block]]
         return code

@@ -41,31 +41,26 @@ class Compiler(Flow):
 
     def on_write(self, step: verbs.Write, at: str) -> None:
         target = self.target(step)
-        value = self.scalar(step.value, self.operand(step.value))
-        if self.direct:
-            self.touch(target[0])
+        value = self.scalar(self.operand(step.value))
+        if isinstance(self.native, translate.Direct):  # inside an atomic step
+            self.native.touches.update(target[0])
             source = literal(value.value) if isinstance(value, Const) else value
             self.line(f"write({self.number(target)}, {source})")
         else:
             self.emit(self.op(ops.WRITE, target, value=value))
-
-    def touch(self, numbers: Sequence[int]) -> None:
-        """An atomic step writes one of these."""
-        if isinstance(self.native, translate.Direct):
-            self.native.touches.update(numbers)
 
     def on_compare_exchange(self, step: verbs.CompareExchange, at: str) -> None:
         target = self.target(step)
         expect, value = self.operands([step.expect, step.value])
         if isinstance(expect, str):
             expect = f"scalar({expect})"
-        value = self.scalar(step.value, value)
+        value = self.scalar(value)
         self.emit(self.op(ops.COMPARE_EXCHANGE, target, value=value, expect=expect))
         self.store(step.into, "r")
 
     def on_exchange(self, step: verbs.Exchange, at: str) -> None:
         target = self.target(step)
-        value = self.scalar(step.value, self.operand(step.value))
+        value = self.scalar(self.operand(step.value))
         self.emit(self.op(ops.EXCHANGE, target, value=value))
         self.store(step.into, "r")
 
@@ -83,15 +78,11 @@ class Compiler(Flow):
             self.store_checked(name, self.value(tree), self.names.growth(tree))
 
     # --- operands ------------------------------------------------------------------------
-    def scalar(self, expr: Value, operand: Operand) -> Operand:
+    def scalar(self, operand: Operand) -> Operand:
         """What goes into a shared variable: checked at once, or by the code that runs."""
-        return self._payload(expr, operand, "scalar", translate.ANY)
+        return self._payload(operand, "scalar", translate.ANY)
 
-    def item(self, expr: Value, operand: Operand) -> Operand:
-        """What goes into a queue."""
-        return self._payload(expr, operand, "checked", self.names.growth(self.names.tree(expr)))
-
-    def _payload(self, expr: Value, operand: Operand, check: str, growth: int) -> Operand:
+    def _payload(self, operand: Operand, check: str, growth: int) -> Operand:
         if isinstance(operand, Const):
             try:
                 translate.NAMESPACE[check](operand.value)
@@ -106,7 +97,7 @@ class Compiler(Flow):
     def checked_by(self, check: str, operand: Operand) -> Operand:
         """An operand that a function of ``values`` must accept."""
         return (
-            self._payload(None, operand, check, translate.ANY)
+            self._payload(operand, check, translate.ANY)
             if isinstance(operand, Const)
             else f"{check}({operand})"
         )
@@ -185,7 +176,7 @@ class Compiler(Flow):
     def on_put(self, step: verbs.Put, at: str) -> None:
         target = self.target(step)
         value, timeout = self.operands([step.value, step.timeout])
-        value = self.item(step.value, value)
+        value = self._payload(value, "checked", self.names.growth(self.names.tree(step.value)))
         timeout = self.time(timeout)
         soft = step.into is not None
         self.emit(

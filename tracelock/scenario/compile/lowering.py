@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tracelock.ops import READ, Layout, Op, Value
 from tracelock.scenario.compile import translate, values
@@ -34,13 +34,10 @@ FIRST_SLOT: Final = 1
 UNROLL: Final = 4
 
 
-class Const:
+class Const(NamedTuple):
     """An operand that is known at compile time; any other is source, a plain ``str``."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: Value) -> None:
-        self.value = value
+    value: Value
 
 
 Operand = Const | str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from tracelock.ops import Layout
 from tracelock.scenario.compile.codegen import BasicBlock
 from tracelock.scenario.compile.lowering import Lowering
@@ -9,6 +11,7 @@ from tracelock.scenario.compile.runtime import Handler
 from tracelock.scenario.compile.translate import GlobalNames, NameTable
 
 
+@dataclass(slots=True, eq=False)
 class CleanupRegion:
     """A block that does something on the way out, however it is left.
 
@@ -17,13 +20,10 @@ class CleanupRegion:
     ``handler_block`` of its own for them (``timeout``) lists ``lines`` to pass through instead.
     """
 
-    __slots__ = ("block", "exits", "handler", "lines")
-
-    def __init__(self, handler: Handler, block: BasicBlock, lines: list[str] | None = None) -> None:
-        self.handler = handler
-        self.block = block
-        self.lines = lines
-        self.exits: list[tuple[BasicBlock, int]] = []
+    handler: Handler
+    block: BasicBlock
+    lines: list[str] | None = None
+    exits: list[tuple[BasicBlock, int]] = field(default_factory=list)
 
 
 class Regions(Lowering):

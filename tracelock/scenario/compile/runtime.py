@@ -9,6 +9,7 @@ is being unwound has pending. Copying the two copies the worker, whatever it is 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple
 
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
@@ -50,6 +51,7 @@ class Handler:
         self.slot = slot
 
 
+@dataclass(slots=True, eq=False)
 class YieldPoint:
     """What is known at compile time of a point where a machine waits for the result of an op.
 
@@ -58,43 +60,28 @@ class YieldPoint:
     ``dynamic``: the op is in ``machine.op``, as it is not the same in every run.
     """
 
-    __slots__ = ("at", "dynamic", "handler", "live", "number", "scopes")
-
-    def __init__(
-        self,
-        number: int,
-        at: str,
-        handler: Handler | None,
-        live: int,
-        scopes: tuple[tuple[int, int, str], ...],
-        dynamic: bool,
-    ) -> None:
-        self.dynamic = dynamic
-        self.number = number
-        self.at = at
-        self.handler = handler
-        self.live = live
-        self.scopes = scopes
+    number: int
+    at: str
+    handler: Handler | None
+    live: int
+    scopes: tuple[tuple[int, int, str], ...]
+    dynamic: bool
 
 
+def done(machine: Machine, result: Value) -> None:
+    """The last segment of every worker: it has ended, and stays so."""
+
+
+@dataclass(slots=True, eq=False)
 class Code:
     """A compiled worker, shared by all its machines; never changes."""
 
-    __slots__ = ("entry", "file", "fuel", "lines", "places", "template")
-
-    def __init__(
-        self,
-        file: str,
-        fuel: int,
-        template: list[Value],
-        lines: list[tuple[str, Handler | None]],
-    ) -> None:
-        self.file = file
-        self.fuel = fuel
-        self.template = template
-        self.lines = lines
-        self.places: dict[Segment, YieldPoint] = {}
-        self.entry: Segment = done
+    file: str
+    fuel: int
+    template: list[Value]
+    lines: list[tuple[str, Handler | None]]
+    entry: Segment
+    places: dict[Segment, YieldPoint]
 
     def locate(self, error: BaseException) -> tuple[str, Handler | None]:
         """The step that raised ``error``, and its handler, by the line of generated code.
@@ -109,10 +96,6 @@ class Code:
                 return self.lines[trace.tb_lineno]
             trace = trace.tb_next
         return "", None
-
-
-def done(machine: Machine, result: Value) -> None:
-    """The last segment of every worker: it has ended, and stays so."""
 
 
 class Machine:

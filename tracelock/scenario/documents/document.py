@@ -7,6 +7,7 @@ The readers of YAML and JSON call a :class:`DocumentBuilder`. It finds what no d
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.errors import Problem, ScenarioError
@@ -19,19 +20,17 @@ MAX_DIGITS: Final = 1000
 HALF_CHARACTER: Final = "this text holds half a character (a lone surrogate)"
 
 
+@dataclass(slots=True, eq=False)
 class Spot:
     """Where a value stands: ``line`` and ``column`` from 1. ``text_column`` is where the first
     character of a text stands if the whole of it stands in the document as it is, else 0.
     """
 
-    __slots__ = ("column", "items", "keys", "line", "text_column")
-
-    def __init__(self, line: int, column: int, text_column: int = 0) -> None:
-        self.line = line
-        self.column = column
-        self.text_column = text_column
-        self.items: dict[str | int, Spot] | None = None
-        self.keys: dict[str, tuple[int, int]] | None = None
+    line: int
+    column: int
+    text_column: int = 0
+    items: dict[str | int, Spot] | None = None
+    keys: dict[str, tuple[int, int]] | None = None
 
 
 class Document:
@@ -53,39 +52,38 @@ class Document:
 
         ``offset`` counts characters into a text, for a place inside an expression.
         """
-        spot = self.root
-        for part in path:
-            inner = spot.items.get(part) if spot.items is not None else None
-            if inner is None:
-                return spot.line, spot.column
-            spot = inner
-        if offset and spot.text_column:
+        spot, there = self._spot(path)
+        if there and offset and spot.text_column:
             return spot.line, spot.text_column + offset
         return spot.line, spot.column
 
     def key_at(self, path: Path) -> tuple[int, int]:
         """(line, column) of the key that ``path`` ends with; of the value if it is no key."""
-        spot = self.root
-        for part in path[:-1]:
-            inner = spot.items.get(part) if spot.items is not None else None
-            if inner is None:
-                return spot.line, spot.column
-            spot = inner
-        if path and spot.keys is not None and isinstance(path[-1], str) and path[-1] in spot.keys:
-            return spot.keys[path[-1]]
+        spot, there = self._spot(path[:-1])
+        key = path[-1] if path else None
+        if there and spot.keys is not None and isinstance(key, str) and key in spot.keys:
+            return spot.keys[key]
         return self.value_at(path)
 
+    def _spot(self, path: Path) -> tuple[Spot, bool]:
+        """The spot at ``path``, or of the nearest thing around it, and which of the two it is."""
+        spot = self.root
+        for part in path:
+            inner = spot.items.get(part) if spot.items is not None else None
+            if inner is None:
+                return spot, False
+            spot = inner
+        return spot, True
 
+
+@dataclass(slots=True)
 class _OpenCollection:
     """A collection that is open; ``part`` is its own key or number in the one around it."""
 
-    __slots__ = ("data", "key", "part", "spot")
-
-    def __init__(self, data: Any, spot: Spot, part: str | int | None) -> None:
-        self.data = data
-        self.spot = spot
-        self.part = part
-        self.key: str | None = None  # of a mapping: the key whose value comes next
+    data: Any
+    spot: Spot
+    part: str | int | None
+    key: str | None = None  # of a mapping: the key whose value comes next
 
 
 class DocumentBuilder:

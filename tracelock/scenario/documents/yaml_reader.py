@@ -114,7 +114,10 @@ def _take(builder: DocumentBuilder, event: yaml.Event) -> None:
     if isinstance(event, yaml.NodeEvent):
         if isinstance(event, yaml.AliasEvent):
             message = "aliases (*name) are refused: write the value out"
-            _alias(builder, str(event.anchor), message, line, column)
+            if builder.wants_key:
+                raise builder.fatal(line, column, message)
+            builder.problem(line, column, message, broken=True)
+            builder.scalar(None, line, column)
             return
         if event.anchor is not None:
             builder.problem(line, column, "anchors (&name) are refused: there are no aliases")
@@ -130,13 +133,6 @@ def _take(builder: DocumentBuilder, event: yaml.Event) -> None:
         builder.close()
 
 
-def _alias(builder: DocumentBuilder, anchor: str, message: str, line: int, column: int) -> None:
-    if builder.wants_key:
-        raise builder.fatal(line, column, message)
-    builder.problem(line, column, message, broken=True)
-    builder.scalar(None, line, column)
-
-
 def _scalar(builder: DocumentBuilder, event: yaml.ScalarEvent, line: int, column: int) -> None:
     text = event.value
     if builder.wants_key:
@@ -149,16 +145,13 @@ def _scalar(builder: DocumentBuilder, event: yaml.ScalarEvent, line: int, column
     whole = event.style in (None, "", "'", '"') and width == len(text) + 2 * quotes
     value = resolve(text) if plain else text
     if isinstance(value, _Unfit):
-        builder.problem(line, column, value.reason, broken=True)
+        builder.problem(line, column, value, broken=True)
         value = 0
     builder.scalar(value, line, column, column + quotes if whole else 0)
 
 
-class _Unfit:
-    """A plain scalar that has a meaning in YAML and none in JSON."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+class _Unfit(str):
+    """Why a plain scalar that has a meaning in YAML has none in JSON."""
 
 
 def resolve(text: str) -> Any:

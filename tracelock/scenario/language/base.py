@@ -15,6 +15,16 @@ def key(name: str, **more: Any) -> Any:
     return Field(validation_alias=name, serialization_alias=name, **more)
 
 
+def at_least(least: int, description: str, default: int | None = None) -> Any:
+    """A field for a whole number from ``least`` on."""
+    return Field(default, description=description, json_schema_extra={"minimum": least})
+
+
+def one_of(words: Sequence[str], description: str, default: Any = ...) -> Any:
+    """A field for one of these words."""
+    return Field(default, description=description, json_schema_extra={"enum": list(words)})
+
+
 class DocumentModel(BaseModel):
     """What all models of the language share: frozen, closed, built by key or by field name."""
 

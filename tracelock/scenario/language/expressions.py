@@ -140,6 +140,11 @@ def parse(text: str) -> ast.expr:
     return _Constants().visit(tree)  # type: ignore[no-any-return]
 
 
+def tree_of(expr: str | int | float | bool | None) -> ast.expr:
+    """The tree of an EXPR: of a text, or the constant that any other scalar is."""
+    return parse(expr) if isinstance(expr, str) else ast.Constant(expr)
+
+
 def parse_reference(text: str) -> tuple[str, ast.expr | None]:
     """``text`` as ``name`` or ``name[EXPR]``: the name and the checked index, or None.
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from tracelock.scenario.language.base import DocumentModel, key
+from tracelock.errors import Problem
+from tracelock.scenario.language.base import DocumentModel, at_least, key, one_of
 from tracelock.scenario.language.kinds import (
     NAME,
     Expr,
@@ -104,24 +105,12 @@ class ObjectDecl(Abbreviated):
     short: ClassVar[str] = "type"
 
     type: Text = Field(description="What it is: lock, semaphore, queue, ...")
-    count: OptionalWhole = Field(
-        None, description="Makes it an array of so many.", json_schema_extra={"minimum": 1}
-    )
-    value: OptionalWhole = Field(
-        None, description="Permits of a semaphore at the start (1).",
-        json_schema_extra={"minimum": 0},
-    )  # fmt: skip
+    count: OptionalWhole = at_least(1, "Makes it an array of so many.")
+    value: OptionalWhole = at_least(0, "Permits of a semaphore at the start (1).")
     lock: OptionalText = Field(None, description="The lock of a condition; else its own rlock.")
-    parties: OptionalWhole = Field(
-        None, description="How many a barrier waits for.", json_schema_extra={"minimum": 1}
-    )
-    maxsize: OptionalWhole = Field(
-        None, description="Room in a queue; 0 is unbounded.", json_schema_extra={"minimum": 0}
-    )
-    order: OptionalText = Field(
-        None, description="Of a queue: fifo, lifo or priority.",
-        json_schema_extra={"enum": list(ORDERS)},
-    )  # fmt: skip
+    parties: OptionalWhole = at_least(1, "How many a barrier waits for.")
+    maxsize: OptionalWhole = at_least(0, "Room in a queue; 0 is unbounded.")
+    order: OptionalText = one_of(ORDERS, "Of a queue: fifo, lifo or priority.", None)
 
     @classmethod
     def forms(cls, whole: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,14 +130,8 @@ class ObjectDecl(Abbreviated):
 class WorkerDecl(DocumentModel):
     """A worker, or ``count`` instances of it that run the same steps."""
 
-    count: Whole = Field(
-        1, description="How many instances; each has its own index.",
-        json_schema_extra={"minimum": 1},
-    )  # fmt: skip
-    start: Text = Field(
-        "auto", description="manual: runs only when another worker spawns it.",
-        json_schema_extra={"enum": list(STARTS)},
-    )  # fmt: skip
+    count: Whole = at_least(1, "How many instances; each has its own index.", 1)
+    start: Text = one_of(STARTS, "manual: runs only when another worker spawns it.", "auto")
     steps: Steps = Field(description="What it does.")
 
 
@@ -159,13 +142,8 @@ class Expectation(Abbreviated):
 
     short: ClassVar[str] = "verdict"
 
-    verdict: Text = Field(
-        description="passes, fails or deadlock.", json_schema_extra={"enum": list(VERDICTS)}
-    )
-    switches: OptionalWhole = Field(
-        None, description="The fewest preemptive switches for it.",
-        json_schema_extra={"minimum": 0},
-    )  # fmt: skip
+    verdict: Text = one_of(VERDICTS, "passes, fails or deadlock.")
+    switches: OptionalWhole = at_least(0, "The fewest preemptive switches for it.")
 
 
 def _per_backend(schema: dict[str, Any]) -> None:
@@ -230,6 +208,11 @@ class Scenario(DocumentModel):
         """
         find = self.__dict__.get("places")
         return (self.name, 0, 0) if find is None else find(at)
+
+    def problem(self, at: str, message: str) -> Problem:
+        """What is wrong at a path, with its place."""
+        name, line, column = self.place_of(at)
+        return Problem(name, line, column, at, message)
 
     def located(self, find: Callable[[str], tuple[str, int, int]]) -> Scenario:
         """This scenario, with ``find`` to answer ``place_of``; it counts for no comparison."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator
 
-from tracelock.scenario.language.base import DocumentModel
+from tracelock.scenario.language.base import DocumentModel, at_least
 from tracelock.scenario.language.kinds import (
     FUNCTION,
     FieldKind,
@@ -90,16 +90,11 @@ class PythonDecl(DocumentModel):
     expected_errors: Errors = Field(
         None, description='Exceptions that may end a worker: "ValueError" or "module:Class".'
     )
-    cancellations: Whole = Field(
-        0, description="How many of its awaits a schedule may cancel.",
-        json_schema_extra={"minimum": 0},
-    )  # fmt: skip
+    cancellations: Whole = at_least(0, "How many of its awaits a schedule may cancel.", 0)
     gc: FlagOrWhole = Field(
         False, description="Whether a garbage collection may come at any step; a number: so many."
     )
-    collections: OptionalWhole = Field(
-        None, description="Recorded: what gc was.", json_schema_extra={"minimum": 0}
-    )
+    collections: OptionalWhole = at_least(0, "Recorded: what gc was.")
     pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
     exploration: OptionalWhole = Field(
         None, description="Recorded: which exploration of that test it was, from 0."

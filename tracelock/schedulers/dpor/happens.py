@@ -183,8 +183,6 @@ class History(Possible):
                     hb |= before[e] | 1 << e
                     found.append(e)
                 races = found
-            elif self.readers[thing]:  # of real code: who looks at an object, as is_set() does
-                return self._general(events, note, cover, picks, False, after)
             elif writers:
                 e = writers[-1]
                 if not cover >> e & 1:
@@ -351,6 +349,3 @@ class History(Possible):
         reads, writes = self.static(op)
         writes |= self.life[worker] | self.shares(worker)
         return self._races(len(self.steps), cover, worker, op, parked, reads, writes)
-
-
-__all__ = ["History"]

@@ -32,7 +32,7 @@ from typing import Any
 from tracelock.ops import CHECKPOINT, JOIN, SLEEP
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
 from tracelock.schedulers.dpor.happens import History
-from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, place
+from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place
 
 Sleep = Sequence[Step]
 
@@ -46,6 +46,7 @@ class DporScheduler(Scheduler):
     ``redundant``: executions that turned out to repeat others, as ``cut`` says of the last one.
     """
 
+    name = "dpor"
     systematic = True
 
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
@@ -80,9 +81,6 @@ class DporScheduler(Scheduler):
             self._history = History(run, self.watched)
             self._steps = self._history.steps
             self._cooperative = self._history.cooperative
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "dpor"}
 
     # --- an execution ------------------------------------------------------------------------
     def begin(self) -> bool:
@@ -342,16 +340,17 @@ class DporScheduler(Scheduler):
         self._done[depth] += 1
         if self._data:
             self._data = {kept: data for kept, data in self._data.items() if kept < depth}
-        node = trees[depth].pop(0)
-        plan = [(node.step[0], node.step[1])]
-        while node.children:
-            node, *others = node.children
-            trees.append(others)
-            self._done.append(0)
-            plan.append((node.step[0], node.step[1]))
-        self._plan = plan
+        self._plan = []
+        self._plan_branch(trees[depth].pop(0))
         self._fixed = depth
         return True
+
+    def _plan_branch(self, node: Node) -> None:
+        """Plan the leftmost branch; what else there is on the way is to be explored later."""
+        steps, beside = leftmost(node)
+        self._trees += beside
+        self._done += [0] * len(beside)
+        self._plan += [(worker, picks) for worker, picks, _, _ in steps]
 
     def estimate(self) -> float:
         """How much of the tree is done, from 0 to 1: a guess by the branches seen so far, every

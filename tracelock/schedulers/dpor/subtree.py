@@ -19,8 +19,6 @@ from tracelock.schedulers.dpor.wakeup import Node, Step, as_step
 #: In a sleep set: a step of no worker, which can begin no sequence.
 NOBODY: Final[Step] = (-2, (), -1, -1)
 
-__all__ = ["Subtree", "SubtreeScheduler", "flat", "nested"]
-
 #: A wakeup tree in preorder: (level, step) for each node. Trees are deep: nothing that walks over
 #: one may call itself.
 Flat = list[tuple[int, Step]]
@@ -113,13 +111,7 @@ class SubtreeScheduler(DporScheduler):
         self._done = [0] * len(self._trees)
         self._plan = [(step[0], step[1]) for step in part.path]
         if self._trees[-1]:
-            node = self._trees[-1].pop(0)
-            self._plan.append((node.step[0], node.step[1]))
-            while node.children:
-                node, *others = node.children
-                self._trees.append(others)
-                self._done.append(0)
-                self._plan.append((node.step[0], node.step[1]))
+            self._plan_branch(self._trees[-1].pop(0))
 
     def _next(self) -> bool:
         self._taken = next((tree[0] for tree in reversed(self._trees) if tree), None)

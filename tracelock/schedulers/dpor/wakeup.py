@@ -62,6 +62,16 @@ def chain(sequence: Sequence[Step]) -> Node:
     return node
 
 
+def leftmost(node: Node) -> tuple[list[Step], list[list[Node]]]:
+    """The leftmost branch from ``node`` on: its steps, and what else is below each but the last."""
+    steps, beside = [node.step], []
+    while node.children:
+        node, *others = node.children
+        beside.append(others)
+        steps.append(node.step)
+    return steps, beside
+
+
 def insert(children: list[Node], sequence: list[Step]) -> bool:
     """Add ``sequence``, which is used up, to the tree of these branches.
 
