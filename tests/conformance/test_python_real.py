@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from typing import Any
 
 import tracelock
@@ -198,3 +200,115 @@ def test_naming_runs_no_code_of_the_objects_that_it_names() -> None:
 
     proved(setup=Kept, workers=[adds_locked, adds_locked], check=check)
     assert seen and not any(seen)
+
+
+# --- the end of a schedule -------------------------------------------------------------------
+class Pool:
+    """A pool with one background thread, which returns things in its own time."""
+
+    def __init__(self) -> None:
+        self.jobs: Any = queue.SimpleQueue()
+        self.done: list[int] = []
+        self.lock = threading.Lock()
+        self.thread: Any = None
+
+    def start(self) -> None:
+        self.thread = threading.Thread(target=self.serve, daemon=True, name="background")
+        self.thread.start()
+
+    def serve(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            with self.lock:
+                self.done.append(job)
+                time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.jobs.put(None)
+        self.thread.join()
+
+
+def hands_in(pool: Pool) -> None:
+    pool.start()
+    pool.jobs.put(1)
+    pool.jobs.put(2)
+
+
+def test_check_sees_background_threads_at_rest_and_may_end_and_join_them() -> None:
+    def stops(pool: Pool) -> None:
+        pool.stop()
+        assert pool.done == [1, 2]
+
+    explored = explore(setup=Pool, workers=[hands_in], check=stops)
+    assert not explored.failed, explored.summary
+
+
+def test_check_gets_a_lock_that_a_background_thread_holds_for_a_while() -> None:
+    def looks(pool: Pool) -> None:
+        with pool.lock:
+            assert pool.done
+
+    assert not explore(setup=Pool, workers=[hands_in], check=looks).failed
+
+
+def test_a_daemon_that_only_waits_for_others_hinders_no_proof_and_one_with_a_timer_does() -> None:
+    def waits(pool: Pool) -> None:
+        threading.Thread(target=pool.jobs.get, daemon=True).start()
+
+    proved(setup=Pool, workers=[waits])
+
+    def ticks(pool: Pool) -> None:
+        threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
+
+    explored = explore(setup=Pool, workers=[ticks])
+    assert explored.verdict == "passed" and "daemon" in " ".join(explored.notes)
+
+
+def test_a_daemon_that_never_rests_is_cut_off() -> None:
+    def spins(pool: Pool) -> None:
+        def spin() -> None:
+            while not pool.done:
+                pool.lock.acquire()
+                pool.lock.release()
+
+        threading.Thread(target=spin, daemon=True).start()
+
+    explored = explore(setup=Pool, workers=[spins], check=lambda pool: True, schedules=5)
+    assert explored.verdict == "passed", explored.summary
+
+
+def test_what_a_background_thread_does_wrong_after_the_workers_have_ended_is_a_failure() -> None:
+    def breaks(pool: Pool) -> None:
+        def serve() -> None:
+            assert pool.jobs.get() == 2
+
+        threading.Thread(target=serve, daemon=True, name="background").start()
+        pool.jobs.put(1)
+
+    explored = explore(setup=Pool, workers=[breaks])
+    assert explored.failed and explored.confirmed == {"threading": "3/3"}
+
+
+def test_what_dies_as_a_schedule_is_wound_up_is_no_failure() -> None:
+    def dies(pool: Pool) -> None:
+        def serve() -> None:
+            try:
+                pool.jobs.get()
+            finally:
+                raise ValueError("on my way out")
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    proved(setup=Pool, workers=[dies], check=lambda pool: True)
+
+
+class Dying:
+    def __del__(self) -> None:
+        raise ValueError("in a finalizer")
+
+
+def test_what_a_finalizer_raises_fails_the_run_unless_it_is_expected() -> None:
+    explored = explore(workers=[lambda: Dying() and None])
+    assert explored.failed and explored.trace is not None
+    assert "in a finalizer" in explored.trace.verdict.message
+    assert explored.confirmed == {"threading": "3/3"}
+    assert not explore(workers=[lambda: Dying() and None], expected_errors=[ValueError]).failed
