@@ -312,3 +312,38 @@ def test_what_a_finalizer_raises_fails_the_run_unless_it_is_expected() -> None:
     assert "in a finalizer" in explored.trace.verdict.message
     assert explored.confirmed == {"threading": "3/3"}
     assert not explore(workers=[lambda: Dying() and None], expected_errors=[ValueError]).failed
+
+
+# --- what one schedule leaves to the next ----------------------------------------------------
+FIRST = threading.Lock()
+SECOND = threading.RLock()
+
+
+def first_then_second() -> None:
+    FIRST.acquire()
+    SECOND.acquire()
+    SECOND.release()
+    FIRST.release()
+
+
+def second_then_first() -> None:
+    SECOND.acquire()
+    FIRST.acquire()
+    FIRST.release()
+    SECOND.release()
+
+
+def test_locks_of_a_module_that_a_deadlock_leaves_locked_are_free_in_the_next_schedule() -> None:
+    for _ in range(2):
+        explored = explore(workers=[first_then_second, second_then_first])
+        assert explored.trace is not None and explored.trace.verdict.kind == "deadlock"
+        assert explored.shrunk is not None and explored.shrunk.executed.switches == 1
+        assert explored.confirmed == {"threading": "3/3"}
+        assert not FIRST.locked() and SECOND.acquire(blocking=False)
+        SECOND.release()
+
+
+def test_a_lock_of_a_module_that_a_worker_keeps_is_kept_in_its_schedule_alone() -> None:
+    proved(workers=[FIRST.acquire])
+    assert explore(workers=[FIRST.acquire, FIRST.acquire]).failed
+    assert not FIRST.locked()

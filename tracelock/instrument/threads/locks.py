@@ -67,6 +67,10 @@ class ControlledRLock(ControlledLock):
     def _owned(self) -> bool:
         return bool(self.raw._is_owned())
 
+    def free(self) -> None:
+        if self._held():
+            self.raw._at_fork_reinit()  # whoever holds it
+
     # what ``threading.Condition`` looks for, and what classes like it use
     _is_owned = _owned
 
