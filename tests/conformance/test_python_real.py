@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import threading
 import time
 from typing import Any
@@ -347,3 +349,80 @@ def test_a_lock_of_a_module_that_a_worker_keeps_is_kept_in_its_schedule_alone() 
     proved(workers=[FIRST.acquire])
     assert explore(workers=[FIRST.acquire, FIRST.acquire]).failed
     assert not FIRST.locked()
+
+
+# --- bounds ----------------------------------------------------------------------------------
+def spins(*state: object) -> None:
+    while True:
+        pass
+
+
+def test_the_time_that_there_is_bounds_every_phase() -> None:
+    for more in (
+        {"setup": spins, "workers": [lambda state: None]},
+        {"workers": [spins]},
+        {"workers": [lambda: None], "check": spins},
+    ):
+        begun = time.monotonic()
+        explored = explore(seconds=0.2, **more)
+        assert time.monotonic() - begun < 20  # and not the 60 seconds of a schedule
+        assert (explored.verdict, explored.stopped) == ("unfinished", "seconds"), more
+    assert threading.active_count() < 5
+
+
+class Many:
+    def __init__(self) -> None:
+        self.n = 0
+
+
+def adds_often(many: Many) -> None:
+    for _ in range(300):
+        n = many.n
+        many.n = n + 1
+
+
+def test_a_failure_that_there_is_no_time_to_shrink_is_told_all_the_same() -> None:
+    begun = time.monotonic()
+    explored = explore(
+        setup=Many, workers=[adds_often] * 4, check=lambda many: many.n == 1200, seconds=0.5
+    )
+    assert time.monotonic() - begun < 20
+    assert explored.failed and explored.trace is not None
+
+
+def interrupting(schedule: int) -> Any:
+    """A check that sends Ctrl-C in this schedule, as a user does."""
+    seen = []
+
+    def check(many: Many) -> None:
+        seen.append(many)
+        if len(seen) == schedule:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return check
+
+
+def test_ctrl_c_ends_a_search_with_what_is_known_and_raises_nothing() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    for strategy in ("dpor", "random"):
+        for schedule in (1, 3, 6):
+            explored = explore(
+                setup=Many, workers=[adds_often] * 2, check=interrupting(schedule),
+                strategy=strategy, schedules=None,
+            )  # fmt: skip
+            assert (explored.verdict, explored.stopped) == ("unfinished", "interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_bound_on_steps_that_was_hit_names_the_loop_that_goes_round() -> None:
+    def waits(many: Many) -> None:
+        while not many.n:
+            time.sleep(0)
+
+    explored = explore(
+        setup=Many, workers=[waits, lambda many: None], schedules=3,
+        limits=tracelock.RunLimits(steps=1_500),
+    )  # fmt: skip
+    assert explored.verdict == "unfinished"
+    [ending] = [one for one in explored.ways if one.kind == "unfinished"]
+    assert "a livelock, waits goes round at " in ending.message

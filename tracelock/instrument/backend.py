@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
-from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
+from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import (
     Hub,
@@ -75,7 +76,7 @@ class PythonBackend:
         self.heard: dict[str, int] = {}
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
-        self.interrupted = False
+        self.bounds = Bounds(self._stop)
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
         self._locals: list[Any] = []  # the thread-local objects that there are
@@ -88,13 +89,16 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
+        self._stack.enter_context(self.bounds)
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
-        self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
+        self._watchdog = self._stack.enter_context(
+            Watchdog(self._progress, MainBlocked, patience, self.bounds)
+        )
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -117,13 +121,20 @@ class PythonBackend:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
         assert isinstance(controller, OpenController)
         while not self.stuck:
+            self.bounds.check()
             self.names.begin()
             if not controller.begin():
                 return
             self._schedule(controller)
             controller.scheduler.end(len(controller.log))
-            if done(controller) or controller.limit is INTERRUPTED:
+            if done(controller) or controller.limit in (INTERRUPTED, TIME_UP):
                 return
+
+    def _stop(self, why: str) -> None:
+        """End the schedule that runs at its next step."""
+        controller: Any = getattr(self.hub, "controller", None)
+        if controller is not None:
+            controller.limit = why
 
     def _schedule(self, controller: OpenController) -> None:
         """Run one schedule: ``setup``, the workers, and ``check``."""
@@ -204,6 +215,7 @@ class PythonBackend:
                 try:
                     state = self._call(main, self._patches.now(program.setup))
                 except (MainBlocked, KeyboardInterrupt) as error:
+                    self.bounds.check()
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
                 except Exception as error:
@@ -225,6 +237,10 @@ class PythonBackend:
             try:
                 result = self._call(main, check, *program.arguments(state))
             except (MainBlocked, KeyboardInterrupt) as error:
+                over = self.bounds.why(0.0)
+                if over:
+                    controller.limit = over
+                    return
                 outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
             except LimitReached as limit:
                 controller.limit = str(limit)
@@ -269,14 +285,15 @@ class PythonBackend:
                 if baton.acquire(timeout=LOOK):
                     return
             except KeyboardInterrupt:
-                self.interrupted = True
-                controller.limit = INTERRUPTED
-                continue
+                self.bounds.interrupted()
             controller = hub.controller
+            over = self.bounds.why()
+            if over:
+                controller.limit = over
             steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
             still = still + LOOK if steps == seen else 0.0
             seen = steps
-            if still < min(limits.stall, limits.seconds):
+            if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue
             worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
             if worker is None:
@@ -284,7 +301,7 @@ class PythonBackend:
             if not warned:
                 warned, still = True, 0.0
                 controller.limit = controller.limit or self._stuck_message(worker)
-                if not self.names.suspect(worker.last):
+                if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
                 raise_in(worker.ident, ScheduleOver)

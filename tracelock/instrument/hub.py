@@ -36,7 +36,9 @@ _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
 EARLIER: Final = " of an earlier schedule"
 #: How long a worker may take to unwind, in seconds.
-PATIENCE: Final = 2.0
+PATIENCE: Final = 1.0
+#: The same where another one could not be unwound.
+LESS: Final = 0.1
 
 
 class Phase(IntEnum):
@@ -214,11 +216,11 @@ class Hub:
         """The schedule is over: unwind the workers that are in the middle of their code, one after
         the other. In the main thread. Returns those that cannot be unwound."""
         self.phase = Phase.UNWIND
-        stuck = []
+        stuck: list[Worker] = []
         for worker in list(self.workers.values()):
             if contexts.get(worker.ident) is worker and worker.own_thread:
                 worker.baton.release()
-                if not self.main.acquire(timeout=PATIENCE):
+                if not self.main.acquire(timeout=LESS if stuck else PATIENCE):
                     stuck.append(worker)
         if not stuck:
             for lock in self.to_free:

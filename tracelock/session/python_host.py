@@ -198,7 +198,7 @@ class PythonHost(Host):
             else:
                 logs = [outcome.first.log for outcome in part.outcomes.values()]
                 seen.append(steps_of(self.program.layout, logs[0] if logs else ()))
-            if part.stopped in ("failure", "interrupted") or self.stuck:
+            if part.stopped in ("failure", "interrupted", "seconds") or self.stuck:
                 return found
         told = difference(*seen)
         if told:
@@ -259,7 +259,7 @@ class PythonHost(Host):
             found.stopped = "stuck"
 
     def claim(self, verdict: str, found: Searched) -> str:
-        if verdict == "failed":
+        if verdict == "failed" or not found.schedules:
             return verdict
         if self.stuck:
             self.notes.append(self.stuck)
@@ -284,6 +284,9 @@ class PythonHost(Host):
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
         return remarks
+
+    def until(self, deadline: float | None) -> None:
+        self.backend.bounds.deadline = deadline
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
