@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import queue
+import random
+import secrets
 import signal
+import sys
 import threading
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tracelock
@@ -426,3 +433,104 @@ def test_a_bound_on_steps_that_was_hit_names_the_loop_that_goes_round() -> None:
     assert explored.verdict == "unfinished"
     [ending] = [one for one in explored.ways if one.kind == "unfinished"]
     assert "a livelock, waits goes round at " in ending.message
+
+
+# --- what belongs to the process -------------------------------------------------------------
+NUMBERS = itertools.count()
+
+
+class Race:
+    def __init__(self) -> None:
+        self.n = 0
+        self.seen: list[str] = []
+
+
+def adds_in_threads(race: Race) -> None:
+    """Its threads have names that run on: from the library's counter, and from one of its own."""
+
+    def add() -> None:
+        n = race.n
+        race.n = n + 1
+
+    for name in (None, f"adder-{next(NUMBERS)}"):
+        thread = threading.Thread(target=add, name=name)
+        race.seen.append(thread.name)
+        thread.start()
+        thread.join()
+
+
+def test_names_from_counters_of_the_process_do_not_run_on_from_schedule_to_schedule() -> None:
+    before = threading.Thread().name
+    explored = explore(
+        setup=Race, workers=[adds_in_threads] * 2, check=lambda race: race.n == 4, schedules=400
+    )
+    assert explored.failed and explored.confirmed == {"threading": "3/3"}, explored.notes
+    assert not explored.notes and explored.trace is not None
+    assert len(explored.trace.workers) <= 2 + 2 + 4, list(map(str, explored.trace.workers))[4:]
+    after = threading.Thread().name
+    assert int(after.split("-")[1]) == int(before.split("-")[1]) + 1, "the process has its own"
+    # with a counter that stands elsewhere by now the names of the trace count
+    assert tracelock.replay(
+        explored.trace, setup=Race, workers=[adds_in_threads] * 2, check=lambda race: race.n == 4
+    ).reproduced
+
+
+def test_a_pool_in_setup_and_pools_in_workers_have_the_same_names_in_every_schedule() -> None:
+    class Pools:
+        def __init__(self) -> None:
+            with ThreadPoolExecutor(2) as pool:
+                self.first = list(pool.map(abs, [-1, 2]))
+            self.pool = ThreadPoolExecutor(1)
+            self.names: set[str] = set()
+
+    def submits(pools: Pools) -> None:
+        assert pools.pool.submit(abs, -3).result() == 3
+        with ThreadPoolExecutor(1) as own:
+            own.submit(pools.names.add, own._thread_name_prefix).result()
+
+    def check(pools: Pools) -> None:
+        pools.pool.shutdown()
+        assert pools.first == [1, 2]
+        assert pools.names == {"ThreadPoolExecutor-2", "ThreadPoolExecutor-3"}, pools.names
+
+    explored = explore(setup=Pools, workers=[submits, submits], check=check, schedules=40)
+    assert not explored.failed and not explored.notes, (explored.summary, explored.notes)
+
+
+def adds_by_chance(race: Race) -> None:
+    n = race.n
+    chances = (
+        random.random(), secrets.randbelow(1 << 30), uuid.uuid4().int, random.Random().random(),
+    )  # fmt: skip
+    for chance in chances:
+        if int(chance * 1_000) % 2:
+            race.n  # noqa: B018
+    race.n = n + 1
+
+
+def test_chance_is_the_same_in_every_schedule_and_nothing_is_proved_of_it() -> None:
+    state = random.getstate()
+    explored = explore(
+        setup=Race, workers=[adds_by_chance] * 2, check=lambda race: race.n == 2, schedules=400
+    )
+    assert explored.failed and explored.confirmed == {"threading": "3/3"}, explored.notes
+    assert random.getstate() == state
+    explored = explore(workers=[random.random])
+    assert explored.verdict == "passed" and "random numbers" in explored.notes[0]
+
+
+def test_streams_environment_and_directory_are_put_back_after_each_schedule() -> None:
+    def changes() -> None:
+        assert "TRACELOCK_TEST" not in os.environ
+        sys.stdout = io.StringIO()
+        print("nobody reads this")
+        os.environ["TRACELOCK_TEST"] = "1"
+        os.chdir("/")
+
+    def check() -> None:
+        assert os.getcwd() == "/" and os.environ["TRACELOCK_TEST"]
+
+    stream, directory = sys.stdout, os.getcwd()
+    proved(workers=[changes], check=check)
+    assert sys.stdout is stream and os.getcwd() == directory
+    assert "TRACELOCK_TEST" not in os.environ

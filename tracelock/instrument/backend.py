@@ -16,6 +16,7 @@ from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
+from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import (
@@ -90,6 +91,8 @@ class PythonBackend:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
         self._stack.enter_context(self.bounds)
+        self.afresh = Afresh()
+        self._stack.callback(self.afresh.close)
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
@@ -149,6 +152,7 @@ class PythonBackend:
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
+        self.afresh.end()
         if hub.relays:
             self._reap()
         if stuck:
@@ -162,7 +166,8 @@ class PythonBackend:
         return self._pool[number]
 
     def _sweep(self) -> None:
-        """Collect garbage now and then, where no schedule is under way."""
+        """Before a schedule: put the process in order, and collect garbage now and then."""
+        self.afresh.begin()
         self._since_sweep += 1
         if self._since_sweep >= SWEEP or self.hub.collections:
             self._since_sweep = 0

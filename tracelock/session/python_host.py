@@ -70,6 +70,11 @@ class PythonHost(Host):
         self._known = trace
         for name in trace.workers:
             self.program.layout.worker(name)
+        spawned = {event.target for event in trace.events if event.op == "spawn"}
+        heard = {trace.workers[event.worker] for event in trace.events}
+        for name in trace.workers[len(self.program.workers) :]:
+            if name in heard or name in spawned:
+                self.backend.hub.named(name)
         return self
 
     def __enter__(self) -> Self:
@@ -248,6 +253,12 @@ class PythonHost(Host):
         return found
 
     def qualify(self, found: Searched) -> None:
+        if found.exhaustive and self.backend.afresh.drew:
+            self.notes.append(
+                "the program draws random numbers: one sequence of them was tried, so nothing is "
+                "proved"
+            )
+            found.exhaustive = False
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "
@@ -265,7 +276,8 @@ class PythonHost(Host):
             self.notes.append(self.stuck)
             return "unfinished"
         spent = found.stopped in ("schedules", "seconds")
-        if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
+        unproved = self.backend.cut_daemons or self.backend.afresh.drew
+        if verdict == "unfinished" and (spent or (not found.stopped and unproved)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
         if verdict == "verified" and self.program.collections:
