@@ -534,3 +534,86 @@ def test_streams_environment_and_directory_are_put_back_after_each_schedule() ->
     proved(workers=[changes], check=check)
     assert sys.stdout is stream and os.getcwd() == directory
     assert "TRACELOCK_TEST" not in os.environ
+
+
+# --- a queue and its parts -------------------------------------------------------------------
+def puts_three(jobs: Any) -> None:
+    for number in range(3):
+        jobs.put(number)
+
+
+def clears(jobs: Any) -> None:
+    with jobs.mutex:
+        jobs.queue.clear()
+        jobs.not_full.notify_all()
+
+
+def clears_and_tells_nobody(jobs: Any) -> None:
+    with jobs.mutex:
+        jobs.queue.clear()
+
+
+def gets_one_by_hand(jobs: Any) -> None:
+    with jobs.not_empty:
+        while not jobs.queue:
+            jobs.not_empty.wait()
+        jobs.queue.popleft()
+        jobs.not_full.notify()
+
+
+def gets_one(jobs: Any) -> None:
+    jobs.get()
+
+
+def test_a_queue_whose_parts_a_program_uses_is_the_librarys_own_code() -> None:
+    explored = explore(setup=lambda: queue.Queue(3), workers=[puts_three, clears])
+    assert not explored.failed, explored.summary
+    setup = lambda: queue.Queue(2)  # noqa: E731
+    proved(setup=setup, workers=[puts_three, gets_one_by_hand])
+    explored = explore(setup=setup, workers=[puts_three, gets_one, clears_and_tells_nobody])
+    assert explored.trace is not None and explored.trace.verdict.kind == "deadlock"
+    assert explored.confirmed == {"threading": "3/3"}, explored.notes
+    assert "not_full" in explored.trace.verdict.message or "not_empty" in str(
+        explored.trace.verdict.message
+    )
+
+
+def test_a_wrapped_condition_of_a_queue_is_used() -> None:
+    class Counting:
+        def __init__(self, real: Any) -> None:
+            self.real, self.notified = real, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def __enter__(self) -> Any:
+            return self.real.__enter__()
+
+        def __exit__(self, *exc: object) -> None:
+            self.real.__exit__(*exc)
+
+        def notify(self) -> None:
+            self.notified += 1
+            self.real.notify()
+
+    def wrapped() -> Any:
+        jobs: Any = queue.Queue(2)
+        jobs.not_full = Counting(jobs.not_full)
+        return jobs
+
+    def check(jobs: Any) -> None:
+        assert jobs.not_full.notified == 1
+
+    explored = explore(setup=wrapped, workers=[puts_three, gets_one], check=check)
+    assert not explored.failed, explored.summary
+
+
+def test_items_taken_away_behind_a_queues_back_are_gone() -> None:
+    def takes(jobs: Any) -> None:
+        jobs.queue.clear()
+        jobs.put(5)
+
+    explored = explore(
+        setup=lambda: queue.Queue(), workers=[lambda q: q.put(1), gets_one, takes], schedules=60
+    )
+    assert explored.trace is None or explored.trace.verdict.kind == "deadlock", explored.summary

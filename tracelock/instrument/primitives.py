@@ -323,6 +323,10 @@ class QueueMethods(Primitive):
         """The condition of those who ``join`` the queue."""
         raise NotImplementedError
 
+    def held(self, queue: Any) -> Any:
+        """What is entered while the count of what is not done yet is looked at."""
+        return self.all_done(queue)
+
     # --- the methods -------------------------------------------------------------------------
     def put(self, worker: Worker, real: Any, queue: Any, item: Any, block: Any = True,
             timeout: float | None = None) -> None:  # fmt: skip
@@ -364,7 +368,7 @@ class QueueMethods(Primitive):
 
     def task_done(self, worker: Worker, real: Any, queue: Any) -> None:
         done = self.all_done(queue)
-        with done:
+        with self.held(queue):
             # a put does not take the mutex here, so that the count is read and changed in one step
             worker.step(Op(WRITE, self.number(queue, worker), caller(worker, BODY)))
             if self.unfinished(queue) <= 0:

@@ -318,4 +318,9 @@ def shared_in(trace: Trace) -> list[str]:
     for event in trace.events:
         if event.op == "atomic":  # one operation on several files
             targets.update(*(part for part in (event.value, event.result) if part))
+    known = {event.target for event in trace.events}
+    for target in known:  # a queue whose mutex was used is the library's own code
+        queue, _, part = (target or "").rpartition(".")
+        if part == "mutex" and queue not in known:
+            targets.add(f"{queue} from outside")
     return sorted(target for target in targets if target is not None)
