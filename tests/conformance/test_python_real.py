@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -617,3 +619,89 @@ def test_items_taken_away_behind_a_queues_back_are_gone() -> None:
         setup=lambda: queue.Queue(), workers=[lambda q: q.put(1), gets_one, takes], schedules=60
     )
     assert explored.trace is None or explored.trace.verdict.kind == "deadlock", explored.summary
+
+
+# --- waits for ever, said with a number ------------------------------------------------------
+ENDLESS = float("inf")
+
+
+def waits_endlessly(state: Any) -> list[Callable[[], object]]:
+    return [
+        lambda: state.event.wait(ENDLESS),
+        lambda: state.lock.acquire(timeout=ENDLESS),
+        lambda: state.jobs.get(timeout=ENDLESS),
+        lambda: state.full.put(1, timeout=ENDLESS),
+        lambda: state.permits.acquire(timeout=ENDLESS),
+        lambda: state.condition.wait(ENDLESS),
+        lambda: (
+            threading.Thread(target=state.event.wait).start()
+            or threading.enumerate()[-1].join(ENDLESS)
+        ),
+        lambda: time.sleep(ENDLESS),
+    ]
+
+
+class Waited:
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.lock = threading.Lock()
+        self.jobs: Any = queue.Queue()
+        self.full: Any = queue.Queue(1)
+        self.full.put(0)
+        self.permits = threading.Semaphore(0)
+        self.condition = threading.Condition()
+
+
+def test_an_infinite_timeout_is_refused_as_the_real_wait_refuses_it() -> None:
+    def waits(state: Waited) -> None:
+        with state.condition:
+            for number, wait in enumerate(waits_endlessly(state)):
+                try:
+                    wait()
+                except OverflowError:
+                    continue
+                raise AssertionError(f"wait {number} was not refused")
+        state.event.set()
+
+    proved(setup=Waited, workers=[waits])
+
+    def need_not_wait(state: Waited) -> None:
+        state.event.set()
+        state.jobs.put(1)
+        state.permits.release()
+        assert state.event.wait(ENDLESS)
+        assert state.jobs.get(timeout=ENDLESS) == 1
+        assert state.permits.acquire(timeout=ENDLESS)
+
+    proved(setup=Waited, workers=[need_not_wait])
+
+
+# --- one exploration after the other ---------------------------------------------------------
+def stuck_in_a_loop() -> None:
+    while True:
+        pass
+
+
+def test_many_explorations_in_one_process_leave_nothing_behind() -> None:
+    real = threading.Lock, threading.Thread.start, time.sleep, queue.Queue.put
+    limits = tracelock.RunLimits(stall=0.25)
+
+    def round_of_explorations() -> int:
+        for number in range(8):
+            if number == 7:
+                explored = explore(workers=[stuck_in_a_loop], limits=limits)
+                assert explored.verdict == "unfinished"
+            elif number % 2:
+                assert explore(workers=[first_then_second, second_then_first]).failed
+            else:
+                assert not explore(setup=Pool, workers=[hands_in], schedules=5).failed
+        gc.collect()
+        return len(gc.get_objects())
+
+    round_of_explorations()
+    objects, threads = round_of_explorations(), threading.active_count()
+    more = round_of_explorations()
+    assert threading.active_count() <= threads
+    assert more - objects < 400, "objects are left behind"
+    assert real == (threading.Lock, threading.Thread.start, time.sleep, queue.Queue.put)
+    assert not FIRST.locked()

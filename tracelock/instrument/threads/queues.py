@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+from collections.abc import Iterator
+from queue import Empty, Full
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import BODY, QueueMethods
+from tracelock.instrument.primitives import BODY, QueueMethods, refuse, too_long
 from tracelock.instrument.threads.locks import ControlledLock
 from tracelock.instrument.threads.sync import conditions
 from tracelock.instrument.worker import Uncontrolled, Worker, here
@@ -94,6 +97,9 @@ class ThreadQueues(QueueMethods):
             timeout: float | None = None) -> None:  # fmt: skip
         if self.own_code(queue):
             real(queue, item, block, timeout)
+        elif block and too_long(timeout):
+            with _refusing(Full):
+                super().put(worker, real, queue, item, False)
         else:
             super().put(worker, real, queue, item, block, timeout)
 
@@ -101,6 +107,9 @@ class ThreadQueues(QueueMethods):
             timeout: float | None = None) -> Any:  # fmt: skip
         if self.own_code(queue):
             return real(queue, block, timeout)
+        if block and too_long(timeout):
+            with _refusing(Empty):
+                return super().get(worker, real, queue, False)
         return super().get(worker, real, queue, block, timeout)
 
     def qsize(self, worker: Worker, real: Any, queue: Any) -> int:
@@ -190,6 +199,15 @@ class ThreadQueues(QueueMethods):
                 queue.all_tasks_done.notify_all()
             queue.not_empty.notify_all()
             queue.not_full.notify_all()
+
+
+@contextlib.contextmanager
+def _refusing(error: type[Exception]) -> Iterator[None]:
+    """A wait with a time limit that is too long, which has to begin where this is raised."""
+    try:
+        yield
+    except error:
+        refuse()
 
 
 class _Inside:
