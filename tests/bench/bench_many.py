@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import tracelock  # noqa: E402
 
+LOCK = threading.Lock
 FIRST = threading.Lock()
 SECOND = threading.RLock()
 
@@ -78,7 +79,7 @@ def main() -> None:
                 f"{len(gc.get_objects()):7}  {memory:3}", flush=True,
             )  # fmt: skip
             spent.clear()
-    print(f"threading.Lock is the original: {threading.Lock is type(FIRST) or not FIRST.locked()}")
+    print(f"threading.Lock is the original: {threading.Lock is LOCK}")
 
 
 if __name__ == "__main__":
