@@ -10,6 +10,7 @@ import queue
 import random
 import secrets
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -705,3 +706,22 @@ def test_many_explorations_in_one_process_leave_nothing_behind() -> None:
     assert more - objects < 400, "objects are left behind"
     assert real == (threading.Lock, threading.Thread.start, time.sleep, queue.Queue.put)
     assert not FIRST.locked()
+
+
+def test_a_worker_stuck_in_c_is_given_up_under_a_profiler_too() -> None:
+    program = (
+        "import cProfile, os, tracelock\n"
+        "reading, writing = os.pipe()\n"
+        "profile = cProfile.Profile()\n"
+        "profile.enable()\n"
+        "found = tracelock.explore(workers=[lambda: os.read(reading, 1)], instrument=[],\n"
+        "    limits=tracelock.RunLimits(stall=0.25))\n"
+        "profile.disable()\n"
+        "print(found.verdict, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    # in a process of its own, so that it can be ended should it hang
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "unfinished", done.stderr

@@ -34,7 +34,7 @@ from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
-from tracelock.instrument.threads.watchdog import Watchdog, raise_in
+from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
@@ -309,7 +309,8 @@ class PythonBackend:
                 if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
-                raise_in(worker.ident, ScheduleOver)
+                if raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
+                    return
                 continue
             self._give_up(controller, worker)
             raise Stuck

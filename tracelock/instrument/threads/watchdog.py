@@ -12,7 +12,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.failures import stack_of
@@ -30,6 +30,35 @@ def raise_in(ident: int, error: type[BaseException]) -> None:
     set_exception = getattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", None)
     if set_exception is not None:
         set_exception(ctypes.c_ulong(ident), ctypes.py_object(error))
+
+
+class _Settled(BaseException):
+    """Raised and caught in one place, see ``raise_and_wait``."""
+
+
+def raise_and_wait(ident: int, error: type[BaseException], baton: Any, seconds: float) -> bool:
+    """The same, by a thread that waits for ``baton``. Whether it has got that meanwhile.
+
+    While such an exception is pending in a call into C, Python 3.11 never gets into a function
+    whose thread is profiled or traced. So none is called, and none stays pending, in such a one.
+    """
+    set_exception = getattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", None)
+    watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if set_exception is None or not watched or sys.version_info >= (3, 12):
+        raise_in(ident, error)
+        return False
+    there, here = ctypes.c_ulong(ident), ctypes.c_ulong(get_ident())
+    raised, settled = ctypes.py_object(error), ctypes.py_object(_Settled)
+    acquire = baton.acquire
+    set_exception(there, raised)
+    got = acquire(True, seconds)
+    try:
+        set_exception(there, None)
+        set_exception(here, settled)  # what is raised here takes the note of it away
+        bool(got)
+    except _Settled:
+        pass
+    return bool(got)
 
 
 class Watchdog:
