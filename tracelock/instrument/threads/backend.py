@@ -23,6 +23,7 @@ class ThreadBackend(PythonBackend):
         hub.begin(controller)
         program.outcome.failure = None
         state = self._set_up(controller)
+        self.kept.set_up()
         hub.phase = Phase.RUN
         try:
             hub.launch_all(self._workers(state))
@@ -30,8 +31,10 @@ class ThreadBackend(PythonBackend):
         except Stuck:
             pass
         self._unwind(controller)
+        self.kept.ran()
         if self._completed(controller):
             self._check(controller, state)
+            self.kept.checked()
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):
