@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import sys
 import types
 
@@ -64,6 +65,9 @@ HELD = {"odd": ODD, "lazy": LAZY}
     assert put_back(holders)
     assert list(names["HELD"]) == ["odd", "lazy"]
     assert type.__getattribute__(names["Odd"], "count") == 0
+    del holders
+    names.clear()
+    gc.collect()  # nobody else shall meet such a class
 
 
 def test_the_order_of_a_dictionary_is_put_back() -> None:

@@ -15,12 +15,18 @@ from tracelock.instrument.worker import Worker
 
 
 class ThreadBackend(PythonBackend):
-    """Each worker on a thread of the pool; ``setup`` and ``check`` on the main thread."""
+    """Each worker on a thread of the pool; ``setup`` and ``check`` on the main thread.
+
+    When the workers have ended, background threads come to rest, and live on while ``check`` runs.
+    """
+
+    settles = True
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
         self._sweep()
         hub.begin(controller)
+        controller.settles = self.settles
         program.outcome.failure = None
         state = self._set_up(controller)
         self.kept.set_up()
@@ -30,9 +36,17 @@ class ThreadBackend(PythonBackend):
             self._await()
         except Stuck:
             pass
+        if self.settles and hub.error is None and self._completed(controller):
+            self._check_apart(controller, state)
         self._unwind(controller)
+        if not self.settles and self._completed(controller):
+            self._check_apart(controller, state)
         self.kept.ran()
-        if self._completed(controller):
+
+    def _check_apart(self, controller: OpenController, state: Any) -> None:
+        """Call ``check``, and tell what it changes from what the workers have changed."""
+        if self.program.check is not None:
+            self.kept.ran()
             self._check(controller, state)
             self.kept.checked()
 
