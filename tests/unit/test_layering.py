@@ -60,6 +60,7 @@ INNER: dict[str, set[str]] = {
     "instrument/loops": {"threads"},
     "instrument/processes": {"files", "threads"},
     "instrument/rewrite": {"accesses"},
+    "instrument/state": {"threads"},
     "instrument/threads": set(),
     "report/comparison": set(),
     "report/html": set(),

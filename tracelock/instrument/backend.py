@@ -30,6 +30,7 @@ from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_in
@@ -95,6 +96,8 @@ class PythonBackend:
         self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
         self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
+        self.kept = KeptState(self.program, self.names)
+        self._stack.callback(self.kept.close)
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -120,6 +123,7 @@ class PythonBackend:
             self.names.begin()
             if not controller.begin():
                 return
+            self.kept.put_back()
             self._schedule(controller)
             controller.scheduler.end(len(controller.log))
             if done(controller) or controller.limit is INTERRUPTED:

@@ -277,6 +277,11 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
+        lasting = self.backend.kept.lasting
+        if lasting:
+            shown = ", ".join(list(lasting)[:5])
+            more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
+            remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
         for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
             remarks.append(
                 f"in {count} of {schedules} schedules {worker} got on at {at} only "

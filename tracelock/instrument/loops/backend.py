@@ -130,6 +130,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                 if not controller.begin():
                     self._more = False
                     break
+                self.kept.put_back()
                 self._schedule(controller)
                 if self.stuck and controller.limit is not self.stuck:
                     return  # given up meanwhile
@@ -156,6 +157,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
         contextvars.Context().run(self._life, controller)
         self._unwind(controller)
+        self.kept.ran()
 
     def _life(self, controller: OpenController) -> None:
         """One schedule, in the thread of the loop."""
@@ -180,6 +182,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
         state = self._set_up(controller)
+        self.kept.set_up()
         hub.phase = Phase.RUN
         contexts[tasks.ident] = tasks.callbacks
         tasks.wake_all()
@@ -195,9 +198,11 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         controller.heard.extend(tasks.errors)
         for message in (*tasks.errors, *tasks.unretrieved()):
             self.heard[message] = self.heard.get(message, 0) + 1
+        self.kept.ran()
         if self._completed(controller):
             self.finish(controller, tasks)
             self._check(controller, state)
+            self.kept.checked()
 
     def _show_waits(self, controller: OpenController, tasks: TasksT) -> None:
         """No worker can go on: what each task waits for takes the place of its next step."""
