@@ -20,11 +20,14 @@ import weakref
 from array import array
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenLayout
+from tracelock.instrument.accesses import places
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.mortality import Mortals
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
 
@@ -36,6 +39,12 @@ CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 MOST: Final = 2_000
 #: The worker that ``setup`` runs as.
 SETUP: Final = "setup"
+#: Of the containers that a worker has met last, so many may be gone before the schedule is over.
+_FRESH: Final = 8
+
+
+#: What ``getrefcount`` says of an object that only an attribute has.
+_OURS: Final = 2
 _ATOMS: Final = (
     str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
 )  # fmt: skip
@@ -85,12 +94,15 @@ class ObjectNames:
         self._schedule = 0
         self._counts: dict[str, int] = {}
         self._listings: dict[str, tuple[int, int, int]] = {}
+        self.mortals = Mortals(self)
 
     def begin(self) -> None:
         """A schedule begins: of the previous one only the variables are kept."""
         self._schedule += 1
         self.objects = {}
         self._counts = {}
+        self.mortals.begin()
+        places.let_go()
         if not self.deferring:
             self.apply_pending()
 
@@ -120,6 +132,7 @@ class ObjectNames:
         """In a replay these, and no others, are shared."""
         self.frozen = True
         for name in names:
+            self.mortals.preset(name)
             variable = self.named(name)
             number = self.layout.number_of(name)
             if number is None:
@@ -131,6 +144,9 @@ class ObjectNames:
         """The name and variables of ``obj``, which gets a name where it has none."""
         known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
+            return known
+        if type(obj) is memoryview and isinstance(obj.obj, CONTAINERS):
+            known = self.objects[identity(obj)] = self.identify(obj.obj, worker, label)
             return known
         cls = obj.__class__
         if cls is ModuleType or isinstance(obj, type):
@@ -146,7 +162,18 @@ class ObjectNames:
             number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
             label = f"{cls.__name__}#{number}"
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
+        if known.keep is obj and worker is not None and worker.label != SETUP:
+            worker.fresh.append(known)
+            del worker.fresh[:-_FRESH]
         return known
+
+    def let_go(self, fresh: list[NamedObject]) -> None:
+        """Let go of those that nobody has but us: what they contain dies with them."""
+        gone = [known for known in fresh if getrefcount(known.keep) <= _OURS]
+        for known in gone:
+            fresh.remove(known)
+            self.objects.pop(identity(known.keep), None)
+            known.keep = None
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: a weak reference if possible, since
@@ -246,6 +273,10 @@ class ObjectNames:
     # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object) -> None:
         """Name ``root`` and the objects reachable from it, in a fixed order."""
+        self._walk(root)
+        self.mortals.settle(None)
+
+    def _walk(self, root: object) -> None:
         pending: deque[tuple[object, str]] = deque([(root, "state")])
         seen: set[int] = set()
         while pending and len(seen) < MOST:
@@ -253,6 +284,9 @@ class ObjectNames:
             if isinstance(obj, _ATOMS) or identity(obj) in seen:
                 continue
             seen.add(identity(obj))
+            if isinstance(obj, weakref.ref):
+                self.mortals.created(obj, None)
+                continue
             if isinstance(obj, (tuple, frozenset)):
                 if isinstance(obj, tuple):
                     pending.extend((item, f"{name}[{k}]") for k, item in enumerate(obj))
