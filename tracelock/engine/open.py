@@ -31,6 +31,8 @@ from tracelock.schedulers.base import INJECT, Gate
 
 #: How often in a row timers of a loop may fire while other threads could go on.
 EARLY: Final = 50
+#: Steps that daemon threads may make to come to rest when the others have ended.
+REST: Final = 1_000
 #: Events with which a wait for somebody's signal ends.
 RESCUES = frozenset({WAIT, WAKE})
 
@@ -91,8 +93,9 @@ class OpenController(Controller):
     """A controller on an :class:`OpenLayout`.
 
     ``essential``: the workers that a schedule waits for. When they have ended so has the schedule,
-    as a process ends whatever its daemon threads do; ``cut_daemons`` says that some of those could
-    have gone on, so that not every order was looked at.
+    as a process ends whatever its daemon threads do; where it ``settles`` these come to rest first,
+    until only time could let them go on. ``cut_daemons`` says that some of them could have gone
+    on, so that not every order was looked at.
 
     Under the virtual clock time goes on only when nothing else can happen, as everywhere. But a
     timer whose time is up by then (of two that sleep for as long, the second) is *late*: it fires
@@ -102,6 +105,9 @@ class OpenController(Controller):
     layout: OpenLayout
     #: Called with the kind of the last event and what it gave, when that is known.
     replaced: Callable[[int, Value], None] | None = None
+    settles = False
+    #: Of a replay: whether its trace is at its end. One of an older version has no such rest.
+    at_end: Callable[[], bool] | None = None
 
     def _fresh(self) -> None:
         #: Waits that ended by their timeout when nothing else at all could happen.
@@ -120,6 +126,7 @@ class OpenController(Controller):
         self.lingering: set[int] = set()
         self.ending = False
         self.left: list[int] = []  # who had not ended when that was over
+        self._settling = 0  # steps that daemons have made since then
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
         #: The one loop that there is, and whether there are threads beside it.
@@ -156,9 +163,9 @@ class OpenController(Controller):
         if not self.essential and not self._inside():
             self.ending = bool(self.loops and self.lingering)
             self.ending = self.ending and not self.lingering.isdisjoint(self._options())
-        if not self.essential and not self.ending and not self._inside():
+        if not (self.essential or self.ending or self._inside() or self._restless()):
             daemons = [worker for worker in self.active if worker not in self.loops]
-            if self.loops and daemons:  # but not idle threads of an executor that tasks started
+            if (self.loops or self.settles) and daemons:  # but not those who wait for others
                 able = {*self._options(), *self.timers}
                 daemons = [worker for worker in daemons if worker in able]
             self.cut_daemons = self.cut_daemons or bool(daemons)
@@ -176,6 +183,15 @@ class OpenController(Controller):
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
         return worker
+
+    def _restless(self) -> bool:
+        """Whether a daemon can go on by itself when the others have ended."""
+        if not self.settles or self.loops or self.failure is not None or self._settling >= REST:
+            return False
+        if self.at_end is not None and self.at_end():
+            return False
+        self._settling += 1
+        return any(self._could(worker, self.pending[worker]) for worker in self.active)  # type: ignore[arg-type]
 
     def _late(self) -> list[int]:
         """The workers whose timer is late. Who sleeps for no time at all only lets others on."""

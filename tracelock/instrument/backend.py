@@ -17,7 +17,14 @@ from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
 from tracelock.instrument.failures import failure_of, stack_of
-from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts
+from tracelock.instrument.hub import (
+    Hub,
+    Phase,
+    RunToCompletion,
+    ScheduleOver,
+    contexts,
+    get_ident,
+)
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
@@ -49,6 +56,8 @@ class PythonBackend:
     rules: Rules
     #: Whether all workers are tasks of one loop; what the order of that loop is called.
     one_loop = False
+    #: Whether background threads come to rest when the workers have ended, before the check.
+    settles = False
     own_name = ""
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
@@ -83,7 +92,7 @@ class PythonBackend:
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
         self._locals = live.locals
-        self._stack.enter_context(quiet_unwinding())
+        self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
         self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
 
@@ -210,6 +219,8 @@ class PythonBackend:
         check = program.check
         if check is None or outcome.failure is not None:
             return
+        if self.settles:
+            controller.active[:] = controller.left  # background threads live on
         with self._aside(controller, Phase.CHECK) as main:
             try:
                 result = self._call(main, check, *program.arguments(state))
@@ -222,6 +233,8 @@ class PythonBackend:
             else:
                 if result is False:
                     outcome.fail(f"{outcome.text} returned False")
+        if self.settles:
+            controller.active.clear()
 
     def _completed(self, controller: OpenController) -> bool:
         """Whether all workers have ended, and none by a failure."""
@@ -300,13 +313,21 @@ class Stuck(Exception):
 
 
 @contextlib.contextmanager
-def quiet_unwinding() -> Iterator[None]:
-    """Do not report a finalizer that is unwound because it was waiting at the schedule's end."""
+def finalizers_heard(hub: Hub) -> Iterator[None]:
+    """What a finalizer raises in a worker, where nobody can catch it, is a failure; when it is
+    unwound, at the schedule's end, it is none."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, ScheduleOver):
+        error = unraisable.exc_value
+        if isinstance(error, ScheduleOver) or hub.unwinding:
+            return
+        worker: Any = contexts.get(get_ident())
+        mine = getattr(worker, "hub", None) is hub and hub.phase in (Phase.RUN, Phase.CHECK)
+        if not mine or not isinstance(error, Exception):
             before(unraisable)
+        elif not isinstance(error, hub.expected) and hub.controller.failure is None:
+            hub.controller.failure = (worker.number, failure_of(error))
 
     sys.unraisablehook = hook
     try:

@@ -82,6 +82,7 @@ class PythonReplay(Replay):
         super().follow(controller)
         if isinstance(controller, OpenController):
             controller.replaced = self._replaced
+            controller.at_end = lambda: self.position >= len(self.events)
 
     def pick(self, choice: Choice) -> int:
         self._skip()

@@ -116,6 +116,8 @@ class Hub:
         #: Objects that have a number for a hash in this schedule, by id.
         self.hashed: dict[int, tuple[int, object]] = {}
         self.collected = 0  # garbage collections so far
+        #: Locks that were free when this schedule first used them: so they are when it has ended.
+        self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
         # described; what is in queues; how each worker was killed that was
         self.interprocess: set[str] = set()
@@ -218,6 +220,10 @@ class Hub:
                 worker.baton.release()
                 if not self.main.acquire(timeout=PATIENCE):
                     stuck.append(worker)
+        if not stuck:
+            for lock in self.to_free:
+                lock.free()
+        self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck
 

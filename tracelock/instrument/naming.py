@@ -19,6 +19,7 @@ from __future__ import annotations
 import weakref
 from array import array
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenLayout
 from tracelock.instrument.accesses import places
+from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import Mortals
 from tracelock.objects import VARIABLE
@@ -41,13 +43,13 @@ MOST: Final = 2_000
 SETUP: Final = "setup"
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
-
-
 #: What ``getrefcount`` says of an object that only an attribute has.
 _OURS: Final = 2
 _ATOMS: Final = (
     str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
 )  # fmt: skip
+#: Keys whose ``repr`` is the interpreter's own.
+_KEYS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(slots=True, eq=False)
@@ -145,11 +147,13 @@ class ObjectNames:
         known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
         if known is not None:
             return known
-        if type(obj) is memoryview and isinstance(obj.obj, CONTAINERS):
-            known = self.objects[identity(obj)] = self.identify(obj.obj, worker, label)
+        cls = type(obj)  # ``__class__`` may be a property: code of the user's
+        if cls is memoryview and issubclass(type(obj.obj), CONTAINERS):  # type: ignore[attr-defined]
+            below = self.identify(obj.obj, worker, label)  # type: ignore[attr-defined]
+            known = NamedObject(below.label, self._keep(obj), below.parts)
+            self.objects[identity(obj)] = known
             return known
-        cls = obj.__class__
-        if cls is ModuleType or isinstance(obj, type):
+        if cls is ModuleType or issubclass(cls, type):
             name = obj.__name__  # type: ignore[attr-defined]
             known = self.lasting[identity(obj)] = NamedObject(name, obj)
             return known
@@ -171,15 +175,17 @@ class ObjectNames:
         """Let go of those that nobody has but us: what they contain dies with them."""
         gone = [known for known in fresh if getrefcount(known.keep) <= _OURS]
         for known in gone:
-            fresh.remove(known)
-            self.objects.pop(identity(known.keep), None)
-            known.keep = None
+            if known in fresh:  # a finalizer may have come here too
+                fresh.remove(known)
+                self.objects.pop(identity(known.keep), None)
+                known.keep = None
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: a weak reference if possible, since
         finalizers and weak references are part of the program."""
         objects, address = self.objects, identity(obj)
-        if isinstance(obj, CONTAINERS) and obj.__class__.__module__ in ("builtins", "collections"):
+        cls = type(obj)
+        if issubclass(cls, CONTAINERS) and cls.__module__ in ("builtins", "collections"):
             return obj
         try:
             return weakref.ref(obj, lambda _: objects.pop(address, None))
@@ -203,8 +209,8 @@ class ObjectNames:
         """The shared contents that a container's method reads of its arguments: of ``argument``,
         or of what is in that tuple. Those that are not known to be shared count as used."""
         found = []
-        for one in argument if argument.__class__ is tuple else (argument,):
-            if isinstance(one, CONTAINERS):
+        for one in argument if type(argument) is tuple else (argument,):
+            if issubclass(type(one), CONTAINERS):
                 variable = self.variable(one, None, worker)
                 if variable.shared:
                     found.append(variable)
@@ -267,12 +273,13 @@ class ObjectNames:
 
     def name_contents(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
-        if isinstance(value, CONTAINERS) and identity(value) not in self.objects:
+        if issubclass(type(value), CONTAINERS) and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")
 
     # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object) -> None:
-        """Name ``root`` and the objects reachable from it, in a fixed order."""
+        """Name ``root`` and the objects reachable from it, in a fixed order. None of their code
+        runs: a container is read as its built-in base, attributes are what the namespace has."""
         self._walk(root)
         self.mortals.settle(None)
 
@@ -281,32 +288,35 @@ class ObjectNames:
         seen: set[int] = set()
         while pending and len(seen) < MOST:
             obj, name = pending.popleft()
-            if isinstance(obj, _ATOMS) or identity(obj) in seen:
+            cls = type(obj)
+            if issubclass(cls, _ATOMS) or identity(obj) in seen:
                 continue
             seen.add(identity(obj))
-            if isinstance(obj, weakref.ref):
-                self.mortals.created(obj, None)
+            if issubclass(cls, weakref.ref):
+                self.mortals.created(obj, None)  # type: ignore[arg-type]
                 continue
-            if isinstance(obj, (tuple, frozenset)):
-                if isinstance(obj, tuple):
-                    pending.extend((item, f"{name}[{k}]") for k, item in enumerate(obj))
+            if issubclass(cls, frozenset):
                 continue
-            if isinstance(obj, CONTAINERS):
-                known = self.identify(obj, None, name)
-                inner = known.label
-                if isinstance(obj, dict):
-                    pending.extend((v, f"{inner}[{k!r}]") for k, v in obj.items() if _plain(k))
-                elif isinstance(obj, (list, deque)):
-                    pending.extend((item, f"{inner}[{k}]") for k, item in enumerate(obj))
-            elif not hasattr(obj, "__dict__"):
+            if issubclass(cls, tuple):
+                pending.extend((item, f"{name}[{k}]") for k, item in _numbered(tuple, obj))
                 continue
-            if hasattr(obj, "__dict__") and isinstance(obj.__dict__, dict):
+            if issubclass(cls, CONTAINERS):
+                inner = self.identify(obj, None, name).label
+                if issubclass(cls, dict):
+                    items: Any = dict.items(obj)  # type: ignore[arg-type]
+                    pending.extend((v, f"{inner}[{k!r}]") for k, v in items if type(k) in _KEYS)
+                elif issubclass(cls, (list, deque)):
+                    base = list if issubclass(cls, list) else deque
+                    pending.extend((item, f"{inner}[{k}]") for k, item in _numbered(base, obj))
+            namespace = namespace_of(obj)
+            if type(namespace) is dict:
                 known = self.identify(obj, None)
-                for name, value in obj.__dict__.items():
+                for name, value in namespace.items():
                     # what a container contains is not the attribute that it is kept in
-                    contents = "[]" if isinstance(value, CONTAINERS) else ""
+                    contents = "[]" if issubclass(type(value), CONTAINERS) else ""
                     pending.append((value, f"{known.label}.{name}{contents}"))
 
 
-def _plain(key: object) -> bool:
-    return isinstance(key, (str, int, float, bool, type(None)))
+def _numbered(base: Any, obj: object) -> Iterator[tuple[int, object]]:
+    """The items of an object of this built-in class, or of one derived from it."""
+    return enumerate(base.__iter__(obj))

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from types import BuiltinMethodType
 from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.contexts import identity
@@ -20,6 +21,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.patch_targets import Changes, adopt, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared
+from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 
 class PatchGroup(NamedTuple):
@@ -118,7 +120,11 @@ class Patches:
         self.hub.unmark()
 
     def now(self, function: Any) -> Any:
-        """What takes the place of ``function``, if it is one of the originals itself."""
+        """What takes the place of ``function``, if it is one of the originals itself, or a method
+        of a lock that exists already."""
+        owner = function.__self__ if type(function) is BuiltinMethodType else None
+        if type(owner) in (RAW_LOCK, RAW_RLOCK):
+            return getattr(self.hub.stand_in(owner), function.__name__)
         return self._by.get(identity(function), function)
 
     def _own_code(self, row: Patch) -> bool:

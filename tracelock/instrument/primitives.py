@@ -63,7 +63,14 @@ class LockStandIn:
             if self._held():
                 model: Any = hub.controller.models[self.number]
                 model.take_back(hub.outside, 1)
+            else:
+                hub.to_free.append(self)
         return self.number
+
+    def free(self) -> None:
+        """The schedule has ended: nobody holds the lock any more."""
+        if self._held():
+            self.raw.release()
 
     def _spec(self, hub: Hub, name: str) -> ObjectSpec:
         return ObjectSpec(name, self.type)

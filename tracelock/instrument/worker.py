@@ -162,7 +162,7 @@ class Worker:
         self.last = variable
         self.answered = False
         reads: Sequence[Variable] = ()
-        if kind == WRITE and name is None and value.__class__ not in PLAIN:
+        if kind == WRITE and name is None and type(value) not in PLAIN:
             reads = names.contents(value, self)
         if not variable.shared:
             if hub.collections:
@@ -271,7 +271,7 @@ class Worker:
             return  # the access itself called code (a key function) that made another
         self.answered = True
         names = self.hub.names
-        if value.__class__ not in PLAIN:
+        if type(value) not in PLAIN:
             names.name_contents(variable, value, self)
         if variable.shared and self.hub.phase is Phase.RUN and not self.uncontrolled:
             self.hub.controller.replace(shown(value))
@@ -393,7 +393,7 @@ PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
 
 def shown(value: object) -> Value:
     """A value as a trace shows it: itself where JSON has it and it is short, else its type."""
-    kind = value.__class__
+    kind = type(value)
     if kind is int or kind is bool or value is None:
         return value
     if kind is str:

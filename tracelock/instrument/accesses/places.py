@@ -11,11 +11,14 @@ import sys
 from _weakref import ref
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 
+#: What gives an object's namespace in its class.
+_SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
+_bases: Final[Any] = type.__dict__["__mro__"].__get__
 #: ``id`` of a namespace -> the object it belongs to.
 _owner_of: Final[dict[int, Callable[[], Any]]] = {}
 _held: Final[list[int]] = []  # those that are kept alive for it
@@ -69,10 +72,14 @@ def owner_of(namespace: dict[Any, Any]) -> Any:
 
 def namespace_of(obj: Any) -> Any:
     """The attributes of an object, asked for without running code of its class; None without."""
-    try:
-        return object.__getattribute__(obj, "__dict__")
-    except (AttributeError, TypeError):
-        return None
+    for cls in _bases(type(obj)):
+        found = cls.__dict__.get("__dict__")
+        if type(found) in _SLOTS:  # and no property of that name
+            try:
+                return found.__get__(obj)
+            except (AttributeError, TypeError):
+                return None
+    return None
 
 
 @dataclass(slots=True, eq=False)

@@ -7,6 +7,7 @@ they are. A barrier is the standard library's code on such a condition.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from multiprocessing import queues, sharedctypes, synchronize
 from typing import Any, Final
@@ -49,6 +50,11 @@ class ControlledSemLock(LockStandIn):
 
     def _held(self) -> bool:
         return self._is_lock() and not self.raw._get_value()
+
+    def free(self) -> None:
+        if self._held():
+            with contextlib.suppress(AssertionError, ValueError):
+                self.raw.release()
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         worker: Worker | None = contexts.get(get_ident())

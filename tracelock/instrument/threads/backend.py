@@ -15,12 +15,18 @@ from tracelock.instrument.worker import Worker
 
 
 class ThreadBackend(PythonBackend):
-    """Each worker on a thread of the pool; ``setup`` and ``check`` on the main thread."""
+    """Each worker on a thread of the pool; ``setup`` and ``check`` on the main thread.
+
+    When the workers have ended, background threads come to rest, and live on while ``check`` runs.
+    """
+
+    settles = True
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
         self._sweep()
         hub.begin(controller)
+        controller.settles = self.settles
         program.outcome.failure = None
         state = self._set_up(controller)
         hub.phase = Phase.RUN
@@ -29,8 +35,10 @@ class ThreadBackend(PythonBackend):
             self._await()
         except Stuck:
             pass
+        if self.settles and hub.error is None and self._completed(controller):
+            self._check(controller, state)
         self._unwind(controller)
-        if self._completed(controller):
+        if not self.settles and self._completed(controller):
             self._check(controller, state)
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:

@@ -11,7 +11,8 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
 from tracelock.instrument.primitives import LockStandIn
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Worker, here
+from tracelock.ops import ACQUIRE, RELEASE, Op
 
 RAW_LOCK: Final[Any] = _thread.LockType
 RAW_RLOCK: Final[Any] = _thread.RLock
@@ -66,14 +67,38 @@ class ControlledRLock(ControlledLock):
     def _owned(self) -> bool:
         return bool(self.raw._is_owned())
 
-    # what threading.Condition looks for
+    def free(self) -> None:
+        if self._held():
+            self.raw._at_fork_reinit()  # whoever holds it
+
+    # what ``threading.Condition`` looks for, and what classes like it use
     _is_owned = _owned
 
+    def _recursion_count(self) -> int:
+        return int(self.raw._recursion_count())
+
     def _release_save(self) -> Any:
+        worker = here()
+        if worker is None or not self._owned():
+            return self.raw._release_save()  # raises where it is not held
+        saved = self.raw._release_save()  # there is no other way to ask how often it is held
+        self.raw._acquire_restore(saved)
+        number, at = self.known(worker), caller(worker)
+        for _ in range(saved[0]):
+            worker.do(Op(RELEASE, number, at))
         return self.raw._release_save()
 
     def _acquire_restore(self, saved: Any) -> None:
-        self.raw._acquire_restore(saved)
+        worker: Worker | None = contexts.get(get_ident())
+        if worker is None or worker.uncontrolled:
+            self.raw._acquire_restore(saved)
+        elif worker.hub.unwinding:
+            self.take_back(saved[0], True)
+        else:
+            number, at = self.known(worker), caller(worker)
+            for _ in range(saved[0]):
+                worker.do(Op(ACQUIRE, number, at))
+            self.take_back(saved[0], False)
 
 
 # a trace shows a value by the name of its type
