@@ -26,6 +26,7 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
+from tracelock.instrument.rewrite.standard import used_by
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
@@ -47,6 +48,8 @@ class Instrumentation:
             if name.partition(".")[0] == "tracelock":
                 raise UsageError("instrument: tracelock cannot watch itself")
         self.modules = tuple(modules)
+        #: Modules of the standard library that these use, see ``standard``.
+        self.standard: tuple[str, ...] = ()
         self.sites = Sites()
         self.notes: list[str] = []
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
@@ -60,7 +63,9 @@ class Instrumentation:
 
     def covers(self, name: str) -> bool:
         """Whether the module ``name`` is one of those asked for, or below one."""
-        return any(name == each or name.startswith(f"{each}.") for each in self.modules)
+        return any(
+            name == each or name.startswith(f"{each}.") for each in (*self.modules, *self.standard)
+        )
 
     # --- on and off ---
 
@@ -222,6 +227,10 @@ class Sources(Instrumentation):
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
+        self.standard = used_by(
+            module for name, module in list(sys.modules.items())
+            if isinstance(module, ModuleType) and self.covers(name)
+        )  # fmt: skip
 
     def close(self) -> None:
         """Undo everything. Safe to call twice."""
