@@ -30,6 +30,8 @@ real_getpid: Final = os.getpid
 class ProcessBackend(ThreadBackend):
     """Each worker in a process. Raises UsageError where there is no ``fork``."""
 
+    noun = "process"
+
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         if not hasattr(os, "fork"):
             raise UsageError("the multiprocessing backend for Python code needs fork")
