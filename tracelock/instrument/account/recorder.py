@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -31,6 +30,14 @@ from tracelock.instrument.account.known import (
     Kinds,
     is_standard,
     root_of,
+)
+from tracelock.instrument.account.looks import (
+    cache_name,
+    is_socket,
+    namespace,
+    parameters,
+    processor_time,
+    rebound,
 )
 from tracelock.instrument.account.profiling import CALL, Profile
 from tracelock.instrument.contexts import contexts, identity
@@ -157,7 +164,7 @@ class CallRecorder:
         for cache, hits in self._uses:
             # who has filled it is known, and not who has found something in it
             if cache.cache_info()[0] > hits and identity(cache) in self._touched:
-                unseen.setdefault(_cache_name(cache), _IN_C)
+                unseen.setdefault(cache_name(cache), _IN_C)
 
     def _seen_by(self, address: int) -> int:
         """The workers that were seen to use an object; all, where it is known to be shared."""
@@ -183,12 +190,12 @@ class CallRecorder:
         """A thread is to be ended from outside: whether it ends by itself, here or when a call
         into C comes back. What is raised in a thread while it is in here would be lost."""
         self.quit = True
-        begun = _processor_time(ident)
+        begun = processor_time(ident)
         for _ in range(_SAMPLES):
             _sleep(0.002)
             if ident in self._left:
                 return True
-        return begun is not None and _processor_time(ident) == begun  # it waits, in C
+        return begun is not None and processor_time(ident) == begun  # it waits, in C
 
     # --- calls -------------------------------------------------------------------------------
     def _told(self, frame: FrameType, what: int, function: Any) -> None:
@@ -233,16 +240,26 @@ class CallRecorder:
         if self.looked(module, code.co_filename):
             self.account.looked.add(module)
             return KnownCode(
-                code, LOOKED, module, _parameters(code) if fast else (), code.co_names,
+                code, LOOKED, module, parameters(code) if fast else (), code.co_names,
             )  # fmt: skip
         if root_of(module) in CONTROLLED or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module)
         standard = is_standard(module)
         return KnownCode(
-            code, OTHER, module, _parameters(code) if fast else (),
-            () if standard else code.co_names, () if standard else tuple(_rebound(code)),
+            code, OTHER, module, parameters(code) if fast else (),
+            () if standard else code.co_names, () if standard else tuple(rebound(code)),
             code.co_name in _MAKING,
         )  # fmt: skip
+
+    def _serves(self, frame: FrameType) -> bool:
+        """Whether this is code of the standard library that we call ourselves."""
+        there: FrameType | None = frame
+        while there is not None:
+            about = self._code(there)
+            if about.where != OTHER or not is_standard(about.module):
+                return about.where == OURS and there is not frame
+            there = there.f_back
+        return False
 
     def _entered(self, frame: FrameType, worker: int) -> None:
         about = self._code(frame)
@@ -251,9 +268,7 @@ class CallRecorder:
             self._touch(cached[1], worker)
         if about.where in (OURS, TRUSTED):
             return
-        caller = frame.f_back
-        serves = about.where == OTHER and is_standard(about.module)
-        if serves and caller is not None and self._code(caller).where == OURS:
+        if self._serves(frame):
             return
         unseen = about.where == OTHER
         module = about.module
@@ -266,7 +281,7 @@ class CallRecorder:
                 held.clear()  # a copy, which would keep what is in it alive
             if about.making and values:
                 values[0] = None
-            own = self._own(module) if serves else ()
+            own = self._own(module) if unseen and is_standard(module) else ()
             for value in values:
                 if identity(value) not in own:
                     self._given(value, worker, module if unseen else "")
@@ -309,7 +324,7 @@ class CallRecorder:
     def _called(self, frame: FrameType, function: Any, worker: int) -> None:
         """A function that is written in C is called from ``frame``."""
         caller = self._code(frame)
-        if caller.where == OURS:
+        if caller.where == OURS or self._serves(frame):
             return
         owner, name = function.__self__, function.__name__
         if owner is None or type(owner) is type(os):
@@ -335,7 +350,7 @@ class CallRecorder:
         if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")
-        if type(owner).__module__ in OUTSIDE or of in OUTSIDE or _is_socket(owner):
+        if type(owner).__module__ in OUTSIDE or of in OUTSIDE or is_socket(owner):
             waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
             if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:
                 self._outside(SHOWN.get(of, of))
@@ -371,13 +386,13 @@ class CallRecorder:
         """``obj`` is used by code of ``module`` that is not looked into; "": its own code, in C."""
         known = self._touched.get(identity(obj))
         if known is None:
-            if "_wrapper" in _namespace(obj):
+            if "_wrapper" in namespace(obj):
                 return  # of multiprocessing.sharedctypes, which is under control
             if type(obj) is LRU:
                 function: Any = obj.__wrapped__
                 if is_standard(function.__module__ or ""):
                     return
-                of, why = _cache_name(obj), _IN_C
+                of, why = cache_name(obj), _IN_C
             elif module:
                 name = type(obj).__name__
                 of, why = module, f"its code uses a {name} that several workers share"
@@ -393,42 +408,3 @@ class CallRecorder:
             return weakref.ref(obj, lambda _: touched.pop(address, None))
         except TypeError:
             return obj
-
-
-def _processor_time(ident: int) -> int | None:
-    """What a thread has had of the processor, in ms; None where that cannot be told."""
-    clock = getattr(time, "pthread_getcpuclockid", None)
-    return None if clock is None else time.clock_gettime_ns(clock(ident)) // 1_000_000
-
-
-def _namespace(obj: object) -> dict[str, Any]:
-    try:
-        found = object.__getattribute__(obj, "__dict__")
-    except AttributeError:
-        return {}
-    return found if type(found) is dict else {}
-
-
-def _cache_name(cache: Any) -> str:
-    return f"functools.lru_cache of {getattr(cache, '__qualname__', '?')}"
-
-
-def _is_socket(obj: object) -> bool:
-    return any(base.__name__ == "socket" and base.__module__ in ("_socket", "socket")
-               for base in type(obj).__mro__)  # fmt: skip
-
-
-def _parameters(code: CodeType) -> tuple[str, ...]:
-    count = code.co_argcount + code.co_kwonlyargcount
-    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
-    return (*code.co_varnames[:count], *code.co_freevars)
-
-
-def _rebound(code: CodeType) -> Iterator[str]:
-    """The globals and variables of a closure that this code assigns or deletes."""
-    free: Iterable[str] = code.co_freevars
-    for each in dis.get_instructions(code):
-        name, how = each.argval, each.opname
-        closed = how in ("STORE_DEREF", "DELETE_DEREF") and name in free
-        if closed or how in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-            yield str(name)
