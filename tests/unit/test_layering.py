@@ -56,6 +56,7 @@ INNER: dict[str, set[str]] = {
     "explore/spread": set(),
     "explore/states": set(),
     "instrument/accesses": {"rewrite"},
+    "instrument/account": set(),
     "instrument/files": set(),
     "instrument/loops": {"threads"},
     "instrument/processes": {"files", "threads"},

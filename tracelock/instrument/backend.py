@@ -16,6 +16,7 @@ from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
+from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import (
     Hub,
@@ -60,12 +61,16 @@ class PythonBackend:
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
     own_name = ""
+    #: What its workers are.
+    noun = "thread"
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
         self.limits = limits
         self.names = ObjectNames(program.layout)
         self.hub = Hub(self.names)
+        self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
+        self.account.one_loop = self.one_loop
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
@@ -92,6 +97,7 @@ class PythonBackend:
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
+        self.account.take(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
@@ -142,6 +148,7 @@ class PythonBackend:
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
+        self.account.end(controller)
         if hub.relays:
             self._reap()
         if stuck:
@@ -291,7 +298,8 @@ class PythonBackend:
                 if not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
-                raise_in(worker.ident, ScheduleOver)
+                if hub.recorder is None or not hub.recorder.ended(worker.ident):
+                    raise_in(worker.ident, ScheduleOver)
                 continue
             self._give_up(controller, worker)
             raise Stuck

@@ -295,9 +295,13 @@ class Worker:
     def live(self, run: Callable[[], object]) -> None:
         """Run its code on this thread, to the end. Its baton comes with its first op."""
         self.attach()
+        recorder = self.hub.recorder
         failed: BaseException | None = None
         try:
-            run()
+            if recorder is None:
+                run()
+            else:
+                recorder.watch(run)
         except ScheduleOver:
             pass
         except BaseException as error:

@@ -15,6 +15,7 @@ from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
+from tracelock.instrument.account.account import Account
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects, no_collections
@@ -54,6 +55,7 @@ class PythonHost(Host):
         limits = settings.bounds(target)
         self.sources = Sources(program.instrument)
         self.backend = make_python_backend(settings.backend, program, limits)
+        self.backend.account.looked = self.sources.looked
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
         self.own_name = self.backend.own_name
@@ -95,6 +97,13 @@ class PythonHost(Host):
     @property
     def stuck(self) -> str:
         return self.backend.stuck
+
+    @property
+    def account(self) -> Account:
+        account = self.backend.account.account
+        if self.backend.heard:
+            account.chance.add("errors that nobody received")
+        return account
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
@@ -271,7 +280,7 @@ class PythonHost(Host):
         if verdict == "verified" and self.names.mortals.doubts:
             self.notes += sorted(self.names.mortals.doubts)
             return "passed"
-        if verdict == "verified" and self.program.collections:
+        if verdict == "verified" and not (self.account.clean and not self.program.collections):
             return "passed"
         return verdict
 

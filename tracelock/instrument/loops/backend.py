@@ -64,6 +64,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             for place in range(min(first.places, TRIES)):
                 yield OwnOrder(once=True, inject=place)
 
+    noun = "task"
+
     # --- what differs between the libraries ----------------------------------------------------
     #: Coroutine methods of the library, and the op in which each waits.
     waiting: tuple[tuple[Any, str, int], ...] = ()
@@ -178,6 +180,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         finally:
             hub.phase = Phase.UNWIND
             contexts.pop(get_ident(), None)
+            if hub.recorder is not None:
+                hub.recorder.profile.off()
 
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
@@ -185,6 +189,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self.kept.set_up()
         hub.phase = Phase.RUN
         contexts[tasks.ident] = tasks.callbacks
+        if hub.recorder is not None:
+            hub.recorder.profile.on()
         tasks.wake_all()
         for number, work in enumerate(program.workers):
             worker = TaskWorker(hub, number, tasks, None, True)
