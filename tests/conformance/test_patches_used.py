@@ -11,6 +11,7 @@ import fcntl
 import multiprocessing as mp
 import os
 import queue
+import random
 import shutil
 import signal
 import sys
@@ -176,6 +177,8 @@ THREADS: dict[str, Use] = {
     "concurrent.futures.Future.__hash__": lambda: hash(concurrent.futures.Future()),
     "concurrent.futures.wait": in_order,
     "time.sleep": lambda: time.sleep(3600),
+    "os.urandom": lambda: os.urandom(16),
+    "random.Random.seed": lambda: random.Random().random(),
     # found when they are called, which is when they are patched
     **{f"time.{name}": lambda name=name: getattr(time, name)() for name in START},
     **{f"time.{name}_ns": lambda name=name: getattr(time, f"{name}_ns")() for name in START},

@@ -331,7 +331,7 @@ def test_waiting_for_the_clock_is_named() -> None:
 
 def test_a_program_that_does_not_depend_on_the_schedule_alone_is_named() -> None:
     def worker(lock: Any) -> None:
-        for _ in range(random.randrange(1, 50)):
+        for _ in range(random.Random(time.process_time_ns()).randrange(1, 50)):
             with lock:
                 pass
 

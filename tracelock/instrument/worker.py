@@ -7,7 +7,15 @@ import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.hub import (
+    DIGITS,
+    Hub,
+    Phase,
+    ScheduleOver,
+    contexts,
+    get_ident,
+    new_baton,
+)
 from tracelock.instrument.naming import SETUP, Variable
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, AtomicBody, Op, Raised, Value
 
@@ -58,10 +66,12 @@ class Worker:
 
     def child_label(self, base: str, kind: str) -> str:
         """The label of a thread or process that it starts."""
-        if self.label != SETUP:
-            base = f"{self.label}/{base}"
+        parent = "" if self.label == SETUP else f"{self.label}/"
+        pattern = DIGITS.sub("#", base)
+        if pattern != base:  # a number that may run on from schedule to schedule
+            base = self.hub.in_order(parent, pattern, self.count((pattern, kind, "order")), base)
         number = self.count((base, kind))
-        return base if number == 1 else f"{base}#{number}"
+        return f"{parent}{base}" if number == 1 else f"{parent}{base}#{number}"
 
     # --- scheduling points -------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:

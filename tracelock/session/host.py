@@ -170,6 +170,10 @@ class Host(ABC):
         """What was noticed in the schedules so far, in sentences."""
         return []
 
+    def until(self, deadline: float | None) -> None:
+        """No run goes on beyond this, on the monotonic clock: see ``engine.limits.TimeUp``."""
+        return
+
     def held(self) -> AbstractContextManager[None]:
         """While this is entered, what is learnt of the target does not change its schedules."""
         return nullcontext()

@@ -72,6 +72,11 @@ class PythonHost(Host):
         self._known = trace
         for name in trace.workers:
             self.program.layout.worker(name)
+        spawned = {event.target for event in trace.events if event.op == "spawn"}
+        heard = {trace.workers[event.worker] for event in trace.events}
+        for name in trace.workers[len(self.program.workers) :]:
+            if name in heard or name in spawned:
+                self.backend.hub.named(name)
         return self
 
     def __enter__(self) -> Self:
@@ -207,7 +212,7 @@ class PythonHost(Host):
             else:
                 logs = [outcome.first.log for outcome in part.outcomes.values()]
                 seen.append(steps_of(self.program.layout, logs[0] if logs else ()))
-            if part.stopped in ("failure", "interrupted") or self.stuck:
+            if part.stopped in ("failure", "interrupted", "seconds") or self.stuck:
                 return found
         told = difference(*seen)
         if told:
@@ -257,6 +262,12 @@ class PythonHost(Host):
         return found
 
     def qualify(self, found: Searched) -> None:
+        if found.exhaustive and self.backend.afresh.drew:
+            self.notes.append(
+                "the program draws random numbers: one sequence of them was tried, so nothing is "
+                "proved"
+            )
+            found.exhaustive = False
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "
@@ -268,13 +279,14 @@ class PythonHost(Host):
             found.stopped = "stuck"
 
     def claim(self, verdict: str, found: Searched) -> str:
-        if verdict == "failed":
+        if verdict == "failed" or not found.schedules:
             return verdict
         if self.stuck:
             self.notes.append(self.stuck)
             return "unfinished"
         spent = found.stopped in ("schedules", "seconds")
-        if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
+        unproved = self.backend.cut_daemons or self.backend.afresh.drew
+        if verdict == "unfinished" and (spent or (not found.stopped and unproved)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
         if verdict == "verified" and self.names.mortals.doubts:
@@ -302,6 +314,9 @@ class PythonHost(Host):
             )
         return remarks
 
+    def until(self, deadline: float | None) -> None:
+        self.backend.bounds.deadline = deadline
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         self.names.deferring = True
@@ -320,4 +335,9 @@ def shared_in(trace: Trace) -> list[str]:
     for event in trace.events:
         if event.op == "atomic":  # one operation on several files
             targets.update(*(part for part in (event.value, event.result) if part))
+    known = {event.target for event in trace.events}
+    for target in known:  # a queue whose mutex was used is the library's own code
+        queue, _, part = (target or "").rpartition(".")
+        if part == "mutex" and queue not in known:
+            targets.add(f"{queue} from outside")
     return sorted(target for target in targets if target is not None)

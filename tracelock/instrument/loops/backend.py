@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
@@ -128,6 +128,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """Schedules, in the thread of the loop; one only, where each needs a new thread."""
         try:
             while self._more and not self.stuck:
+                self.bounds.check()
                 self.names.begin()
                 if not controller.begin():
                     self._more = False
@@ -137,9 +138,10 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                 if self.stuck and controller.limit is not self.stuck:
                     return  # given up meanwhile
                 controller.scheduler.end(len(controller.log))
-                if self.interrupted:
-                    controller.limit = INTERRUPTED
-                if done(controller) or controller.limit is INTERRUPTED:
+                over = self.bounds.why()
+                if over:
+                    controller.limit = over
+                if done(controller) or controller.limit in (INTERRUPTED, TIME_UP):
                     self._more = False
                 if pooled.once:
                     break

@@ -28,7 +28,11 @@ class ThreadBackend(PythonBackend):
         hub.begin(controller)
         controller.settles = self.settles
         program.outcome.failure = None
-        state = self._set_up(controller)
+        try:
+            state = self._set_up(controller)
+        except BaseException:
+            hub.unwind()  # threads that it has started
+            raise
         self.kept.set_up()
         hub.phase = Phase.RUN
         try:
