@@ -18,14 +18,23 @@ ROOM = Path(__file__).parent
 #: file -> test -> one case in so many runs by default (0: none does).
 EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_analyze_library.py": {
-        "test_no_false_alarm_and_no_miss": 5,
         "test_a_failing_trace_of_a_search_is_named": 2,
+        "test_no_false_alarm_and_no_miss": 10,
+    },
+    "conformance/test_checkpoint.py": {
+        "test_dpor_stopped_at_every_kth_schedule": 3,
     },
     "conformance/test_dpor.py": {
-        "test_generated_scenarios_on_threads": 3,
         "test_generated_scenarios_of_tasks": 3,
+        "test_generated_scenarios_on_threads": 3,
     },
-    "conformance/test_explore.py": {"test_every_file_of_the_library": 5},
+    "conformance/test_explore.py": {
+        "test_every_file_of_the_library": 10,
+    },
+    "conformance/test_oracles.py": {
+        "test_how_often_a_random_walk_fails": 2,
+        "test_inequivalent_executions": 3,
+    },
     "conformance/test_predict.py": {
         "test_the_library": 3,
     },
@@ -37,73 +46,108 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_start_methods": 2,
         "test_workers_die_with_their_parent": 2,
     },
+    "conformance/test_python_alone.py": {
+        "test_one_outcome_as_without_control": 2,
+    },
     "conformance/test_python_cases.py": {
-        "test_consumer_first_terminates": 4,
-        "test_patches_are_undone": 2,
         "test_a_race_of_threads_that_a_worker_starts": 2,
         "test_a_spin_wait_ends_by_the_bound_of_steps": 2,
+        "test_consumer_first_terminates": 4,
+        "test_patches_are_undone": 2,
     },
-    "conformance/test_python_dpor.py": {"test_same_final_states_as_brute_force": 5},
-    "conformance/test_python_files.py": {"test_dpor_finds_every_end": 3},
+    "conformance/test_python_dpor.py": {
+        "test_same_final_states_as_brute_force": 8,
+    },
+    "conformance/test_python_files.py": {
+        "test_dpor_finds_every_end": 3,
+    },
     "conformance/test_python_processes.py": {
         "test_a_fork_while_another_thread_holds_a_lock": 2,
         "test_dpor_finds_every_end_in_processes": 3,
         "test_dpor_finds_every_end_of_a_fork": 2,
         "test_queues": 2,
     },
-    "conformance/test_reduce.py": {"test_the_library_is_reduced": 3},
+    "conformance/test_reduce.py": {
+        "test_the_library_is_reduced": 6,
+    },
     "conformance/test_samplers.py": {
+        "test_bounded_search_gives_each_schedule_once_the_cheapest_first": 3,
         "test_every_kind_of_choice": 3,
         "test_nothing_is_out_of_reach": 3,
     },
     "conformance/test_session.py": {
-        "test_free_runs_are_faithful": 5,
-        "test_the_deadlock_of_one_backend_on_another": 3,
         "test_a_failure_found_is_replayed": 2,
+        "test_free_runs_are_faithful": 10,
+        "test_the_deadlock_of_one_backend_on_another": 3,
+        "test_the_real_backend_follows_a_free_run": 2,
     },
     "conformance/test_shrinking.py": {
+        "test_a_shrunk_trace_replays_on_the_real_backend": 3,
         "test_known_minimum": 3,
         "test_passes_alone_reach_the_minimum": 3,
         "test_the_search_for_the_fewest_agrees_with_brute_force": 3,
     },
-    "conformance/test_states.py": {"test_the_conformance_cases": 3},
-    "conformance/test_tasks.py": {"test_controlled_is_the_model": 3, "test_free_runs_replay": 3},
+    "conformance/test_small_programs.py": {
+        "test_dpor_reaches_what_the_oracle_reaches": 5,
+        "test_the_verdict_is_the_truth": 7,
+    },
+    "conformance/test_states.py": {
+        "test_the_conformance_cases": 3,
+        "test_the_library": 2,
+    },
+    "conformance/test_tasks.py": {
+        "test_controlled_is_the_model": 3,
+        "test_free_runs_replay": 3,
+    },
     "conformance/test_tasks_brute.py": {
-        "test_dpor_finds_what_brute_force_finds": 3,
+        "test_dpor_finds_what_brute_force_finds": 4,
         "test_the_same_with_cancellations": 2,
     },
-    "conformance/test_tasks_trio.py": {"test_dpor_finds_what_brute_force_finds": 3},
-    "conformance/test_traces.py": {"test_it_is_replayed_on_every_backend_where_it_is_possible": 3},
+    "conformance/test_tasks_trio.py": {
+        "test_dpor_finds_what_brute_force_finds": 3,
+    },
+    "conformance/test_traces.py": {
+        "test_it_is_replayed_on_every_backend_where_it_is_possible": 6,
+    },
     "conformance/test_twin.py": {
         "test_twins_of_the_library": 3,
     },
     "system/test_compare.py": {
         "test_variants_are_sound_and_keep_what_is_no_lock": 3,
     },
-    "system/test_corpus.py": {"test_where_it_is_mended_nothing_is_found": 0},
+    "system/test_corpus.py": {
+        "test_where_it_is_mended_nothing_is_found": 0,
+    },
     "system/test_export.py": {
-        "test_what_a_free_program_does_is_possible": 4,
-        "test_every_file_becomes_a_program": 3,
         "test_a_random_schedule_is_followed": 2,
+        "test_every_file_becomes_a_program": 6,
+        "test_what_a_free_program_does_is_possible": 8,
     },
     "system/test_pytest_async.py": {
-        "test_an_async_test_is_explored_whoever_else_runs_such_tests": 3
+        "test_an_async_test_is_explored_whoever_else_runs_such_tests": 3,
     },
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 2,
         "test_plain_tests_beside_pytest_asyncio": 2,
     },
-    "system/test_rewriting_soak.py": {"test_cpythons_tests_pass_on_rewritten_modules": 3},
+    "system/test_report_browser.py": {
+        "test_each_step_shows_the_state_that_the_frames_have": 3,
+    },
+    "system/test_rewriting_soak.py": {
+        "test_cpythons_tests_pass_on_rewritten_modules": 3,
+    },
+    "system/test_shards.py": {
+        "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
+    },
 }
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Each worker of xdist keeps to a core of its own. A controlled run keeps to one core, which
-    it chooses by the number of its process: two workers would often choose the same."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    if worker.isdecimal() and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are cores: a fifth of the time is waiting, for children to end and
+    for what is stuck to be noticed."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return (len(usable(0)) if usable else os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(tryfirst=True)  # before those that the command line does not ask for are left out

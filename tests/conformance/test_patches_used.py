@@ -303,11 +303,11 @@ FILES: dict[str, Use] = {
     f"tempfile._TemporaryFileCloser.{REMOVES}": temporary,
     "tempfile._RandomNameSequence.__next__": random_name,
 }
-directories: list[str] = []
 
 
-def files() -> Path:
-    """A directory for each use."""
+def files(directories: list[str]) -> Path:
+    """A directory for each use. ``directories``: what is to be removed, in no module, where it
+    would be put back."""
     while directories:
         shutil.rmtree(directories.pop())
     directories.append(tempfile.mkdtemp())
@@ -338,8 +338,9 @@ def in_its_directory(name: str, use: Use) -> Use:
 
 def test_files() -> None:
     uses = {name: in_its_directory(name, use) for name, use in FILES.items()}
+    directories: list[str] = []
     try:
-        seen = explore_uses(uses, rival, fails=fails, setup=files)
+        seen = explore_uses(uses, rival, fails=fails, setup=lambda: files(directories))
     finally:
         shutil.rmtree(directories.pop())
     makers = frozenset({"os.dup", "os.fdopen"})

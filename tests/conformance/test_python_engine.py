@@ -196,7 +196,7 @@ def test_a_lock_that_outlives_its_exploration_is_controlled_in_the_next() -> Non
             pass
 
     assert explore(workers=[make, make], schedules=3).verdict == "passed"
-    again = explore(workers=[use, use])
+    again = explore(workers=[use, use], instrument=[__name__])
     assert again.verdict == "verified"
     trace = again.ways[0].trace()
     locks = [(e.op, e.target) for e in trace.events if e.op in ("acquire", "release")]

@@ -16,6 +16,7 @@ from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
+from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.failures import failure_of, stack_of
@@ -32,6 +33,7 @@ from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
@@ -61,12 +63,16 @@ class PythonBackend:
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
     own_name = ""
+    #: What its workers are.
+    noun = "thread"
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
         self.limits = limits
         self.names = ObjectNames(program.layout)
         self.hub = Hub(self.names)
+        self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
+        self.account.one_loop = self.one_loop
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
@@ -96,12 +102,15 @@ class PythonBackend:
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
+        self.account.take(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
         self._watchdog = self._stack.enter_context(
             Watchdog(self._progress, MainBlocked, patience, self.bounds)
         )
+        self.kept = KeptState(self.program, self.names)
+        self._stack.callback(self.kept.close)
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -128,6 +137,7 @@ class PythonBackend:
             self.names.begin()
             if not controller.begin():
                 return
+            self.kept.put_back()
             self._schedule(controller)
             controller.scheduler.end(len(controller.log))
             if done(controller) or controller.limit in (INTERRUPTED, TIME_UP):
@@ -152,6 +162,7 @@ class PythonBackend:
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
+        self.account.end(controller)
         self.afresh.end()
         if hub.relays:
             self._reap()
@@ -309,7 +320,8 @@ class PythonBackend:
                 if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
-                if raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
+                told = hub.recorder is not None and hub.recorder.ended(worker.ident)
+                if not told and raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
                     return
                 continue
             self._give_up(controller, worker)

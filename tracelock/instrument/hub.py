@@ -107,6 +107,9 @@ class Hub:
         self.fork_copies: set[str] = set()
         self.stall = 5.0
         self.paths: Any = None  # see ``files.access``
+        #: What records the calls of this schedule, if it is recorded; asked as one begins.
+        self.recorder: Any = None
+        self.account: Any = None
         self._clear()
 
     def _clear(self) -> None:
@@ -138,6 +141,7 @@ class Hub:
         self._clear()
         self.controller = controller
         self.schedule = next(_schedules)
+        self.recorder = None if self.account is None else self.account.begin()
         controller.sync()
 
     def enter(self, number: int, worker: Worker) -> None:

@@ -234,8 +234,10 @@ class Exploration(Opened):
         explored = Explored(
             self._verdict(found), found.strategy, found.schedules, found.redundant, host.states,
             seconds, [self.way(one) for one in found.outcomes.values()], stopped=found.stopped,
-            notes=host.notes,
+            notes=host.notes, account=host.account,
         )  # fmt: skip
+        account = explored.account
+        explored.whole = found.exhaustive and account is not None and not account.clean
         remarks = host.remarks(found.schedules)
         if failures:
             self.show(explored, failures[0])

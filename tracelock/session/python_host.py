@@ -15,6 +15,7 @@ from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
+from tracelock.instrument.account.account import Account
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects, no_collections
@@ -54,6 +55,7 @@ class PythonHost(Host):
         limits = settings.bounds(target)
         self.sources = Sources(program.instrument)
         self.backend = make_python_backend(settings.backend, program, limits)
+        self.backend.account.looked = self.sources.looked
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
         self.own_name = self.backend.own_name
@@ -100,6 +102,13 @@ class PythonHost(Host):
     @property
     def stuck(self) -> str:
         return self.backend.stuck
+
+    @property
+    def account(self) -> Account:
+        account = self.backend.account.account
+        if self.backend.heard:
+            account.chance.add("errors that nobody received")
+        return account
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
@@ -280,7 +289,10 @@ class PythonHost(Host):
         if verdict == "unfinished" and (spent or (not found.stopped and unproved)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
-        if verdict == "verified" and self.program.collections:
+        if verdict == "verified" and self.names.mortals.doubts:
+            self.notes += sorted(self.names.mortals.doubts)
+            return "passed"
+        if verdict == "verified" and not (self.account.clean and not self.program.collections):
             return "passed"
         return verdict
 
@@ -289,6 +301,11 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
+        lasting = self.backend.kept.lasting
+        if lasting:
+            shown = ", ".join(list(lasting)[:5])
+            more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
+            remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
         for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
             remarks.append(
                 f"in {count} of {schedules} schedules {worker} got on at {at} only "

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic_ns as clock
 from typing import Any, Final
 
@@ -78,10 +78,6 @@ class ThreadWorkers:
         self.gate = threading.Event()
         self.recording = True
         self.holder: dict[int, int] = {}  # who took a lock last, where nothing is recorded
-        self.own = {
-            CHECKPOINT: self.checkpoint, SLEEP: self.sleep, SPAWN: self.spawn, JOIN: self.join,
-            CALL: self.call, WAIT: self.wait,
-        }  # fmt: skip
 
     def start(self, number: int) -> None:
         """Start the thread of a worker."""
@@ -236,8 +232,8 @@ class ThreadWorkers:
                 reads_only = kind != ATOMIC and seen.__class__ is tuple and seen[2] != len(log)
                 log.add(kind, op, seen, clock(), SEEN if reads_only and kind > WRITE else 0)
             return result
-        if kind in self.own:
-            return self.own[kind](me, op)
+        if kind in _OWN:
+            return _OWN[kind](self, me, op)
         earliest = clock()
         try:
             if kind in (ACQUIRE, PUT, GET):
@@ -375,3 +371,11 @@ class ThreadWorkers:
                 self.look(me)
                 if left <= 0:
                     return self.note(me, op, False, earliest)
+
+
+#: The operations of a worker that are none on a real object. No attribute: an object that is in a
+#: circle with its own methods keeps the record in memory until the collector comes.
+_OWN: Final[dict[int, Callable[[ThreadWorkers, int, Op], Any]]] = {
+    CHECKPOINT: ThreadWorkers.checkpoint, SLEEP: ThreadWorkers.sleep, SPAWN: ThreadWorkers.spawn,
+    JOIN: ThreadWorkers.join, CALL: ThreadWorkers.call, WAIT: ThreadWorkers.wait,
+}  # fmt: skip

@@ -64,6 +64,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             for place in range(min(first.places, TRIES)):
                 yield OwnOrder(once=True, inject=place)
 
+    noun = "task"
+
     # --- what differs between the libraries ----------------------------------------------------
     #: Coroutine methods of the library, and the op in which each waits.
     waiting: tuple[tuple[Any, str, int], ...] = ()
@@ -131,6 +133,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                 if not controller.begin():
                     self._more = False
                     break
+                self.kept.put_back()
                 self._schedule(controller)
                 if self.stuck and controller.limit is not self.stuck:
                     return  # given up meanwhile
@@ -158,6 +161,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
         contextvars.Context().run(self._life, controller)
         self._unwind(controller)
+        self.kept.ran()
 
     def _life(self, controller: OpenController) -> None:
         """One schedule, in the thread of the loop."""
@@ -178,12 +182,17 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         finally:
             hub.phase = Phase.UNWIND
             contexts.pop(get_ident(), None)
+            if hub.recorder is not None:
+                hub.recorder.profile.off()
 
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
         state = self._set_up(controller)
+        self.kept.set_up()
         hub.phase = Phase.RUN
         contexts[tasks.ident] = tasks.callbacks
+        if hub.recorder is not None:
+            hub.recorder.profile.on()
         tasks.wake_all()
         for number, work in enumerate(program.workers):
             worker = TaskWorker(hub, number, tasks, None, True)
@@ -197,9 +206,11 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         controller.heard.extend(tasks.errors)
         for message in (*tasks.errors, *tasks.unretrieved()):
             self.heard[message] = self.heard.get(message, 0) + 1
+        self.kept.ran()
         if self._completed(controller):
             self.finish(controller, tasks)
             self._check(controller, state)
+            self.kept.checked()
 
     def _show_waits(self, controller: OpenController, tasks: TasksT) -> None:
         """No worker can go on: what each task waits for takes the place of its next step."""

@@ -31,6 +31,7 @@ class ProcessBackend(ThreadBackend):
     """Each worker in a process. Raises UsageError where there is no ``fork``."""
 
     settles = False  # a process that is left over is ended before the check
+    noun = "process"
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         if not hasattr(os, "fork"):
