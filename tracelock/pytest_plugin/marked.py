@@ -186,12 +186,15 @@ class _Marked:
     def _target(self, options: dict[str, Any]) -> Target:
         """The program whose one worker is the body of the test."""
         from tracelock.session.code import PythonCode
+        from tracelock.session.first_party import first_party
         from tracelock.session.python import PythonTarget
 
         item, node = self.item, kept.node_id(self.item)
         code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
         if not isinstance(code.instrument, str):  # that is refused below
-            code.instrument = [item.module.__name__, *(code.instrument or ())]
+            given = [type(value).__module__ for value in item.funcargs.values()]
+            own = first_party([item.module.__name__], str(item.config.rootpath), given)
+            code.instrument = list(dict.fromkeys([*own, *(code.instrument or ())]))
         program = code.program(
             node, source={"pytest": node}, names=[item.originalname or item.name]
         )
