@@ -193,6 +193,7 @@ class _Marked:
     def _target(self, options: dict[str, Any]) -> Target:
         """The program whose one worker is the body of the test."""
         from tracelock.session.code import PythonCode
+        from tracelock.session.first_party import first_party
         from tracelock.session.python import PythonTarget
 
         item, node, fixtures = self.item, kept.node_id(self.item), self.fixtures
@@ -200,7 +201,9 @@ class _Marked:
         if fixtures.needed:
             code = replace(code, setup=fixtures.setup, check=_torn_down(fixtures))
         if not isinstance(code.instrument, str):  # that is refused below
-            code.instrument = [item.module.__name__, *(code.instrument or ())]
+            given = [type(value).__module__ for value in item.funcargs.values()]
+            own = first_party([item.module.__name__], str(item.config.rootpath), given)
+            code.instrument = list(dict.fromkeys([*own, *(code.instrument or ())]))
         program = code.program(
             node, source={"pytest": node}, names=[item.originalname or item.name]
         )

@@ -118,9 +118,9 @@ class CallRecorder:
         self._random = getattr(random, "_inst", None)
         self._cached, self._uses = {}, []
         for cache in self.caches:
-            function = cache.__wrapped__
+            function = getattr(cache, "__wrapped__", None)  # C code may make one without it
             code = getattr(function, "__code__", None)
-            if code is not None and not is_standard(function.__module__ or ""):
+            if code is not None and not is_standard(getattr(function, "__module__", None) or ""):
                 self._cached[identity(code)] = code, cache
                 self._uses.append((cache, cache.cache_info()[0]))
         names: Any = self.hub.names
@@ -389,8 +389,8 @@ class CallRecorder:
             if "_wrapper" in namespace(obj):
                 return  # of multiprocessing.sharedctypes, which is under control
             if type(obj) is LRU:
-                function: Any = obj.__wrapped__
-                if is_standard(function.__module__ or ""):
+                function: Any = getattr(obj, "__wrapped__", None)
+                if is_standard(getattr(function, "__module__", None) or ""):
                     return
                 of, why = cache_name(obj), _IN_C
             elif module:
