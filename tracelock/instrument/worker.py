@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.hub import (
+    DIGITS,
+    Hub,
+    Phase,
+    ScheduleOver,
+    contexts,
+    get_ident,
+    new_baton,
+)
 from tracelock.instrument.naming import SETUP, Variable
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, AtomicBody, Op, Raised, Value
 
@@ -57,10 +66,12 @@ class Worker:
 
     def child_label(self, base: str, kind: str) -> str:
         """The label of a thread or process that it starts."""
-        if self.label != SETUP:
-            base = f"{self.label}/{base}"
+        parent = "" if self.label == SETUP else f"{self.label}/"
+        pattern = DIGITS.sub("#", base)
+        if pattern != base:  # a number that may run on from schedule to schedule
+            base = self.hub.in_order(parent, pattern, self.count((pattern, kind, "order")), base)
         number = self.count((base, kind))
-        return base if number == 1 else f"{base}#{number}"
+        return f"{parent}{base}" if number == 1 else f"{parent}{base}#{number}"
 
     # --- scheduling points -------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
@@ -299,9 +310,13 @@ class Worker:
     def live(self, run: Callable[[], object]) -> None:
         """Run its code on this thread, to the end. Its baton comes with its first op."""
         self.attach()
+        recorder = self.hub.recorder
         failed: BaseException | None = None
         try:
-            run()
+            if recorder is None:
+                run()
+            else:
+                recorder.watch(run)
         except ScheduleOver:
             pass
         except BaseException as error:
@@ -421,6 +436,18 @@ def here() -> Worker | None:
     if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return None
     return worker
+
+
+@contextlib.contextmanager
+def out_of_control() -> Iterator[None]:
+    """While this is entered, nothing that this thread does is a worker's: no access is seen, and no
+    name is given."""
+    kept = contexts.pop(get_ident(), None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            contexts[get_ident()] = kept
 
 
 class Uncontrolled:

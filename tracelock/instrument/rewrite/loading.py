@@ -53,6 +53,9 @@ class Instrumentation:
         self.standard: tuple[str, ...] = ()
         self.sites = Sites()
         self.notes: list[str] = []
+        #: Modules some of whose code could not be rewritten.
+        self.blind: set[str] = set()
+        self._looked: dict[tuple[str, str], bool] = {}
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
         self.digests: dict[str, str] = {}
         # By identity: functions of two files may be equal where they have no accesses.
@@ -67,6 +70,17 @@ class Instrumentation:
         return any(
             name == each or name.startswith(f"{each}.") for each in (*self.modules, *self.standard)
         )
+
+    def looked(self, name: str, filename: str) -> bool:
+        """Whether the code of a module, in a file of this name, is looked into: not what a module
+        makes by ``exec``, nor where no source, or another one, is there."""
+        known = self._looked.get((name, filename))
+        if known is None:
+            made = filename.startswith("<") and not filename.startswith("<frozen ")
+            known = self._looked[name, filename] = (
+                self.covers(name) and name not in self.blind and not made
+            )
+        return known
 
     # --- on and off ---
 
@@ -123,6 +137,7 @@ class Instrumentation:
             if path is None:
                 if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
                     continue  # a namespace package has no code of its own
+                self.blind.add(name)
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
                 continue
             filenames = {path, f"<frozen {name}>"}
@@ -155,6 +170,7 @@ class Instrumentation:
         for name, left in refused.items():
             shown = ", ".join(sorted(set(left))[:5])
             more = len(set(left)) - 5
+            self.blind.add(name)
             self.notes.append(
                 f"{name}: its source is not what was compiled, these functions are left as they "
                 f"are: {shown}{f' and {more} more' if more > 0 else ''}"
@@ -176,6 +192,7 @@ class Instrumentation:
         try:
             source = Path(path).read_bytes()
         except OSError as error:
+            self.blind.add(name)
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
@@ -185,6 +202,7 @@ class Instrumentation:
             try:
                 known = compiled(source, filename, file, name, pytest_hook)
             except (SyntaxError, ValueError) as error:
+                self.blind.add(name)
                 self.notes.append(f"{name}: its source does not compile ({error})")
                 return None
             if len(_compiled) >= _MOST_SOURCES:
