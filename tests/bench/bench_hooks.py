@@ -66,6 +66,9 @@ class Trivial:
     def look(self, reference: Any, site: Site) -> None:
         pass
 
+    def doubt(self, why: str) -> None:
+        pass
+
     def referred(self, reference: Any) -> None:
         pass
 

@@ -16,6 +16,7 @@ import io
 import itertools
 import operator
 import threading
+import types
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -257,6 +258,22 @@ def weak_set() -> Any:
     return setup, [add(0), add(1)], check
 
 
+def boxed() -> State:
+    thing = Thing(1)
+    return SimpleNamespace(box=[thing], ref=weakref.ref(thing), lock=threading.Lock())
+
+
+def take_with_a_lock(s: State) -> None:
+    """What it took dies when the function ends, after the lock was given back."""
+    with s.lock:
+        thing = s.box.pop()
+    del thing
+
+
+def look_once(s: State) -> None:
+    s.ref()
+
+
 # --- what is attached to a class -------------------------------------------------------------
 class Lazy:
     def get(self) -> str:
@@ -290,6 +307,79 @@ def class_assigned_last() -> Any:
         s.thing.get()
 
     return values(thing=Lazy), [load, use], None
+
+
+class Unlike:
+    def get(self) -> str:
+        return "other"
+
+
+def become_another(s: State) -> None:
+    s.thing.__class__ = Unlike
+
+
+@case(WRONG, "it is of another class between the two calls")
+def class_assigned_between_calls() -> Any:
+    def use(s: State) -> None:
+        assert s.thing.get() == s.thing.get()
+
+    return values(thing=Lazy), [become_another, use], None
+
+
+class LazyModule(types.ModuleType):
+    def get(self) -> str:
+        return "loaded"
+
+
+@case(WRONG, "a module object is of another class between the two calls")
+def class_of_a_module_assigned() -> Any:
+    def setup() -> State:
+        module = types.ModuleType("lazy")
+        module.get = lambda: "lazy"  # type: ignore[attr-defined]
+        return SimpleNamespace(thing=module)
+
+    def load(s: State) -> None:
+        s.thing.__class__ = LazyModule
+        del s.thing.get
+
+    def use(s: State) -> None:
+        assert s.thing.get() == s.thing.get()
+
+    return setup, [load, use], None
+
+
+class WithCache:
+    @functools.lru_cache(maxsize=4)  # noqa: B019
+    def get(self) -> Thing:
+        return Thing()
+
+
+@case(WRONG, "a method with lru_cache is run by both")
+def cached_method() -> Any:
+    def setup() -> State:
+        WithCache.get.cache_clear()
+        return SimpleNamespace(made=WithCache(), got=[])
+
+    def get(s: State) -> None:
+        s.got.append(s.made.get())
+
+    def check(s: State) -> None:
+        assert s.got[0] is s.got[1]
+
+    return setup, [get, get], check
+
+
+@case(WRONG, "the object of the method dies between the look and the call")
+def weak_method() -> Any:
+    def setup() -> State:
+        thing = Lazy()
+        return SimpleNamespace(owner=thing, method=weakref.WeakMethod(thing.get))
+
+    def use(s: State) -> None:
+        if s.method() is not None:
+            s.method()()
+
+    return setup, [use, drop], None
 
 
 def counter_class() -> State:
@@ -790,7 +880,7 @@ def lru_cache_with_a_lock() -> Any:
 
 
 @case(WRONG, "the cache may be cleared between the two calls")
-def cache_clear() -> Any:
+def cache_cleared() -> Any:
     def setup() -> State:
         connection.cache_clear()
         return SimpleNamespace(got=[])

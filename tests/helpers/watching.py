@@ -42,6 +42,9 @@ class Watcher:
     def look(self, reference: Any, site: Site) -> None:
         pass
 
+    def doubt(self, why: str) -> None:
+        pass
+
     def referred(self, reference: Any) -> None:
         pass
 

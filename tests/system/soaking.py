@@ -39,6 +39,9 @@ class Counting:
     def look(self, reference: Any, site: Site) -> None:
         pass
 
+    def doubt(self, why: str) -> None:
+        pass
+
     def referred(self, reference: Any) -> None:
         pass
 

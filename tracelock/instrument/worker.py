@@ -269,6 +269,11 @@ class Worker:
         else:
             names.used(variable, self.number, READ)
 
+    def doubt(self, why: str) -> None:
+        """Something is done now that others may depend on unseen: nothing is proved."""
+        if self.running:
+            self.hub.names.mortals.doubts.add(why)
+
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
         if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):

@@ -31,6 +31,7 @@ from tracelock.instrument.accesses.functions import controlled, reading_all
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     Plan,
+    is_changing,
     is_direct,
     method_plans,
     plan_read,
@@ -67,7 +68,7 @@ def called(function: Any, site: Site) -> Any:
 
 def _plan(type_: type) -> CallPlan | None:
     if issubclass(type_, ref):
-        return _reference if type_.__call__ is ref.__call__ else None
+        return _reference  # also one with a ``__call__`` of its own, as ``WeakMethod``
     if issubclass(type_, type):
         return _class
     return _PLANS.get(type_)
@@ -84,11 +85,13 @@ def _plan_method(type_: type, name: str) -> Plan | None:
     read = known[name] if name in known else plan_read(type_, name)
     if is_direct(read):
         return read
-    if read is None and not issubclass(type_, type | ModuleType):
+    if not issubclass(type_, type | ModuleType) and (read is None or not is_changing(type_)):
         holder = holder_of(type_, name)
         value = None if holder is None else holder.__dict__[name]
         if type(value) is CACHED:
             return _cached_method
+        if read is not None:
+            return functools.partial(_loaded, read)
         if holder is None or type(value) not in _IN_C:
             return None
     return functools.partial(_loaded, read)

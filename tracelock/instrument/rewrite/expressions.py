@@ -136,6 +136,8 @@ class ExpressionRewriter(TreeBuilder):
             case ast.Attribute(value=ast.Name(id=name)) if (
                 self.scope.owner(name) is None and name in self.module_scope.imported
             ):
+                if name[0] == "@":
+                    return node  # pytest's
                 # of a module that an import statement of this module bound
                 node.func = self.hook(hooks.calling_any, function, function, place)
                 return node

@@ -22,6 +22,7 @@ from typing import Any, Self
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
+from tracelock.instrument.accesses.plans import forget_changes
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
@@ -113,6 +114,7 @@ class Instrumentation:
                 each.__code__ = pair[1]
         self._back.clear()
         forget()
+        forget_changes()
 
     def __enter__(self) -> Self:
         self.install()
