@@ -18,7 +18,8 @@ from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import CONTROLLED, guarded, replace
-from tracelock.instrument.worker import Uncontrolled, Worker, here, shown
+from tracelock.instrument.steps import shown
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,

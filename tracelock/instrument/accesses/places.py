@@ -100,7 +100,7 @@ class Home:
 
 
 @dataclass(slots=True, eq=False)
-class Cache:
+class KeptResults:
     """What ``functools.lru_cache`` keeps for the function of this name in this module."""
 
     module: str
@@ -110,19 +110,19 @@ class Cache:
         return f"<cache of {self.module}.{self.function}>"
 
 
-_caches: Final[dict[tuple[str, str], Cache]] = {}
+_caches: Final[dict[tuple[str, str], KeptResults]] = {}
 
 
-def cache_of(function: Any) -> Cache:
+def cache_of(function: Any) -> KeptResults:
     """The cache of a function that ``lru_cache`` was given, or of what it made of that. One for
     each function in the source, as ``Closure`` is."""
     key = (str(function.__module__), str(function.__qualname__))
-    return _caches.setdefault(key, Cache(*key))
+    return _caches.setdefault(key, KeptResults(*key))
 
 
-def cache_named(module: str, function: str) -> Cache:
+def cache_named(module: str, function: str) -> KeptResults:
     """The same by its names."""
-    return _caches.setdefault((module, function), Cache(module, function))
+    return _caches.setdefault((module, function), KeptResults(module, function))
 
 
 @dataclass(slots=True, eq=False)
