@@ -1,10 +1,10 @@
 """The pytest plugin: tests run under control, scenario files and traces as tests.
 
 ``@pytest.mark.tracelock`` on a test function, plain or async, explores its schedules: the body of
-the function runs once for each, with every thread or task that it starts. *Fixtures are made once*
-for all of them, as pytest makes them: what must be new for each schedule belongs into the body (or
-into ``setup`` of the ``tracelock_explore`` fixture). What the body leaves behind in a fixture, in
-``self`` or in a module is found again by the next schedule; a test whose first schedule fails when
+the function runs once for each, with every thread or task that it starts. Fixtures of function
+scope, ``setup_method`` and ``self`` are made anew for each schedule; wider fixtures are made once
+for all of them, and so are the fixtures of tests that have async ones. What the body leaves behind
+in these or in a module is found again by the next schedule; a test whose first schedule fails when
 it is run again is told so, with the names of its fixtures.
 
 A test that fails keeps its smallest failing schedule in ``.tracelock/`` and begins with it the next

@@ -14,6 +14,7 @@ import pytest
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
+from tracelock.pytest_plugin.remade import Remade, can_be_remade, is_unittest
 from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.scenario.language.expressions import suggest
 
@@ -63,11 +64,6 @@ def _trouble(item: pytest.Function) -> str:
             "@pytest.mark.tracelock does not go with @given: draw the data in @pytest.mark."
             "parametrize, or call tracelock.explore in the body"
         )
-    if type(item).__name__ == "TestCaseFunction":
-        return (
-            "@pytest.mark.tracelock is for functions and classes of pytest, not for methods of "
-            "unittest.TestCase"
-        )
     return ""
 
 
@@ -77,8 +73,23 @@ class _Marked:
 
     item: pytest.Function
     otherwise: BaseException | None = field(default=None, init=False)
+    remade: Remade | None = field(default=None, init=False)
 
     def run(self) -> None:
+        """Explore it. What pytest has made for it was made outside a schedule, its locks with it:
+        each schedule makes its own, and pytest has one to tear down at the end as always."""
+        if not can_be_remade(self.item):
+            self._run()
+            return
+        self.remade = remade = Remade(self.item)
+        remade.teardown()
+        try:
+            self._run()
+        finally:
+            remade.abandon()
+            self.item._initrequest()
+
+    def _run(self) -> None:
         item = self.item
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
@@ -152,13 +163,20 @@ class _Marked:
 
     def _suspects(self) -> str:
         """What schedules of this test share, by name."""
-        shared = [f"the fixture {name}" for name in _arguments(self.item)]
-        if self.item.instance is not None:
+        item, once = self.item, self.remade is None
+        shared = [
+            f"the fixture {name}"
+            for name, definitions in item._fixtureinfo.name2fixturedefs.items()
+            if name in item.fixturenames
+            and (definitions[-1].scope != "function" or (once and name in item.funcargs))
+        ]
+        if once and item.instance is not None:
             shared.append("self")
-        what = f" ({', '.join(shared)})" if shared else ""
+        what = f"fixtures of a wider scope than the function ({', '.join(shared)}), and "
         return (
-            f"Fixtures are made once, and all schedules of a test share them{what}, and what is in "
-            "modules: make what a schedule changes in the body of the test."
+            f"All schedules of a test share {what if shared else ''}what is in modules and "
+            "classes: make what a schedule changes in the body of the test or in a fixture of "
+            "function scope."
         )
 
     def _left_over(self, options: dict[str, Any], search: dict[str, Any]) -> bool:
@@ -189,7 +207,9 @@ class _Marked:
         from tracelock.session.python import PythonTarget
 
         item, node = self.item, kept.node_id(self.item)
-        code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
+        code = PythonCode(
+            [self._body()], *self._around(), **{k: v for k, v in options.items() if k in _PROGRAM}
+        )
         if not isinstance(code.instrument, str):  # that is refused below
             code.instrument = [item.module.__name__, *(code.instrument or ())]
         program = code.program(
@@ -197,30 +217,65 @@ class _Marked:
         )
         return PythonTarget(lambda: program, node)
 
-    def _body(self) -> Callable[[], Any]:
-        function, arguments = self.item.obj, _arguments(self.item)
-        begin = _forget_output(self.item)
-        if inspect.iscoroutinefunction(function):
+    def _around(self) -> tuple[Callable[[], Any] | None, Callable[..., Any] | None]:
+        """What makes the fixtures before a schedule, and what tears them down after it."""
+        remade, begin = self.remade, _forget_output(self.item)
+        if remade is None:
+            return None, None
 
-            @functools.wraps(function)
-            async def body_async() -> None:
+        def fixtures() -> None:
+            begin()
+            remade.setup()
+
+        def teardown(_: None) -> None:
+            remade.teardown()
+
+        return fixtures, teardown
+
+    def _body(self) -> Callable[..., Any]:
+        item, begin = self.item, _forget_output(self.item)
+        if self.remade is not None:
+            begin = _nothing
+        # the method of a TestCase is run with its own set-up, by the TestCase
+        function: Any = item.obj
+        wrapped = functools.wraps(function, updated=())
+        if inspect.iscoroutinefunction(function) and not is_unittest(item):
+
+            @wrapped
+            async def body_async(*_: None) -> None:
                 begin()
                 try:
-                    await function(**arguments)
+                    await item.obj(**_arguments(item))
                 except _OTHERWISE as error:
                     self.otherwise = error
 
             return body_async
 
-        @functools.wraps(function)
-        def body() -> None:
+        @wrapped
+        def body(*_: None) -> None:
             begin()
             try:
-                function(**arguments)
+                if is_unittest(item):
+                    _run_case(item)
+                else:
+                    item.obj(**_arguments(item))
             except _OTHERWISE as error:
                 self.otherwise = error
 
         return body
+
+
+def _nothing() -> None:
+    pass
+
+
+def _run_case(item: Any) -> None:
+    """Run a method of a TestCase, and raise what it tells pytest of instead of raising it."""
+    item.__dict__.pop("_excinfo", None)
+    type(item).runtest(item)
+    told = item.__dict__.pop("_excinfo", None)
+    if told:
+        raise told[0].value
 
 
 def _arguments(item: pytest.Function) -> dict[str, Any]:
