@@ -1,257 +1,260 @@
-"""What pytest makes for a test is made anew for each of its schedules."""
+"""What pytest makes for a test is made anew for each schedule: races on it are found, each time."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from tests.system.plugin_tools import run
+from tracelock.trace import load_trace
 
-pytest_plugins = ("pytester",)
+pytest_plugins = ["pytester"]
 
-_SHARED = """\
+#: A cache that makes the same thing twice where two threads come at once, and its fixture.
+CACHE = """\
+import asyncio
+import logging
 import threading
+import unittest
 
 import pytest
 
 
-class Once:
+class Cache:
     def __init__(self):
-        self.made = None
-        self.times = 0
+        self.kept = {}
+        self.made = 0
 
-    def get(self):
-        if self.made is None:
-            self.times += 1
-            self.made = object()
-        return self.made
+    def get(self, key):
+        if key not in self.kept:
+            self.made += 1
+            self.kept[key] = object()
+        return self.kept[key]
 
 
-def race(once):
-    threads = [threading.Thread(target=once.get) for _ in range(2)]
+def both(function):
+    threads = [threading.Thread(target=function) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert once.times == 1
 
+
+@pytest.fixture
+def cache(tmp_path):
+    made = Cache()
+    made.path = tmp_path
+    yield made
+    made.closed = True  # also of one whose schedule ended badly
 
 """
-
-_WAYS = {
-    "fixture": """\
-@pytest.fixture
-def once():
-    return Once()
-
+#: Where the cache can come from, with what the test says of it in the end.
+RACES = {
+    "a fixture": """
+@pytest.mark.tracelock
+def test_it(cache):
+    both(lambda: cache.get(1))
+    assert cache.made == 1
+""",
+    "a fixture of a fixture": """
+@pytest.fixture(params=[1, 2])
+def keyed(cache, request, monkeypatch):
+    monkeypatch.setenv("KEY", str(request.param))
+    return cache, request.param
 
 @pytest.mark.tracelock
-def test_race(once):
-    race(once)
+def test_it(keyed):
+    both(lambda: keyed[0].get(keyed[1]))
+    assert keyed[0].made == 1
 """,
-    "yield and another fixture": """\
-@pytest.fixture
-def inner():
-    yield Once()
-
-
-@pytest.fixture(params=[0])
-def once(inner, request):
-    request.addfinalizer(lambda: None)
-    return inner
-
-
+    "setup_method": """
 @pytest.mark.tracelock
-def test_race(once, tmp_path, monkeypatch, capsys, caplog):
-    (tmp_path / "new").mkdir()
-    race(once)
-""",
-    "setup_method": """\
-class TestOnce:
+class TestIt:
     def setup_method(self):
-        self.once = Once()
+        self.cache = Cache()
 
-    @pytest.mark.tracelock
-    def test_race(self):
-        race(self.once)
+    def test_it(self):
+        both(lambda: self.cache.get(1))
+        assert self.cache.made == 1
 """,
-    "autouse fixture and self": """\
-class TestOnce:
+    "self": """
+@pytest.mark.tracelock
+class TestIt:
+    def cache(self):
+        self.__dict__.setdefault("own", Cache())
+        return self.own
+
+    def test_it(self):
+        cache = self.cache()
+        both(lambda: cache.get(1))
+        assert cache.made == 1
+""",
+    "an autouse fixture": """
+@pytest.mark.tracelock
+class TestIt:
     @pytest.fixture(autouse=True)
-    def make(self):
-        self.once = Once()
+    def prepare(self, request):
+        self.cache = Cache()
+        request.addfinalizer(self.cache.kept.clear)
 
-    @pytest.mark.tracelock
-    def test_race(self):
-        race(self.once)
+    def test_it(self):
+        both(lambda: self.cache.get(1))
+        assert self.cache.made == 1
 """,
-    "setup_function": """\
-def setup_function(function):
-    global once
-    once = Once()
-
+    "what a fixture finds when it is torn down": """
+@pytest.fixture
+def checked():
+    cache = Cache()
+    yield cache
+    assert cache.made == 1
 
 @pytest.mark.tracelock
-def test_race():
-    race(once)
+def test_it(checked):
+    both(lambda: checked.get(1))
 """,
-    "unittest": """\
-import unittest
-
-
-class TestOnce(unittest.TestCase):
+    "setUp": """
+@pytest.mark.tracelock
+class TestIt(unittest.TestCase):
     def setUp(self):
-        self.once = Once()
+        self.cache = Cache()
 
-    @pytest.mark.tracelock
-    def test_race(self):
-        race(self.once)
+    def tearDown(self):
+        self.cache = None
+
+    def test_it(self):
+        both(lambda: self.cache.get(1))
+        self.assertEqual(self.cache.made, 1)
+""",
+    "a sub-test": """
+@pytest.mark.tracelock
+class TestIt(unittest.TestCase):
+    def test_it(self):
+        for key in range(2):
+            with self.subTest(key=key):
+                cache = Cache()
+                both(lambda: cache.get(key))
+                self.assertEqual(cache.made, 1)
+""",
+    "an async fixture": """
+@pytest.fixture
+async def made():
+    await asyncio.sleep(0)
+    yield Cache()
+    await asyncio.sleep(0)
+
+async def get(cache):
+    if 1 not in cache.kept:
+        await asyncio.sleep(0)
+        cache.made += 1
+        cache.kept[1] = object()
+
+@pytest.mark.tracelock
+async def test_it(made, cache):
+    await asyncio.gather(get(made), get(made))
+    assert made.made == 1
 """,
 }
 
 
-@pytest.mark.parametrize("way", _WAYS)
-def test_what_is_made_for_a_test_is_new_in_each_schedule(
-    pytester: pytest.Pytester, way: str
-) -> None:
-    pytester.makepyfile(test_it=_SHARED + _WAYS[way])
-    for _ in range(2):  # the second time the schedule that was kept is tried first
-        result = run(pytester)
-        result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(["*assert 2 == 1*"])
-        result.stdout.no_fnmatch_line("*not deterministic*")
+@pytest.mark.parametrize("name", RACES)
+def test_a_race_on_it_is_found_kept_and_tried_first(pytester: pytest.Pytester, name: str) -> None:
+    pytester.makepyfile(test_it=CACHE + RACES[name])
+    asynchronous = name == "an async fixture"
+    options = ("-oasyncio_mode=auto",) if asynchronous else ()
+    for found in ("found after", "found after 1 schedule;"):
+        result = run(pytester, *options, others=asynchronous)
+        result.assert_outcomes(failed=2 if name == "a fixture of a fixture" else 1)
+        text = result.stdout.str()
+        assert found in text and "ScheduleFailed: AssertionError" in text
+        assert "not deterministic" not in text
+    for path in Path(pytester.path, ".tracelock").iterdir():
+        assert load_trace(path).verdict.kind == "failed"
 
 
-def test_each_is_torn_down_and_right_code_passes(pytester: pytest.Pytester) -> None:
+def test_what_is_right_passes_and_each_schedule_has_its_own(pytester: pytest.Pytester) -> None:
+    """What fixtures count, log records, files in a folder that has the same name each time."""
     pytester.makepyfile(
-        test_it="""\
-import threading
-import unittest
-
-import pytest
-
-LIVING = []
-
-
-class Counter:
+        test_right=CACHE
+        + """
+class Locked(Cache):
     def __init__(self):
-        self.lock, self.n = threading.Lock(), 0
+        super().__init__()
+        self.lock = threading.Lock()
 
-    def add(self):
+    def get(self, key):
         with self.lock:
-            self.n += 1
-
-
-def use(counter):
-    threads = [threading.Thread(target=counter.add) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counter.n == 2
+            return super().get(key)
 
 
 @pytest.fixture
-def counter():
-    assert not LIVING
-    LIVING.append(1)
-    yield Counter()
-    LIVING.pop()
+def locked():
+    return Locked()
 
 
 @pytest.mark.tracelock
-def test_function(counter, tmp_path, caplog):
-    use(counter)
+class TestIt:
+    def setup_method(self):
+        self.calls = []
+
+    def test_it(self, locked, tmp_path, caplog, capsys, monkeypatch):
+        self.calls.append(1)
+        monkeypatch.setattr(Cache, "more", 1, raising=False)
+        logging.warning("once")
+        print("once")
+        (tmp_path / "file").touch(exist_ok=False)
+        both(lambda: locked.get(1))
+        assert locked.made == 1
+        assert self.calls == [1] and len(caplog.records) == 1
+        assert capsys.readouterr().out == "once\\n"
+        assert tmp_path.name == "test_it0"
 
 
+@pytest.mark.tracelock
 class TestCase(unittest.TestCase):
     def setUp(self):
-        assert not LIVING
-        LIVING.append(1)
-        self.counter = Counter()
+        self.cache = Locked()
 
-    def tearDown(self):
-        LIVING.pop()
+    def test_it(self):
+        both(lambda: self.cache.get(1))
+        self.assertEqual(self.cache.made, 1)
 
-    @pytest.mark.tracelock
-    def test_method(self):
-        with self.subTest("one"):
-            use(self.counter)
-
-    @pytest.mark.tracelock
     def test_skipped(self):
-        self.skipTest("not now")
+        self.skipTest("not today")
+
+    @unittest.expectedFailure
+    def test_expected(self):
+        self.fail("known")
 
 
-def test_afterwards():
-    assert not LIVING
+def test_nothing_is_left():
+    assert not hasattr(Cache, "more")
 """
     )
-    run(pytester).assert_outcomes(passed=3, skipped=1)
+    run(pytester).assert_outcomes(passed=3, skipped=1, xfailed=1)
 
 
-def test_what_fails_in_tearing_down_fails_the_test(pytester: pytest.Pytester) -> None:
+def test_a_fixture_that_fails_or_skips(pytester: pytest.Pytester) -> None:
+    """As without control: the one is an error, the other skips the test."""
     pytester.makepyfile(
-        test_it=_SHARED
-        + """\
-@pytest.fixture
-def once():
-    once = Once()
-    yield once
-    assert once.times == 1, "built twice"
+        """
+        import pytest
 
+        @pytest.fixture
+        def broken():
+            raise ValueError("no")
 
-@pytest.mark.tracelock
-def test_race(once):
-    threads = [threading.Thread(target=once.get) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-"""
-    )
-    result = run(pytester)
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*built twice*"])
+        @pytest.fixture
+        def away():
+            pytest.skip("not here")
 
-
-def test_tearing_down_after_a_deadlock_does_not_hang(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        test_it="""\
-import threading
-
-import pytest
-
-
-@pytest.fixture
-def locks(monkeypatch):
-    monkeypatch.setenv("IN_A_SCHEDULE", "1")
-    one, two = threading.Lock(), threading.Lock()
-    yield one, two
-    with one, two:
-        pass
-
-
-@pytest.mark.tracelock
-def test_order(locks):
-    one, two = locks
-
-    def work(first, second):
-        with first, second:
+        @pytest.mark.tracelock
+        def test_broken(broken):
             pass
 
-    threads = [threading.Thread(target=work, args=pair) for pair in ((one, two), (two, one))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def test_afterwards():
-    import os
-
-    assert "IN_A_SCHEDULE" not in os.environ
-"""
+        @pytest.mark.tracelock
+        def test_away(away):
+            pass
+        """
     )
-    result = run(pytester)
-    result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["*deadlock*"])
+    run(pytester).assert_outcomes(errors=1, skipped=1)

@@ -6,15 +6,16 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
-from tracelock.pytest_plugin.remade import Remade, can_be_remade, is_unittest
+from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.pytest_plugin.worth import nothing_shown
 from tracelock.scenario.language.expressions import suggest
@@ -73,24 +74,13 @@ class _Marked:
     """One marked test. ``otherwise``: the skip, xfail or exit that a schedule ended with."""
 
     item: pytest.Function
+    fixtures: FixturesAnew = field(init=False)
     otherwise: BaseException | None = field(default=None, init=False)
-    remade: Remade | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.fixtures = FixturesAnew(self.item)
 
     def run(self) -> None:
-        """Explore it. What pytest has made for it was made outside a schedule, its locks with it:
-        each schedule makes its own, and pytest has one to tear down at the end as always."""
-        if not can_be_remade(self.item):
-            self._run()
-            return
-        self.remade = remade = Remade(self.item)
-        remade.teardown()
-        try:
-            self._run()
-        finally:
-            remade.abandon()
-            self.item._initrequest()
-
-    def _run(self) -> None:
         item = self.item
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
@@ -99,6 +89,7 @@ class _Marked:
         if search.get("backend") is None:
             search["backend"] = self._backend()
         try:
+            self.fixtures.let_go()
             self._explore(options, search)
         except InternalError:
             raise
@@ -169,20 +160,18 @@ class _Marked:
 
     def _suspects(self) -> str:
         """What schedules of this test share, by name."""
-        item, once = self.item, self.remade is None
+        definitions = self.item._fixtureinfo.name2fixturedefs
         shared = [
             f"the fixture {name}"
-            for name, definitions in item._fixtureinfo.name2fixturedefs.items()
-            if name in item.fixturenames
-            and (definitions[-1].scope != "function" or (once and name in item.funcargs))
+            for name in self.item._fixtureinfo.argnames
+            if not self.fixtures.needed
+            or (definitions.get(name) and definitions[name][-1].scope != "function")
         ]
-        if once and item.instance is not None:
-            shared.append("self")
-        what = f"fixtures of a wider scope than the function ({', '.join(shared)}), and "
+        what = f" ({', '.join(shared)})" if shared else ""
         return (
-            f"All schedules of a test share {what if shared else ''}what is in modules and "
-            "classes: make what a schedule changes in the body of the test or in a fixture of "
-            "function scope."
+            f"Fixtures of a class, a module or the session are made once, and all schedules of a "
+            f"test share them{what}, and what is in modules: make what a schedule changes in the "
+            "body of the test, or in a fixture of the function."
         )
 
     def _left_over(self, options: dict[str, Any], search: dict[str, Any]) -> bool:
@@ -212,10 +201,10 @@ class _Marked:
         from tracelock.session.code import PythonCode
         from tracelock.session.python import PythonTarget
 
-        item, node = self.item, kept.node_id(self.item)
-        code = PythonCode(
-            [self._body()], *self._around(), **{k: v for k, v in options.items() if k in _PROGRAM}
-        )
+        item, node, fixtures = self.item, kept.node_id(self.item), self.fixtures
+        code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
+        if fixtures.needed:
+            code = replace(code, setup=fixtures.setup, check=_torn_down(fixtures))
         if not isinstance(code.instrument, str):  # that is refused below
             code.instrument = [item.module.__name__, *(code.instrument or ())]
         program = code.program(
@@ -223,79 +212,81 @@ class _Marked:
         )
         return PythonTarget(lambda: program, node)
 
-    def _around(self) -> tuple[Callable[[], Any] | None, Callable[..., Any] | None]:
-        """What makes the fixtures before a schedule, and what tears them down after it."""
-        remade, begin = self.remade, _forget_output(self.item)
-        if remade is None:
-            return None, None
-
-        def fixtures() -> None:
-            begin()
-            remade.setup()
-
-        def teardown(_: None) -> None:
-            remade.teardown()
-
-        return fixtures, teardown
-
     def _body(self) -> Callable[..., Any]:
+        """The worker: what a schedule runs, with the fixtures that its setup has made."""
         item, begin = self.item, _forget_output(self.item)
-        if self.remade is not None:
-            begin = _nothing
-        # the method of a TestCase is run with its own set-up, by the TestCase
-        function: Any = item.obj
-        wrapped = functools.wraps(function, updated=())
-        if inspect.iscoroutinefunction(function) and not is_unittest(item):
+        fixed = {} if self.fixtures.needed else self.fixtures.arguments()
+        run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
 
-            @wrapped
-            async def body_async(*_: None) -> None:
+        def call(arguments: dict[str, Any]) -> Any:
+            return run(item) if run is not None else item.obj(**arguments)
+
+        if run is None and inspect.iscoroutinefunction(item.obj):
+
+            @functools.wraps(item.obj)
+            async def body_async(arguments: dict[str, Any] = fixed) -> None:
                 begin()
                 try:
-                    await item.obj(**_arguments(item))
+                    await call(arguments)
                 except _OTHERWISE as error:
                     self.otherwise = error
 
             return body_async
 
-        @wrapped
-        def body(*_: None) -> None:
+        @functools.wraps(item.obj)
+        def body(arguments: dict[str, Any] = fixed) -> None:
             begin()
             try:
-                if is_unittest(item):
-                    _run_case(item)
-                else:
-                    item.obj(**_arguments(item))
+                call(arguments)
             except _OTHERWISE as error:
                 self.otherwise = error
 
         return body
 
 
-def _nothing() -> None:
-    pass
+def _torn_down(fixtures: FixturesAnew) -> Callable[[Any], Any]:
+    """The check of a schedule: what the fixtures find when they are torn down."""
+
+    def teardown_of_the_fixtures(arguments: Any) -> Any:
+        return fixtures.teardown()
+
+    return teardown_of_the_fixtures
 
 
-def _run_case(item: Any) -> None:
-    """Run a method of a TestCase, and raise what it tells pytest of instead of raising it."""
+def _run_test_case(item: Any) -> None:
+    """Run a method of a ``unittest.TestCase``, with its ``setUp`` and ``tearDown``; raises what it,
+    or one of its sub-tests, has failed with."""
+    failed: list[BaseException] = []
+
+    def sub_test(case: Any, test: Any, error: Any) -> None:
+        if error is not None:
+            failed.append(error[1])
+
+    item.addSubTest = sub_test  # which would report each of each schedule
     item.__dict__.pop("_excinfo", None)
-    type(item).runtest(item)
-    told = item.__dict__.pop("_excinfo", None)
-    if told:
-        raise told[0].value
-
-
-def _arguments(item: pytest.Function) -> dict[str, Any]:
-    """The fixtures that the test asks for, by their names."""
-    return {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+    try:
+        type(item).runtest(item)
+    finally:
+        del item.addSubTest
+    failed += [one.value for one in item.__dict__.pop("_excinfo", None) or ()]
+    if failed:
+        raise failed[0]
 
 
 def _forget_output(item: pytest.Item) -> Callable[[], None]:
     """What drops the output of the schedules before: that of the last one is what is shown."""
-    capture = item.config.pluginmanager.getplugin("capturemanager")
-    if capture is None or capture.is_capturing() not in ("global", True):
-        return lambda: None
+    plugins = item.config.pluginmanager
+    capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
+    capturing = capture is not None and capture.is_capturing() in ("global", True)
 
     def forget() -> None:
-        capture.read_global_capture()
+        if capturing:
+            capture.read_global_capture()
+        handler = item.stash.get(caplog_handler_key, None)
+        if handler is not None:
+            handler.reset()
+            item.stash[caplog_records_key]["call"] = handler.records
+        if logging is not None:
+            logging.report_handler.reset()
 
     return forget

@@ -52,6 +52,8 @@ _BARE: Final = {
 #: ``id`` of a type -> name -> plan.
 read_plans: Final = by_type()
 write_plans: Final = by_type()
+#: The same for what is called at once, see ``calls``.
+method_plans: Final = by_type()
 
 
 def plan_read(type_: type, name: str) -> Plan | None:
@@ -122,6 +124,11 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
             return _write if "__slots__" in holder.__dict__ else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
     return _write if type_.__dictoffset__ or issubclass(type_, ModuleType) else None
+
+
+def is_direct(plan: Plan | None) -> bool:
+    """Whether what such a plan leads to is under control when it is called."""
+    return plan in _DIRECT
 
 
 # --- reads -----------------------------------------------------------------------------------
@@ -243,6 +250,9 @@ def _lock(obj: Any, name: str, site: Site, context: Context) -> Any:
     return context.lock(obj)
 
 
+_DIRECT: Final = (*_CONTAINER.values(), _super, _lock)
+
+
 # --- writes ----------------------------------------------------------------------------------
 
 
@@ -255,6 +265,7 @@ def _write_over(obj: Any, name: str, site: Site, context: Context, value: object
     plans = entry(read_plans, type(obj))
     if plans.get(name, _read_plan(type(obj), name)) is None:
         plans[name] = _overridden
+        entry(method_plans, type(obj)).pop(name, None)
     context.access(ops.WRITE, obj, name, site, value)
 
 

@@ -28,7 +28,12 @@ class ThreadBackend(PythonBackend):
         hub.begin(controller)
         controller.settles = self.settles
         program.outcome.failure = None
-        state = self._set_up(controller)
+        try:
+            state = self._set_up(controller)
+        except BaseException:
+            hub.unwind()  # threads that it has started
+            raise
+        self.kept.set_up()
         hub.phase = Phase.RUN
         try:
             hub.launch_all(self._workers(state))
@@ -36,10 +41,18 @@ class ThreadBackend(PythonBackend):
         except Stuck:
             pass
         if self.settles and hub.error is None and self._completed(controller):
-            self._check(controller, state)
+            self._check_apart(controller, state)
         self._unwind(controller)
         if not self.settles and self._completed(controller):
+            self._check_apart(controller, state)
+        self.kept.ran()
+
+    def _check_apart(self, controller: OpenController, state: Any) -> None:
+        """Call ``check``, and tell what it changes from what the workers have changed."""
+        if self.program.check is not None:
+            self.kept.ran()
             self._check(controller, state)
+            self.kept.checked()
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):
