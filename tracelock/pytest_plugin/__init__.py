@@ -50,6 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "tracelock_allow_call", "let them run the Python code that they name", type="bool",
         default=False,
     )  # fmt: skip
+    parser.addini(
+        "tracelock_strict", "fail tests under control in which nothing ran concurrently",
+        type="bool", default=False,
+    )  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:

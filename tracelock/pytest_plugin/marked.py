@@ -17,6 +17,7 @@ from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
 from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.replaying import Replaying
+from tracelock.pytest_plugin.worth import nothing_shown
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class _Marked:
             kept.note(item, 0, explored.trace)
             raise ScheduleFailed(text)
         self._doubts(explored)
+        idle = "" if self.otherwise is not None else nothing_shown(explored)
+        if idle and item.config.getini("tracelock_strict"):
+            pytest.fail(f"tracelock: {idle} (tracelock_strict is set)", pytrace=False)
+        if idle:
+            self._warn(idle)
         kept.note(item, 0, None)
         if self.otherwise is not None:
             raise self.otherwise
