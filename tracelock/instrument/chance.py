@@ -17,6 +17,8 @@ _RANDOM: Final[Any] = random.Random
 
 @patch("os.urandom", SEEN)
 def urandom(worker: Worker, real: Any, size: int) -> bytes:
+    if worker.hub.account is not None:  # one sequence is tried
+        worker.hub.account.account.chance.add("os.urandom")
     own = worker.counts.get("chance")
     if own is None:
         with Uncontrolled(worker):

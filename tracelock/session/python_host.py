@@ -262,12 +262,8 @@ class PythonHost(Host):
         return found
 
     def qualify(self, found: Searched) -> None:
-        if found.exhaustive and self.backend.afresh.drew:
-            self.notes.append(
-                "the program draws random numbers: one sequence of them was tried, so nothing is "
-                "proved"
-            )
-            found.exhaustive = False
+        if self.backend.afresh.drew:  # one sequence of numbers was tried
+            self.account.chance.add("random")
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "
@@ -285,8 +281,7 @@ class PythonHost(Host):
             self.notes.append(self.stuck)
             return "unfinished"
         spent = found.stopped in ("schedules", "seconds")
-        unproved = self.backend.cut_daemons or self.backend.afresh.drew
-        if verdict == "unfinished" and (spent or (not found.stopped and unproved)):
+        if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
         if verdict == "verified" and self.names.mortals.doubts:
