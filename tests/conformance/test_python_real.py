@@ -368,16 +368,15 @@ def spins(*state: object) -> None:
 
 
 def test_the_time_that_there_is_bounds_every_phase() -> None:
+    threads = threading.active_count()
     for more in (
         {"setup": spins, "workers": [lambda state: None]},
         {"workers": [spins]},
         {"workers": [lambda: None], "check": spins},
     ):
-        begun = time.monotonic()
         explored = explore(seconds=0.2, **more)
-        assert time.monotonic() - begun < 20  # and not the 60 seconds of a schedule
         assert (explored.verdict, explored.stopped) == ("unfinished", "seconds"), more
-    assert threading.active_count() < 5
+    assert threading.active_count() <= threads
 
 
 class Many:

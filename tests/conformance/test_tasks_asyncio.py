@@ -332,7 +332,7 @@ def test_cancel_scopes_and_futures_are_in_the_order_of_their_making() -> None:
         s.log.append([future.result() for future in done])
 
     found = explore([waits], lambda s: s.log == [list(range(9))], strategy="dpor")
-    assert found.verdict == "verified"
+    assert found.verdict == "verified", found.summary
 
 
 def test_what_is_patched_is_undone() -> None:
