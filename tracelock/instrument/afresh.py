@@ -35,19 +35,16 @@ class Afresh:
         next(tempfile._get_candidate_names())  # type: ignore[attr-defined]  # its own generator
         self.drew = False
         self._random = random.getstate()
-        self._counters: list[tuple[Any, str, Any]] = []
-        for module, name, _, _ in _COUNTERS:
+        #: Owner, attribute, the counter that was there, the first number, ``__next__`` or not.
+        self._counters: list[tuple[Any, str, Any, int, bool]] = []
+        for module, name, first, own in _COUNTERS:
             owner = sys.modules.get(module) if isinstance(module, str) else module
             if owner is not None and hasattr(owner, name):
-                self._counters.append((owner, name, vars(owner)[name]))
+                self._counters.append((owner, name, vars(owner)[name], first, own))
 
     def begin(self) -> None:
         """A schedule begins."""
-        for owner, name, _ in self._counters:
-            first, own = next(
-                (first, own) for module, one, first, own in _COUNTERS
-                if one == name and module in (owner, getattr(owner, "__name__", ""))
-            )  # fmt: skip
+        for owner, name, _, first, own in self._counters:
             count = itertools.count(first)
             setattr(owner, name, count.__next__ if own else count)
         random.seed(_SEED)
@@ -58,6 +55,6 @@ class Afresh:
 
     def close(self) -> None:
         """The exploration is over: the process goes on as if there had been none."""
-        for owner, name, counter in self._counters:
+        for owner, name, counter, _, _ in self._counters:
             setattr(owner, name, counter)
         random.setstate(self._random)
