@@ -192,7 +192,7 @@ def locked():
     return Locked()
 
 
-@pytest.mark.tracelock
+@pytest.mark.tracelock(schedules=40)
 class TestIt:
     def setup_method(self):
         self.calls = []
@@ -210,7 +210,7 @@ class TestIt:
         assert tmp_path.name == "test_it0"
 
 
-@pytest.mark.tracelock
+@pytest.mark.tracelock(schedules=40)
 class TestCase(unittest.TestCase):
     def setUp(self):
         self.cache = Locked()
