@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.helpers.watching import both, under
-from tracelock.instrument.rewrite.sites import Site
+from tests.helpers.watching import SilentContext, both, under
 
 CONSTRUCTS = {
     "load attribute": "o.n",
@@ -48,34 +47,6 @@ def run(times, o, d, l, w):
 TIMES = 20_000
 
 
-class Trivial:
-    def access(
-        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
-    ) -> None:
-        pass
-
-    def saw(self, value: object) -> None:
-        pass
-
-    def shares(self, objects: Any) -> bool:
-        return False
-
-    def together(self, reads: Any, writes: Any, site: Site) -> None:
-        pass
-
-    def look(self, reference: Any, site: Site) -> None:
-        pass
-
-    def doubt(self, why: str) -> None:
-        pass
-
-    def referred(self, reference: Any) -> None:
-        pass
-
-    def lock(self, raw: object) -> object:
-        return raw
-
-
 def nanoseconds(names: dict[str, Any]) -> float:
     arguments = (range(TIMES), names["O"](), {"k": 1}, [1], names["W"]())
     best = float("inf")
@@ -91,7 +62,7 @@ def main(say: Callable[[str], None] = print) -> None:
     for name, body in CONSTRUCTS.items():
         plain, new = both(SOURCE.format(body=body))
         base, idle = nanoseconds(plain), nanoseconds(new)
-        with under(Trivial()):  # type: ignore[arg-type]
+        with under(SilentContext()):  # type: ignore[arg-type]
             busy = nanoseconds(new)
         say(f"{name:26}{base:8.0f}{idle - base:10.0f}{busy - base:8.0f}")
 

@@ -14,7 +14,37 @@ from tracelock.instrument.rewrite.codes import compiled
 from tracelock.instrument.rewrite.sites import Site
 
 
-class Watcher:
+class SilentContext:
+    """A fake context that lets everything happen; others say what of it they note."""
+
+    def access(
+        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
+    ) -> None:
+        pass
+
+    def saw(self, value: object) -> None:
+        pass
+
+    def shares(self, objects: Any) -> bool:
+        return False
+
+    def together(self, reads: Any, writes: Any, site: Site) -> None:
+        pass
+
+    def look(self, reference: Any, site: Site) -> None:
+        pass
+
+    def doubt(self, why: str) -> None:
+        pass
+
+    def referred(self, reference: Any) -> None:
+        pass
+
+    def lock(self, raw: object) -> object:
+        return raw
+
+
+class Watcher(SilentContext):
     """A fake context. ``before`` is called at each point, as another worker might run there."""
 
     def __init__(self, before: Callable[[], None] | None = None) -> None:
@@ -32,21 +62,6 @@ class Watcher:
 
     def saw(self, value: object) -> None:
         self.values.append(value)
-
-    def shares(self, objects: Any) -> bool:
-        return False
-
-    def together(self, reads: Any, writes: Any, site: Site) -> None:
-        pass
-
-    def look(self, reference: Any, site: Site) -> None:
-        pass
-
-    def doubt(self, why: str) -> None:
-        pass
-
-    def referred(self, reference: Any) -> None:
-        pass
 
     def lock(self, raw: object) -> object:
         return self.locks.get(id(raw), raw)

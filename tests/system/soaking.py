@@ -14,39 +14,19 @@ import sys
 import unittest
 from typing import Any
 
+from tests.helpers.watching import SilentContext
 from tracelock.instrument.accesses import functions, hooks, stand_ins
 from tracelock.instrument.rewrite.loading import Instrumentation
 from tracelock.instrument.rewrite.sites import Site
 
 
-class Counting:
+class Counting(SilentContext):
     points = 0
 
     def access(
         self, kind: int, obj: object, name: str | None, site: Site, value: object = None
     ) -> None:
         self.points += 1
-
-    def saw(self, value: object) -> None:
-        pass
-
-    def shares(self, objects: Any) -> bool:
-        return False
-
-    def together(self, reads: Any, writes: Any, site: Site) -> None:
-        pass
-
-    def look(self, reference: Any, site: Site) -> None:
-        pass
-
-    def doubt(self, why: str) -> None:
-        pass
-
-    def referred(self, reference: Any) -> None:
-        pass
-
-    def lock(self, raw: object) -> object:
-        return raw
 
 
 class Everyone(dict[int, Any]):

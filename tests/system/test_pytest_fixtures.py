@@ -258,3 +258,22 @@ def test_a_fixture_that_fails_or_skips(pytester: pytest.Pytester) -> None:
         """
     )
     run(pytester).assert_outcomes(errors=1, skipped=1)
+
+
+def test_a_fixture_that_cannot_be_made_anew_is_named(pytester: pytest.Pytester) -> None:
+    """Its value lives through all schedules: nobody is to think otherwise."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        @pytest.fixture
+        async def basket(request):
+            return []
+
+        @pytest.mark.tracelock(schedules=5)
+        async def test_it(basket):
+            assert basket == []
+        """
+    )
+    result = run(pytester, "-oasyncio_mode=auto", others=True)
+    result.stdout.fnmatch_lines(["*fixtures that cannot be made anew for each schedule: basket;*"])

@@ -127,7 +127,7 @@ class FixturesAnew:
         shutil.rmtree(folder, ignore_errors=True)
         numbers = getattr(self.item.config._tmp_path_factory, "_next_number", {})
         for key in list(numbers):
-            if folder.name.lower().startswith(key):
+            if folder.name.lower().startswith(key) and folder.name[len(key) :].isdigit():
                 del numbers[key]
 
     # --- with asynchronous fixtures ------------------------------------------------------------

@@ -17,7 +17,6 @@ from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
 from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.replaying import Replaying
-from tracelock.pytest_plugin.worth import nothing_shown
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
@@ -30,6 +29,11 @@ _PROGRAM: Final = ("cancellations", "gc", "instrument", "expected_errors")
 KEYWORDS: Final = (*_SEARCH, *_PROGRAM)
 #: How a test may end that neither passes nor fails.
 _OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
+
+_IDLE: Final = (
+    "nothing ran concurrently: the test started no thread or task that tracelock controls, so that "
+    "its schedules are all the same"
+)
 
 
 def take_over(item: pytest.Item) -> None:
@@ -127,7 +131,14 @@ class _Marked:
             kept.note(item, 0, explored.trace)
             raise ScheduleFailed(text)
         self._doubts(explored)
-        idle = "" if self.otherwise is not None else nothing_shown(explored)
+        if self.fixtures.fixed:
+            self._warn(
+                f"fixtures that cannot be made anew for each schedule: "
+                f"{', '.join(self.fixtures.fixed)}; all schedules shared what pytest made"
+            )
+        account = explored.account
+        alone = account is not None and account.recorded and account.workers < 2
+        idle = _IDLE if alone and self.otherwise is None else ""
         if idle and item.config.getini("tracelock_strict"):
             pytest.fail(f"tracelock: {idle} (tracelock_strict is set)", pytrace=False)
         if idle:
