@@ -58,6 +58,8 @@ class PythonBackend:
     one_loop = False
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
+    #: Whether the program has started loops of its own.
+    own_loops = False
     own_name = ""
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
@@ -235,6 +237,12 @@ class PythonBackend:
                     outcome.fail(f"{outcome.text} returned False")
         if self.settles:
             controller.active.clear()
+
+    def _heard(self, controller: OpenController, tasks: Any) -> None:
+        """What a loop has reported besides, in a schedule that is over."""
+        controller.heard.extend(tasks.errors)
+        for message in (*tasks.errors, *tasks.unretrieved()):
+            self.heard[message] = self.heard.get(message, 0) + 1
 
     def _completed(self, controller: OpenController) -> bool:
         """Whether all workers have ended, and none by a failure."""

@@ -23,6 +23,9 @@ class Worker:
     end. ``counts``: how many of each kind of thing it has created or met.
     """
 
+    #: The worker whose thread this one uses, where that is another: see ``LoopWorker``.
+    host: Any = None
+
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "hub", "ident", "label",
         "last", "launcher", "number", "own_thread", "thread", "uncontrolled",

@@ -180,7 +180,9 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> events.Handle:
         worker = here()
-        if worker is not None and worker.own_thread:
+        if worker is not None and (
+            worker.own_thread or getattr(worker, "tasks", self.tasks) is not self.tasks
+        ):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
         return self.call_soon(callback, *args, context=context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from asyncio import events
 from typing import Any, Final
@@ -25,12 +26,14 @@ from tracelock.schedulers.base import LAST
 class AsyncioTasks(LoopTasks):
     """What runs on one controlled asyncio loop."""
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
-        super().__init__(hub, baton, cancellations)
+    loop_class: type[ControlledLoop] = ControlledLoop
+
+    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
+        super().__init__(hub, baton, cancellations, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._created = 0
-        self.loop = ControlledLoop(self)
+        self.loop = self.loop_class(self)
         self.ready: ControlledReadyQueue = self.loop._ready
 
     # --- tasks -------------------------------------------------------------------------------
@@ -90,8 +93,8 @@ class AsyncioTasks(LoopTasks):
 
     def next_deadline(self) -> tuple[float, str] | None:
         handle = self.loop.next_timer()
-        if handle is None:
-            return None
+        if handle is None or handle._when == math.inf:  # type: ignore[attr-defined]
+            return None  # or none that ever fires
         at = place_of_function(handle._callback)  # type: ignore[attr-defined]
         return handle._when - EPOCH, at  # type: ignore[attr-defined]
 

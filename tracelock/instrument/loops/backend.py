@@ -25,7 +25,6 @@ from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.worker import Main, MainBlocked, Worker
-from tracelock.ops import Op
 from tracelock.schedulers.base import Scheduler
 
 TasksT = TypeVar("TasksT", bound=LoopTasks)
@@ -191,29 +190,11 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         tasks.run()
         hub.over = True
         if controller.active and controller.limit is None:
-            self._show_waits(controller, tasks)
-        controller.heard.extend(tasks.errors)
-        for message in (*tasks.errors, *tasks.unretrieved()):
-            self.heard[message] = self.heard.get(message, 0) + 1
+            tasks.show_waits()
+        self._heard(controller, tasks)
         if self._completed(controller):
             self.finish(controller, tasks)
             self._check(controller, state)
-
-    def _show_waits(self, controller: OpenController, tasks: TasksT) -> None:
-        """No worker can go on: what each task waits for takes the place of its next step."""
-        left = [worker for worker in tasks.order if worker.number in controller.active]
-        if tasks.watches():
-            shown = "; ".join(f"{one.label} at\n{awaits.stack(one.coro)}" for one in left)
-            controller.limit = f"only real input and output is left to wait for: {shown}"
-            return
-        for worker in left:
-            if not tasks.done(worker):
-                at, kind, thing = awaits.awaiting(worker.coro)
-                controller.pending[worker.number] = (
-                    tasks.unknown_wait(worker, at)
-                    if thing is None
-                    else Op(kind, tasks.thing(thing, worker), at)
-                )
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""
