@@ -160,22 +160,22 @@ class AsyncioTasks(LoopTasks):
             where = (place_of(trace.tb_frame) and f" at {_line(trace)}") or where
             trace = trace.tb_next
         message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
-        self.errors.append(portable(f"{message}: {shown}{where}"))
-        return self.loop._exception_handler is not None  # type: ignore[attr-defined]
+        told = portable(f"{message}: {shown}{where}")
+        self.errors.append(told)
+        handled = self.loop._exception_handler is not None  # type: ignore[attr-defined]
+        if error is not None and not handled and self.hub.phase is Phase.RUN:
+            self.raised.append((told, error))
+        return handled
 
-    def unretrieved(self) -> list[str]:
+    def unretrieved(self) -> list[tuple[str, BaseException]]:
         found = []
         for worker in self.order:
             task = worker.task
             if not worker.given and task is not None and task.done() and task._log_traceback:
                 error = task._exception
                 task._log_traceback = False
-                found.append(
-                    portable(
-                        f"Task exception was never retrieved: {worker.label} ended with "
-                        f"{type(error).__name__}: {error}"
-                    )
-                )
+                told = f"Task exception was never retrieved: {worker.label} ended with "
+                found.append((portable(f"{told}{type(error).__name__}: {error}"), error))
         return found
 
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:

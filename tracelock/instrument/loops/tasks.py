@@ -86,7 +86,8 @@ class LoopTasks:
     """What runs on one controlled loop. Created in the thread of the loop, for one schedule.
 
     ``order``: the workers that are tasks, in the order of their creation. ``cancellations``: those
-    that may still be injected. ``errors``: what the loop reported besides, for the verdict.
+    that may still be injected. ``errors``: what the loop reported besides, for the verdict;
+    ``raised``: the exceptions among that, which nobody has handled.
     ``members``: all workers of the loop, by number. ``prefix``: of the names, where it is not the
     one loop of all workers.
     """
@@ -97,6 +98,7 @@ class LoopTasks:
         self.ident = get_ident()
         self.cancellations = cancellations
         self.errors: list[str] = []
+        self.raised: list[tuple[str, BaseException]] = []
         layout = hub.layout
         self.callbacks = LoopWorker(hub, layout.worker(prefix + CALLBACKS), baton)
         self.timers = LoopWorker(hub, layout.worker(prefix + TIMERS), baton)
@@ -164,8 +166,8 @@ class LoopTasks:
         """End the coroutines that are in the middle of their code, and the loop."""
         raise NotImplementedError
 
-    def unretrieved(self) -> list[str]:
-        """Errors of tasks that no code has asked for."""
+    def unretrieved(self) -> list[tuple[str, BaseException]]:
+        """Errors of tasks that no code has asked for, and what there is to say of each."""
         return []
 
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:

@@ -40,6 +40,8 @@ class ThreadBackend(PythonBackend):
         self._loops_ended(controller)
         if self.settles and hub.error is None and self._completed(controller):
             self._check(controller, state)
+        for loop in hub.own_loops:
+            self._heard(controller, loop)
         self._unwind(controller)
         if not self.settles and self._completed(controller):
             self._check(controller, state)
@@ -61,4 +63,3 @@ class ThreadBackend(PythonBackend):
             self.own_loops = True
             if controller.essential and controller.limit is None:
                 loop.blocked()
-            self._heard(controller, loop)
