@@ -31,6 +31,10 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_explore.py": {
         "test_every_file_of_the_library": 10,
     },
+    "conformance/test_interpreter_cases.py": {
+        "test_dpor_claims_nothing_false": 3,
+        "test_the_default_strategy_knows_the_truth": 2,
+    },
     "conformance/test_oracles.py": {
         "test_how_often_a_random_walk_fails": 2,
         "test_inequivalent_executions": 3,
@@ -67,6 +71,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_dpor_finds_every_end_of_a_fork": 2,
         "test_queues": 2,
     },
+    "conformance/test_python_state.py": {
+        "test_a_race_in_what_is_set_up_at_first_use_is_found_every_time": 2,
+    },
     "conformance/test_reduce.py": {
         "test_the_library_is_reduced": 6,
     },
@@ -89,7 +96,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_small_programs.py": {
         "test_dpor_reaches_what_the_oracle_reaches": 5,
-        "test_the_verdict_is_the_truth": 7,
+        "test_the_verdict_is_the_truth": 13,
     },
     "conformance/test_states.py": {
         "test_the_conformance_cases": 3,
@@ -125,6 +132,9 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "system/test_pytest_async.py": {
         "test_an_async_test_is_explored_whoever_else_runs_such_tests": 3,
+    },
+    "system/test_pytest_fixtures.py": {
+        "test_a_race_on_it_is_found_kept_and_tried_first": 3,
     },
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 2,

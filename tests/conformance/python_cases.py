@@ -242,10 +242,11 @@ def read_from_pipe(state: State) -> None:
 
 # --- not by the schedule alone ---------------------------------------------------------------
 def draw(state: State) -> None:
+    chance = random.Random(time.process_time_ns())  # a clock that is the processor's own
     for _ in range(8):
         with state.lock:
             state.value += 1
-        if random.random() < 0.5:
+        if chance.random() < 0.5:
             with state.lock:
                 state.value += 1
 

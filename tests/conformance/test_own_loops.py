@@ -27,6 +27,7 @@ def two(s: State) -> None:
 def explore(*workers: Callable[..., Any], **more: Any) -> tracelock.Explored:
     more.setdefault("check", two)
     more.setdefault("schedules", 60)
+    more.setdefault("seconds", 30)  # a loop that hangs fails, on a busy machine too
     return tracelock.explore(setup=State, workers=workers, instrument=[HERE], **more)
 
 

@@ -11,6 +11,7 @@ import fcntl
 import multiprocessing as mp
 import os
 import queue
+import random
 import shutil
 import signal
 import sys
@@ -176,6 +177,8 @@ THREADS: dict[str, Use] = {
     "concurrent.futures.Future.__hash__": lambda: hash(concurrent.futures.Future()),
     "concurrent.futures.wait": in_order,
     "time.sleep": lambda: time.sleep(3600),
+    "os.urandom": lambda: os.urandom(16),
+    "random.Random.seed": lambda: random.Random().random(),
     # found when they are called, which is when they are patched
     **{f"time.{name}": lambda name=name: getattr(time, name)() for name in START},
     **{f"time.{name}_ns": lambda name=name: getattr(time, f"{name}_ns")() for name in START},
@@ -300,11 +303,11 @@ FILES: dict[str, Use] = {
     f"tempfile._TemporaryFileCloser.{REMOVES}": temporary,
     "tempfile._RandomNameSequence.__next__": random_name,
 }
-directories: list[str] = []
 
 
-def files() -> Path:
-    """A directory for each use."""
+def files(directories: list[str]) -> Path:
+    """A directory for each use. ``directories``: what is to be removed, in no module, where it
+    would be put back."""
     while directories:
         shutil.rmtree(directories.pop())
     directories.append(tempfile.mkdtemp())
@@ -335,8 +338,9 @@ def in_its_directory(name: str, use: Use) -> Use:
 
 def test_files() -> None:
     uses = {name: in_its_directory(name, use) for name, use in FILES.items()}
+    directories: list[str] = []
     try:
-        seen = explore_uses(uses, rival, fails=fails, setup=files)
+        seen = explore_uses(uses, rival, fails=fails, setup=lambda: files(directories))
     finally:
         shutil.rmtree(directories.pop())
     makers = frozenset({"os.dup", "os.fdopen"})

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import io
+import itertools
+import os
 import queue
+import random
+import secrets
+import signal
+import subprocess
+import sys
 import threading
 import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tracelock
@@ -347,3 +359,367 @@ def test_a_lock_of_a_module_that_a_worker_keeps_is_kept_in_its_schedule_alone() 
     proved(workers=[FIRST.acquire])
     assert explore(workers=[FIRST.acquire, FIRST.acquire]).failed
     assert not FIRST.locked()
+
+
+# --- bounds ----------------------------------------------------------------------------------
+def spins(*state: object) -> None:
+    while True:
+        pass
+
+
+def test_the_time_that_there_is_bounds_every_phase() -> None:
+    threads = threading.active_count()
+    for more in (
+        {"setup": spins, "workers": [lambda state: None]},
+        {"workers": [spins]},
+        {"workers": [lambda: None], "check": spins},
+    ):
+        explored = explore(seconds=0.2, **more)
+        assert (explored.verdict, explored.stopped) == ("unfinished", "seconds"), more
+    assert threading.active_count() <= threads
+
+
+class Many:
+    def __init__(self) -> None:
+        self.n = 0
+
+
+def adds_often(many: Many) -> None:
+    for _ in range(300):
+        n = many.n
+        many.n = n + 1
+
+
+def test_a_failure_that_there_is_no_time_to_shrink_is_told_all_the_same() -> None:
+    begun = time.monotonic()
+    explored = explore(setup=Many, workers=[adds_often] * 4, check=lambda many: False, seconds=0.5)
+    assert time.monotonic() - begun < 20
+    assert explored.failed and explored.trace is not None
+
+
+def interrupting(schedule: int) -> Any:
+    """A check that sends Ctrl-C in this schedule, as a user does."""
+    seen = []
+
+    def check(many: Many) -> None:
+        seen.append(many)
+        if len(seen) == schedule:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return check
+
+
+def test_ctrl_c_ends_a_search_with_what_is_known_and_raises_nothing() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    for strategy in ("dpor", "random"):
+        for schedule in (1, 3, 6):
+            explored = explore(
+                setup=Many, workers=[adds_often] * 2, check=interrupting(schedule),
+                strategy=strategy, schedules=None,
+            )  # fmt: skip
+            assert (explored.verdict, explored.stopped) == ("unfinished", "interrupted")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_bound_on_steps_that_was_hit_names_the_loop_that_goes_round() -> None:
+    def waits(many: Many) -> None:
+        while not many.n:
+            time.sleep(0)
+
+    explored = explore(
+        setup=Many, workers=[waits, lambda many: None], schedules=3,
+        limits=tracelock.RunLimits(steps=1_500),
+    )  # fmt: skip
+    assert explored.verdict == "unfinished"
+    [ending] = [one for one in explored.ways if one.kind == "unfinished"]
+    assert "a livelock, waits goes round at " in ending.message
+
+
+# --- what belongs to the process -------------------------------------------------------------
+NUMBERS = itertools.count()
+
+
+class Race:
+    def __init__(self) -> None:
+        self.n = 0
+        self.seen: list[str] = []
+
+
+def adds_in_threads(race: Race) -> None:
+    """Its threads have names that run on: from the library's counter, and from one of its own."""
+
+    def add() -> None:
+        n = race.n
+        race.n = n + 1
+
+    for name in (None, f"adder-{next(NUMBERS)}"):
+        thread = threading.Thread(target=add, name=name)
+        race.seen.append(thread.name)
+        thread.start()
+        thread.join()
+
+
+def test_names_from_counters_of_the_process_do_not_run_on_from_schedule_to_schedule() -> None:
+    before = threading.Thread().name
+    explored = explore(
+        setup=Race, workers=[adds_in_threads] * 2, check=lambda race: race.n == 4, schedules=400
+    )
+    assert explored.failed and explored.confirmed == {"threading": "3/3"}, explored.notes
+    assert not explored.notes and explored.trace is not None
+    assert len(explored.trace.workers) <= 2 + 2 + 4, list(map(str, explored.trace.workers))[4:]
+    after = threading.Thread().name
+    assert int(after.split("-")[1]) == int(before.split("-")[1]) + 1, "the process has its own"
+    # with a counter that stands elsewhere by now the names of the trace count
+    assert tracelock.replay(
+        explored.trace, setup=Race, workers=[adds_in_threads] * 2, check=lambda race: race.n == 4
+    ).reproduced
+
+
+def test_a_pool_in_setup_and_pools_in_workers_have_the_same_names_in_every_schedule() -> None:
+    class Pools:
+        def __init__(self) -> None:
+            with ThreadPoolExecutor(2) as pool:
+                self.first = list(pool.map(abs, [-1, 2]))
+            self.pool = ThreadPoolExecutor(1)
+            self.names: set[str] = set()
+
+    def submits(pools: Pools) -> None:
+        assert pools.pool.submit(abs, -3).result() == 3
+        with ThreadPoolExecutor(1) as own:
+            own.submit(pools.names.add, own._thread_name_prefix).result()
+
+    def check(pools: Pools) -> None:
+        pools.pool.shutdown()
+        assert pools.first == [1, 2]
+        assert pools.names == {"ThreadPoolExecutor-2", "ThreadPoolExecutor-3"}, pools.names
+
+    explored = explore(setup=Pools, workers=[submits, submits], check=check, schedules=40)
+    assert not explored.failed and not explored.notes, (explored.summary, explored.notes)
+
+
+def adds_by_chance(race: Race) -> None:
+    n = race.n
+    chances = (
+        random.random(), secrets.randbelow(1 << 30), uuid.uuid4().int, random.Random().random(),
+    )  # fmt: skip
+    for chance in chances:
+        if int(chance * 1_000) % 2:
+            race.n  # noqa: B018
+    race.n = n + 1
+
+
+def test_chance_is_the_same_in_every_schedule_and_nothing_is_proved_of_it() -> None:
+    state = random.getstate()
+    explored = explore(
+        setup=Race, workers=[adds_by_chance] * 2, check=lambda race: race.n == 2, schedules=400
+    )
+    assert explored.failed and explored.confirmed == {"threading": "3/3"}, explored.notes
+    assert random.getstate() == state
+    explored = explore(workers=[random.random])
+    assert explored.verdict == "passed" and "not seen: random" in explored.summary
+
+
+def test_streams_environment_and_directory_are_put_back_after_each_schedule() -> None:
+    def changes() -> None:
+        assert "TRACELOCK_TEST" not in os.environ
+        sys.stdout = io.StringIO()
+        print("nobody reads this")
+        os.environ["TRACELOCK_TEST"] = "1"
+        os.chdir("/")
+
+    def check() -> None:
+        assert os.getcwd() == "/" and os.environ["TRACELOCK_TEST"]
+
+    stream, directory = sys.stdout, os.getcwd()
+    explored = explore(workers=[changes], check=check)
+    assert not explored.failed, explored.summary
+    assert sys.stdout is stream and os.getcwd() == directory
+    assert "TRACELOCK_TEST" not in os.environ
+
+
+# --- a queue and its parts -------------------------------------------------------------------
+def puts_three(jobs: Any) -> None:
+    for number in range(3):
+        jobs.put(number)
+
+
+def clears(jobs: Any) -> None:
+    with jobs.mutex:
+        jobs.queue.clear()
+        jobs.not_full.notify_all()
+
+
+def clears_and_tells_nobody(jobs: Any) -> None:
+    with jobs.mutex:
+        jobs.queue.clear()
+
+
+def gets_one_by_hand(jobs: Any) -> None:
+    with jobs.not_empty:
+        while not jobs.queue:
+            jobs.not_empty.wait()
+        jobs.queue.popleft()
+        jobs.not_full.notify()
+
+
+def gets_one(jobs: Any) -> None:
+    jobs.get()
+
+
+def test_a_queue_whose_parts_a_program_uses_is_the_librarys_own_code() -> None:
+    explored = explore(setup=lambda: queue.Queue(3), workers=[puts_three, clears])
+    assert not explored.failed, explored.summary
+    setup = lambda: queue.Queue(2)  # noqa: E731
+    proved(setup=setup, workers=[puts_three, gets_one_by_hand])
+    explored = explore(setup=setup, workers=[puts_three, gets_one, clears_and_tells_nobody])
+    assert explored.trace is not None and explored.trace.verdict.kind == "deadlock"
+    assert explored.confirmed == {"threading": "3/3"}, explored.notes
+    assert "not_full" in explored.trace.verdict.message or "not_empty" in str(
+        explored.trace.verdict.message
+    )
+
+
+def test_a_wrapped_condition_of_a_queue_is_used() -> None:
+    class Counting:
+        def __init__(self, real: Any) -> None:
+            self.real, self.notified = real, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        def __enter__(self) -> Any:
+            return self.real.__enter__()
+
+        def __exit__(self, *exc: object) -> None:
+            self.real.__exit__(*exc)
+
+        def notify(self) -> None:
+            self.notified += 1
+            self.real.notify()
+
+    def wrapped() -> Any:
+        jobs: Any = queue.Queue(2)
+        jobs.not_full = Counting(jobs.not_full)
+        return jobs
+
+    def check(jobs: Any) -> None:
+        assert jobs.not_full.notified == 1
+
+    explored = explore(setup=wrapped, workers=[puts_three, gets_one], check=check)
+    assert not explored.failed, explored.summary
+
+
+def test_items_taken_away_behind_a_queues_back_are_gone() -> None:
+    def takes(jobs: Any) -> None:
+        jobs.queue.clear()
+        jobs.put(5)
+
+    explored = explore(
+        setup=lambda: queue.Queue(), workers=[lambda q: q.put(1), gets_one, takes], schedules=60
+    )
+    assert explored.trace is None or explored.trace.verdict.kind == "deadlock", explored.summary
+
+
+# --- waits for ever, said with a number ------------------------------------------------------
+ENDLESS = float("inf")
+
+
+def waits_endlessly(state: Any) -> list[Callable[[], object]]:
+    return [
+        lambda: state.event.wait(ENDLESS),
+        lambda: state.lock.acquire(timeout=ENDLESS),
+        lambda: state.jobs.get(timeout=ENDLESS),
+        lambda: state.full.put(1, timeout=ENDLESS),
+        lambda: state.permits.acquire(timeout=ENDLESS),
+        lambda: state.condition.wait(ENDLESS),
+        lambda: (
+            threading.Thread(target=state.event.wait).start()
+            or threading.enumerate()[-1].join(ENDLESS)
+        ),
+        lambda: time.sleep(ENDLESS),
+    ]
+
+
+class Waited:
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.lock = threading.Lock()
+        self.jobs: Any = queue.Queue()
+        self.full: Any = queue.Queue(1)
+        self.full.put(0)
+        self.permits = threading.Semaphore(0)
+        self.condition = threading.Condition()
+
+
+def test_an_infinite_timeout_is_refused_as_the_real_wait_refuses_it() -> None:
+    def waits(state: Waited) -> None:
+        with state.condition:
+            for number, wait in enumerate(waits_endlessly(state)):
+                try:
+                    wait()
+                except OverflowError:
+                    continue
+                raise AssertionError(f"wait {number} was not refused")
+        state.event.set()
+
+    proved(setup=Waited, workers=[waits])
+
+    def need_not_wait(state: Waited) -> None:
+        state.event.set()
+        state.jobs.put(1)
+        state.permits.release()
+        assert state.event.wait(ENDLESS)
+        assert state.jobs.get(timeout=ENDLESS) == 1
+        assert state.permits.acquire(timeout=ENDLESS)
+
+    proved(setup=Waited, workers=[need_not_wait])
+
+
+# --- one exploration after the other ---------------------------------------------------------
+def stuck_in_a_loop() -> None:
+    while True:
+        pass
+
+
+def test_many_explorations_in_one_process_leave_nothing_behind() -> None:
+    real = threading.Lock, threading.Thread.start, time.sleep, queue.Queue.put
+    limits = tracelock.RunLimits(stall=0.25)
+
+    def round_of_explorations() -> int:
+        for number in range(8):
+            if number == 7:
+                explored = explore(workers=[stuck_in_a_loop], limits=limits)
+                assert explored.verdict == "unfinished"
+            elif number % 2:
+                assert explore(workers=[first_then_second, second_then_first]).failed
+            else:
+                assert not explore(setup=Pool, workers=[hands_in], schedules=5).failed
+        gc.collect()
+        return len(gc.get_objects())
+
+    round_of_explorations()
+    objects, threads = round_of_explorations(), threading.active_count()
+    more = round_of_explorations()
+    assert threading.active_count() <= threads
+    assert more - objects < 400, "objects are left behind"
+    assert real == (threading.Lock, threading.Thread.start, time.sleep, queue.Queue.put)
+    assert not FIRST.locked()
+
+
+def test_a_worker_stuck_in_c_is_given_up_under_a_profiler_too() -> None:
+    program = (
+        "import cProfile, os, tracelock\n"
+        "reading, writing = os.pipe()\n"
+        "profile = cProfile.Profile()\n"
+        "profile.enable()\n"
+        "found = tracelock.explore(workers=[lambda: os.read(reading, 1)], instrument=[],\n"
+        "    limits=tracelock.RunLimits(stall=0.25))\n"
+        "profile.disable()\n"
+        "print(found.verdict, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    # in a process of its own, so that it can be ended should it hang
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.strip() == "unfinished", done.stderr

@@ -212,7 +212,7 @@ def test_an_error_that_nobody_asks_for_is_a_failure_unless_it_is_expected() -> N
     assert "ValueError: unseen" in found.trace.verdict.message
     assert found.confirmed == {"asyncio": "3/3"}
     found = explore([starts], strategy="dpor", expected_errors=[ValueError])
-    assert found.verdict == "verified"
+    assert found.verdict == "passed"  # the account names errors that nobody received
     assert any("never retrieved: starts/fails ended with ValueError" in n for n in found.notes)
 
 
@@ -415,7 +415,7 @@ def test_cancel_scopes_and_futures_are_in_the_order_of_their_making() -> None:
         s.log.append([future.result() for future in done])
 
     found = explore([waits], lambda s: s.log == [list(range(9))], strategy="dpor")
-    assert found.verdict == "verified"
+    assert found.verdict == "verified", found.summary
 
 
 def test_what_is_patched_is_undone() -> None:

@@ -33,6 +33,21 @@ class Watcher:
     def saw(self, value: object) -> None:
         self.values.append(value)
 
+    def shares(self, objects: Any) -> bool:
+        return False
+
+    def together(self, reads: Any, writes: Any, site: Site) -> None:
+        pass
+
+    def look(self, reference: Any, site: Site) -> None:
+        pass
+
+    def doubt(self, why: str) -> None:
+        pass
+
+    def referred(self, reference: Any) -> None:
+        pass
+
     def lock(self, raw: object) -> object:
         return self.locks.get(id(raw), raw)
 

@@ -30,6 +30,21 @@ class Counting:
     def saw(self, value: object) -> None:
         pass
 
+    def shares(self, objects: Any) -> bool:
+        return False
+
+    def together(self, reads: Any, writes: Any, site: Site) -> None:
+        pass
+
+    def look(self, reference: Any, site: Site) -> None:
+        pass
+
+    def doubt(self, why: str) -> None:
+        pass
+
+    def referred(self, reference: Any) -> None:
+        pass
+
     def lock(self, raw: object) -> object:
         return raw
 

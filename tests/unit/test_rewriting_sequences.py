@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import collections
 import gc
+import io
 import re
 import sys
 import textwrap
@@ -517,12 +518,22 @@ def test_the_table_of_methods_is_complete(type_: type) -> None:
 
 
 def _sample(type_: type) -> Any:
+    if type_ in (io.StringIO, io.BytesIO):
+        held = type_("cab" if type_ is io.StringIO else b"cab")
+        held.seek(1)
+        return held
     if type_ is memoryview:
         return memoryview(bytearray([3, 1, 2]))
     return type_("b", [3, 1, 2]) if type_.__name__ == "array" else (
         type_(int, {1: 2}) if type_ is collections.defaultdict
         else type_({1: 2, 3: 4}) if issubclass(type_, dict) else type_([3, 1, 2])
     )  # fmt: skip
+
+
+def _content(held: Any) -> str:
+    if type(held) in (io.StringIO, io.BytesIO):
+        return "closed" if held.closed else f"{held.getvalue()!r} {held.tell()}"
+    return repr(held)
 
 
 @pytest.mark.parametrize("type_", METHODS, ids=lambda type_: type_.__name__)
@@ -538,9 +549,9 @@ def test_methods_said_to_write_nothing_write_nothing(type_: type) -> None:
         for arguments in ((), (0,), (1,), (_sample(type_),), ("utf-8",), (1, 2), (0, 1, 2)):
             held = _sample(type_)
             content = held.obj if type_ is memoryview else held
-            before = repr(content)
+            before = _content(content)
             outcome(lambda held=held, name=name, a=arguments: getattr(held, name)(*a))  # type: ignore[misc]
-            assert repr(content) == before, f"{name}{arguments}"
+            assert _content(content) == before, f"{name}{arguments}"
 
 
 @pytest.mark.parametrize("type_", METHODS, ids=lambda type_: type_.__name__)
@@ -556,15 +567,18 @@ def test_methods_said_to_write_can_write(type_: type) -> None:
         for arguments in (
             (), (0,), (1,), (3,), (0, 5), (1, 5), (9, 5), ([5, 6],), ({5},), ({7: 8},), (b"ab",),
             (_sample(type_),), (2,), ((5,),), (collections.Counter({1: 9}),), (slice(0, 1),),
+            ("ab",), ([b"ab"],), (["ab"],), (bytearray(1),),
             (type_("b", [1, 2]) if type_.__name__ == "array" else [5],),
         ):  # fmt: skip
             held = _sample(type_)
             if name == "fromunicode":
                 continue
             content = held.obj if type_ is memoryview else held
-            before = repr(content)
+            before = _content(content)
             outcome(lambda held=held, name=name, a=arguments: getattr(held, name)(*a))  # type: ignore[misc]
-            changed = changed or repr(content) != before
+            changed = changed or _content(content) != before
+        if name in ("__setstate__", "detach"):
+            continue  # takes what only ``__getstate__`` gives; never can be done
         # byteswap of single bytes and fromunicode of "b" arrays have nothing to change
         assert changed or name in ("byteswap", "fromunicode"), name
 

@@ -114,6 +114,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
         "summary": explored.summary,
+        "account": None if explored.account is None else explored.account.to_data(),
     }  # fmt: skip
 
 

@@ -8,10 +8,12 @@ from typing import Final
 from tracelock.schedulers.base import INTERRUPTED
 
 __all__ = [
-    "DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "RunLimits", "seconds_reached",
-    "steps_reached",
+    "DEFAULT_SECONDS", "DEFAULT_STEPS", "INTERRUPTED", "TIME_UP", "Interrupted", "RunLimits",
+    "TimeUp", "seconds_reached", "steps_reached",
 ]  # fmt: skip
 
+#: As the limit of a run: the time of all of them is up.
+TIME_UP: Final = "the time that there was is up"
 DEFAULT_STEPS: Final = 5_000_000
 DEFAULT_SECONDS: Final = 300.0
 
@@ -34,3 +36,11 @@ def steps_reached(steps: int) -> str:
 def seconds_reached(seconds: float) -> str:
     """The limit of a run that has taken ``seconds``."""
     return f"the limit of {seconds:g} seconds was reached"
+
+
+class TimeUp(Exception):
+    """No further run: the time that there was for all of them is up."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """No further run: the user has interrupted them."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.state import ALWAYS
+from tracelock.engine.verdicts import spinning
 from tracelock.errors import LimitReached
 from tracelock.objects import VARIABLE, Model, make_model
 from tracelock.objects.waits import AwaitedModel
@@ -183,6 +184,14 @@ class OpenController(Controller):
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
                 self.rescues.append((worker, self.op))
         return worker
+
+    def _over(self, seq: int) -> bool:
+        over = super()._over(seq)
+        if seq >= self.max_steps:
+            loops = spinning(self.layout, self.log)
+            if loops:
+                self.limit = f"{self.limit}: a livelock, {loops}, and nothing changes for it"
+        return over
 
     def _restless(self) -> bool:
         """Whether a daemon can go on by itself when the others have ended."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.recording import target_name
+from tracelock.engine.state import Entry
 from tracelock.errors import StepFailure
 from tracelock.objects import Model
 from tracelock.ops import JOIN, NAMES, ON_VARIABLE, WAIT, Layout, Op, Value
 from tracelock.trace import Blocked, Verdict
+
+#: Steps at the end of a schedule in which a loop that goes round is looked for.
+TAIL: Final = 400
 
 
 class StateCheck(Protocol):
@@ -78,6 +82,23 @@ def blocked_of(
             )
         )
     return blocked
+
+
+def spinning(layout: Layout, log: Sequence[Entry]) -> str:
+    """Who goes round in a loop at the end of ``log``, and where, "" where somebody gets on: each
+    worker's last steps repeat themselves, with the same results."""
+    steps: dict[int, list[tuple[Any, ...]]] = {}
+    for worker, kind, op, result, _, _ in log[-TAIL:]:
+        step = (op.at, kind, op.target, repr(op.value), repr(result))
+        steps.setdefault(worker, []).append(step)
+    told = []
+    for worker, own in sorted(steps.items()):
+        period = next((p for p in range(1, len(own) // 3) if own[p:] == own[:-p]), 0)
+        if not period:
+            return ""
+        places = ", ".join(sorted({step[0] for step in own[:period]}))
+        told.append(f"{layout.workers[worker].name} goes round at {places}")
+    return "; ".join(told)
 
 
 def story(blocked: Sequence[Blocked]) -> str:

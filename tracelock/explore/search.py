@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.explore.running import Executed, Runner, Tape, preemptions
 from tracelock.schedulers.base import Scheduler
 from tracelock.trace import Verdict, frozen
@@ -136,8 +136,9 @@ def search(
 
     def done(controller: Controller) -> bool:
         nonlocal look
-        if scheduler.cut:
-            return False  # a systematic search noticed that this repeats another: no schedule
+        if scheduler.cut and controller.limit not in (INTERRUPTED, TIME_UP):
+            # a systematic search noticed that this repeats another: no schedule
+            return end is not None and late(controller)
         found.schedules += 1
         passed = (
             controller.failure is None
@@ -160,6 +161,9 @@ def search(
             if controller.limit is INTERRUPTED:
                 found.stopped = "interrupted"
                 return True
+            if controller.limit is TIME_UP:
+                found.stopped = "seconds"
+                return True
             if outcome.kind in FAILED and not every:
                 found.stopped = "failure"
                 return True
@@ -167,16 +171,17 @@ def search(
             found.stopped = "schedules"
             return True
         look += 1
-        if look >= 64 or (end is not None and found.schedules < 64):
+        if look >= 64 and progress is not None:
             look = 0
-            now = monotonic()
-            if progress is not None:
-                failures = len(found.failures())
-                progress(Progress(found.schedules, now - begun, failures, scheduler.estimate()))
-            if end is not None and now > end:
-                found.stopped = "seconds"
-                return True
-        return False
+            failures = len(found.failures())
+            seconds = monotonic() - begun
+            progress(Progress(found.schedules, seconds, failures, scheduler.estimate()))
+        return end is not None and late(controller)
+
+    def late(controller: Controller) -> bool:
+        if end is not None and monotonic() > end:
+            found.stopped = "seconds"
+        return found.stopped == "seconds"
 
     def remember(controller: Controller) -> Outcome:
         verdict = runner.verdict(controller)
@@ -187,7 +192,12 @@ def search(
         log = controller.log
         return add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
 
-    runner.run(tape, done)
+    try:
+        runner.run(tape, done)
+    except Interrupted:
+        found.stopped = "interrupted"
+    except TimeUp:
+        found.stopped = "seconds"
     found.seconds = monotonic() - begun
     found.redundant = scheduler.redundant
     found.exhaustive = not found.stopped and scheduler.exhaustive

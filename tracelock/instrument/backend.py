@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
-from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import LimitReached, UsageError
+from tracelock.instrument.account.keeping import AccountKeeper
+from tracelock.instrument.afresh import Afresh
+from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import (
     Hub,
@@ -30,9 +33,10 @@ from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
-from tracelock.instrument.threads.watchdog import Watchdog, raise_in
+from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
@@ -61,12 +65,16 @@ class PythonBackend:
     #: Whether the program has started loops of its own.
     own_loops = False
     own_name = ""
+    #: What its workers are.
+    noun = "thread"
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
         self.limits = limits
         self.names = ObjectNames(program.layout)
         self.hub = Hub(self.names)
+        self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
+        self.account.one_loop = self.one_loop
         self.hub.expected = program.expected
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
@@ -77,7 +85,7 @@ class PythonBackend:
         self.heard: dict[str, int] = {}
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
-        self.interrupted = False
+        self.bounds = Bounds(self._stop)
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
         self._locals: list[Any] = []  # the thread-local objects that there are
@@ -90,13 +98,21 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
+        self._stack.enter_context(self.bounds)
+        self.afresh = Afresh()
+        self._stack.callback(self.afresh.close)
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
+        self.account.take(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
-        self._watchdog = self._stack.enter_context(Watchdog(self._progress, MainBlocked, patience))
+        self._watchdog = self._stack.enter_context(
+            Watchdog(self._progress, MainBlocked, patience, self.bounds)
+        )
+        self.kept = KeptState(self.program, self.names)
+        self._stack.callback(self.kept.close)
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -119,13 +135,21 @@ class PythonBackend:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
         assert isinstance(controller, OpenController)
         while not self.stuck:
+            self.bounds.check()
             self.names.begin()
             if not controller.begin():
                 return
+            self.kept.put_back()
             self._schedule(controller)
             controller.scheduler.end(len(controller.log))
-            if done(controller) or controller.limit is INTERRUPTED:
+            if done(controller) or controller.limit in (INTERRUPTED, TIME_UP):
                 return
+
+    def _stop(self, why: str) -> None:
+        """End the schedule that runs at its next step."""
+        controller: Any = getattr(self.hub, "controller", None)
+        if controller is not None:
+            controller.limit = why
 
     def _schedule(self, controller: OpenController) -> None:
         """Run one schedule: ``setup``, the workers, and ``check``."""
@@ -140,6 +164,8 @@ class PythonBackend:
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         hub.phase = Phase.IDLE
+        self.account.end(controller)
+        self.afresh.end()
         if hub.relays:
             self._reap()
         if stuck:
@@ -153,7 +179,8 @@ class PythonBackend:
         return self._pool[number]
 
     def _sweep(self) -> None:
-        """Collect garbage now and then, where no schedule is under way."""
+        """Before a schedule: put the process in order, and collect garbage now and then."""
+        self.afresh.begin()
         self._since_sweep += 1
         if self._since_sweep >= SWEEP or self.hub.collections:
             self._since_sweep = 0
@@ -206,6 +233,7 @@ class PythonBackend:
                 try:
                     state = self._call(main, self._patches.now(program.setup))
                 except (MainBlocked, KeyboardInterrupt) as error:
+                    self.bounds.check()
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
                 except ScheduleOver:
@@ -230,6 +258,10 @@ class PythonBackend:
             try:
                 result = self._call(main, check, *program.arguments(state))
             except (MainBlocked, KeyboardInterrupt) as error:
+                over = self.bounds.why(0.0)
+                if over:
+                    controller.limit = over
+                    return
                 outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
             except LimitReached as error:
                 limit = error
@@ -294,15 +326,16 @@ class PythonBackend:
                 if baton.acquire(timeout=LOOK):
                     return
             except KeyboardInterrupt:
-                self.interrupted = True
-                controller.limit = INTERRUPTED
-                continue
+                self.bounds.interrupted()
             controller = hub.controller
+            over = self.bounds.why()
+            if over:
+                controller.limit = over
             steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
             idle = hub.phase is Phase.IDLE  # a strategy looks at the schedule that has ended
             still = still + LOOK if steps == seen and not idle else 0.0
             seen = steps
-            if still < min(limits.stall, limits.seconds):
+            if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue
             worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
             if worker is None:
@@ -310,10 +343,12 @@ class PythonBackend:
             if not warned:
                 warned, still = True, 0.0
                 controller.limit = controller.limit or self._stuck_message(worker)
-                if not self.names.suspect(worker.last):
+                if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
-                raise_in(worker.ident, ScheduleOver)
+                told = hub.recorder is not None and hub.recorder.ended(worker.ident)
+                if not told and raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
+                    return
                 continue
             self._give_up(controller, worker)
             raise Stuck

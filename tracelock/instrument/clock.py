@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import TIMEOUT_MAX
 from typing import Any, Final
 
 from tracelock.errors import LimitReached
@@ -48,4 +49,6 @@ def sleep(worker: Worker, real: Any, seconds: float) -> None:
     """``time.sleep``: others go on meanwhile, and no time is lost."""
     if seconds < 0:
         raise ValueError("sleep length must be non-negative")
+    if seconds > TIMEOUT_MAX:
+        raise OverflowError("timestamp too large to convert to C _PyTime_t")
     worker.step(Op(SLEEP, -1, caller(worker), float(seconds)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
 
@@ -23,6 +24,24 @@ class Context(Protocol):
 
     def saw(self, value: object) -> None:
         """What the last access got: the value read, or the result of a container's method."""
+
+    def shares(self, objects: Iterable[object]) -> bool:
+        """Whether others use one of these, whose contents are written next."""
+
+    def together(
+        self, reads: Iterable[tuple[object, str | None]],
+        writes: Iterable[tuple[object, str | None]], site: Site,
+    ) -> None:  # fmt: skip
+        """The same as ``access`` for several attributes or contents, in one step."""
+
+    def look(self, reference: Any, site: Site) -> None:
+        """The same for whether the object of a weak reference is alive; call ``saw`` then."""
+
+    def doubt(self, why: str) -> None:
+        """Something is done now that others may depend on unseen."""
+
+    def referred(self, reference: Any) -> None:
+        """A weak reference was created."""
 
     def lock(self, raw: object) -> object:
         """The controlled lock for a real one that was created before control began."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -32,11 +33,15 @@ get_ident: Final = _thread.get_ident
 #: The context of the worker on each thread that has one, by thread identifier. Code that runs on
 #: another thread is not under control: what is patched calls the original there.
 contexts: Final[dict[int, Any]] = _contexts
+#: What the names of threads may differ in that are numbered as they are created.
+DIGITS: Final = re.compile("[0-9]+")
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
 EARLIER: Final = " of an earlier schedule"
 #: How long a worker may take to unwind, in seconds.
-PATIENCE: Final = 2.0
+PATIENCE: Final = 1.0
+#: The same where another one could not be unwound.
+LESS: Final = 0.1
 
 
 class Phase(IntEnum):
@@ -92,6 +97,8 @@ class Hub:
         self.expected: tuple[type[BaseException], ...] = ()
         self.collections = 0  # garbage collections that a schedule may have
         self._marked: list[Any] = []
+        #: By who starts them and what they have in common: the names of threads, in order.
+        self.numbered: dict[tuple[str, str], list[str]] = {}
         # --- of processes, see ``relay``: ends of channels; children by process number, with
         # their workers; what forked copies of locks are called, in any schedule; how long a
         # process may take to its next op, in seconds
@@ -100,6 +107,9 @@ class Hub:
         self.fork_copies: set[str] = set()
         self.stall = 5.0
         self.paths: Any = None  # see ``files.access``
+        #: What records the calls of this schedule, if it is recorded; asked as one begins.
+        self.recorder: Any = None
+        self.account: Any = None
         self._clear()
 
     def _clear(self) -> None:
@@ -133,6 +143,7 @@ class Hub:
         self._clear()
         self.controller = controller
         self.schedule = next(_schedules)
+        self.recorder = None if self.account is None else self.account.begin()
         controller.sync()
 
     def enter(self, number: int, worker: Worker) -> None:
@@ -216,12 +227,12 @@ class Hub:
         """The schedule is over: unwind the workers that are in the middle of their code, one after
         the other. In the main thread. Returns those that cannot be unwound."""
         self.phase = Phase.UNWIND
-        stuck = []
+        stuck: list[Worker] = []
         for worker in list(self.workers.values()):
             found = contexts.get(worker.ident)
             if worker.own_thread and (found is worker or getattr(found, "host", None) is worker):
                 worker.baton.release()
-                if not self.main.acquire(timeout=PATIENCE):
+                if not self.main.acquire(timeout=LESS if stuck else PATIENCE):
                     stuck.append(worker)
         if not stuck:
             for lock in self.to_free:
@@ -229,6 +240,21 @@ class Hub:
         self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck
+
+    def in_order(self, parent: str, pattern: str, number: int, name: str) -> str:
+        """What a thread is called that is the ``number``-th of those that ``parent`` starts whose
+        names differ by a number alone: as the one that was so in the first schedule."""
+        known = self.numbered.setdefault((parent, pattern), [])
+        while len(known) < number:
+            known.append(name if name not in known else f"{name}'")
+        return known[number - 1]
+
+    def named(self, label: str) -> None:
+        """In a replay: a thread has this label in the trace."""
+        parent, slash, name = label.rpartition("/")
+        pattern = DIGITS.sub("#", name)
+        if pattern != name and "#" not in name:
+            self.numbered.setdefault((parent + slash, pattern), []).append(name)
 
     # --- objects -----------------------------------------------------------------------------
     @property

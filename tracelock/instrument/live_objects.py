@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from types import CellType, FunctionType
 from typing import Any, Final
 
+from tracelock.instrument.account.known import LRU
 from tracelock.instrument.threads.pool import LOCAL as THREAD_LOCAL
 
 #: What looks after threads, imports and tests itself.
@@ -29,8 +30,8 @@ _STANDARD: Final = sys.stdlib_module_names | UNTOUCHED | {"tracelock", "execnet"
 
 class LiveObjects:
     """What there is, by kind: ``classes``, ``functions``, ``dicts``, ``cells`` of closures,
-    ``factories`` (dictionaries with a default), thread-local objects (``locals``), and objects of
-    classes that are not the standard library's (``others``)."""
+    ``factories`` (dictionaries with a default), ``caches`` (of ``lru_cache``), thread-local objects
+    (``locals``), and objects of classes that are not the standard library's (``others``)."""
 
     def __init__(self) -> None:
         self.classes: list[type] = []
@@ -40,9 +41,11 @@ class LiveObjects:
         self.factories: list[defaultdict[Any, Any]] = []
         self.locals: list[Any] = []
         self.others: list[Any] = []
+        self.caches: list[Any] = []
         self._take: dict[type, Any] = {
             FunctionType: self.functions.append, dict: self.dicts.append,
             CellType: self.cells.append, defaultdict: self.factories.append,
+            LRU: self.caches.append,
         }  # fmt: skip
         gc.unfreeze()  # what is frozen is not listed
         take = self._take

@@ -21,12 +21,15 @@ from array import array
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenLayout
+from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.mortality import Mortals
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
 
@@ -38,6 +41,10 @@ CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 MOST: Final = 2_000
 #: The worker that ``setup`` runs as.
 SETUP: Final = "setup"
+#: Of the containers that a worker has met last, so many may be gone before the schedule is over.
+_FRESH: Final = 8
+#: What ``getrefcount`` says of an object that only an attribute has.
+_OURS: Final = 2
 _ATOMS: Final = (
     str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
 )  # fmt: skip
@@ -89,12 +96,15 @@ class ObjectNames:
         self._schedule = 0
         self._counts: dict[str, int] = {}
         self._listings: dict[str, tuple[int, int, int]] = {}
+        self.mortals = Mortals(self)
 
     def begin(self) -> None:
         """A schedule begins: of the previous one only the variables are kept."""
         self._schedule += 1
         self.objects = {}
         self._counts = {}
+        self.mortals.begin()
+        places.let_go()
         if not self.deferring:
             self.apply_pending()
 
@@ -124,6 +134,7 @@ class ObjectNames:
         """In a replay these, and no others, are shared."""
         self.frozen = True
         for name in names:
+            self.mortals.preset(name)
             variable = self.named(name)
             number = self.layout.number_of(name)
             if number is None:
@@ -137,6 +148,11 @@ class ObjectNames:
         if known is not None:
             return known
         cls = type(obj)  # ``__class__`` may be a property: code of the user's
+        if cls is memoryview and issubclass(type(obj.obj), CONTAINERS):  # type: ignore[attr-defined]
+            below = self.identify(obj.obj, worker, label)  # type: ignore[attr-defined]
+            known = NamedObject(below.label, self._keep(obj), below.parts)
+            self.objects[identity(obj)] = known
+            return known
         if cls is ModuleType or issubclass(cls, type):
             name = obj.__name__  # type: ignore[attr-defined]
             known = self.lasting[identity(obj)] = NamedObject(name, obj)
@@ -150,7 +166,19 @@ class ObjectNames:
             number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
             label = f"{cls.__name__}#{number}"
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
+        if known.keep is obj and worker is not None and worker.label != SETUP:
+            worker.fresh.append(known)
+            del worker.fresh[:-_FRESH]
         return known
+
+    def let_go(self, fresh: list[NamedObject]) -> None:
+        """Let go of those that nobody has but us: what they contain dies with them."""
+        gone = [known for known in fresh if getrefcount(known.keep) <= _OURS]
+        for known in gone:
+            if known in fresh:  # a finalizer may have come here too
+                fresh.remove(known)
+                self.objects.pop(identity(known.keep), None)
+                known.keep = None
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: a weak reference if possible, since
@@ -252,6 +280,10 @@ class ObjectNames:
     def walk(self, root: object) -> None:
         """Name ``root`` and the objects reachable from it, in a fixed order. None of their code
         runs: a container is read as its built-in base, attributes are what the namespace has."""
+        self._walk(root)
+        self.mortals.settle(None)
+
+    def _walk(self, root: object) -> None:
         pending: deque[tuple[object, str]] = deque([(root, "state")])
         seen: set[int] = set()
         while pending and len(seen) < MOST:
@@ -260,6 +292,9 @@ class ObjectNames:
             if issubclass(cls, _ATOMS) or identity(obj) in seen:
                 continue
             seen.add(identity(obj))
+            if issubclass(cls, weakref.ref):
+                self.mortals.created(obj, None)  # type: ignore[arg-type]
+                continue
             if issubclass(cls, frozenset):
                 continue
             if issubclass(cls, tuple):

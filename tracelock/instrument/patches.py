@@ -37,7 +37,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "threads": PatchGroup(
         ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks")
     ),
-    "time": PatchGroup(("clock",)),
+    "time": PatchGroup(("clock", "chance")),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (

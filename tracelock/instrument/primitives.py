@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from queue import Empty, Full
-from typing import Any, ClassVar, Final
+from threading import TIMEOUT_MAX
+from typing import Any, ClassVar, Final, NoReturn
 
 from tracelock.errors import ModelMismatch
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import CONTROLLED, guarded, replace
-from tracelock.instrument.worker import Uncontrolled, Worker, here, shown
+from tracelock.instrument.steps import shown
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import (
     ACQUIRE,
     CLEAR,
@@ -36,6 +38,16 @@ from tracelock.ops import (
 #: From ``caller`` to the user's code, past a method of a ``Primitive`` and the guard around it:
 #: a shorter way gives the same place, but more slowly.
 BODY: Final = 3
+
+
+def too_long(timeout: float | None) -> bool:
+    """Whether a real wait refuses this time limit: the platform cannot count so far."""
+    return timeout is not None and timeout > TIMEOUT_MAX
+
+
+def refuse() -> NoReturn:
+    """What a real wait that has to begin with such a time limit raises."""
+    raise OverflowError("timeout value is too large")
 
 
 class LockStandIn:
@@ -323,6 +335,10 @@ class QueueMethods(Primitive):
         """The condition of those who ``join`` the queue."""
         raise NotImplementedError
 
+    def held(self, queue: Any) -> Any:
+        """What is entered while the count of what is not done yet is looked at."""
+        return self.all_done(queue)
+
     # --- the methods -------------------------------------------------------------------------
     def put(self, worker: Worker, real: Any, queue: Any, item: Any, block: Any = True,
             timeout: float | None = None) -> None:  # fmt: skip
@@ -364,7 +380,7 @@ class QueueMethods(Primitive):
 
     def task_done(self, worker: Worker, real: Any, queue: Any) -> None:
         done = self.all_done(queue)
-        with done:
+        with self.held(queue):
             # a put does not take the mutex here, so that the count is read and changed in one step
             worker.step(Op(WRITE, self.number(queue, worker), caller(worker, BODY)))
             if self.unfinished(queue) <= 0:

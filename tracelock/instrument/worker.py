@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident, new_baton
+from tracelock.instrument.hub import (
+    DIGITS,
+    Hub,
+    Phase,
+    ScheduleOver,
+    contexts,
+    get_ident,
+    new_baton,
+)
 from tracelock.instrument.naming import SETUP, Variable
-from tracelock.ops import ATOMIC, CALL, READ, WRITE, AtomicBody, Op, Raised, Value
+from tracelock.instrument.steps import PLAIN, VariablesStep, shown
+from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
@@ -27,8 +37,8 @@ class Worker:
     host: Any = None
 
     __slots__ = (
-        "answered", "baton", "collecting", "counts", "daemon", "error", "hub", "ident", "label",
-        "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
+        "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
+        "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -46,6 +56,7 @@ class Worker:
         self.last: Variable | None = None
         self.answered = False  # what that access has got
         self.counts: dict[Any, Any] = {}
+        self.fresh: list[Any] = []  # containers that it has met and that may be gone already
         self.ident = 0
         self.thread: Any = None
         self.error: BaseException | None = None
@@ -59,10 +70,12 @@ class Worker:
 
     def child_label(self, base: str, kind: str) -> str:
         """The label of a thread or process that it starts."""
-        if self.label != SETUP:
-            base = f"{self.label}/{base}"
+        parent = "" if self.label == SETUP else f"{self.label}/"
+        pattern = DIGITS.sub("#", base)
+        if pattern != base:  # a number that may run on from schedule to schedule
+            base = self.hub.in_order(parent, pattern, self.count((pattern, kind, "order")), base)
         number = self.count((base, kind))
-        return base if number == 1 else f"{base}#{number}"
+        return f"{parent}{base}" if number == 1 else f"{parent}{base}#{number}"
 
     # --- scheduling points -------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
@@ -74,6 +87,8 @@ class Worker:
         hub = self.hub
         controller = hub.controller
         me = self.number
+        if self.fresh:
+            hub.names.let_go(self.fresh)
         if hub.phase is not Phase.RUN:
             if hub.phase is Phase.UNWIND:
                 raise ScheduleOver
@@ -188,6 +203,87 @@ class Worker:
                 names.name_contents(variable, value, self)
         self.step(op)
 
+    @property
+    def running(self) -> bool:
+        """Whether what it does is part of a schedule."""
+        return not self.uncontrolled and self.hub.phase is Phase.RUN
+
+    def _learning(self) -> bool:
+        """Whether accesses count now."""
+        if self.uncontrolled or self.hub.phase is not Phase.RUN:
+            if self.hub.phase is Phase.UNWIND and not self.uncontrolled:
+                raise ScheduleOver
+            self.last = None
+            return False
+        return True
+
+    def shares(self, objects: Iterable[object]) -> bool:
+        """Whether others use one of these, whose contents are written next."""
+        if not self._learning():
+            return False
+        found = False
+        for one in objects:
+            variable = self.hub.names.variable(one, None, self)
+            if variable.shared:
+                found = True
+            else:
+                self.hub.names.used(variable, self.number, WRITE)
+        return found
+
+    def together(
+        self, reads: Iterable[tuple[object, str | None]],
+        writes: Iterable[tuple[object, str | None]], site: Any,
+    ) -> None:  # fmt: skip
+        """These attributes (None: contents) are read and written next, in one step."""
+        if not self._learning():
+            return
+        names = self.hub.names
+        numbers: list[list[int]] = []
+        for objects, kind in ((reads, READ), (writes, WRITE)):
+            numbers.append([])
+            for one, name in objects:
+                variable = names.variable(one, name, self)
+                if variable.shared:
+                    numbers[-1].append(variable.number)
+                else:
+                    names.used(variable, self.number, kind)
+        self.last = None
+        looked, changed = numbers
+        if not looked and len(changed) == 1:
+            self.step(Op(WRITE, changed[0], site.at))
+        elif looked or changed:
+            self.step(Op(ATOMIC, -1, site.at, body=VariablesStep(looked, changed)))
+
+    def look(self, reference: Any, site: Any) -> None:
+        """It is asked next whether the object of a weak reference is alive."""
+        if not self._learning():
+            return
+        names = self.hub.names
+        self.last = variable = names.mortals.variable(reference, self)
+        self.answered = False
+        if variable is None:
+            return
+        if variable.shared:
+            reads, writes = names.mortals.look(variable)
+            if len(reads) + len(writes) > 1:
+                self.answered = True
+                self.step(Op(ATOMIC, -1, site.at, body=VariablesStep(reads, writes)))
+                return
+            self.step(Op(READ, variable.number, site.at))
+        else:
+            names.used(variable, self.number, READ)
+
+    def doubt(self, why: str) -> None:
+        """Something is done now that others may depend on unseen: nothing is proved."""
+        if self.running:
+            self.hub.names.mortals.doubts.add(why)
+
+    def referred(self, reference: Any) -> None:
+        """A weak reference was created."""
+        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
+            running = self.hub.phase is Phase.RUN
+            self.hub.names.mortals.created(reference, self if running else None)
+
     def saw(self, value: object) -> None:
         """The value of the read that ``access`` announced."""
         variable = self.last
@@ -218,15 +314,21 @@ class Worker:
     def live(self, run: Callable[[], object]) -> None:
         """Run its code on this thread, to the end. Its baton comes with its first op."""
         self.attach()
+        recorder = self.hub.recorder
         failed: BaseException | None = None
         try:
-            run()
+            if recorder is None:
+                run()
+            else:
+                recorder.watch(run)
         except ScheduleOver:
             pass
         except BaseException as error:
             failed = error
         current = contexts.get(get_ident(), self)
         current.error = failed
+        if current is self:
+            self.hub.names.let_go(self.fresh)
         if current is self:
             self.finish()
         else:  # its code has forked, and this is the end of the new process
@@ -272,29 +374,6 @@ class Worker:
             hub.hand_over(hub.decide())
 
 
-class VariablesStep(AtomicBody):
-    """A step that reads some variables and writes others: ``list.extend``, an operation on files.
-
-    The values stay in the real objects; ``shown`` is what the trace shows of those written.
-    """
-
-    __slots__ = ("reads", "shown", "touches", "writes")
-
-    def __init__(self, reads: Iterable[int], writes: Iterable[int], shown: Value = None) -> None:
-        self.reads = tuple(reads)
-        self.writes = tuple(writes)
-        self.shown = shown
-        self.touches = frozenset((*self.reads, *self.writes))
-
-    def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
-        for number in self.reads:
-            read(number)
-        for number in self.writes:
-            write(number, self.shown)
-
-    run = rehearse
-
-
 class Main(Worker):
     """The main thread while it runs ``setup`` or ``check``: nothing is chosen then."""
 
@@ -310,21 +389,6 @@ class MainBlocked(BaseException):
     """``setup`` or ``check`` waits for something that never happens."""
 
 
-PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
-
-
-def shown(value: object) -> Value:
-    """A value as a trace shows it: itself where JSON has it and it is short, else its type."""
-    kind = type(value)
-    if kind is int or kind is bool or value is None:
-        return value
-    if kind is str:
-        return value if len(value) <= 80 else value[:77] + "..."  # type: ignore[arg-type, index]
-    if kind is float:
-        return value if value - value == 0.0 else repr(value)  # type: ignore[operator]
-    return f"<{kind.__name__}>"
-
-
 _ERRORS: dict[str, type[Exception]] = {
     "RuntimeError": RuntimeError,
     "ValueError": ValueError,
@@ -338,6 +402,18 @@ def here() -> Worker | None:
     if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return None
     return worker
+
+
+@contextlib.contextmanager
+def out_of_control() -> Iterator[None]:
+    """While this is entered, nothing that this thread does is a worker's: no access is seen, and no
+    name is given."""
+    kept = contexts.pop(get_ident(), None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            contexts[get_ident()] = kept
 
 
 class Uncontrolled:

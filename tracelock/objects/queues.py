@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from tracelock.objects.base import Model
@@ -80,16 +81,24 @@ class RoomModel(Model):
     """A queue of which only the number of items is kept: its items are a real queue's own.
 
     ``set`` shuts it down (with the value True its items are thrown away): nobody waits then.
+    ``real`` tells how many items the real queue has, where it can be asked: a program may change
+    them behind its back.
     """
 
-    __slots__ = ("initial", "maxsize", "shut", "size")
+    __slots__ = ("initial", "maxsize", "real", "shut", "size")
+    real: Callable[[], int] | None
     size: int
     shut: bool
 
     def __init__(self, spec: ObjectSpec) -> None:
         self.maxsize = spec.maxsize
         self.initial = (spec.value, False)
+        self.real = None
         super().__init__()
+
+    def reset(self) -> None:
+        super().reset()
+        self.real = None
 
     def enabled(self, op: Op, worker: int) -> bool:
         if op.kind not in (PUT, GET) or not op.blocking:
@@ -98,7 +107,8 @@ class RoomModel(Model):
 
     def possible(self, kind: int) -> bool:
         """Whether a put or a get would succeed at once."""
-        return self.size > 0 if kind == GET else not 0 < self.maxsize <= self.size
+        size = self.size if self.real is None else self.real()
+        return size > 0 if kind == GET else not 0 < self.maxsize <= size
 
     def apply(self, op: Op, worker: int) -> Value:
         if op.kind == SET:
@@ -110,6 +120,8 @@ class RoomModel(Model):
             return None
         if not self.possible(op.kind) or (self.shut and op.kind == PUT):
             return EMPTY if op.kind == GET else False
+        if self.real is not None:
+            self.size = self.real()
         self.size += -1 if op.kind == GET else 1
         return None if op.kind == GET else True
 

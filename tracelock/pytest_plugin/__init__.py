@@ -1,11 +1,11 @@
 """The pytest plugin: tests run under control, scenario files and traces as tests.
 
-``@pytest.mark.tracelock`` on a test function, plain or async, explores its schedules: the body of
-the function runs once for each, with every thread or task that it starts. *Fixtures are made once*
-for all of them, as pytest makes them: what must be new for each schedule belongs into the body (or
-into ``setup`` of the ``tracelock_explore`` fixture). What the body leaves behind in a fixture, in
-``self`` or in a module is found again by the next schedule; a test whose first schedule fails when
-it is run again is told so, with the names of its fixtures.
+``@pytest.mark.tracelock`` on a test function, plain or async, or on a method of a
+``unittest.TestCase``, explores its schedules: the body of the test runs once for each, with every
+thread or task that it starts. Fixtures of function scope, ``setup_method`` and ``setUp``, and the
+instance of the class are *made anew for each schedule* and torn down after it, which is part of
+it. What wider scopes have made is shared by all schedules, as between tests; a test whose first
+schedule fails when it is run again is told so, with the names of these fixtures.
 
 A test that fails keeps its smallest failing schedule in ``.tracelock/`` and begins with it the next
 time. Everything of substance is imported when the first such test runs: a run of pytest without
@@ -49,6 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "tracelock_allow_call", "let them run the Python code that they name", type="bool",
         default=False,
+    )  # fmt: skip
+    parser.addini(
+        "tracelock_strict", "fail tests under control in which nothing ran concurrently",
+        type="bool", default=False,
     )  # fmt: skip
 
 

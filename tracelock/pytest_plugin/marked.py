@@ -6,15 +6,18 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
+from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.replaying import Replaying
+from tracelock.pytest_plugin.worth import nothing_shown
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
@@ -63,11 +66,6 @@ def _trouble(item: pytest.Function) -> str:
             "@pytest.mark.tracelock does not go with @given: draw the data in @pytest.mark."
             "parametrize, or call tracelock.explore in the body"
         )
-    if type(item).__name__ == "TestCaseFunction":
-        return (
-            "@pytest.mark.tracelock is for functions and classes of pytest, not for methods of "
-            "unittest.TestCase"
-        )
     return ""
 
 
@@ -76,7 +74,11 @@ class _Marked:
     """One marked test. ``otherwise``: the skip, xfail or exit that a schedule ended with."""
 
     item: pytest.Function
+    fixtures: FixturesAnew = field(init=False)
     otherwise: BaseException | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.fixtures = FixturesAnew(self.item)
 
     def run(self) -> None:
         item = self.item
@@ -87,6 +89,7 @@ class _Marked:
         if search.get("backend") is None:
             search["backend"] = self._backend()
         try:
+            self.fixtures.let_go()
             self._explore(options, search)
         except InternalError:
             raise
@@ -124,6 +127,11 @@ class _Marked:
             kept.note(item, 0, explored.trace)
             raise ScheduleFailed(text)
         self._doubts(explored)
+        idle = "" if self.otherwise is not None else nothing_shown(explored)
+        if idle and item.config.getini("tracelock_strict"):
+            pytest.fail(f"tracelock: {idle} (tracelock_strict is set)", pytrace=False)
+        if idle:
+            self._warn(idle)
         kept.note(item, 0, None)
         if self.otherwise is not None:
             raise self.otherwise
@@ -152,13 +160,18 @@ class _Marked:
 
     def _suspects(self) -> str:
         """What schedules of this test share, by name."""
-        shared = [f"the fixture {name}" for name in _arguments(self.item)]
-        if self.item.instance is not None:
-            shared.append("self")
+        definitions = self.item._fixtureinfo.name2fixturedefs
+        shared = [
+            f"the fixture {name}"
+            for name in self.item._fixtureinfo.argnames
+            if not self.fixtures.needed
+            or (definitions.get(name) and definitions[name][-1].scope != "function")
+        ]
         what = f" ({', '.join(shared)})" if shared else ""
         return (
-            f"Fixtures are made once, and all schedules of a test share them{what}, and what is in "
-            "modules: make what a schedule changes in the body of the test."
+            f"Fixtures of a class, a module or the session are made once, and all schedules of a "
+            f"test share them{what}, and what is in modules: make what a schedule changes in the "
+            "body of the test, or in a fixture of the function."
         )
 
     def _left_over(self, options: dict[str, Any], search: dict[str, Any]) -> bool:
@@ -186,55 +199,97 @@ class _Marked:
     def _target(self, options: dict[str, Any]) -> Target:
         """The program whose one worker is the body of the test."""
         from tracelock.session.code import PythonCode
+        from tracelock.session.first_party import first_party
         from tracelock.session.python import PythonTarget
 
-        item, node = self.item, kept.node_id(self.item)
+        item, node, fixtures = self.item, kept.node_id(self.item), self.fixtures
         code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
+        if fixtures.needed:
+            code = replace(code, setup=fixtures.setup, check=_torn_down(fixtures))
         if not isinstance(code.instrument, str):  # that is refused below
-            code.instrument = [item.module.__name__, *(code.instrument or ())]
+            given = [type(value).__module__ for value in item.funcargs.values()]
+            own = first_party([item.module.__name__], str(item.config.rootpath), given)
+            code.instrument = list(dict.fromkeys([*own, *(code.instrument or ())]))
         program = code.program(
             node, source={"pytest": node}, names=[item.originalname or item.name]
         )
         return PythonTarget(lambda: program, node)
 
-    def _body(self) -> Callable[[], Any]:
-        function, arguments = self.item.obj, _arguments(self.item)
-        begin = _forget_output(self.item)
-        if inspect.iscoroutinefunction(function):
+    def _body(self) -> Callable[..., Any]:
+        """The worker: what a schedule runs, with the fixtures that its setup has made."""
+        item, begin = self.item, _forget_output(self.item)
+        fixed = {} if self.fixtures.needed else self.fixtures.arguments()
+        run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
 
-            @functools.wraps(function)
-            async def body_async() -> None:
+        def call(arguments: dict[str, Any]) -> Any:
+            return run(item) if run is not None else item.obj(**arguments)
+
+        if run is None and inspect.iscoroutinefunction(item.obj):
+
+            @functools.wraps(item.obj)
+            async def body_async(arguments: dict[str, Any] = fixed) -> None:
                 begin()
                 try:
-                    await function(**arguments)
+                    await call(arguments)
                 except _OTHERWISE as error:
                     self.otherwise = error
 
             return body_async
 
-        @functools.wraps(function)
-        def body() -> None:
+        @functools.wraps(item.obj)
+        def body(arguments: dict[str, Any] = fixed) -> None:
             begin()
             try:
-                function(**arguments)
+                call(arguments)
             except _OTHERWISE as error:
                 self.otherwise = error
 
         return body
 
 
-def _arguments(item: pytest.Function) -> dict[str, Any]:
-    """The fixtures that the test asks for, by their names."""
-    return {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+def _torn_down(fixtures: FixturesAnew) -> Callable[[Any], Any]:
+    """The check of a schedule: what the fixtures find when they are torn down."""
+
+    def teardown_of_the_fixtures(arguments: Any) -> Any:
+        return fixtures.teardown()
+
+    return teardown_of_the_fixtures
+
+
+def _run_test_case(item: Any) -> None:
+    """Run a method of a ``unittest.TestCase``, with its ``setUp`` and ``tearDown``; raises what it,
+    or one of its sub-tests, has failed with."""
+    failed: list[BaseException] = []
+
+    def sub_test(case: Any, test: Any, error: Any) -> None:
+        if error is not None:
+            failed.append(error[1])
+
+    item.addSubTest = sub_test  # which would report each of each schedule
+    item.__dict__.pop("_excinfo", None)
+    try:
+        type(item).runtest(item)
+    finally:
+        del item.addSubTest
+    failed += [one.value for one in item.__dict__.pop("_excinfo", None) or ()]
+    if failed:
+        raise failed[0]
 
 
 def _forget_output(item: pytest.Item) -> Callable[[], None]:
     """What drops the output of the schedules before: that of the last one is what is shown."""
-    capture = item.config.pluginmanager.getplugin("capturemanager")
-    if capture is None or capture.is_capturing() not in ("global", True):
-        return lambda: None
+    plugins = item.config.pluginmanager
+    capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
+    capturing = capture is not None and capture.is_capturing() in ("global", True)
 
     def forget() -> None:
-        capture.read_global_capture()
+        if capturing:
+            capture.read_global_capture()
+        handler = item.stash.get(caplog_handler_key, None)
+        if handler is not None:
+            handler.reset()
+            item.stash[caplog_records_key]["call"] = handler.records
+        if logging is not None:
+            logging.report_handler.reset()
 
     return forget

@@ -82,7 +82,8 @@ def explore(
     ``workers`` (callables, or coroutine functions) is called with it (with nothing where there is
     no ``setup``); ``check`` is called with it when they have ended, and raises or returns False
     on the bug. ``instrument``: names of modules whose shared accesses are scheduling points, with
-    all that is below them (default: the modules in which the workers were written).
+    all that is below them (default: the modules in which the workers were written, and those of
+    your own project that they lead to; none for an empty list).
     ``expected_errors``: exceptions that may end a worker. ``cancellations``: how many of its awaits
     a schedule may cancel. ``gc``: whether a garbage collection may come at any step (a number: so
     many). ``schedules`` is 1,000 there unless given.

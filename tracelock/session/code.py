@@ -8,6 +8,7 @@ from typing import Any
 
 from tracelock.errors import UsageError
 from tracelock.instrument.program import PythonProgram, module_of
+from tracelock.session.first_party import first_party, root_for
 
 
 @dataclass(slots=True)
@@ -16,7 +17,8 @@ class PythonCode:
     happen to it: ``expected_errors``, ``cancellations``, ``gc``. See ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
-    code, else the modules in which the workers were written, and none.
+    code, else the modules in which the workers were written with those of the user's own that they
+    lead to (see ``first_party``; below the folder of the first worker's package), and none.
     """
 
     workers: Sequence[Callable[..., Any]] = ()
@@ -42,7 +44,10 @@ class PythonCode:
             raise UsageError("cancellations is how many a schedule may have: 0 or more")
         if self.instrument is None:
             found = (module_of(work) for work in self.workers)
-            modules = list(dict.fromkeys(module for module in found if module is not None))
+            own = list(dict.fromkeys(module for module in found if module is not None))
+            root = root_for(own[0]) if own else None
+            others = (module_of(one) for one in (self.setup, self.check) if one is not None)
+            modules = first_party(own, root, others)
         else:
             modules = list(self.instrument)
         first = self.workers[0] if self.workers else None

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tracelock.instrument.account.account import listed
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
+    from tracelock.instrument.account.account import Account
 
 
 class SearchFailed(AssertionError):
@@ -40,7 +42,8 @@ class Explored:
     those of the state search. ``trace``: the failing one, the smallest that was found;
     ``switches``: preemptive switches in it; ``minimum``: ``proved``, ``1-minimal`` or "";
     ``confirmed``: by backend, replays that reproduced it of those that were made. ``twin``: the
-    nearest passing schedule. ``summary``: all that in one sentence.
+    nearest passing schedule. ``summary``: all that in one sentence. ``account``: of real code, what
+    was seen and what was not.
     """
 
     verdict: str
@@ -59,6 +62,9 @@ class Explored:
     shrunk: Shrunk | None = None
     summary: str = ""
     stopped: str = ""
+    account: Account | None = None
+    #: Whether all that was seen was tried, though something was not seen.
+    whole: bool = False
 
     @property
     def failed(self) -> bool:
@@ -113,6 +119,8 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
     """What is known now, in one sentence; it claims no more than was tried. ``noun``: what the
     target is; ``stuck``: why no more could be tried."""
     tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
+    account = explored.account
+    seen = "" if account is None else f"; {account.line}"
     if explored.verdict == "failed":
         count = preemptive(explored.switches) if explored.switches else "no preemptive switch"
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
@@ -128,10 +136,16 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
         number = executions or explored.schedules
         return (
             f"verified: {number:,} execution{'' if number == 1 else 's'}, every inequivalent "
-            f"interleaving of this {noun} on {backend}'s rules passes"
+            f"interleaving of this {noun} on {backend}'s rules passes{seen}"
+        )
+    if explored.verdict == "passed" and explored.whole and account is not None:
+        number = executions or explored.schedules
+        return (
+            f"passed (explored all {number:,} schedule{'' if number == 1 else 's'} of what was "
+            f"seen; not seen: {listed(account.not_seen)}){seen}"
         )
     if explored.verdict == "passed":
-        return f"passed: {tried} were tried, none failed; others were not"
+        return f"passed: {tried} were tried, none failed; others were not{seen}"
     reason = {
         "schedules": "the budget of schedules is spent", "seconds": "the time is up",
         "interrupted": "interrupted", "states": "the bound of states is reached",

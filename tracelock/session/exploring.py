@@ -7,7 +7,8 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
-from tracelock.errors import InternalError, TracelockError
+from tracelock.engine.limits import Interrupted, TimeUp
+from tracelock.errors import InternalError, TracelockError, UsageError
 from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
 from tracelock.scenario.language.models import Scenario
@@ -24,6 +25,8 @@ from tracelock.trace import Trace
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400
+#: Seconds that are left at least to make a failing schedule small and to confirm it.
+AFTERWARDS: Final = 1.5
 #: Seconds of the first look that it takes with optimal DPOR.
 LOOK: Final = 1.5
 
@@ -50,6 +53,8 @@ class Exploration(Opened):
         self.runner = self.host.runner
         self.spreader = Spreader(self.host, plan) if plan.spreading.used else None
         self.executions = 0
+        self._end: float | None = None  # of all, on the monotonic clock
+        self._executed: Executed
         self._spins = False  # some schedule of the search was cut by the bound on its steps
 
     @property
@@ -63,6 +68,8 @@ class Exploration(Opened):
     ) -> Explored:
         """Search, then shrink and confirm what was found."""
         begun = monotonic()
+        end = None if self.plan.seconds is None else begun + self.plan.seconds
+        self.host.until(end)
         found = self.earlier(first)
         if found is None or (self.plan.every and not found.stopped):
             searched = self.search(progress)
@@ -70,6 +77,9 @@ class Exploration(Opened):
                 found.merge(searched)
             else:
                 found = searched
+        if end is not None:
+            self._end = max(end, monotonic() + AFTERWARDS)
+            self.host.until(self._end)
         return self.finish(found, monotonic() - begun)
 
     def earlier(self, traces: Sequence[Trace]) -> Searched | None:
@@ -80,6 +90,8 @@ class Exploration(Opened):
                 executed = self.host.retrace(trace)
             except InternalError:
                 raise
+            except TimeUp:
+                break
             except TracelockError:
                 continue
             if executed is None:
@@ -96,7 +108,7 @@ class Exploration(Opened):
         plan, host = self.plan, self.host
         begun = monotonic()
         found = host.warm_up(plan.every)
-        if found.stopped in ("failure", "interrupted"):
+        if found.stopped in ("failure", "interrupted", "seconds"):
             return found
         if host.stuck:
             found.stopped = "stuck"
@@ -222,8 +234,10 @@ class Exploration(Opened):
         explored = Explored(
             self._verdict(found), found.strategy, found.schedules, found.redundant, host.states,
             seconds, [self.way(one) for one in found.outcomes.values()], stopped=found.stopped,
-            notes=host.notes,
+            notes=host.notes, account=host.account,
         )  # fmt: skip
+        account = explored.account
+        explored.whole = found.exhaustive and account is not None and not account.clean
         remarks = host.remarks(found.schedules)
         if failures:
             self.show(explored, failures[0])
@@ -250,7 +264,7 @@ class Exploration(Opened):
         elif found.exhaustive:
             # of what lies below a prefix alone it would say too much
             verdict = "verified" if self.plan.spreading.prefix is None else "passed"
-        elif systematic or bounded or found.stopped == "interrupted":
+        elif systematic or bounded or found.stopped == "interrupted" or not found.schedules:
             verdict = "unfinished"
         return self.host.claim(verdict, found)
 
@@ -268,23 +282,45 @@ class Exploration(Opened):
 
     def show(self, explored: Explored, outcome: Outcome) -> None:
         """Shrink a failing schedule, find its twin, and confirm it on the real backend."""
+        self._executed = outcome.first
+        livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay
+        with self.host.held():
+            try:
+                if self.plan.shrink and not livelock:
+                    self._make_small(explored)
+            except (TimeUp, Interrupted) as over:
+                self._cut_short("the failing schedule is not as small as it could be", over)
+            explored.switches = self._executed.switches
+            explored.trace = trace = self.trace_of(self._executed)
+            try:
+                if self.plan.confirm and not livelock:
+                    explored.confirmed[self.plan.backend] = self.confirm(trace)
+                if self.host.own_name:
+                    self.host.notes.append(self._own_order(trace))
+            except (TimeUp, Interrupted) as over:
+                self._cut_short("the failing schedule was not run again", over)
+
+    def _make_small(self, explored: Explored) -> None:
+        """Shrink the failing schedule, and find its passing twin."""
+        from tracelock.explore.shrink.best import Effort
         from tracelock.explore.shrink.schedule import shrink
         from tracelock.explore.shrink.twin import passing_twin
 
-        executed = outcome.first
-        livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay
-        with self.host.held():
-            if self.plan.shrink and not livelock:
-                explored.shrunk = shrunk = shrink(self.host.models, executed)
-                executed = shrunk.executed
-                explored.minimum = shrunk.minimum
-                explored.twin = passing_twin(self.host.models, executed)
-            explored.switches = executed.switches
-            explored.trace = trace = self.trace_of(executed)
-            if self.plan.confirm and not livelock:
-                explored.confirmed[self.plan.backend] = self.confirm(trace)
-            if self.host.own_name:
-                self.host.notes.append(self._own_order(trace))
+        host, effort = self.host, Effort()
+        if self._end is not None and effort.seconds is not None:
+            effort.seconds = min(effort.seconds, max(0.1, (self._end - monotonic()) / 2))
+        try:
+            explored.shrunk = shrunk = shrink(host.models, self._executed, effort=effort)
+            self._executed = shrunk.executed
+            explored.minimum = shrunk.minimum
+            left = None if self._end is None else max(0.1, (self._end - monotonic()) / 2)
+            explored.twin = passing_twin(host.models, self._executed, seconds=left)
+        except UsageError as error:
+            host.notes.append(host.not_confirmed(str(error), 0, 1))
+
+    def _cut_short(self, what: str, over: BaseException) -> None:
+        why = "interrupted" if isinstance(over, Interrupted) else "the time was up"
+        self.host.notes.append(f"{what}: {why}")
 
     def confirm(self, trace: Trace) -> str:
         """Replay a failing trace on the real backend: ``"3/3"``. Raises InternalError where models

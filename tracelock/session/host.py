@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tracelock.explore.running import Executed, Runner
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
+    from tracelock.instrument.account.account import Account
 
 OnProgress = Callable[["Progress"], None]
 
@@ -160,9 +161,18 @@ class Host(ABC):
         """The verdict that may be claimed, where the search itself comes to ``verdict``."""
         return verdict
 
+    @property
+    def account(self) -> Account | None:
+        """What was seen of real code, and what was not."""
+        return None
+
     def remarks(self, schedules: int) -> list[str]:
         """What was noticed in the schedules so far, in sentences."""
         return []
+
+    def until(self, deadline: float | None) -> None:
+        """No run goes on beyond this, on the monotonic clock: see ``engine.limits.TimeUp``."""
+        return
 
     def held(self) -> AbstractContextManager[None]:
         """While this is entered, what is learnt of the target does not change its schedules."""

@@ -15,6 +15,7 @@ from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
+from tracelock.instrument.account.account import Account
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects, no_collections
@@ -54,6 +55,7 @@ class PythonHost(Host):
         limits = settings.bounds(target)
         self.sources = Sources(program.instrument)
         self.backend = make_python_backend(settings.backend, program, limits)
+        self.backend.account.looked = self.sources.looked
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
         self.own_name = self.backend.own_name
@@ -70,6 +72,11 @@ class PythonHost(Host):
         self._known = trace
         for name in trace.workers:
             self.program.layout.worker(name)
+        spawned = {event.target for event in trace.events if event.op == "spawn"}
+        heard = {trace.workers[event.worker] for event in trace.events}
+        for name in trace.workers[len(self.program.workers) :]:
+            if name in heard or name in spawned:
+                self.backend.hub.named(name)
         return self
 
     def __enter__(self) -> Self:
@@ -95,6 +102,13 @@ class PythonHost(Host):
     @property
     def stuck(self) -> str:
         return self.backend.stuck
+
+    @property
+    def account(self) -> Account:
+        account = self.backend.account.account
+        if self.backend.heard:
+            account.chance.add("errors that nobody received")
+        return account
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
@@ -198,7 +212,7 @@ class PythonHost(Host):
             else:
                 logs = [outcome.first.log for outcome in part.outcomes.values()]
                 seen.append(steps_of(self.program.layout, logs[0] if logs else ()))
-            if part.stopped in ("failure", "interrupted") or self.stuck:
+            if part.stopped in ("failure", "interrupted", "seconds") or self.stuck:
                 return found
         told = difference(*seen)
         if told:
@@ -248,6 +262,8 @@ class PythonHost(Host):
         return found
 
     def qualify(self, found: Searched) -> None:
+        if self.backend.afresh.drew:  # one sequence of numbers was tried
+            self.account.chance.add("random")
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "
@@ -259,7 +275,7 @@ class PythonHost(Host):
             found.stopped = "stuck"
 
     def claim(self, verdict: str, found: Searched) -> str:
-        if verdict == "failed":
+        if verdict == "failed" or not found.schedules:
             return verdict
         if self.stuck:
             self.notes.append(self.stuck)
@@ -268,7 +284,11 @@ class PythonHost(Host):
         if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
-        if verdict == "verified" and (self.program.collections or self.backend.own_loops):
+        if verdict == "verified" and self.names.mortals.doubts:
+            self.notes += sorted(self.names.mortals.doubts)
+            return "passed"
+        unsure = self.program.collections or self.backend.own_loops
+        if verdict == "verified" and (unsure or not self.account.clean):
             return "passed"
         return verdict
 
@@ -277,6 +297,11 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
+        lasting = self.backend.kept.lasting
+        if lasting:
+            shown = ", ".join(list(lasting)[:5])
+            more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
+            remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
         for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
             remarks.append(
                 f"in {count} of {schedules} schedules {worker} got on at {at} only "
@@ -284,6 +309,9 @@ class PythonHost(Host):
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
         return remarks
+
+    def until(self, deadline: float | None) -> None:
+        self.backend.bounds.deadline = deadline
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -303,4 +331,9 @@ def shared_in(trace: Trace) -> list[str]:
     for event in trace.events:
         if event.op == "atomic":  # one operation on several files
             targets.update(*(part for part in (event.value, event.result) if part))
+    known = {event.target for event in trace.events}
+    for target in known:  # a queue whose mutex was used is the library's own code
+        queue, _, part = (target or "").rpartition(".")
+        if part == "mutex" and queue not in known:
+            targets.add(f"{queue} from outside")
     return sorted(target for target in targets if target is not None)

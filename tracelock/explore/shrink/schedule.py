@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.errors import InternalError, UsageError
 from tracelock.explore.running import Executed, Runner, same_failure
 from tracelock.explore.shrink.best import Effort, Improvement, Shrinking, Spent
@@ -96,7 +97,7 @@ def _shrink(shrinking: Shrinking) -> Shrunk:
         search = _search(shrinking)
         shrinking.passes(ALL_PASSES)
         certified = True
-    except Spent:
+    except (Spent, TimeUp, Interrupted):
         pass
     executed = shrinking.best.executed
     proved = search.switches >= executed.switches

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from tracelock.backends.rules import rules_name
 from tracelock.engine.controller import Controller, Entry
-from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.replaying import EndOfTrace, Replay
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
@@ -166,7 +166,7 @@ class Trials:
             controller.limit = CUT
 
     def follow(self, plan: BlockPlan) -> Tried:
-        """Run a plan. Raises KeyboardInterrupt where that ended the run."""
+        """Run a plan. Raises Interrupted and TimeUp where these ended it."""
         self._follower.plan, self._follower.tape = plan, None
         return self._run()
 
@@ -181,7 +181,9 @@ class Trials:
         controller, follower = self._controller, self._follower
         self.runner.backend.controlled(controller, lambda _: True)
         if controller.limit is INTERRUPTED:
-            raise KeyboardInterrupt
+            raise Interrupted
+        if controller.limit is TIME_UP:
+            raise TimeUp
         executed = self.runner.executed(controller, follower.picks)
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
         return Tried(executed, BlockPlan(blocks_of(controller.log), extra))

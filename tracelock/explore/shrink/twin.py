@@ -7,9 +7,10 @@ the last moment at which all could still have gone well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from time import monotonic
 from typing import Final
 
 from tracelock.engine.controller import Entry
@@ -20,6 +21,7 @@ from tracelock.explore.shrink.commuting import TIME, accesses_of
 from tracelock.explore.shrink.fewest import fewest
 from tracelock.explore.shrink.trials import FAR, Block, BlockPlan, Trials, Tried, blocks_of
 from tracelock.ops import NAMES, NOTIFY, Layout
+from tracelock.trace import Verdict
 
 #: By the event's name: what goes after "goes on to", and after "before somebody", with the
 #: preposition of its target.
@@ -62,21 +64,29 @@ class NoTwin:
 
 
 def passing_twin(
-    runner: Runner, failing: Executed, *, runs: int = 2_000, states: int = 50_000
+    runner: Runner,
+    failing: Executed,
+    *,
+    runs: int = 2_000,
+    states: int = 50_000,
+    seconds: float | None = None,
 ) -> Twin | NoTwin:
     """The passing schedule nearest to ``failing``, which is best a shrunk one.
 
     ``runs`` bounds the schedules that are run, ``states`` the search that comes when none of them
-    passes (as where every schedule fails). Raises UsageError where ``failing`` is no schedule of
-    this program.
+    passes (as where every schedule fails), ``seconds`` the time of both. Raises UsageError where
+    ``failing`` is no schedule of this program.
     """
     trials = Trials(runner, cut=False, steps=4 * len(failing.log) + 10_000)
     own = Trials(runner).play(failing.picks)
     if own is None:
         raise UsageError("these picks are not those of a schedule of this program")
-    found = _nearest(trials, runner.program.layout, own, runs)
+    end = None if seconds is None else monotonic() + seconds
+    found = _nearest(trials, runner.program.layout, own, runs, end)
     if found is None:
-        search = fewest(runner, lambda verdict: verdict.kind == "passed", states=states)
+        left = None if end is None else max(0.0, end - monotonic())
+        passed: Callable[[Verdict], bool] = lambda verdict: verdict.kind == "passed"  # noqa: E731
+        search = fewest(runner, passed, states=states, seconds=left)
         played = None if search.picks is None else trials.play(search.picks)
         if played is None:
             return NoTwin(search.complete, trials.runs)
@@ -88,7 +98,9 @@ def passing_twin(
     return Twin(found, switch, instead, sentence, trials.runs)
 
 
-def _nearest(trials: Trials, layout: Layout, own: Tried, runs: int) -> Executed | None:
+def _nearest(
+    trials: Trials, layout: Layout, own: Tried, runs: int, end: float | None
+) -> Executed | None:
     """The first schedule that passes of those with one other choice; at one place the one with
     the fewest preemptive switches."""
     log = own.executed.log
@@ -99,7 +111,7 @@ def _nearest(trials: Trials, layout: Layout, own: Tried, runs: int) -> Executed 
         for place in reversed(places):
             best: Executed | None = None
             for plan in (*_odd(layout, own, place), *_others(own, place)):
-                if trials.runs >= runs:
+                if trials.runs >= runs or (end is not None and monotonic() > end):
                     return best
                 executed = trials.follow(plan).executed
                 if executed.verdict.kind == "passed" and (

@@ -10,7 +10,9 @@ from __future__ import annotations
 import array
 import collections
 import gc
+import io
 import itertools
+from types import GeneratorType, WrapperDescriptorType
 from typing import Any, Final
 
 from tracelock import ops
@@ -33,6 +35,11 @@ _LIST_READ = _READ_BY_ALL + " __add__ __mul__ __rmul__ count index"
 _LIST_WRITE = (
     "__delitem__ __iadd__ __imul__ __init__ __setitem__ append clear extend insert pop remove"
     " reverse sort"
+)
+_IO_NOTHING = (
+    "__class__ __iter__ __dict__ __enter__ _checkClosed _checkReadable _checkSeekable"
+    " _checkWritable fileno flush __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __repr__ __str__"
+    " __format__ __reduce__ __reduce_ex__ __sizeof__"
 )
 
 _TABLE: Final[dict[type, tuple[str, str, str]]] = {
@@ -81,6 +88,20 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         " tounicode",
         _LIST_WRITE + " byteswap frombytes fromfile fromlist fromunicode __release_buffer__",
         "__class_getitem__ itemsize typecode",
+    ),
+    # Reading moves the position.
+    io.StringIO: (
+        "getvalue tell closed line_buffering newlines __getstate__ isatty seekable readable"
+        " writable",
+        "__init__ __del__ __next__ read readline readlines write writelines seek truncate close"
+        " __setstate__ __exit__ detach",
+        _IO_NOTHING + " encoding errors",
+    ),
+    io.BytesIO: (
+        "getvalue tell closed __getstate__ isatty seekable readable writable getbuffer",
+        "__init__ __del__ __next__ read read1 readinto readinto1 readline readlines write"
+        " writelines seek truncate close __setstate__ __exit__ detach",
+        _IO_NOTHING,
     ),
     # What lies below is another object's, and may be shared between processes.
     memoryview: (
@@ -186,7 +207,7 @@ def _access_of(type_: type, name: str) -> int | None:
             over = None if missing is None else table_of(missing)
             return table[name] if over is None else over["__missing__"]
         return table.get(name)
-    if holder is object:  # ``__reduce__`` and such, inherited past the container
+    if holder is object or holder.__module__ == "_io":  # inherited past the container
         for base in order_of(type_):
             table = table_of(base)
             if table is not None:
@@ -194,19 +215,43 @@ def _access_of(type_: type, name: str) -> int | None:
     return None
 
 
-def reads(type_: type, operation: str) -> bool:
+def reads(type_: type, operation: str) -> Any:
     """Whether ``operation`` (``__len__``, ``__iter__``, ...) of ``type_`` reads a container.
 
-    ``__bool__`` stands for a truth test: a type without it answers by its length.
+    ``__bool__`` stands for a truth test: a type without it answers by its length. ``STEPS`` where
+    it is an iterator that takes steps.
     """
     try:
-        found: bool = _reads[identity(type_)][operation]
+        found: Any = _reads[identity(type_)][operation]
     except KeyError:
         found = entry(_reads, type_)[operation] = _reads_of(type_, operation)
     return found
 
 
-def _reads_of(type_: type, operation: str) -> bool:
+#: The answer of ``reads`` for an iterator that is to be stepped.
+STEPS: Final[Any] = "steps"
+#: Making an iterator over it, as ``zip`` and ``map`` do.
+OVER: Final = "iter"
+_STEPPING: Final = frozenset({"__iter__", "__next__", "__contains__"})
+
+
+def steps(type_: type) -> bool:
+    """Whether this is a type of iterators whose steps are known to be steps."""
+    if type_ is GeneratorType:
+        return True
+    holder = holder_of(type_, "__next__")
+    if holder is io.StringIO or holder is io.BytesIO:
+        return True
+    if holder is None or holder.__module__ in ("_io", "_asyncio", "posix", "nt"):
+        return False
+    return type(holder.__dict__["__next__"]) is WrapperDescriptorType
+
+
+def _reads_of(type_: type, operation: str) -> Any:
+    if steps(type_):
+        return STEPS if operation in _STEPPING else False
+    if operation == OVER:
+        operation = "__iter__"
     if identity(type_) in _WALKERS:
         return True
     if operation == "__bool__" and holder_of(type_, "__bool__") is None:

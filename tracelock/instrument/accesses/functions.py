@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses.containers import access_of, owners, reads
+from tracelock.instrument.accesses.containers import OVER, STEPS, access_of, owners, reads
+from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
+from tracelock.instrument.accesses.stepping import enter
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 
@@ -22,8 +24,8 @@ READERS: Final = {
     "len": "__len__", "bool": "__bool__", "str": "__str__", "repr": "__repr__",
     "list": "__iter__", "tuple": "__iter__", "set": "__iter__", "frozenset": "__iter__",
     "dict": "__iter__", "sorted": "__iter__", "sum": "__iter__", "min": "__iter__",
-    "max": "__iter__", "any": "__iter__", "all": "__iter__", "enumerate": "__iter__",
-    "zip": "__iter__", "iter": "__iter__", "map": "__iter__", "filter": "__iter__",
+    "max": "__iter__", "any": "__iter__", "all": "__iter__", "enumerate": OVER,
+    "zip": OVER, "iter": OVER, "map": OVER, "filter": OVER,
     "reversed": "__reversed__", "next": "__next__", "bytes": "__iter__",
     "bytearray": "__iter__", "print": "__str__", "format": "__format__",
 }  # fmt: skip
@@ -45,9 +47,16 @@ def _reading(
     context = _context()
     if context is not None:
         for each in args:
-            if reads(type(each), operation):
+            found = reads(type(each), operation)
+            if found is STEPS:
+                enter(each, site, context)
+            elif found:
                 for owner in owners(each):
                     context.access(ops.READ, owner, None, site)
+        if function is print and keywords.get("file") is not None:
+            into = keywords["file"]
+            if access_of(type(into), "write") is not None:
+                context.access(ops.WRITE, into, None, site)
     return function(*args, **keywords)
 
 
@@ -84,6 +93,24 @@ def _named(
     return function(*args, **keywords)
 
 
+def reading_all(obj: Any, site: Site, context: Context) -> None:
+    """Before all attributes of an object are read at once: to copy it, to pickle it."""
+    held = namespace_of(obj)
+    if type(held) is dict and not isinstance(obj, type):
+        for name in list(held):
+            if type(name) is str:
+                context.access(ops.READ, obj, name, site)
+    if access_of(type(obj), "__iter__") is not None:
+        context.access(ops.READ, obj, None, site)
+
+
+def _vars(function: Callable[..., Any], about: None, site: Site, /, *args: Any) -> Any:
+    found = function(*args)
+    if _context() is not None and args:
+        learn(args[0], found)
+    return found
+
+
 #: Where functions are, what they are called, what is called instead, and what that has to know:
 #: of C functions that are given a list first, whether they change it.
 _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
@@ -95,6 +122,7 @@ _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
     (builtins, "getattr hasattr", _named, False),
     (builtins, "setattr delattr", _named, True),
     (functools, "reduce", _reading, "__iter__"),
+    (builtins, "vars", _vars, None),
 )
 #: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
 FUNCTION_NAMES: Final = frozenset(name for row in _CONTROLLED for name in row[1].split())

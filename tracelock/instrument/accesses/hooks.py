@@ -13,24 +13,32 @@ from __future__ import annotations
 import functools
 import operator
 from _thread import get_ident
+from collections import defaultdict, deque
+from types import BuiltinFunctionType, MethodWrapperType
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses.containers import access_of, owners, reads
+from tracelock.instrument.accesses.calls import called, plan_method
+from tracelock.instrument.accesses.containers import STEPS, access_of, owners, reads
 from tracelock.instrument.accesses.functions import controlled
-from tracelock.instrument.accesses.places import Home, place_of
+from tracelock.instrument.accesses.places import Home, cache_named, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
+    method_plans,
     plan_read,
     plan_write,
     read_plans,
     write_plans,
 )
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
+from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 
 _NOTHING: Final = object()
+#: Factories that run no code but the interpreter's, by type, and themselves.
+_AT_ONCE: Final = (BuiltinFunctionType, MethodWrapperType)
+_MADE_AT_ONCE: Final = (list, dict, set, int, float, str, tuple, bytes, bool, deque, object)
 
 
 # --- attributes ------------------------------------------------------------------------------
@@ -48,6 +56,23 @@ def attribute(obj: Any, name: str, site: Site) -> Any:
         plan = read_plans[identity(type_)][name]
     except KeyError:
         plan = plan_read(type_, name)
+    if plan is None:
+        return obj
+    return plan(obj, name, site, context)
+
+
+def method(obj: Any, name: str, site: Site) -> Any:
+    """The same before ``obj.name(...)``, where what is loaded is called at once."""
+    if not contexts:
+        return obj
+    context = contexts.get(get_ident())
+    if context is None:
+        return obj
+    type_ = type(obj)
+    try:
+        plan = method_plans[identity(type_)][name]
+    except KeyError:
+        plan = plan_method(type_, name)
     if plan is None:
         return obj
     return plan(obj, name, site, context)
@@ -93,6 +118,8 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
     place, name = place_of(obj, key)
     context.access(kind, place, name, site)
     if issubclass(type(obj), dict):
+        if kind == ops.WRITE and _makes(obj):
+            _make(obj, key, site, context)
         if not _plain(key):
             return False
         value = dict.get(obj, key, _NOTHING)
@@ -106,6 +133,22 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
     if value is not _NOTHING:
         context.saw(value)
     return True
+
+
+def _makes(obj: Any) -> bool:
+    """Whether the factory of a ``defaultdict`` is code that others may run in between."""
+    return issubclass(type(obj), defaultdict) and not (
+        obj.default_factory is None or type(obj.default_factory) in _AT_ONCE
+        or obj.default_factory in _MADE_AT_ONCE
+    )  # fmt: skip
+
+
+def _make(obj: Any, key: object, site: Site, context: Context) -> None:
+    """As ``defaultdict.__missing__`` does: the value is made, then stored."""
+    if not dict.__contains__(obj, key):
+        value = obj.default_factory()
+        context.access(ops.WRITE, obj, None, site, value)
+        dict.__setitem__(obj, key, value)
 
 
 def item(obj: Any, site: Site, key: object) -> Any:
@@ -158,7 +201,13 @@ def reading(obj: Any, operation: str, site: Site) -> Any:
     if not contexts:
         return obj
     context = contexts.get(get_ident())
-    if context is None or not reads(type(obj), operation):
+    if context is None:
+        return obj
+    found = reads(type(obj), operation)
+    if not found:
+        return obj
+    if found is STEPS:
+        enter(obj, site, context)
         return obj
     for owner in owners(obj):
         context.access(ops.READ, owner, None, site)
@@ -171,8 +220,13 @@ def iterating(obj: Any, site: Site) -> Any:
         return obj
     context = contexts.get(get_ident())
     type_ = type(obj)
-    if context is None or not reads(type_, "__iter__"):
+    if context is None:
         return obj
+    found = reads(type_, "__iter__")
+    if not found:
+        return obj
+    if found is STEPS:
+        return StepWalk(obj, site)
     held = owners(obj)
     if not held:
         return obj
@@ -180,6 +234,11 @@ def iterating(obj: Any, site: Site) -> Any:
         for owner in held:
             context.access(ops.READ, owner, None, site)
     return Walk(iter(obj), held, site)
+
+
+def delegating(obj: Any, site: Site) -> Any:
+    """Before ``yield from obj``, which hands what is sent on to a generator."""
+    return obj if hasattr(type(obj), "send") else iterating(obj, site)
 
 
 def operands(left: Any, right: Any, operation: str, site: Site) -> Any:
@@ -225,6 +284,21 @@ def calling(function: Any, site: Site) -> Any:
     if context is None:
         return function
     return controlled(function, site)
+
+
+def calling_any(function: Any, site: Site) -> Any:
+    """What to call where nothing is known of the function."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return function
+    return called(function, site)
+
+
+def computed(module: str, function: str, site: Site) -> None:
+    """At the end of a function with ``functools.lru_cache``, before its result is kept."""
+    if contexts:
+        context = contexts.get(get_ident())
+        if context is not None:
+            context.access(ops.WRITE, cache_named(module, function), None, site)
 
 
 # --- variables -------------------------------------------------------------------------------

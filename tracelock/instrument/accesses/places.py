@@ -2,13 +2,14 @@
 
 ``obj.__dict__["x"]`` is ``obj.x``: whose namespace a dict is is known as far as it was asked for.
 Only numbers and weak references are kept, which keep neither alive. An object that cannot
-be referred to weakly is not known here: its namespace counts as a dict like any other.
+be referred to weakly is kept until the schedule is over.
 """
 
 from __future__ import annotations
 
 import sys
 from _weakref import ref
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
@@ -19,7 +20,8 @@ from tracelock.instrument.contexts import identity
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
 _bases: Final[Any] = type.__dict__["__mro__"].__get__
 #: ``id`` of a namespace -> the object it belongs to.
-_owner_of: Final[dict[int, ref[Any]]] = {}
+_owner_of: Final[dict[int, Callable[[], Any]]] = {}
+_held: Final[list[int]] = []  # those that are kept alive for it
 
 
 def learn(obj: Any, namespace: object) -> None:
@@ -33,10 +35,17 @@ def learn(obj: Any, namespace: object) -> None:
         if _owner_of.get(number) is dead:
             del _owner_of[number]
 
-    try:  # noqa: SIM105
+    try:
         _owner_of[number] = ref(obj, drop)
     except TypeError:
-        pass
+        _owner_of[number] = lambda: obj
+        _held.append(number)
+
+
+def let_go() -> None:
+    """A schedule is over: forget the objects that cannot be referred to weakly."""
+    while _held:
+        _owner_of.pop(_held.pop(), None)
 
 
 def place_of(container: Any, key: object) -> tuple[Any, str | None]:
@@ -52,6 +61,13 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
         if obj is not None and namespace_of(obj) is container:
             return obj, key
     return container, None
+
+
+def owner_of(namespace: dict[Any, Any]) -> Any:
+    """The object whose attributes these are, None where that is not known."""
+    known = _owner_of.get(identity(namespace)) if _owner_of else None
+    obj = None if known is None else known()
+    return obj if obj is not None and namespace_of(obj) is namespace else None
 
 
 def namespace_of(obj: Any) -> Any:
@@ -81,6 +97,32 @@ class Home:
 
     def __repr__(self) -> str:
         return f"<globals of {self.name}>"
+
+
+@dataclass(slots=True, eq=False)
+class KeptResults:
+    """What ``functools.lru_cache`` keeps for the function of this name in this module."""
+
+    module: str
+    function: str
+
+    def __repr__(self) -> str:
+        return f"<cache of {self.module}.{self.function}>"
+
+
+_caches: Final[dict[tuple[str, str], KeptResults]] = {}
+
+
+def cache_of(function: Any) -> KeptResults:
+    """The cache of a function that ``lru_cache`` was given, or of what it made of that. One for
+    each function in the source, as ``Closure`` is."""
+    key = (str(function.__module__), str(function.__qualname__))
+    return _caches.setdefault(key, KeptResults(*key))
+
+
+def cache_named(module: str, function: str) -> KeptResults:
+    """The same by its names."""
+    return _caches.setdefault((module, function), KeptResults(module, function))
 
 
 @dataclass(slots=True, eq=False)

@@ -24,7 +24,7 @@ from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
-from tracelock.instrument.contexts import Context
+from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 
 Plan = Callable[[Any, str, Site, Context], Any]
@@ -52,6 +52,8 @@ _BARE: Final = {
 #: ``id`` of a type -> name -> plan.
 read_plans: Final = by_type()
 write_plans: Final = by_type()
+#: The same for what is called at once, see ``calls``.
+method_plans: Final = by_type()
 
 
 def plan_read(type_: type, name: str) -> Plan | None:
@@ -66,7 +68,33 @@ def plan_write(type_: type, name: str) -> WritePlan | None:
     return plan
 
 
+#: Types from or to which ``__class__`` was assigned: what their instances have depends on that.
+_changing: Final[dict[int, type]] = {}
+
+
+def is_changing(type_: type) -> bool:
+    """Whether instances of this type were seen to become ones of another, or the reverse."""
+    return identity(type_) in _changing
+
+
+def forget_changes() -> None:
+    """The watching has ended."""
+    _changing.clear()
+
+
 def _read_plan(type_: type, name: str) -> Plan | None:
+    if identity(type_) in _changing and name != "__class__":
+        return _of_changing
+    return _plan_of(type_, name)
+
+
+def _of_changing(obj: Any, name: str, site: Site, context: Context) -> Any:
+    context.access(ops.READ, obj, "__class__", site)
+    plan = _plan_of(type(obj), name)
+    return obj if plan is None else plan(obj, name, site, context)
+
+
+def _plan_of(type_: type, name: str) -> Plan | None:
     if _is_lock(type_):
         return _lock if name in _LOCK_METHODS else None
     if type_ is super:
@@ -111,6 +139,8 @@ def _keeps_out(type_: type) -> bool:
 
 
 def _write_plan(type_: type, name: str) -> WritePlan | None:
+    if name == "__class__" and holder_of(type_, name) is object:
+        return _write_kind
     if issubclass(type_, type):
         return _write_class
     if issubclass(type_, _local) or _is_lock(type_):
@@ -122,6 +152,11 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
             return _write if "__slots__" in holder.__dict__ else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
     return _write if type_.__dictoffset__ or issubclass(type_, ModuleType) else None
+
+
+def is_direct(plan: Plan | None) -> bool:
+    """Whether what such a plan leads to is under control when it is called."""
+    return plan in _DIRECT
 
 
 # --- reads -----------------------------------------------------------------------------------
@@ -243,6 +278,9 @@ def _lock(obj: Any, name: str, site: Site, context: Context) -> Any:
     return context.lock(obj)
 
 
+_DIRECT: Final = (*_CONTAINER.values(), _super, _lock)
+
+
 # --- writes ----------------------------------------------------------------------------------
 
 
@@ -255,6 +293,20 @@ def _write_over(obj: Any, name: str, site: Site, context: Context, value: object
     plans = entry(read_plans, type(obj))
     if plans.get(name, _read_plan(type(obj), name)) is None:
         plans[name] = _overridden
+        entry(method_plans, type(obj)).pop(name, None)
+    context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_kind(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    """``obj.__class__ = value``."""
+    for each in (type(obj), value):
+        if isinstance(each, type) and identity(each) not in _changing:
+            _changing[identity(each)] = each
+            forget()  # what is taken from instances is decided anew
+    context.doubt(
+        f"{site.at} assigns __class__: what isinstance() and type() then say is no access that is "
+        "seen, so that nothing is proved"
+    )
     context.access(ops.WRITE, obj, name, site, value)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracelock import ops
-from tracelock.instrument.accesses.places import place_of
+from tracelock.instrument.accesses.places import owner_of, place_of
 from tracelock.instrument.contexts import Context, contexts
 from tracelock.instrument.rewrite.sites import Site
 
@@ -64,11 +64,28 @@ class Method(Passing):
         context = contexts.get(get_ident())
         if context is None:
             return self._real(*args, **keywords)
-        place, name = place_of(self._owner, args[0]) if args else (self._owner, None)
-        context.access(self._kind, place, name, self._site, _arguments(args))
+        owner = self._owner
+        place, name = place_of(owner, args[0]) if args else (owner, None)
+        whole = None if place is not owner or type(owner) is not dict else owner_of(owner)
+        if whole is None:
+            context.access(self._kind, place, name, self._site, _arguments(args))
+        else:
+            self._as_attributes(context, whole, args, keywords)
         result = self._real(*args, **keywords)
         context.saw(result)
         return result
+
+    def _as_attributes(
+        self, context: Context, obj: object, args: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        """``obj.__dict__.update(...)``: all attributes that there are, or will be."""
+        namespace: Any = self._owner
+        names = dict.fromkeys((*namespace, *keywords))
+        for each in args:
+            names.update(dict.fromkeys(each) if isinstance(each, dict) else {})
+        parts = [(obj, name) for name in names if type(name) is str]
+        reads, writes = ((), parts) if self._kind == ops.WRITE else (parts, ())
+        context.together(reads, writes, self._site)
 
 
 class Unbound(Passing):

@@ -26,7 +26,8 @@ from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import SEEN, replace
-from tracelock.instrument.worker import Uncontrolled, VariablesStep, Worker
+from tracelock.instrument.steps import VariablesStep
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, READ, WRITE, Op
 
 real_lstat: Final = os.lstat

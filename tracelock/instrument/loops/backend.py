@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
@@ -67,6 +67,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         if cancellations:
             for place in range(min(first.places, TRIES)):
                 yield OwnOrder(once=True, inject=place)
+
+    noun = "task"
 
     # --- what differs between the libraries ----------------------------------------------------
     #: Coroutine methods of the library, and the op in which each waits.
@@ -130,17 +132,20 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """Schedules, in the thread of the loop; one only, where each needs a new thread."""
         try:
             while self._more and not self.stuck:
+                self.bounds.check()
                 self.names.begin()
                 if not controller.begin():
                     self._more = False
                     break
+                self.kept.put_back()
                 self._schedule(controller)
                 if self.stuck and controller.limit is not self.stuck:
                     return  # given up meanwhile
                 controller.scheduler.end(len(controller.log))
-                if self.interrupted:
-                    controller.limit = INTERRUPTED
-                if done(controller) or controller.limit is INTERRUPTED:
+                over = self.bounds.why()
+                if over:
+                    controller.limit = over
+                if done(controller) or controller.limit in (INTERRUPTED, TIME_UP):
                     self._more = False
                 if pooled.once:
                     break
@@ -161,6 +166,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
         contextvars.Context().run(self._life, controller)
         self._unwind(controller)
+        self.kept.ran()
 
     def _life(self, controller: OpenController) -> None:
         """One schedule, in the thread of the loop."""
@@ -181,12 +187,17 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         finally:
             hub.phase = Phase.UNWIND
             contexts.pop(get_ident(), None)
+            if hub.recorder is not None:
+                hub.recorder.profile.off()
 
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
         state = self._set_up(controller)
+        self.kept.set_up()
         hub.phase = Phase.RUN
         contexts[tasks.ident] = tasks.callbacks
+        if hub.recorder is not None:
+            hub.recorder.profile.on()
         tasks.wake_all()
         for number, work in enumerate(program.workers):
             worker = TaskWorker(hub, number, tasks, None, True)
@@ -199,9 +210,11 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit += going_round(controller)
         if controller.active and controller.limit is None:
             tasks.show_waits()
+        self.kept.ran()
         completed = self._completed(controller)
         if completed:
             self._check(controller, state)
+            self.kept.checked()
         self._heard(controller, tasks)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from tracelock.engine.limits import INTERRUPTED, RunLimits
+from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import LOOK
@@ -31,6 +31,7 @@ class ProcessBackend(ThreadBackend):
     """Each worker in a process. Raises UsageError where there is no ``fork``."""
 
     settles = False  # a process that is left over is ended before the check
+    noun = "process"
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         if not hasattr(os, "fork"):
@@ -78,10 +79,10 @@ class ProcessBackend(ThreadBackend):
         while True:
             try:
                 while not baton.acquire(timeout=LOOK):
-                    pass
+                    hub.controller.limit = self.bounds.why() or hub.controller.limit
                 return
             except KeyboardInterrupt:
-                hub.controller.limit = INTERRUPTED
+                self.bounds.interrupted()
 
     def _reap(self) -> None:
         for relay in self._relays:

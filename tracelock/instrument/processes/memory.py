@@ -18,7 +18,8 @@ from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import saw, touch
 from tracelock.instrument.patching import patch
-from tracelock.instrument.worker import Worker, here, shown
+from tracelock.instrument.steps import shown
+from tracelock.instrument.worker import Worker, here
 from tracelock.ops import READ
 
 #: The controlled subclass of each class.

@@ -22,7 +22,8 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
-from tracelock.instrument.worker import Uncontrolled, VariablesStep, Worker
+from tracelock.instrument.steps import VariablesStep
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects.files import FileLockModel
 from tracelock.objects.locks import LockModel
 from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value

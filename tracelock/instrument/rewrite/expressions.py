@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import operator
 from typing import Any
 
@@ -14,6 +15,16 @@ from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
 _ANSWERS_BOOL = frozenset(
     {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
 )
+#: Built-in functions and classes of which no call is an access that is not seen elsewhere.
+_PLAIN_CALLS = frozenset(
+    {
+        "isinstance", "issubclass", "callable", "super", "range", "type", "id", "int", "float",
+        "abs", "chr", "ord", "hex", "bin", "oct", "round", "divmod", "pow", "locals", "globals",
+        "dir", "eval", "exec", "compile", "property", "staticmethod", "classmethod", "object",
+        "slice", "open", "input", "breakpoint", "__import__", "complex", "memoryview",
+        *(name for name in dir(builtins) if name.endswith(("Error", "Exception", "Warning"))),
+    }
+)  # fmt: skip
 #: Objects that the expression itself creates are not shared.
 _FRESH = (
     ast.Constant, ast.JoinedStr, ast.Compare, ast.Lambda, ast.GeneratorExp, ast.Tuple, ast.List,
@@ -50,10 +61,12 @@ class ExpressionRewriter(TreeBuilder):
         both = at_place(ast.BoolOp(ast.Or(), [point, node]), node)
         return self.hook(hooks.seen, node, both)
 
-    def attribute_of(self, node: ast.Attribute, value: ast.expr) -> ast.expr:
+    def attribute_of(
+        self, node: ast.Attribute, value: ast.expr, hook: object = hooks.attribute
+    ) -> ast.expr:
         """``value``, asked for before ``node.attr`` is loaded from it."""
         name = self.constant(self.scope.mangled(node.attr), node.value)
-        return self.hook(hooks.attribute, node.value, value, name, self.place(node))
+        return self.hook(hook, node.value, value, name, self.place(node))
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         before = node.value
@@ -108,9 +121,11 @@ class ExpressionRewriter(TreeBuilder):
         place = self.place(node)
         match function:
             case ast.Name(id=name) if name in READERS:
-                if not arguments or isinstance(arguments[0], ast.GeneratorExp | ast.Constant):
+                if not node.keywords and (
+                    not arguments or isinstance(arguments[0], ast.GeneratorExp | ast.Constant)
+                ):
                     return node
-                if one and self.builtin(name):
+                if one and self.builtin(name) and not (name == "print" and node.keywords):
                     node.args[0] = self.reading(node.args[0], READERS[name], place)
                     return node
             case ast.Attribute(value=ast.Constant(value=str()), attr="join") if one:
@@ -121,9 +136,25 @@ class ExpressionRewriter(TreeBuilder):
             case ast.Attribute(value=ast.Name(id=name)) if (
                 self.scope.owner(name) is None and name in self.module_scope.imported
             ):
-                return node  # of a module that an import statement of this module bound
+                if name[0] == "@":
+                    return node  # pytest's
+                # of a module that an import statement of this module bound
+                node.func = self.hook(hooks.calling_any, function, function, place)
+                return node
+            case ast.Name(id=name) if name in _PLAIN_CALLS and self.builtin(name):
+                return node
+            case ast.Call(func=ast.Name(id=name)) if name[0] == "@":
+                return node
+            case ast.Attribute(value=ast.Name(id=name)) | ast.Name(id=name) if name[0] == "@":
+                node.func = self.visited(function)  # pytest's
+                return node
+            case ast.Attribute(value=before):
+                function.value = self.visited(before)
+                if not self._unshared(function, before):
+                    function.value = self.attribute_of(function, function.value, hooks.method)
+                return node
             case _:
-                node.func = self.visited(function)
+                node.func = self.hook(hooks.calling_any, function, self.visited(function), place)
                 return node
         node.func = self.hook(hooks.calling, function, self.visited(function), place)
         return node
@@ -274,8 +305,8 @@ class ExpressionRewriter(TreeBuilder):
     def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
         before = node.value
         node.value = self.visited(before)
-        if self.active:
-            node.value = self.looping(before, node.value)
+        if self.active and not isinstance(before, _FRESH):
+            node.value = self.hook(hooks.delegating, before, node.value, self.place(before))
         return node
 
     # --- scopes inside expressions ---

@@ -22,10 +22,12 @@ from typing import Any, Self
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
+from tracelock.instrument.accesses.plans import forget_changes
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
+from tracelock.instrument.rewrite.standard import used_by
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
@@ -47,8 +49,13 @@ class Instrumentation:
             if name.partition(".")[0] == "tracelock":
                 raise UsageError("instrument: tracelock cannot watch itself")
         self.modules = tuple(modules)
+        #: Modules of the standard library that these use, see ``standard``.
+        self.standard: tuple[str, ...] = ()
         self.sites = Sites()
         self.notes: list[str] = []
+        #: Modules some of whose code could not be rewritten.
+        self.blind: set[str] = set()
+        self._looked: dict[tuple[str, str], bool] = {}
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
         self.digests: dict[str, str] = {}
         # By identity: functions of two files may be equal where they have no accesses.
@@ -60,7 +67,20 @@ class Instrumentation:
 
     def covers(self, name: str) -> bool:
         """Whether the module ``name`` is one of those asked for, or below one."""
-        return any(name == each or name.startswith(f"{each}.") for each in self.modules)
+        return any(
+            name == each or name.startswith(f"{each}.") for each in (*self.modules, *self.standard)
+        )
+
+    def looked(self, name: str, filename: str) -> bool:
+        """Whether the code of a module, in a file of this name, is looked into: not what a module
+        makes by ``exec``, nor where no source, or another one, is there."""
+        known = self._looked.get((name, filename))
+        if known is None:
+            made = filename.startswith("<") and not filename.startswith("<frozen ")
+            known = self._looked[name, filename] = (
+                self.covers(name) and name not in self.blind and not made
+            )
+        return known
 
     # --- on and off ---
 
@@ -94,6 +114,7 @@ class Instrumentation:
                 each.__code__ = pair[1]
         self._back.clear()
         forget()
+        forget_changes()
 
     def __enter__(self) -> Self:
         self.install()
@@ -116,6 +137,7 @@ class Instrumentation:
             if path is None:
                 if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
                     continue  # a namespace package has no code of its own
+                self.blind.add(name)
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
                 continue
             filenames = {path, f"<frozen {name}>"}
@@ -148,6 +170,7 @@ class Instrumentation:
         for name, left in refused.items():
             shown = ", ".join(sorted(set(left))[:5])
             more = len(set(left)) - 5
+            self.blind.add(name)
             self.notes.append(
                 f"{name}: its source is not what was compiled, these functions are left as they "
                 f"are: {shown}{f' and {more} more' if more > 0 else ''}"
@@ -169,6 +192,7 @@ class Instrumentation:
         try:
             source = Path(path).read_bytes()
         except OSError as error:
+            self.blind.add(name)
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
@@ -178,6 +202,7 @@ class Instrumentation:
             try:
                 known = compiled(source, filename, file, name, pytest_hook)
             except (SyntaxError, ValueError) as error:
+                self.blind.add(name)
                 self.notes.append(f"{name}: its source does not compile ({error})")
                 return None
             if len(_compiled) >= _MOST_SOURCES:
@@ -222,6 +247,10 @@ class Sources(Instrumentation):
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
+        self.standard = used_by(
+            module for name, module in list(sys.modules.items())
+            if isinstance(module, ModuleType) and self.covers(name)
+        )  # fmt: skip
 
     def close(self) -> None:
         """Undo everything. Safe to call twice."""

@@ -49,10 +49,23 @@ class Rewriter(ExpressionRewriter):
     def visit_FunctionDef(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef
     ) -> ast.stmt | list[ast.stmt]:
+        decorators = list(node.decorator_list)
         self.visit_fields(node, "decorator_list")
         self.visit_fields(node.args, "defaults", "kw_defaults")
         self.visit_body(node)
+        if isinstance(node, ast.FunctionDef) and any(map(_caches, decorators)):
+            node.body = self._keeping(node)
         return self._binding(node, node.name)
+
+    def _keeping(self, node: ast.FunctionDef) -> list[ast.stmt]:
+        """The body of a function whose results are kept: they are when it has ended."""
+        inner = self.scopes[node]
+        point = self.hook(
+            hooks.computed, node, self.constant(self.home.name, node),
+            self.constant(inner.qualname, node), self.place(node),
+        )  # fmt: skip
+        ending = at_place(ast.Expr(point), node)
+        return [at_place(ast.Try(node.body, [], [], [ending]), node)]
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
@@ -351,3 +364,13 @@ class Rewriter(ExpressionRewriter):
 
     def visit_TypeAlias(self, node: ast.stmt) -> ast.stmt:
         return node
+
+
+def _caches(decorator: ast.expr) -> bool:
+    """Whether this decorator is one of ``functools`` that keeps results."""
+    match decorator:
+        case ast.Call(func=function):
+            return _caches(function)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in ("lru_cache", "cache")
+    return False

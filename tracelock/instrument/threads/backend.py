@@ -30,7 +30,12 @@ class ThreadBackend(PythonBackend):
         hub.begin(controller)
         controller.settles = self.settles
         program.outcome.failure = None
-        state = self._set_up(controller)
+        try:
+            state = self._set_up(controller)
+        except BaseException:
+            hub.unwind()  # threads that it has started
+            raise
+        self.kept.set_up()
         hub.phase = Phase.RUN
         try:
             hub.launch_all(self._workers(state))
@@ -39,12 +44,20 @@ class ThreadBackend(PythonBackend):
             pass
         self._loops_ended(controller)
         if self.settles and hub.error is None and self._completed(controller):
-            self._check(controller, state)
+            self._check_apart(controller, state)
         for loop in hub.own_loops:
             self._heard(controller, loop)
         self._unwind(controller)
         if not self.settles and self._completed(controller):
+            self._check_apart(controller, state)
+        self.kept.ran()
+
+    def _check_apart(self, controller: OpenController, state: Any) -> None:
+        """Call ``check``, and tell what it changes from what the workers have changed."""
+        if self.program.check is not None:
+            self.kept.ran()
             self._check(controller, state)
+            self.kept.checked()
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):

@@ -10,7 +10,7 @@ from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import LockStandIn
+from tracelock.instrument.primitives import LockStandIn, too_long
 from tracelock.instrument.worker import Worker, here
 from tracelock.ops import ACQUIRE, RELEASE, Op
 
@@ -34,7 +34,11 @@ class ControlledLock(LockStandIn):
         worker: Worker | None = contexts.get(get_ident())
         if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(blocking, timeout))
-        if timeout is not None and timeout != -1 and (not blocking or timeout < 0):
+        if (
+            timeout is not None
+            and timeout != -1
+            and (not blocking or timeout < 0 or too_long(timeout))
+        ):
             return bool(self.raw.acquire(blocking, timeout))  # raises
         limit = timeout if timeout is not None and timeout > 0 else None
         return self._acquire(worker, limit, bool(blocking) and timeout != 0)

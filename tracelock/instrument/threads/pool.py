@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from tracelock.errors import InternalError
-from tracelock.instrument.hub import contexts, get_ident, new_baton
+from tracelock.instrument.hub import ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.worker import Uncontrolled, Worker
 
 LOCAL: Final[Any] = _thread._local
@@ -77,7 +77,10 @@ class PooledThread:
         self._locals = thread_locals()
         self._clean = set(self._locals)
         while True:
-            self.wake.acquire()
+            try:
+                self.wake.acquire()
+            except ScheduleOver:
+                continue  # it was raised in a worker that had just ended
             job, self.job = self.job, None
             if self.closing or job is None:
                 return

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+from collections.abc import Iterator
+from queue import Empty, Full
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import BODY, QueueMethods
+from tracelock.instrument.primitives import BODY, QueueMethods, refuse, too_long
 from tracelock.instrument.threads.locks import ControlledLock
 from tracelock.instrument.threads.sync import conditions
-from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import READ, SET, ObjectSpec, Op
 
 _SIMPLE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
+
+
+#: What counts the items of the standard library's own queues.
+_SIZES: Final = tuple(one._qsize for one in (queue.Queue, queue.LifoQueue, queue.PriorityQueue))
+#: The parts of a queue, beside its mutex, that programs may use themselves.
+_CONDITIONS: Final = ("not_empty", "not_full", "all_tasks_done")
+
+
+class QueueMutex(ControlledLock):
+    """The mutex of a queue. Who uses it from outside does what the queue does: from the next
+    schedule on the queue is the standard library's own code, on this mutex and its conditions."""
+
+    __slots__ = ("used",)
+
+    def __init__(self, raw: Any, name: str, born: int, used: Any) -> None:
+        super().__init__(raw, name, born)
+        self.used = used
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        worker = here()
+        if worker is not None:
+            worker.hub.names.suspect(self.used)
+        return super().acquire(blocking, timeout)
+
+    __enter__ = acquire
+
+
+QueueMutex.__name__ = "Lock"
 
 
 class ThreadQueues(QueueMethods):
@@ -22,12 +53,85 @@ class ThreadQueues(QueueMethods):
         name = creation_name(self.kind, worker)
         self.name(queue, name, worker)
         # code that uses them from outside, as in ``with q.mutex: q.queue.clear()``, is controlled
-        queue.mutex = ControlledLock(queue.mutex, f"{name}.mutex", worker.hub.schedule)
-        for part in ("not_empty", "not_full", "all_tasks_done"):
+        used = worker.hub.names.named(f"{name} from outside")
+        queue.mutex = QueueMutex(queue.mutex, f"{name}.mutex", worker.hub.schedule, used)
+        parts = [queue.mutex]
+        for part in _CONDITIONS:
             condition = getattr(queue, part)
             with Uncontrolled(worker):
                 condition.__init__(queue.mutex)
             conditions.name(condition, f"{name}.{part}", worker)
+            parts.append(condition)
+        queue._tracelock_parts = parts
+
+    def number(self, obj: Any, worker: Worker) -> int:
+        hub, known = worker.hub, obj.__dict__.get("_tracelock_number")
+        number = super().number(obj, worker)
+        if known is None or known[0] != hub.schedule:
+            model: Any = hub.controller.models[number]
+            model.real = self.counter(obj)
+        return number
+
+    def counter(self, queue: Any) -> Any:
+        """What tells how many items a queue has without any code of the program's; None without."""
+        if type(queue)._qsize not in _SIZES:
+            return None
+        return lambda: len(queue.queue)
+
+    def own_code(self, queue: Any) -> bool:
+        """Whether its methods are to be the standard library's own code: a program uses its mutex
+        and its conditions, or has put others in their places."""
+        parts = queue.__dict__.get("_tracelock_parts")
+        if parts is None:
+            return False
+        mutex, not_empty, not_full, done = parts
+        return bool(
+            mutex.used.shared
+            or queue.mutex is not mutex
+            or queue.not_empty is not not_empty
+            or queue.not_full is not not_full
+            or queue.all_tasks_done is not done
+        )
+
+    def put(self, worker: Worker, real: Any, queue: Any, item: Any, block: Any = True,
+            timeout: float | None = None) -> None:  # fmt: skip
+        if self.own_code(queue):
+            real(queue, item, block, timeout)
+        elif block and too_long(timeout):
+            with _refusing(Full):
+                super().put(worker, real, queue, item, False)
+        else:
+            super().put(worker, real, queue, item, block, timeout)
+
+    def get(self, worker: Worker, real: Any, queue: Any, block: Any = True,
+            timeout: float | None = None) -> Any:  # fmt: skip
+        if self.own_code(queue):
+            return real(queue, block, timeout)
+        if block and too_long(timeout):
+            with _refusing(Empty):
+                return super().get(worker, real, queue, False)
+        return super().get(worker, real, queue, block, timeout)
+
+    def qsize(self, worker: Worker, real: Any, queue: Any) -> int:
+        if self.own_code(queue):
+            return int(real(queue))
+        return super().qsize(worker, real, queue)
+
+    def empty(self, worker: Worker, real: Any, queue: Any) -> bool:
+        return bool(real(queue)) if self.own_code(queue) else super().empty(worker, real, queue)
+
+    def full(self, worker: Worker, real: Any, queue: Any) -> bool:
+        return bool(real(queue)) if self.own_code(queue) else super().full(worker, real, queue)
+
+    def task_done(self, worker: Worker, real: Any, queue: Any) -> None:
+        if self.own_code(queue):
+            real(queue)
+        else:
+            super().task_done(worker, real, queue)
+
+    def held(self, queue: Any) -> Any:
+        mutex = queue.mutex
+        return _Inside(mutex) if type(mutex) is QueueMutex else queue.all_tasks_done
 
     def spec(self, obj: Any, name: str, worker: Worker) -> ObjectSpec:
         return ObjectSpec(name, "room", value=self.count(obj), maxsize=self.capacity(obj))
@@ -68,7 +172,10 @@ class ThreadQueues(QueueMethods):
         return queue.all_tasks_done
 
     def join(self, worker: Worker, real: Any, queue: Any) -> None:
-        with queue.all_tasks_done:
+        if self.own_code(queue):
+            real(queue)
+            return
+        with self.held(queue):
             while True:
                 worker.step(Op(READ, self.number(queue, worker), caller(worker, BODY)))
                 worker.record(queue.unfinished_tasks)
@@ -78,7 +185,10 @@ class ThreadQueues(QueueMethods):
 
     def shutdown(self, worker: Worker, real: Any, queue: Any, immediate: bool = False) -> None:
         """Python 3.13: nothing waits from now on."""
-        with queue.all_tasks_done:
+        if self.own_code(queue):
+            real(queue, immediate)
+            return
+        with self.held(queue):
             worker.step(Op(SET, self.number(queue, worker), caller(worker, BODY), bool(immediate)))
             queue.is_shutdown = True
             while immediate and queue._qsize():
@@ -91,12 +201,37 @@ class ThreadQueues(QueueMethods):
             queue.not_full.notify_all()
 
 
+@contextlib.contextmanager
+def _refusing(error: type[Exception]) -> Iterator[None]:
+    """A wait with a time limit that is too long, which has to begin where this is raised."""
+    try:
+        yield
+    except error:
+        refuse()
+
+
+class _Inside:
+    """The mutex as the queue's own methods hold it."""
+
+    def __init__(self, mutex: QueueMutex) -> None:
+        self.mutex = mutex
+
+    def __enter__(self) -> None:
+        ControlledLock.acquire(self.mutex)
+
+    def __exit__(self, *exc: object) -> None:
+        self.mutex.release()
+
+
 _SHUT_DOWN: Final[Any] = getattr(queue, "ShutDown", None)
 
 
 class ThreadSimpleQueues(ThreadQueues):
     def count(self, queue: Any) -> int:
         return len(queue._queue)
+
+    def counter(self, queue: Any) -> Any:
+        return None
 
     def capacity(self, queue: Any) -> int:
         return 0

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import ScheduleOver, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
+from tracelock.instrument.primitives import refuse, too_long
 from tracelock.instrument.threads.futures import put_in_order
 from tracelock.instrument.threads.pool import GRACE
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -79,8 +80,14 @@ def thread_join(self: Any, timeout: float | None = None) -> None:
     if worker.hub.unwinding:
         raise ScheduleOver  # it is ended after this one, or before
     blocking = timeout is None or timeout > 0
+    endless = too_long(timeout)
+    if endless:
+        timeout, blocking = None, False
     op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
-    if worker.do(op):
+    if not worker.do(op):
+        if endless:
+            refuse()
+    else:
         with Uncontrolled(worker):
             _real_join(self, GRACE)
 

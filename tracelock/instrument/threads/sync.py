@@ -13,6 +13,8 @@ from tracelock.instrument.primitives import (
     EventMethods,
     LockStandIn,
     Primitive,
+    refuse,
+    too_long,
 )
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, ControlledLock, new_lock
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -30,6 +32,11 @@ class ThreadConditions(ConditionMethods):
         if isinstance(lock, (RAW_LOCK, RAW_RLOCK)):
             lock = worker.hub.stand_in(lock, f"{self.bound_name(condition, worker)}.lock")
         return lock if isinstance(lock, ControlledLock) else None
+
+    def wait(self, worker: Worker, real: Any, condition: Any, timeout: float | None = None) -> bool:
+        if too_long(timeout):
+            refuse()
+        return super().wait(worker, real, condition, timeout)
 
     def enter(self, worker: Worker, real: Any, condition: Any) -> Any:
         lock: Any = self.lock(condition, worker)
@@ -54,8 +61,13 @@ class ThreadSemaphores(Primitive):
         if not blocking and timeout is not None:
             raise ValueError("can't specify timeout for non-blocking acquire")
         limit, blocking = self.limits(blocking, timeout)
+        endless = too_long(limit)
+        if endless:
+            limit, blocking = None, False
         number = self.number(semaphore, worker)
         got = bool(worker.do(Op(ACQUIRE, number, caller(worker, BODY), None, limit, blocking)))
+        if endless and not got:
+            refuse()
         if got:
             with Uncontrolled(worker):
                 if not real(semaphore, False):
@@ -81,6 +93,8 @@ class ThreadEvents(EventMethods):
     def wait(self, worker: Worker, real: Any, event: Any, timeout: float | None = None) -> bool:
         if timeout is not None and timeout <= 0:
             return self.is_set(worker, real, event)
+        if too_long(timeout):
+            return self.is_set(worker, real, event) or refuse()
         return super().wait(worker, real, event, timeout)
 
 

@@ -1,20 +1,20 @@
 """A bound on what the main thread does: ``setup`` and ``check`` are the user's code too.
 
 Workers are watched by the main thread. The main thread itself is watched by a thread that looks at
-its progress a few times a second. Where ``setup`` or ``check`` has made none for too long, it
-raises an exception in the main thread, which ends a loop in Python, and sends a signal, which ends
-a call that signals can interrupt.
+its progress a few times a second. Where ``setup`` or ``check`` has made none for too long, or
+the exploration is over, it raises an exception in the main thread, by a signal: that ends a loop in
+Python, and a call that signals can interrupt.
 """
 
 from __future__ import annotations
 
 import ctypes
-import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.failures import stack_of
 from tracelock.instrument.hub import get_ident
 
@@ -32,6 +32,35 @@ def raise_in(ident: int, error: type[BaseException]) -> None:
         set_exception(ctypes.c_ulong(ident), ctypes.py_object(error))
 
 
+class _Settled(BaseException):
+    """Raised and caught in one place, see ``raise_and_wait``."""
+
+
+def raise_and_wait(ident: int, error: type[BaseException], baton: Any, seconds: float) -> bool:
+    """The same, by a thread that waits for ``baton``. Whether it has got that meanwhile.
+
+    While such an exception is pending in a call into C, Python 3.11 never gets into a function
+    whose thread is profiled or traced. So none is called, and none stays pending, in such a one.
+    """
+    set_exception = getattr(ctypes.pythonapi, "PyThreadState_SetAsyncExc", None)
+    watched = sys.getprofile() is not None or sys.gettrace() is not None
+    if set_exception is None or not watched or sys.version_info >= (3, 12):
+        raise_in(ident, error)
+        return False
+    there, here = ctypes.c_ulong(ident), ctypes.c_ulong(get_ident())
+    raised, settled = ctypes.py_object(error), ctypes.py_object(_Settled)
+    acquire = baton.acquire
+    set_exception(there, raised)
+    got = acquire(True, seconds)
+    try:
+        set_exception(there, None)
+        set_exception(here, settled)  # what is raised here takes the note of it away
+        bool(got)
+    except _Settled:
+        pass
+    return bool(got)
+
+
 class Watchdog:
     """Watches the thread that enters it. ``progress()`` gives a number that changes when it makes
     progress, None while there is nothing to watch. ``error`` is raised in it after ``patience``
@@ -39,11 +68,16 @@ class Watchdog:
     """
 
     def __init__(
-        self, progress: Callable[[], int | None], error: type[BaseException], patience: float
+        self,
+        progress: Callable[[], int | None],
+        error: type[BaseException],
+        patience: float,
+        bounds: Bounds,
     ) -> None:
         self.progress = progress
         self.error = error
         self.patience = patience
+        self.bounds = bounds
         self.stack = ""
         self._over = _new_event()
         self._ident = 0
@@ -65,7 +99,7 @@ class Watchdog:
             now = self.progress()
             still = still + LOOK if now is not None and now == seen else 0.0
             seen = now
-            if still >= self.patience:
+            if still >= (HURRY if now is not None and self.bounds.why() else self.patience):
                 self._interrupt()
                 still = 0.0
 
@@ -73,9 +107,7 @@ class Watchdog:
         frame = sys._current_frames().get(self._ident)
         if not self.stack and frame is not None:
             self.stack = stack_of(frame)
-        raise_in(self._ident, self.error)
-        # a call that waits comes back for a signal whose handler raises, and for no other
-        if self._ident == threading.main_thread().ident and callable(
-            signal.getsignal(signal.SIGINT)
-        ):
-            signal.pthread_kill(self._ident, signal.SIGINT)
+        if self.bounds.handles:  # a call that waits comes back for a signal whose handler raises
+            self.bounds.raise_here(self._ident, self.error)
+        else:
+            raise_in(self._ident, self.error)

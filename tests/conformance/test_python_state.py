@@ -1,0 +1,440 @@
+"""Every schedule begins from the same state: modules, classes, closures, caches, the process."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import io
+import itertools
+import locale
+import os
+import random
+import signal
+import sys
+import threading
+import weakref
+from array import array
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+import tracelock
+
+
+def explore(*workers: Callable[[], Any], **options: Any) -> tracelock.Explored:
+    options.setdefault("schedules", 200)
+    options.setdefault("shrink", False)
+    return tracelock.explore(workers=workers, **options)
+
+
+# --- what schedules find again as it was -----------------------------------------------------
+CACHE: dict[str, object] = {}
+MADE = 0
+FIRST: list[str] = []
+NAMES: set[str] = set()
+LINE: collections.deque[int] = collections.deque(maxlen=5)
+COUNTS: collections.Counter[str] = collections.Counter()
+GROUPS: collections.defaultdict[str, list[int]] = collections.defaultdict(list)
+ORDERED: collections.OrderedDict[str, int] = collections.OrderedDict(a=1, b=2)
+NESTED: dict[str, list[int]] = {"inner": [1]}
+DATA = bytearray(b"ab")
+NUMBERS = array("i", [1, 2])
+TEXT = io.StringIO("")
+IDS = itertools.count(7)
+next_id = itertools.count(1).__next__
+DICE = random.Random(4)
+GATE = threading.Lock()
+FLAG = threading.Event()
+CONFIG: object = None
+
+
+class Service:
+    """A singleton that is built at first use."""
+
+    instance: Service | None = None
+    built = 0
+    registry: ClassVar[dict[str, type]] = {}
+
+    def __init__(self) -> None:
+        Service.built += 1
+
+    @classmethod
+    def get(cls) -> Service:
+        if cls.instance is None:
+            cls.instance = Service()
+        return cls.instance
+
+
+class Slotted:
+    __slots__ = ("value", "unset")
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Settings(dict[str, int]):
+    """Its own methods must not be called by anybody but the program."""
+
+    def items(self) -> Any:
+        raise AssertionError("called")
+
+    __iter__ = keys = values = update = clear = __contains__ = items  # type: ignore[assignment]
+
+
+SLOTTED = Slotted()
+SETTINGS = Settings(a=1)
+
+
+@functools.lru_cache
+def configured() -> object:
+    return object()
+
+
+def counted() -> None:
+    counted.calls += 1  # type: ignore[attr-defined]
+
+
+counted.calls = 0  # type: ignore[attr-defined]
+
+
+def remembering(key: str, seen: list[str] = []) -> int:  # noqa: B006
+    seen.append(key)
+    return len(seen)
+
+
+def closure() -> tuple[Callable[[], int], Callable[[], list[int]]]:
+    number, parts = 0, [0]
+
+    def bump() -> int:
+        nonlocal number
+        number += 1
+        parts.append(number)
+        return number
+
+    return bump, lambda: parts
+
+
+bump, parts_of = closure()
+
+
+def use_all() -> None:
+    global MADE, CONFIG
+    CACHE["key"] = object()
+    MADE += 1
+    FIRST.append("one")
+    NAMES.add("name")
+    LINE.append(3)
+    COUNTS["x"] += 1
+    GROUPS["g"].append(1)
+    ORDERED.move_to_end("a")
+    NESTED["inner"].append(2)
+    DATA.extend(b"c")
+    NUMBERS.append(3)
+    TEXT.write("written")
+    next(IDS)
+    next_id()
+    DICE.random()
+    GATE.acquire()
+    FLAG.set()
+    CONFIG = object()
+    Service.get()
+    Service.extra = 1  # type: ignore[attr-defined]
+    Service.registry["s"] = Service
+    SLOTTED.value = SLOTTED.unset = 1  # type: ignore[attr-defined]
+    dict.__setitem__(SETTINGS, "b", 2)
+    configured()
+    counted()
+    remembering("a")
+    bump()
+
+
+def state() -> list[Any]:
+    return [
+        len(CACHE), MADE, list(FIRST), set(NAMES), list(LINE), dict(COUNTS), dict(GROUPS),
+        list(ORDERED), list(NESTED["inner"]), bytes(DATA), list(NUMBERS), TEXT.getvalue(),
+        repr(IDS), DICE.getstate(), GATE.locked(), FLAG.is_set(), CONFIG, Service.instance,
+        Service.built, hasattr(Service, "extra"), dict(Service.registry), SLOTTED.value,
+        hasattr(SLOTTED, "unset"), dict(dict.items(SETTINGS)), configured.cache_info()[3],
+        counted.calls, len(remembering.__defaults__[0]), parts_of()[:],  # type: ignore
+    ]  # fmt: skip
+
+
+def test_all_that_a_module_holds_is_as_it_was_when_a_schedule_begins() -> None:
+    before = state()
+    seen: list[Any] = []
+
+    def worker() -> None:
+        seen.append(state())
+        use_all()
+
+    explored = explore(worker, schedules=5)
+    assert explored.verdict != "failed", explored.summary
+    assert len(seen) > 4
+    for one in seen:
+        assert one == before
+    assert state() == before
+    assert next_id() == 1
+    assert not [note for note in explored.notes if "lives on" in note]
+
+
+def lazily() -> None:
+    global MADE
+    if "key" not in CACHE:
+        MADE += 1
+        CACHE["key"] = object()
+
+
+def singly() -> None:
+    Service.get()
+
+
+def numbered() -> None:
+    global MADE
+    MADE = MADE + 1
+
+
+def cached() -> None:
+    if not FIRST:
+        FIRST.append("made")
+
+
+RACES: dict[str, tuple[Callable[[], None], Callable[[], bool]]] = {
+    "check-then-act on a global": (lazily, lambda: MADE == 1),
+    "a singleton": (singly, lambda: Service.built == 1),
+    "a counter in a module": (numbered, lambda: MADE == 2),
+    "check-then-act on a list": (cached, lambda: len(FIRST) == 1),
+}
+
+
+@pytest.mark.parametrize("case", RACES)
+def test_a_race_in_what_is_set_up_at_first_use_is_found_every_time(case: str) -> None:
+    work, check = RACES[case]
+    for seed in range(6):
+        explored = explore(work, work, check=check, seed=seed)
+        assert explored.verdict == "failed", f"{case}, seed {seed}"
+        assert explored.confirmed == {"threading": "3/3"}
+
+
+async def lazily_as_a_task() -> None:
+    import asyncio
+
+    if not FIRST:
+        await asyncio.sleep(0)
+        FIRST.append("made")
+
+
+def test_a_race_of_tasks_on_a_global_is_found_every_time() -> None:
+    for seed in range(6):
+        explored = explore(
+            lazily_as_a_task, lazily_as_a_task, check=lambda: len(FIRST) == 1, seed=seed
+        )
+        assert explored.verdict == "failed"
+
+
+# --- closures of the given functions ---------------------------------------------------------
+def test_what_closures_hold_is_put_back_and_what_was_added_is_kept_for_the_end() -> None:
+    cache: dict[str, int] = {}
+    made: list[int] = []
+    wholes: list[int] = []
+
+    def worker() -> None:
+        if "key" not in cache:
+            made.append(1)
+            cache["key"] = 1
+
+    def check() -> bool:
+        wholes.append(len(made))
+        return len(made) == 1
+
+    explored = explore(worker, worker, check=check)
+    assert explored.verdict == "failed"
+    assert len(made) > 2  # of all schedules
+    assert 2 in wholes
+    assert 1 in wholes
+
+
+def test_a_variable_of_a_closure_is_put_back() -> None:
+    made = None
+    count = 0
+
+    def worker() -> None:
+        nonlocal made, count
+        if made is None:
+            count += 1
+            made = object()
+
+    assert explore(worker, worker, check=lambda: count == 1).verdict == "failed"
+
+
+# --- what stays ------------------------------------------------------------------------------
+def test_an_imported_module_stays(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "lazy_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("value = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def worker() -> None:
+        import lazy_package.part  # type: ignore[import-not-found]
+
+        assert lazy_package.part.value == 1
+
+    import lazy_package
+
+    assert lazy_package is not None
+    explored = explore(worker, schedules=3)
+    assert explored.verdict != "failed", explored.summary
+
+
+def test_objects_that_schedules_made_die_when_state_is_put_back() -> None:
+    class Thing:
+        pass
+
+    things: list[weakref.ref[Thing]] = []
+
+    def worker() -> None:
+        thing = Thing()
+        things.append(weakref.ref(thing))
+        CACHE["thing"] = thing
+
+    explore(worker, schedules=5)
+    assert not any(one() for one in things)
+
+
+# --- what cannot be put back -----------------------------------------------------------------
+def ticks() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+TICKS = ticks()
+
+
+def test_what_cannot_be_put_back_is_named() -> None:
+    def worker() -> None:
+        next(TICKS)
+
+    explored = explore(worker, lambda: None, schedules=20, strategy="random")
+    assert any(
+        "lives on from schedule to schedule: the generator" in note and "TICKS" in note
+        for note in explored.notes
+    )
+
+
+# --- the process -----------------------------------------------------------------------------
+def _print_elsewhere() -> None:
+    sys.stdout = io.StringIO()
+
+
+def _set_environment() -> None:
+    os.environ["TRACELOCK_TEST_STATE"] = "1"
+
+
+def _remove_environment() -> None:
+    del os.environ["PATH"]
+
+
+def _change_directory() -> None:
+    os.chdir("/")
+
+
+def _hook() -> None:
+    sys.excepthook = print
+
+
+def _locale() -> None:
+    locale.setlocale(locale.LC_ALL, "C")
+
+
+def _search_path() -> None:
+    sys.path.append("nowhere")
+
+
+def _around() -> list[Any]:
+    return [
+        sys.stdout, dict(os.environ), os.getcwd(), sys.excepthook, list(sys.path),
+        locale.setlocale(locale.LC_ALL),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _print_elsewhere, _set_environment, _remove_environment, _change_directory, _hook, _locale,
+        _search_path,
+    ],
+)  # fmt: skip
+def test_what_a_schedule_changes_of_the_process_is_put_back(change: Callable[[], None]) -> None:
+    before = _around()
+    seen: list[Any] = []
+
+    def worker() -> None:
+        seen.append(_around())
+        change()
+
+    explore(worker, schedules=4)
+    assert _around() == before
+    assert all(one == before for one in seen)
+
+
+def test_a_signal_handler_is_put_back() -> None:
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def setup() -> None:
+        assert signal.getsignal(signal.SIGUSR1) == before
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+
+    explored = explore(lambda _: None, setup=setup, schedules=4)
+    assert explored.verdict != "failed"
+    assert signal.getsignal(signal.SIGUSR1) == before
+
+
+# --- setup and check -------------------------------------------------------------------------
+CHECKED: list[int] = []
+
+
+def test_what_setup_changes_in_a_module_is_put_back_and_what_check_changes_is_not() -> None:
+    global MADE
+    numbers: list[int] = []
+
+    def setup() -> None:
+        global MADE
+        numbers.append(MADE)
+        MADE += 1
+
+    def check(_: None) -> None:
+        CHECKED.append(MADE)
+
+    explored = explore(lambda _: use_all(), setup=setup, check=check, schedules=4)
+    assert explored.verdict != "failed", explored.summary
+    assert len(numbers) > 3
+    assert set(numbers) == {0}
+    assert set(CHECKED) == {2}
+    assert len(CHECKED) == len(numbers)
+    assert MADE == 0
+    CHECKED.clear()
+
+
+ACTIVE = 0
+
+
+def test_what_unwinding_changes_is_put_back() -> None:
+    before: list[int] = []
+
+    def worker() -> None:
+        global ACTIVE
+        before.append(ACTIVE)
+        lock = threading.Lock()
+        lock.acquire()
+        try:
+            lock.acquire()
+        finally:
+            ACTIVE += 1
+
+    explored = explore(worker, schedules=4, every=True)
+    assert explored.verdict == "failed"
+    assert len(before) > 3
+    assert set(before) == {0}

@@ -1,0 +1,53 @@
+"""A test that passes under control and shows nothing says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.plugin_tools import run
+
+pytest_plugins = ["pytester"]
+
+_SOURCE = """\
+import threading
+
+import pytest
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_alone():
+    assert 1 + 1 == 2
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_threads():
+    lock = threading.Lock()
+
+    def work():
+        with lock:
+            pass
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_skipped():
+    pytest.skip("no reason to warn")
+"""
+
+
+def test_what_shows_nothing_is_warned_of(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=_SOURCE)
+    result = run(pytester)
+    result.assert_outcomes(passed=2, skipped=1, warnings=1)
+    result.stdout.fnmatch_lines(["*TracelockWarning: nothing ran concurrently*"])
+
+
+def test_strictly_it_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=_SOURCE)
+    result = run(pytester, "-o", "tracelock_strict=true")
+    result.assert_outcomes(passed=1, failed=1, skipped=1)

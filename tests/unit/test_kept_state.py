@@ -1,0 +1,132 @@
+"""What holds state and how it is put back, without a schedule."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import sys
+import types
+
+import pytest
+
+from tracelock.instrument.state.holders import Holder
+from tracelock.instrument.state.snapshot import Snapshot
+
+
+def snapshot(module: types.ModuleType) -> list[Holder]:
+    found = Snapshot(lambda name: name == module.__name__)
+    found.module(module.__name__, module)
+    return found.found
+
+
+def written(source: str) -> types.ModuleType:
+    module = types.ModuleType("kept_state_module")
+    exec(source, module.__dict__)
+    return module
+
+
+def put_back(holders: list[Holder]) -> list[str]:
+    changed = [holder for holder in holders if holder.changed()]
+    for holder in changed:
+        holder.put_back()
+    assert not any(holder.changed() for holder in holders)
+    return sorted(holder.label for holder in changed)
+
+
+def test_nothing_of_the_program_runs_when_state_is_looked_at_or_put_back() -> None:
+    module = written(
+        """
+def no(*args, **kwargs):
+    raise AssertionError("the program's code was called")
+
+class Meta(type):
+    __eq__ = __setattr__ = __delattr__ = __getattribute__ = no
+    __hash__ = None
+
+class Odd(metaclass=Meta):
+    __eq__ = __hash__ = __setattr__ = __delattr__ = __getattribute__ = __iter__ = __len__ = no
+    __bool__ = __getattr__ = no
+    count = 0
+
+class Lazy:
+    __class__ = property(no)
+    __dict__ = property(no)
+
+ODD = object.__new__(Odd)
+LAZY = Lazy()
+HELD = {"odd": ODD, "lazy": LAZY}
+"""
+    )
+    holders = snapshot(module)
+    names = module.__dict__
+    object.__setattr__(names["ODD"], "new", 1)
+    type.__setattr__(names["Odd"], "count", 1)
+    names["HELD"]["more"] = names["ODD"]
+    assert put_back(holders)
+    assert list(names["HELD"]) == ["odd", "lazy"]
+    assert type.__getattribute__(names["Odd"], "count") == 0
+    del holders
+    names.clear()
+    gc.collect()  # nobody else shall meet such a class
+
+
+def test_the_order_of_a_dictionary_is_put_back() -> None:
+    module = written("D = {'a': 1, 'b': 2}")
+    holders = snapshot(module)
+    module.D["a"] = module.D.pop("a")
+    assert put_back(holders) == ["kept_state_module.D"]
+    assert list(module.D) == ["a", "b"]
+
+
+@pytest.mark.parametrize("maxsize", [None, 8])
+def test_a_cache_that_was_filled_before(maxsize: int | None) -> None:
+    module = written(
+        f"import functools\n@functools.lru_cache(maxsize={maxsize})\ndef f(n):\n    return [n]"
+    )
+    first = module.f(1)
+    holders = snapshot(module)
+    module.f(2)
+    (cache,) = (one for one in holders if "f" in one.label and one.changed())
+    cache.put_back()
+    assert cache.whole is (maxsize is None)
+    assert module.f(1) is first
+    assert module.f.cache_info().currsize == (1 if maxsize is None else 2)
+
+
+def test_containers_in_containers_and_objects_are_found() -> None:
+    module = written(
+        """
+class Node:
+    def __init__(self, parts):
+        self.parts = parts
+
+LEAF = [1]
+TREE = (Node({"x": [Node({"y": LEAF})]}),)
+"""
+    )
+    holders = snapshot(module)
+    module.LEAF.append(2)
+    module.TREE[0].parts["x"][0].extra = 1
+    assert len(put_back(holders)) == 2
+    assert module.LEAF == [1]
+
+
+def test_objects_of_libraries_are_only_seen_to_change() -> None:
+    module = written("")
+    library = types.ModuleType("kept_state_library")
+    exec("class Engine:\n    pass", library.__dict__)
+    library.Engine.__module__ = "kept_state_library"
+    module.engine = library.Engine()
+    holders = snapshot(module)
+    module.engine.connections = 1
+    (changed,) = (holder for holder in holders if holder.changed())
+    assert not changed.whole
+    changed.put_back()
+    assert module.engine.connections == 1
+
+
+def test_nothing_is_copied_of_libraries() -> None:
+    holders = snapshot(written("import sys, functools, os\nCACHED = functools.partial(os.getcwd)"))
+    assert [holder.label for holder in holders] == ["kept_state_module"]
+    assert sys.modules
+    assert functools

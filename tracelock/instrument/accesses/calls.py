@@ -1,0 +1,293 @@
+"""Callables that are no functions in Python: what a call of one reads and writes.
+
+A weak reference that is called, a function with a cache, ``operator.attrgetter("x")``, a method of
+a container or a generator that was stored somewhere, ``partial(setattr, obj)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from _thread import get_ident
+from _weakref import ref
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    GeneratorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, Final
+
+from tracelock import ops
+from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.accesses.containers import access_of, holder_of, steps
+from tracelock.instrument.accesses.functions import controlled, reading_all
+from tracelock.instrument.accesses.places import cache_of, namespace_of
+from tracelock.instrument.accesses.plans import (
+    Plan,
+    is_changing,
+    is_direct,
+    method_plans,
+    plan_read,
+    read_plans,
+)
+from tracelock.instrument.accesses.stand_ins import Later, Method
+from tracelock.instrument.accesses.stepping import enter
+from tracelock.instrument.contexts import Context, contexts, identity
+from tracelock.instrument.rewrite.sites import Site
+
+CallPlan = Callable[[Any, Site], Any]
+CACHED: Final[type] = type(functools.lru_cache(len))
+
+call_plans: Final = by_type()
+#: What methods in C are in the dictionary of their class.
+_IN_C: Final = (MethodDescriptorType, WrapperDescriptorType, BuiltinFunctionType)
+
+
+def called(function: Any, site: Site) -> Any:
+    """What to call for ``function``, by a worker under control: itself, or what makes its points
+    and then calls it."""
+    type_ = type(function)
+    if type_ is FunctionType:
+        return function
+    if type_ is MethodType:
+        inner = function.__func__
+        return function if type(inner) is FunctionType else _method(function, site)
+    try:
+        plan = call_plans[identity(type_)][""]
+    except KeyError:
+        plan = entry(call_plans, type_)[""] = _plan(type_)
+    return function if plan is None else plan(function, site)
+
+
+def _plan(type_: type) -> CallPlan | None:
+    if issubclass(type_, ref):
+        return _reference  # also one with a ``__call__`` of its own, as ``WeakMethod``
+    if issubclass(type_, type):
+        return _class
+    return _PLANS.get(type_)
+
+
+def plan_method(type_: type, name: str) -> Plan | None:
+    """The plan for loading ``name`` from an instance of ``type_`` to call it, remembered."""
+    plan = entry(method_plans, type_)[name] = _plan_method(type_, name)
+    return plan
+
+
+def _plan_method(type_: type, name: str) -> Plan | None:
+    known = entry(read_plans, type_)
+    read = known[name] if name in known else plan_read(type_, name)
+    if is_direct(read):
+        return read
+    if not issubclass(type_, type | ModuleType) and (read is None or not is_changing(type_)):
+        holder = holder_of(type_, name)
+        value = None if holder is None else holder.__dict__[name]
+        if type(value) is CACHED:
+            return _cached_method
+        if read is not None:
+            return functools.partial(_loaded, read)
+        if holder is None or type(value) not in _IN_C:
+            return None
+    return functools.partial(_loaded, read)
+
+
+def _loaded(read: Plan | None, obj: Any, name: str, site: Site, context: Context) -> Any:
+    """What is loaded without running code of the program, and called at once."""
+    base = obj if read is None else read(obj, name, site, context)
+    if base is not obj:
+        return base
+    value = _value(obj, name)
+    new = called(value, site)
+    return obj if new is value else Later(new)
+
+
+def _value(obj: Any, name: str) -> Any:
+    """What ``obj.name`` is, None where code of the program may be asked."""
+    if issubclass(type(obj), type):
+        holder = holder_of(obj, name)
+        value = None if holder is None else holder.__dict__[name]
+        return value if type(value) is CACHED or not hasattr(type(value), "__get__") else None
+    if type(type(obj).__getattribute__) is not WrapperDescriptorType:
+        return None
+    holder = holder_of(type(obj), name)
+    kept = None if holder is None else holder.__dict__[name]
+    described = hasattr(type(kept), "__get__") and type(kept) not in (*_IN_C, MemberDescriptorType)
+    if described:
+        held = namespace_of(obj)
+        return held.get(name) if type(held) is dict else None
+    try:
+        return object.__getattribute__(obj, name)
+    except (AttributeError, TypeError):
+        return None
+
+
+def _cached_method(obj: Any, name: str, site: Site, context: Context) -> Any:
+    return Later(called(getattr(obj, name), site))
+
+
+def _context() -> Context | None:
+    return contexts.get(get_ident())
+
+
+# --- weak references -------------------------------------------------------------------------
+def _reference(function: Any, site: Site) -> Any:
+    return functools.partial(_look, function, site)
+
+
+def _look(reference: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    context = _context()
+    if context is not None:
+        context.look(reference, site)
+    found = reference(*args, **keywords)
+    if context is not None:
+        context.saw(found)
+    return found
+
+
+def _class(function: Any, site: Site) -> Any:
+    if not issubclass(function, ref):
+        return function
+    return functools.partial(_refer, function)
+
+
+def _refer(cls: Any, /, *args: Any, **keywords: Any) -> Any:
+    made = cls(*args, **keywords)
+    context = _context()
+    if context is not None and isinstance(made, ref):
+        context.referred(made)
+    return made
+
+
+# --- caches ----------------------------------------------------------------------------------
+def _cached(function: Any, site: Site) -> Any:
+    return functools.partial(_look_up, function, function, site)
+
+
+def _method(function: Any, site: Site) -> Any:
+    if type(function.__func__) is not CACHED:
+        return function
+    return functools.partial(_look_up, function, function.__func__, site)
+
+
+def _look_up(function: Any, cached: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    context = _context()
+    if context is not None:
+        context.access(ops.WRITE, cache_of(cached), None, site)
+    return function(*args, **keywords)
+
+
+# --- methods of what is written in C ---------------------------------------------------------
+def _builtin(function: Any, site: Site) -> Any:
+    new = controlled(function, site)
+    if new is not function:
+        return new
+    owner, name = function.__self__, function.__name__
+    type_ = type(owner)
+    if type_ is CACHED:
+        if name in ("cache_clear", "cache_info"):
+            return functools.partial(_manage, function, site)
+        return function
+    if type_ is GeneratorType:
+        return functools.partial(_resume, function, site)
+    if name == "__next__":
+        return functools.partial(_resume, function, site) if steps(type_) else function
+    if name in ("__reduce_ex__", "__reduce__", "__getstate__"):
+        return functools.partial(_state, function, site)
+    kind = access_of(type_, name)
+    return function if kind is None else Method(function, kind, owner, site)
+
+
+def _manage(function: Any, site: Site, /, *args: Any) -> Any:
+    context = _context()
+    if context is not None:
+        kind = ops.WRITE if function.__name__ == "cache_clear" else ops.READ
+        context.access(kind, cache_of(function.__self__), None, site)
+    return function(*args)
+
+
+def _resume(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    context = _context()
+    if context is not None:
+        enter(function.__self__, site, context)
+    return function(*args, **keywords)
+
+
+def _state(function: Any, site: Site, /, *args: Any) -> Any:
+    context = _context()
+    if context is not None:
+        reading_all(function.__self__, site, context)
+    return function(*args)
+
+
+# --- what the standard library makes callable ------------------------------------------------
+def _partial(function: Any, site: Site) -> Any:
+    inner = called(function.func, site)
+    if inner is function.func:
+        return function
+    return functools.partial(inner, *function.args, **function.keywords)
+
+
+def _attributes(function: Any, site: Site) -> Any:
+    return functools.partial(_get_attributes, function, site)
+
+
+def _get_attributes(function: Any, site: Site, /, *args: Any) -> Any:
+    context = _context()
+    if context is None or len(args) != 1:
+        return function(*args)
+    found = []
+    for path in function.__reduce__()[1]:
+        obj = args[0]
+        for name in path.split("."):
+            plan = plan_read(type(obj), name)
+            obj = getattr(obj if plan is None else plan(obj, name, site, context), name)
+        found.append(obj)
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _items(function: Any, site: Site) -> Any:
+    return functools.partial(_get_items, function, site)
+
+
+def _get_items(function: Any, site: Site, /, *args: Any) -> Any:
+    if len(args) != 1:
+        return function(*args)
+    get = controlled(operator.getitem, site)
+    found = [get(args[0], key) for key in function.__reduce__()[1]]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _call_method(function: Any, site: Site) -> Any:
+    return functools.partial(_called_method, function, site)
+
+
+def _called_method(function: Any, site: Site, /, *args: Any) -> Any:
+    context = _context()
+    if context is None or len(args) != 1:
+        return function(*args)
+    made, rest = function.__reduce__()
+    keywords = {}
+    if type(made) is functools.partial:  # with keywords
+        rest, keywords = (*made.args, *rest), made.keywords
+    name, *rest = rest
+    obj = args[0]
+    plan = plan_read(type(obj), name)
+    method = getattr(obj if plan is None else plan(obj, name, site, context), name)
+    return called(method, site)(*rest, **keywords)
+
+
+_PLANS: Final[dict[type, CallPlan]] = {
+    CACHED: _cached,
+    BuiltinFunctionType: _builtin,
+    MethodWrapperType: _builtin,
+    functools.partial: _partial,
+    operator.attrgetter: _attributes,
+    operator.itemgetter: _items,
+    operator.methodcaller: _call_method,
+}

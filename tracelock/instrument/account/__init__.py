@@ -1,0 +1,1 @@
+"""What an exploration of real code has seen, and what it has not."""

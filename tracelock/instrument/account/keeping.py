@@ -1,0 +1,113 @@
+"""The account as the schedules run: which of them are recorded, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.profiling import Profile
+from tracelock.instrument.account.recorder import CallRecorder
+from tracelock.instrument.hub import Hub
+from tracelock.objects import VARIABLE
+from tracelock.ops import ATOMIC, ON_WORKER, SPAWN
+
+if TYPE_CHECKING:
+    from tracelock.engine.open import OpenController
+    from tracelock.instrument.live_objects import LiveObjects
+
+#: After the first schedules those whose number is this many times that of the last one.
+RARER: Final = 4
+#: Workers that are no thread or task of the program.
+_NONE: Final = frozenset({"setup", "outside", "loop:callbacks", "loop:timers"})
+
+
+class AccountKeeper:
+    """Keeps the account of one program of ``given`` workers. ``looked``: see ``CallRecorder``."""
+
+    def __init__(self, hub: Hub, noun: str, given: int) -> None:
+        self.hub = hub
+        self.given = range(given)
+        self.account = Account(noun)
+        self.looked: Callable[[str, str], bool] = lambda module, filename: False
+        self._recorder: CallRecorder | None = None
+        if Profile.usable:
+            self._recorder = CallRecorder(hub, self.account, lambda *given: self.looked(*given))
+        else:
+            self.account.unseen["calls"] = "this interpreter cannot tell them"
+        self.one_loop = False
+        self._schedules = 0
+        self._next = 1
+
+    def take(self, live: LiveObjects) -> None:
+        """Control begins: what there is already."""
+        if self._recorder is not None:
+            self._recorder.caches = live.caches
+
+    def begin(self) -> CallRecorder | None:
+        """A schedule begins. What records it, if it is to be recorded: not where schedules are
+        compared with one another."""
+        recorder = self._recorder
+        if recorder is None or self.hub.names.deferring or self.hub.names.frozen:
+            return None
+        self._schedules += 1
+        if self._schedules < self._next:
+            return None
+        self._next = 2 if self._schedules == 1 else self._schedules * RARER
+        recorder.begin()
+        return recorder
+
+    def end(self, controller: OpenController) -> None:
+        """It is over."""
+        recorder, self.hub.recorder = self.hub.recorder, None
+        if recorder is None:
+            return
+        self._count(controller.log)
+        self.account.recorded += 1
+        # tasks of one loop go on one after the other: every order of what they do is tried
+        recorder.end(sharing=self.account.workers > 1 and (not self.one_loop or controller.threads))
+
+    def _count(self, log: Sequence[Any]) -> None:
+        """What the record of a schedule tells."""
+        account, layout = self.account, self.hub.layout
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        users: dict[int, int] = {}
+        for place, entry in enumerate(log):
+            worker, kind, op = entry[0], entry[1], entry[2]
+            first.setdefault(worker, place)
+            last[worker] = place
+            if kind == ATOMIC:
+                targets = tuple(getattr(op.body, "touches", ()))
+            elif kind in ON_WORKER:
+                if kind == SPAWN:
+                    first.setdefault(op.target, place)
+                    last.setdefault(op.target, place)
+                targets = ()
+            else:
+                targets = (op.target,) if op.target >= 0 else ()
+            for target in targets:
+                users[target] = users.get(target, 0) | 1 << worker
+        for worker in list(first):
+            if worker not in self.given and layout.workers[worker].name in _NONE:
+                del first[worker], last[worker]
+            elif worker in self.given:
+                first[worker] = 0
+        account.workers = max(account.workers, len(first.keys() | set(self.given)))
+        account.concurrent = max(account.concurrent, _most(first, last))
+        for target, by in users.items():
+            name = layout.names[target]
+            if layout.objects[target].type != VARIABLE:
+                account.locks.add(name)
+            elif by & (by - 1):
+                account.variables[name] = max(account.variables.get(name, 0), by.bit_count())
+
+
+def _most(first: dict[int, int], last: dict[int, int]) -> int:
+    """The most intervals that have a place in common."""
+    steps = sorted([(at, 0) for at in first.values()] + [(at, 1) for at in last.values()])
+    most = now = 0
+    for _, ends in steps:
+        now += -1 if ends else 1
+        most = max(most, now)
+    return most

@@ -1,0 +1,165 @@
+"""What is known of modules and types that are not looked into: tables for the account."""
+
+from __future__ import annotations
+
+import _io
+import _thread
+import collections
+import contextlib
+import datetime
+import decimal
+import enum
+import functools
+import itertools
+import operator
+import pathlib
+import random
+import re
+import sys
+import types
+import weakref
+from array import array
+from typing import Final
+
+from tracelock.instrument.contexts import identity
+
+#: Modules, with all below them, whose objects are under control or modelled, and the plumbing of
+#: tests: what they do with shared objects is known.
+CONTROLLED: Final = frozenset(
+    {
+        "_asyncio", "_contextvars", "_pytest", "_queue", "_thread", "_weakrefset", "abc",
+        "anyio", "asyncio", "concurrent", "contextlib", "contextvars", "dataclasses", "enum",
+        "exceptiongroup", "fnmatch", "functools", "genericpath", "glob", "importlib", "linecache",
+        "multiprocessing", "ntpath", "operator", "os", "outcome", "pathlib", "pluggy", "posixpath",
+        "pytest", "queue", "re", "selectors", "shutil", "sniffio", "tempfile", "threading",
+        "tokenize", "traceback", "tracelock", "trio", "typing", "types", "warnings",
+        "_frozen_importlib", "_frozen_importlib_external", "zipimport", "copyreg", "codecs",
+        "encodings", "hypothesis", "pytest_asyncio",
+    }
+)  # fmt: skip
+#: Modules in C whose functions change nothing but what they are given, which hooks see.
+HARMLESS: Final = frozenset(
+    {
+        "_abc", "_ast", "_asyncio", "_bisect", "_blake2", "_codecs", "_collections",
+        "_contextvars", "_datetime", "_decimal", "_functools", "_hashlib", "_heapq", "_imp", "_io",
+        "_json", "_md5", "_opcode", "_operator", "_queue", "_random", "_sha1", "_sha2", "_sha256",
+        "_sha3", "_sha512", "_signal", "_sre", "_stat", "_statistics", "_string", "_struct",
+        "_symtable", "_thread", "_tokenize", "_tracemalloc", "_typing", "_warnings", "_weakref",
+        "array", "atexit", "binascii", "builtins", "cmath", "errno", "faulthandler", "gc",
+        "itertools", "marshal", "math", "posix", "sys", "time", "unicodedata", "zlib",
+    }
+)  # fmt: skip
+#: Functions of ``posix`` and ``nt`` that are not under control and need not be.
+PLAIN_CALLS: Final = frozenset(
+    {
+        "_exit", "_path_normpath", "cpu_count", "fspath", "get_blocking", "get_terminal_size",
+        "getcwd", "getcwdb", "getegid", "geteuid", "getgid", "getlogin", "getpid", "getppid",
+        "getuid", "isatty", "register_at_fork", "sched_getaffinity", "sched_yield", "strerror",
+        "sysconf", "umask", "uname", "urandom", "waitstatus_to_exitcode",
+    }
+)  # fmt: skip
+#: Modules that reach out of the process: to use them at all is not under control.
+OUTSIDE: Final = frozenset(
+    {
+        "_ctypes", "_curses", "_dbm", "_gdbm", "_lsprof", "_multiprocessing", "_posixshmem",
+        "_posixsubprocess", "_socket", "_sqlite3", "_ssl", "_winapi", "fcntl", "mmap", "readline",
+        "resource", "select", "socket", "sqlite3", "ssl", "subprocess", "syslog", "termios",
+    }
+)  # fmt: skip
+#: How the modules in C are called by those who use them.
+SHOWN: Final = {
+    "_sqlite3": "sqlite3", "_socket": "socket", "_ssl": "ssl", "_posixsubprocess": "subprocess",
+    "_ctypes": "ctypes", "_pickle": "pickle", "_dbm": "dbm", "_gdbm": "dbm",
+    "posix": "os", "nt": "os",
+}  # fmt: skip
+#: What a loop does with the sockets that wake itself up.
+WAKING: Final = frozenset(
+    {"_read_from_self", "_write_to_self", "_make_self_pipe", "_close_self_pipe"}
+)
+#: Functions whose answer no schedule decides: module, or type, and name -> how it is told.
+CHANCE: Final = {
+    ("posix", "urandom"): "os.urandom", ("posix", "getrandom"): "os.getrandom",
+    ("time", "process_time"): "time.process_time", ("time", "thread_time"): "time.thread_time",
+    ("time", "clock_gettime"): "time.clock_gettime",
+    ("datetime", "now"): "datetime.now", ("datetime", "utcnow"): "datetime.utcnow",
+    ("datetime", "today"): "datetime.today", ("date", "today"): "date.today",
+    ("_uuid", "generate_time_safe"): "uuid.uuid1",
+}  # fmt: skip
+
+ATOM, CONTAINER, GUARDED, OPAQUE, INSTANCE = range(5)
+#: Objects that do not change, or of which nothing is shared that could.
+_ATOMS: Final = (
+    str, bytes, int, float, complex, type(None), type, tuple, frozenset, range, slice,
+    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.ModuleType,
+    types.CodeType, types.FrameType, types.TracebackType, types.CoroutineType,
+    types.MappingProxyType, types.GenericAlias, types.UnionType, type(Ellipsis),
+    type(NotImplemented), property, classmethod, staticmethod, super, functools.partial,
+    re.Pattern, re.Match, BaseException, datetime.date, datetime.time, datetime.timedelta,
+    datetime.tzinfo, decimal.Decimal, enum.Enum, pathlib.PurePath, operator.itemgetter,
+    operator.attrgetter, operator.methodcaller, weakref.ref, contextlib.nullcontext,
+    contextlib.suppress, types.MethodWrapperType, types.WrapperDescriptorType,
+    types.MethodDescriptorType, types.ClassMethodDescriptorType, types.GetSetDescriptorType,
+    types.MemberDescriptorType, types.CellType,
+)  # fmt: skip
+_CONTAINERS: Final = (
+    list, dict, set, collections.deque, collections.OrderedDict, bytearray, array, memoryview,
+)  # fmt: skip
+LRU: Final = type(functools.lru_cache(abs))
+_OPAQUE: Final = (types.GeneratorType, types.AsyncGeneratorType, LRU, random.Random, _io._IOBase,
+    itertools.count)  # fmt: skip
+_GUARDED: Final = (type(_thread.allocate_lock()), type(_thread.RLock()), _thread._local)
+
+
+def root_of(module: str) -> str:
+    """The top-level package of a module."""
+    return module.partition(".")[0]
+
+
+def is_standard(module: str) -> bool:
+    """Whether a module belongs to the standard library."""
+    return root_of(module) in sys.stdlib_module_names
+
+
+class Kinds:
+    """What objects of a type are; known by identity, since a metaclass may define ``__hash__``."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[type, int]] = {}
+
+    def of(self, obj: object) -> int:
+        """``ATOM``, ``CONTAINER``, ``GUARDED`` (under control itself), ``OPAQUE`` (its state is
+        held in C) or ``INSTANCE``."""
+        cls = type(obj)
+        known = self._known.get(identity(cls))
+        if known is None:
+            known = self._known[identity(cls)] = cls, _kind(cls)
+        return known[1]
+
+
+def _kind(cls: type) -> int:
+    if cls is object or issubclass(cls, _ATOMS):
+        return ATOM
+    if issubclass(cls, _GUARDED):
+        return GUARDED
+    if issubclass(cls, _OPAQUE) and root_of(_module(cls)) not in CONTROLLED - {"functools"}:
+        return OPAQUE
+    if root_of(_module(cls)) in CONTROLLED:
+        return GUARDED
+    if issubclass(cls, _CONTAINERS):
+        return CONTAINER
+    # of a class that Python code made the module has a source; the others are C's
+    for base in cls.__mro__[:-1]:
+        module = sys.modules.get(_module(base))
+        path = getattr(module, "__file__", None)
+        if module is not None and _module(base) not in ("builtins", "__main__") and (
+            path is None or not path.endswith((".py", ".pyw"))
+        ):  # fmt: skip
+            return (
+                ATOM if root_of(_module(base)) in ("_struct", "_datetime", "_decimal") else OPAQUE
+            )
+    return INSTANCE
+
+
+def _module(cls: type) -> str:
+    found = cls.__dict__.get("__module__")
+    return found if type(found) is str else type.__getattribute__(cls, "__module__") or ""

@@ -1,0 +1,49 @@
+"""Small questions to code, objects and threads, none of which runs the program's code."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import time
+from collections.abc import Iterable, Iterator
+from types import CodeType
+from typing import Any
+
+
+def processor_time(ident: int) -> int | None:
+    """What a thread has had of the processor, in ms; None where that cannot be told."""
+    clock = getattr(time, "pthread_getcpuclockid", None)
+    return None if clock is None else time.clock_gettime_ns(clock(ident)) // 1_000_000
+
+
+def namespace(obj: object) -> dict[str, Any]:
+    try:
+        found = object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def cache_name(cache: Any) -> str:
+    return f"functools.lru_cache of {getattr(cache, '__qualname__', '?')}"
+
+
+def is_socket(obj: object) -> bool:
+    return any(base.__name__ == "socket" and base.__module__ in ("_socket", "socket")
+               for base in type(obj).__mro__)  # fmt: skip
+
+
+def parameters(code: CodeType) -> tuple[str, ...]:
+    count = code.co_argcount + code.co_kwonlyargcount
+    count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return (*code.co_varnames[:count], *code.co_freevars)
+
+
+def rebound(code: CodeType) -> Iterator[str]:
+    """The globals and variables of a closure that this code assigns or deletes."""
+    free: Iterable[str] = code.co_freevars
+    for each in dis.get_instructions(code):
+        name, how = each.argval, each.opname
+        closed = how in ("STORE_DEREF", "DELETE_DEREF") and name in free
+        if closed or how in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            yield str(name)

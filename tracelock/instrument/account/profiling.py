@@ -1,0 +1,84 @@
+"""Calls of a thread as they happen, told by the interpreter.
+
+``sys.setprofile`` would keep the local variables of every frame alive a little longer, in the
+versions of Python before 3.13, and with them objects whose death is part of the program. The
+function that C has for it does not; it is called through ``ctypes``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+#: What happened: a frame of Python code began or went on; a function written in C is called.
+CALL: Final = 0
+C_CALL: Final = 4
+
+_Function: Final = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.py_object, ctypes.py_object, ctypes.c_int, ctypes.c_void_p
+)
+OnCall = Callable[[FrameType, int, Any], None]
+
+
+def _setter() -> Any:
+    try:
+        found = ctypes.pythonapi.PyEval_SetProfile
+    except AttributeError:  # another implementation
+        return None
+    found.argtypes = [ctypes.c_void_p, ctypes.py_object]
+    found.restype = None
+    return found
+
+
+_set_profile: Final = _setter()
+
+
+class _Raiser:
+    """Raises as the interpreter asks whether it is true: then as a profile function, in C."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __bool__(self) -> bool:
+        Profile.off()
+        raise self.error
+
+
+class Profile:
+    """``on_call`` is called for the threads on which this is ``on``."""
+
+    usable: Final = _set_profile is not None
+
+    def __init__(self, on_call: OnCall) -> None:
+        cast, py_object = ctypes.cast, ctypes.py_object
+
+        def told(me: object, frame: FrameType, what: int, argument: int | None) -> int:
+            if what == CALL:
+                on_call(frame, CALL, None)
+            elif what == C_CALL and argument is not None:
+                on_call(frame, C_CALL, cast(argument, py_object).value)
+            return 0
+
+        self._told = _Function(told)
+        self._address = ctypes.cast(self._told, ctypes.c_void_p)
+
+    def on(self) -> None:
+        """Begin on this thread."""
+        if _set_profile is not None:
+            _set_profile(self._address, None)
+
+    @staticmethod
+    def leave(error: type[BaseException]) -> None:
+        """Raise ``error`` in this thread at its next call or return. What is raised in a thread
+        from another one would be lost while it is in here; and so would what is raised here."""
+        if _set_profile is not None:
+            is_true = ctypes.cast(ctypes.pythonapi.PyObject_IsTrue, ctypes.c_void_p)
+            _set_profile(is_true, _Raiser(error))
+
+    @staticmethod
+    def off() -> None:
+        """End on this thread."""
+        if _set_profile is not None:
+            _set_profile(None, None)

@@ -1,0 +1,410 @@
+"""Records what the workers of one schedule call, and which objects they share in doing so."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any, Final
+
+from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.known import (
+    ATOM,
+    CHANCE,
+    CONTAINER,
+    CONTROLLED,
+    GUARDED,
+    HARMLESS,
+    INSTANCE,
+    LRU,
+    OPAQUE,
+    OUTSIDE,
+    PLAIN_CALLS,
+    SHOWN,
+    WAKING,
+    Kinds,
+    is_standard,
+    root_of,
+)
+from tracelock.instrument.account.looks import (
+    cache_name,
+    is_socket,
+    namespace,
+    parameters,
+    processor_time,
+    rebound,
+)
+from tracelock.instrument.account.profiling import CALL, Profile
+from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
+
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
+#: Constructors: their object is theirs alone.
+_MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__del__"})
+
+#: How often a thread is looked at, whether it does anything in Python.
+_SAMPLES: Final = 10
+_IN_C: Final = "what it keeps is kept in C"
+
+_sleep: Final = time.sleep
+
+OURS, LOOKED, TRUSTED, OTHER = range(4)
+
+
+@dataclass(slots=True, eq=False)
+class KnownCode:
+    """What there is to know of a code object. ``where``: one of the four words above."""
+
+    keep: CodeType
+    where: int
+    module: str
+    names: tuple[str, ...] = ()  # of parameters and of the closure, where they are looked at
+    globals: tuple[str, ...] = ()
+    rebinds: tuple[str, ...] = ()  # globals and variables of the closure that it assigns
+    making: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Touched:
+    """An object that was used unseen: by the workers of the bit mask ``by``, ``of`` what."""
+
+    keep: object
+    of: str
+    why: str
+    by: int = 0
+
+
+class CallRecorder:
+    """The calls of one schedule after the other. ``looked``: whether the code of a module, in a
+    file of this name, is looked into."""
+
+    def __init__(self, hub: Hub, account: Account, looked: Callable[[str, str], bool]) -> None:
+        self.hub = hub
+        self.account = account
+        self.looked = looked
+        self.profile = Profile(self._told)
+        self.caches: list[Any] = []
+        self.error: BaseException | None = None
+        self._codes: dict[int, KnownCode] = {}
+        self._globals: dict[str, frozenset[int]] = {}
+        self._kinds = Kinds()
+        self._touched: dict[int, Touched] = {}
+        self._rebound: dict[tuple[str, str], int] = {}
+        #: Set where a worker is to be ended from outside: an exception that is raised in a thread
+        #: while it is in here would be lost.
+        self.quit = False
+        self._left: set[int] = set()
+        self._seeded = False
+        self._states: set[Any] = set()
+        self._chance: set[str] = set()
+        self._cached: dict[int, tuple[CodeType, Any]] = {}
+        self._uses: list[tuple[Any, int]] = []
+        self._random: Any = None
+
+    # --- one schedule ------------------------------------------------------------------------
+    def begin(self) -> None:
+        """A schedule begins that is to be recorded."""
+        self.quit = self._seeded = False
+        self._left = set()
+        self._chance = set()
+        import random
+
+        self._random = getattr(random, "_inst", None)
+        self._cached, self._uses = {}, []
+        for cache in self.caches:
+            function = getattr(cache, "__wrapped__", None)  # C code may make one without it
+            code = getattr(function, "__code__", None)
+            if code is not None and not is_standard(getattr(function, "__module__", None) or ""):
+                self._cached[identity(code)] = code, cache
+                self._uses.append((cache, cache.cache_info()[0]))
+        names: Any = self.hub.names
+        plain = type(names).name_contents
+
+        def name_contents(variable: Any, value: object, worker: Any) -> None:
+            if self._kinds.of(value) == OPAQUE and not worker.uncontrolled:
+                self._touch(value, worker.number)
+            plain(names, variable, value, worker)
+
+        names.name_contents = name_contents
+
+    def end(self, *, sharing: bool) -> None:
+        """It is over: what was used by two workers without being seen goes into the account.
+        ``sharing``: whether two workers may be in the middle of something at a time."""
+        names: Any = self.hub.names
+        names.__dict__.pop("name_contents", None)
+        if sharing:
+            self._shared()
+        self.account.chance |= self._chance
+        if len(self._states) > 1:
+            self.account.chance.add("random")
+        self._touched.clear()
+        self._rebound.clear()
+        self._uses, self._cached = [], {}
+        self._codes.clear()
+        self._globals.clear()
+        self._kinds = Kinds()
+        if self.error is not None:
+            self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
+
+    def _shared(self) -> None:
+        unseen = self.account.unseen
+        for address, touched in self._touched.items():
+            users = touched.by | self._seen_by(address)
+            if users & (users - 1):
+                unseen.setdefault(touched.of, touched.why)
+        for (module, name), users in self._rebound.items():
+            if users & (users - 1):
+                unseen.setdefault(module, f"several workers assign its {name}")
+        for cache, hits in self._uses:
+            # who has filled it is known, and not who has found something in it
+            if cache.cache_info()[0] > hits and identity(cache) in self._touched:
+                unseen.setdefault(cache_name(cache), _IN_C)
+
+    def _seen_by(self, address: int) -> int:
+        """The workers that were seen to use an object; all, where it is known to be shared."""
+        names = self.hub.names
+        known = names.objects.get(address) or names.lasting.get(address)
+        users = 0
+        for variable in known.parts.values() if known is not None else ():
+            if variable.shared:
+                return -1 & 0xFFFFFF
+            if variable.stamp == names._schedule:
+                users |= variable.users
+        return users
+
+    def watch(self, run: Callable[[], object]) -> None:
+        """Run ``run``, and record what it calls on this thread."""
+        self.profile.on()
+        try:
+            run()
+        finally:
+            self.profile.off()
+
+    def ended(self, ident: int) -> bool:
+        """A thread is to be ended from outside: whether it ends by itself, here or when a call
+        into C comes back. What is raised in a thread while it is in here would be lost."""
+        self.quit = True
+        begun = processor_time(ident)
+        for _ in range(_SAMPLES):
+            _sleep(0.002)
+            if ident in self._left:
+                return True
+        return begun is not None and processor_time(ident) == begun  # it waits, in C
+
+    # --- calls -------------------------------------------------------------------------------
+    def _told(self, frame: FrameType, what: int, function: Any) -> None:
+        worker: Any = contexts.get(get_ident())
+        if worker is None or worker.uncontrolled or self.error is not None:
+            return
+        if self.quit:
+            self._left.add(get_ident())
+            self.profile.leave(ScheduleOver)
+            return
+        if self.hub.phase is not Phase.RUN:
+            return
+        try:
+            if what == CALL:
+                self._entered(frame, worker.number)
+            else:
+                self._called(frame, function, worker.number)
+        except Exception as error:
+            self.error = error
+
+    def _drawing(self) -> None:
+        """The generator of the module ``random`` is used: what it gives is the same in all
+        schedules if it is seeded in each, and then has the same state now."""
+        if not self._seeded:
+            self._states.add(self._random.getstate())
+            self._seeded = True  # what is drawn later follows
+
+    def _code(self, frame: FrameType) -> KnownCode:
+        code = frame.f_code
+        known = self._codes.get(identity(code))
+        if known is None:
+            known = self._codes[identity(code)] = self._about(frame)
+        return known
+
+    def _about(self, frame: FrameType) -> KnownCode:
+        code = frame.f_code
+        if code.co_filename.startswith(_OURS):
+            return KnownCode(code, OURS, "tracelock")
+        given = frame.f_globals.get("__name__")
+        module = given if type(given) is str else "?"
+        fast = code.co_flags & _FAST == _FAST
+        if self.looked(module, code.co_filename):
+            self.account.looked.add(module)
+            return KnownCode(
+                code, LOOKED, module, parameters(code) if fast else (), code.co_names,
+            )  # fmt: skip
+        if root_of(module) in CONTROLLED or module.startswith("namedtuple_"):
+            return KnownCode(code, TRUSTED, module)
+        standard = is_standard(module)
+        return KnownCode(
+            code, OTHER, module, parameters(code) if fast else (),
+            () if standard else code.co_names, () if standard else tuple(rebound(code)),
+            code.co_name in _MAKING,
+        )  # fmt: skip
+
+    def _serves(self, frame: FrameType) -> bool:
+        """Whether this is code of the standard library that we call ourselves."""
+        there: FrameType | None = frame
+        while there is not None:
+            about = self._code(there)
+            if about.where != OTHER or not is_standard(about.module):
+                return about.where == OURS and there is not frame
+            there = there.f_back
+        return False
+
+    def _entered(self, frame: FrameType, worker: int) -> None:
+        about = self._code(frame)
+        cached = self._cached.get(identity(frame.f_code))
+        if cached is not None:
+            self._touch(cached[1], worker)
+        if about.where in (OURS, TRUSTED):
+            return
+        if self._serves(frame):
+            return
+        unseen = about.where == OTHER
+        module = about.module
+        if unseen:
+            self.account.unlooked.add(module)
+        if about.names:
+            held = frame.f_locals
+            values = [held.get(name) for name in about.names]
+            if type(held) is dict:
+                held.clear()  # a copy, which would keep what is in it alive
+            if about.making and values:
+                values[0] = None
+            own = self._own(module) if unseen and is_standard(module) else ()
+            for value in values:
+                if identity(value) not in own:
+                    self._given(value, worker, module if unseen else "")
+        if about.globals:
+            there = frame.f_globals
+            for name in about.globals:
+                if name in there:
+                    self._given(there[name], worker, module if unseen else "")
+        for name in about.rebinds:
+            key = (module, name)
+            self._rebound[key] = self._rebound.get(key, 0) | 1 << worker
+
+    def _own(self, module: str) -> frozenset[int]:
+        """What a package of the standard library holds in its globals, by identity."""
+        root = root_of(module)
+        known = self._globals.get(root)
+        if known is None:
+            known = self._globals[root] = frozenset(
+                identity(value)
+                for name, one in list(sys.modules.items())
+                if root_of(name) == root
+                for value in list(getattr(one, "__dict__", {}).values())
+            )
+        return known
+
+    def _given(self, value: object, worker: int, module: str) -> None:
+        """KnownCode of ``module`` ("": code that was looked into) has this object."""
+        kind = self._kinds.of(value)
+        if value is self._random:
+            return  # it is told when something is drawn
+        if kind == OPAQUE:
+            self._touch(value, worker)
+        elif module and kind in (CONTAINER, INSTANCE):
+            self._touch(value, worker, module)
+        elif module and type(value) is tuple:
+            for one in value:
+                if self._kinds.of(one) in (CONTAINER, INSTANCE, OPAQUE):
+                    self._given(one, worker, module)
+
+    def _called(self, frame: FrameType, function: Any, worker: int) -> None:
+        """A function that is written in C is called from ``frame``."""
+        caller = self._code(frame)
+        if caller.where == OURS or self._serves(frame):
+            return
+        owner, name = function.__self__, function.__name__
+        if owner is None or type(owner) is type(os):
+            module = function.__module__ if owner is None else owner.__name__
+            self._function(caller, module or "builtins", name, frame)
+            return
+        if isinstance(owner, type):
+            told = CHANCE.get((owner.__mro__[-2].__name__ if len(owner.__mro__) > 1 else "", name))
+            told = told or CHANCE.get((owner.__name__, name))
+            if told is not None and not getattr(function, "__module__", None):
+                self._chance.add(told)
+            return
+        if owner is self._random:
+            if name == "seed":
+                self._seeded = True
+            else:
+                self._drawing()
+            return
+        self._method(caller, owner, worker, frame)
+
+    def _method(self, caller: KnownCode, owner: object, worker: int, frame: FrameType) -> None:
+        kind = self._kinds.of(owner)
+        if kind in (ATOM, GUARDED):
+            return
+        of = root_of(type(owner).__module__ or "")
+        if type(owner).__module__ in OUTSIDE or of in OUTSIDE or is_socket(owner):
+            waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
+            if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:
+                self._outside(SHOWN.get(of, of))
+        elif kind == OPAQUE:
+            if caller.where != TRUSTED:
+                self._touch(owner, worker)
+        elif caller.where == OTHER and kind in (CONTAINER, INSTANCE):
+            self._touch(owner, worker, caller.module)
+
+    def _function(self, caller: KnownCode, module: str, name: str, frame: FrameType) -> None:
+        root = root_of(module)
+        told = CHANCE.get((root, name))
+        if told is not None:
+            if caller.module != "tempfile":
+                self._chance.add(told)
+            return
+        if caller.where == TRUSTED:
+            return  # its own table of patches says what is under control there
+        if root in OUTSIDE:
+            self._outside(SHOWN.get(root, root))
+        elif root in ("posix", "nt"):
+            if name not in PLAIN_CALLS and caller.where == LOOKED:
+                self._outside(f"os.{name}")
+        elif root not in HARMLESS and root not in CONTROLLED:
+            why = "it is written in C" if is_standard(root) else "an extension module in C"
+            self.account.unseen.setdefault(SHOWN.get(root, root), why)
+
+    def _outside(self, what: str) -> None:
+        self.account.outside.add(what)
+
+    # --- objects -----------------------------------------------------------------------------
+    def _touch(self, obj: object, worker: int, module: str = "") -> None:
+        """``obj`` is used by code of ``module`` that is not looked into; "": its own code, in C."""
+        known = self._touched.get(identity(obj))
+        if known is None:
+            if "_wrapper" in namespace(obj):
+                return  # of multiprocessing.sharedctypes, which is under control
+            if type(obj) is LRU:
+                function: Any = getattr(obj, "__wrapped__", None)
+                if is_standard(getattr(function, "__module__", None) or ""):
+                    return
+                of, why = cache_name(obj), _IN_C
+            elif module:
+                name = type(obj).__name__
+                of, why = module, f"its code uses a {name} that several workers share"
+            else:
+                of, why = type(obj).__name__, "several workers share one, whose state is kept in C"
+            known = self._touched[identity(obj)] = Touched(self._keep(obj), of, why)
+        known.by |= 1 << worker
+
+    def _keep(self, obj: object) -> object:
+        """What tells when the address of ``obj`` is free for another: see ``naming``."""
+        touched, address = self._touched, identity(obj)
+        try:
+            return weakref.ref(obj, lambda _: touched.pop(address, None))
+        except TypeError:
+            return obj

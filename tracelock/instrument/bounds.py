@@ -1,0 +1,85 @@
+"""When an exploration of real code ends whatever it is doing: its time is up, or it is interrupted.
+
+Ctrl-C raises nothing in the middle of our own work: it is noted, and the schedule that runs ends at
+its next step. Where no step comes, the watchdog and the waiting main thread see to it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from time import monotonic
+from types import FrameType
+from typing import Any, Final
+
+from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
+
+#: Seconds after which another Ctrl-C raises KeyboardInterrupt wherever that is.
+AGAIN: Final = 1.0
+#: Seconds that a schedule may go on when its time is up, before it is told to end.
+LATE: Final = 0.25
+#: Seconds without a step after which a worker that should end counts as stuck.
+HURRY: Final = 0.5
+
+
+class Bounds:
+    """The bounds of one exploration. A context manager, in whose thread Ctrl-C is noted.
+
+    ``deadline``: on the monotonic clock, None for none. ``stop(why)`` is called when Ctrl-C comes.
+    """
+
+    def __init__(self, stop: Callable[[str], None]) -> None:
+        self.deadline: float | None = None
+        self.handles = False
+        self._stop = stop
+        self._interrupted = 0.0
+        self._raises: type[BaseException] | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> Bounds:
+        self._before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(self._before):
+            self.handles = True
+            signal.signal(signal.SIGINT, self._noted)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.handles and signal.getsignal(signal.SIGINT) == self._noted:
+            signal.signal(signal.SIGINT, self._before)
+        self.handles = False
+
+    def _noted(self, number: int, frame: FrameType | None) -> None:
+        error, self._raises = self._raises, None
+        if error is not None:
+            raise error
+        now = monotonic()
+        if self._interrupted and now - self._interrupted > AGAIN:
+            raise KeyboardInterrupt
+        self._interrupted = self._interrupted or now
+        self._stop(INTERRUPTED)
+
+    def interrupted(self) -> None:
+        """A KeyboardInterrupt was caught."""
+        self._interrupted = self._interrupted or monotonic()
+
+    def raise_here(self, ident: int, error: type[BaseException]) -> None:
+        """Raise ``error`` in the main thread, also in a call that waits. From another thread."""
+        self._raises = error
+        signal.pthread_kill(ident, signal.SIGINT)
+
+    def why(self, late: float = LATE) -> str:
+        """Why a schedule that runs has to end now, "" where it need not."""
+        if self._interrupted:
+            return INTERRUPTED
+        if self.deadline is not None and monotonic() > self.deadline + late:
+            return TIME_UP
+        return ""
+
+    def check(self) -> None:
+        """Before a schedule: raises Interrupted or TimeUp where there is to be none."""
+        why = self.why(0.0)
+        if why is INTERRUPTED:
+            raise Interrupted
+        if why:
+            raise TimeUp

@@ -1,0 +1,1 @@
+"""What outlives a schedule (modules, classes, closures, the process) and how it is put back."""

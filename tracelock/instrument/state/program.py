@@ -1,0 +1,142 @@
+"""The state of a program as its exploration began, put back before each schedule.
+
+A check-then-act on a module's global or a singleton that is built at first use can go wrong only in
+the first schedule, unless each begins without it. What libraries set up at first use (compiled
+expressions, loggers, imported modules) is no state of the program: it stays.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from tracelock.instrument.naming import ObjectNames
+from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.state.holders import Contents, Holder, NamesHeld
+from tracelock.instrument.state.places import covering, own_modules
+from tracelock.instrument.state.process import ProcessWide
+from tracelock.instrument.state.snapshot import Snapshot
+from tracelock.instrument.state.things import Cache
+
+#: The first schedules, after each of which everything is looked at.
+_FIRST: Final = 6
+#: Parts that are looked at after each schedule; of more only every so many schedules, as long as
+#: nothing new was touched.
+_AT_ONCE: Final = 2_000
+_MOST_APART: Final = 32
+
+
+class KeptState:
+    """What the program's own modules, classes, closures and objects hold, and the process.
+
+    ``changed``: the names of what schedules have changed, in the order in which it was seen;
+    ``lasting``: those of them that could not be put back.
+    """
+
+    def __init__(self, program: PythonProgram, names: ObjectNames) -> None:
+        self._names = names
+        self.changed: dict[str, None] = {}
+        self.lasting: dict[str, None] = {}
+        self._own: set[str] = set()
+        self._covers = covering(program.instrument)
+        self._snapshot = Snapshot(self._own.__contains__)
+        self._process = ProcessWide()
+        self._schedules = 0
+        self._modules = self._variables = 0
+        self._whole = True
+        self._hot: dict[Holder, None] = {}  # what was seen to change
+        self._dirty: dict[Holder, None] = {}  # what the last schedule has changed
+        self._take_modules()
+        before = len(self._snapshot.found)
+        for work in (*program.workers, program.setup, program.check):
+            if work is not None:
+                self._snapshot.function(work, getattr(work, "__qualname__", type(work).__name__))
+        #: What only the given functions reach: whoever wrote them may count in there, or keep
+        #: results, and looks at these when the exploration is over. Of a test there is nobody.
+        self._theirs = set() if program.source else set(self._snapshot.found[before:])
+        size = sum(holder.size for holder in self._snapshot.found)
+        self._interval = min(1 + size // _AT_ONCE, _MOST_APART)
+        self._kept: dict[Contents, list[Any]] = {}
+
+    def _take_modules(self) -> None:
+        self._modules = len(sys.modules)
+        modules = own_modules(self._covers)
+        new = {name: module for name, module in modules.items() if name not in self._own}
+        self._own.update(new)
+        for name, module in new.items():
+            self._snapshot.module(name, module)
+
+    # --- one schedule after the other ----------------------------------------------------------
+    def put_back(self) -> None:
+        """A schedule is about to begin: what workers have changed is made what it was."""
+        self._schedules += 1
+        if self._schedules > 1:
+            for holder in self._dirty:
+                self._restore(holder)
+            self._dirty.clear()
+            for name in self._process.put_back():
+                self.changed.setdefault(name)
+        if len(sys.modules) != self._modules:
+            self._take_modules()
+        self._whole = self._schedules <= _FIRST or self._schedules % self._interval == 0
+
+    def set_up(self) -> None:
+        """What the given functions' own closures hold is not put back where ``setup`` alone
+        changes it."""
+        for holder in self._holders():
+            if holder in self._theirs and holder.changed():
+                self._hot[holder] = None
+                holder.accept()
+
+    def ran(self) -> None:
+        """The workers have ended, or have been unwound: what is not as it was?"""
+        for holder in self._holders():
+            if holder.changed():
+                self._hot[holder] = self._dirty[holder] = None
+                self.changed.setdefault(holder.label)
+                if isinstance(holder, NamesHeld):
+                    holder.note()
+
+    def checked(self) -> None:
+        """``check`` has run. What it alone changes is nothing to the workers: it stays."""
+        for holder in self._holders():
+            if holder not in self._dirty and holder.changed():
+                self._hot[holder] = None
+                holder.accept()
+            elif isinstance(holder, NamesHeld):
+                holder.accept_others()
+
+    def _restore(self, holder: Holder) -> None:
+        if isinstance(holder, Contents) and holder in self._theirs:
+            added = holder.added()
+            if added:
+                self._kept.setdefault(holder, []).append(added)
+        holder.put_back()
+        # what is set up at first use is there after the first schedules
+        if not holder.whole and (isinstance(holder, Cache) or self._schedules > _FIRST):
+            self.lasting.setdefault(holder.label)
+
+    def _holders(self) -> list[Holder]:
+        """What is looked at in this schedule."""
+        variables = len(self._names.variables)
+        if variables != self._variables:
+            self._variables = variables
+            self._whole = True  # something is touched for the first time
+        return self._snapshot.found if self._whole else list(self._hot)
+
+    def close(self) -> None:
+        """The exploration is over: what modules and classes hold is put back for the last time.
+        The given functions' own closures keep what the last schedule left there; containers there
+        have got all that any schedule added to them."""
+        if not self._schedules:
+            return
+        last = set(self._dirty)
+        for holder in last - self._theirs:
+            holder.put_back()
+        self._dirty.clear()
+        for box, added in self._kept.items():
+            box.give(added)
+        self._process.put_back()
+        self._snapshot.forget()
+        self._kept.clear()
+        self._hot.clear()

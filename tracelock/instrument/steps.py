@@ -1,0 +1,44 @@
+"""Steps of real code on several variables at once, and values as traces show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tracelock.ops import AtomicBody, Value
+
+PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
+
+
+def shown(value: object) -> Value:
+    """A value as a trace shows it: itself where JSON has it and it is short, else its type."""
+    kind = type(value)
+    if kind is int or kind is bool or value is None:
+        return value
+    if kind is str:
+        return value if len(value) <= 80 else value[:77] + "..."  # type: ignore[arg-type, index]
+    if kind is float:
+        return value if value - value == 0.0 else repr(value)  # type: ignore[operator]
+    return f"<{kind.__name__}>"
+
+
+class VariablesStep(AtomicBody):
+    """A step that reads some variables and writes others: ``list.extend``, an operation on files.
+
+    The values stay in the real objects; ``shown`` is what the trace shows of those written.
+    """
+
+    __slots__ = ("reads", "shown", "touches", "writes")
+
+    def __init__(self, reads: Iterable[int], writes: Iterable[int], shown: Value = None) -> None:
+        self.reads = tuple(reads)
+        self.writes = tuple(writes)
+        self.shown = shown
+        self.touches = frozenset((*self.reads, *self.writes))
+
+    def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
+        for number in self.reads:
+            read(number)
+        for number in self.writes:
+            write(number, self.shown)
+
+    run = rehearse
