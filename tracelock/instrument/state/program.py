@@ -18,7 +18,7 @@ from tracelock.instrument.state.places import covering, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
 from tracelock.instrument.state.things import Cache
-from tracelock.instrument.state.together import Batch, batches
+from tracelock.instrument.state.together import HolderBatch, batches
 
 #: The first schedules, after each of which everything is looked at.
 _FIRST: Final = 6
@@ -58,7 +58,7 @@ class KeptState:
         self._theirs = set() if program.source else set(self._snapshot.found[before:])
         size = sum(holder.size for holder in self._snapshot.found)
         self._interval = min(1 + size // _AT_ONCE, _MOST_APART)
-        self._batches: list[Batch] = []
+        self._batches: list[HolderBatch] = []
         self._alone: list[Holder] = []
         self._batched = 0
         self._kept: dict[Contents, list[Any]] = {}

@@ -60,7 +60,7 @@ def _lengths(boxes: list[Any]) -> list[int]:
     return [*map(len, boxes)]
 
 
-class Batch:
+class HolderBatch:
     """Some holders with boxes of one type."""
 
     def __init__(self, kind: type, holders: Iterable[tuple[Holder, Any]]) -> None:
@@ -103,7 +103,7 @@ class Batch:
         return found
 
 
-def batches(holders: Iterable[Holder]) -> tuple[list[Batch], list[Holder]]:
+def batches(holders: Iterable[Holder]) -> tuple[list[HolderBatch], list[Holder]]:
     """The holders in batches, and those that are looked at one by one."""
     by: dict[type, list[tuple[Holder, Any]]] = {}
     alone = []
@@ -114,7 +114,7 @@ def batches(holders: Iterable[Holder]) -> tuple[list[Batch], list[Holder]]:
         else:
             alone.append(holder)
     found = [
-        Batch(kind, pairs[at : at + _BATCH])
+        HolderBatch(kind, pairs[at : at + _BATCH])
         for kind, pairs in by.items()
         for at in range(0, len(pairs), _BATCH)
     ]
