@@ -14,9 +14,10 @@ import itertools
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, MappingProxyType, ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from types import CellType, FunctionType, MappingProxyType, ModuleType
+from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
@@ -32,6 +33,10 @@ EXEMPT: Final = frozenset({
     "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
     "linecache", "tokenize", "traceback", "inspect",
 })  # fmt: skip
+#: How many objects are looked at together.
+_MANY: Final = 256
+_T = TypeVar("_T")
+_flat: Final = itertools.chain.from_iterable
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -76,15 +81,14 @@ def replace_names(
     for cls in live.classes:
         if _foreign(cls.__module__) and _holds(cls.__dict__, by):
             _in_class(changes, cls, by)
-    for function in live.functions:
-        if function.__defaults__ is not None:
-            _in_defaults(changes, function, by)
+    for function in _holding(live.functions, by, _defaults):
+        _in_defaults(changes, function, by)
     # the names of a class are set through the class
     left_alone = _ours().union(map(identity, gc.get_referents(*live.classes)))
-    for names in live.dicts:
+    for names in _holding(live.dicts, by, _items):
         if _holds(names, by) and identity(names) not in left_alone:
             _in_names(changes, names, by)
-    for cell in live.cells:
+    for cell in _holding(live.cells, by, _contents):
         with contextlib.suppress(ValueError):
             if identity(cell.cell_contents) in by and identity(cell) not in left_alone:
                 changes.set(cell, "cell_contents", by[identity(cell.cell_contents)])
@@ -92,11 +96,42 @@ def replace_names(
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
-    for obj in live.others:  # of most, the attributes are no dictionary before somebody asks
+    # of most, the attributes are no dictionary before somebody asks; those that are, are above
+    for obj in _holding(live.others, by, _attributes):
         held = namespace_of(obj)
         if type(held) is dict and _holds(held, by):
             _in_names(changes, held, by)
     return by
+
+
+def _defaults(functions: list[FunctionType]) -> Iterator[Any]:
+    return _flat(filter(None, map(attrgetter("__defaults__"), functions)))
+
+
+def _items(dicts: list[dict[Any, Any]]) -> Iterator[Any]:
+    return _flat(map(dict.values, dicts))
+
+
+def _contents(cells: list[CellType]) -> Iterator[Any]:
+    return map(attrgetter("cell_contents"), cells)
+
+
+def _attributes(objects: list[Any]) -> list[Any]:
+    return gc.get_referents(*objects)
+
+
+def _holding(
+    things: list[_T], by: dict[int, Any], parts: Callable[[list[_T]], Iterable[Any]]
+) -> Iterator[_T]:
+    """Those things that may hold an original: of a hundred thousand a few hundred do, so that
+    many are asked at a time, without a step of Python's for each."""
+    for at in range(0, len(things), _MANY):
+        some = things[at : at + _MANY]
+        # another thread may change one meanwhile; a cell may be empty
+        with contextlib.suppress(RuntimeError, ValueError):
+            if by.keys().isdisjoint(map(identity, parts(some))):
+                continue
+        yield from some
 
 
 def _holds(names: Mapping[Any, Any], by: dict[int, Callable[..., Any]]) -> bool:
@@ -171,10 +206,13 @@ def adopt(changes: Changes, hub: Hub, live: LiveObjects) -> None:
     for cls in live.classes:
         if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType:
             adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
-    for obj in live.others:
-        held = namespace_of(obj)
-        if type(held) is dict:
-            adoption.look(held, held, _label(obj, type(obj)))
+    for at in range(0, len(live.others), _MANY):
+        some = live.others[at : at + _MANY]
+        if not adoption.all_plain(some):
+            for obj in some:
+                held = namespace_of(obj)
+                if type(held) is dict:
+                    adoption.look(held, held, _label(obj, type(obj)))
 
 
 class _Adoption:
@@ -183,30 +221,51 @@ class _Adoption:
     def __init__(self, changes: Changes, hub: Hub) -> None:
         self.changes = changes
         self.hub = hub
-        #: The classes, by identity, of which nothing is ever put under control.
-        self._plain: set[int] = set()
+        #: Whether of a class, by identity, nothing is ever put under control.
+        self._plain: dict[int, bool] = {}
+
+    def all_plain(self, objects: list[Any]) -> bool:
+        """Whether none of these objects has an attribute that is put under control."""
+        held = gc.get_referents(*objects)
+        try:
+            held += _flat(dict.values(one) for one in held if type(one) is dict)
+        except RuntimeError:  # another thread changes one
+            return False
+        kinds = [*map(type, held)]
+        return all(
+            map(self._is_plain, dict(zip(map(identity, kinds), kinds, strict=True)).values())
+        )
+
+    def _is_plain(self, cls: type) -> bool:
+        plain = self._plain.get(identity(cls))
+        if plain is None:
+            plain = self._plain[identity(cls)] = not (
+                identity(cls) in _RAW
+                or issubclass(cls, _NAMED)
+                or str(cls.__module__).startswith(_SHARED)
+            )
+        return plain
 
     def look(self, owner: Any, names: Any, label: str) -> None:
         """Look at all that ``owner`` has by these names."""
-        if self._plain.issuperset(map(identity, map(type, list(names.values())))):
-            return
         for name, value in list(names.items()):
             cls = type(value)
-            if cls in _RAW:
+            if self._is_plain(cls):
+                continue
+            if identity(cls) in _RAW:
                 self.changes.set(owner, name, self.hub.stand_in(value, f"{label}.{name}"))
             elif issubclass(cls, _NAMED):
                 self.hub.mark(value, f"{label}.{name}")
-            elif str(cls.__module__).startswith("multiprocessing."):
+            else:
                 from tracelock.instrument.processes.sync import adopt as adopt_shared
 
                 undo = adopt_shared(value, self.hub, f"{label}.{name}")
                 if undo is not None:
                     self.changes.then(undo)
-            else:
-                self._plain.add(identity(cls))
 
 
-_RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
+_RAW: Final = frozenset(map(identity, (locks.RAW_LOCK, locks.RAW_RLOCK)))
+_SHARED: Final = "multiprocessing."
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
 
 
