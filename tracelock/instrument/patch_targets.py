@@ -25,6 +25,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
+from tracelock.instrument.state.holders import class_names
 from tracelock.instrument.threads import locks
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
@@ -34,7 +35,7 @@ EXEMPT: Final = frozenset({
     "linecache", "tokenize", "traceback", "inspect",
 })  # fmt: skip
 #: How many objects are looked at together.
-_MANY: Final = 256
+_MANY: Final = 32
 _T = TypeVar("_T")
 _flat: Final = itertools.chain.from_iterable
 #: Names of ``threading`` that its own working needs as they are.
@@ -78,13 +79,16 @@ def replace_names(
     whatever name, as defaults of parameters, in closures, as attributes of classes and objects, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
-    for cls in live.classes:
-        if _foreign(cls.__module__) and _holds(cls.__dict__, by):
+    holding = [
+        cls for cls in _holding(live.classes, by, _class_values) if _holds(class_names(cls), by)
+    ]
+    for cls in holding:
+        if _foreign(cls.__module__):
             _in_class(changes, cls, by)
     for function in _holding(live.functions, by, _defaults):
         _in_defaults(changes, function, by)
     # the names of a class are set through the class
-    left_alone = _ours().union(map(identity, gc.get_referents(*live.classes)))
+    left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
     for names in _holding(live.dicts, by, _items):
         if _holds(names, by) and identity(names) not in left_alone:
             _in_names(changes, names, by)
@@ -102,6 +106,10 @@ def replace_names(
         if type(held) is dict and _holds(held, by):
             _in_names(changes, held, by)
     return by
+
+
+def _class_values(classes: list[type]) -> Iterator[Any]:
+    return _flat(map(MappingProxyType.values, map(class_names, classes)))
 
 
 def _defaults(functions: list[FunctionType]) -> Iterator[Any]:
@@ -170,7 +178,7 @@ def _ours() -> set[int]:
 
 def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) -> None:
     """Replace the attributes of a class; a function of ours must not become a method."""
-    for name, value in list(cls.__dict__.items()):
+    for name, value in list(class_names(cls).items()):
         if identity(value) in by:
             changes.set(cls, name, staticmethod(by[identity(value)]))
 
@@ -221,8 +229,8 @@ class _Adoption:
     def __init__(self, changes: Changes, hub: Hub) -> None:
         self.changes = changes
         self.hub = hub
-        #: Whether of a class, by identity, nothing is ever put under control.
-        self._plain: dict[int, bool] = {}
+        #: The classes, by identity, of which nothing is ever put under control.
+        self._plain: set[int] = set()
 
     def all_plain(self, objects: list[Any]) -> bool:
         """Whether none of these objects has an attribute that is put under control."""
@@ -231,23 +239,26 @@ class _Adoption:
             held += _flat(dict.values(one) for one in held if type(one) is dict)
         except RuntimeError:  # another thread changes one
             return False
-        kinds = [*map(type, held)]
-        return all(
-            map(self._is_plain, dict(zip(map(identity, kinds), kinds, strict=True)).values())
-        )
+        return self._all_plain(held)
+
+    def _all_plain(self, values: list[Any]) -> bool:
+        if self._plain.issuperset(map(identity, map(type, values))):
+            return True
+        return all(map(self._is_plain, map(type, values)))
 
     def _is_plain(self, cls: type) -> bool:
-        plain = self._plain.get(identity(cls))
-        if plain is None:
-            plain = self._plain[identity(cls)] = not (
-                identity(cls) in _RAW
-                or issubclass(cls, _NAMED)
-                or str(cls.__module__).startswith(_SHARED)
-            )
-        return plain
+        if identity(cls) in self._plain:
+            return True
+        special = issubclass(cls, _NAMED) or str(cls.__module__).startswith(_SHARED)
+        if special or identity(cls) in _RAW:
+            return False
+        self._plain.add(identity(cls))
+        return True
 
     def look(self, owner: Any, names: Any, label: str) -> None:
         """Look at all that ``owner`` has by these names."""
+        if self._all_plain(list(names.values())):
+            return
         for name, value in list(names.items()):
             cls = type(value)
             if self._is_plain(cls):
