@@ -103,6 +103,57 @@ def _holds(names: Mapping[Any, Any], by: dict[int, Callable[..., Any]]) -> bool:
     return not by.keys().isdisjoint(map(identity, list(names.values())))
 
 
+class _Later(Changes):
+    """Notes changes instead of making them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[Any, Any, Any, Any]] = []
+
+    def set(self, owner: Any, name: Any, value: Any) -> None:
+        self.noted.append((owner, name, _attribute(owner, name), value))
+
+    def make(self) -> None:
+        """Make those where there is still what there was."""
+        for owner, name, before, value in self.noted:
+            if _attribute(owner, name) is before:
+                Changes().set(owner, name, value)
+
+
+def _attribute(owner: Any, name: Any) -> Any:
+    if type(owner) is dict:
+        return owner.get(name)
+    return vars(owner).get(name) if isinstance(owner, type) else getattr(owner, name, None)
+
+
+def give_back(
+    changes: Changes, rows: Sequence[Patch], live: LiveObjects | None, modules: Sequence[str]
+) -> None:
+    """When ``changes`` are undone, these modules, which were imported meanwhile, and what came into
+    being with them have the originals again that they took by name."""
+    later, by = _Later(), {identity(row.by): row.what for row in rows}
+    for name in modules:
+        module = sys.modules.get(name)
+        if isinstance(module, ModuleType) and name.partition(".")[0] != "tracelock":
+            _in_names(later, module.__dict__, by)
+    if live is not None:
+        for cls in live.classes:
+            if _foreign(cls.__module__) and _holds(cls.__dict__, by):
+                _in_class(later, cls, by)
+        for function in live.functions:
+            _in_defaults(later, function, by)
+        for obj in live.others:
+            held = namespace_of(obj)
+            if type(held) is dict and _holds(held, by):
+                _in_names(later, held, by)
+        for factories in live.factories:
+            if identity(factories.default_factory) in by:
+                factory = by[identity(factories.default_factory)]
+                later.set(factories, "default_factory", factory)
+    if later.noted:
+        changes.then(later.make)
+
+
 def _ours() -> set[int]:
     """What holds the originals for us: it is known by identity, and left alone."""
     ours: set[int] = set()
@@ -137,7 +188,8 @@ def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) ->
     """Replace the attributes of a class; a function of ours must not become a method."""
     for name, value in list(cls.__dict__.items()):
         if identity(value) in by:
-            changes.set(cls, name, staticmethod(by[identity(value)]))
+            new = by[identity(value)]
+            changes.set(cls, name, staticmethod(new) if type(new) is FunctionType else new)
 
 
 def _in_names(changes: Changes, names: dict[Any, Any], by: dict[int, Callable[..., Any]]) -> None:
@@ -160,12 +212,16 @@ def _in_defaults(
 
 
 # --- objects that exist already --------------------------------------------------------------
-def adopt(changes: Changes, hub: Hub, live: LiveObjects) -> None:
-    """Put stand-ins in the places of locks that exist already: in modules, in classes, and in
-    objects of classes that are not the standard library's. Other objects get names."""
+def adopt(
+    changes: Changes, hub: Hub, live: LiveObjects, modules: Sequence[str] | None = None
+) -> None:
+    """Put stand-ins in the places of locks that exist already: in modules (``modules``: in these
+    alone), in classes, and in objects of classes that are not the standard library's. Other objects
+    get names."""
     adoption = _Adoption(changes, hub)
     untouched = EXEMPT | UNTOUCHED | {"tracelock"}
-    for name, module in list(sys.modules.items()):
+    for name in list(sys.modules) if modules is None else modules:
+        module = sys.modules.get(name)
         if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
             adoption.look(module.__dict__, module.__dict__, name)
     for cls in live.classes:
