@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -236,6 +237,17 @@ def test_a_trace_says_what_all_was(modules: Path) -> None:
 def test_what_control_stands_on_is_refused_by_name(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} cannot be looked into"):
         tracelock.explore(workers=[work], instrument=[name])
+
+
+def test_threading_can_be_looked_into_and_keeps_its_threads(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found = tracelock.explore(
+        setup=threading.Event, workers=[threading.Event.set] * 2, instrument=["threading"],
+        check=threading.Event.is_set, schedules=20,
+    )  # fmt: skip
+    assert found.verdict in ("passed", "verified"), found.summary
+    assert not capfd.readouterr().err
 
 
 async def _waits(state: list[int]) -> None:
