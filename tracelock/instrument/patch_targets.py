@@ -7,14 +7,13 @@ locks that exist when control begins in modules, classes and the attributes of o
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import gc
 import itertools
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
 
@@ -73,8 +72,9 @@ def replace_names(
     whatever name, as defaults of parameters, in closures, as attributes of classes and objects, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
+    wanted = by.keys()
     for cls in live.classes:
-        if _foreign(cls.__module__) and _holds(cls.__dict__, by):
+        if _foreign(cls.__module__) and _holds(cls.__dict__, wanted):
             _in_class(changes, cls, by)
     for function in live.functions:
         if function.__defaults__ is not None:
@@ -82,25 +82,29 @@ def replace_names(
     # the names of a class are set through the class
     left_alone = _ours().union(map(identity, gc.get_referents(*live.classes)))
     for names in live.dicts:
-        if _holds(names, by) and identity(names) not in left_alone:
+        if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
     for cell in live.cells:
-        with contextlib.suppress(ValueError):
-            if identity(cell.cell_contents) in by and identity(cell) not in left_alone:
-                changes.set(cell, "cell_contents", by[identity(cell.cell_contents)])
+        try:
+            held = cell.cell_contents
+        except ValueError:  # it is empty
+            continue
+        if identity(held) in by and identity(cell) not in left_alone:
+            changes.set(cell, "cell_contents", by[identity(held)])
     for factories in live.factories:
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
     for obj in live.others:  # of most, the attributes are no dictionary before somebody asks
         held = namespace_of(obj)
-        if type(held) is dict and _holds(held, by):
+        if type(held) is dict and _holds(held, wanted):
             _in_names(changes, held, by)
     return by
 
 
-def _holds(names: Mapping[Any, Any], by: dict[int, Callable[..., Any]]) -> bool:
-    return not by.keys().isdisjoint(map(identity, list(names.values())))
+def _holds(names: Mapping[Any, Any], wanted: Set[int]) -> bool:
+    """Whether one of these values is wanted, by its identity."""
+    return not wanted.isdisjoint(map(identity, list(names.values())))
 
 
 class _Later(Changes):
@@ -138,13 +142,13 @@ def give_back(
             _in_names(later, module.__dict__, by)
     if live is not None:
         for cls in live.classes:
-            if _foreign(cls.__module__) and _holds(cls.__dict__, by):
+            if _foreign(cls.__module__) and _holds(cls.__dict__, by.keys()):
                 _in_class(later, cls, by)
         for function in live.functions:
             _in_defaults(later, function, by)
         for obj in live.others:
             held = namespace_of(obj)
-            if type(held) is dict and _holds(held, by):
+            if type(held) is dict and _holds(held, by.keys()):
                 _in_names(later, held, by)
         for factories in live.factories:
             if identity(factories.default_factory) in by:
@@ -204,10 +208,10 @@ def _in_defaults(
     changes: Changes, function: FunctionType, by: dict[int, Callable[..., Any]]
 ) -> None:
     defaults = function.__defaults__
-    if defaults is None or str(function.__module__).startswith("tracelock."):
+    if defaults is None or by.keys().isdisjoint(map(identity, defaults)):
         return
-    new = tuple(by.get(identity(value), value) for value in defaults)
-    if any(one is not other for one, other in zip(new, defaults, strict=True)):
+    if not str(function.__module__).startswith("tracelock."):
+        new = tuple(by.get(identity(value), value) for value in defaults)
         changes.set(function, "__defaults__", new)
 
 
