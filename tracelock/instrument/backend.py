@@ -38,7 +38,7 @@ from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
-from tracelock.instrument.worker import Main, MainBlocked, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker, out_of_control
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
 
@@ -114,6 +114,13 @@ class PythonBackend:
         )
         self.kept = KeptState(self.program, self.names)
         self._stack.callback(self.kept.close)
+        self.hub.take_in = self._take_in
+
+    def _take_in(self, modules: list[str]) -> None:
+        """A worker has imported these modules."""
+        with out_of_control():
+            self._patches.take_in(modules)
+            self.kept.imported()
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""

@@ -14,7 +14,7 @@ import itertools
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from operator import attrgetter
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final, TypeVar
@@ -79,31 +79,37 @@ def replace_names(
     whatever name, as defaults of parameters, in closures, as attributes of classes and objects, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
+    wanted = by.keys()
     holding = [
-        cls for cls in _holding(live.classes, by, _class_values) if _holds(class_names(cls), by)
+        cls
+        for cls in _holding(live.classes, wanted, _class_values)
+        if _holds(class_names(cls), wanted)
     ]
     for cls in holding:
         if _foreign(cls.__module__):
             _in_class(changes, cls, by)
-    for function in _holding(live.functions, by, _defaults):
+    for function in _holding(live.functions, wanted, _defaults):
         _in_defaults(changes, function, by)
     # the names of a class are set through the class
     left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
-    for names in _holding(live.dicts, by, _items):
-        if _holds(names, by) and identity(names) not in left_alone:
+    for names in _holding(live.dicts, wanted, _items):
+        if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
-    for cell in _holding(live.cells, by, _contents):
-        with contextlib.suppress(ValueError):
-            if identity(cell.cell_contents) in by and identity(cell) not in left_alone:
-                changes.set(cell, "cell_contents", by[identity(cell.cell_contents)])
+    for cell in _holding(live.cells, wanted, _contents):
+        try:
+            held = cell.cell_contents
+        except ValueError:  # it is empty
+            continue
+        if identity(held) in by and identity(cell) not in left_alone:
+            changes.set(cell, "cell_contents", by[identity(held)])
     for factories in live.factories:
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
     # of most, the attributes are no dictionary before somebody asks; those that are, are above
-    for obj in _holding(live.others, by, _attributes):
+    for obj in _holding(live.others, wanted, _attributes):
         held = namespace_of(obj)
-        if type(held) is dict and _holds(held, by):
+        if type(held) is dict and _holds(held, wanted):
             _in_names(changes, held, by)
     return by
 
@@ -129,7 +135,7 @@ def _attributes(objects: list[Any]) -> list[Any]:
 
 
 def _holding(
-    things: list[_T], by: dict[int, Any], parts: Callable[[list[_T]], Iterable[Any]]
+    things: list[_T], wanted: Set[int], parts: Callable[[list[_T]], Iterable[Any]]
 ) -> Iterator[_T]:
     """Those things that may hold an original: of a hundred thousand a few hundred do, so that
     many are asked at a time, without a step of Python's for each."""
@@ -137,13 +143,65 @@ def _holding(
         some = things[at : at + _MANY]
         # another thread may change one meanwhile; a cell may be empty
         with contextlib.suppress(RuntimeError, ValueError):
-            if by.keys().isdisjoint(map(identity, parts(some))):
+            if wanted.isdisjoint(map(identity, parts(some))):
                 continue
         yield from some
 
 
-def _holds(names: Mapping[Any, Any], by: dict[int, Callable[..., Any]]) -> bool:
-    return not by.keys().isdisjoint(map(identity, list(names.values())))
+def _holds(names: Mapping[Any, Any], wanted: Set[int]) -> bool:
+    """Whether one of these values is wanted, by its identity."""
+    return not wanted.isdisjoint(map(identity, list(names.values())))
+
+
+class _Later(Changes):
+    """Notes changes instead of making them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[Any, Any, Any, Any]] = []
+
+    def set(self, owner: Any, name: Any, value: Any) -> None:
+        self.noted.append((owner, name, _attribute(owner, name), value))
+
+    def make(self) -> None:
+        """Make those where there is still what there was."""
+        for owner, name, before, value in self.noted:
+            if _attribute(owner, name) is before:
+                Changes().set(owner, name, value)
+
+
+def _attribute(owner: Any, name: Any) -> Any:
+    if type(owner) is dict:
+        return owner.get(name)
+    return vars(owner).get(name) if isinstance(owner, type) else getattr(owner, name, None)
+
+
+def give_back(
+    changes: Changes, rows: Sequence[Patch], live: LiveObjects | None, modules: Sequence[str]
+) -> None:
+    """When ``changes`` are undone, these modules, which were imported meanwhile, and what came into
+    being with them have the originals again that they took by name."""
+    later, by = _Later(), {identity(row.by): row.what for row in rows}
+    for name in modules:
+        module = sys.modules.get(name)
+        if isinstance(module, ModuleType) and name.partition(".")[0] != "tracelock":
+            _in_names(later, module.__dict__, by)
+    if live is not None:
+        for cls in live.classes:
+            if _foreign(cls.__module__) and _holds(cls.__dict__, by.keys()):
+                _in_class(later, cls, by)
+        for function in live.functions:
+            _in_defaults(later, function, by)
+        for obj in live.others:
+            held = namespace_of(obj)
+            if type(held) is dict and _holds(held, by.keys()):
+                _in_names(later, held, by)
+        for factories in live.factories:
+            if identity(factories.default_factory) in by:
+                factory = by[identity(factories.default_factory)]
+                later.set(factories, "default_factory", factory)
+    if later.noted:
+        changes.then(later.make)
 
 
 def _ours() -> set[int]:
@@ -180,7 +238,8 @@ def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) ->
     """Replace the attributes of a class; a function of ours must not become a method."""
     for name, value in list(class_names(cls).items()):
         if identity(value) in by:
-            changes.set(cls, name, staticmethod(by[identity(value)]))
+            new = by[identity(value)]
+            changes.set(cls, name, staticmethod(new) if type(new) is FunctionType else new)
 
 
 def _in_names(changes: Changes, names: dict[Any, Any], by: dict[int, Callable[..., Any]]) -> None:
@@ -195,20 +254,24 @@ def _in_defaults(
     changes: Changes, function: FunctionType, by: dict[int, Callable[..., Any]]
 ) -> None:
     defaults = function.__defaults__
-    if defaults is None or str(function.__module__).startswith("tracelock."):
+    if defaults is None or by.keys().isdisjoint(map(identity, defaults)):
         return
-    new = tuple(by.get(identity(value), value) for value in defaults)
-    if any(one is not other for one, other in zip(new, defaults, strict=True)):
+    if not str(function.__module__).startswith("tracelock."):
+        new = tuple(by.get(identity(value), value) for value in defaults)
         changes.set(function, "__defaults__", new)
 
 
 # --- objects that exist already --------------------------------------------------------------
-def adopt(changes: Changes, hub: Hub, live: LiveObjects) -> None:
-    """Put stand-ins in the places of locks that exist already: in modules, in classes, and in
-    objects of classes that are not the standard library's. Other objects get names."""
+def adopt(
+    changes: Changes, hub: Hub, live: LiveObjects, modules: Sequence[str] | None = None
+) -> None:
+    """Put stand-ins in the places of locks that exist already: in modules (``modules``: in these
+    alone), in classes, and in objects of classes that are not the standard library's. Other objects
+    get names."""
     adoption = _Adoption(changes, hub)
     untouched = EXEMPT | UNTOUCHED | {"tracelock"}
-    for name, module in list(sys.modules.items()):
+    for name in list(sys.modules) if modules is None else modules:
+        module = sys.modules.get(name)
         if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
             adoption.look(module.__dict__, module.__dict__, name)
     for cls in live.classes:

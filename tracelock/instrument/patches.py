@@ -19,7 +19,7 @@ from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import LiveObjects
-from tracelock.instrument.patch_targets import Changes, adopt, replace_names
+from tracelock.instrument.patch_targets import Changes, adopt, give_back, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
@@ -35,7 +35,8 @@ class PatchGroup(NamedTuple):
 
 GROUPS: Final[dict[str, PatchGroup]] = {
     "threads": PatchGroup(
-        ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks")
+        ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks",
+         "threads.imports")
     ),
     "time": PatchGroup(("clock", "chance")),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
@@ -95,6 +96,8 @@ class Patches:
         self.groups = tuple(groups)
         self._changes = Changes()
         self._by: dict[int, Callable[..., Any]] = {}
+        self._rows: list[Patch] = []
+        self._modules: frozenset[str] = frozenset()
 
     def apply(self, live: LiveObjects) -> None:
         """Apply all, also to what there is already."""
@@ -112,12 +115,25 @@ class Patches:
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         adopt(self._changes, self.hub, live)
+        self._rows = names
+        self._modules = frozenset(sys.modules)
         Patches.active = self
+
+    def take_in(self, modules: list[str]) -> None:
+        """Workers have imported these modules: the locks that they have made get stand-ins, until
+        all is undone; what they have taken by name from others is what it was then."""
+        live = LiveObjects(new=True)
+        adopt(self._changes, self.hub, live, modules)
+        give_back(self._changes, self._rows, live, modules)
 
     def undo(self) -> None:
         """Undo all; nothing where none is applied."""
         Patches.active = None
         self._changes.undo()
+        if len(sys.modules) != len(self._modules):
+            new = [name for name in list(sys.modules) if name not in self._modules]
+            give_back(self._changes, self._rows, None, new)
+            self._changes.undo()
         self.hub.unmark()
 
     def now(self, function: Any) -> Any:

@@ -38,7 +38,7 @@ class Worker:
 
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
-        "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
+        "importing", "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -50,6 +50,7 @@ class Worker:
             self.baton.acquire()
         self.label = hub.layout.workers[number].name
         self.uncontrolled = 0
+        self.importing = 0  # modules, one inside of the other
         self.launcher: Any = None
         self.daemon = False
         self.collecting = False

@@ -203,7 +203,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._go_on()
         self.kept.set_up()
         hub.phase = Phase.RUN
-        contexts[tasks.ident] = tasks.callbacks
+        tasks.leave()
         if hub.recorder is not None:
             hub.recorder.profile.on()
         tasks.wake_all()
@@ -275,8 +275,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit = limit
             if phase is Phase.CHECK:
                 controller.active[:] = active  # no task goes on after that
-            contexts[tasks.ident] = tasks.callbacks
-            tasks.gate.inside = -1
+            tasks.leave()
 
 
 def going_round(controller: OpenController) -> str:

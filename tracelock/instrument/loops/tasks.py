@@ -254,6 +254,7 @@ class LoopTasks:
         contexts[self.ident] = worker
         callbacks = number == self.callbacks.number
         if callbacks:
+            worker.uncontrolled = 0
             self.run_callbacks()
         else:
             del gate.ready[number]
@@ -271,8 +272,10 @@ class LoopTasks:
             self.callbacks_ran()
 
     def leave(self) -> None:
-        """No worker's code runs now."""
+        """No worker's code runs now: what the loop itself runs, and what dies in its hands, is no
+        step of any."""
         self.gate.inside = -1
+        self.callbacks.uncontrolled = 1
         contexts[self.ident] = self.callbacks
 
     def suspended(self, worker: TaskWorker, waits: bool) -> None:

@@ -66,10 +66,21 @@ class KeptState:
     def _take_modules(self) -> None:
         self._modules = len(sys.modules)
         modules = own_modules(self._covers)
-        new = {name: module for name, module in modules.items() if name not in self._own}
+        new = {}
+        for name, module in modules.items():
+            if getattr(module.__spec__, "_initializing", False):
+                self._modules = -1  # it is looked at when its import is done
+            elif name not in self._own:
+                new[name] = module
         self._own.update(new)
         for name, module in new.items():
             self._snapshot.module(name, module)
+
+    def imported(self) -> None:
+        """Workers have imported modules: their state is what it is now."""
+        if len(sys.modules) != self._modules:
+            self._take_modules()
+            self._whole = True
 
     # --- one schedule after the other ----------------------------------------------------------
     def put_back(self) -> None:
