@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tracelock-seconds",
         metavar="S",
         type=_positive(float),
-        help="for each test that --tracelock explores (5)",
+        help="for each test that --tracelock explores (3)",
     )
     group.addoption(
         "--tracelock-statistics",
@@ -70,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
     parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
-    parser.addini("tracelock_seconds", "for each test that --tracelock explores (5)")
+    parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")
     parser.addini("tracelock_scenarios", _SCENARIOS, type="bool", default=False)
     parser.addini(
         "tracelock_allow_call", "let them run the Python code that they name", type="bool",

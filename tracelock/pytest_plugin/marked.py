@@ -11,6 +11,7 @@ import pytest
 import tracelock.pytest_plugin.kept as kept
 import tracelock.pytest_plugin.results as results
 from tracelock.errors import InternalError, TracelockError
+from tracelock.instrument.account.account import listed
 from tracelock.pytest_plugin.failure_text import (
     ScheduleFailed,
     TracelockWarning,
@@ -32,6 +33,10 @@ KEYWORDS: Final = (*_SEARCH, *PROGRAM)
 _IDLE: Final = (
     "nothing ran concurrently: the test started no thread or task that tracelock controls, so that "
     "its schedules are all the same"
+)
+_UNSHARED: Final = (
+    "nothing that they share was seen to be used, so that all orders of their steps are the same: "
+    "name the modules that they share something of in instrument=[...]"
 )
 
 
@@ -131,16 +136,27 @@ class _Marked:
                 f"fixtures that cannot be made anew for each schedule: "
                 f"{', '.join(self.fixtures.fixed)}; all schedules shared what pytest made"
             )
-        account = explored.account
-        alone = account is not None and account.recorded and account.workers < 2
-        idle = _IDLE if alone and self.program.otherwise is None else ""
-        if idle and item.config.getini("tracelock_strict"):
-            pytest.fail(f"tracelock: {idle} (tracelock_strict is set)", pytrace=False)
-        if idle:
-            self._warn(idle)
+        shown = self._shows_nothing(explored)
+        if shown and item.config.getini("tracelock_strict"):
+            pytest.fail(f"tracelock: {shown} (tracelock_strict is set)", pytrace=False)
+        if shown:
+            self._warn(shown)
         kept.note(item, 0, None)
         if self.program.otherwise is not None:
             raise self.program.otherwise
+
+    def _shows_nothing(self, explored: Explored) -> str:
+        """Why that the test passes says nothing, "" if it does."""
+        account = explored.account
+        if account is None or not account.recorded or self.program.otherwise is not None:
+            return ""
+        if account.workers < 2:
+            return _IDLE
+        if account.variables or account.locks:
+            return ""
+        left = account.not_looked_into
+        what = f" (not looked into: {listed(left)})" if left else ""
+        return f"{account.counts}: {_UNSHARED}{what}"
 
     def _doubts(self, explored: Explored) -> None:
         """What is not settled: fails the test where nothing was shown, and warns otherwise."""

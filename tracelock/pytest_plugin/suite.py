@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 #: What is tried of one test, unless told otherwise.
 SCHEDULES: Final = 100
-SECONDS: Final = 5.0
+SECONDS: Final = 3.0
 #: An exploration that takes so much longer than it should is ended.
 _GRACE: Final = (2.0, 20.0)
 
