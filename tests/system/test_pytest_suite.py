@@ -249,3 +249,59 @@ def test_it():
     assert run(pytester, "--tracelock-seconds=0").ret == pytest.ExitCode.USAGE_ERROR
     result = run(pytester, "--tracelock", "-o", "tracelock_seconds=no")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_with_xdist(pytester: pytest.Pytester) -> None:
+    """What the workers of xdist explore comes along, and the statistics of it."""
+    pytester.makepyfile(test_it=_HEAD + _ORDINARY)
+    result = run(pytester, "--tracelock", "-n2", "--tracelock-statistics", others=True)
+    result.assert_outcomes(passed=5, failed=3, skipped=2, xfailed=2)
+    result.stdout.fnmatch_lines([
+        "test_it.py::test_right  verified: 2 interleavings of 3 threads, 1 lock, *",
+        "  threads: 3, at most 3 at a time",
+        "  shared variables: Counter#1.n (by 2)",
+        "7 tests explored: 4 verified, 3 failed; 3 had nothing concurrent; 0 not explored",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_one_that_is_timed_out_says_what_was_tried(pytester: pytest.Pytester, marked: bool) -> None:
+    # as pytest-timeout ends a test: from a signal handler
+    pytester.makeconftest(
+        """
+import signal
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    def ended(number, frame):
+        pytest.fail("Timeout >1.0s")
+
+    before = signal.signal(signal.SIGALRM, ended)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+"""
+    )
+    pytester.makepyfile(
+        test_it=_HEAD
+        + ("@pytest.mark.tracelock(seconds=30)" if marked else "")
+        + """
+def test_it():
+    counter = Counter()
+    both(lambda: [counter.add() for _ in range(50)])
+
+
+def test_afterwards():
+    assert threading.active_count() == 1
+    assert threading.Lock.__module__ == "_thread"
+"""
+    )
+    result = run(pytester, "--tracelock", "--tracelock-seconds=30", "--tracelock-schedules=99999")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*Timeout >1.0s*", "*schedules were tried*none failed*"])

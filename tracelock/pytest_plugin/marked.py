@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,7 @@ from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
+    from tracelock.explore.search import Progress
     from tracelock.session.explored import Explored
 
 #: Keywords of the marker that go to the search.
@@ -110,7 +112,19 @@ class _Marked:
         first = kept.earlier(kept.path_for(item))
         target = self.program.target(options)
         search.setdefault("schedules", target.schedules)
-        explored = explore_target(target, Plan(**search), first)
+        tried, begun = 0, time.monotonic()
+
+        def progress(now: Progress) -> None:
+            nonlocal tried
+            tried = now.schedules
+
+        try:
+            explored = explore_target(target, Plan(**search), first, progress)
+        except TracelockError:
+            raise
+        except BaseException:  # such as the end of the time that pytest-timeout allows
+            results.cut_short(item, tried, time.monotonic() - begun)
+            raise
         self._conclude(explored, options, search, bool(first))
 
     def _conclude(
