@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import datetime
 import fcntl
 import multiprocessing as mp
 import os
@@ -18,10 +19,12 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from _thread import RLock as ImportedRLock
 from _thread import allocate_lock as imported_allocate
 from collections.abc import Callable
 from concurrent.futures import _base
+from datetime import datetime as ImportedDatetime
 from functools import partial
 from multiprocessing import shared_memory
 from pathlib import Path
@@ -37,6 +40,12 @@ from tracelock.instrument.patches import Patch, table
 from tracelock.instrument.processes.memory import touching
 
 Use = Callable[..., Any]
+#: Clocks, and the time of day where none is given.
+CLOCKS = (
+    "process_time", "process_time_ns", "thread_time", "thread_time_ns", "localtime", "gmtime",
+    "ctime", "asctime",
+)  # fmt: skip
+GIVEN_CLOCKS = ("clock_gettime", "clock_gettime_ns")
 
 
 def fails(now: bool) -> None:
@@ -178,6 +187,17 @@ THREADS: dict[str, Use] = {
     "concurrent.futures.wait": in_order,
     "time.sleep": lambda: time.sleep(3600),
     "os.urandom": lambda: os.urandom(16),
+    **({"os.getrandom": lambda: os.getrandom(16)} if hasattr(os, "getrandom") else {}),
+    "uuid.uuid1": uuid.uuid1,
+    "datetime.datetime.now": lambda: ImportedDatetime.now(),
+    "datetime.datetime.utcnow": lambda: datetime.datetime.utcnow(),
+    "datetime.date.today": lambda: datetime.date.today(),
+    **{f"time.{name}": lambda name=name: getattr(time, name)() for name in CLOCKS},
+    **{
+        f"time.{name}": lambda name=name: getattr(time, name)(1)
+        for name in ("clock_gettime", "clock_gettime_ns")
+    },
+    "time.strftime": lambda: time.strftime("%c"),
     "random.Random.seed": lambda: random.Random().random(),
     # found when they are called, which is when they are patched
     **{f"time.{name}": lambda name=name: getattr(time, name)() for name in START},

@@ -52,6 +52,7 @@ class Mortals:
     # --- looks -------------------------------------------------------------------------------
     def created(self, reference: ref[Any], worker: Worker | None) -> None:
         """A weak reference was made by a worker, or by ``setup`` (None), which names nothing."""
+        self.names.mortal = True
         if worker is None:
             self._early.append(reference)
         else:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from types import BuiltinMethodType
 from typing import Any, Final, NamedTuple
 
+from tracelock.instrument.accesses.functions import replaced
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
@@ -108,6 +109,8 @@ class Patches:
                 self._changes.set(row.owner, row.attribute, row.by)
         names = [row for row in rows if row.owner is None]
         self._by = replace_names(self._changes, names, live)
+        replaced.update(self._by)
+        self._changes.then(replaced.clear)
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         adopt(self._changes, self.hub, live)

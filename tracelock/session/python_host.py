@@ -86,6 +86,7 @@ class PythonHost(Host):
             stack.enter_context(no_collections())
             stack.callback(self.sources.close)
             self.sources.install(live)
+            self.names.mortal = self.sources.mortal
             stack.callback(self.backend.close)
             self.backend.take_control(live)
             del live  # objects die when the program lets go of them
