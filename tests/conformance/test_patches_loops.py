@@ -448,3 +448,51 @@ def test_real_input_and_output_is_named(name: str) -> None:
 def test_there_is_a_use_for_each_row_that_is_not_controlled() -> None:
     rows = [row.name for row in table("asyncio", "anyio", "trio") if row.how == NOT_CONTROLLED]
     assert rows == list(OUTSIDE)
+
+
+# --- loops that the program starts itself ----------------------------------------------------
+def run_a_task(how: Callable[[Any], object]) -> Use:
+    async def other() -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(other(), other())
+
+    return lambda: how(main())
+
+
+def in_a_new_loop(main: Any) -> None:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main)
+    loop.close()
+
+
+def in_a_loop_of_a_class(main: Any) -> None:
+    loop = asyncio.SelectorEventLoop()
+    loop.run_until_complete(main)
+    loop.close()
+
+
+OWN_LOOPS: dict[str, Use] = {
+    "asyncio.DefaultEventLoopPolicy.new_event_loop": run_a_task(in_a_new_loop),
+    "asyncio.Runner.run": run_a_task(asyncio.run),
+    "asyncio.BaseEventLoop.run_forever": run_a_task(in_a_loop_of_a_class),
+    "asyncio.run": run_a_task(asyncio.run),
+    "asyncio.AbstractEventLoop.run_until_complete": run_a_task(in_a_new_loop),
+}
+
+
+@pytest.mark.parametrize("name", OWN_LOOPS)
+def test_tasks_of_a_loop_that_a_worker_starts_are_controlled(name: str) -> None:
+    def fails() -> None:
+        raise RuntimeError("so that there is a trace")
+
+    def use() -> None:
+        OWN_LOOPS[name]()
+        fails()
+
+    found = tracelock.explore(workers=[use], instrument=[__name__], schedules=1, shrink=False)
+    assert found.trace is not None
+    tasks = [worker for worker in found.trace.workers if worker.endswith("/other")]
+    assert tasks
+    assert name in {row.name for row in table("own_loops")}

@@ -8,6 +8,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from time import process_time
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
@@ -15,7 +16,7 @@ from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
-from tracelock.errors import LimitReached, UsageError
+from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
@@ -62,6 +63,8 @@ class PythonBackend:
     one_loop = False
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
+    #: Whether the program has started loops of its own.
+    own_loops = False
     own_name = ""
     #: What its workers are.
     noun = "thread"
@@ -234,7 +237,9 @@ class PythonBackend:
                     self.bounds.check()
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
-                except Exception as error:
+                except ScheduleOver:
+                    raise
+                except BaseException as error:
                     raise UsageError(f"setup failed: {failure_of(error).message}") from error
             if inspect.isawaitable(state):
                 raise UsageError("an async setup needs the asyncio or trio backend")
@@ -248,7 +253,8 @@ class PythonBackend:
         if check is None or outcome.failure is not None:
             return
         if self.settles:
-            controller.active[:] = controller.left  # background threads live on
+            controller.active[:] = controller.left  # what is in the background lives on
+        limit: LimitReached | None = None
         with self._aside(controller, Phase.CHECK) as main:
             try:
                 result = self._call(main, check, *program.arguments(state))
@@ -258,15 +264,33 @@ class PythonBackend:
                     controller.limit = over
                     return
                 outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
-            except LimitReached as limit:
-                controller.limit = str(limit)
-            except Exception as error:
+            except LimitReached as error:
+                limit = error
+            except ScheduleOver:
+                raise
+            except BaseException as error:  # a CancelledError too
                 outcome.fail(failure_of(error).message)
             else:
                 if result is False:
                     outcome.fail(f"{outcome.text} returned False")
+        if limit is not None:
+            controller.limit = str(limit)
         if self.settles:
             controller.active.clear()
+
+    def _heard(self, controller: OpenController, tasks: Any) -> None:
+        """What a loop has reported besides, in a schedule that is over."""
+        lost = tasks.unretrieved()
+        controller.heard.extend(tasks.errors)
+        for message in (*tasks.errors, *(told for told, _ in lost)):
+            self.heard[message] = self.heard.get(message, 0) + 1
+        for told, error in (*tasks.raised, *lost):
+            unexpected = isinstance(error, Exception) and not isinstance(error, self.hub.expected)
+            ended_well = self._completed(controller) and self.program.outcome.failure is None
+            if unexpected and ended_well:  # else there is more to say already
+                failure = failure_of(error)
+                failure.message = f"{told}\n{failure.message}"
+                controller.failure = (tasks.callbacks.number, failure)
 
     def _completed(self, controller: OpenController) -> bool:
         """Whether all workers have ended, and none by a failure."""
@@ -279,6 +303,8 @@ class PythonBackend:
             return f"it is stuck:\n{self._watchdog.stack}"
         if isinstance(error, KeyboardInterrupt):
             raise error
+        if controller.limit is not None:
+            return controller.limit
         pending = {w: op for w in controller.active if (op := controller.pending[w]) is not None}
         return story(blocked_of(controller.layout, pending, controller.models, controller.waiting))
 
@@ -307,13 +333,15 @@ class PythonBackend:
             if over:
                 controller.limit = over
             steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
+            if hub.phase is Phase.IDLE:  # a strategy looks at the schedule that has ended: it works
+                steps = (hub.schedule, int(process_time() * 20))  # while the processor is used
             still = still + LOOK if steps == seen else 0.0
             seen = steps
             if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue
             worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
             if worker is None:
-                continue
+                raise InternalError("the schedule does not go on, and no worker is running")
             if not warned:
                 warned, still = True, 0.0
                 controller.limit = controller.limit or self._stuck_message(worker)

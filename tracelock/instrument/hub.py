@@ -134,6 +134,8 @@ class Hub:
         self.described: set[str] = set()
         self.stores: dict[str, deque[bytes]] = {}
         self.killed: dict[int, str] = {}
+        #: Loops that the program has started itself, in this schedule.
+        self.own_loops: list[Any] = []
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self, controller: OpenController) -> None:
@@ -227,7 +229,8 @@ class Hub:
         self.phase = Phase.UNWIND
         stuck: list[Worker] = []
         for worker in list(self.workers.values()):
-            if contexts.get(worker.ident) is worker and worker.own_thread:
+            found = contexts.get(worker.ident)
+            if worker.own_thread and (found is worker or getattr(found, "host", None) is worker):
                 worker.baton.release()
                 if not self.main.acquire(timeout=LESS if stuck else PATIENCE):
                     stuck.append(worker)

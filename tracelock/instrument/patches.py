@@ -50,6 +50,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "asyncio": PatchGroup(("loops.asyncio_patches",), "asyncio"),
     "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
     "trio": PatchGroup(("loops.trio_patches",), "trio"),
+    "own_loops": PatchGroup(("loops.own_asyncio",)),
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.

@@ -33,6 +33,9 @@ class Worker:
     end. ``counts``: how many of each kind of thing it has created or met.
     """
 
+    #: The worker whose thread this one uses, where that is another: see ``LoopWorker``.
+    host: Any = None
+
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
         "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",

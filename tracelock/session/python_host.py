@@ -288,7 +288,8 @@ class PythonHost(Host):
         if verdict == "verified" and self.names.mortals.doubts:
             self.notes += sorted(self.names.mortals.doubts)
             return "passed"
-        if verdict == "verified" and not (self.account.clean and not self.program.collections):
+        unsure = self.program.collections or self.backend.own_loops
+        if verdict == "verified" and (unsure or not self.account.clean):
             return "passed"
         return verdict
 

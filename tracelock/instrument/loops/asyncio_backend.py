@@ -27,7 +27,7 @@ LAST_STEPS: Final = 10_000
 class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     """Runs the schedules of one program on asyncio's stock loop."""
 
-    patch_groups = (*COMMON, "asyncio", "anyio")
+    patch_groups = (*COMMON, "own_loops", "asyncio", "anyio")
 
     def make_tasks(self) -> AsyncioTasks:
         return AsyncioTasks(self.hub, self._baton, self.program.cancellations)

@@ -180,7 +180,9 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> events.Handle:
         worker = here()
-        if worker is not None and worker.own_thread:
+        if worker is not None and (
+            worker.own_thread or getattr(worker, "tasks", self.tasks) is not self.tasks
+        ):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
         return self.call_soon(callback, *args, context=context)
@@ -188,6 +190,18 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):
             super().call_exception_handler(context)
+
+    def add_signal_handler(  # type: ignore[override]
+        self, sig: int, callback: Any, *args: Any
+    ) -> None:
+        """Kept, and never called: no signal comes in while a schedule runs."""
+        self._check_signal(sig)  # type: ignore[attr-defined]
+        if asyncio.iscoroutine(callback) or asyncio.iscoroutinefunction(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        self._signal_handlers[sig] = events.Handle(callback, args, self)  # type: ignore
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        return self._signal_handlers.pop(sig, None) is not None  # type: ignore[attr-defined]
 
     def run_forever(self) -> None:
         raise RuntimeError("This event loop is already running")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from asyncio import events
 from typing import Any, Final
@@ -25,12 +26,14 @@ from tracelock.schedulers.base import LAST
 class AsyncioTasks(LoopTasks):
     """What runs on one controlled asyncio loop."""
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
-        super().__init__(hub, baton, cancellations)
+    loop_class: type[ControlledLoop] = ControlledLoop
+
+    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
+        super().__init__(hub, baton, cancellations, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._created = 0
-        self.loop = ControlledLoop(self)
+        self.loop = self.loop_class(self)
         self.ready: ControlledReadyQueue = self.loop._ready
 
     # --- tasks -------------------------------------------------------------------------------
@@ -90,8 +93,8 @@ class AsyncioTasks(LoopTasks):
 
     def next_deadline(self) -> tuple[float, str] | None:
         handle = self.loop.next_timer()
-        if handle is None:
-            return None
+        if handle is None or handle._when == math.inf:  # type: ignore[attr-defined]
+            return None  # or none that ever fires
         at = place_of_function(handle._callback)  # type: ignore[attr-defined]
         return handle._when - EPOCH, at  # type: ignore[attr-defined]
 
@@ -157,22 +160,22 @@ class AsyncioTasks(LoopTasks):
             where = (place_of(trace.tb_frame) and f" at {_line(trace)}") or where
             trace = trace.tb_next
         message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
-        self.errors.append(portable(f"{message}: {shown}{where}"))
-        return self.loop._exception_handler is not None  # type: ignore[attr-defined]
+        told = portable(f"{message}: {shown}{where}")
+        self.errors.append(told)
+        handled = self.loop._exception_handler is not None  # type: ignore[attr-defined]
+        if error is not None and not handled and self.hub.phase is Phase.RUN:
+            self.raised.append((told, error))
+        return handled
 
-    def unretrieved(self) -> list[str]:
+    def unretrieved(self) -> list[tuple[str, BaseException]]:
         found = []
         for worker in self.order:
             task = worker.task
             if not worker.given and task is not None and task.done() and task._log_traceback:
                 error = task._exception
                 task._log_traceback = False
-                found.append(
-                    portable(
-                        f"Task exception was never retrieved: {worker.label} ended with "
-                        f"{type(error).__name__}: {error}"
-                    )
-                )
+                told = f"Task exception was never retrieved: {worker.label} ended with "
+                found.append((portable(f"{told}{type(error).__name__}: {error}"), error))
         return found
 
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:

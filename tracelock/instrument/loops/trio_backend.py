@@ -23,7 +23,7 @@ from tracelock.schedulers.base import Scheduler
 class TrioLoopBackend(LoopBackend[TrioTasks]):
     """Runs the schedules of one program on trio."""
 
-    patch_groups = (*COMMON, "trio")
+    patch_groups = (*COMMON, "own_loops", "trio")
     waiting = WAITING
     own_name = "trio's own order (batches of all that can go on, shuffled)"
 

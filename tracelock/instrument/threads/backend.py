@@ -11,6 +11,7 @@ from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.hub import Phase
+from tracelock.instrument.patches import COMMON
 from tracelock.instrument.worker import Worker
 
 
@@ -21,6 +22,7 @@ class ThreadBackend(PythonBackend):
     """
 
     settles = True
+    patch_groups = (*COMMON, "own_loops", "asyncio", "anyio", "trio")
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
@@ -40,8 +42,11 @@ class ThreadBackend(PythonBackend):
             self._await()
         except Stuck:
             pass
+        self._loops_ended(controller)
         if self.settles and hub.error is None and self._completed(controller):
             self._check_apart(controller, state)
+        for loop in hub.own_loops:
+            self._heard(controller, loop)
         self._unwind(controller)
         if not self.settles and self._completed(controller):
             self._check_apart(controller, state)
@@ -64,3 +69,10 @@ class ThreadBackend(PythonBackend):
         if inspect.iscoroutinefunction(work):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
         return partial(work, *self.program.arguments(state))
+
+    def _loops_ended(self, controller: OpenController) -> None:
+        """What loops that the program has started itself have to tell at a schedule's end."""
+        for loop in self.hub.own_loops:
+            self.own_loops = True
+            if controller.essential and controller.limit is None:
+                loop.blocked()
