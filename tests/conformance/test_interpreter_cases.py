@@ -49,7 +49,8 @@ def test_nothing_is_proved_where_isinstance_may_change_its_answer() -> None:
         setup=setup, workers=[cases.become_another, use], instrument=HERE, strategy="dpor"
     )
     assert found.verdict == "passed"
-    assert any("isinstance() and type()" in note for note in found.notes)
+    assert "isinstance() and type()" in found.account.unseen["__class__"]
+    assert "not seen: __class__" in found.summary
 
 
 def test_nothing_is_proved_where_a_death_follows_no_access() -> None:
@@ -58,7 +59,7 @@ def test_nothing_is_proved_where_a_death_follows_no_access() -> None:
         strategy="dpor",
     )  # fmt: skip
     assert found.verdict == "passed"
-    assert any(note.startswith("Thing#1 died in take_with_a_lock") for note in found.notes)
+    assert found.account.unseen["the death of Thing#1"].startswith("in take_with_a_lock")
 
 
 def test_a_look_depends_on_the_store_that_lets_go() -> None:

@@ -5,6 +5,7 @@ What a row says is so: its replacement is called, and makes a scheduling point o
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
 import contextlib
 import datetime
@@ -52,6 +53,13 @@ def fails(now: bool) -> None:
     threading.Event().wait(10_000.0)
     if now:
         raise RuntimeError("the last one, so that there is a trace")
+
+
+def registered() -> Any:
+    """For a while: this module is not looked into, so that it stays registered in the process."""
+    function = atexit.register(fails, False)
+    atexit.unregister(fails)
+    return function
 
 
 def check(uses: dict[str, Use], rows: list[Patch], seen: Seen, makers: frozenset[str]) -> None:
@@ -197,6 +205,8 @@ THREADS: dict[str, Use] = {
         f"time.{name}": lambda name=name: getattr(time, name)(1)
         for name in ("clock_gettime", "clock_gettime_ns")
     },
+    "atexit.register": lambda: registered().__name__,
+    "atexit.unregister": lambda: atexit.unregister(print) or "done",
     "time.strftime": lambda: time.strftime("%c"),
     "random.Random.seed": lambda: random.Random().random(),
     # found when they are called, which is when they are patched
@@ -212,7 +222,7 @@ THREAD_MAKERS = frozenset({
 
 def test_threads_queues_and_time() -> None:
     seen = explore_uses(THREADS, fails=fails)
-    check(THREADS, table("threads", "time"), seen, THREAD_MAKERS)
+    check(THREADS, table("threads", "time", "exits"), seen, THREAD_MAKERS)
     for name, start in START.items():
         assert set(seen.gave[f"time.{name}"]) == {start}, "the time at which a schedule starts"
         assert set(seen.gave[f"time.{name}_ns"]) == {start * 1_000_000_000}

@@ -110,6 +110,8 @@ class Hub:
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
+        #: What is called for the errors of threads where the program sets nothing else.
+        self.thread_hook: Any = None
         self._clear()
 
     def _clear(self) -> None:
@@ -125,6 +127,8 @@ class Hub:
         self.bound: dict[str, object] = {}
         #: Objects that have a number for a hash in this schedule, by id.
         self.hashed: dict[int, tuple[int, object]] = {}
+        #: Functions that the program has registered to be called when its process exits.
+        self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
         #: Locks that were free when this schedule first used them: so they are when it has ended.
         self.to_free: list[Any] = []

@@ -85,6 +85,7 @@ class ObjectNames:
 
     ``frozen``: what is shared is given (in a replay by the trace) and not found out.
     ``deferring``: what is found out stays pending, since a search compares its schedules.
+    ``doubts``: what others may depend on unseen -> why: for the account.
     ``mortal``: the program notices when objects die (by weak references, or by finalizers), so that
     nothing may live longer than it would.
     """
@@ -97,6 +98,7 @@ class ObjectNames:
         self.frozen = False
         self.deferring = False
         self.mortal = False
+        self.doubts: dict[str, str] = {}
         #: Objects that only we may have, but for the last that each worker has met.
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
@@ -200,9 +202,9 @@ class ObjectNames:
             before = len(part)
             self.let_go(part)
             if len(part) < before:
-                self.mortals.doubts.add(
-                    "the program notices when objects die, and has many containers: some objects "
-                    "died later than they would"
+                self.doubts["when objects die"] = (
+                    "the program notices it, and has many containers: some objects died later than "
+                    "they would"
                 )
             self._kept += part
             kept = []

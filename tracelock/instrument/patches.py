@@ -39,6 +39,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
         ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks")
     ),
     "time": PatchGroup(("clock", "chance")),
+    "exits": PatchGroup(("exits",)),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (
@@ -54,7 +55,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "files", "processes")
+COMMON: Final = ("threads", "time", "exits", "files", "processes")
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 

@@ -280,10 +280,10 @@ class Worker:
         else:
             names.used(variable, self.number, READ)
 
-    def doubt(self, why: str) -> None:
+    def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen: nothing is proved."""
         if self.running:
-            self.hub.names.mortals.doubts.add(why)
+            self.hub.names.doubts.setdefault(what, why)
 
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""

@@ -107,6 +107,7 @@ class PythonHost(Host):
     @property
     def account(self) -> Account:
         account = self.backend.account.account
+        account.unseen.update(self.names.doubts)
         if self.backend.heard:
             account.chance.add("errors that nobody received")
         return account
@@ -196,11 +197,13 @@ class PythonHost(Host):
         own: Callable[[], Scheduler] = self.backend.own_order
         for number, make in enumerate((own, lambda: InOrder(backwards=True), own, own)):
             self.names.deferring = number > 2
+            self.backend.counted = number < 2
             try:
                 part = search(self.runner, make(), Budget(1), every=every)
                 if part.stopped == "failure" and self.names.pending:
                     # once more, with the accesses that are known now, for the story
                     settled = self.names.apply_pending()
+                    self.backend.counted = False
                     again = search(self.runner, make(), Budget(1), every=every)
                     if again.stopped == "failure":
                         part = again
@@ -208,6 +211,7 @@ class PythonHost(Host):
                         self.names.revert(settled)
             finally:
                 self.names.deferring = False
+                self.backend.counted = True
             if number < 2:
                 found.merge(part)
             else:
@@ -285,9 +289,6 @@ class PythonHost(Host):
         if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
-        if verdict == "verified" and self.names.mortals.doubts:
-            self.notes += sorted(self.names.mortals.doubts)
-            return "passed"
         unsure = self.program.collections or self.backend.own_loops
         if verdict == "verified" and (unsure or not self.account.clean):
             return "passed"
