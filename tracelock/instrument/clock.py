@@ -57,14 +57,19 @@ _WORKING: Final = frozenset(
 )
 
 
+def _worked(worker: Worker) -> int:
+    now(worker, "monotonic")  # which bounds how often it is asked
+    return WORKED * 1_000_000_000
+
+
 def _control_worked(name: str) -> None:
     @patch(f"time.{name}", SEEN, optional=True)
     def seconds(worker: Worker, real: Any) -> float:
-        return float(WORKED)
+        return _worked(worker) / 1e9
 
     @patch(f"time.{name}_ns", SEEN, optional=True)
     def nanoseconds(worker: Worker, real: Any) -> int:
-        return WORKED * 1_000_000_000
+        return _worked(worker)
 
 
 for _name in ("process_time", "thread_time"):
@@ -84,7 +89,7 @@ def _clock(worker: Worker, real: Any, clock: int) -> int:
         real(clock)  # raises where there is none
     elif clock not in _WORKING:
         return now(worker, "time")
-    return WORKED * 1_000_000_000
+    return _worked(worker)
 
 
 @patch("time.clock_gettime", SEEN, optional=True)
