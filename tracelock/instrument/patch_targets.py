@@ -8,6 +8,7 @@ locks that exist when control begins in modules, classes and the attributes of o
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import gc
 import itertools
@@ -42,6 +43,10 @@ _flat: Final = itertools.chain.from_iterable
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
 
+#: The flag of classes whose attributes cannot be set.
+_IMMUTABLE: Final = 1 << 8
+
+
 class Changes:
     """What has been changed, and how to undo it, last first."""
 
@@ -55,6 +60,10 @@ class Changes:
             owner[name] = value
             return
         before = vars(owner).get(name, MISSING) if isinstance(owner, type) else getattr(owner, name)
+        if isinstance(owner, type) and owner.__flags__ & _IMMUTABLE:
+            self._undo.append(functools.partial(_set_in_c, owner, name, before))
+            _set_in_c(owner, name, value)
+            return
         if before is MISSING:
             self._undo.append(functools.partial(delattr, owner, name))
         else:
@@ -69,6 +78,16 @@ class Changes:
         """Make everything what it was."""
         while self._undo:
             self._undo.pop()()
+
+
+def _set_in_c(cls: type, name: str, value: Any) -> None:
+    """Set an attribute of a class that is written in C, which Python code may not."""
+    modified = getattr(ctypes.pythonapi, "PyType_Modified", None)
+    (names,) = gc.get_referents(cls.__dict__)
+    if modified is None or type(names) is not dict:
+        return  # the account tells when it is used
+    names[name] = value
+    modified(ctypes.py_object(cls))
 
 
 # --- names of the originals ------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from types import BuiltinMethodType
 from typing import Any, Final, NamedTuple
 
+from tracelock.instrument.accesses.functions import replaced
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
@@ -39,6 +40,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
          "threads.imports")
     ),
     "time": PatchGroup(("clock", "chance")),
+    "exits": PatchGroup(("exits",)),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (
@@ -54,7 +56,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "files", "processes")
+COMMON: Final = ("threads", "time", "exits", "files", "processes")
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 
@@ -112,6 +114,8 @@ class Patches:
                 self._changes.set(row.owner, row.attribute, row.by)
         names = [row for row in rows if row.owner is None]
         self._by = replace_names(self._changes, names, live)
+        replaced.update(self._by)
+        self._changes.then(replaced.clear)
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         adopt(self._changes, self.hub, live)

@@ -120,7 +120,7 @@ class AsyncioTasks(LoopTasks):
         self.loop.fire_timers()
 
     def run_callbacks(self) -> None:
-        _, handle = self.ready.callbacks.popleft()
+        _, handle, _ = self.ready.line.popleft()
         if not handle._cancelled:
             handle._run()
 
@@ -128,6 +128,7 @@ class AsyncioTasks(LoopTasks):
         self.ready.settle()
 
     def run_step(self, worker: TaskWorker) -> None:
+        self.ready.begins(worker.number)
         self.ready.steps.pop(worker.number)._run()
 
     def waits(self, worker: TaskWorker) -> bool:

@@ -225,6 +225,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self._check(controller, state)
             self._go_on()
             self.kept.checked()
+            self._exit(controller)
+            self._go_on()
         self._heard(controller, tasks)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)

@@ -103,7 +103,7 @@ class LoopTasks:
         self.callbacks = LoopWorker(hub, layout.worker(prefix + CALLBACKS), baton)
         self.timers = LoopWorker(hub, layout.worker(prefix + TIMERS), baton)
         self.gate = Gate(hub.number_for(ObjectSpec(prefix + LOOP, "awaited")))
-        self.gate.timers = self.timers.number
+        self.gate.timers, self.gate.callbacks = self.timers.number, self.callbacks.number
         if not prefix:
             hub.controller.gate = self.gate
         self.members: dict[int, Any] = {}

@@ -109,6 +109,11 @@ class KeptState:
         for holder in self._differing():
             self._dirty[holder] = None
             self.changed.setdefault(holder.label)
+            if self._names.mortal and holder.lost():
+                self._names.doubts.setdefault(
+                    f"the death of what {holder.label} had",
+                    "it is kept, to be put back, and weak references or finalizers may tell",
+                )
             if isinstance(holder, NamesHeld):
                 holder.note()
 
