@@ -473,13 +473,36 @@ def in_a_loop_of_a_class(main: Any) -> None:
     loop.close()
 
 
+async def t_other() -> None:
+    await trio.sleep(0)
+
+
+async def t_both() -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def other() -> None:
+            await t_other()
+
+        nursery.start_soon(other)
+        nursery.start_soon(other)
+
+
+def as_a_guest() -> None:
+    trio.lowlevel.start_guest_run(
+        t_both, run_sync_soon_threadsafe=lambda fn: None, done_callback=lambda outcome: None
+    )
+
+
 OWN_LOOPS: dict[str, Use] = {
     "asyncio.DefaultEventLoopPolicy.new_event_loop": run_a_task(in_a_new_loop),
     "asyncio.Runner.run": run_a_task(asyncio.run),
     "asyncio.BaseEventLoop.run_forever": run_a_task(in_a_loop_of_a_class),
     "asyncio.run": run_a_task(asyncio.run),
     "asyncio.AbstractEventLoop.run_until_complete": run_a_task(in_a_new_loop),
+    "trio.run": lambda: trio.run(t_both),
 }
+#: Those that are refused, with what is said of each.
+REFUSED: dict[str, Use] = {"trio.lowlevel.start_guest_run": as_a_guest}
 
 
 @pytest.mark.parametrize("name", OWN_LOOPS)
@@ -495,4 +518,15 @@ def test_tasks_of_a_loop_that_a_worker_starts_are_controlled(name: str) -> None:
     assert found.trace is not None
     tasks = [worker for worker in found.trace.workers if worker.endswith("/other")]
     assert tasks
-    assert name in {row.name for row in table("own_loops")}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_way_to_run_a_loop_that_is_not_controlled_is_refused(name: str) -> None:
+    found = tracelock.explore(workers=[REFUSED[name]], instrument=[__name__], schedules=1)
+    assert found.verdict == "unfinished"
+    assert "is not under control" in found.ways[0].message
+
+
+def test_there_is_a_use_for_each_row_of_own_loops() -> None:
+    rows = {row.name for row in table("own_loops", "own_trio")}
+    assert rows == {*OWN_LOOPS, *REFUSED}

@@ -50,10 +50,13 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
     "trio": PatchGroup(("loops.trio_patches",), "trio"),
     "own_loops": PatchGroup(("loops.own_asyncio",)),
+    "own_trio": PatchGroup(("loops.own_trio",), "trio"),
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
 COMMON: Final = ("threads", "time", "files", "processes")
+#: Those of loops: any program may start one of its own.
+LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio")
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 

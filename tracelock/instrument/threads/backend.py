@@ -11,7 +11,7 @@ from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.patches import COMMON
+from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.worker import Worker
 
 
@@ -22,7 +22,7 @@ class ThreadBackend(PythonBackend):
     """
 
     settles = True
-    patch_groups = (*COMMON, "own_loops", "asyncio", "anyio", "trio")
+    patch_groups = (*COMMON, *LOOPING)
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
