@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
+from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -69,14 +70,30 @@ for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
 
 @dataclass(slots=True, eq=False)
 class ControlledReadyQueue:
-    """Stands in for the queue of a loop: steps of tasks apart from callbacks."""
+    """Stands in for the queue of a loop: steps of tasks apart from callbacks.
+
+    ``asleep``: what other threads have put in by ``call_soon``, which does not wake a loop that
+    has nothing to do (``call_soon_threadsafe`` does): it stays until something else wakes it.
+    """
 
     tasks: AsyncioTasks
     steps: dict[int, events.Handle] = field(default_factory=dict)
     callbacks: deque[tuple[int, events.Handle]] = field(default_factory=deque)
     count: int = 0
+    asleep: list[events.Handle] = field(default_factory=list)
 
     def append(self, handle: events.Handle) -> None:
+        if get_ident() != self.tasks.ident and self.tasks.sleeps():
+            self.asleep.append(handle)
+            return
+        self.put(handle)
+
+    def wake(self) -> None:
+        """The loop looks at its queue."""
+        while self.asleep:
+            self.put(self.asleep.pop(0))
+
+    def put(self, handle: events.Handle) -> None:
         place = self.count = self.count + 1
         owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
         tasks = self.tasks
@@ -103,6 +120,7 @@ class ControlledReadyQueue:
         return len(self.steps) + len(self.callbacks)
 
     def clear(self) -> None:
+        self.asleep.clear()
         self.steps.clear()
         self.callbacks.clear()
 
@@ -185,7 +203,10 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         ):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
-        return self.call_soon(callback, *args, context=context)
+        self._ready.wake()
+        handle = self.call_soon(callback, *args, context=context)
+        self._ready.wake()
+        return handle
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):
@@ -223,6 +244,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
 
     def fire_timers(self) -> None:
         """The timers whose time has come join the line."""
+        self._ready.wake()
         end = self.time() + self._clock_resolution
         while (handle := self.next_timer()) is not None and handle._when < end:  # type: ignore
             heapq.heappop(self._scheduled)
@@ -232,4 +254,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def poll(self) -> None:
         """What has come in from outside joins the line."""
         if self._selector.get_map():
-            self._process_events(self._selector.select(0))
+            found = self._selector.select(0)
+            if found:
+                self._ready.wake()
+            self._process_events(found)

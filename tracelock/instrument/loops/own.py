@@ -33,6 +33,8 @@ class OwnLoopTasks(LoopTasks):
     that creates it. ``open``: it runs; ``host``: the worker on whose thread."""
 
     def __init__(self, hub: Hub, worker: Worker) -> None:
+        if worker.elsewhere:
+            refuse(worker, "a loop in another process is not under control")
         self.schedule = hub.schedule
         self.open = False
         self.host: Any = None
@@ -121,6 +123,17 @@ class OwnLoopTasks(LoopTasks):
             controller.rest(number)
             controller.loops[number] = self.shut
 
+    def abandon(self) -> None:
+        """The schedule is over, and so are the workers: end the coroutines that are left."""
+        self.ident = get_ident()
+        before = contexts.get(self.ident)
+        try:
+            self.close()
+        finally:
+            contexts.pop(self.ident, None)
+            if before is not None:
+                contexts[self.ident] = before
+
     def blocked(self) -> None:
         """The schedule is over: what the tasks, and the worker whose thread it is, wait for."""
         if not self.open:
@@ -143,7 +156,7 @@ def may_run(worker: Worker) -> bool:
 def refuse(worker: Worker, why: str) -> None:
     """The schedule cannot go on under control: it is unfinished, and the verdict says why."""
     hub = worker.hub
-    if hub.phase is not Phase.RUN:
+    if hub.phase is not Phase.RUN or worker.elsewhere:
         raise LimitReached(why)
     hub.controller.limit = hub.controller.limit or f"{worker.label}: {why}"
     worker.step(Op(CHECKPOINT, -1, caller(worker)))

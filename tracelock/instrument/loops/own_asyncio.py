@@ -14,7 +14,7 @@ from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.asyncio_loop import ControlledLoop, Polling
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.own import OwnLoopTasks, may_run, refuse
-from tracelock.instrument.patching import CONTROLLED, listed, patch
+from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, listed, patch
 from tracelock.instrument.worker import Worker
 
 
@@ -82,10 +82,28 @@ def new_event_loop(worker: Worker, real: Any, self: Any) -> Any:
 @patch("asyncio.Runner.run")
 def runner_run(worker: Worker, real: Any, self: Any, coro: Any, **kwargs: Any) -> Any:
     self._lazy_init()  # which makes the loop
-    if not isinstance(self._loop, base_events.BaseEventLoop):
-        coro.close()
-        refuse(worker, f"the loop {_name(self._loop)} is not under control")
+    _expect_stock(worker, self._loop, coro)
     return real(self, coro, **kwargs)
+
+
+@patch("asyncio.AbstractEventLoop.run_until_complete", subclasses=True)
+def run_until_complete(worker: Worker, real: Any, self: Any, future: Any) -> Any:
+    _expect_stock(worker, self, future)
+    return real(self, future)
+
+
+@patch("asyncio.AbstractEventLoop.run_forever", NOT_CONTROLLED, subclasses=True)
+def run_another_forever(worker: Worker, real: Any, self: Any) -> None:
+    _expect_stock(worker, self)
+    real(self)
+
+
+def _expect_stock(worker: Worker, loop: Any, work: Any = None) -> None:
+    """A loop that has nothing of asyncio's own, as that of uvloop, is refused."""
+    if not isinstance(loop, base_events.BaseEventLoop):
+        if asyncio.iscoroutine(work):
+            work.close()
+        refuse(worker, f"the loop {_name(loop)} is not under control")
 
 
 @patch("asyncio.BaseEventLoop.run_forever", of=base_events.BaseEventLoop)
@@ -119,4 +137,4 @@ def _take_over(worker: Worker, loop: Any) -> None:
         ready.append(handle)
 
 
-listed(__name__, CONTROLLED, "asyncio.run", "asyncio.AbstractEventLoop.run_until_complete")
+listed(__name__, CONTROLLED, "asyncio.run")

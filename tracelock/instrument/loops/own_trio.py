@@ -55,6 +55,11 @@ class OwnTrioTasks(OwnLoopTasks, TrioTasks):
             if self.running:  # the schedule is over
                 self.close()
 
+    def close(self) -> None:
+        if self.running:
+            super().close()
+            self.running = False
+
     def finished(self) -> bool:
         return not self.running
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import trio
+from trio import _signals
 from trio._core import _entry_queue
 
 from tracelock.instrument.callers import caller
@@ -31,6 +32,22 @@ def run_sync_soon(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: An
     real(self, *args, **kwargs)
     if ours is not None:
         ours.system_ready(ours.run_queue.count)
+
+
+@patch("trio.open_signal_receiver", SEEN)
+def open_signal_receiver(worker: Worker, real: Any, *signals: Any) -> Any:
+    """What it gives never gets one: no signal comes in while a schedule runs."""
+    tasks = getattr(worker, "tasks", None)
+    return real(*signals) if tasks is None or not signals else _no_signals(tasks)
+
+
+@contextlib.contextmanager
+def _no_signals(tasks: TrioTasks) -> Iterator[Any]:
+    tasks.receivers += 1
+    try:
+        yield _signals.SignalReceiver()
+    finally:
+        tasks.receivers -= 1
 
 
 _rows: Final = Recorder("trio", __name__)

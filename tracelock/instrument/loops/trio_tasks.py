@@ -97,6 +97,7 @@ class TrioTasks(LoopTasks):
         self.nursery: Any = None
         self.run_queue = ControlledRunQueue(self)
         self.system_tasks: list[Any] = []  # that can go on; of trio itself, say
+        self.receivers = 0  # of signals
         self.running = False
         self.gen: Any = None
         self.begin()
@@ -197,6 +198,9 @@ class TrioTasks(LoopTasks):
         statistics = self.runner.io_manager.statistics()
         own = 1  # of trio itself
         return bool(statistics.tasks_waiting_read > own or statistics.tasks_waiting_write)
+
+    def signals(self) -> bool:
+        return self.receivers > 0
 
     def poll(self) -> None:
         runner = self.runner

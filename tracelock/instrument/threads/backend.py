@@ -42,7 +42,7 @@ class ThreadBackend(PythonBackend):
             self._await()
         except Stuck:
             pass
-        self._loops_ended(controller)
+        hub.block_loops()
         if self.settles and hub.error is None and self._completed(controller):
             self._check_apart(controller, state)
         for loop in hub.own_loops:
@@ -69,10 +69,3 @@ class ThreadBackend(PythonBackend):
         if inspect.iscoroutinefunction(work):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
         return partial(work, *self.program.arguments(state))
-
-    def _loops_ended(self, controller: OpenController) -> None:
-        """What loops that the program has started itself have to tell at a schedule's end."""
-        for loop in self.hub.own_loops:
-            self.own_loops = True
-            if controller.essential and controller.limit is None:
-                loop.blocked()
