@@ -251,6 +251,18 @@ class Hub:
         self.phase = Phase.IDLE
         return stuck
 
+    def block_loops(self) -> None:
+        """Nobody can go on: those that wait for loops of the program's own are shown as such."""
+        if self.controller.essential and self.controller.limit is None:
+            for loop in self.own_loops:
+                loop.blocked()
+
+    def abandon_loops(self) -> None:
+        """The schedule is over: end the coroutines that are left on such loops."""
+        self.phase = Phase.UNWIND
+        for loop in self.own_loops:
+            loop.abandon()
+
     def in_order(self, parent: str, pattern: str, number: int, name: str) -> str:
         """What a thread is called that is the ``number``-th of those that ``parent`` starts whose
         names differ by a number alone: as the one that was so in the first schedule."""

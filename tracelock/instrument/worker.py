@@ -35,6 +35,8 @@ class Worker:
 
     #: The worker whose thread this one uses, where that is another: see ``LoopWorker``.
     host: Any = None
+    #: Whether it is in another process than the controller.
+    elsewhere = False
 
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",

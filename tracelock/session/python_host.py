@@ -313,6 +313,7 @@ class PythonHost(Host):
         return verdict
 
     def remarks(self, schedules: int) -> list[str]:
+        schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
         remarks = [
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())

@@ -219,6 +219,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit += going_round(controller)
         if controller.active and controller.limit is None:
             tasks.show_waits()
+        hub.block_loops()
         self.kept.ran()
         completed = self._completed(controller)
         if completed:
@@ -227,7 +228,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self.kept.checked()
             self._exit(controller)
             self._go_on()
-        self._heard(controller, tasks)
+        for loop in (tasks, *hub.own_loops):
+            self._heard(controller, loop)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)
 
