@@ -41,19 +41,23 @@ class FixturesAnew:
         self._parents: Any = _Parents(item)
         self._state: Any = item.session._setupstate
         definitions = item._fixtureinfo.name2fixturedefs
+        asynchronous = is_async(item)
+        #: Those that are made: a loop of another plugin is of no use to an asynchronous test.
+        self._names = [
+            name for name in item.fixturenames if not (asynchronous and name.endswith(_LOOPS))
+        ]
         own = {
             name: definitions[name][-1]
-            for name in item.fixturenames
+            for name in self._names
             if name not in _STATELESS
             and definitions.get(name)
             and definitions[name][-1].scope == "function"
         }
         #: The asynchronous ones, which are awaited in the loop of the schedule.
         self._awaited: dict[str, Any] = {
-            name: one for name, one in own.items() if _is_async(one.func)
+            name: one for name, one in own.items() if _awaits(one.func)
         }
         self._running: list[Any] = []  # async generators that have given their value
-        asynchronous = inspect.iscoroutinefunction(item.obj)
         self.fixed = sorted(
             name
             for name, one in self._awaited.items()
@@ -88,7 +92,8 @@ class FixturesAnew:
             return self._setup_async()
         self._clear_up()
         self._begin()
-        self._state.setup(self.item)
+        with self._without_loops():
+            self._state.setup(self.item)
         return self.arguments()
 
     def teardown(self) -> Awaitable[None] | None:
@@ -147,7 +152,7 @@ class FixturesAnew:
         with self._filled_later():
             self._state.setup(self.item)
         made: set[str] = set()
-        for name in self.item.fixturenames:
+        for name in self._names:
             await self._make(name, made)
         for name in made:
             self.item.funcargs[name] = self.item._request.getfixturevalue(name)
@@ -184,6 +189,14 @@ class FixturesAnew:
             self._tear_down()
 
     @contextlib.contextmanager
+    def _without_loops(self) -> Iterator[None]:
+        every, self.item.fixturenames = self.item.fixturenames, self._names
+        try:
+            yield
+        finally:
+            self.item.fixturenames = every
+
+    @contextlib.contextmanager
     def _filled_later(self) -> Iterator[None]:
         """Set the item up without its fixtures."""
         self.item.setup = lambda: None
@@ -193,5 +206,14 @@ class FixturesAnew:
             del self.item.setup
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def _awaits(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def is_async(item: Any) -> bool:
+    """Whether the body of a test is a coroutine, which runs in a loop of its own; with ``@given``
+    the function that was decorated."""
+    test = item.obj
+    handle = getattr(test, "hypothesis", None)
+    plain = type(item).__name__ != "TestCaseFunction"
+    return plain and inspect.iscoroutinefunction(getattr(handle, "inner_test", test))

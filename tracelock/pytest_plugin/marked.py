@@ -20,8 +20,10 @@ from tracelock.pytest_plugin.failure_text import (
     show_as_text,
 )
 from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.given import GivenTest, is_given
 from tracelock.pytest_plugin.program import PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
+from tracelock.pytest_plugin.searching import explore_item
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
@@ -64,11 +66,8 @@ def _trouble(item: pytest.Function) -> str:
             if name not in KEYWORDS:
                 hint = suggest(name, KEYWORDS) or f" (there are {', '.join(KEYWORDS)})"
                 return f"@pytest.mark.tracelock has no keyword {name!r}{hint}"
-    if getattr(item.obj, "is_hypothesis_test", False):
-        return (
-            "@pytest.mark.tracelock does not go with @given: draw the data in @pytest.mark."
-            "parametrize, or call tracelock.explore in the body"
-        )
+    if getattr(item.obj, "is_hypothesis_test", False) and not is_given(item):
+        return "@pytest.mark.tracelock does not go with the state machines of Hypothesis"
     return ""
 
 
@@ -101,17 +100,15 @@ class _Marked:
             pytest.fail(f"tracelock: {error}", pytrace=False)
 
     def _explore(self, options: dict[str, Any], search: dict[str, Any]) -> None:
-        from tracelock.session.exploring import explore_target
-        from tracelock.session.plan import Plan
-
         item = self.item
         replaying = Replaying.of(item.config)
         if replaying is not None:
-            replaying.follow(item, 0, self.program.target(options))
+            if is_given(item):
+                GivenTest(item, self.program).follow(replaying, options)
+            else:
+                replaying.follow(item, 0, self.program.target(options))
             return
         first = kept.earlier(kept.path_for(item))
-        target = self.program.target(options)
-        search.setdefault("schedules", target.schedules)
         tried, begun = 0, time.monotonic()
 
         def progress(now: Progress) -> None:
@@ -119,7 +116,7 @@ class _Marked:
             tried = now.schedules
 
         try:
-            explored = explore_target(target, Plan(**search), first, progress)
+            explored = explore_item(self.program, options, search, first, progress)
         except TracelockError:
             raise
         except BaseException:  # such as the end of the time that pytest-timeout allows
@@ -141,9 +138,9 @@ class _Marked:
             if any("not deterministic" in line for line in explored.notes):
                 text += f"\n{self._suspects()}"
             kept.note(item, 0, explored.trace)
-            results.note(item, results.result_of(explored))
+            results.note(item, results.result_of(explored, self.program.inputs))
             raise ScheduleFailed(text)
-        results.note(item, results.result_of(explored))
+        results.note(item, results.result_of(explored, self.program.inputs))
         self._doubts(explored)
         if self.fixtures.fixed:
             self._warn(

@@ -13,9 +13,11 @@ import pytest
 from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
+from tracelock.pytest_plugin.fixtures import is_async
 
 if TYPE_CHECKING:
     from tracelock.pytest_plugin.fixtures import FixturesAnew
+    from tracelock.pytest_plugin.given import GivenInput
     from tracelock.session.target import Target
 
 #: Keywords of the marker that make the program.
@@ -31,14 +33,20 @@ class ItemProgram:
     def __init__(self, item: pytest.Function, fixtures: FixturesAnew) -> None:
         self.item = item
         self.fixtures = fixtures
+        self.asynchronous = is_async(item)
         self.otherwise: BaseException | None = None
+        #: Of a test with ``@given``: what it is called with.
+        self.input: GivenInput | None = None
+        self.inputs = 0
+        #: What a trace has in it besides, to have the same program again.
+        self.more: dict[str, Any] = {}
         self._ended = False  # the fixtures of this schedule have skipped the test
 
     def backend(self) -> str:
         """The backend of the test: anyio's, where its plugin says which, else by its kind."""
         given = self.item.funcargs.get("anyio_backend")
         name = given[0] if isinstance(given, tuple) and given else given
-        asynchronous = inspect.iscoroutinefunction(self.item.obj)
+        asynchronous = self.asynchronous
         if asynchronous and isinstance(name, str):
             return name
         return "asyncio" if asynchronous else "threading"
@@ -58,7 +66,7 @@ class ItemProgram:
             own = first_party([item.module.__name__], str(item.config.rootpath), given)
             code.instrument = list(dict.fromkeys([*own, *(code.instrument or ())]))
         program = code.program(
-            node, source={"pytest": node}, names=[item.originalname or item.name]
+            node, source={"pytest": node, **self.more}, names=[item.originalname or item.name]
         )
         return PythonTarget(lambda: program, node)
 
@@ -110,17 +118,21 @@ class ItemProgram:
         run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
 
         def call(arguments: dict[str, Any]) -> Any:
+            if self.input is not None:
+                return self._given(self.input, run is not None, arguments)
             return run(item) if run is not None else item.obj(**arguments)
 
-        if run is None and inspect.iscoroutinefunction(item.obj):
+        def begins() -> bool:
+            begin()
+            return not self._ended and (self.input is None or self.input.rejected is None)
+
+        if self.asynchronous:
 
             @functools.wraps(item.obj)
             async def body_async(arguments: dict[str, Any] = fixed) -> None:
-                if self._ended:
-                    return
-                begin()
                 try:
-                    await call(arguments)
+                    if begins():
+                        await call(arguments)
                 except OTHERWISE as error:
                     self.otherwise = error
 
@@ -128,15 +140,35 @@ class ItemProgram:
 
         @functools.wraps(item.obj)
         def body(arguments: dict[str, Any] = fixed) -> None:
-            if self._ended:
-                return
-            begin()
             try:
-                call(arguments)
+                if begins():
+                    call(arguments)
             except OTHERWISE as error:
                 self.otherwise = error
 
         return body
+
+    def _given(self, given: GivenInput, test_case: bool, fixtures: dict[str, Any]) -> Any:
+        """Call a test with an input of Hypothesis."""
+        if self.asynchronous:
+            return self._given_async(given, fixtures)
+        with given.entered():
+            if not test_case:
+                return given.begin(fixtures)()
+            case: Any = self.item.instance
+            try:
+                case.setUp()
+                try:
+                    given.begin({})()
+                finally:
+                    case.tearDown()
+            finally:
+                case.doCleanups()
+        return None
+
+    async def _given_async(self, given: GivenInput, fixtures: dict[str, Any]) -> None:
+        with given.entered():
+            await given.begin(fixtures)()
 
 
 def _run_test_case(item: Any) -> None:

@@ -25,11 +25,12 @@ LEFT: Final = "not explored"
 _ORDER: Final = ("verified", "passed", "unfinished", "failed")
 
 
-def result_of(explored: Explored) -> dict[str, Any]:
-    """What an exploration came to."""
+def result_of(explored: Explored, inputs: int = 0) -> dict[str, Any]:
+    """What an exploration came to. ``inputs``: of Hypothesis, where it drew any."""
     account = explored.account
+    more = f" ({inputs:,} input{'' if inputs == 1 else 's'})" if inputs else ""
     return {
-        "verdict": explored.verdict, "line": explored.line, "summary": explored.summary,
+        "verdict": explored.verdict, "line": explored.line + more, "summary": explored.summary,
         "schedules": explored.schedules, "seconds": round(explored.seconds, 3),
         "notes": list(explored.notes), "account": None if account is None else account.to_data(),
     }  # fmt: skip
