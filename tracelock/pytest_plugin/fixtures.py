@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin.test_cases import is_isolated
+
 #: Fixtures that hold nothing which a schedule could change.
 _STATELESS: Final = frozenset({"request", "pytestconfig", "anyio_backend"})
 
@@ -215,5 +217,6 @@ def is_async(item: Any) -> bool:
     the function that was decorated."""
     test = item.obj
     handle = getattr(test, "hypothesis", None)
-    plain = type(item).__name__ != "TestCaseFunction"
-    return plain and inspect.iscoroutinefunction(getattr(handle, "inner_test", test))
+    if type(item).__name__ == "TestCaseFunction":
+        return is_isolated(item)
+    return inspect.iscoroutinefunction(getattr(handle, "inner_test", test))

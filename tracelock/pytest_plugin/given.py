@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -177,6 +178,8 @@ class GivenTest:
         self._wrapper: Any = getattr(item.obj, "__func__", item.obj)
         self._handle = self._wrapper.hypothesis
         self._test = self._handle.inner_test
+        if type(item).__name__ == "TestCaseFunction" and inspect.iscoroutinefunction(self._test):
+            raise UsageError("an asynchronous method of a TestCase with @given cannot be explored")
         self._given = program.fixtures.arguments()
         self._explicit = 0
         self._failing: tuple[GivenInput, dict[str, Any], Explored] | None = None

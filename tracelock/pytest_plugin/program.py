@@ -14,6 +14,7 @@ from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.pytest_plugin.fixtures import is_async
+from tracelock.pytest_plugin.test_cases import is_isolated, run_isolated, run_test_case
 
 if TYPE_CHECKING:
     from tracelock.pytest_plugin.fixtures import FixturesAnew
@@ -33,6 +34,7 @@ class ItemProgram:
     def __init__(self, item: pytest.Function, fixtures: FixturesAnew) -> None:
         self.item = item
         self.fixtures = fixtures
+        self.isolated = is_isolated(item)
         self.asynchronous = is_async(item)
         self.otherwise: BaseException | None = None
         #: Of a test with ``@given``: what it is called with.
@@ -115,11 +117,13 @@ class ItemProgram:
         """The worker: what a schedule runs, with the fixtures that its setup has made."""
         item, begin = self.item, forget_output(self.item)
         fixed = {} if self.fixtures.needed else self.fixtures.arguments()
-        run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
+        run = run_test_case if type(item).__name__ == "TestCaseFunction" else None
 
         def call(arguments: dict[str, Any]) -> Any:
             if self.input is not None:
                 return self._given(self.input, run is not None, arguments)
+            if self.isolated:
+                return run_isolated(item)
             return run(item) if run is not None else item.obj(**arguments)
 
         def begins() -> bool:
@@ -169,26 +173,6 @@ class ItemProgram:
     async def _given_async(self, given: GivenInput, fixtures: dict[str, Any]) -> None:
         with given.entered():
             await given.begin(fixtures)()
-
-
-def _run_test_case(item: Any) -> None:
-    """Run a method of a ``unittest.TestCase``, with its ``setUp`` and ``tearDown``; raises what it,
-    or one of its sub-tests, has failed with."""
-    failed: list[BaseException] = []
-
-    def sub_test(case: Any, test: Any, error: Any) -> None:
-        if error is not None:
-            failed.append(error[1])
-
-    item.addSubTest = sub_test  # which would report each of each schedule
-    item.__dict__.pop("_excinfo", None)
-    try:
-        type(item).runtest(item)
-    finally:
-        del item.addSubTest
-    failed += [one.value for one in item.__dict__.pop("_excinfo", None) or ()]
-    if failed:
-        raise failed[0]
 
 
 def forget_output(item: pytest.Item) -> Callable[[], None]:
