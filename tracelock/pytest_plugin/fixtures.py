@@ -23,6 +23,8 @@ _STATELESS: Final = frozenset({"request", "pytestconfig", "anyio_backend"})
 
 #: How fixtures end that hold the loop of a plugin for async tests: a schedule has its own.
 _LOOPS: Final = ("_scoped_runner", "event_loop")
+#: What the names of such fixtures begin with.
+WIDER: Final = "the fixture "
 
 
 class _Parents:
@@ -66,6 +68,18 @@ class FixturesAnew:
             if not asynchronous or "request" in one.argnames or name in one.argnames
         )
         self.needed = not self.fixed and (bool(own) or item.instance is not None)
+
+    def wider(self) -> dict[str, Any]:
+        """What fixtures of wider scope have made, which all schedules share: called by what a
+        message tells."""
+        made = {}
+        for name in self._names:
+            definitions = self.item._fixtureinfo.name2fixturedefs.get(name)
+            one = definitions[-1] if definitions else None
+            kept = None if one is None or one.scope == "function" else one.cached_result
+            if kept is not None and kept[0] is not None:
+                made[f"{WIDER}{name} ({one.scope})"] = kept[0]
+        return made
 
     def arguments(self) -> dict[str, Any]:
         """The values that the test is called with."""

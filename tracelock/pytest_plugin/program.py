@@ -117,6 +117,7 @@ class ItemProgram:
         """The worker: what a schedule runs, with the fixtures that its setup has made."""
         item, begin = self.item, forget_output(self.item)
         fixed = {} if self.fixtures.needed else self.fixtures.arguments()
+        wider = self.fixtures.wider()
         run = run_test_case if type(item).__name__ == "TestCaseFunction" else None
 
         def call(arguments: dict[str, Any]) -> Any:
@@ -140,6 +141,7 @@ class ItemProgram:
                 except OTHERWISE as error:
                     self.otherwise = error
 
+            body_async.__dict__.update(wider)  # looked after like all that the test leads to
             return body_async
 
         @functools.wraps(item.obj)
@@ -150,6 +152,7 @@ class ItemProgram:
             except OTHERWISE as error:
                 self.otherwise = error
 
+        body.__dict__.update(wider)
         return body
 
     def _given(self, given: GivenInput, test_case: bool, fixtures: dict[str, Any]) -> Any:
