@@ -277,3 +277,53 @@ def test_a_fixture_that_cannot_be_made_anew_is_named(pytester: pytest.Pytester) 
     )
     result = run(pytester, "-oasyncio_mode=auto", others=True)
     result.stdout.fnmatch_lines(["*fixtures that cannot be made anew for each schedule: basket;*"])
+
+
+_WIDER = """
+import itertools
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return Cache()
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    return (number for number in itertools.count())
+
+
+@pytest.mark.tracelock
+def test_it(shared, cache):
+    both(lambda: shared.get(1))
+    assert shared.made == 1
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_what_cannot_be_put_back(numbers, cache):
+    lock = threading.Lock()
+
+    def work():
+        with lock:
+            next(numbers)
+
+    both(work)
+
+
+def test_afterwards(shared):
+    assert shared.made == 0
+"""
+
+
+def test_what_wider_fixtures_made_is_put_back_or_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=CACHE + _WIDER)
+    result = run(pytester)
+    result.assert_outcomes(failed=1, passed=2)
+    told = "schedules write to what wider fixtures have made, and it cannot be put back: numbers (s"
+    result.stdout.fnmatch_lines([
+        "failed: found after * schedules; it takes 1 preemptive switch",
+        f"*TracelockWarning: {told}*",
+    ])  # fmt: skip
+    result = run(pytester, "-o", "tracelock_strict=true", "-k", "cannot")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"tracelock: {told}*(tracelock_strict is set)"])

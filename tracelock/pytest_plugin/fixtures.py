@@ -75,8 +75,10 @@ class FixturesAnew:
         made = {}
         for name in self._names:
             definitions = self.item._fixtureinfo.name2fixturedefs.get(name)
-            one = definitions[-1] if definitions else None
-            kept = None if one is None or one.scope == "function" else one.cached_result
+            if not definitions:
+                continue
+            one: Any = definitions[-1]
+            kept = None if one.scope == "function" else one.cached_result
             if kept is not None and kept[0] is not None:
                 made[f"{WIDER}{name} ({one.scope})"] = kept[0]
         return made

@@ -19,7 +19,7 @@ from tracelock.pytest_plugin.failure_text import (
     failure_text,
     show_as_text,
 )
-from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.fixtures import WIDER, FixturesAnew
 from tracelock.pytest_plugin.given import GivenTest, is_given
 from tracelock.pytest_plugin.program import PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
@@ -147,7 +147,7 @@ class _Marked:
                 f"fixtures that cannot be made anew for each schedule: "
                 f"{', '.join(self.fixtures.fixed)}; all schedules shared what pytest made"
             )
-        shown = self._shows_nothing(explored)
+        shown = self._written_to(explored) or self._shows_nothing(explored)
         if shown and item.config.getini("tracelock_strict"):
             pytest.fail(f"tracelock: {shown} (tracelock_strict is set)", pytrace=False)
         if shown:
@@ -155,6 +155,18 @@ class _Marked:
         kept.note(item, 0, None)
         if self.program.otherwise is not None:
             raise self.program.otherwise
+
+    @staticmethod
+    def _written_to(explored: Explored) -> str:
+        """Which fixtures of wider scope the schedules have changed for one another, in a sentence,
+        "" for none."""
+        written = [one.partition(WIDER)[2] for one in explored.lasting if WIDER in one]
+        if not written:
+            return ""
+        return (
+            f"schedules write to what wider fixtures have made, and it cannot be put back: "
+            f"{listed(written)}; make it in a fixture of the function"
+        )
 
     def _shows_nothing(self, explored: Explored) -> str:
         """Why that the test passes says nothing, "" if it does."""

@@ -56,20 +56,19 @@ class ItemProgram:
     def target(self, options: dict[str, Any]) -> Target:
         """The program whose one worker is the body of the test."""
         from tracelock.session.code import PythonCode
-        from tracelock.session.first_party import first_party
         from tracelock.session.python import PythonTarget
 
         item, node, fixtures = self.item, kept.node_id(self.item), self.fixtures
         code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in PROGRAM})
         if fixtures.needed:
             code = replace(code, setup=self._setup(), check=self._check())
-        if not isinstance(code.instrument, str):  # that is refused below
-            given = [type(value).__module__ for value in item.funcargs.values()]
-            own = first_party([item.module.__name__], str(item.config.rootpath), given)
-            code.instrument = list(dict.fromkeys([*own, *(code.instrument or ())]))
+        given = [type(value).__module__ for value in item.funcargs.values()]
+        code.instrument = code.instrument or None  # an empty list names no further modules
         program = code.program(
-            node, source={"pytest": node, **self.more}, names=[item.originalname or item.name]
-        )
+            node, source={"pytest": node, **self.more},
+            names=[item.originalname or item.name],
+            root=str(item.config.rootpath), leads=[item.module.__name__, *given],
+        )  # fmt: skip
         return PythonTarget(lambda: program, node)
 
     def _setup(self) -> Callable[[], Any]:

@@ -65,6 +65,8 @@ class Explored:
     account: Account | None = None
     #: Whether all that was seen was tried, though something was not seen.
     whole: bool = False
+    #: State that lived on from schedule to schedule, by name.
+    lasting: list[str] = field(default_factory=list)
     #: Complete executions of the exhaustive search, where it was made.
     executions: int = 0
 
@@ -157,10 +159,18 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
         )
     if explored.verdict == "passed":
         return f"passed: {tried} were tried, none failed; others were not{seen}"
+    cuts = [
+        one.message.splitlines()[0]
+        for one in explored.ways
+        if one.kind == "unfinished" and one.message
+    ]
+    cut = f"some schedules were cut ({cuts[0]})" if cuts else "some schedules were cut by a bound"
     reason = {
         "schedules": "the budget of schedules is spent", "seconds": "the time is up",
         "interrupted": "interrupted", "states": "the bound of states is reached",
         "bytes": "the bound of memory is reached",
-    }.get(explored.stopped, "some schedules were cut by a bound")  # fmt: skip
+    }.get(explored.stopped, cut)  # fmt: skip
+    if cuts and explored.stopped == "schedules":
+        reason = cut
     more = f" and {explored.states:,} states" if explored.states else ""
     return f"unfinished: {tried}{more} were tried, none failed; {reason}, so nothing is claimed"
