@@ -37,6 +37,14 @@ class _Parents:
         return self._chain
 
 
+class _NoLoops(list[str]):
+    """Names of fixtures, to which pytest-asyncio adds that of its loop as it sets a test up."""
+
+    def append(self, name: str) -> None:
+        if not name.endswith(_LOOPS):
+            super().append(name)
+
+
 class FixturesAnew:
     """The fixtures of one test. ``fixed``: those of function scope that cannot be made anew."""
 
@@ -208,7 +216,7 @@ class FixturesAnew:
 
     @contextlib.contextmanager
     def _without_loops(self) -> Iterator[None]:
-        every, self.item.fixturenames = self.item.fixturenames, self._names
+        every, self.item.fixturenames = self.item.fixturenames, _NoLoops(self._names)
         try:
             yield
         finally:

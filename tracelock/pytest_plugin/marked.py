@@ -120,7 +120,8 @@ class _Marked:
         except TracelockError:
             raise
         except BaseException:  # such as the end of the time that pytest-timeout allows
-            results.cut_short(item, tried, time.monotonic() - begun)
+            text = results.tried_text(tried, time.monotonic() - begun)
+            item.add_report_section("call", "tracelock", text)
             raise
         self._conclude(explored, options, search, bool(first))
 
