@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from tracelock.session.explored import Explored
     from tracelock.trace import Trace
 
-#: Schedules of one input: not less than these, of the whole budget this part of one Hypothesis
-#: test case; and what part of the time.
+#: Schedules of one input, at least, and the part of the whole time that it may take.
 _LEAST: Final = 20
 _PART_OF_TIME: Final = 10
 #: What part of the time is left at least to make the failing input small.
