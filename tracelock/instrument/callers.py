@@ -28,6 +28,7 @@ PLUMBING: Final = frozenset(
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
         "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
         "multiprocessing.context", "multiprocessing.process", "multiprocessing.sharedctypes",
+        "concurrent.futures.process", "multiprocessing.pool", "multiprocessing.managers",
         "multiprocessing.popen_fork", "multiprocessing.shared_memory", "multiprocessing.util",
         "glob", "fnmatch", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams", "asyncio.selector_events",

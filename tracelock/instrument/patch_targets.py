@@ -7,15 +7,18 @@ locks that exist when control begins in modules, classes and the attributes of o
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import gc
 import itertools
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence, Set
-from types import FunctionType, MappingProxyType, ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from operator import attrgetter
+from types import CellType, FunctionType, MappingProxyType, ModuleType
+from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
@@ -23,6 +26,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
+from tracelock.instrument.state.holders import class_names
 from tracelock.instrument.threads import locks
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
@@ -31,8 +35,16 @@ EXEMPT: Final = frozenset({
     "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
     "linecache", "tokenize", "traceback", "inspect",
 })  # fmt: skip
+#: How many objects are looked at together.
+_MANY: Final = 32
+_T = TypeVar("_T")
+_flat: Final = itertools.chain.from_iterable
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
+
+
+#: The flag of classes whose attributes cannot be set.
+_IMMUTABLE: Final = 1 << 8
 
 
 class Changes:
@@ -48,6 +60,10 @@ class Changes:
             owner[name] = value
             return
         before = vars(owner).get(name, MISSING) if isinstance(owner, type) else getattr(owner, name)
+        if isinstance(owner, type) and owner.__flags__ & _IMMUTABLE:
+            self._undo.append(functools.partial(_set_in_c, owner, name, before))
+            _set_in_c(owner, name, value)
+            return
         if before is MISSING:
             self._undo.append(functools.partial(delattr, owner, name))
         else:
@@ -64,6 +80,16 @@ class Changes:
             self._undo.pop()()
 
 
+def _set_in_c(cls: type, name: str, value: Any) -> None:
+    """Set an attribute of a class that is written in C, which Python code may not."""
+    modified = getattr(ctypes.pythonapi, "PyType_Modified", None)
+    (names,) = gc.get_referents(cls.__dict__)
+    if modified is None or type(names) is not dict:
+        return  # the account tells when it is used
+    names[name] = value
+    modified(ctypes.py_object(cls))
+
+
 # --- names of the originals ------------------------------------------------------------------
 def replace_names(
     changes: Changes, rows: Sequence[Patch], live: LiveObjects
@@ -73,18 +99,22 @@ def replace_names(
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
     wanted = by.keys()
-    for cls in live.classes:
-        if _foreign(cls.__module__) and _holds(cls.__dict__, wanted):
+    holding = [
+        cls
+        for cls in _holding(live.classes, wanted, _class_values)
+        if _holds(class_names(cls), wanted)
+    ]
+    for cls in holding:
+        if _foreign(cls.__module__):
             _in_class(changes, cls, by)
-    for function in live.functions:
-        if function.__defaults__ is not None:
-            _in_defaults(changes, function, by)
+    for function in _holding(live.functions, wanted, _defaults):
+        _in_defaults(changes, function, by)
     # the names of a class are set through the class
-    left_alone = _ours().union(map(identity, gc.get_referents(*live.classes)))
-    for names in live.dicts:
+    left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
+    for names in _holding(live.dicts, wanted, _items):
         if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
-    for cell in live.cells:
+    for cell in _holding(live.cells, wanted, _contents):
         try:
             held = cell.cell_contents
         except ValueError:  # it is empty
@@ -95,11 +125,46 @@ def replace_names(
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
-    for obj in live.others:  # of most, the attributes are no dictionary before somebody asks
+    # of most, the attributes are no dictionary before somebody asks; those that are, are above
+    for obj in _holding(live.others, wanted, _attributes):
         held = namespace_of(obj)
         if type(held) is dict and _holds(held, wanted):
             _in_names(changes, held, by)
     return by
+
+
+def _class_values(classes: list[type]) -> Iterator[Any]:
+    return _flat(map(MappingProxyType.values, map(class_names, classes)))
+
+
+def _defaults(functions: list[FunctionType]) -> Iterator[Any]:
+    return _flat(filter(None, map(attrgetter("__defaults__"), functions)))
+
+
+def _items(dicts: list[dict[Any, Any]]) -> Iterator[Any]:
+    return _flat(map(dict.values, dicts))
+
+
+def _contents(cells: list[CellType]) -> Iterator[Any]:
+    return map(attrgetter("cell_contents"), cells)
+
+
+def _attributes(objects: list[Any]) -> list[Any]:
+    return gc.get_referents(*objects)
+
+
+def _holding(
+    things: list[_T], wanted: Set[int], parts: Callable[[list[_T]], Iterable[Any]]
+) -> Iterator[_T]:
+    """Those things that may hold an original: of a hundred thousand a few hundred do, so that
+    many are asked at a time, without a step of Python's for each."""
+    for at in range(0, len(things), _MANY):
+        some = things[at : at + _MANY]
+        # another thread may change one meanwhile; a cell may be empty
+        with contextlib.suppress(RuntimeError, ValueError):
+            if wanted.isdisjoint(map(identity, parts(some))):
+                continue
+        yield from some
 
 
 def _holds(names: Mapping[Any, Any], wanted: Set[int]) -> bool:
@@ -190,7 +255,7 @@ def _ours() -> set[int]:
 
 def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) -> None:
     """Replace the attributes of a class; a function of ours must not become a method."""
-    for name, value in list(cls.__dict__.items()):
+    for name, value in list(class_names(cls).items()):
         if identity(value) in by:
             new = by[identity(value)]
             changes.set(cls, name, staticmethod(new) if type(new) is FunctionType else new)
@@ -231,10 +296,13 @@ def adopt(
     for cls in live.classes:
         if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType:
             adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
-    for obj in live.others:
-        held = namespace_of(obj)
-        if type(held) is dict:
-            adoption.look(held, held, _label(obj, type(obj)))
+    for at in range(0, len(live.others), _MANY):
+        some = live.others[at : at + _MANY]
+        if not adoption.all_plain(some):
+            for obj in some:
+                held = namespace_of(obj)
+                if type(held) is dict:
+                    adoption.look(held, held, _label(obj, type(obj)))
 
 
 class _Adoption:
@@ -246,27 +314,51 @@ class _Adoption:
         #: The classes, by identity, of which nothing is ever put under control.
         self._plain: set[int] = set()
 
+    def all_plain(self, objects: list[Any]) -> bool:
+        """Whether none of these objects has an attribute that is put under control."""
+        held = gc.get_referents(*objects)
+        try:
+            held += _flat(dict.values(one) for one in held if type(one) is dict)
+        except RuntimeError:  # another thread changes one
+            return False
+        return self._all_plain(held)
+
+    def _all_plain(self, values: list[Any]) -> bool:
+        if self._plain.issuperset(map(identity, map(type, values))):
+            return True
+        return all(map(self._is_plain, map(type, values)))
+
+    def _is_plain(self, cls: type) -> bool:
+        if identity(cls) in self._plain:
+            return True
+        special = issubclass(cls, _NAMED) or str(cls.__module__).startswith(_SHARED)
+        if special or identity(cls) in _RAW:
+            return False
+        self._plain.add(identity(cls))
+        return True
+
     def look(self, owner: Any, names: Any, label: str) -> None:
         """Look at all that ``owner`` has by these names."""
-        if self._plain.issuperset(map(identity, map(type, list(names.values())))):
+        if self._all_plain(list(names.values())):
             return
         for name, value in list(names.items()):
             cls = type(value)
-            if cls in _RAW:
+            if self._is_plain(cls):
+                continue
+            if identity(cls) in _RAW:
                 self.changes.set(owner, name, self.hub.stand_in(value, f"{label}.{name}"))
             elif issubclass(cls, _NAMED):
                 self.hub.mark(value, f"{label}.{name}")
-            elif str(cls.__module__).startswith("multiprocessing."):
+            else:
                 from tracelock.instrument.processes.sync import adopt as adopt_shared
 
                 undo = adopt_shared(value, self.hub, f"{label}.{name}")
                 if undo is not None:
                     self.changes.then(undo)
-            else:
-                self._plain.add(identity(cls))
 
 
-_RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
+_RAW: Final = frozenset(map(identity, (locks.RAW_LOCK, locks.RAW_RLOCK)))
+_SHARED: Final = "multiprocessing."
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
 
 

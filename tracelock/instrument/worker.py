@@ -35,6 +35,8 @@ class Worker:
 
     #: The worker whose thread this one uses, where that is another: see ``LoopWorker``.
     host: Any = None
+    #: Whether it is in another process than the controller.
+    elsewhere = False
 
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
@@ -88,7 +90,9 @@ class Worker:
         hub = self.hub
         controller = hub.controller
         me = self.number
-        if self.fresh:
+        if hub.names.mortal:
+            hub.names.let_die(self.fresh)
+        elif self.fresh:
             hub.names.let_go(self.fresh)
         if hub.phase is not Phase.RUN:
             if hub.phase is Phase.UNWIND:
@@ -174,6 +178,8 @@ class Worker:
                 names.identify(obj, self)
             self.last = None
             return
+        if names.mortal:
+            names.let_die(self.fresh)
         variable = names.variable(obj, name, self)
         self.last = variable
         self.answered = False
@@ -216,6 +222,9 @@ class Worker:
                 raise ScheduleOver
             self.last = None
             return False
+        names = self.hub.names
+        if names.mortal:
+            names.let_die(self.fresh)
         return True
 
     def shares(self, objects: Iterable[object]) -> bool:
@@ -274,10 +283,10 @@ class Worker:
         else:
             names.used(variable, self.number, READ)
 
-    def doubt(self, why: str) -> None:
+    def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen: nothing is proved."""
         if self.running:
-            self.hub.names.mortals.doubts.add(why)
+            self.hub.names.doubts.setdefault(what, why)
 
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
@@ -329,7 +338,7 @@ class Worker:
         current = contexts.get(get_ident(), self)
         current.error = failed
         if current is self:
-            self.hub.names.let_go(self.fresh)
+            self.hub.names.let_die(self.fresh)
         if current is self:
             self.finish()
         else:  # its code has forked, and this is the end of the new process

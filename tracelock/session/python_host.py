@@ -97,6 +97,7 @@ class PythonHost(Host):
             stack.enter_context(no_collections())
             stack.callback(self.sources.close)
             self.sources.install(live)
+            self.names.mortal = self.sources.mortal
             stack.callback(self.backend.close)
             self.backend.take_control(live)
             del live  # objects die when the program lets go of them
@@ -117,6 +118,7 @@ class PythonHost(Host):
     @property
     def account(self) -> Account:
         account = self.backend.account.account
+        account.unseen.update(self.names.doubts)
         if self.backend.heard:
             account.chance.add("errors that nobody received")
         return account
@@ -208,6 +210,7 @@ class PythonHost(Host):
         own: Callable[[], Scheduler] = self.backend.own_order
         for number, make in enumerate((own, lambda: InOrder(backwards=True), own, own)):
             self.names.deferring = number > 2
+            self.backend.counted = number < 2
             try:
                 part = search(self.runner, make(), Budget(1), every=every)
                 for _ in range(_AGAIN if number < 2 else 0):
@@ -217,6 +220,7 @@ class PythonHost(Host):
                 if part.stopped == "failure" and self.names.pending:
                     # once more, with the accesses that are known now, for the story
                     settled = self.names.apply_pending()
+                    self.backend.counted = False
                     again = search(self.runner, make(), Budget(1), every=every)
                     if again.stopped == "failure":
                         part = again
@@ -224,6 +228,7 @@ class PythonHost(Host):
                         self.names.revert(settled)
             finally:
                 self.names.deferring = False
+                self.backend.counted = True
             if number < 2:
                 found.merge(part)
             else:
@@ -301,9 +306,6 @@ class PythonHost(Host):
         if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
-        if verdict == "verified" and self.names.mortals.doubts:
-            self.notes += sorted(self.names.mortals.doubts)
-            return "passed"
         self.looking.note_late()
         unsure = self.program.collections or self.backend.own_loops
         if verdict == "verified" and (unsure or not self.account.clean):
@@ -311,6 +313,7 @@ class PythonHost(Host):
         return verdict
 
     def remarks(self, schedules: int) -> list[str]:
+        schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
         remarks = [
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())

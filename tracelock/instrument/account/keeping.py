@@ -76,6 +76,13 @@ class AccountKeeper:
         # tasks of one loop go on one after the other: every order of what they do is tried
         recorder.end(sharing=self.account.workers > 1 and (not self.one_loop or controller.threads))
 
+    def ends_here(self) -> dict[str, Any]:
+        """This process, which a worker has forked, ends: what its workers called, and shared."""
+        if self.hub.recorder is not None:
+            self.hub.recorder.end(sharing=True)
+        self.account.unseen.update(self.hub.names.doubts)
+        return self.account.told()
+
     def _count(self, log: Sequence[Any]) -> None:
         """What the record of a schedule tells."""
         account, layout = self.account, self.hub.layout

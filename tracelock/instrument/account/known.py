@@ -80,11 +80,7 @@ WAKING: Final = frozenset(
 #: Functions whose answer no schedule decides: module, or type, and name -> how it is told.
 CHANCE: Final = {
     ("posix", "urandom"): "os.urandom", ("posix", "getrandom"): "os.getrandom",
-    ("time", "process_time"): "time.process_time", ("time", "thread_time"): "time.thread_time",
-    ("time", "clock_gettime"): "time.clock_gettime",
     ("datetime", "now"): "datetime.now", ("datetime", "utcnow"): "datetime.utcnow",
-    ("datetime", "today"): "datetime.today", ("date", "today"): "date.today",
-    ("_uuid", "generate_time_safe"): "uuid.uuid1",
 }  # fmt: skip
 
 ATOM, CONTAINER, GUARDED, OPAQUE, INSTANCE = range(5)

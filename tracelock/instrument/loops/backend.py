@@ -219,13 +219,17 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit += going_round(controller)
         if controller.active and controller.limit is None:
             tasks.show_waits()
+        hub.block_loops()
         self.kept.ran()
         completed = self._completed(controller)
         if completed:
             self._check(controller, state)
             self._go_on()
             self.kept.checked()
-        self._heard(controller, tasks)
+            self._exit(controller)
+            self._go_on()
+        for loop in (tasks, *hub.own_loops):
+            self._heard(controller, loop)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)
 

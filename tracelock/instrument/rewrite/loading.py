@@ -59,6 +59,8 @@ class Instrumentation:
         self.notes: list[str] = []
         #: Modules some of whose code could not be rewritten.
         self.blind: set[str] = set()
+        #: Whether some module may notice when objects die.
+        self.mortal = False
         self._looked: dict[tuple[str, str], bool] = {}
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
         self.digests: dict[str, str] = {}
@@ -216,6 +218,7 @@ class Instrumentation:
             self.blind.add(name)
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
+        self.mortal = self.mortal or b"__del__" in source or b"weakref" in source
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
         key = (file, filename, name, digest, pytest_hook is not None)
         known = _compiled.get(key)
