@@ -61,6 +61,7 @@ class Instrumentation:
         self.blind: set[str] = set()
         #: Whether some module may notice when objects die.
         self.mortal = False
+        self._asked: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         self._looked: dict[tuple[str, str], bool] = {}
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
         self.digests: dict[str, str] = {}
@@ -73,10 +74,11 @@ class Instrumentation:
 
     def covers(self, name: str) -> bool:
         """Whether the module ``name`` is one of those asked for, or below one."""
-        asked = (*self.modules, *self.standard)
-        return name in asked or (
-            any(name.startswith(f"{each}.") for each in asked) and not never(name)
-        )
+        whole, below = self._asked
+        if len(whole) != len(self.modules) + len(self.standard):  # others since
+            whole = (*self.modules, *self.standard)
+            self._asked = whole, below = whole, tuple(f"{each}." for each in whole)
+        return name in whole or (name.startswith(below) and not never(name))
 
     def looked(self, name: str, filename: str) -> bool:
         """Whether the code of a module, in a file of this name, is looked into: not what a module
