@@ -26,7 +26,7 @@ from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.importing import RewritingFinder
-from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
+from tracelock.instrument.rewrite.sites import Sites, globals_of, source_path, stable_file
 from tracelock.instrument.rewrite.standard import never, refuse, used_by
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
@@ -160,7 +160,8 @@ class Instrumentation:
         for name, module in modules:
             path = source_path(module)
             if path is None:
-                if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+                names = globals_of(module)
+                if names.get("__file__") is None and "__path__" in names:
                     continue  # a namespace package has no code of its own
                 self.blind.add(name)
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
@@ -168,7 +169,7 @@ class Instrumentation:
             filenames = {path, f"<frozen {name}>"}
             compiled_file = self._compile(name, path, path, pytest_loader(module))
             if compiled_file is not None:
-                of_globals[identity(module.__dict__)] = (name, compiled_file, filenames)
+                of_globals[identity(globals_of(module))] = (name, compiled_file, filenames)
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
