@@ -6,10 +6,12 @@ What a row says is so: its replacement is called, and makes a scheduling point o
 from __future__ import annotations
 
 import atexit
+import colorsys
 import concurrent.futures
 import contextlib
 import datetime
 import fcntl
+import importlib
 import multiprocessing as mp
 import os
 import queue
@@ -176,6 +178,8 @@ THREADS: dict[str, Use] = {
     "threading.RLock": lock(lambda: threading.RLock()),
     "_thread.allocate_lock": lock(lambda: imported_allocate()),
     "_thread.RLock": lock(lambda: ImportedRLock()),
+    "importlib._bootstrap._ModuleLock.acquire": lambda: importlib.reload(colorsys).__name__,
+    "importlib._bootstrap._ModuleLock.release": lambda: importlib.reload(colorsys).__name__,
     "queue.Queue.__init__": queued("Queue", ("put", 1)),
     "queue.Queue.put": queued("Queue", ("put", 1)),
     "queue.Queue.get": queued("Queue", ("put", 1), ("get",)),

@@ -39,7 +39,7 @@ from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
-from tracelock.instrument.worker import Main, MainBlocked, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker, out_of_control
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
 
@@ -82,6 +82,7 @@ class PythonBackend:
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
+        self.ran = 0  # schedules
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         #: What else was reported (by the exception handler of a loop), and in how many schedules.
         self.heard: dict[str, int] = {}
@@ -118,6 +119,13 @@ class PythonBackend:
         )
         self.kept = KeptState(self.program, self.names)
         self._stack.callback(self.kept.close)
+        self.hub.take_in = self._take_in
+
+    def _take_in(self, modules: list[str]) -> None:
+        """A worker has imported these modules."""
+        with out_of_control():
+            self._patches.take_in(modules)
+            self.kept.imported()
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -163,11 +171,16 @@ class PythonBackend:
     def _unwind(self, controller: OpenController) -> None:
         """The schedule is over: end what is left of it."""
         hub = self.hub
+        self.ran += 1
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
         for number, op in controller.rescues if self.counted else ():
             key = (self.program.layout.workers[number].name, op.at)
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
+        if hub.own_loops:
+            self.own_loops = True
+            if not stuck:
+                hub.abandon_loops()
         hub.phase = Phase.IDLE
         self.account.end(controller)
         self.afresh.end()

@@ -34,6 +34,8 @@ PLUMBING: Final = frozenset(
         "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams", "asyncio.selector_events",
         "asyncio.mixins",
         "genericpath", "pathlib._local", "pathlib._abc",
+        "importlib", "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external",
+        "importlib._bootstrap_external",
     }
 )  # fmt: skip
 _ASSIGNED: Final = re.compile(r"([A-Za-z_][\w.]*)\s*(?::[^=]+)?=[^=]")

@@ -35,10 +35,12 @@ class Worker:
 
     #: The worker whose thread this one uses, where that is another: see ``LoopWorker``.
     host: Any = None
+    #: Whether it is in another process than the controller.
+    elsewhere = False
 
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
-        "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
+        "importing", "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -50,6 +52,7 @@ class Worker:
             self.baton.acquire()
         self.label = hub.layout.workers[number].name
         self.uncontrolled = 0
+        self.importing = 0  # modules, one inside of the other
         self.launcher: Any = None
         self.daemon = False
         self.collecting = False
@@ -336,7 +339,6 @@ class Worker:
         current.error = failed
         if current is self:
             self.hub.names.let_die(self.fresh)
-        if current is self:
             self.finish()
         else:  # its code has forked, and this is the end of the new process
             current.end()

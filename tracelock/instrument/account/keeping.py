@@ -44,6 +44,15 @@ class AccountKeeper:
         if self._recorder is not None:
             self._recorder.caches = live.caches
 
+    def restart(self) -> None:
+        """Begin anew: more is looked into than was so far."""
+        for one in (self.account.looked, self.account.unlooked, self.account.unseen):
+            one.clear()
+        self.account.outside.clear()
+        self.account.chance.clear()
+        self.account.recorded = self._schedules = 0
+        self._next = 1
+
     def begin(self) -> CallRecorder | None:
         """A schedule begins. What records it, if it is to be recorded: not where schedules are
         compared with one another."""

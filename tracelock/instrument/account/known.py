@@ -28,6 +28,7 @@ from tracelock.instrument.contexts import identity
 CONTROLLED: Final = frozenset(
     {
         "_asyncio", "_contextvars", "_pytest", "_queue", "_thread", "_weakrefset", "abc",
+        "_distutils_hack",
         "anyio", "asyncio", "concurrent", "contextlib", "contextvars", "dataclasses", "enum",
         "exceptiongroup", "fnmatch", "functools", "genericpath", "glob", "importlib", "linecache",
         "multiprocessing", "ntpath", "operator", "os", "outcome", "pathlib", "pluggy", "posixpath",

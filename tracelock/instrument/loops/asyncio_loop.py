@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
+from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -74,14 +75,29 @@ class ControlledReadyQueue:
 
     ``line``: callbacks, and the first steps of tasks that the program has created (with the number
     of the worker; -1 of a callback). These are done first come, first served.
+
+    ``asleep``: what other threads have put in by ``call_soon``, which does not wake a loop that
+    has nothing to do (``call_soon_threadsafe`` does): it stays until something else wakes it.
     """
 
     tasks: AsyncioTasks
     steps: dict[int, events.Handle] = field(default_factory=dict)
     line: deque[tuple[int, events.Handle, int]] = field(default_factory=deque)
     count: int = 0
+    asleep: list[events.Handle] = field(default_factory=list)
 
     def append(self, handle: events.Handle) -> None:
+        if get_ident() != self.tasks.ident and self.tasks.sleeps():
+            self.asleep.append(handle)
+            return
+        self.put(handle)
+
+    def wake(self) -> None:
+        """The loop looks at its queue."""
+        while self.asleep:
+            self.put(self.asleep.pop(0))
+
+    def put(self, handle: events.Handle) -> None:
         place = self.count = self.count + 1
         owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
         tasks = self.tasks
@@ -122,6 +138,7 @@ class ControlledReadyQueue:
         return len(self.steps) + sum(number < 0 for _, _, number in self.line)
 
     def clear(self) -> None:
+        self.asleep.clear()
         self.steps.clear()
         self.line.clear()
 
@@ -204,7 +221,10 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         ):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
-        return self.call_soon(callback, *args, context=context)
+        self._ready.wake()
+        handle = self.call_soon(callback, *args, context=context)
+        self._ready.wake()
+        return handle
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):
@@ -242,6 +262,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
 
     def fire_timers(self) -> None:
         """The timers whose time has come join the line."""
+        self._ready.wake()
         end = self.time() + self._clock_resolution
         while (handle := self.next_timer()) is not None and handle._when < end:  # type: ignore
             heapq.heappop(self._scheduled)
@@ -251,4 +272,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def poll(self) -> None:
         """What has come in from outside joins the line."""
         if self._selector.get_map():
-            self._process_events(self._selector.select(0))
+            found = self._selector.select(0)
+            if found:
+                self._ready.wake()
+            self._process_events(found)

@@ -76,6 +76,12 @@ class AsyncioTasks(LoopTasks):
             self.hub.controller.ask(number, self.op(worker.at))
         return known[1]
 
+    def sleeps(self) -> bool:
+        """Whether the loop, which runs, has nothing to do and waits to be woken."""
+        ready = self.ready
+        busy = self.gate.inside >= 0 or ready.steps or ready.line
+        return self.open and not busy and self.hub.phase is not Phase.UNWIND
+
     def callbacks_come(self, place: int, handle: events.Handle) -> None:
         """``handle`` is the first of the callbacks now."""
         gate, number = self.gate, self.callbacks.number
@@ -105,6 +111,9 @@ class AsyncioTasks(LoopTasks):
 
     def watches(self) -> bool:
         return bool(self.loop._selector.get_map())
+
+    def signals(self) -> bool:
+        return bool(getattr(self.loop, "_signal_handlers", None))
 
     def done(self, worker: TaskWorker) -> bool:
         return bool(worker.task is None or worker.task.done())
@@ -190,6 +199,11 @@ class AsyncioTasks(LoopTasks):
             for child in children
         ]
         label = f"gather({', '.join(names)})" if names else "a future" if future else "a wake-up"
+        if self.ready.asleep:
+            label += (
+                " (another thread has called call_soon, or what calls it, which does not wake the "
+                "loop: call_soon_threadsafe does)"
+            )
         op = self.wait_for(worker, label, at, future)
         model = self.hub.controller.models[op.target]
         if isinstance(model, AwaitedModel):
@@ -198,6 +212,7 @@ class AsyncioTasks(LoopTasks):
 
     def wake_all(self) -> None:
         super().wake_all()
+        self.ready.wake()
         self.ready.settle()
 
     def close(self) -> None:
@@ -213,7 +228,8 @@ class AsyncioTasks(LoopTasks):
             self.close_coroutine(worker)
         self.ready.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
-        self.loop._selector.close()
+        if self.loop._selector is not None:  # the program has not closed it
+            self.loop._selector.close()
 
 
 _PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")

@@ -37,6 +37,8 @@ TIMERS: Final = "loop:timers"
 LOOP: Final = "loop"
 #: The event of an await that is suspended in an op of this kind.
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
+#: The op of an await that a handler of a signal may end; -1: nothing is known of it.
+_ANYBODYS: Final = (WAIT, -1)
 
 
 class LoopWorker(Worker):
@@ -89,8 +91,10 @@ class LoopTasks:
     that may still be injected. ``errors``: what the loop reported besides, for the verdict;
     ``raised``: the exceptions among that, which nobody has handled.
     ``members``: all workers of the loop, by number. ``prefix``: of the names, where it is not the
-    one loop of all workers.
+    one loop of all workers. ``open``: it runs, which the loops of backends always do.
     """
+
+    open = True
 
     def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
         self.hub = hub
@@ -161,6 +165,10 @@ class LoopTasks:
     def watches(self) -> bool:
         """Whether there is real input or output to wait for."""
         raise NotImplementedError
+
+    def signals(self) -> bool:
+        """Whether the program has a handler for a signal, which never comes in here."""
+        return False
 
     def close(self) -> None:
         """End the coroutines that are in the middle of their code, and the loop."""
@@ -254,6 +262,7 @@ class LoopTasks:
         contexts[self.ident] = worker
         callbacks = number == self.callbacks.number
         if callbacks:
+            worker.uncontrolled = 0
             self.run_callbacks()
         else:
             del gate.ready[number]
@@ -271,8 +280,10 @@ class LoopTasks:
             self.callbacks_ran()
 
     def leave(self) -> None:
-        """No worker's code runs now."""
+        """No worker's code runs now: what the loop itself runs, and what dies in its hands, is no
+        step of any."""
         self.gate.inside = -1
+        self.callbacks.uncontrolled = 1
         contexts[self.ident] = self.callbacks
 
     def suspended(self, worker: TaskWorker, waits: bool) -> None:
@@ -343,9 +354,12 @@ class LoopTasks:
         """No worker can go on: what each task waits for takes the place of its next step."""
         controller = self.hub.controller
         left = [worker for worker in self.order if worker.number in controller.active]
+        shown = "; ".join(f"{one.label} at\n{stack(one.coro)}" for one in left)
         if self.watches():
-            shown = "; ".join(f"{one.label} at\n{stack(one.coro)}" for one in left)
             controller.limit = f"only real input and output is left to wait for: {shown}"
+            return
+        if self.signals() and any(awaiting(one.coro).kind in _ANYBODYS for one in left):
+            controller.limit = f"only a signal, or nothing at all, is left to wait for: {shown}"
             return
         for worker in left:
             if not self.done(worker):

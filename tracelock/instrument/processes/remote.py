@@ -53,6 +53,8 @@ class RemoteWorker(Worker):
     when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
     """
 
+    elsewhere = True
+
     __slots__ = ("base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported")
 
     def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:

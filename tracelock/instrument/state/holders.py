@@ -37,9 +37,11 @@ def _counts(name: object) -> bool:
 
 
 class Holder:
-    """One thing that holds state. ``label``: how it is called; ``size``: how many parts it has."""
+    """One thing that holds state. ``label``: how it is called; ``size``: how many parts it has;
+    ``place``: its number among those of a snapshot."""
 
     size = 1
+    place = -1
     #: Whether it can be made what it was; else it is only seen to have changed.
     whole = True
 

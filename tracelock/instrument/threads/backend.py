@@ -11,7 +11,7 @@ from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend, Stuck
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.patches import COMMON
+from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.worker import Worker
 
 
@@ -22,7 +22,7 @@ class ThreadBackend(PythonBackend):
     """
 
     settles = True
-    patch_groups = (*COMMON, "own_loops", "asyncio", "anyio", "trio")
+    patch_groups = (*COMMON, *LOOPING)
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
@@ -42,7 +42,7 @@ class ThreadBackend(PythonBackend):
             self._await()
         except Stuck:
             pass
-        self._loops_ended(controller)
+        hub.block_loops()
         if self.settles and hub.error is None and self._completed(controller):
             self._check_apart(controller, state)
         for loop in hub.own_loops:
@@ -70,10 +70,3 @@ class ThreadBackend(PythonBackend):
         if inspect.iscoroutinefunction(work):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
         return partial(work, *self.program.arguments(state))
-
-    def _loops_ended(self, controller: OpenController) -> None:
-        """What loops that the program has started itself have to tell at a schedule's end."""
-        for loop in self.hub.own_loops:
-            self.own_loops = True
-            if controller.essential and controller.limit is None:
-                loop.blocked()
