@@ -8,6 +8,8 @@ promise keeps at least one test, and most of its cases, in the default run.
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +167,17 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
     },
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python is told to keep nothing that it compiles, the hundreds of processes of a run
+    share what they compile in a folder of the run."""
+    if sys.dont_write_bytecode and "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="tracelock-tests-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
+        sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(optionalhook=True)
