@@ -110,9 +110,11 @@ class Hub:
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
-        # --- of imports by workers, see ``threads.imports``: modules that are there now; those that
-        # their import has not ended yet for; what puts the locks of new ones under control
+        # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
+        # that another one waited for; those whose import has not ended yet; what puts the locks of
+        # new ones under control
         self.imported: set[str] = set()
+        self.imports_waited_for: set[str] = set()
         self.new_modules: dict[str, None] = {}
         self.take_in: Callable[[list[str]], None]
         #: What is called for the errors of threads where the program sets nothing else.

@@ -15,7 +15,7 @@ from tracelock.engine.replaying import EndOfTrace
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.account import Account, listed
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects, no_collections
@@ -194,6 +194,12 @@ class PythonHost(Host):
         return contextlib.nullcontext(self)
 
     def not_confirmed(self, why: str, number: int, times: int) -> str:
+        imported = listed(sorted(self.backend.hub.imports_waited_for))
+        if imported:
+            return (
+                f"it failed as {imported} was first imported, which is done once in a process, and "
+                f"did not fail again in this one ({why})"
+            )
         return (
             "the program is not deterministic: the failing schedule did not fail again "
             f"({why}). {LOOK_FOR}"
