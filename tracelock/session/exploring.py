@@ -240,6 +240,7 @@ class Exploration(Opened):
         )  # fmt: skip
         account = explored.account
         explored.executions = self.executions
+        explored.lasting = host.lasting
         explored.whole = found.exhaustive and account is not None and not account.clean
         remarks = host.remarks(found.schedules)
         if failures:
