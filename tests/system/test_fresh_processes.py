@@ -228,7 +228,7 @@ from tracelock.instrument.rewrite import codes
 if sys.argv[1] == "reads":
     codes._compile = None
 import email
-for path in sorted(Path(email.__file__).parent.glob("*.py")):
+for path in sorted(Path(email.__file__).parent.glob("[b-h]*.py")):
     codes.compiled(path.read_bytes(), str(path), f"email/{path.name}", f"email.{path.stem}")
 """
 
@@ -243,6 +243,6 @@ def test_processes_share_what_was_rewritten(tmp_path: Path) -> None:
     assert [one.wait(timeout=60) for one in both] == [0, 0]
     subprocess.run([*command, "reads"], env=environment, check=True, timeout=60)
     kept = [path.name for path in tmp_path.rglob("*tracelock*.pyc*") if "email" in str(path.parent)]
-    assert len(kept) == len(set(kept)) > 15 and all(
+    assert len(kept) == len(set(kept)) > 3 and all(
         name.endswith("-tracelock.pyc") for name in kept
     )
