@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import threading
+import types
 import weakref
 from types import SimpleNamespace
 from typing import Any
@@ -166,3 +168,54 @@ def raw_lock_of_each() -> Any:
             s.n += 1
 
     return lambda: SimpleNamespace(n=0), [count, count], equal(2)
+
+
+# --- modules that are filled late ---------------------------------------------------------------
+def late_module(locked: bool) -> State:
+    module: Any = types.ModuleType("late")
+    lock = threading.Lock()
+    module.made = 0
+
+    def make(name: str) -> Any:
+        if name != "value":
+            raise AttributeError(name)
+        module.made += 1
+        module.value = [module.made]
+        return module.value
+
+    def make_once(name: str) -> Any:
+        with lock:
+            return module.__dict__[name] if name in module.__dict__ else make(name)
+
+    module.__getattr__ = make_once if locked else make
+    return SimpleNamespace(module=module)
+
+
+def use_late(s: State) -> None:
+    assert s.module.value
+
+
+def made_once(s: State) -> None:
+    assert s.module.made == 1
+
+
+@case(WRONG, "two see that it is missing, and the module makes it twice")
+def module_with_getattr() -> Any:
+    return lambda: late_module(False), [use_late, use_late], made_once
+
+
+@case(RIGHT, "looked at again with a lock held")
+def module_with_getattr_and_a_lock() -> Any:
+    return lambda: late_module(True), [use_late, use_late], made_once
+
+
+class Unloaded(types.ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = types.ModuleType  # type: ignore[assignment]
+        self.value = 1
+        return self.value
+
+
+@case(WRONG, "it counts as loaded before it is")
+def module_that_is_loaded_too_early() -> Any:
+    return lambda: SimpleNamespace(module=Unloaded("late")), [use_late, use_late], None
