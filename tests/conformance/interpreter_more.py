@@ -219,3 +219,84 @@ class Unloaded(types.ModuleType):
 @case(WRONG, "it counts as loaded before it is")
 def module_that_is_loaded_too_early() -> Any:
     return lambda: SimpleNamespace(module=Unloaded("late")), [use_late, use_late], None
+
+
+# --- what is put into texts ---------------------------------------------------------------------
+def table() -> State:
+    return SimpleNamespace(table={"a": 1}, thing=Thing(1), items=[1])
+
+
+def change(s: State) -> None:
+    s.table["a"] = s.thing.value = s.items[0] = 2
+
+
+def shows(show: Any) -> Any:
+    """One worker looks twice while the other changes what it looks at."""
+
+    def work(s: State) -> None:
+        assert show(s) == show(s)
+
+    return table, [work, change], None
+
+
+@case(WRONG, "a text is filled from a table")
+def format_map_of_a_table() -> Any:
+    return shows(lambda s: "{a}".format_map(s.table))
+
+
+@case(WRONG, "a text that is no literal is filled with a list")
+def format_of_a_list() -> Any:
+    text = "{}!"
+    return shows(lambda s: text.format(s.items))
+
+
+@case(WRONG, "a text asks for an attribute")
+def format_of_an_attribute() -> Any:
+    return shows(lambda s: "{0.value}".format(s.thing))  # noqa: UP030, UP032
+
+
+@case(WRONG, "the older way to fill a text, from a table")
+def percent_of_a_table() -> Any:
+    return shows(lambda s: "%(a)s" % s.table)  # noqa: UP031
+
+
+@case(WRONG, "and with a list, beside something else")
+def percent_of_a_list() -> Any:
+    return shows(lambda s: "%s %s" % (1, s.items))  # noqa: UP031
+
+
+@case(RIGHT, "what does not change is put into a text")
+def format_of_what_stays() -> Any:
+    def work(s: State) -> None:
+        assert "{} {:.1f} {a}".format(s.n, 0.5, a="x") == "%s %.1f %s" % (1, 0.5, "x")  # noqa: UP031
+
+    return lambda: SimpleNamespace(n=1), [work, work], None
+
+
+# --- namespaces by name ---------------------------------------------------------------------------
+TOTAL = 0
+
+
+@case(WRONG, "globals() is the same variable as the name")
+def globals_against_the_name() -> Any:
+    def setup() -> None:
+        global TOTAL
+        TOTAL = 0
+
+    def one(_: State) -> None:
+        globals()["TOTAL"] += 1
+
+    def other(_: State) -> None:
+        global TOTAL
+        TOTAL += 1
+
+    return setup, [one, other], lambda _: TOTAL == 2
+
+
+@case(RIGHT, "vars() without an object is what locals() is")
+def vars_of_a_function() -> Any:
+    def work(s: State) -> None:
+        assert set(vars()) == {"s"} == set(locals())
+        assert globals()["TOTAL"] is TOTAL
+
+    return lambda: SimpleNamespace(), [work, work], None

@@ -102,7 +102,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if issubclass(type_, type):
         return _class_data
     if issubclass(type_, ModuleType):
-        return _module_data
+        return _namespace if name == "__dict__" else _module_data
     if name == "__dict__" and type_.__dictoffset__:
         return _namespace
     if issubclass(type_, _local):
