@@ -339,7 +339,6 @@ class Worker:
         current.error = failed
         if current is self:
             self.hub.names.let_die(self.fresh)
-        if current is self:
             self.finish()
         else:  # its code has forked, and this is the end of the new process
             current.end()
