@@ -171,7 +171,7 @@ def test_a_worker_that_fails() -> None:
 
 
 def test_what_is_patched_is_undone() -> None:
-    rows = [patch for patch in table("trio") if patch.by is not None]
+    rows = [patch for patch in table("trio") if patch.owner is not None]
     assert len(rows) > 10
     before = [getattr(patch.owner, patch.attribute) for patch in rows]
     own = [patch.attribute in vars(patch.owner) for patch in rows]

@@ -205,7 +205,7 @@ class OpenController(Controller):
     def _lives(self, worker: int) -> bool:
         """Whether this is a thread or a task, not what a loop does beside its tasks."""
         gate = self.loops.get(worker)
-        return gate is None or (worker != gate.timers and gate.ready.get(worker) != gate.first)
+        return gate is None or worker not in (gate.timers, gate.callbacks)
 
     def _late(self) -> list[int]:
         """The workers whose timer is late. Who sleeps for no time at all only lets others on."""

@@ -1,9 +1,9 @@
 """The stock event loop of asyncio, with its queue and its clock under a scheduler.
 
 What is promised of a loop stays so: callbacks (``call_soon``, done callbacks, timers that have
-fired) run first come, first served. What is chosen is when a task that could go on does so: a
-wake-up may take any time. So a step of a task may come later than it stands in the line, but
-never before a callback that was there first.
+fired) and the first steps of tasks run first come, first served. What is chosen is when a task that
+could go on does so: a wake-up may take any time. So a step of a task may come later than it stands
+in the line, but never before a callback, or a task that has not begun, that was there first.
 
 All callbacks are the steps of one pseudo-worker and all timers those of another. Time is virtual.
 """
@@ -25,6 +25,7 @@ from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
+from tracelock.schedulers.base import LAST
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
@@ -62,6 +63,18 @@ class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
     def __hash__(self) -> int:
         return self.count
 
+    def set_result(self, result: Any) -> None:
+        tasks = self._loop.tasks  # type: ignore[attr-defined]
+        if get_ident() != tasks.ident:
+            tasks.on_another_thread("Future.set_result")
+        super().set_result(result)
+
+    def set_exception(self, exception: Any) -> None:
+        tasks = self._loop.tasks  # type: ignore[attr-defined]
+        if get_ident() != tasks.ident:
+            tasks.on_another_thread("Future.set_exception")
+        super().set_exception(exception)
+
 
 # a program that shows one sees what it would see without us
 for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
@@ -74,6 +87,7 @@ class ControlledReadyQueue:
 
     ``asleep``: what other threads have put in by ``call_soon``, which does not wake a loop that
     has nothing to do (``call_soon_threadsafe`` does): it stays until something else wakes it.
+    ``firsts``: places and workers of tasks that have not begun. No timing lets anything pass them.
     """
 
     tasks: AsyncioTasks
@@ -81,11 +95,16 @@ class ControlledReadyQueue:
     callbacks: deque[tuple[int, events.Handle]] = field(default_factory=deque)
     count: int = 0
     asleep: list[events.Handle] = field(default_factory=list)
+    firsts: deque[tuple[int, int]] = field(default_factory=deque)
+    safely: bool = False  # by ``call_soon_threadsafe``
 
     def append(self, handle: events.Handle) -> None:
-        if get_ident() != self.tasks.ident and self.tasks.sleeps():
-            self.asleep.append(handle)
-            return
+        tasks = self.tasks
+        if get_ident() != tasks.ident and not self.safely:
+            tasks.on_another_thread("call_soon")
+            if tasks.sleeps():
+                self.asleep.append(handle)
+                return
         self.put(handle)
 
     def wake(self) -> None:
@@ -101,10 +120,25 @@ class ControlledReadyQueue:
             worker = tasks.worker_of(owner)
             self.steps[worker.number] = handle
             tasks.gate.ready[worker.number] = place
+            if not (worker.begun or worker.given) and tasks.hub.controller.at_end is None:
+                self.firsts.append((place, worker.number))
+                self.bar()
             return
         self.callbacks.append((place, handle))
         if len(self.callbacks) == 1:
             tasks.callbacks_come(place, handle)
+
+    def take(self, number: int) -> events.Handle:
+        """The step of this worker, which has been picked."""
+        if self.firsts and self.firsts[0][1] == number:
+            self.firsts.popleft()
+            self.bar()
+        return self.steps.pop(number)
+
+    def bar(self) -> None:
+        """Set the place that nobody passes: of a callback, or of the first step of a task."""
+        place = self.callbacks[0][0] if self.callbacks else LAST
+        self.tasks.gate.first = min(place, self.firsts[0][0]) if self.firsts else place
 
     def settle(self) -> None:
         """Callbacks that were cancelled do not count."""
@@ -121,6 +155,7 @@ class ControlledReadyQueue:
 
     def clear(self) -> None:
         self.asleep.clear()
+        self.firsts.clear()
         self.steps.clear()
         self.callbacks.clear()
 
@@ -204,9 +239,11 @@ class ControlledLoop(asyncio.SelectorEventLoop):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
         self._ready.wake()
-        handle = self.call_soon(callback, *args, context=context)
-        self._ready.wake()
-        return handle
+        self._ready.safely = True
+        try:
+            return self.call_soon(callback, *args, context=context)
+        finally:
+            self._ready.safely = False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):

@@ -8,7 +8,7 @@ import re
 from asyncio import events
 from typing import Any, Final
 
-from tracelock.instrument.callers import file_label, place_of, place_of_function
+from tracelock.instrument.callers import caller, file_label, place_of, place_of_function
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.asyncio_loop import (
@@ -18,9 +18,9 @@ from tracelock.instrument.loops.asyncio_loop import (
 )
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.instrument.worker import here
 from tracelock.objects.waits import AwaitedModel
-from tracelock.ops import CANCEL, JOIN, Op
-from tracelock.schedulers.base import LAST
+from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
 
 
 class AsyncioTasks(LoopTasks):
@@ -30,6 +30,7 @@ class AsyncioTasks(LoopTasks):
 
     def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
         super().__init__(hub, baton, cancellations, prefix)
+        self.gate.callbacks = self.callbacks.number
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._created = 0
@@ -82,10 +83,21 @@ class AsyncioTasks(LoopTasks):
         busy = self.gate.inside >= 0 or ready.steps or ready.callbacks
         return self.open and not busy and self.hub.phase is not Phase.UNWIND
 
+    def on_another_thread(self, what: str) -> None:
+        """What only the thread of the loop may do comes next: at any time, though it is no step."""
+        worker = here()
+        if worker is not None and worker.own_thread and self.hub.phase is Phase.RUN and self.open:
+            worker.doubt(
+                f"{what} of asyncio is not safe between threads, and {worker.label} calls it: not "
+                "all that may come of it was looked at"
+            )
+            worker.step(Op(NOTIFY, self.gate.number, caller(None, 4), 1))
+
     def callbacks_come(self, place: int, handle: events.Handle) -> None:
         """``handle`` is the first of the callbacks now."""
         gate, number = self.gate, self.callbacks.number
-        gate.first = gate.ready[number] = place
+        gate.ready[number] = place
+        self.ready.bar()
         if gate.inside != number and self.hub.phase is not Phase.UNWIND:
             at = place_of_function(handle._callback)  # type: ignore[attr-defined]
             self.hub.controller.ask(number, self.op(at))
@@ -93,8 +105,8 @@ class AsyncioTasks(LoopTasks):
     def callbacks_gone(self) -> None:
         """There is no callback any more."""
         gate, number = self.gate, self.callbacks.number
-        gate.first = LAST
         gate.ready.pop(number, None)
+        self.ready.bar()
         self.hub.controller.rest(number)
 
     def next_deadline(self) -> tuple[float, str] | None:
@@ -137,7 +149,7 @@ class AsyncioTasks(LoopTasks):
         self.ready.settle()
 
     def run_step(self, worker: TaskWorker) -> None:
-        self.ready.steps.pop(worker.number)._run()
+        self.ready.take(worker.number)._run()
 
     def waits(self, worker: TaskWorker) -> bool:
         return worker.task._fut_waiter is not None
