@@ -7,6 +7,7 @@ import contextlib
 import gc
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from time import process_time
 from typing import Any, Final
@@ -33,12 +34,12 @@ from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
-from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.program import PythonProgram, name_of
 from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
-from tracelock.instrument.worker import Main, MainBlocked, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker, out_of_control
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
 
@@ -81,10 +82,12 @@ class PythonBackend:
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
-        self.ran = 0  # schedules
+        self.ran = 0  # schedules that are counted
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         #: What else was reported (by the exception handler of a loop), and in how many schedules.
         self.heard: dict[str, int] = {}
+        #: Whether the schedule is one of the search, of which is told in how many what happened.
+        self.counted = True
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         self.bounds = Bounds(self._stop)
@@ -109,12 +112,20 @@ class PythonBackend:
         self.account.take(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
+        self.hub.thread_hook = threading.excepthook
         patience = min(self.limits.stall, self.limits.seconds)
         self._watchdog = self._stack.enter_context(
             Watchdog(self._progress, MainBlocked, patience, self.bounds)
         )
         self.kept = KeptState(self.program, self.names)
         self._stack.callback(self.kept.close)
+        self.hub.take_in = self._take_in
+
+    def _take_in(self, modules: list[str]) -> None:
+        """A worker has imported these modules."""
+        with out_of_control():
+            self._patches.take_in(modules)
+            self.kept.imported()
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -160,9 +171,9 @@ class PythonBackend:
     def _unwind(self, controller: OpenController) -> None:
         """The schedule is over: end what is left of it."""
         hub = self.hub
-        self.ran += 1
+        self.ran += self.counted
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
-        for number, op in controller.rescues:
+        for number, op in controller.rescues if self.counted else ():
             key = (self.program.layout.workers[number].name, op.at)
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
@@ -243,7 +254,7 @@ class PythonBackend:
                     self.bounds.check()
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
-                except ScheduleOver:
+                except (ScheduleOver, UsageError):
                     raise
                 except BaseException as error:
                     raise UsageError(f"setup failed: {failure_of(error).message}") from error
@@ -258,37 +269,58 @@ class PythonBackend:
         check = program.check
         if check is None or outcome.failure is not None:
             return
+        if self._finally(controller, "the check", check, *program.arguments(state)) is False:
+            outcome.fail(f"{outcome.text} returned False")
+
+    def _exit(self, controller: OpenController) -> None:
+        """After that, what the program has registered to be called at its exit."""
+        for function, arguments, keywords in reversed(self.hub.at_exit):
+            if self.program.outcome.failure is not None or controller.limit is not None:
+                return
+            told = f"{name_of(function)}, which is registered with atexit,"
+            self._finally(controller, told, self._unexpected, function, arguments, keywords)
+
+    def _unexpected(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        with contextlib.suppress(*self.hub.expected):
+            function(*arguments, **keywords)
+
+    def _finally(
+        self, controller: OpenController, what: str, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Call this after a schedule: what it raises is a failure."""
+        outcome = self.program.outcome
+        result: Any = None
         if self.settles:
             controller.active[:] = controller.left  # what is in the background lives on
         limit: LimitReached | None = None
         with self._aside(controller, Phase.CHECK) as main:
             try:
-                result = self._call(main, check, *program.arguments(state))
+                result = self._call(main, function, *arguments)
             except (MainBlocked, KeyboardInterrupt) as error:
                 over = self.bounds.why(0.0)
                 if over:
                     controller.limit = over
-                    return
-                outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
+                    return None
+                outcome.fail(f"{what} never ends: {self._blocked(controller, error)}")
             except LimitReached as error:
                 limit = error
             except ScheduleOver:
                 raise
             except BaseException as error:  # a CancelledError too
                 outcome.fail(failure_of(error).message)
-            else:
-                if result is False:
-                    outcome.fail(f"{outcome.text} returned False")
         if limit is not None:
             controller.limit = str(limit)
         if self.settles:
             controller.active.clear()
+        return result
 
     def _heard(self, controller: OpenController, tasks: Any) -> None:
         """What a loop has reported besides, in a schedule that is over."""
         lost = tasks.unretrieved()
         controller.heard.extend(tasks.errors)
-        for message in (*tasks.errors, *(told for told, _ in lost)):
+        for message in (*tasks.errors, *(told for told, _ in lost)) if self.counted else ():
             self.heard[message] = self.heard.get(message, 0) + 1
         for told, error in (*tasks.raised, *lost):
             unexpected = isinstance(error, Exception) and not isinstance(error, self.hub.expected)

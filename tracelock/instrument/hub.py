@@ -112,6 +112,13 @@ class Hub:
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
+        # --- of imports by workers, see ``threads.imports``: modules that are there now; those that
+        # their import has not ended yet for; what puts the locks of new ones under control
+        self.imported: set[str] = set()
+        self.new_modules: dict[str, None] = {}
+        self.take_in: Callable[[list[str]], None]
+        #: What is called for the errors of threads where the program sets nothing else.
+        self.thread_hook: Any = None
         self._clear()
 
     def _clear(self) -> None:
@@ -127,7 +134,10 @@ class Hub:
         self.bound: dict[str, object] = {}
         #: Objects that have a number for a hash in this schedule, by id.
         self.hashed: dict[int, tuple[int, object]] = {}
+        #: Functions that the program has registered to be called when its process exits.
+        self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
+        self.imports: Any = None
         #: Locks that were free when this schedule first used them: so they are when it has ended.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has

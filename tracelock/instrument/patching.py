@@ -12,7 +12,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import ClassMethodDescriptorType, ModuleType
 from typing import Any, Final
 
 from tracelock.errors import InternalError
@@ -111,6 +111,8 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
     """
     if isinstance(real, property):
         return property(guarded(real.fget, body))
+    if isinstance(real, ClassMethodDescriptorType):  # of a class that is written in C
+        return classmethod(guarded(_of_class(real), body))
 
     def by(*args: Any, **kwargs: Any) -> Any:
         worker = here()
@@ -119,6 +121,13 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
         return body(worker, real, *args, **kwargs)
 
     return functools.update_wrapper(by, real, ("__name__", "__qualname__", "__doc__"), ())
+
+
+def _of_class(real: Any) -> Any:
+    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return real.__get__(None, cls)(*args, **kwargs)
+
+    return functools.update_wrapper(call, real, ("__name__", "__qualname__", "__doc__"), ())
 
 
 def patch(

@@ -55,9 +55,8 @@ class Gate:
 
     ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
     shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
-    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``:
-    the pseudo-worker whose steps are that timers fire; ``callbacks``: of asyncio, that whose steps
-    are callbacks.
+    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``,
+    ``callbacks``: the pseudo-workers whose steps are that timers fire, and what is no task's step.
     """
 
     number: int

@@ -38,14 +38,12 @@ def target_for(
     the code is imported when it is needed: not before, and only with ``allow_call``. Raises
     UsageError for what does not go together.
     """
-    from tracelock.scenario.language.models import Scenario
-
     if subject is not None and code is not None and (code.workers or code.setup or code.check):
         raise UsageError("a scenario has workers of its own: give the one or the other")
-    if isinstance(subject, Scenario):
-        return _of_scenario(subject, code, allow_call)
-    if subject is not None:
+    if isinstance(subject, Target):
         return subject
+    if subject is not None:
+        return _of_scenario(subject, code, allow_call)
     from tracelock.session.code import PythonCode
     from tracelock.session.python import PythonTarget
 
@@ -82,13 +80,14 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
 
         return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
     from tracelock.instrument.program import PythonProgram
+    from tracelock.session.first_party import exactly
     from tracelock.session.named_functions import program_of_trace
     from tracelock.session.python import PythonTarget
 
     def load() -> PythonProgram:
         recorded = python or {}
         if code is not None and code.workers:
-            modules = recorded.get("instrument") if code.instrument is None else code.instrument
+            modules = exactly(recorded) if code.instrument is None else code.instrument
             return replace(
                 code, instrument=modules, cancellations=int(recorded.get("cancellations", 0)),
                 gc=int(recorded.get("collections", 0)),

@@ -52,6 +52,16 @@ class Account:
     chance: set[str] = field(default_factory=set)
     recorded: int = 0
 
+    def add(self, other: Account) -> None:
+        """Take another one into this: of the same program, with another input."""
+        self.workers = max(self.workers, other.workers)
+        self.concurrent = max(self.concurrent, other.concurrent)
+        for name, users in other.variables.items():
+            self.variables[name] = max(users, self.variables.get(name, 0))
+        for name in ("locks", "looked", "unlooked", "unseen", "outside", "chance"):
+            getattr(self, name).update(getattr(other, name))
+        self.recorded += other.recorded
+
     @property
     def clean(self) -> bool:
         """Whether nothing is known to have escaped."""
@@ -85,6 +95,18 @@ class Account:
         """The same, and what was not looked into."""
         left = self.not_looked_into
         return self.counts + (f"; not looked into: {listed(left)}" if left else "")
+
+    def told(self) -> dict[str, Any]:
+        """What was found out, as plain data: for the account of the process that forked this."""
+        return {
+            "looked": list(self.looked), "unlooked": list(self.unlooked),
+            "unseen": dict(self.unseen), "outside": list(self.outside), "chance": list(self.chance),
+        }  # fmt: skip
+
+    def hear(self, told: dict[str, Any]) -> None:
+        """Another process has found this out."""
+        for name, found in told.items():
+            getattr(self, name).update(found)
 
     def to_data(self) -> dict[str, Any]:
         """As JSON."""

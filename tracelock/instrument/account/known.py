@@ -28,6 +28,7 @@ from tracelock.instrument.contexts import identity
 CONTROLLED: Final = frozenset(
     {
         "_asyncio", "_contextvars", "_pytest", "_queue", "_thread", "_weakrefset", "abc",
+        "_distutils_hack",
         "anyio", "asyncio", "concurrent", "contextlib", "contextvars", "dataclasses", "enum",
         "exceptiongroup", "fnmatch", "functools", "genericpath", "glob", "importlib", "linecache",
         "multiprocessing", "ntpath", "operator", "os", "outcome", "pathlib", "pluggy", "posixpath",
@@ -66,6 +67,14 @@ OUTSIDE: Final = frozenset(
         "resource", "select", "socket", "sqlite3", "ssl", "subprocess", "syslog", "termios",
     }
 )  # fmt: skip
+#: Functions by which handlers of signals come to run, whenever the interpreter gets to it.
+SIGNALLING: Final = frozenset(
+    {
+        ("_signal", "raise_signal"), ("_signal", "pthread_kill"), ("_signal", "alarm"),
+        ("_signal", "setitimer"), ("_thread", "interrupt_main"), ("posix", "kill"),
+        ("posix", "killpg"),
+    }
+)  # fmt: skip
 #: How the modules in C are called by those who use them.
 SHOWN: Final = {
     "_sqlite3": "sqlite3", "_socket": "socket", "_ssl": "ssl", "_posixsubprocess": "subprocess",
@@ -79,11 +88,7 @@ WAKING: Final = frozenset(
 #: Functions whose answer no schedule decides: module, or type, and name -> how it is told.
 CHANCE: Final = {
     ("posix", "urandom"): "os.urandom", ("posix", "getrandom"): "os.getrandom",
-    ("time", "process_time"): "time.process_time", ("time", "thread_time"): "time.thread_time",
-    ("time", "clock_gettime"): "time.clock_gettime",
     ("datetime", "now"): "datetime.now", ("datetime", "utcnow"): "datetime.utcnow",
-    ("datetime", "today"): "datetime.today", ("date", "today"): "date.today",
-    ("_uuid", "generate_time_safe"): "uuid.uuid1",
 }  # fmt: skip
 
 ATOM, CONTAINER, GUARDED, OPAQUE, INSTANCE = range(5)

@@ -1,9 +1,10 @@
 """The stock event loop of asyncio, with its queue and its clock under a scheduler.
 
 What is promised of a loop stays so: callbacks (``call_soon``, done callbacks, timers that have
-fired) and the first steps of tasks run first come, first served. What is chosen is when a task that
-could go on does so: a wake-up may take any time. So a step of a task may come later than it stands
-in the line, but never before a callback, or a task that has not begun, that was there first.
+fired) run first come, first served. What is chosen is when a task that could go on does so: a
+wake-up may take any time. So a step of a task may come later than it stands in the line, but
+never before a callback that was there first. The first steps of tasks that the program creates
+stand in the line with the callbacks: nothing makes a loop begin them in another order.
 
 All callbacks are the steps of one pseudo-worker and all timers those of another. Time is virtual.
 """
@@ -25,7 +26,6 @@ from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
-from tracelock.schedulers.base import LAST
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
@@ -83,19 +83,20 @@ for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
 
 @dataclass(slots=True, eq=False)
 class ControlledReadyQueue:
-    """Stands in for the queue of a loop: steps of tasks apart from callbacks.
+    """Stands in for the queue of a loop: steps of tasks apart from what keeps its place.
+
+    ``line``: callbacks, and the first steps of tasks that the program has created (with the number
+    of the worker; -1 of a callback). These are done first come, first served.
 
     ``asleep``: what other threads have put in by ``call_soon``, which does not wake a loop that
     has nothing to do (``call_soon_threadsafe`` does): it stays until something else wakes it.
-    ``firsts``: places and workers of tasks that have not begun. No timing lets anything pass them.
     """
 
     tasks: AsyncioTasks
     steps: dict[int, events.Handle] = field(default_factory=dict)
-    callbacks: deque[tuple[int, events.Handle]] = field(default_factory=deque)
+    line: deque[tuple[int, events.Handle, int]] = field(default_factory=deque)
     count: int = 0
     asleep: list[events.Handle] = field(default_factory=list)
-    firsts: deque[tuple[int, int]] = field(default_factory=deque)
     safely: bool = False  # by ``call_soon_threadsafe``
 
     def append(self, handle: events.Handle) -> None:
@@ -119,45 +120,43 @@ class ControlledReadyQueue:
         if isinstance(owner, asyncio.Task):
             worker = tasks.worker_of(owner)
             self.steps[worker.number] = handle
-            tasks.gate.ready[worker.number] = place
-            if not (worker.begun or worker.given) and tasks.hub.controller.at_end is None:
-                self.firsts.append((place, worker.number))
-                self.bar()
-            return
-        self.callbacks.append((place, handle))
-        if len(self.callbacks) == 1:
-            tasks.callbacks_come(place, handle)
-
-    def take(self, number: int) -> events.Handle:
-        """The step of this worker, which has been picked."""
-        if self.firsts and self.firsts[0][1] == number:
-            self.firsts.popleft()
-            self.bar()
-        return self.steps.pop(number)
-
-    def bar(self) -> None:
-        """Set the place that nobody passes: of a callback, or of the first step of a task."""
-        place = self.callbacks[0][0] if self.callbacks else LAST
-        self.tasks.gate.first = min(place, self.firsts[0][0]) if self.firsts else place
+            if worker.begun or worker.given:
+                tasks.gate.ready[worker.number] = place
+                return
+            self.line.append((place, handle, worker.number))
+        else:
+            self.line.append((place, handle, -1))
+        if len(self.line) == 1:
+            self.settle()
 
     def settle(self) -> None:
-        """Callbacks that were cancelled do not count."""
-        callbacks = self.callbacks
-        while callbacks and callbacks[0][1]._cancelled:
-            callbacks.popleft()
-        if callbacks:
-            self.tasks.callbacks_come(*callbacks[0])
+        """The first in the line can go on. Callbacks that were cancelled do not count."""
+        line, tasks = self.line, self.tasks
+        while line and line[0][1]._cancelled:
+            line.popleft()
+        if not line:
+            tasks.callbacks_gone()
+            return
+        place, handle, number = line[0]
+        if number < 0:
+            tasks.callbacks_come(place, handle)
         else:
-            self.tasks.callbacks_gone()
+            tasks.callbacks_gone()
+            tasks.gate.first = tasks.gate.ready[number] = place
+
+    def begins(self, number: int) -> None:
+        """A task makes a step: it may be the first in the line."""
+        if self.line and self.line[0][2] == number:
+            self.line.popleft()
+            self.settle()
 
     def __len__(self) -> int:
-        return len(self.steps) + len(self.callbacks)
+        return len(self.steps) + sum(number < 0 for _, _, number in self.line)
 
     def clear(self) -> None:
         self.asleep.clear()
-        self.firsts.clear()
         self.steps.clear()
-        self.callbacks.clear()
+        self.line.clear()
 
 
 class Polling:

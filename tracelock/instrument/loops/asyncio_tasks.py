@@ -21,6 +21,7 @@ from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.worker import here
 from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
+from tracelock.schedulers.base import LAST
 
 
 class AsyncioTasks(LoopTasks):
@@ -30,7 +31,6 @@ class AsyncioTasks(LoopTasks):
 
     def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
         super().__init__(hub, baton, cancellations, prefix)
-        self.gate.callbacks = self.callbacks.number
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._created = 0
@@ -80,7 +80,7 @@ class AsyncioTasks(LoopTasks):
     def sleeps(self) -> bool:
         """Whether the loop, which runs, has nothing to do and waits to be woken."""
         ready = self.ready
-        busy = self.gate.inside >= 0 or ready.steps or ready.callbacks
+        busy = self.gate.inside >= 0 or ready.steps or ready.line
         return self.open and not busy and self.hub.phase is not Phase.UNWIND
 
     def on_another_thread(self, what: str) -> None:
@@ -88,16 +88,15 @@ class AsyncioTasks(LoopTasks):
         worker = here()
         if worker is not None and worker.own_thread and self.hub.phase is Phase.RUN and self.open:
             worker.doubt(
-                f"{what} of asyncio is not safe between threads, and {worker.label} calls it: not "
-                "all that may come of it was looked at"
+                f"{what} of asyncio, which {worker.label} calls",
+                "it is not safe between threads: not all that may come of it was looked at",
             )
             worker.step(Op(NOTIFY, self.gate.number, caller(None, 4), 1))
 
     def callbacks_come(self, place: int, handle: events.Handle) -> None:
         """``handle`` is the first of the callbacks now."""
         gate, number = self.gate, self.callbacks.number
-        gate.ready[number] = place
-        self.ready.bar()
+        gate.first = gate.ready[number] = place
         if gate.inside != number and self.hub.phase is not Phase.UNWIND:
             at = place_of_function(handle._callback)  # type: ignore[attr-defined]
             self.hub.controller.ask(number, self.op(at))
@@ -105,8 +104,8 @@ class AsyncioTasks(LoopTasks):
     def callbacks_gone(self) -> None:
         """There is no callback any more."""
         gate, number = self.gate, self.callbacks.number
+        gate.first = LAST
         gate.ready.pop(number, None)
-        self.ready.bar()
         self.hub.controller.rest(number)
 
     def next_deadline(self) -> tuple[float, str] | None:
@@ -141,7 +140,7 @@ class AsyncioTasks(LoopTasks):
         self.loop.fire_timers()
 
     def run_callbacks(self) -> None:
-        _, handle = self.ready.callbacks.popleft()
+        _, handle, _ = self.ready.line.popleft()
         if not handle._cancelled:
             handle._run()
 
@@ -149,7 +148,8 @@ class AsyncioTasks(LoopTasks):
         self.ready.settle()
 
     def run_step(self, worker: TaskWorker) -> None:
-        self.ready.take(worker.number)._run()
+        self.ready.begins(worker.number)
+        self.ready.steps.pop(worker.number)._run()
 
     def waits(self, worker: TaskWorker) -> bool:
         return worker.task._fut_waiter is not None

@@ -203,7 +203,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._go_on()
         self.kept.set_up()
         hub.phase = Phase.RUN
-        contexts[tasks.ident] = tasks.callbacks
+        tasks.leave()
         if hub.recorder is not None:
             hub.recorder.profile.on()
         tasks.wake_all()
@@ -226,6 +226,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self._check(controller, state)
             self._go_on()
             self.kept.checked()
+            self._exit(controller)
+            self._go_on()
         for loop in (tasks, *hub.own_loops):
             self._heard(controller, loop)
         if completed and self._completed(controller) and program.outcome.failure is None:
@@ -277,8 +279,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit = limit
             if phase is Phase.CHECK:
                 controller.active[:] = active  # no task goes on after that
-            contexts[tasks.ident] = tasks.callbacks
-            tasks.gate.inside = -1
+            tasks.leave()
 
 
 def going_round(controller: OpenController) -> str:

@@ -33,8 +33,8 @@ def _from_a_thread(worker: Any, obj: Any) -> None:
     hub = worker.hub
     cls = type(obj)
     worker.doubt(
-        f"{cls.__name__} of {cls.__module__.partition('.')[0]} is not safe between threads, and "
-        f"{worker.label} uses one: not all that may come of it was looked at"
+        f"what {worker.label} does to {cls.__name__} of {cls.__module__.partition('.')[0]}",
+        "which is not safe between threads: not all that may come of it was looked at",
     )
     bound = getattr(getattr(obj, "_loop", None), "tasks", None)
     gates = [bound.gate] if bound is not None else [hub.controller.gate]
@@ -62,7 +62,7 @@ class Recorder:
         @functools.wraps(original)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             worker = here()
-            if worker is not None:
+            if worker is not None and not worker.importing:
                 self._tracelock_name = creation_name(kind, worker)
             original(self, *args, **kwargs)
 

@@ -108,7 +108,7 @@ class LoopTasks:
         self.callbacks = LoopWorker(hub, layout.worker(prefix + CALLBACKS), baton)
         self.timers = LoopWorker(hub, layout.worker(prefix + TIMERS), baton)
         self.gate = Gate(hub.number_for(ObjectSpec(prefix + LOOP, "awaited")))
-        self.gate.timers = self.timers.number
+        self.gate.timers, self.gate.callbacks = self.timers.number, self.callbacks.number
         if not prefix:
             hub.controller.gate = self.gate
         self.members: dict[int, Any] = {}
@@ -263,6 +263,7 @@ class LoopTasks:
         contexts[self.ident] = worker
         callbacks = number == self.callbacks.number
         if callbacks:
+            worker.uncontrolled = 0
             self.run_callbacks()
         else:
             del gate.ready[number]
@@ -280,8 +281,10 @@ class LoopTasks:
             self.callbacks_ran()
 
     def leave(self) -> None:
-        """No worker's code runs now."""
+        """No worker's code runs now: what the loop itself runs, and what dies in its hands, is no
+        step of any."""
         self.gate.inside = -1
+        self.callbacks.uncontrolled = 1
         contexts[self.ident] = self.callbacks
 
     def suspended(self, worker: TaskWorker, waits: bool) -> None:

@@ -177,6 +177,8 @@ def kill(worker: Worker, real: Any, pid: int, sig: int, /) -> None:
     """What kills another worker's process is a crash of it."""
     number = worker.hub.pids.get(pid)
     if number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
+        if sig and worker.hub.account is not None:  # a handler runs when the interpreter likes
+            worker.hub.account.account.outside.add("os.kill")
         real(pid, sig)
         return
     end_worker(worker, number, f"{signal.Signals(sig).name} from {worker.label}",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Final
 
 
 class Site:
@@ -79,12 +81,22 @@ def stable_file(name: str, path: str | None) -> str:
     return os.path.basename(path) if below.startswith("../") else below
 
 
+_names: Final[Any] = vars(ModuleType)["__dict__"].__get__
+
+
+def globals_of(module: ModuleType) -> dict[str, Any]:
+    """What a module has, without running code of its own: one that is loaded lazily stays so."""
+    found: dict[str, Any] = _names(module)
+    return found
+
+
 def source_path(module: ModuleType) -> str | None:
     """The source file of a loaded module; frozen ones name theirs in their spec."""
-    spec = getattr(module, "__spec__", None)
+    names = globals_of(module)
+    spec = names.get("__spec__")
     state = getattr(spec, "loader_state", None)
     candidates = (
-        getattr(module, "__file__", None),
+        names.get("__file__"),
         getattr(state, "filename", None),
         getattr(spec, "origin", None),
     )
@@ -92,3 +104,9 @@ def source_path(module: ModuleType) -> str | None:
         if isinstance(candidate, str) and candidate.endswith((".py", ".pyw")):
             return candidate
     return None
+
+
+def source_of(name: str) -> str | None:
+    """The source file of the module of this name, None where none is loaded or it has none."""
+    module = sys.modules.get(name)
+    return source_path(module) if isinstance(module, ModuleType) else None

@@ -58,6 +58,7 @@ class ThreadBackend(PythonBackend):
             self.kept.ran()
             self._check(controller, state)
             self.kept.checked()
+        self._exit(controller)
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):
