@@ -38,6 +38,8 @@ DIGITS: Final = re.compile("[0-9]+")
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
 EARLIER: Final = " of an earlier schedule"
+#: How often the code of a worker may catch the end of its schedule.
+STUBBORN: Final = 1_000
 #: How long a worker may take to unwind, in seconds.
 PATIENCE: Final = 1.0
 #: The same where another one could not be unwound.
@@ -252,6 +254,13 @@ class Hub:
         self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck
+
+    def cut(self, worker: Worker) -> None:
+        """The schedule is over, and so is the code of ``worker``. Where that catches it again and
+        again, and goes on, it is left to itself: it may wait for something then, or end."""
+        if worker.count(ScheduleOver) <= STUBBORN:
+            raise ScheduleOver
+        worker.uncontrolled += 1
 
     def block_loops(self) -> None:
         """Nobody can go on: those that wait for loops of the program's own are shown as such."""
