@@ -7,7 +7,9 @@ import contextlib
 import gc
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
@@ -19,6 +21,7 @@ from tracelock.errors import LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
+from tracelock.instrument.callers import place_in
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.hub import (
     Hub,
@@ -27,6 +30,7 @@ from tracelock.instrument.hub import (
     ScheduleOver,
     contexts,
     get_ident,
+    new_baton,
 )
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects
@@ -45,6 +49,9 @@ from tracelock.schedulers.base import Scheduler
 LOOK: Final = 0.25
 #: Schedules after which garbage is collected, between two of them.
 SWEEP: Final = 200
+#: How long is looked whether a stuck thread uses the processor, in seconds.
+SAMPLE: Final = 0.1
+_sleep: Final = time.sleep
 
 
 class PythonBackend:
@@ -83,6 +90,9 @@ class PythonBackend:
         self.heard: dict[str, int] = {}
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
+        #: The worker that was left behind, which no exception ends: it is in C.
+        self.given_up: GivenUp | None = None
+        self.apart = False  # this is a forked process, which ends when something goes wrong
         self.bounds = Bounds(self._stop)
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
@@ -105,20 +115,38 @@ class PythonBackend:
         self.account.take(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
-        patience = min(self.limits.stall, self.limits.seconds)
-        self._watchdog = self._stack.enter_context(
-            Watchdog(self._progress, MainBlocked, patience, self.bounds)
-        )
+        self._watch()
         self.kept = KeptState(self.program, self.names)
         self._stack.callback(self.kept.close)
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
+        self.rest()
+        self._locals = []
+        self._stack.close()
+
+    def _watch(self) -> None:
+        """Have the thread that runs ``setup`` and ``check``, this one, watched."""
+        patience = min(self.limits.stall, self.limits.seconds)
+        self._watchdog = self._stack.enter_context(
+            Watchdog(self._progress, MainBlocked, patience, self.bounds)
+        )
+
+    def begin_apart(self) -> None:
+        """This is a forked copy of the process that has control: its other threads are not here."""
+        self.apart = True
+        self._pool = []
+        self.hub.main = new_baton()
+        self.hub.main.acquire()
+        self.stuck = ""
+        self.given_up = None
+        self._watch()
+
+    def rest(self) -> None:
+        """End the threads of the pool; the next schedule makes new ones."""
         for pooled in self._pool:
             pooled.close()
         self._pool = []
-        self._locals = []
-        self._stack.close()
 
     def own_order(self) -> Scheduler:
         """One schedule without preemption; of tasks in the order of their loop."""
@@ -166,7 +194,9 @@ class PythonBackend:
         self.afresh.end()
         if hub.relays:
             self._reap()
-        if stuck:
+        if stuck and self.apart:  # it is thrown away with all that is in it
+            self.stuck = f"{stuck[0].label} could not be ended"
+        elif stuck:
             self._give_up(controller, stuck[0])
         if hub.error is not None:
             raise hub.error
@@ -323,6 +353,9 @@ class PythonBackend:
                 told = hub.recorder is not None and hub.recorder.ended(worker.ident)
                 if not told and raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
                     return
+                # where that would be told as a failure, twice as long
+                if self.apart and not over and baton.acquire(timeout=limits.stall):
+                    return
                 continue
             self._give_up(controller, worker)
             raise Stuck
@@ -335,12 +368,44 @@ class PythonBackend:
     def _give_up(self, controller: OpenController, worker: Worker) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
+        self.given_up = GivenUp.of(controller, worker)
         self.stuck = controller.limit or self._stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)
         hub.unwind()
         hub.main = worker.baton  # should it still hand over its baton, no worker gets that
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A worker that is in a call into C. ``for_good``: it waits there, and nobody else could go on
+    who might end that."""
+
+    worker: int
+    at: str
+    for_good: bool
+
+    @classmethod
+    def of(cls, controller: OpenController, worker: Worker) -> GivenUp:
+        frame = sys._current_frames().get(worker.ident)
+        others = [one for one in controller.active if one != worker.number]
+        hub = worker.hub
+        able: object = {*controller._options(), *controller.timers} & {*others}
+        able = able or hub.to_launch or worker.launcher not in (None, hub.main)
+        idle = not able and not _computes(worker.ident)
+        return cls(worker.number, place_in(frame), idle)
+
+
+def _computes(ident: int) -> bool:
+    """Whether a thread uses the processor; True where that cannot be told."""
+    try:
+        clock = time.pthread_getcpuclockid(ident)
+        before = time.clock_gettime(clock)
+        _sleep(SAMPLE)
+        return time.clock_gettime(clock) - before > SAMPLE / 10
+    except (AttributeError, OSError):
+        return True
 
 
 class Stuck(Exception):

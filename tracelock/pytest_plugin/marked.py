@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tracelock.session.target import Target
 
 #: Keywords of the marker that go to the search, and those that make the program.
-_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend")
+_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend", "isolation")
 _PROGRAM: Final = ("cancellations", "gc", "instrument", "expected_errors")
 KEYWORDS: Final = (*_SEARCH, *_PROGRAM)
 #: How a test may end that neither passes nor fails.
@@ -107,7 +107,9 @@ class _Marked:
         item = self.item
         replaying = Replaying.of(item.config)
         if replaying is not None:
-            replaying.follow(item, 0, self._target(options))
+            replaying.follow(
+                item, 0, self._target(options), options.get("isolation", "auto")
+            )  # fmt: skip
             return
         first = kept.earlier(kept.path_for(item))
         target = self._target(options)

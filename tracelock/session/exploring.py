@@ -286,7 +286,7 @@ class Exploration(Opened):
         livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay
         with self.host.held():
             try:
-                if self.plan.shrink and not livelock:
+                if self.plan.shrink and not livelock and not self.host.lasts(outcome.first.verdict):
                     self._make_small(explored)
             except (TimeUp, Interrupted) as over:
                 self._cut_short("the failing schedule is not as small as it could be", over)

@@ -9,15 +9,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from tracelock.engine.controller import Controller
 from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
+from tracelock.engine.verdicts import STUCK
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.isolation.where import Isolation
 from tracelock.instrument.live_objects import LiveObjects, no_collections
 from tracelock.instrument.rewrite.loading import Sources
 from tracelock.ops import ON_WORKER
@@ -59,9 +62,10 @@ class PythonHost(Host):
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
         self.own_name = self.backend.own_name
-        self.runner = self.models = Runner(
+        self.isolation = Isolation(self.backend, self.sources, settings.isolation)
+        self.runner = self.models = PythonRunner(
             program, self.backend.rules, clock=settings.clock, limits=limits,
-            backend=self.backend, kind=OpenController,
+            backend=self.isolation, kind=OpenController,
         )  # fmt: skip
         self._known: Trace | None = None
         self._stack = ExitStack()
@@ -70,6 +74,7 @@ class PythonHost(Host):
         """This host, for a replay: when it is entered it knows what the trace has, and has run
         once."""
         self._known = trace
+        self._died(trace)
         for name in trace.workers:
             self.program.layout.worker(name)
         spawned = {event.target for event in trace.events if event.op == "spawn"}
@@ -91,10 +96,34 @@ class PythonHost(Host):
             del live  # objects die when the program lets go of them
             if self._known is not None:
                 self.names.preset(shared_in(self._known))
-                # what is imported or filled at first use is there then, as it was when recorded
-                run_once(self, self.backend.own_order())
+            if self.settings.isolation == "always":
+                self.isolation.separate()
+            if self.isolation.apart or self._known is not None:
+                self._first_use()
             self._stack = stack.pop_all()
         return self
+
+    def _died(self, trace: Trace) -> None:
+        """A trace that ends with the death of the process is not followed in this one."""
+        if trace.verdict.kind == "crashed" and self.settings.backend != "multiprocessing":
+            self.isolation.separate()
+
+    def _first_use(self) -> None:
+        """Run one schedule: what is imported or filled at first use is there then, as it was when
+        a trace was recorded, and in all processes that are forked. Nothing is learnt."""
+        names, backend, isolation = self.names, self.backend, self.isolation
+        frozen, names.frozen = names.frozen, True
+        try:
+            verdict = run_once(self, backend.own_order())
+            if isolation.apart and verdict.kind == "passed":
+                with isolation.together():
+                    run_once(self, backend.own_order())
+        finally:
+            names.frozen = frozen
+        backend.kept.put_back()
+        backend.rest()
+        backend.heard.clear()
+        backend.ended_by_timeout.clear()
 
     def close(self) -> None:
         self._stack.close()
@@ -141,12 +170,13 @@ class PythonHost(Host):
     def retrace(self, trace: Trace) -> Executed | None:
         if not self._know(trace):
             return None
+        self._died(trace)
         follower = self.follower(trace)
         tape = Tape(follower)
         controller = self.runner.with_clock(trace.clock).controller(tape)
         follower.follow(controller)
         try:
-            self.backend.controlled(controller, lambda _: True)
+            self.isolation.controlled(controller, lambda _: True)
         except EndOfTrace:
             if controller.failure is None:
                 return None
@@ -167,6 +197,9 @@ class PythonHost(Host):
         self.names.preset(shared_in(trace))
         self.names.frozen = frozen
         return True
+
+    def lasts(self, verdict: Verdict) -> bool:
+        return verdict.kind == "crashed" and STUCK in verdict.message
 
     def shrinkable(self, trace: Trace) -> Executed | Trace:
         executed = self.retrace(trace)
@@ -248,7 +281,10 @@ class PythonHost(Host):
             scheduler = Restarting(make, names)
         names.deferring = scheduler.systematic
         try:
-            found = search(self.runner, scheduler, budget, every=every, progress=progress)
+            found = search(
+                self.runner, scheduler, budget, every=every,
+                progress=self.isolation.here(progress),
+            )  # fmt: skip
         finally:
             names.deferring = False
         if names.pending and found.exhaustive:
@@ -296,6 +332,8 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
+        if self.isolation.why:
+            remarks.append(self.isolation.why)
         lasting = self.backend.kept.lasting
         if lasting:
             shown = ", ".join(list(lasting)[:5])
@@ -322,6 +360,15 @@ class PythonHost(Host):
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
         return self.backend.own_orders(cancellations)
+
+
+class PythonRunner(Runner):
+    """Runs schedules of real code where its ``isolation`` says, in this process or in others."""
+
+    def verdict(self, controller: Controller) -> Verdict:
+        isolation = self.backend
+        assert isinstance(isolation, Isolation)
+        return isolation.verdict() or super().verdict(controller)
 
 
 def shared_in(trace: Trace) -> list[str]:

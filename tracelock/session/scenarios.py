@@ -61,6 +61,7 @@ class ScenarioTarget(Target):
     search_limits = RunLimits(steps=SEARCH_STEPS)
     lacks: Mapping[Capability, str] = {
         Capability.INJECTIONS: "--cancellations and --gc are for scenarios of Python code",
+        Capability.ISOLATION: "--isolation is for scenarios of Python code",
     }
 
     def __init__(self, steps: Scenario) -> None:

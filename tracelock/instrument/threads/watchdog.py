@@ -85,6 +85,7 @@ class Watchdog:
     def __enter__(self) -> Watchdog:
         self._ident = get_ident()
         self._thread = threading.Thread(target=self._watch, name="tracelock watchdog", daemon=True)
+        self._thread._tracelock_own = True  # type: ignore[attr-defined]
         self._thread.start()
         return self
 
