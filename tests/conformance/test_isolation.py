@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import locale
 import os
+import signal
 import sys
 import threading
 import time
@@ -158,6 +159,53 @@ def test_a_call_into_c_that_only_takes_long_is_no_failure() -> None:
     )  # fmt: skip
     assert not found.failed
     assert {way.kind for way in found.ways} <= {"passed", "unfinished"}
+
+
+def raising(account: Account) -> None:
+    try:
+        dying(lambda: os._exit(3))(account)
+    finally:
+        os._exit(4)
+
+
+SEEN: dict[str, tuple[Callable[..., Any], str]] = {
+    "exit": (dying(lambda: os._exit(3)), "the process died: exit status 3, in dies"),
+    "kill": (
+        dying(lambda: os.kill(os.getpid(), signal.SIGKILL)),
+        "the process was killed by SIGKILL, in dies",
+    ),
+    "finally": (raising, "the process died: exit status 4, in raising"),
+}
+
+
+@pytest.mark.parametrize("isolation", ["auto", "always"])
+@pytest.mark.parametrize("name", SEEN)
+def test_what_ends_the_process_from_python_needs_no_other(name: str, isolation: str) -> None:
+    worker, told = SEEN[name]
+    found = explore(worker, add, isolation=isolation)
+    assert found.trace is not None and found.confirmed == {"threading": "3/3"}
+    assert (found.trace.verdict.kind, found.trace.verdict.message) == ("crashed", told)
+    replayed = tracelock.replay(
+        found.trace, setup=Account, workers=[worker, add], isolation="never"
+    )  # fmt: skip
+    assert replayed.reproduced
+
+
+def test_a_process_that_ends_in_setup_or_check_or_a_task_is_told_here_too() -> None:
+    with pytest.raises(tracelock.UsageError, match="setup failed: the process died: exit status 2"):
+        explore(add, setup=lambda: os._exit(2), isolation="never")
+    found = explore(add, add, check=lambda account: os._exit(5), isolation="never")
+    assert found.trace is not None
+    assert found.trace.verdict.message == "the process died: exit status 5, in the check"
+
+    async def dies(account: Account) -> None:
+        await add_later(account)
+        if account.total == 2:
+            os._exit(7)
+
+    found = explore(add_later, dies, isolation="never")
+    assert found.trace is not None and found.confirmed == {"asyncio": "3/3"}
+    assert found.trace.verdict.message == "the process died: exit status 7, in dies"
 
 
 # --- what is left behind ----------------------------------------------------------------------

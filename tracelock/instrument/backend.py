@@ -262,6 +262,8 @@ class PythonBackend:
                     state = self._call(main, self._patches.now(program.setup))
                 except (MainBlocked, KeyboardInterrupt) as error:
                     self.bounds.check()
+                    if controller.crashed:
+                        raise UsageError(f"setup failed: {controller.crashed[0][1]}") from None
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
                 except Exception as error:
@@ -286,6 +288,7 @@ class PythonBackend:
                 over = self.bounds.why(0.0)
                 if over:
                     controller.limit = over
+                if over or controller.crashed:
                     return
                 outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
             except LimitReached as limit:
