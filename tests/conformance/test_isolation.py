@@ -17,43 +17,20 @@ from typing import Any
 import pytest
 
 import tracelock
+from tests.helpers import apart
+from tests.helpers.apart import (
+    Account,
+    add,
+    add_safely,
+    add_twice,
+    dying,
+    one_way,
+    other_way,
+)
 from tracelock.engine.limits import RunLimits
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 QUICK = RunLimits(steps=20_000, stall=0.4)
-
-
-class Account:
-    def __init__(self) -> None:
-        self.total = 0
-        self.lock = threading.Lock()
-        self.other = threading.Lock()
-
-
-def add(account: Account) -> None:
-    total = account.total
-    account.total = total + 1
-
-
-def add_twice(account: Account) -> None:
-    add(account)
-    add(account)
-
-
-def add_safely(account: Account) -> None:
-    for _ in range(3):
-        with account.lock:
-            add(account)
-
-
-def one_way(account: Account) -> None:
-    with account.lock, account.other:
-        add(account)
-
-
-def other_way(account: Account) -> None:
-    with account.other, account.lock:
-        add(account)
 
 
 def two(account: Account) -> None:
@@ -65,18 +42,6 @@ def explore(*workers: Callable[..., Any], **options: Any) -> tracelock.Explored:
     options.setdefault("schedules", 200)
     options.setdefault("isolation", "always")
     return tracelock.explore(workers=workers, **options)
-
-
-def dying(end: Callable[[], Any]) -> Callable[[Account], None]:
-    """A worker that ends its process where another one has come between."""
-
-    def dies(account: Account) -> None:
-        total = account.total
-        account.total = total + 1
-        if account.total != total + 1:
-            end()
-
-    return dies
 
 
 ENDS = {
@@ -299,6 +264,34 @@ def test_tasks_run_apart_too() -> None:
     found = explore(add_later, die_later)
     assert found.trace is not None and found.confirmed == {"asyncio": "3/3"}
     assert found.trace.verdict.message == "the process was killed by SIGSEGV, in die_later"
+
+
+# --- when it begins by itself -----------------------------------------------------------------
+def falls(account: Account) -> None:
+    add_twice(account)
+    if account.total != 2:
+        ctypes.string_at(0)
+
+
+def test_modules_that_call_c_functions_run_apart_by_themselves() -> None:
+    found = explore(falls, add, isolation="auto")
+    assert found.trace is not None and found.trace.verdict.kind == "crashed"
+    assert any("test_isolation calls C functions" in note for note in found.notes)
+    seen: list[int] = []
+    explore(lambda account: seen.append(account.total), add, isolation="never", schedules=9)
+    assert len(seen) > 5  # of what is not asked for nothing is lost
+
+
+def test_the_search_goes_on_when_a_worker_was_left_behind() -> None:
+    pause = ctypes.CDLL(None).pause
+    found = explore(
+        dying(pause), add_safely, isolation="auto", limits=QUICK, schedules=25,
+        instrument=[apart.__name__], strategy="random", seed=2,
+    )  # fmt: skip
+    assert not found.failed and found.schedules == 25, found.summary
+    assert {way.kind for way in found.ways} == {"passed", "unfinished"}
+    assert found.verdict == "unfinished"
+    assert any("left behind" in note and "is stuck outside" in note for note in found.notes)
 
 
 # --- bounds -----------------------------------------------------------------------------------

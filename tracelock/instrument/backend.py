@@ -7,6 +7,7 @@ import contextlib
 import gc
 import inspect
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
-from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
+from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait, take_back
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
@@ -92,6 +93,7 @@ class PythonBackend:
         self.stuck = ""
         #: The worker that was left behind, which no exception ends: it is in C.
         self.given_up: GivenUp | None = None
+        self.patient = False
         self.apart = False  # this is a forked process, which ends when something goes wrong
         self.bounds = Bounds(self._stop)
         self.cut_daemons = False
@@ -132,9 +134,10 @@ class PythonBackend:
             Watchdog(self._progress, MainBlocked, patience, self.bounds)
         )
 
-    def begin_apart(self) -> None:
-        """This is a forked copy of the process that has control: its other threads are not here."""
-        self.apart = True
+    def begin_apart(self, patient: bool) -> None:
+        """This is a forked copy of the process that has control: its other threads are not here.
+        ``patient``: a worker counts as stuck only after twice as long."""
+        self.apart, self.patient = True, patient
         self._pool = []
         self.hub.main = new_baton()
         self.hub.main.acquire()
@@ -357,7 +360,7 @@ class PythonBackend:
                 if not told and raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
                     return
                 # where that would be told as a failure, twice as long
-                if self.apart and not over and baton.acquire(timeout=limits.stall):
+                if self.apart and self.patient and not over and baton.acquire(timeout=limits.stall):
                     return
                 continue
             self._give_up(controller, worker)
@@ -372,6 +375,10 @@ class PythonBackend:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
         self.given_up = GivenUp.of(controller, worker)
+        take_back(worker.ident)
+        thread = threading._active.get(worker.ident)  # type: ignore[attr-defined]
+        if thread is not None:
+            thread._tracelock_own = True  # it is of no account any more
         self.stuck = controller.limit or self._stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)

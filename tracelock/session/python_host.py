@@ -96,8 +96,7 @@ class PythonHost(Host):
             del live  # objects die when the program lets go of them
             if self._known is not None:
                 self.names.preset(shared_in(self._known))
-            if self.settings.isolation == "always":
-                self.isolation.separate()
+            self.isolation.begin()
             if self.isolation.apart or self._known is not None:
                 self._first_use()
             self._stack = stack.pop_all()
@@ -332,8 +331,6 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        if self.isolation.why:
-            remarks.append(self.isolation.why)
         lasting = self.backend.kept.lasting
         if lasting:
             shown = ", ".join(list(lasting)[:5])
@@ -345,6 +342,8 @@ class PythonHost(Host):
                 "because its wait timed out: nobody was left to wake it, so that without the "
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
+        if self.isolation.why:
+            remarks.append(self.isolation.why)
         return remarks
 
     def until(self, deadline: float | None) -> None:

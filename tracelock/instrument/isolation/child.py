@@ -53,19 +53,20 @@ class Death(NamedTuple):
 class ForkedBatch:
     """A batch of schedules for a forked process. Made in the parent, before the fork.
 
-    ``done`` is the search's own, of which the child has a copy; ``death``: what ended the child
-    that ran this batch before.
+    ``done`` is the search's own, of which the child has a copy; ``claims``: that a worker is stuck
+    in C is a failure; ``death``: what ended the child that ran this batch before.
     """
 
     def __init__(
         self, backend: PythonBackend, controller: OpenController, done: Callable[[Any], bool],
-        learnt: Learnt, journal: SharedMark,
+        learnt: Learnt, journal: SharedMark, claims: bool,
     ) -> None:  # fmt: skip
         self.backend = backend
         self.controller = controller
         self.done = done
         self.learnt = learnt
         self.journal = journal
+        self.claims = claims
         self.death: Death | None = None
         self.schedulers: list[Scheduler] = schedulers_in(controller.scheduler)
         hub, names = backend.hub, backend.names
@@ -88,7 +89,7 @@ class ForkedBatch:
         faulthandler.disable()  # what is looked for need not be told each time
         contexts.clear()
         die_with_parent()
-        backend.begin_apart()
+        backend.begin_apart(self.claims)
         controller.models.clear()  # of what an object was taken for when they were made
         controller._objects.clear()
         self._pipe, self._skip = pipe, skip
@@ -135,7 +136,7 @@ class ForkedBatch:
     def _ended(self, controller: OpenController) -> bool:
         """A schedule has ended: tell of it. Whether it is the last one here."""
         hangs = self.backend.given_up
-        if hangs is not None and controller.limit is not None and hangs.for_good:
+        if hangs is not None and controller.limit is not None and hangs.for_good and self.claims:
             how = EndOfProcess(f"{STUCK} at {hangs.at}, and nobody is left to end that")
             controller.crashed.append((hangs.worker, how))
             controller.limit = None
@@ -188,10 +189,15 @@ class ForkedBatch:
         if death is None or death.mark.schedule != self._schedule:
             return
         backend: Any = self.backend
-        hub, how, mark = backend.hub, EndOfProcess(death.how), death.mark
+        hub, mark = backend.hub, death.mark
+        where = ", in the check" if mark.phase == Phase.CHECK else ""
+        how = EndOfProcess(death.how + where)
 
         def end(worker: int) -> None:
-            hub.controller.crashed.append((worker, how))
+            if how.startswith(STUCK) and not self.claims:
+                hub.controller.limit = how
+            else:
+                hub.controller.crashed.append((worker, how))
             hub.over = True
 
         if mark.phase == Phase.SETUP:
@@ -203,7 +209,7 @@ class ForkedBatch:
         elif mark.phase == Phase.CHECK:
 
             def check(controller: OpenController, state: Any) -> None:
-                controller.crashed.append((-1, EndOfProcess(f"{how}, in the check")))
+                end(-1)
 
             backend._check = check
         elif not mark.events:

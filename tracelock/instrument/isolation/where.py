@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from time import monotonic
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.controller import Controller
@@ -36,8 +37,12 @@ MORE: Final = 2.0
 GRACE: Final = 1.25
 #: Deaths of one batch, each at a place where the one before was not.
 DEATHS: Final = 3
-#: Schedules in which a worker got stuck although others could have gone on, before no more are run.
-HOPELESS: Final = 3
+#: Modules by which Python calls any function of C.
+_FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "cffi.api", "_cffi_backend"})
+_module_of: Final = type.__dict__["__module__"].__get__
+#: Schedules one after the other that ran apart and in which a worker got stuck, where that is no
+#: failure, before no more are run.
+HOPELESS: Final = {"always": 3, "auto": 2}
 
 
 class Isolation:
@@ -79,6 +84,14 @@ class Isolation:
         finally:
             self.apart = apart
 
+    def begin(self) -> None:
+        """Control begins: schedules run apart if that is wanted, or to be feared."""
+        if self.wanted == "always":
+            self.separate()
+        elif self.wanted == "auto" and (module := into_c(self.sources)):
+            told = not self.backend.program.source  # who wrote a test looks at nothing afterwards
+            self.separate(f"{module} calls C functions, which may end a process" if told else "")
+
     def here(self, function: Callable[..., Any] | None) -> Callable[..., Any] | None:
         """The function, which does nothing in a forked process."""
         if function is None:
@@ -93,21 +106,44 @@ class Isolation:
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
         self._verdict = None
-        if not self.apart:
-            self.backend.controlled(controller, done)
-            return
-        assert isinstance(controller, OpenController)
         more = True
+        if not self.apart:
+            more = self._together(controller, done)
+        assert isinstance(controller, OpenController)
         while more:
             self.backend.bounds.check()
             more = self._batch(controller, done)
+
+    def _together(self, controller: Controller, done: Callable[[Any], bool]) -> bool:
+        """Run schedules in this process. Whether more are to be run apart, since a worker got stuck
+        in C and was left behind."""
+        more = False
+
+        def ended(controller: Any) -> bool:
+            nonlocal more
+            over = done(controller)
+            more = not over
+            return over
+
+        backend = self.backend
+        backend.controlled(controller, ended if self.wanted == "auto" else done)
+        if backend.given_up is None:
+            return False
+        self.separate(f"of this process a thread was left behind: {backend.stuck}")
+        if not self.apart:
+            return False
+        backend.stuck = ""
+        backend.given_up = None
+        backend.kept.put_back()
+        return more
 
     def _batch(self, controller: OpenController, done: Callable[[Any], bool]) -> bool:
         """Run a batch of schedules in a forked process. Whether there may be more."""
         journal = SharedMark()
         records: list[bytes] = []
         batch = ForkedBatch(
-            self.backend, controller, done, Learnt(self.backend, self.sources), journal
+            self.backend, controller, done, Learnt(self.backend, self.sources), journal,
+            self.wanted == "always",
         )  # fmt: skip
         try:
             for _ in range(DEATHS):
@@ -157,10 +193,9 @@ class Isolation:
             batch.schedulers[place].picks = picks
         self.backend.program.outcome.failure = record["check"]
         self._verdict = record["verdict"]
-        if record["stuck"]:
-            self._stuck += 1
-            if self._stuck >= HOPELESS:
-                self.backend.stuck = record["stuck"]
+        self._stuck = self._stuck + 1 if record["stuck"] else 0
+        if record["stuck"] and self._stuck >= HOPELESS[self.wanted]:
+            self.backend.stuck = record["stuck"]
 
     # --- processes ---------------------------------------------------------------------------
     def _fork(self, batch: ForkedBatch, records: list[bytes]) -> tuple[bytes | None, str]:
@@ -306,6 +341,25 @@ class _Child:
         self._signal(signal.SIGKILL)
         while not self._ended(0):
             pass
+
+
+def into_c(sources: Sources) -> str:
+    """The first of the instrumented modules, those of the standard library aside, that calls
+    functions of C by ``ctypes`` or ``cffi``; "" where none does."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in sys.stdlib_module_names or not sources.covers(name):
+            continue
+        values = list(vars(module).values()) if issubclass(type(module), ModuleType) else ()
+        if any(_foreign(value) for value in values):
+            return name
+    return ""
+
+
+def _foreign(value: object) -> bool:
+    """Whether a value is of a module that calls functions of C. Runs no code of the program's."""
+    kind = value if issubclass(type(value), type) else type(value)
+    name = _module_of(kind) if kind is not ModuleType else vars(value).get("__name__")
+    return type(name) is str and name in _FOREIGN
 
 
 def unforkable() -> str:
