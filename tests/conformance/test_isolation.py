@@ -7,6 +7,7 @@ import ctypes
 import locale
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -311,6 +312,48 @@ def test_threads_that_are_alive_keep_schedules_in_this_process() -> None:
 def test_isolation_is_of_python_code_and_has_three_values() -> None:
     with pytest.raises(tracelock.UsageError, match="unknown isolation 'perhaps'"):
         explore(add, isolation="perhaps")
+
+
+PROGRAM = """
+import ctypes, os, tracelock
+from tests.helpers.apart import Account, add, add_safely
+
+def told(progress):
+    print("begun", flush=True)
+
+def hangs(account):
+    print("begun", flush=True)
+    ctypes.{library}(None).pause()
+
+found = tracelock.explore(
+    setup=Account, workers=[{worker}, add_safely, add_safely], isolation="always",
+    schedules=10**9, seconds=100, strategy="random", progress=told, confirm=0, shrink=False,
+    limits=tracelock.RunLimits(stall=50.0),
+)
+print(found.stopped, end=" ")
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print("nobody is left")
+"""
+
+
+@pytest.mark.parametrize(
+    ("worker", "library"), [("add_safely", "CDLL"), ("hangs", "CDLL"), ("hangs", "PyDLL")]
+)
+def test_an_interrupt_ends_the_search_wherever_it_is(worker: str, library: str) -> None:
+    program = PROGRAM.format(worker=worker, library=library)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=30)[0]
+    finally:
+        process.kill()
+    assert told.splitlines()[-1] == "interrupted nobody is left", told
 
 
 def children() -> set[str]:

@@ -194,7 +194,10 @@ class _Marked:
         from tracelock.session.plan import Plan
 
         target = self._target(options)
-        plan = Plan(search["backend"], "random", clock=search.get("clock", "virtual"))
+        plan = Plan(
+            search["backend"], "random", clock=search.get("clock", "virtual"),
+            isolation=search.get("isolation", "auto"),
+        )  # fmt: skip
         with target.open(plan.completed(target)) as host:
             verdict = run_once(host, InOrder(backwards=False))
         return verdict.kind not in ("passed", "unfinished")

@@ -92,6 +92,9 @@ class Exploration(Opened):
                 raise
             except TimeUp:
                 break
+            except Interrupted:
+                found.stopped = "interrupted"
+                return found
             except TracelockError:
                 continue
             if executed is None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tracelock.engine.controller import Controller
+from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
@@ -68,6 +69,7 @@ class PythonHost(Host):
             backend=self.isolation, kind=OpenController,
         )  # fmt: skip
         self._known: Trace | None = None
+        self._used = False  # what is set up at first use is there
         self._stack = ExitStack()
 
     def knowing(self, trace: Trace) -> Self:
@@ -97,10 +99,17 @@ class PythonHost(Host):
             if self._known is not None:
                 self.names.preset(shared_in(self._known))
             self.isolation.begin()
-            if self.isolation.apart or self._known is not None:
+            if self._known is not None:
                 self._first_use()
             self._stack = stack.pop_all()
         return self
+
+    def _warm(self) -> None:
+        """Processes are forked with what is set up at first use. Where there is no time for that,
+        there is none for a schedule either."""
+        if self.isolation.apart and not self._used:
+            with contextlib.suppress(Interrupted, TimeUp):
+                self._first_use()
 
     def _died(self, trace: Trace) -> None:
         """A trace that ends with the death of the process is not followed in this one."""
@@ -111,6 +120,7 @@ class PythonHost(Host):
         """Run one schedule: what is imported or filled at first use is there then, as it was when
         a trace was recorded, and in all processes that are forked. Nothing is learnt."""
         names, backend, isolation = self.names, self.backend, self.isolation
+        self._used = True
         frozen, names.frozen = names.frozen, True
         try:
             verdict = run_once(self, backend.own_order())
@@ -170,6 +180,7 @@ class PythonHost(Host):
         if not self._know(trace):
             return None
         self._died(trace)
+        self._warm()
         follower = self.follower(trace)
         tape = Tape(follower)
         controller = self.runner.with_clock(trace.clock).controller(tape)
@@ -222,6 +233,7 @@ class PythonHost(Host):
         imported or filled at first use is there then, and most of what is shared is known. Then
         the first of them twice more: a program that depends on the schedule alone does the same.
         """
+        self._warm()
         found = Searched("warm-up")
         seen: list[list[tuple[Any, ...]]] = []
         own: Callable[[], Scheduler] = self.backend.own_order

@@ -37,6 +37,7 @@ MORE: Final = 2.0
 GRACE: Final = 1.25
 #: Deaths of one batch, each at a place where the one before was not.
 DEATHS: Final = 3
+_LIMITS: Final[dict[str | None, str]] = {INTERRUPTED: INTERRUPTED, TIME_UP: TIME_UP}
 #: Modules by which Python calls any function of C.
 _FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "cffi.api", "_cffi_backend"})
 _module_of: Final = type.__dict__["__module__"].__get__
@@ -189,6 +190,8 @@ class Isolation:
     def _apply(self, batch: ForkedBatch, record: dict[str, Any]) -> None:
         for name, value in record["fields"].items():
             setattr(batch.controller, name, value)
+        # these two are told by their identity
+        batch.controller.limit = _LIMITS.get(batch.controller.limit, batch.controller.limit)
         for place, picks in record["picks"]:
             batch.schedulers[place].picks = picks
         self.backend.program.outcome.failure = record["check"]
