@@ -7,10 +7,7 @@ import contextlib
 import gc
 import inspect
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
@@ -22,8 +19,8 @@ from tracelock.errors import LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
-from tracelock.instrument.callers import place_in
 from tracelock.instrument.failures import failure_of, stack_of
+from tracelock.instrument.given_up import GivenUp
 from tracelock.instrument.hub import (
     Hub,
     Phase,
@@ -50,9 +47,6 @@ from tracelock.schedulers.base import Scheduler
 LOOK: Final = 0.25
 #: Schedules after which garbage is collected, between two of them.
 SWEEP: Final = 200
-#: How long is looked whether a stuck thread uses the processor, in seconds.
-SAMPLE: Final = 0.1
-_sleep: Final = time.sleep
 
 
 class PythonBackend:
@@ -376,46 +370,12 @@ class PythonBackend:
         hub = self.hub
         self.given_up = GivenUp.of(controller, worker)
         take_back(worker.ident)
-        thread = threading._active.get(worker.ident)  # type: ignore[attr-defined]
-        if thread is not None:
-            thread._tracelock_own = True  # it is of no account any more
         self.stuck = controller.limit or self._stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)
         hub.unwind()
         hub.main = worker.baton  # should it still hand over its baton, no worker gets that
-
-
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A worker that is in a call into C. ``for_good``: it waits there, and nobody else could go on
-    who might end that."""
-
-    worker: int
-    at: str
-    for_good: bool
-
-    @classmethod
-    def of(cls, controller: OpenController, worker: Worker) -> GivenUp:
-        frame = sys._current_frames().get(worker.ident)
-        others = [one for one in controller.active if one != worker.number]
-        hub = worker.hub
-        able: object = {*controller._options(), *controller.timers} & {*others}
-        able = able or hub.to_launch or worker.launcher not in (None, hub.main)
-        idle = not able and not _computes(worker.ident)
-        return cls(worker.number, place_in(frame), idle)
-
-
-def _computes(ident: int) -> bool:
-    """Whether a thread uses the processor; True where that cannot be told."""
-    try:
-        clock = time.pthread_getcpuclockid(ident)
-        before = time.clock_gettime(clock)
-        _sleep(SAMPLE)
-        return time.clock_gettime(clock) - before > SAMPLE / 10
-    except (AttributeError, OSError):
-        return True
 
 
 class Stuck(Exception):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Schedules of one child, and seconds after which it takes no further one.
 BATCH: Final = 100
-LONG: Final = 1.0
+LONG: Final = 2.0
 #: What is sent: one schedule, or the end of the batch.
 SCHEDULE: Final = b"S"
 REST: Final = b"R"
