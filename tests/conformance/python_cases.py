@@ -242,7 +242,8 @@ def read_from_pipe(state: State) -> None:
 
 # --- not by the schedule alone ---------------------------------------------------------------
 def draw(state: State) -> None:
-    chance = random.Random(time.process_time_ns())  # a clock that is the processor's own
+    with open("/dev/urandom", "rb") as file:  # what no schedule decides
+        chance = random.Random(file.read(8))
     for _ in range(8):
         with state.lock:
             state.value += 1

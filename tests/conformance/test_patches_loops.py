@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -332,6 +333,11 @@ async def t_time() -> float:
     return trio.current_time()
 
 
+async def t_signals() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM):
+        await trio.sleep(0)
+
+
 TRIO: dict[str, Use] = {
     "trio.Lock.__init__": t_lock,
     "trio.Lock.acquire": t_lock,
@@ -346,6 +352,11 @@ TRIO: dict[str, Use] = {
     "trio.Event.set": t_event,
     "trio.Event.wait": t_event,
 }
+#: Rows that put no event into the record by themselves, and what uses them.
+TRIO_APART: dict[str, Use] = {
+    "trio.EntryQueue.run_sync_soon": t_thread,
+    "trio.open_signal_receiver": t_signals,
+}
 TRIO_LOOP: dict[str, tuple[Use, str]] = {
     "trio.Nursery.start_soon": (t_child, "checkpoint spawn checkpoint"),
     "trio.sleep": (t_sleep, "checkpoint checkpoint"),
@@ -359,12 +370,16 @@ TRIO_LOOP: dict[str, tuple[Use, str]] = {
 
 def test_trio() -> None:
     rows, listed = rows_of("trio")
-    sending = "trio.EntryQueue.run_sync_soon"
-    assert {row.name for row in rows} == TRIO.keys() | {sending}
+    assert {row.name for row in rows} == TRIO.keys() | TRIO_APART.keys()
     seen = explore_uses(TRIO, fails=trio_fails, backend="trio")
-    check([row for row in rows if row.name != sending], seen)
+    check([row for row in rows if row.name not in TRIO_APART], seen)
     inside = {name for name, how in listed.items() if how != NOT_CONTROLLED}
     assert inside == TRIO_LOOP.keys()
+
+
+def test_no_signal_comes_in() -> None:
+    found = tracelock.explore(workers=[t_signals], backend="trio", instrument=[], schedules=2)
+    assert found.verdict == "passed"  # trio itself lets only the main thread wait for signals
 
 
 def test_the_run_of_trio() -> None:
@@ -448,3 +463,93 @@ def test_real_input_and_output_is_named(name: str) -> None:
 def test_there_is_a_use_for_each_row_that_is_not_controlled() -> None:
     rows = [row.name for row in table("asyncio", "anyio", "trio") if row.how == NOT_CONTROLLED]
     assert rows == list(OUTSIDE)
+
+
+# --- loops that the program starts itself ----------------------------------------------------
+def run_a_task(how: Callable[[Any], object]) -> Use:
+    async def other() -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(other(), other())
+
+    return lambda: how(main())
+
+
+def in_a_new_loop(main: Any) -> None:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main)
+    loop.close()
+
+
+def in_a_loop_of_a_class(main: Any) -> None:
+    loop = asyncio.SelectorEventLoop()
+    loop.run_until_complete(main)
+    loop.close()
+
+
+async def t_other() -> None:
+    await trio.sleep(0)
+
+
+async def t_both() -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def other() -> None:
+            await t_other()
+
+        nursery.start_soon(other)
+        nursery.start_soon(other)
+
+
+class Foreign(asyncio.AbstractEventLoop):
+    def run_forever(self) -> None:
+        pass
+
+
+def as_a_guest() -> None:
+    trio.lowlevel.start_guest_run(
+        t_both, run_sync_soon_threadsafe=lambda fn: None, done_callback=lambda outcome: None
+    )
+
+
+OWN_LOOPS: dict[str, Use] = {
+    "asyncio.DefaultEventLoopPolicy.new_event_loop": run_a_task(in_a_new_loop),
+    "asyncio.Runner.run": run_a_task(asyncio.run),
+    "asyncio.BaseEventLoop.run_forever": run_a_task(in_a_loop_of_a_class),
+    "asyncio.run": run_a_task(asyncio.run),
+    "asyncio.AbstractEventLoop.run_until_complete": run_a_task(in_a_new_loop),
+    "trio.run": lambda: trio.run(t_both),
+}
+#: Those that are refused, with what is said of each.
+REFUSED: dict[str, Use] = {
+    "asyncio.AbstractEventLoop.run_forever": lambda: Foreign().run_forever(),
+    "trio.lowlevel.start_guest_run": as_a_guest,
+}
+
+
+@pytest.mark.parametrize("name", OWN_LOOPS)
+def test_tasks_of_a_loop_that_a_worker_starts_are_controlled(name: str) -> None:
+    def fails() -> None:
+        raise RuntimeError("so that there is a trace")
+
+    def use() -> None:
+        OWN_LOOPS[name]()
+        fails()
+
+    found = tracelock.explore(workers=[use], instrument=[__name__], schedules=1, shrink=False)
+    assert found.trace is not None
+    tasks = [worker for worker in found.trace.workers if worker.endswith("/other")]
+    assert tasks
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_way_to_run_a_loop_that_is_not_controlled_is_refused(name: str) -> None:
+    found = tracelock.explore(workers=[REFUSED[name]], instrument=[__name__], schedules=1)
+    assert found.verdict == "unfinished"
+    assert "is not under control" in found.ways[0].message
+
+
+def test_there_is_a_use_for_each_row_of_own_loops() -> None:
+    rows = {row.name for row in table("own_loops", "own_trio")}
+    assert rows == {*OWN_LOOPS, *REFUSED}

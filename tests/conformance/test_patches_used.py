@@ -5,9 +5,13 @@ What a row says is so: its replacement is called, and makes a scheduling point o
 
 from __future__ import annotations
 
+import atexit
+import colorsys
 import concurrent.futures
 import contextlib
+import datetime
 import fcntl
+import importlib
 import multiprocessing as mp
 import os
 import queue
@@ -18,10 +22,12 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from _thread import RLock as ImportedRLock
 from _thread import allocate_lock as imported_allocate
 from collections.abc import Callable
 from concurrent.futures import _base
+from datetime import datetime as ImportedDatetime
 from functools import partial
 from multiprocessing import shared_memory
 from pathlib import Path
@@ -37,12 +43,25 @@ from tracelock.instrument.patches import Patch, table
 from tracelock.instrument.processes.memory import touching
 
 Use = Callable[..., Any]
+#: Clocks, and the time of day where none is given.
+CLOCKS = (
+    "process_time", "process_time_ns", "thread_time", "thread_time_ns", "localtime", "gmtime",
+    "ctime", "asctime",
+)  # fmt: skip
+GIVEN_CLOCKS = ("clock_gettime", "clock_gettime_ns")
 
 
 def fails(now: bool) -> None:
     threading.Event().wait(10_000.0)
     if now:
         raise RuntimeError("the last one, so that there is a trace")
+
+
+def registered() -> Any:
+    """For a while: this module is not looked into, so that it stays registered in the process."""
+    function = atexit.register(fails, False)
+    atexit.unregister(fails)
+    return function
 
 
 def check(uses: dict[str, Use], rows: list[Patch], seen: Seen, makers: frozenset[str]) -> None:
@@ -159,6 +178,8 @@ THREADS: dict[str, Use] = {
     "threading.RLock": lock(lambda: threading.RLock()),
     "_thread.allocate_lock": lock(lambda: imported_allocate()),
     "_thread.RLock": lock(lambda: ImportedRLock()),
+    "importlib._bootstrap._ModuleLock.acquire": lambda: importlib.reload(colorsys).__name__,
+    "importlib._bootstrap._ModuleLock.release": lambda: importlib.reload(colorsys).__name__,
     "queue.Queue.__init__": queued("Queue", ("put", 1)),
     "queue.Queue.put": queued("Queue", ("put", 1)),
     "queue.Queue.get": queued("Queue", ("put", 1), ("get",)),
@@ -178,6 +199,19 @@ THREADS: dict[str, Use] = {
     "concurrent.futures.wait": in_order,
     "time.sleep": lambda: time.sleep(3600),
     "os.urandom": lambda: os.urandom(16),
+    **({"os.getrandom": lambda: os.getrandom(16)} if hasattr(os, "getrandom") else {}),
+    "uuid.uuid1": uuid.uuid1,
+    "datetime.datetime.now": lambda: ImportedDatetime.now(),
+    "datetime.datetime.utcnow": lambda: datetime.datetime.utcnow(),
+    "datetime.date.today": lambda: datetime.date.today(),
+    **{f"time.{name}": lambda name=name: getattr(time, name)() for name in CLOCKS},
+    **{
+        f"time.{name}": lambda name=name: getattr(time, name)(1)
+        for name in ("clock_gettime", "clock_gettime_ns")
+    },
+    "atexit.register": lambda: registered().__name__,
+    "atexit.unregister": lambda: atexit.unregister(print) or "done",
+    "time.strftime": lambda: time.strftime("%c"),
     "random.Random.seed": lambda: random.Random().random(),
     # found when they are called, which is when they are patched
     **{f"time.{name}": lambda name=name: getattr(time, name)() for name in START},
@@ -192,7 +226,7 @@ THREAD_MAKERS = frozenset({
 
 def test_threads_queues_and_time() -> None:
     seen = explore_uses(THREADS, fails=fails)
-    check(THREADS, table("threads", "time"), seen, THREAD_MAKERS)
+    check(THREADS, table("threads", "time", "exits"), seen, THREAD_MAKERS)
     for name, start in START.items():
         assert set(seen.gave[f"time.{name}"]) == {start}, "the time at which a schedule starts"
         assert set(seen.gave[f"time.{name}_ns"]) == {start * 1_000_000_000}

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import random
 import select
+import signal
+import threading
 from typing import Any
 
 import tracelock
@@ -196,7 +201,7 @@ def test_an_error_in_a_callback_is_heard() -> None:
     assert any("KeyError" in note for note in found.notes)
 
 
-def test_an_error_that_nobody_asks_for_is_a_note() -> None:
+def test_an_error_that_nobody_asks_for_is_a_failure_unless_it_is_expected() -> None:
     async def starts(s: State) -> None:
         async def fails() -> None:
             raise ValueError("unseen")
@@ -206,11 +211,92 @@ def test_an_error_that_nobody_asks_for_is_a_note() -> None:
         await asyncio.sleep(0)
 
     found = explore([starts], strategy="dpor")
-    assert not found.failed
+    assert found.trace is not None
+    assert "ValueError: unseen" in found.trace.verdict.message
+    assert found.confirmed == {"asyncio": "3/3"}
+    found = explore([starts], strategy="dpor", expected_errors=[ValueError])
+    assert found.verdict == "passed"  # the account names errors that nobody received
     assert any("never retrieved: starts/fails ended with ValueError" in n for n in found.notes)
 
 
-def test_tasks_that_are_left_are_cancelled_before_the_check() -> None:
+def test_an_error_that_the_check_asks_for_is_none() -> None:
+    async def starts(s: State) -> None:
+        async def fails() -> None:
+            raise ValueError("seen")
+
+        s.log.append(asyncio.create_task(fails()))
+
+    async def check(s: State) -> None:
+        assert (await asyncio.gather(*s.log, return_exceptions=True))[0].args == ("seen",)
+
+    assert explore([starts], check, strategy="dpor").verdict == "verified"
+
+
+def test_tasks_in_the_background_come_to_rest_before_the_check() -> None:
+    async def leave(s: State) -> None:
+        async def give_back() -> None:
+            await asyncio.sleep(0)
+            s.n += 1
+            await asyncio.sleep(1000)  # only time could let it go on: this is rest
+            s.n += 1
+
+        s.log.append(asyncio.create_task(give_back()))
+
+    found = explore([leave], lambda s: s.n == 1, strategy="dpor")
+    assert found.verdict == "verified"
+
+
+def test_what_dies_in_winding_up_is_no_failure() -> None:
+    async def starts(s: State) -> None:
+        async def serves() -> None:
+            try:
+                await s.event.wait()
+            except asyncio.CancelledError:
+                raise RuntimeError("cut short") from None
+
+        s.log.append(asyncio.create_task(serves()))
+
+    assert explore([starts], strategy="dpor").verdict == "verified"
+
+
+def test_a_cancellation_that_leaves_the_check_is_a_failure_of_the_check() -> None:
+    async def starts(s: State) -> None:
+        s.log.append(asyncio.create_task(s.event.wait()))
+
+    async def check(s: State) -> None:
+        s.log[0].cancel()
+        await s.log[0]
+
+    found = explore([starts], check)
+    assert found.trace is not None
+    assert found.trace.verdict.failure == "finally"
+    assert "CancelledError" in found.trace.verdict.message
+
+
+def test_a_task_that_spins_is_named_as_a_livelock() -> None:
+    async def spin(s: State) -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    found = explore([spin], schedules=2, limits=RunLimits(steps=2000))
+    assert found.verdict == "unfinished"
+    assert "a livelock, as it seems: nothing came but spin at " in str(found.ways[0].message)
+
+
+def test_timeouts_may_be_infinite_and_handlers_of_signals_are_kept() -> None:
+    async def waits(s: State) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, print)
+        assert loop.remove_signal_handler(signal.SIGTERM)
+        assert not loop.remove_signal_handler(signal.SIGTERM)
+        s.log.append(asyncio.create_task(asyncio.sleep(math.inf)))
+        async with asyncio.timeout(math.inf):
+            await asyncio.wait_for(asyncio.sleep(1), math.inf)
+
+    assert explore([waits], strategy="dpor").verdict == "verified"
+
+
+def test_tasks_that_are_left_are_cancelled_in_the_end() -> None:
     async def starts(s: State) -> None:
         async def serves() -> None:
             try:
@@ -320,6 +406,25 @@ def test_a_task_that_blocks_the_thread_is_named() -> None:
     assert found.verdict == "unfinished"
     assert "blocks is stuck outside tracelock's control" in found.notes[-1]
     assert "select.select" in found.notes[-1]
+
+
+def test_a_thread_that_was_given_up_leaves_the_process_alone_when_it_comes_back() -> None:
+    reading, writing = os.pipe()
+
+    async def blocks(s: State) -> None:
+        select.select([reading], [], [], 20)
+
+    before = set(threading.enumerate())
+    found = explore([blocks], schedules=3, limits=RunLimits(steps=1000, stall=0.2))
+    assert "is stuck outside tracelock's control" in found.notes[-1]
+    random.seed(7)
+    state = random.getstate()
+    os.write(writing, b"go on")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert random.getstate() == state
+    os.close(reading)
+    os.close(writing)
 
 
 def test_cancel_scopes_and_futures_are_in_the_order_of_their_making() -> None:

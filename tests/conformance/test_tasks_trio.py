@@ -171,13 +171,15 @@ def test_a_worker_that_fails() -> None:
 
 
 def test_what_is_patched_is_undone() -> None:
-    rows = [patch for patch in table("trio") if patch.by is not None]
+    rows = [patch for patch in table("trio") if patch.by is not None and patch.owner is not None]
     assert len(rows) > 10
+    receiver = trio.open_signal_receiver
     before = [getattr(patch.owner, patch.attribute) for patch in rows]
     own = [patch.attribute in vars(patch.owner) for patch in rows]
     explore([locked, locked], schedules=5)
     assert before == [getattr(patch.owner, patch.attribute) for patch in rows]
     assert own == [patch.attribute in vars(patch.owner) for patch in rows]
+    assert trio.open_signal_receiver is receiver
 
 
 # --- anyio -----------------------------------------------------------------------------------

@@ -108,6 +108,8 @@ def _spy(row: Patch, rows: list[Patch], seen: Seen) -> Patch:
     if isinstance(row.by, property):
         assert row.by.fget is not None
         return replace(row, by=property(wrapped(row.by.fget)))
+    if isinstance(row.by, classmethod):
+        return replace(row, by=classmethod(wrapped(row.by.__func__)))
     return replace(row, by=wrapped(row.by))
 
 

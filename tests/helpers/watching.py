@@ -34,7 +34,7 @@ class SilentContext:
     def look(self, reference: Any, site: Site) -> None:
         pass
 
-    def doubt(self, why: str) -> None:
+    def doubt(self, what: str, why: str) -> None:
         pass
 
     def referred(self, reference: Any) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tracelock
+from tracelock.errors import UsageError
+from tracelock.session.first_party import Project
 
 pytest_plugins = "pytester"
 
@@ -92,6 +98,14 @@ def test_explore_looks_into_the_class_under_test(
     found = tracelock.explore(**given)
     assert found.failed and found.trace is not None
     assert found.trace.scenario["python"]["instrument"] == ["uses_elsewhere", "elsewhere"]
+    more = tracelock.explore(**given, instrument=["bisect"])
+    assert more.failed and more.trace is not None
+    assert more.trace.scenario["python"]["instrument"] == ["uses_elsewhere", "elsewhere", "bisect"]
+    only = tracelock.explore(**given, instrument=["only", "uses_elsewhere"])
+    assert only.verdict == "passed" and only.account is not None
+    assert "elsewhere" in only.account.not_seen
+    assert tracelock.replay(found.trace, setup=elsewhere.Account, check=uses_elsewhere.check,
+                            workers=given["workers"]).reproduced  # fmt: skip
     nothing = tracelock.explore(**given, instrument=[])
     assert nothing.verdict == "passed" and nothing.account is not None
     assert set(nothing.account.not_seen) & {"elsewhere", "uses_elsewhere"}
@@ -102,12 +116,150 @@ def test_explore_looks_into_the_class_under_test(
 def test_installed_packages_and_the_standard_library_are_not_first_party() -> None:
     found = tracelock.explore(workers=[work], schedules=1)
     assert found.account is not None
-    from tracelock.session.first_party import first_party
-
-    own = first_party([__name__], str(Path(__file__).resolve().parents[2]))
+    own = Project(str(Path(__file__).resolve().parents[2])).first_party([__name__])
     assert own[0] == __name__
     assert not {"pytest", "sys", "pathlib", "tracelock"} & {one.partition(".")[0] for one in own}
 
 
 def work() -> None:
     pass
+
+
+HIDDEN = """\
+from registered import makers
+
+
+def setup():
+    return makers["account"]()
+
+
+def add(account):
+    account.add()
+
+
+def check(account):
+    return account.balance == 2
+"""
+LIBRARY = """\
+import colorsys
+import mimetypes
+
+
+def setup():
+    return {"line": []}
+
+
+def work(state):
+    if not state["line"]:
+        colorsys.rgb_to_hls(0.5, 0.5, 0.5)
+        state["line"].append(mimetypes.guess_type("a.txt")[0])
+"""
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(
+            sys.modules[name].__file__
+        ):
+            del sys.modules[name]
+
+
+def test_what_no_global_leads_to_is_looked_into_once_it_has_run(modules: Path) -> None:
+    (modules / "accounts_hidden.py").write_text(CLASS)
+    (modules / "registered.py").write_text(
+        "import accounts_hidden\n\nmakers = {'account': accounts_hidden.Account}\n"
+        "del accounts_hidden\n"
+    )
+    (modules / "uses_hidden.py").write_text(HIDDEN)
+    uses = importlib.import_module("uses_hidden")
+    found = tracelock.explore(
+        setup=uses.setup, workers=[uses.add] * 2, check=uses.check, schedules=100
+    )
+    assert found.failed and found.trace is not None
+    assert "accounts_hidden" in found.trace.scenario["python"]["instrument"]
+    assert set(found.confirmed.values()) == {"3/3"}
+    again = tracelock.replay(
+        found.trace, setup=uses.setup, workers=[uses.add] * 2, check=uses.check
+    )
+    assert again.reproduced
+
+
+def test_imports_inside_of_functions_lead_to_modules(modules: Path) -> None:
+    package = modules / "lazily"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text("def f():\n    pass\n")
+    (package / "other.py").write_text("def f():\n    pass\n")
+    (package / "third.py").write_text("def f():\n    pass\n")
+    (package / "begin.py").write_text(
+        "import importlib\n\n\ndef f():\n    from lazily import inner\n    inner.f()\n\n\n"
+        "class C:\n    @staticmethod\n    def g():\n        from . import other\n"
+        "        other.f()\n        importlib.import_module('lazily.third')\n"
+    )
+    for name in ("inner", "other", "third", "begin"):
+        importlib.import_module(f"lazily.{name}")
+    own = Project(str(modules)).first_party(["lazily.begin"])
+    assert own[0] == "lazily.begin"
+    assert {"lazily.inner", "lazily.other", "lazily.third"} <= set(own)
+
+
+def test_all_looks_into_libraries_that_the_workers_execute(modules: Path) -> None:
+    (modules / "uses_library.py").write_text(LIBRARY)
+    uses = importlib.import_module("uses_library")
+    given = {"setup": uses.setup, "workers": [uses.work] * 2, "schedules": 20}
+    own = tracelock.explore(**given)
+    assert own.account is not None and "colorsys" in own.account.unlooked
+    every = tracelock.explore(**given, instrument="all")
+    assert every.account is not None and not every.account.unlooked
+    assert {"colorsys", "mimetypes"} <= every.account.looked
+    with pytest.raises(UsageError, match="a list of modules, or 'all'"):
+        tracelock.explore(**given, instrument="every")
+
+
+def test_a_trace_says_what_all_was(modules: Path) -> None:
+    (modules / "uses_library_2.py").write_text(
+        LIBRARY + "\n\ndef check(state):\n    assert len(state['line']) < 2\n"
+    )
+    uses = importlib.import_module("uses_library_2")
+    given = {"setup": uses.setup, "workers": [uses.work] * 2, "check": uses.check}
+    found = tracelock.explore(**given, instrument="all", schedules=20)
+    assert found.failed and found.trace is not None
+    looked = found.trace.scenario["python"]["instrument"]
+    assert looked[:2] == ["uses_library_2", "all"] and "mimetypes" in looked
+    assert tracelock.replay(found.trace, **given).reproduced
+
+
+@pytest.mark.parametrize("name", ["importlib", "asyncio.events", "importlib._bootstrap"])
+def test_what_control_stands_on_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} cannot be looked into"):
+        tracelock.explore(workers=[work], instrument=[name])
+
+
+def test_threading_can_be_looked_into_and_keeps_its_threads(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found = tracelock.explore(
+        setup=threading.Event, workers=[threading.Event.set] * 2, instrument=["threading"],
+        check=threading.Event.is_set, schedules=20,
+    )  # fmt: skip
+    assert found.verdict in ("passed", "verified"), found.summary
+    assert not capfd.readouterr().err
+
+
+async def _waits(state: list[int]) -> None:
+    await asyncio.sleep(0)
+    state.append(1)
+    await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0.1))
+
+
+@pytest.mark.parametrize("name", ["asyncio", "weakref", "concurrent"])
+def test_asyncio_can_be_looked_into_all_the_same(name: str) -> None:
+    found = tracelock.explore(
+        setup=list, workers=[_waits] * 2, check=lambda made: len(made) == 2, instrument=[name],
+        schedules=30,
+    )  # fmt: skip
+    assert found.verdict in ("passed", "verified"), found.summary

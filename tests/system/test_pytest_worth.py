@@ -35,6 +35,18 @@ def test_threads():
 
 
 @pytest.mark.tracelock(schedules=20)
+def test_nothing_shared():
+    def work():
+        return sum([1, 2])
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.tracelock(schedules=20)
 def test_skipped():
     pytest.skip("no reason to warn")
 """
@@ -43,11 +55,14 @@ def test_skipped():
 def test_what_shows_nothing_is_warned_of(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_SOURCE)
     result = run(pytester)
-    result.assert_outcomes(passed=2, skipped=1, warnings=1)
-    result.stdout.fnmatch_lines(["*TracelockWarning: nothing ran concurrently*"])
+    result.assert_outcomes(passed=3, skipped=1, warnings=2)
+    result.stdout.fnmatch_lines([
+        "*TracelockWarning: nothing ran concurrently*",
+        "*TracelockWarning: 3 threads, 0 locks, 0 shared variables: nothing that they share was*",
+    ])  # fmt: skip
 
 
 def test_strictly_it_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_SOURCE)
     result = run(pytester, "-o", "tracelock_strict=true")
-    result.assert_outcomes(passed=1, failed=1, skipped=1)
+    result.assert_outcomes(passed=1, failed=2, skipped=1)

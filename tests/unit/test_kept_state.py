@@ -6,11 +6,15 @@ import functools
 import gc
 import sys
 import types
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracelock.instrument.state.holders import Holder
 from tracelock.instrument.state.snapshot import Snapshot
+from tracelock.instrument.state.together import batches
 
 
 def snapshot(module: types.ModuleType) -> list[Holder]:
@@ -130,3 +134,55 @@ def test_nothing_is_copied_of_libraries() -> None:
     assert [holder.label for holder in holders] == ["kept_state_module"]
     assert sys.modules
     assert functools
+
+
+@given(st.lists(st.tuples(st.integers(0, 699), st.integers(0, 5)), max_size=12), st.integers(0, 3))
+@settings(deadline=None, max_examples=40)
+def test_many_looked_at_together_are_those_that_change_one_by_one(
+    changes: list[tuple[int, int]], earlier: int
+) -> None:
+    module = written(
+        """
+import collections
+class Point:
+    pass
+ALL = []
+def kept(value):
+    return lambda: value
+for number in range(100):
+    point = Point()
+    point.x = number
+    point.y = None
+    ALL += [{number: None}, [number], {str(number)}, collections.deque([number]), point,
+            collections.OrderedDict(a=number), kept([number])]
+"""
+    )
+    holders = snapshot(module)
+    together, alone = batches(holders)
+    things: list[Any] = module.__dict__["ALL"]
+
+    def change(at: int, how: int) -> None:
+        thing = things[at]
+        if callable(thing):
+            cell = thing.__closure__[0]
+            cell.cell_contents = cell.cell_contents if how % 2 else [how]
+        elif hasattr(thing, "x"):
+            vars(thing).update({"xy"[how % 2]: how} if how < 4 else {"z": how})
+        elif isinstance(thing, set):
+            (thing.discard if how < 3 else thing.add)(str(at // 7 if how % 2 else how))
+        elif isinstance(thing, dict):
+            thing.pop(next(iter(thing), None), None) if how < 2 else thing.update({how: how})
+        elif how % 2:
+            thing.append(how)
+        else:
+            thing[-1] = how if how else thing[-1]
+
+    seen: set[Holder] = set()
+    for part in (changes[:earlier], changes[earlier:]):
+        for at, how in part:
+            change(at, how)
+        found = {one for batch in together for one in batch.changed()}
+        assert not found & seen  # what was seen has left its batch
+        assert all(one.changed() for one in found)
+        seen |= found
+        assert {one for one in holders if one.changed()} <= seen | set(alone)

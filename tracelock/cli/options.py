@@ -59,6 +59,10 @@ def _at_least(least: int) -> Callable[[str], int]:
     return convert
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -217,6 +221,10 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _number("--cancellations",
                     "of Python code: how many awaits of a schedule may be cancelled", 0),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
+            _value("--instrument", "MODULE,...",
+                   "of Python code: modules to look into besides your own; 'only' before them: no "
+                   "others; 'all': every module in Python that the workers execute",
+                   type=_names),
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (
             _value("old", "TRACE", "the trace of the failure that was mended"),

@@ -195,12 +195,17 @@ class OpenController(Controller):
 
     def _restless(self) -> bool:
         """Whether a daemon can go on by itself when the others have ended."""
-        if not self.settles or self.loops or self.failure is not None or self._settling >= REST:
+        if not self.settles or self.failure is not None or self._settling >= REST:
             return False
         if self.at_end is not None and self.at_end():
             return False
         self._settling += 1
-        return any(self._could(worker, self.pending[worker]) for worker in self.active)  # type: ignore[arg-type]
+        return any(map(self._lives, self.active)) and bool(self._options())
+
+    def _lives(self, worker: int) -> bool:
+        """Whether this is a thread or a task, not what a loop does beside its tasks."""
+        gate = self.loops.get(worker)
+        return gate is None or worker not in (gate.timers, gate.callbacks)
 
     def _late(self) -> list[int]:
         """The workers whose timer is late. Who sleeps for no time at all only lets others on."""

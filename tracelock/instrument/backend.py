@@ -6,8 +6,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from time import process_time
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
@@ -15,31 +16,31 @@ from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
-from tracelock.errors import LimitReached, UsageError
+from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
-from tracelock.instrument.failures import failure_of, stack_of
-from tracelock.instrument.given_up import GivenUp
+from tracelock.instrument.failures import failure_of
+from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
 from tracelock.instrument.hub import (
     Hub,
     Phase,
     RunToCompletion,
     ScheduleOver,
     contexts,
-    get_ident,
     new_baton,
 )
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
-from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.program import PythonProgram, name_of
 from tracelock.instrument.state.program import KeptState
+from tracelock.instrument.threads.finalizers import finalizers_heard
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait, take_back
-from tracelock.instrument.worker import Main, MainBlocked, Worker
+from tracelock.instrument.worker import Main, MainBlocked, Worker, out_of_control
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
 
@@ -64,6 +65,8 @@ class PythonBackend:
     one_loop = False
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
+    #: Whether the program has started loops of its own.
+    own_loops = False
     own_name = ""
     #: What its workers are.
     noun = "thread"
@@ -80,9 +83,12 @@ class PythonBackend:
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
+        self.ran = 0  # schedules
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         #: What else was reported (by the exception handler of a loop), and in how many schedules.
         self.heard: dict[str, int] = {}
+        #: Whether the schedule is one of the search, of which is told in how many what happened.
+        self.counted = True
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
         #: The worker that was left behind, which no exception ends: it is in C.
@@ -111,9 +117,17 @@ class PythonBackend:
         self.account.take(live)
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
+        self.hub.thread_hook = threading.excepthook
         self._watch()
         self.kept = KeptState(self.program, self.names)
         self._stack.callback(self.kept.close)
+        self.hub.take_in = self._take_in
+
+    def _take_in(self, modules: list[str]) -> None:
+        """A worker has imported these modules."""
+        with out_of_control():
+            self._patches.take_in(modules)
+            self.kept.imported()
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
@@ -181,11 +195,16 @@ class PythonBackend:
     def _unwind(self, controller: OpenController) -> None:
         """The schedule is over: end what is left of it."""
         hub = self.hub
+        self.ran += 1
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
-        for number, op in controller.rescues:
+        for number, op in controller.rescues if self.counted else ():
             key = (self.program.layout.workers[number].name, op.at)
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
+        if hub.own_loops:
+            self.own_loops = True
+            if not stuck:
+                hub.abandon_loops()
         hub.phase = Phase.IDLE
         self.account.end(controller)
         self.afresh.end()
@@ -263,7 +282,9 @@ class PythonBackend:
                         raise UsageError(f"setup failed: {controller.crashed[0][1]}") from None
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
-                except Exception as error:
+                except (ScheduleOver, UsageError):
+                    raise
+                except BaseException as error:
                     raise UsageError(f"setup failed: {failure_of(error).message}") from error
             if inspect.isawaitable(state):
                 raise UsageError("an async setup needs the asyncio or trio backend")
@@ -276,27 +297,67 @@ class PythonBackend:
         check = program.check
         if check is None or outcome.failure is not None:
             return
+        if self._finally(controller, "the check", check, *program.arguments(state)) is False:
+            outcome.fail(f"{outcome.text} returned False")
+
+    def _exit(self, controller: OpenController) -> None:
+        """After that, what the program has registered to be called at its exit."""
+        for function, arguments, keywords in reversed(self.hub.at_exit):
+            if self.program.outcome.failure is not None or controller.limit is not None:
+                return
+            told = f"{name_of(function)}, which is registered with atexit,"
+            self._finally(controller, told, self._unexpected, function, arguments, keywords)
+
+    def _unexpected(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        with contextlib.suppress(*self.hub.expected):
+            function(*arguments, **keywords)
+
+    def _finally(
+        self, controller: OpenController, what: str, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Call this after a schedule: what it raises is a failure."""
+        outcome = self.program.outcome
+        result: Any = None
         if self.settles:
-            controller.active[:] = controller.left  # background threads live on
+            controller.active[:] = controller.left  # what is in the background lives on
+        limit: LimitReached | None = None
         with self._aside(controller, Phase.CHECK) as main:
             try:
-                result = self._call(main, check, *program.arguments(state))
+                result = self._call(main, function, *arguments)
             except (MainBlocked, KeyboardInterrupt) as error:
                 over = self.bounds.why(0.0)
                 if over:
                     controller.limit = over
                 if over or controller.crashed:
-                    return
-                outcome.fail(f"the check never ends: {self._blocked(controller, error)}")
-            except LimitReached as limit:
-                controller.limit = str(limit)
-            except Exception as error:
+                    return None
+                outcome.fail(f"{what} never ends: {self._blocked(controller, error)}")
+            except LimitReached as error:
+                limit = error
+            except ScheduleOver:
+                raise
+            except BaseException as error:  # a CancelledError too
                 outcome.fail(failure_of(error).message)
-            else:
-                if result is False:
-                    outcome.fail(f"{outcome.text} returned False")
+        if limit is not None:
+            controller.limit = str(limit)
         if self.settles:
             controller.active.clear()
+        return result
+
+    def _heard(self, controller: OpenController, tasks: Any) -> None:
+        """What a loop has reported besides, in a schedule that is over."""
+        lost = tasks.unretrieved()
+        controller.heard.extend(tasks.errors)
+        for message in (*tasks.errors, *(told for told, _ in lost)) if self.counted else ():
+            self.heard[message] = self.heard.get(message, 0) + 1
+        for told, error in (*tasks.raised, *lost):
+            unexpected = isinstance(error, Exception) and not isinstance(error, self.hub.expected)
+            ended_well = self._completed(controller) and self.program.outcome.failure is None
+            if unexpected and ended_well:  # else there is more to say already
+                failure = failure_of(error)
+                failure.message = f"{told}\n{failure.message}"
+                controller.failure = (tasks.callbacks.number, failure)
 
     def _completed(self, controller: OpenController) -> bool:
         """Whether all workers have ended, and none by a failure."""
@@ -309,6 +370,8 @@ class PythonBackend:
             return f"it is stuck:\n{self._watchdog.stack}"
         if isinstance(error, KeyboardInterrupt):
             raise error
+        if controller.limit is not None:
+            return controller.limit
         pending = {w: op for w in controller.active if (op := controller.pending[w]) is not None}
         return story(blocked_of(controller.layout, pending, controller.models, controller.waiting))
 
@@ -337,16 +400,18 @@ class PythonBackend:
             if over:
                 controller.limit = over
             steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
+            if hub.phase is Phase.IDLE:  # a strategy looks at the schedule that has ended: it works
+                steps = (hub.schedule, int(process_time() * 20))  # while the processor is used
             still = still + LOOK if steps == seen else 0.0
             seen = steps
             if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue
             worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
             if worker is None:
-                continue
+                raise InternalError("the schedule does not go on, and no worker is running")
             if not warned:
                 warned, still = True, 0.0
-                controller.limit = controller.limit or self._stuck_message(worker)
+                controller.limit = controller.limit or stuck_message(worker)
                 if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
@@ -360,48 +425,14 @@ class PythonBackend:
             self._give_up(controller, worker)
             raise Stuck
 
-    def _stuck_message(self, worker: Worker) -> str:
-        frame = sys._current_frames().get(worker.ident)
-        where = stack_of(frame) if frame is not None else ""
-        return f"{worker.label} is stuck outside tracelock's control:\n{where}"
-
     def _give_up(self, controller: OpenController, worker: Worker) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
         self.given_up = GivenUp.of(controller, worker)
         take_back(worker.ident)
-        self.stuck = controller.limit or self._stuck_message(worker)
+        self.stuck = controller.limit or stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)
         hub.unwind()
         hub.main = worker.baton  # should it still hand over its baton, no worker gets that
-
-
-class Stuck(Exception):
-    """A worker is stuck and cannot be ended."""
-
-
-@contextlib.contextmanager
-def finalizers_heard(hub: Hub) -> Iterator[None]:
-    """What a finalizer raises in a worker, where nobody can catch it, is a failure; when it is
-    unwound, at the schedule's end, it is none."""
-    before = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if isinstance(error, ScheduleOver) or hub.unwinding:
-            return
-        worker: Any = contexts.get(get_ident())
-        mine = getattr(worker, "hub", None) is hub and hub.phase in (Phase.RUN, Phase.CHECK)
-        if not mine or not isinstance(error, Exception):
-            before(unraisable)
-        elif not isinstance(error, hub.expected) and hub.controller.failure is None:
-            hub.controller.failure = (worker.number, failure_of(error))
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        if sys.unraisablehook is hook:
-            sys.unraisablehook = before

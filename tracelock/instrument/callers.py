@@ -28,11 +28,14 @@ PLUMBING: Final = frozenset(
         "asyncio.locks", "asyncio.queues", "asyncio.runners", "asyncio.futures", "weakref",
         "asyncio.threads", "multiprocessing.synchronize", "multiprocessing.queues",
         "multiprocessing.context", "multiprocessing.process", "multiprocessing.sharedctypes",
+        "concurrent.futures.process", "multiprocessing.pool", "multiprocessing.managers",
         "multiprocessing.popen_fork", "multiprocessing.shared_memory", "multiprocessing.util",
         "glob", "fnmatch", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams", "asyncio.selector_events",
         "asyncio.mixins",
         "genericpath", "pathlib._local", "pathlib._abc",
+        "importlib", "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external",
+        "importlib._bootstrap_external",
     }
 )  # fmt: skip
 _ASSIGNED: Final = re.compile(r"([A-Za-z_][\w.]*)\s*(?::[^=]+)?=[^=]")

@@ -7,23 +7,55 @@ begins anew with each schedule (see ``afresh``).
 from __future__ import annotations
 
 import random
+import uuid as _uuid
 from typing import Any, Final
 
+from tracelock.instrument.clock import now
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker
 
 _RANDOM: Final[Any] = random.Random
+#: From 1582, as UUIDs count, to 1970, in 100 ns.
+_BEFORE: Final = 0x01B21DD213814000
+#: The node of UUIDs, marked as one that is no address of hardware.
+_NODE: Final = 0x0123456789AB
 
 
-@patch("os.urandom", SEEN)
-def urandom(worker: Worker, real: Any, size: int) -> bytes:
+def _drawn(worker: Worker, what: str, size: int) -> bytes:
     if worker.hub.account is not None:  # one sequence is tried
-        worker.hub.account.account.chance.add("os.urandom")
+        worker.hub.account.account.chance.add(what)
     own = worker.counts.get("chance")
     if own is None:
         with Uncontrolled(worker):
             own = worker.counts["chance"] = _RANDOM(worker.label)
     return bytes(own.randbytes(size))
+
+
+@patch("os.urandom", SEEN)
+def urandom(worker: Worker, real: Any, size: int) -> bytes:
+    return _drawn(worker, "os.urandom", size)
+
+
+@patch("os.getrandom", SEEN, optional=True)
+def getrandom(worker: Worker, real: Any, size: int, flags: int = 0) -> bytes:
+    return _drawn(worker, "os.getrandom", size)
+
+
+@patch("uuid.uuid1", SEEN)
+def uuid1(
+    worker: Worker, real: Any, node: int | None = None, clock_seq: int | None = None
+) -> _uuid.UUID:
+    """By the virtual time, the worker, and how many that has made."""
+    ticks = now(worker, "time") // 100 + _BEFORE + worker.count("uuids")
+    sequence = worker.number if clock_seq is None else clock_seq
+    with Uncontrolled(worker):
+        return _uuid.UUID(
+            fields=(
+                ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF,
+                sequence >> 8 & 0x3F, sequence & 0xFF, _NODE if node is None else node,
+            ),
+            version=1,
+        )  # fmt: skip
 
 
 @patch("random.Random.seed", SEEN, of=_RANDOM)

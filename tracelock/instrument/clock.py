@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as _datetime
+import time as _time
 from threading import TIMEOUT_MAX
 from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
 from tracelock.instrument.patching import SEEN, patch
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import SLEEP, Op
 
 #: What the clocks show when a schedule begins: always the same, in any process.
@@ -18,7 +20,7 @@ START: Final = {"time": 1_700_000_000, "monotonic": 1_000, "perf_counter": 1_000
 LOOKS: Final = 100_000
 
 
-def _now(worker: Worker, name: str) -> int:
+def now(worker: Worker, name: str) -> int:
     """Virtual time in ns."""
     controller = worker.hub.controller
     looks = worker.counts.get("clock", (0, 0))
@@ -33,15 +35,115 @@ def _now(worker: Worker, name: str) -> int:
 def _control_clock(name: str) -> None:
     @patch(f"time.{name}", SEEN)
     def seconds(worker: Worker, real: Any) -> float:
-        return _now(worker, name) / 1e9
+        return now(worker, name) / 1e9
 
     @patch(f"time.{name}_ns", SEEN)
     def nanoseconds(worker: Worker, real: Any) -> int:
-        return _now(worker, name)
+        return now(worker, name)
 
 
 for _name in START:
     _control_clock(_name)
+
+
+#: Clocks of what the processor has done, which costs no time here: what they show, in seconds.
+WORKED: Final = 1
+_MONOTONIC: Final = frozenset(
+    getattr(_time, f"CLOCK_{name}", None)
+    for name in ("MONOTONIC", "MONOTONIC_RAW", "BOOTTIME", "UPTIME_RAW", "HIGHRES")
+)
+_WORKING: Final = frozenset(
+    getattr(_time, f"CLOCK_{name}", None) for name in ("PROCESS_CPUTIME_ID", "THREAD_CPUTIME_ID")
+)
+
+
+def _worked(worker: Worker) -> int:
+    now(worker, "monotonic")  # which bounds how often it is asked
+    return WORKED * 1_000_000_000
+
+
+def _control_worked(name: str) -> None:
+    @patch(f"time.{name}", SEEN, optional=True)
+    def seconds(worker: Worker, real: Any) -> float:
+        return _worked(worker) / 1e9
+
+    @patch(f"time.{name}_ns", SEEN, optional=True)
+    def nanoseconds(worker: Worker, real: Any) -> int:
+        return _worked(worker)
+
+
+for _name in ("process_time", "thread_time"):
+    _control_worked(_name)
+
+
+#: Those of other processes and threads have higher numbers.
+_HIGHEST: Final = max(
+    (value for name, value in vars(_time).items() if name.startswith("CLOCK_")), default=0
+)
+
+
+def _clock(worker: Worker, real: Any, clock: int) -> int:
+    if clock in _MONOTONIC:
+        return now(worker, "monotonic")
+    if not (0 <= clock <= _HIGHEST):
+        real(clock)  # raises where there is none
+    elif clock not in _WORKING:
+        return now(worker, "time")
+    return _worked(worker)
+
+
+@patch("time.clock_gettime", SEEN, optional=True)
+def clock_gettime(worker: Worker, real: Any, clock: int) -> float:
+    return _clock(worker, real, clock) / 1e9
+
+
+@patch("time.clock_gettime_ns", SEEN, optional=True)
+def clock_gettime_ns(worker: Worker, real: Any, clock: int) -> int:
+    return _clock(worker, real, clock)
+
+
+# --- the time of day, where none is given ----------------------------------------------------
+def _control_now(name: str) -> None:
+    @patch(f"time.{name}", SEEN)
+    def of(worker: Worker, real: Any, seconds: float | None = None) -> Any:
+        return real(now(worker, "time") / 1e9 if seconds is None else seconds)
+
+
+for _name in ("localtime", "gmtime", "ctime"):
+    _control_now(_name)
+_localtime: Final = _time.localtime
+
+
+@patch("time.asctime", SEEN)
+def asctime(worker: Worker, real: Any, *when: Any) -> str:
+    return str(real(*when or (_localtime(now(worker, "time") / 1e9),)))
+
+
+@patch("time.strftime", SEEN)
+def strftime(worker: Worker, real: Any, form: str, *when: Any) -> str:
+    return str(real(form, *when or (_localtime(now(worker, "time") / 1e9),)))
+
+
+_from_timestamp: Final[Any] = vars(_datetime.datetime)["fromtimestamp"]
+
+
+@patch("datetime.datetime.now", SEEN)
+def datetime_now(worker: Worker, real: Any, cls: Any, tz: Any = None) -> Any:
+    return _from_timestamp.__get__(None, cls)(now(worker, "time") / 1e9, tz)
+
+
+@patch("datetime.datetime.utcnow", SEEN)
+def datetime_utcnow(worker: Worker, real: Any, cls: Any) -> Any:
+    with Uncontrolled(worker):
+        real(cls)  # which warns of itself
+    seconds = now(worker, "time") / 1e9
+    found = _from_timestamp.__get__(None, cls)(seconds, _datetime.UTC)
+    return found.replace(tzinfo=None)
+
+
+@patch("datetime.date.today", SEEN)
+def date_today(worker: Worker, real: Any, cls: Any) -> Any:
+    return cls.fromtimestamp(now(worker, "time") / 1e9)
 
 
 @patch("time.sleep")

@@ -37,7 +37,7 @@ class Context(Protocol):
     def look(self, reference: Any, site: Site) -> None:
         """The same for whether the object of a weak reference is alive; call ``saw`` then."""
 
-    def doubt(self, why: str) -> None:
+    def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen."""
 
     def referred(self, reference: Any) -> None:

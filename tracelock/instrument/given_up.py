@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracelock.instrument.callers import place_in
+from tracelock.instrument.failures import stack_of
 
 if TYPE_CHECKING:
     from tracelock.engine.open import OpenController
@@ -52,3 +53,14 @@ def _computes(ident: int) -> bool:
         return time.clock_gettime(clock) - before > SAMPLE / 10
     except (AttributeError, OSError):
         return True
+
+
+def stuck_message(worker: Worker) -> str:
+    """That a worker does not go on, and where it is."""
+    frame = sys._current_frames().get(worker.ident)
+    where = stack_of(frame) if frame is not None else ""
+    return f"{worker.label} is stuck outside tracelock's control:\n{where}"
+
+
+class Stuck(Exception):
+    """A worker is stuck and cannot be ended."""

@@ -110,6 +110,13 @@ class Hub:
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
+        # --- of imports by workers, see ``threads.imports``: modules that are there now; those that
+        # their import has not ended yet for; what puts the locks of new ones under control
+        self.imported: set[str] = set()
+        self.new_modules: dict[str, None] = {}
+        self.take_in: Callable[[list[str]], None]
+        #: What is called for the errors of threads where the program sets nothing else.
+        self.thread_hook: Any = None
         self._clear()
 
     def _clear(self) -> None:
@@ -125,7 +132,10 @@ class Hub:
         self.bound: dict[str, object] = {}
         #: Objects that have a number for a hash in this schedule, by id.
         self.hashed: dict[int, tuple[int, object]] = {}
+        #: Functions that the program has registered to be called when its process exits.
+        self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
+        self.imports: Any = None
         #: Locks that were free when this schedule first used them: so they are when it has ended.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
@@ -134,6 +144,8 @@ class Hub:
         self.described: set[str] = set()
         self.stores: dict[str, deque[bytes]] = {}
         self.killed: dict[int, str] = {}
+        #: Loops that the program has started itself, in this schedule.
+        self.own_loops: list[Any] = []
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self, controller: OpenController) -> None:
@@ -227,7 +239,8 @@ class Hub:
         self.phase = Phase.UNWIND
         stuck: list[Worker] = []
         for worker in list(self.workers.values()):
-            if contexts.get(worker.ident) is worker and worker.own_thread:
+            found = contexts.get(worker.ident)
+            if worker.own_thread and (found is worker or getattr(found, "host", None) is worker):
                 worker.baton.release()
                 if not self.main.acquire(timeout=LESS if stuck else PATIENCE):
                     stuck.append(worker)
@@ -237,6 +250,18 @@ class Hub:
         self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck
+
+    def block_loops(self) -> None:
+        """Nobody can go on: those that wait for loops of the program's own are shown as such."""
+        if self.controller.essential and self.controller.limit is None:
+            for loop in self.own_loops:
+                loop.blocked()
+
+    def abandon_loops(self) -> None:
+        """The schedule is over: end the coroutines that are left on such loops."""
+        self.phase = Phase.UNWIND
+        for loop in self.own_loops:
+            loop.abandon()
 
     def in_order(self, parent: str, pattern: str, number: int, name: str) -> str:
         """What a thread is called that is the ``number``-th of those that ``parent`` starts whose

@@ -33,7 +33,8 @@ class LiveObjects:
     ``factories`` (dictionaries with a default), ``caches`` (of ``lru_cache``), thread-local objects
     (``locals``), and objects of classes that are not the standard library's (``others``)."""
 
-    def __init__(self) -> None:
+    def __init__(self, new: bool = False) -> None:
+        """``new``: only what came into being since ``no_collections`` was entered."""
         self.classes: list[type] = []
         self.functions: list[FunctionType] = []
         self.dicts: list[dict[Any, Any]] = []
@@ -47,7 +48,8 @@ class LiveObjects:
             CellType: self.cells.append, defaultdict: self.factories.append,
             LRU: self.caches.append,
         }  # fmt: skip
-        gc.unfreeze()  # what is frozen is not listed
+        if not new:
+            gc.unfreeze()  # what is frozen is not listed
         take = self._take
         for obj in gc.get_objects():
             try:

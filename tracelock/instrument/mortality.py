@@ -29,14 +29,10 @@ _look: Final = ref.__call__
 
 
 class Mortals:
-    """The objects of one schedule that weak references were seen to lead to.
-
-    ``doubts``: deaths of which it is not known what they depend on, in words.
-    """
+    """The objects of one schedule that weak references were seen to lead to."""
 
     def __init__(self, names: ObjectNames) -> None:
         self.names = names
-        self.doubts: set[str] = set()
         self._variables: dict[int, Variable] = {}  # by the identity of the weak reference
         self._watched: dict[int, ref[Any]] = {}
         self._early: list[ref[Any]] = []
@@ -52,6 +48,7 @@ class Mortals:
     # --- looks -------------------------------------------------------------------------------
     def created(self, reference: ref[Any], worker: Worker | None) -> None:
         """A weak reference was made by a worker, or by ``setup`` (None), which names nothing."""
+        self.names.mortal = True
         if worker is None:
             self._early.append(reference)
         else:
@@ -132,9 +129,9 @@ class Mortals:
                 if cause is not None and cause is not variable:
                     self._pair(variable, cause, BY_STORE)
             return
-        self.doubts.add(
-            f"{variable.name.removesuffix('.' + PART)} died in {worker.label} after a step that is "
-            "no access, and weak references lead to it: what depends on that order was sampled"
+        names.doubts[f"the death of {variable.name.removesuffix('.' + PART)}"] = (
+            f"in {worker.label}, after a step that is no access, and weak references lead to it: "
+            "what depends on that order was sampled"
         )
 
     def _pair(self, variable: Variable, cause: Variable, between: str) -> None:

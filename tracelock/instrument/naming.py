@@ -45,6 +45,8 @@ SETUP: Final = "setup"
 _FRESH: Final = 8
 #: What ``getrefcount`` says of an object that only an attribute has.
 _OURS: Final = 2
+#: Of those that may be gone, so many are looked at in one step.
+_AT_ONCE: Final = 128
 _ATOMS: Final = (
     str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
 )  # fmt: skip
@@ -83,6 +85,9 @@ class ObjectNames:
 
     ``frozen``: what is shared is given (in a replay by the trace) and not found out.
     ``deferring``: what is found out stays pending, since a search compares its schedules.
+    ``doubts``: what others may depend on unseen -> why: for the account.
+    ``mortal``: the program notices when objects die (by weak references, or by finalizers), so that
+    nothing may live longer than it would.
     """
 
     def __init__(self, layout: OpenLayout) -> None:
@@ -92,6 +97,10 @@ class ObjectNames:
         self.lasting: dict[int, NamedObject] = {}  # modules and classes: the same in every schedule
         self.frozen = False
         self.deferring = False
+        self.mortal = False
+        self.doubts: dict[str, str] = {}
+        #: Objects that only we may have, but for the last that each worker has met.
+        self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
         self._schedule = 0
         self._counts: dict[str, int] = {}
@@ -102,6 +111,7 @@ class ObjectNames:
         """A schedule begins: of the previous one only the variables are kept."""
         self._schedule += 1
         self.objects = {}
+        self._kept = []
         self._counts = {}
         self.mortals.begin()
         places.let_go()
@@ -166,19 +176,44 @@ class ObjectNames:
             number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
             label = f"{cls.__name__}#{number}"
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
-        if known.keep is obj and worker is not None and worker.label != SETUP:
-            worker.fresh.append(known)
-            del worker.fresh[:-_FRESH]
+        if known.keep is obj:
+            if worker is None or worker.label == SETUP:
+                self._kept.append(known)
+            else:
+                worker.fresh.append(known)
+                self._kept += worker.fresh[:-_FRESH]
+                del worker.fresh[:-_FRESH]
         return known
 
     def let_go(self, fresh: list[NamedObject]) -> None:
         """Let go of those that nobody has but us: what they contain dies with them."""
-        gone = [known for known in fresh if getrefcount(known.keep) <= _OURS]
-        for known in gone:
+        for known in [known for known in fresh if getrefcount(known.keep) <= _OURS]:
             if known in fresh:  # a finalizer may have come here too
                 fresh.remove(known)
                 self.objects.pop(identity(known.keep), None)
                 known.keep = None
+
+    def let_die(self, fresh: list[NamedObject]) -> None:
+        """Let go of all that nobody has but us, and of what only that had. Of very many, some at a
+        time are looked at: what dies late then proves nothing."""
+        kept = self._kept
+        if len(kept) > _AT_ONCE:
+            part, self._kept = kept[:_AT_ONCE], kept[_AT_ONCE:]
+            before = len(part)
+            self.let_go(part)
+            if len(part) < before:
+                self.doubts["when objects die"] = (
+                    "the program notices it, and has many containers: some objects died later than "
+                    "they would"
+                )
+            self._kept += part
+            kept = []
+        while True:
+            before = len(fresh) + len(kept)
+            self.let_go(fresh)
+            self.let_go(kept)
+            if len(fresh) + len(kept) >= before:
+                return
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: a weak reference if possible, since
@@ -281,6 +316,7 @@ class ObjectNames:
         """Name ``root`` and the objects reachable from it, in a fixed order. None of their code
         runs: a container is read as its built-in base, attributes are what the namespace has."""
         self._walk(root)
+        self.let_go(self._kept)
         self.mortals.settle(None)
 
     def _walk(self, root: object) -> None:

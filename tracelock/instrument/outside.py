@@ -19,5 +19,4 @@ listed(
 listed(
     __name__, NOT_CONTROLLED,
     "_thread.start_new_thread", "signal.signal", "io.FileIO", "mmap.mmap", "os.listxattr",
-    "datetime.datetime.now", "time.process_time", "time.localtime",
 )  # fmt: skip

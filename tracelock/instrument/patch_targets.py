@@ -8,15 +8,17 @@ locks that exist when control begins in modules, classes and the attributes of o
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import gc
 import itertools
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, MappingProxyType, ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from operator import attrgetter
+from types import CellType, FunctionType, MappingProxyType, ModuleType
+from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
@@ -24,6 +26,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
+from tracelock.instrument.state.holders import class_names
 from tracelock.instrument.threads import locks
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
@@ -32,8 +35,16 @@ EXEMPT: Final = frozenset({
     "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
     "linecache", "tokenize", "traceback", "inspect",
 })  # fmt: skip
+#: How many objects are looked at together.
+_MANY: Final = 32
+_T = TypeVar("_T")
+_flat: Final = itertools.chain.from_iterable
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
+
+
+#: The flag of classes whose attributes cannot be set.
+_IMMUTABLE: Final = 1 << 8
 
 
 class Changes:
@@ -49,6 +60,10 @@ class Changes:
             owner[name] = value
             return
         before = vars(owner).get(name, MISSING) if isinstance(owner, type) else getattr(owner, name)
+        if isinstance(owner, type) and owner.__flags__ & _IMMUTABLE:
+            self._undo.append(functools.partial(_set_in_c, owner, name, before))
+            _set_in_c(owner, name, value)
+            return
         if before is MISSING:
             self._undo.append(functools.partial(delattr, owner, name))
         else:
@@ -65,6 +80,16 @@ class Changes:
             self._undo.pop()()
 
 
+def _set_in_c(cls: type, name: str, value: Any) -> None:
+    """Set an attribute of a class that is written in C, which Python code may not."""
+    modified = getattr(ctypes.pythonapi, "PyType_Modified", None)
+    (names,) = gc.get_referents(cls.__dict__)
+    if modified is None or type(names) is not dict:
+        return  # the account tells when it is used
+    names[name] = value
+    modified(ctypes.py_object(cls))
+
+
 # --- names of the originals ------------------------------------------------------------------
 def replace_names(
     changes: Changes, rows: Sequence[Patch], live: LiveObjects
@@ -73,34 +98,129 @@ def replace_names(
     whatever name, as defaults of parameters, in closures, as attributes of classes and objects, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
-    for cls in live.classes:
-        if _foreign(cls.__module__) and _holds(cls.__dict__, by):
+    wanted = by.keys()
+    holding = [
+        cls
+        for cls in _holding(live.classes, wanted, _class_values)
+        if _holds(class_names(cls), wanted)
+    ]
+    for cls in holding:
+        if _foreign(cls.__module__):
             _in_class(changes, cls, by)
-    for function in live.functions:
-        if function.__defaults__ is not None:
-            _in_defaults(changes, function, by)
+    for function in _holding(live.functions, wanted, _defaults):
+        _in_defaults(changes, function, by)
     # the names of a class are set through the class
-    left_alone = _ours().union(map(identity, gc.get_referents(*live.classes)))
-    for names in live.dicts:
-        if _holds(names, by) and identity(names) not in left_alone:
+    left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
+    for names in _holding(live.dicts, wanted, _items):
+        if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
-    for cell in live.cells:
-        with contextlib.suppress(ValueError):
-            if identity(cell.cell_contents) in by and identity(cell) not in left_alone:
-                changes.set(cell, "cell_contents", by[identity(cell.cell_contents)])
+    for cell in _holding(live.cells, wanted, _contents):
+        try:
+            held = cell.cell_contents
+        except ValueError:  # it is empty
+            continue
+        if identity(held) in by and identity(cell) not in left_alone:
+            changes.set(cell, "cell_contents", by[identity(held)])
     for factories in live.factories:
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
-    for obj in live.others:  # of most, the attributes are no dictionary before somebody asks
+    # of most, the attributes are no dictionary before somebody asks; those that are, are above
+    for obj in _holding(live.others, wanted, _attributes):
         held = namespace_of(obj)
-        if type(held) is dict and _holds(held, by):
+        if type(held) is dict and _holds(held, wanted):
             _in_names(changes, held, by)
     return by
 
 
-def _holds(names: Mapping[Any, Any], by: dict[int, Callable[..., Any]]) -> bool:
-    return not by.keys().isdisjoint(map(identity, list(names.values())))
+def _class_values(classes: list[type]) -> Iterator[Any]:
+    return _flat(map(MappingProxyType.values, map(class_names, classes)))
+
+
+def _defaults(functions: list[FunctionType]) -> Iterator[Any]:
+    return _flat(filter(None, map(attrgetter("__defaults__"), functions)))
+
+
+def _items(dicts: list[dict[Any, Any]]) -> Iterator[Any]:
+    return _flat(map(dict.values, dicts))
+
+
+def _contents(cells: list[CellType]) -> Iterator[Any]:
+    return map(attrgetter("cell_contents"), cells)
+
+
+def _attributes(objects: list[Any]) -> list[Any]:
+    return gc.get_referents(*objects)
+
+
+def _holding(
+    things: list[_T], wanted: Set[int], parts: Callable[[list[_T]], Iterable[Any]]
+) -> Iterator[_T]:
+    """Those things that may hold an original: of a hundred thousand a few hundred do, so that
+    many are asked at a time, without a step of Python's for each."""
+    for at in range(0, len(things), _MANY):
+        some = things[at : at + _MANY]
+        # another thread may change one meanwhile; a cell may be empty
+        with contextlib.suppress(RuntimeError, ValueError):
+            if wanted.isdisjoint(map(identity, parts(some))):
+                continue
+        yield from some
+
+
+def _holds(names: Mapping[Any, Any], wanted: Set[int]) -> bool:
+    """Whether one of these values is wanted, by its identity."""
+    return not wanted.isdisjoint(map(identity, list(names.values())))
+
+
+class _Later(Changes):
+    """Notes changes instead of making them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: list[tuple[Any, Any, Any, Any]] = []
+
+    def set(self, owner: Any, name: Any, value: Any) -> None:
+        self.noted.append((owner, name, _attribute(owner, name), value))
+
+    def make(self) -> None:
+        """Make those where there is still what there was."""
+        for owner, name, before, value in self.noted:
+            if _attribute(owner, name) is before:
+                Changes().set(owner, name, value)
+
+
+def _attribute(owner: Any, name: Any) -> Any:
+    if type(owner) is dict:
+        return owner.get(name)
+    return vars(owner).get(name) if isinstance(owner, type) else getattr(owner, name, None)
+
+
+def give_back(
+    changes: Changes, rows: Sequence[Patch], live: LiveObjects | None, modules: Sequence[str]
+) -> None:
+    """When ``changes`` are undone, these modules, which were imported meanwhile, and what came into
+    being with them have the originals again that they took by name."""
+    later, by = _Later(), {identity(row.by): row.what for row in rows}
+    for name in modules:
+        module = sys.modules.get(name)
+        if isinstance(module, ModuleType) and name.partition(".")[0] != "tracelock":
+            _in_names(later, module.__dict__, by)
+    if live is not None:
+        for cls in live.classes:
+            if _foreign(cls.__module__) and _holds(cls.__dict__, by.keys()):
+                _in_class(later, cls, by)
+        for function in live.functions:
+            _in_defaults(later, function, by)
+        for obj in live.others:
+            held = namespace_of(obj)
+            if type(held) is dict and _holds(held, by.keys()):
+                _in_names(later, held, by)
+        for factories in live.factories:
+            if identity(factories.default_factory) in by:
+                factory = by[identity(factories.default_factory)]
+                later.set(factories, "default_factory", factory)
+    if later.noted:
+        changes.then(later.make)
 
 
 def _ours() -> set[int]:
@@ -135,9 +255,10 @@ def _ours() -> set[int]:
 
 def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) -> None:
     """Replace the attributes of a class; a function of ours must not become a method."""
-    for name, value in list(cls.__dict__.items()):
+    for name, value in list(class_names(cls).items()):
         if identity(value) in by:
-            changes.set(cls, name, staticmethod(by[identity(value)]))
+            new = by[identity(value)]
+            changes.set(cls, name, staticmethod(new) if type(new) is FunctionType else new)
 
 
 def _in_names(changes: Changes, names: dict[Any, Any], by: dict[int, Callable[..., Any]]) -> None:
@@ -152,29 +273,36 @@ def _in_defaults(
     changes: Changes, function: FunctionType, by: dict[int, Callable[..., Any]]
 ) -> None:
     defaults = function.__defaults__
-    if defaults is None or str(function.__module__).startswith("tracelock."):
+    if defaults is None or by.keys().isdisjoint(map(identity, defaults)):
         return
-    new = tuple(by.get(identity(value), value) for value in defaults)
-    if any(one is not other for one, other in zip(new, defaults, strict=True)):
+    if not str(function.__module__).startswith("tracelock."):
+        new = tuple(by.get(identity(value), value) for value in defaults)
         changes.set(function, "__defaults__", new)
 
 
 # --- objects that exist already --------------------------------------------------------------
-def adopt(changes: Changes, hub: Hub, live: LiveObjects) -> None:
-    """Put stand-ins in the places of locks that exist already: in modules, in classes, and in
-    objects of classes that are not the standard library's. Other objects get names."""
+def adopt(
+    changes: Changes, hub: Hub, live: LiveObjects, modules: Sequence[str] | None = None
+) -> None:
+    """Put stand-ins in the places of locks that exist already: in modules (``modules``: in these
+    alone), in classes, and in objects of classes that are not the standard library's. Other objects
+    get names."""
     adoption = _Adoption(changes, hub)
     untouched = EXEMPT | UNTOUCHED | {"tracelock"}
-    for name, module in list(sys.modules.items()):
+    for name in list(sys.modules) if modules is None else modules:
+        module = sys.modules.get(name)
         if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
             adoption.look(module.__dict__, module.__dict__, name)
     for cls in live.classes:
         if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType:
             adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
-    for obj in live.others:
-        held = namespace_of(obj)
-        if type(held) is dict:
-            adoption.look(held, held, _label(obj, type(obj)))
+    for at in range(0, len(live.others), _MANY):
+        some = live.others[at : at + _MANY]
+        if not adoption.all_plain(some):
+            for obj in some:
+                held = namespace_of(obj)
+                if type(held) is dict:
+                    adoption.look(held, held, _label(obj, type(obj)))
 
 
 class _Adoption:
@@ -186,27 +314,51 @@ class _Adoption:
         #: The classes, by identity, of which nothing is ever put under control.
         self._plain: set[int] = set()
 
+    def all_plain(self, objects: list[Any]) -> bool:
+        """Whether none of these objects has an attribute that is put under control."""
+        held = gc.get_referents(*objects)
+        try:
+            held += _flat(dict.values(one) for one in held if type(one) is dict)
+        except RuntimeError:  # another thread changes one
+            return False
+        return self._all_plain(held)
+
+    def _all_plain(self, values: list[Any]) -> bool:
+        if self._plain.issuperset(map(identity, map(type, values))):
+            return True
+        return all(map(self._is_plain, map(type, values)))
+
+    def _is_plain(self, cls: type) -> bool:
+        if identity(cls) in self._plain:
+            return True
+        special = issubclass(cls, _NAMED) or str(cls.__module__).startswith(_SHARED)
+        if special or identity(cls) in _RAW:
+            return False
+        self._plain.add(identity(cls))
+        return True
+
     def look(self, owner: Any, names: Any, label: str) -> None:
         """Look at all that ``owner`` has by these names."""
-        if self._plain.issuperset(map(identity, map(type, list(names.values())))):
+        if self._all_plain(list(names.values())):
             return
         for name, value in list(names.items()):
             cls = type(value)
-            if cls in _RAW:
+            if self._is_plain(cls):
+                continue
+            if identity(cls) in _RAW:
                 self.changes.set(owner, name, self.hub.stand_in(value, f"{label}.{name}"))
             elif issubclass(cls, _NAMED):
                 self.hub.mark(value, f"{label}.{name}")
-            elif str(cls.__module__).startswith("multiprocessing."):
+            else:
                 from tracelock.instrument.processes.sync import adopt as adopt_shared
 
                 undo = adopt_shared(value, self.hub, f"{label}.{name}")
                 if undo is not None:
                     self.changes.then(undo)
-            else:
-                self._plain.add(identity(cls))
 
 
-_RAW: Final = (locks.RAW_LOCK, locks.RAW_RLOCK)
+_RAW: Final = frozenset(map(identity, (locks.RAW_LOCK, locks.RAW_RLOCK)))
+_SHARED: Final = "multiprocessing."
 _NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
 
 

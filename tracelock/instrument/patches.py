@@ -6,6 +6,7 @@ rows are asked for. To put one more function under control, decorate its replace
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -14,13 +15,15 @@ from collections.abc import Callable, Iterable
 from types import BuiltinMethodType
 from typing import Any, Final, NamedTuple
 
+from tracelock.instrument.accesses.functions import replaced
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import LiveObjects
-from tracelock.instrument.patch_targets import Changes, adopt, replace_names
-from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared
+from tracelock.instrument.loops.late import LateLibraries
+from tracelock.instrument.patch_targets import Changes, adopt, give_back, replace_names
+from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared, guarded
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 
@@ -35,9 +38,11 @@ class PatchGroup(NamedTuple):
 
 GROUPS: Final[dict[str, PatchGroup]] = {
     "threads": PatchGroup(
-        ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks")
+        ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks",
+         "threads.imports")
     ),
     "time": PatchGroup(("clock", "chance")),
+    "exits": PatchGroup(("exits",)),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (
@@ -49,10 +54,14 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "asyncio": PatchGroup(("loops.asyncio_patches",), "asyncio"),
     "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
     "trio": PatchGroup(("loops.trio_patches",), "trio"),
+    "own_loops": PatchGroup(("loops.own_asyncio",)),
+    "own_trio": PatchGroup(("loops.own_trio",), "trio"),
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "files", "processes")
+COMMON: Final = ("threads", "time", "exits", "files", "processes")
+#: Those of loops: any program may start one of its own.
+LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio")
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 
@@ -94,29 +103,58 @@ class Patches:
         self.groups = tuple(groups)
         self._changes = Changes()
         self._by: dict[int, Callable[..., Any]] = {}
+        self._rows: list[Patch] = []
+        self._modules: frozenset[str] = frozenset()
 
     def apply(self, live: LiveObjects) -> None:
         """Apply all, also to what there is already."""
         paths_of(self.hub)  # which asks for the directory of temporary files
-        rows = [
-            row
-            for row in table(*self.groups, loaded=True)
-            if row.by is not None and not self._own_code(row)
-        ]
-        for row in rows:
-            if row.owner is not None:
-                self._changes.set(row.owner, row.attribute, row.by)
-        names = [row for row in rows if row.owner is None]
-        self._by = replace_names(self._changes, names, live)
+        self._put_in(table(*self.groups, loaded=True), live)
+        libraries = {GROUPS[name].library for name in self.groups} - {"", *sys.modules}
+        late = LateLibraries(libraries, self._late)
+        sys.meta_path.insert(0, late)
+        self._changes.then(lambda: sys.meta_path.remove(late))
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         adopt(self._changes, self.hub, live)
+        self._changes.then(replaced.clear)
+        self._modules = frozenset(sys.modules)
         Patches.active = self
+
+    def take_in(self, modules: list[str]) -> None:
+        """Workers have imported these modules: the locks that they have made get stand-ins, until
+        all is undone; what they have taken by name from others is what it was then."""
+        live = LiveObjects(new=True)
+        adopt(self._changes, self.hub, live, modules)
+        give_back(self._changes, self._rows, live, modules)
+
+    def _put_in(self, table: Iterable[Patch], live: LiveObjects) -> None:
+        """The replacements take the places of the originals."""
+        rows = [row for row in table if row.by is not None and not self._own_code(row)]
+        for row in rows:
+            if row.owner is not None:
+                self._changes.set(row.owner, row.attribute, row.by)
+                for cls, real in row.overridden():
+                    with contextlib.suppress(TypeError):  # a class that is not made in Python
+                        self._changes.set(cls, row.attribute, guarded(real, row.body))
+        names = [row for row in rows if row.owner is None]
+        self._rows += names
+        self._by.update(replace_names(self._changes, names, live))
+        replaced.update(self._by)
+
+    def _late(self, library: str) -> None:
+        """``library`` has been imported while this was active."""
+        groups = [name for name in self.groups if GROUPS[name].library == library]
+        self._put_in(table(*groups, loaded=True), LiveObjects())
 
     def undo(self) -> None:
         """Undo all; nothing where none is applied."""
         Patches.active = None
         self._changes.undo()
+        if len(sys.modules) != len(self._modules):
+            new = [name for name in list(sys.modules) if name not in self._modules]
+            give_back(self._changes, self._rows, None, new)
+            self._changes.undo()
         self.hub.unmark()
 
     def now(self, function: Any) -> Any:

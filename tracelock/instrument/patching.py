@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import ClassMethodDescriptorType, ModuleType
 from typing import Any, Final
 
 from tracelock.errors import InternalError
@@ -30,7 +30,8 @@ MISSING: Final[Any] = object()
 class Patch:
     """One row. ``how``: one of the three words above. ``owner``: the class that has the method,
     None for a name in modules. ``what``: the original; ``by``: the replacement, None where nothing
-    is replaced."""
+    is replaced. ``body``: of the replacements in subclasses that have a method of their own, where
+    those are replaced too."""
 
     name: str
     how: str
@@ -38,6 +39,18 @@ class Patch:
     attribute: str = ""
     what: Any = None
     by: Any = None
+    body: Any = None
+
+    def overridden(self) -> Iterator[tuple[type, Any]]:
+        """The subclasses with a method of their own, and that; Python's and ours are known."""
+        left = list(self.owner.__subclasses__()) if self.body is not None else []
+        while left:
+            cls = left.pop()
+            left += cls.__subclasses__()
+            home = next((base for base in cls.__mro__ if self.attribute in vars(base)), self.owner)
+            known = cls.__module__.partition(".")[0] in ("asyncio", "tracelock")
+            if not known and (home is cls or not issubclass(home, self.owner)):
+                yield cls, vars(home)[self.attribute]
 
     def __post_init__(self) -> None:
         if self.how not in _HOWS:
@@ -72,8 +85,9 @@ def listed(module: str, how: str, *names: str) -> None:
 
 
 def replace(
-    name: str, by: Any, how: str, of: Any = None, attribute: str = "", module: str = ""
-) -> None:
+    name: str, by: Any, how: str, of: Any = None, attribute: str = "", module: str = "",
+    body: Any = None,
+) -> None:  # fmt: skip
     """Declare that ``by`` takes the place of what is called ``name``.
 
     ``of``: the class or module that has it, where the name does not say; ``attribute``: what it is
@@ -84,7 +98,8 @@ def replace(
     is_name = isinstance(owner, ModuleType)
     what = getattr(owner, attribute) if is_name else owner.__dict__.get(attribute, MISSING)
     _declare(
-        module or by.__module__, Patch(name, how, None if is_name else owner, attribute, what, by)
+        module or by.__module__,
+        Patch(name, how, None if is_name else owner, attribute, what, by, body),
     )
 
 
@@ -96,6 +111,8 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
     """
     if isinstance(real, property):
         return property(guarded(real.fget, body))
+    if isinstance(real, ClassMethodDescriptorType):  # of a class that is written in C
+        return classmethod(guarded(_of_class(real), body))
 
     def by(*args: Any, **kwargs: Any) -> Any:
         worker = here()
@@ -106,14 +123,23 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
     return functools.update_wrapper(by, real, ("__name__", "__qualname__", "__doc__"), ())
 
 
+def _of_class(real: Any) -> Any:
+    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return real.__get__(None, cls)(*args, **kwargs)
+
+    return functools.update_wrapper(call, real, ("__name__", "__qualname__", "__doc__"), ())
+
+
 def patch(
-    name: str, how: str = CONTROLLED, *, of: Any = None, attribute: str = "", optional: bool = False
-) -> Callable[[Callable[..., Any]], Any]:
+    name: str, how: str = CONTROLLED, *, of: Any = None, attribute: str = "",
+    optional: bool = False, subclasses: bool = False,
+) -> Callable[[Callable[..., Any]], Any]:  # fmt: skip
     """Declare the decorated function as what workers call in the place of ``name``.
 
     It is called with the worker and the original, and then what the original is called with. What
     the module gets under the function's name is the replacement, which others may call too.
-    ``optional``: not on every platform, or not in every version of Python.
+    ``optional``: not on every platform, or not in every version of Python. ``subclasses``: it also
+    takes the place of what subclasses, those that there are, have in its stead.
     """
 
     def declare(body: Callable[..., Any]) -> Any:
@@ -126,7 +152,8 @@ def patch(
                 return body
             raise InternalError(f"{name}: there is no such thing to be patched") from None
         by = guarded(real, body)
-        replace(name, by, how, owner, last, body.__module__)
+        extra = body if subclasses else None
+        replace(name, by, how, owner, last, body.__module__, extra)
         return by
 
     return declare

@@ -157,6 +157,8 @@ class Primitive:
     def init(self, worker: Worker, real: Any, obj: Any, *args: Any, **kwargs: Any) -> None:
         with Uncontrolled(worker):
             real(obj, *args, **kwargs)
+        if worker.importing:
+            return  # it lives on with the module: see ``threads.imports``
         self.created(worker, obj, *args, **kwargs)
 
     def created(self, worker: Worker, obj: Any, *args: Any, **kwargs: Any) -> None:

@@ -95,7 +95,9 @@ class PythonProgram:
     ``setup()`` returns what the workers share, anew for each schedule (None: they take no
     argument); each worker is called with it, and so is ``check`` at the end, which raises or
     returns False on the bug. ``instrument``: modules (and what is below them) whose shared accesses
-    are scheduling points. ``expected``: exceptions that may end a worker. ``collections``,
+    are scheduling points; ``owns``: whether one that workers turn out to run is to be added, by its
+    name and its source file; ``every``: whether all are that they run, of which ``found`` are known
+    so far. ``expected``: exceptions that may end a worker. ``collections``,
     ``cancellations``: how many garbage collections and cancellations a schedule may have.
     ``source``: how the same program can be had again (``{"pytest":
     "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario that it was made from;
@@ -113,6 +115,9 @@ class PythonProgram:
     source: dict[str, Any] = field(default_factory=dict)
     document: dict[str, Any] | None = None
     names: Sequence[str] = ()
+    owns: Callable[[str, str | None], bool] | None = None
+    every: bool = False
+    found: list[str] = field(default_factory=list)
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
     always: tuple[Any, ...] = ()
@@ -148,7 +153,7 @@ class PythonProgram:
             python["setup"] = name_of(self.setup)
         if self.check is not None:
             python["check"] = name_of(self.check)
-        python["instrument"] = list(self.instrument)
+        python["instrument"] = [*self.instrument, *(["all", *self.found] if self.every else ())]
         if self.expected:
             python["expected_errors"] = [error_name(error) for error in self.expected]
         if self.collections:

@@ -33,9 +33,14 @@ class Worker:
     end. ``counts``: how many of each kind of thing it has created or met.
     """
 
+    #: The worker whose thread this one uses, where that is another: see ``LoopWorker``.
+    host: Any = None
+    #: Whether it is in another process than the controller.
+    elsewhere = False
+
     __slots__ = (
         "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
-        "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
+        "importing", "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:
@@ -47,6 +52,7 @@ class Worker:
             self.baton.acquire()
         self.label = hub.layout.workers[number].name
         self.uncontrolled = 0
+        self.importing = 0  # modules, one inside of the other
         self.launcher: Any = None
         self.daemon = False
         self.collecting = False
@@ -84,7 +90,9 @@ class Worker:
         hub = self.hub
         controller = hub.controller
         me = self.number
-        if self.fresh:
+        if hub.names.mortal:
+            hub.names.let_die(self.fresh)
+        elif self.fresh:
             hub.names.let_go(self.fresh)
         if hub.phase is not Phase.RUN:
             if hub.phase is Phase.UNWIND:
@@ -170,6 +178,8 @@ class Worker:
                 names.identify(obj, self)
             self.last = None
             return
+        if names.mortal:
+            names.let_die(self.fresh)
         variable = names.variable(obj, name, self)
         self.last = variable
         self.answered = False
@@ -212,6 +222,9 @@ class Worker:
                 raise ScheduleOver
             self.last = None
             return False
+        names = self.hub.names
+        if names.mortal:
+            names.let_die(self.fresh)
         return True
 
     def shares(self, objects: Iterable[object]) -> bool:
@@ -270,10 +283,10 @@ class Worker:
         else:
             names.used(variable, self.number, READ)
 
-    def doubt(self, why: str) -> None:
+    def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen: nothing is proved."""
         if self.running:
-            self.hub.names.mortals.doubts.add(why)
+            self.hub.names.doubts.setdefault(what, why)
 
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
@@ -325,8 +338,7 @@ class Worker:
         current = contexts.get(get_ident(), self)
         current.error = failed
         if current is self:
-            self.hub.names.let_go(self.fresh)
-        if current is self:
+            self.hub.names.let_die(self.fresh)
             self.finish()
         else:  # its code has forked, and this is the end of the new process
             current.end()

@@ -14,6 +14,7 @@ one costs nothing more.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,29 @@ _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tracelock", "reproducible concurrency bugs (tracelock)")
+    group.addoption(
+        "--tracelock",
+        action="store_true",
+        help="explore the schedules of every test in which something is concurrent",
+    )
+    group.addoption(
+        "--tracelock-schedules",
+        metavar="N",
+        type=_positive(int),
+        help="of each test that --tracelock explores (100)",
+    )
+    group.addoption(
+        "--tracelock-seconds",
+        metavar="S",
+        type=_positive(float),
+        help="for each test that --tracelock explores (3)",
+    )
+    group.addoption(
+        "--tracelock-statistics",
+        action="store_true",
+        help="show what was seen of each test under control, and what was not",
+    )
+    group.addoption("--tracelock-json", metavar="FILE", help="write these statistics as JSON")
     group.addoption("--tracelock-scenarios", action="store_true", help=_SCENARIOS)
     group.addoption(
         "--tracelock-allow-call", action="store_true",
@@ -45,6 +69,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="replay this trace of a test, which has to be the one that is run",
     )  # fmt: skip
     group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
+    parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
+    parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")
     parser.addini("tracelock_scenarios", _SCENARIOS, type="bool", default=False)
     parser.addini(
         "tracelock_allow_call", "let them run the Python code that they name", type="bool",
@@ -56,12 +82,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
 
 
+def _positive(kind: type[Any]) -> Callable[[str], Any]:
+    """An option that is a number above 0."""
+
+    def number(text: str) -> Any:
+        value = kind(text)
+        if value <= 0:
+            raise ValueError
+        return value
+
+    number.__name__ = "number above 0"  # as pytest's message calls it
+    return number
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     if config.getoption("--tracelock-replay"):
         from tracelock.pytest_plugin.replaying import Replaying
 
         config.pluginmanager.register(Replaying(config), Replaying.__name__)
+    elif config.getoption("--tracelock"):
+        from tracelock.pytest_plugin.suite import Suite
+
+        config.pluginmanager.register(Suite(config), Suite.__name__)
 
 
 # --- tests under control ---------------------------------------------------------------------
@@ -69,11 +112,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     # Its ``runtest`` is replaced, and not the call of the function, because other plugins (for
     # async tests) replace either, and none of them is to run this one.
-    if item.get_closest_marker("tracelock") is not None:
+    if item.get_closest_marker("tracelock") is not None or _is_replayed(item):
         from tracelock.pytest_plugin.marked import take_over
 
         take_over(item)
     return (yield)
+
+
+def _is_replayed(item: pytest.Item) -> bool:
+    """Whether the trace that is replayed is that of this test, explored by ``--tracelock``."""
+    if not item.config.getoption("--tracelock-replay"):
+        return False
+    from tracelock.pytest_plugin.kept import node_id
+    from tracelock.pytest_plugin.replaying import Replaying
+
+    replaying = Replaying.of(item.config)
+    called = "tracelock_explore" in getattr(item, "fixturenames", ())
+    return replaying is not None and replaying.node == node_id(item) and not called
 
 
 @pytest.fixture
@@ -107,6 +162,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 # --- at the end ------------------------------------------------------------------------------
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    results = sys.modules.get("tracelock.pytest_plugin.results")
+    if results is not None or terminalreporter.config.getoption("--tracelock-json"):
+        from tracelock.pytest_plugin.results import summarise
+
+        summarise(terminalreporter)
     lines = [
         f"{report.nodeid}\n  replay it: {command}"
         for report in terminalreporter.getreports("failed")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
 
 from tracelock.session.explored import SearchFailed, preemptive
 
@@ -24,6 +26,19 @@ class ScheduleFailed(SearchFailed):
 
 class TracelockWarning(UserWarning):
     """Something that an exploration did not settle, or that makes its result doubtful."""
+
+
+def show_as_text(item: pytest.Item) -> None:
+    """Let a schedule that fails be shown by its text alone, without our own traceback."""
+    here: Any = item
+    plain = item.repr_failure
+
+    def repr_failure(excinfo: pytest.ExceptionInfo[BaseException], *more: Any, **named: Any) -> Any:
+        if isinstance(excinfo.value, ScheduleFailed):
+            return excinfo.getrepr(style="value")
+        return plain(excinfo, *more, **named)
+
+    here.repr_failure = repr_failure
 
 
 def failure_lines(trace: Trace, about: str = "") -> list[str]:

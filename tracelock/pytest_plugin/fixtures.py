@@ -71,6 +71,16 @@ class FixturesAnew:
             with contextlib.suppress(Exception):  # the test has not run
                 self._tear_down()
 
+    def end(self) -> None:
+        """Tear down what pytest has made, as pytest does; what was noted of the test stays."""
+        item = self.item
+        if self.needed and item in self._state.stack:
+            noted = dict(item.stash._storage)
+            try:
+                self._state.teardown_exact(self._parents)
+            finally:
+                item.stash._storage.update(noted)
+
     # --- a schedule ----------------------------------------------------------------------------
     def setup(self) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         """Make them anew; their values, or what is to be awaited for them."""

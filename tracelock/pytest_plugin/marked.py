@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
+import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
+import tracelock.pytest_plugin.results as results
 from tracelock.errors import InternalError, TracelockError
-from tracelock.pytest_plugin.failure_text import ScheduleFailed, TracelockWarning, failure_text
+from tracelock.instrument.account.account import listed
+from tracelock.pytest_plugin.failure_text import (
+    ScheduleFailed,
+    TracelockWarning,
+    failure_text,
+    show_as_text,
+)
 from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.program import PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
+    from tracelock.explore.search import Progress
     from tracelock.session.explored import Explored
-    from tracelock.session.target import Target
 
-#: Keywords of the marker that go to the search, and those that make the program.
+#: Keywords of the marker that go to the search.
 _SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend", "isolation")
-_PROGRAM: Final = ("cancellations", "gc", "instrument", "expected_errors")
-KEYWORDS: Final = (*_SEARCH, *_PROGRAM)
-#: How a test may end that neither passes nor fails.
-_OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
+KEYWORDS: Final = (*_SEARCH, *PROGRAM)
 
 _IDLE: Final = (
     "nothing ran concurrently: the test started no thread or task that tracelock controls, so that "
     "its schedules are all the same"
+)
+_UNSHARED: Final = (
+    "nothing that they share was seen to be used, so that all orders of their steps are the same: "
+    "name the modules that they share something of in instrument=[...]"
 )
 
 
@@ -46,14 +52,7 @@ def take_over(item: pytest.Item) -> None:
     marked = _Marked(item)
     here: Any = item
     here.runtest = marked.run
-    plain = item.repr_failure
-
-    def repr_failure(excinfo: pytest.ExceptionInfo[BaseException], *more: Any, **named: Any) -> Any:
-        if isinstance(excinfo.value, ScheduleFailed):
-            return excinfo.getrepr(style="value")
-        return plain(excinfo, *more, **named)
-
-    here.repr_failure = repr_failure
+    show_as_text(item)
 
 
 def _trouble(item: pytest.Function) -> str:
@@ -75,14 +74,15 @@ def _trouble(item: pytest.Function) -> str:
 
 @dataclass(slots=True)
 class _Marked:
-    """One marked test. ``otherwise``: the skip, xfail or exit that a schedule ended with."""
+    """One marked test."""
 
     item: pytest.Function
     fixtures: FixturesAnew = field(init=False)
-    otherwise: BaseException | None = field(default=None, init=False)
+    program: ItemProgram = field(init=False)
 
     def __post_init__(self) -> None:
         self.fixtures = FixturesAnew(self.item)
+        self.program = ItemProgram(self.item, self.fixtures)
 
     def run(self) -> None:
         item = self.item
@@ -91,7 +91,7 @@ class _Marked:
             options = {**mark.kwargs, **options}
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:
-            search["backend"] = self._backend()
+            search["backend"] = self.program.backend()
         try:
             self.fixtures.let_go()
             self._explore(options, search)
@@ -107,14 +107,25 @@ class _Marked:
         item = self.item
         replaying = Replaying.of(item.config)
         if replaying is not None:
-            replaying.follow(
-                item, 0, self._target(options), options.get("isolation", "auto")
-            )  # fmt: skip
+            target = self.program.target(options)
+            replaying.follow(item, 0, target, options.get("isolation", "auto"))
             return
         first = kept.earlier(kept.path_for(item))
-        target = self._target(options)
+        target = self.program.target(options)
         search.setdefault("schedules", target.schedules)
-        explored = explore_target(target, Plan(**search), first)
+        tried, begun = 0, time.monotonic()
+
+        def progress(now: Progress) -> None:
+            nonlocal tried
+            tried = now.schedules
+
+        try:
+            explored = explore_target(target, Plan(**search), first, progress)
+        except TracelockError:
+            raise
+        except BaseException:  # such as the end of the time that pytest-timeout allows
+            results.cut_short(item, tried, time.monotonic() - begun)
+            raise
         self._conclude(explored, options, search, bool(first))
 
     def _conclude(
@@ -131,23 +142,36 @@ class _Marked:
             if any("not deterministic" in line for line in explored.notes):
                 text += f"\n{self._suspects()}"
             kept.note(item, 0, explored.trace)
+            results.note(item, results.result_of(explored))
             raise ScheduleFailed(text)
+        results.note(item, results.result_of(explored))
         self._doubts(explored)
         if self.fixtures.fixed:
             self._warn(
                 f"fixtures that cannot be made anew for each schedule: "
                 f"{', '.join(self.fixtures.fixed)}; all schedules shared what pytest made"
             )
-        account = explored.account
-        alone = account is not None and account.recorded and account.workers < 2
-        idle = _IDLE if alone and self.otherwise is None else ""
-        if idle and item.config.getini("tracelock_strict"):
-            pytest.fail(f"tracelock: {idle} (tracelock_strict is set)", pytrace=False)
-        if idle:
-            self._warn(idle)
+        shown = self._shows_nothing(explored)
+        if shown and item.config.getini("tracelock_strict"):
+            pytest.fail(f"tracelock: {shown} (tracelock_strict is set)", pytrace=False)
+        if shown:
+            self._warn(shown)
         kept.note(item, 0, None)
-        if self.otherwise is not None:
-            raise self.otherwise
+        if self.program.otherwise is not None:
+            raise self.program.otherwise
+
+    def _shows_nothing(self, explored: Explored) -> str:
+        """Why that the test passes says nothing, "" if it does."""
+        account = explored.account
+        if account is None or not account.recorded or self.program.otherwise is not None:
+            return ""
+        if account.workers < 2:
+            return _IDLE
+        if account.variables or account.locks:
+            return ""
+        left = account.not_looked_into
+        what = f" (not looked into: {listed(left)})" if left else ""
+        return f"{account.counts}: {_UNSHARED}{what}"
 
     def _doubts(self, explored: Explored) -> None:
         """What is not settled: fails the test where nothing was shown, and warns otherwise."""
@@ -193,7 +217,7 @@ class _Marked:
         from tracelock.session.host import run_once
         from tracelock.session.plan import Plan
 
-        target = self._target(options)
+        target = self.program.target(options)
         plan = Plan(
             search["backend"], "random", clock=search.get("clock", "virtual"),
             isolation=search.get("isolation", "auto"),
@@ -201,111 +225,3 @@ class _Marked:
         with target.open(plan.completed(target)) as host:
             verdict = run_once(host, InOrder(backwards=False))
         return verdict.kind not in ("passed", "unfinished")
-
-    # --- the program -------------------------------------------------------------------------
-    def _backend(self) -> str:
-        """The backend of the test: anyio's, where its plugin says which, else by its kind."""
-        given = self.item.funcargs.get("anyio_backend")
-        name = given[0] if isinstance(given, tuple) and given else given
-        asynchronous = inspect.iscoroutinefunction(self.item.obj)
-        if asynchronous and isinstance(name, str):
-            return name
-        return "asyncio" if asynchronous else "threading"
-
-    def _target(self, options: dict[str, Any]) -> Target:
-        """The program whose one worker is the body of the test."""
-        from tracelock.session.code import PythonCode
-        from tracelock.session.first_party import first_party
-        from tracelock.session.python import PythonTarget
-
-        item, node, fixtures = self.item, kept.node_id(self.item), self.fixtures
-        code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in _PROGRAM})
-        if fixtures.needed:
-            code = replace(code, setup=fixtures.setup, check=_torn_down(fixtures))
-        if not isinstance(code.instrument, str):  # that is refused below
-            given = [type(value).__module__ for value in item.funcargs.values()]
-            own = first_party([item.module.__name__], str(item.config.rootpath), given)
-            code.instrument = list(dict.fromkeys([*own, *(code.instrument or ())]))
-        program = code.program(
-            node, source={"pytest": node}, names=[item.originalname or item.name]
-        )
-        return PythonTarget(lambda: program, node)
-
-    def _body(self) -> Callable[..., Any]:
-        """The worker: what a schedule runs, with the fixtures that its setup has made."""
-        item, begin = self.item, _forget_output(self.item)
-        fixed = {} if self.fixtures.needed else self.fixtures.arguments()
-        run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
-
-        def call(arguments: dict[str, Any]) -> Any:
-            return run(item) if run is not None else item.obj(**arguments)
-
-        if run is None and inspect.iscoroutinefunction(item.obj):
-
-            @functools.wraps(item.obj)
-            async def body_async(arguments: dict[str, Any] = fixed) -> None:
-                begin()
-                try:
-                    await call(arguments)
-                except _OTHERWISE as error:
-                    self.otherwise = error
-
-            return body_async
-
-        @functools.wraps(item.obj)
-        def body(arguments: dict[str, Any] = fixed) -> None:
-            begin()
-            try:
-                call(arguments)
-            except _OTHERWISE as error:
-                self.otherwise = error
-
-        return body
-
-
-def _torn_down(fixtures: FixturesAnew) -> Callable[[Any], Any]:
-    """The check of a schedule: what the fixtures find when they are torn down."""
-
-    def teardown_of_the_fixtures(arguments: Any) -> Any:
-        return fixtures.teardown()
-
-    return teardown_of_the_fixtures
-
-
-def _run_test_case(item: Any) -> None:
-    """Run a method of a ``unittest.TestCase``, with its ``setUp`` and ``tearDown``; raises what it,
-    or one of its sub-tests, has failed with."""
-    failed: list[BaseException] = []
-
-    def sub_test(case: Any, test: Any, error: Any) -> None:
-        if error is not None:
-            failed.append(error[1])
-
-    item.addSubTest = sub_test  # which would report each of each schedule
-    item.__dict__.pop("_excinfo", None)
-    try:
-        type(item).runtest(item)
-    finally:
-        del item.addSubTest
-    failed += [one.value for one in item.__dict__.pop("_excinfo", None) or ()]
-    if failed:
-        raise failed[0]
-
-
-def _forget_output(item: pytest.Item) -> Callable[[], None]:
-    """What drops the output of the schedules before: that of the last one is what is shown."""
-    plugins = item.config.pluginmanager
-    capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
-    capturing = capture is not None and capture.is_capturing() in ("global", True)
-
-    def forget() -> None:
-        if capturing:
-            capture.read_global_capture()
-        handler = item.stash.get(caplog_handler_key, None)
-        if handler is not None:
-            handler.reset()
-            item.stash[caplog_records_key]["call"] = handler.records
-        if logging is not None:
-            logging.report_handler.reset()
-
-    return forget

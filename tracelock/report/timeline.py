@@ -188,6 +188,8 @@ class Reasons:
             return self._gone(left)
         if able is False:
             assert following is not None
+            if self.cooperative and following.op == "checkpoint":  # its turn has not come
+                return self._suspended(previous, following)
             return self.waiting(left, previous, following) or ("blocked", "cannot go on")
         # in adversarial time it may be able to go on only because its timer might have fired
         timed = self.trace.clock == "adversarial" and following is not None and by_timer(following)

@@ -55,8 +55,8 @@ class Gate:
 
     ``number``: of the loop, a thing in the layout. ``inside``: the one whose code runs, which
     shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
-    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``:
-    the pseudo-worker whose steps are that timers fire.
+    that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``,
+    ``callbacks``: the pseudo-workers whose steps are that timers fire, and what is no task's step.
     """
 
     number: int
@@ -64,6 +64,7 @@ class Gate:
     ready: dict[int, int] = field(default_factory=dict)
     first: int = LAST
     timers: int = -1
+    callbacks: int = -1
 
     def admits(self, worker: int) -> bool:
         """Whether ``worker`` can go on now."""

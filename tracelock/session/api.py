@@ -55,7 +55,7 @@ def explore(
     setup: Callable[[], Any] | None = None,
     workers: Sequence[Callable[..., Any]] = (),
     check: Callable[..., Any] | None = None,
-    instrument: Sequence[str] | None = None,
+    instrument: Sequence[str] | str | None = None,
     expected_errors: Sequence[type[BaseException]] = (),
     cancellations: int = 0,
     gc: bool | int = False,
@@ -83,8 +83,9 @@ def explore(
     ``workers`` (callables, or coroutine functions) is called with it (with nothing where there is
     no ``setup``); ``check`` is called with it when they have ended, and raises or returns False
     on the bug. ``instrument``: names of modules whose shared accesses are scheduling points, with
-    all that is below them (default: the modules in which the workers were written, and those of
-    your own project that they lead to; none for an empty list).
+    all that is below them, besides those in which the workers were written and those of your own
+    project that they lead to or run. ``["only", "bank"]``: these and no others; an empty list:
+    none at all. ``"all"``: every module in Python that the workers execute.
     ``expected_errors``: exceptions that may end a worker. ``cancellations``: how many of its awaits
     a schedule may cancel. ``gc``: whether a garbage collection may come at any step (a number: so
     many). ``schedules`` is 1,000 there unless given.
@@ -128,7 +129,7 @@ def replay(
     setup: Callable[[], Any] | None = None,
     workers: Sequence[Callable[..., Any]] = (),
     check: Callable[..., Any] | None = None,
-    instrument: Sequence[str] | None = None,
+    instrument: Sequence[str] | str | None = None,
     expected_errors: Sequence[type[BaseException]] = (),
     backend: str | None = None,
     allow_call: bool = False,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracelock.errors import UsageError
 from tracelock.instrument.program import PythonProgram, module_of
-from tracelock.session.first_party import first_party, root_for
+from tracelock.session.first_party import Project, named, root_for
 
 
 @dataclass(slots=True)
@@ -18,13 +18,13 @@ class PythonCode:
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
     code, else the modules in which the workers were written with those of the user's own that they
-    lead to (see ``first_party``; below the folder of the first worker's package), and none.
+    lead to (see ``first_party``), and none.
     """
 
     workers: Sequence[Callable[..., Any]] = ()
     setup: Callable[[], Any] | None = None
     check: Callable[..., Any] | None = None
-    instrument: Sequence[str] | None = None
+    instrument: Sequence[str] | str | None = None
     expected_errors: Sequence[type[BaseException]] = ()
     cancellations: int | None = None
     gc: bool | int | None = None
@@ -32,27 +32,31 @@ class PythonCode:
     def program(
         self, name: str = "", *, source: dict[str, Any] | None = None,
         document: dict[str, Any] | None = None, names: Sequence[str] = (),
+        root: str | None = None, leads: Sequence[str] = (),
     ) -> PythonProgram:  # fmt: skip
-        """The program that this is; see ``PythonProgram`` for the arguments.
+        """The program that this is; see ``PythonProgram`` for the arguments. ``root``: the folder
+        below which modules are the user's own (None: the project of the first worker); ``leads``:
+        modules that lead there beside those of the workers.
 
         Raises UsageError where it makes no sense.
         """
-        if isinstance(self.instrument, str):
-            raise UsageError(f"instrument is a list of modules: instrument=[{self.instrument!r}]")
+        wanted = named(self.instrument)
         cancellations = self.cancellations or 0
         if cancellations < 0:
             raise UsageError("cancellations is how many a schedule may have: 0 or more")
-        if self.instrument is None:
+        modules, project = list(wanted.names), None
+        if not wanted.only:
             found = (module_of(work) for work in self.workers)
             own = list(dict.fromkeys(module for module in found if module is not None))
-            root = root_for(own[0]) if own else None
+            project = Project(root or (root_for(own[0]) if own else None))
             others = (module_of(one) for one in (self.setup, self.check) if one is not None)
-            modules = first_party(own, root, others)
-        else:
-            modules = list(self.instrument)
+            own = project.first_party(own, [*others, *leads])
+            modules = list(dict.fromkeys([*own, *modules]))
         first = self.workers[0] if self.workers else None
         return PythonProgram(
             list(self.workers), self.setup, self.check, modules, tuple(self.expected_errors),
             int(self.gc or 0), cancellations, name or module_of(first) or "python",
             dict(source or {}), document, names,
+            owns=None if project is None else project.owns, every=wanted.every,
+            found=list(wanted.found),
         )  # fmt: skip

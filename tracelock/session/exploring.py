@@ -240,6 +240,7 @@ class Exploration(Opened):
             notes=host.notes, account=host.account,
         )  # fmt: skip
         account = explored.account
+        explored.executions = self.executions
         explored.whole = found.exhaustive and account is not None and not account.clean
         remarks = host.remarks(found.schedules)
         if failures:

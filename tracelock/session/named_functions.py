@@ -18,6 +18,7 @@ from tracelock.errors import Problem, ScenarioError, TraceError
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
 from tracelock.session.code import PythonCode
+from tracelock.session.first_party import exactly
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ def program_of_trace(trace: Trace) -> PythonProgram:
     renamed = {f"w{place}": worker for place, worker in enumerate(entries.values())}
     data = {**trace.scenario, "workers": renamed, "python": document_keys(python)}
     scenario = scenario_from_data(data, "the trace's scenario")
-    program = program_of(scenario, allow_call=True, given=PythonCode())
+    given = PythonCode(instrument=exactly(python))
+    program = program_of(scenario, allow_call=True, given=given)
     works = dict(zip(_instances(entries), program.workers, strict=True))
     order = trace.workers[: len(works)]
     if set(order) != works.keys():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import Interrupted, TimeUp
@@ -29,6 +29,7 @@ from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
+from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
@@ -40,6 +41,12 @@ from tracelock.trace import Trace, Verdict, environment
 
 if TYPE_CHECKING:
     from tracelock.session.python import PythonTarget
+
+
+#: How often a schedule is run again because it has run modules that were not looked into.
+_AGAIN: Final = 3
+#: How a search has ended that is not gone on with.
+_OVER: Final = ("failure", "interrupted", "seconds")
 
 
 class PythonHost(Host):
@@ -55,11 +62,13 @@ class PythonHost(Host):
         super().__init__()
         self.target = target
         self.settings = settings
-        self.program = program = replace(target.program)  # another layout, which grows as it runs
+        # another layout, which grows as it runs
+        self.program = program = replace(target.program, found=list(target.program.found))
         limits = settings.bounds(target)
-        self.sources = Sources(program.instrument)
+        self.sources = Sources([*program.instrument, *program.found], program.owns)
         self.backend = make_python_backend(settings.backend, program, limits)
         self.backend.account.looked = self.sources.looked
+        self.looking = Looking(program, self.sources, self.backend)
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
         self.own_name = self.backend.own_name
@@ -77,8 +86,10 @@ class PythonHost(Host):
         once."""
         self._known = trace
         self._died(trace)
+        self.looking.fixed = True
         for name in trace.workers:
             self.program.layout.worker(name)
+        self.looking.as_in(trace)
         spawned = {event.target for event in trace.events if event.op == "spawn"}
         heard = {trace.workers[event.worker] for event in trace.events}
         for name in trace.workers[len(self.program.workers) :]:
@@ -93,6 +104,7 @@ class PythonHost(Host):
             stack.enter_context(no_collections())
             stack.callback(self.sources.close)
             self.sources.install(live)
+            self.names.mortal = self.sources.mortal
             stack.callback(self.backend.close)
             self.backend.take_control(live)
             del live  # objects die when the program lets go of them
@@ -122,6 +134,7 @@ class PythonHost(Host):
         names, backend, isolation = self.names, self.backend, self.isolation
         self._used = True
         frozen, names.frozen = names.frozen, True
+        backend.counted = False
         try:
             verdict = run_once(self, backend.own_order())
             if isolation.apart and verdict.kind == "passed":
@@ -129,10 +142,9 @@ class PythonHost(Host):
                     run_once(self, backend.own_order())
         finally:
             names.frozen = frozen
+            backend.counted = True
         backend.kept.put_back()
         backend.rest()
-        backend.heard.clear()
-        backend.ended_by_timeout.clear()
 
     def close(self) -> None:
         self._stack.close()
@@ -144,6 +156,7 @@ class PythonHost(Host):
     @property
     def account(self) -> Account:
         account = self.backend.account.account
+        account.unseen.update(self.names.doubts)
         if self.backend.heard:
             account.chance.add("errors that nobody received")
         return account
@@ -151,6 +164,7 @@ class PythonHost(Host):
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
         program = self.program
+        program.instrument = self.looking.modules()
         events = record_log(program.layout, log)
         known = program.layout.known()
         named = {name for one in verdict.blocked for name in (one.worker, *one.holder)}
@@ -203,6 +217,7 @@ class PythonHost(Host):
             return False
         if any(layout.worker(name) != place for place, name in enumerate(trace.workers)):
             return False
+        self.looking.as_in(trace)
         frozen = self.names.frozen
         self.names.preset(shared_in(trace))
         self.names.frozen = frozen
@@ -239,11 +254,17 @@ class PythonHost(Host):
         own: Callable[[], Scheduler] = self.backend.own_order
         for number, make in enumerate((own, lambda: InOrder(backwards=True), own, own)):
             self.names.deferring = number > 2
+            self.backend.counted = number < 2
             try:
                 part = search(self.runner, make(), Budget(1), every=every)
+                for _ in range(_AGAIN if number < 2 else 0):
+                    if part.stopped in _OVER or self.stuck or not self.looking.further():
+                        break
+                    part = search(self.runner, make(), Budget(1), every=every)
                 if part.stopped == "failure" and self.names.pending:
                     # once more, with the accesses that are known now, for the story
                     settled = self.names.apply_pending()
+                    self.backend.counted = False
                     again = search(self.runner, make(), Budget(1), every=every)
                     if again.stopped == "failure":
                         part = again
@@ -251,12 +272,13 @@ class PythonHost(Host):
                         self.names.revert(settled)
             finally:
                 self.names.deferring = False
+                self.backend.counted = True
             if number < 2:
                 found.merge(part)
             else:
                 logs = [outcome.first.log for outcome in part.outcomes.values()]
                 seen.append(steps_of(self.program.layout, logs[0] if logs else ()))
-            if part.stopped in ("failure", "interrupted", "seconds") or self.stuck:
+            if part.stopped in _OVER or self.stuck:
                 return found
         told = difference(*seen)
         if told:
@@ -331,14 +353,14 @@ class PythonHost(Host):
         if verdict == "unfinished" and (spent or (not found.stopped and self.backend.cut_daemons)):
             cut = any(one.kind == "unfinished" for one in found.outcomes.values())
             return "unfinished" if cut else "passed"
-        if verdict == "verified" and self.names.mortals.doubts:
-            self.notes += sorted(self.names.mortals.doubts)
-            return "passed"
-        if verdict == "verified" and not (self.account.clean and not self.program.collections):
+        self.looking.note_late()
+        unsure = self.program.collections or self.backend.own_loops
+        if verdict == "verified" and (unsure or not self.account.clean):
             return "passed"
         return verdict
 
     def remarks(self, schedules: int) -> list[str]:
+        schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
         remarks = [
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())

@@ -60,9 +60,10 @@ class ScenarioTarget(Target):
     run_limits = RunLimits()
     search_limits = RunLimits(steps=SEARCH_STEPS)
     lacks: Mapping[Capability, str] = {
-        Capability.INJECTIONS: "--cancellations and --gc are for scenarios of Python code",
+        Capability.INJECTIONS:
+            "--cancellations, --gc and --instrument are for scenarios of Python code",
         Capability.ISOLATION: "--isolation is for scenarios of Python code",
-    }
+    }  # fmt: skip
 
     def __init__(self, steps: Scenario) -> None:
         self.steps = steps

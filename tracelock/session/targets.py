@@ -82,13 +82,14 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
 
         return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
     from tracelock.instrument.program import PythonProgram
+    from tracelock.session.first_party import exactly
     from tracelock.session.named_functions import program_of_trace
     from tracelock.session.python import PythonTarget
 
     def load() -> PythonProgram:
         recorded = python or {}
         if code is not None and code.workers:
-            modules = recorded.get("instrument") if code.instrument is None else code.instrument
+            modules = exactly(recorded) if code.instrument is None else code.instrument
             return replace(
                 code, instrument=modules, cancellations=int(recorded.get("cancellations", 0)),
                 gc=int(recorded.get("collections", 0)),

@@ -27,7 +27,7 @@ from typing import Any, Final
 from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.accesses.containers import access_of, holder_of, steps
-from tracelock.instrument.accesses.functions import controlled, reading_all
+from tracelock.instrument.accesses.functions import controlled, reading_all, replaced
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     Plan,
@@ -152,7 +152,7 @@ def _look(reference: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
 
 def _class(function: Any, site: Site) -> Any:
     if not issubclass(function, ref):
-        return function
+        return replaced.get(identity(function), function)
     return functools.partial(_refer, function)
 
 

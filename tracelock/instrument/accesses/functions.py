@@ -31,10 +31,17 @@ READERS: Final = {
 }  # fmt: skip
 
 
+#: By the identity of what is patched: what takes its place where a module that keeps its own
+#: names has it (``_thread.allocate_lock``).
+replaced: Final[dict[int, Callable[..., Any]]] = {}
+
+
 def controlled(function: Any, site: Site) -> Any:
-    """``function``, or what makes its points and then calls it."""
+    """``function``, or what makes its points and then calls it, or what takes its place."""
     known = _BODIES.get(identity(function))
-    return function if known is None else functools.partial(known[0], function, known[1], site)
+    if known is None:
+        return replaced.get(identity(function), function)
+    return functools.partial(known[0], function, known[1], site)
 
 
 def _context() -> Context | None:

@@ -304,8 +304,8 @@ def _write_kind(obj: Any, name: str, site: Site, context: Context, value: object
             _changing[identity(each)] = each
             forget()  # what is taken from instances is decided anew
     context.doubt(
-        f"{site.at} assigns __class__: what isinstance() and type() then say is no access that is "
-        "seen, so that nothing is proved"
+        "__class__",
+        f"{site.at} assigns it: what isinstance() and type() then say is no access that is seen",
     )
     context.access(ops.WRITE, obj, name, site, value)
 

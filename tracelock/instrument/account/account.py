@@ -86,6 +86,18 @@ class Account:
         left = self.not_looked_into
         return self.counts + (f"; not looked into: {listed(left)}" if left else "")
 
+    def told(self) -> dict[str, Any]:
+        """What was found out, as plain data: for the account of the process that forked this."""
+        return {
+            "looked": list(self.looked), "unlooked": list(self.unlooked),
+            "unseen": dict(self.unseen), "outside": list(self.outside), "chance": list(self.chance),
+        }  # fmt: skip
+
+    def hear(self, told: dict[str, Any]) -> None:
+        """Another process has found this out."""
+        for name, found in told.items():
+            getattr(self, name).update(found)
+
     def to_data(self) -> dict[str, Any]:
         """As JSON."""
         return {

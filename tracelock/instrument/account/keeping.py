@@ -44,6 +44,15 @@ class AccountKeeper:
         if self._recorder is not None:
             self._recorder.caches = live.caches
 
+    def restart(self) -> None:
+        """Begin anew: more is looked into than was so far."""
+        for one in (self.account.looked, self.account.unlooked, self.account.unseen):
+            one.clear()
+        self.account.outside.clear()
+        self.account.chance.clear()
+        self.account.recorded = self._schedules = 0
+        self._next = 1
+
     def begin(self) -> CallRecorder | None:
         """A schedule begins. What records it, if it is to be recorded: not where schedules are
         compared with one another."""
@@ -66,6 +75,13 @@ class AccountKeeper:
         self.account.recorded += 1
         # tasks of one loop go on one after the other: every order of what they do is tried
         recorder.end(sharing=self.account.workers > 1 and (not self.one_loop or controller.threads))
+
+    def ends_here(self) -> dict[str, Any]:
+        """This process, which a worker has forked, ends: what its workers called, and shared."""
+        if self.hub.recorder is not None:
+            self.hub.recorder.end(sharing=True)
+        self.account.unseen.update(self.hub.names.doubts)
+        return self.account.told()
 
     def _count(self, log: Sequence[Any]) -> None:
         """What the record of a schedule tells."""

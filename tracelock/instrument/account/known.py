@@ -28,6 +28,7 @@ from tracelock.instrument.contexts import identity
 CONTROLLED: Final = frozenset(
     {
         "_asyncio", "_contextvars", "_pytest", "_queue", "_thread", "_weakrefset", "abc",
+        "_distutils_hack",
         "anyio", "asyncio", "concurrent", "contextlib", "contextvars", "dataclasses", "enum",
         "exceptiongroup", "fnmatch", "functools", "genericpath", "glob", "importlib", "linecache",
         "multiprocessing", "ntpath", "operator", "os", "outcome", "pathlib", "pluggy", "posixpath",
@@ -79,11 +80,7 @@ WAKING: Final = frozenset(
 #: Functions whose answer no schedule decides: module, or type, and name -> how it is told.
 CHANCE: Final = {
     ("posix", "urandom"): "os.urandom", ("posix", "getrandom"): "os.getrandom",
-    ("time", "process_time"): "time.process_time", ("time", "thread_time"): "time.thread_time",
-    ("time", "clock_gettime"): "time.clock_gettime",
     ("datetime", "now"): "datetime.now", ("datetime", "utcnow"): "datetime.utcnow",
-    ("datetime", "today"): "datetime.today", ("date", "today"): "date.today",
-    ("_uuid", "generate_time_safe"): "uuid.uuid1",
 }  # fmt: skip
 
 ATOM, CONTAINER, GUARDED, OPAQUE, INSTANCE = range(5)

@@ -1,17 +1,17 @@
 """What a forked process sends back: data by value, what its parent has as well by its address.
 
 A fork has the same objects at the same addresses, and its parent waits meanwhile. So of functions,
-classes and objects of the program's the address is sent, if they were there at the fork; what
-has come into being since then means nothing to the parent and is left out.
+classes and objects of the program's that what is sent leads to, the address is sent, if it led to
+them at the fork; what has come into being since then means nothing to the parent and is left out.
 """
 
 from __future__ import annotations
 
 import ctypes
-import gc
 import io
 import pickle
 import random
+import sys
 from collections.abc import Iterable
 from functools import partial
 from itertools import islice
@@ -41,8 +41,11 @@ _REFERRED: Final = (
     partial,
 )  # fmt: skip
 #: Packages whose objects are sent by value, their own or derived from them.
-_BY_VALUE: Final = frozenset({"builtins", "tracelock", "collections", "array", "enum", "datetime"})
+_BY_VALUE: Final = frozenset(
+    {"builtins", "tracelock", "collections", "array", "enum", "datetime", "copyreg"}
+)
 _GONE: Final = 0
+_OF_BACKEND: Final = ("heard", "ended_by_timeout", "cut_daemons", "own_loops", "ran")
 
 
 def _remade(cls: Any, text: str, args: Any, state: dict[str, Any]) -> BaseException:
@@ -56,21 +59,22 @@ def _remade(cls: Any, text: str, args: Any, state: dict[str, Any]) -> BaseExcept
 
 
 class _Sender(pickle.Pickler):
-    """``shared``: the identities of objects of tracelock's own that are sent by address."""
+    """``known``: the identities of objects that are sent by address. ``all_new``: there are none
+    that came into being since the fork, so that all may be."""
 
-    def __init__(self, file: Any, shared: frozenset[int]) -> None:
+    def __init__(self, file: Any, known: set[int], all_new: bool = False) -> None:
         super().__init__(file, 5)
-        self._shared = shared
-        self._new: set[int] | None = None
+        self._known = known
+        self._learns = all_new
 
     def persistent_id(self, obj: Any) -> int | None:
         cls = type(obj)
         if cls in _ATOMS:
             return None
-        if id(obj) in self._shared:
+        if id(obj) in self._known:
             return id(obj)
-        if issubclass(cls, type):
-            return self._address(obj) if gc.is_tracked(obj) else None
+        if issubclass(cls, type) or cls is FunctionType:
+            return None if _has_name(obj) else self._address(obj)
         if cls is BuiltinFunctionType:
             return None if isinstance(obj.__self__, ModuleType) else _GONE
         if issubclass(cls, _REFERRED):
@@ -87,9 +91,21 @@ class _Sender(pickle.Pickler):
         return NotImplemented
 
     def _address(self, obj: object) -> int:
-        if self._new is None:  # what was there at the fork is frozen
-            self._new = {id(one) for one in gc.get_objects()}
-        return id(obj) if gc.is_tracked(obj) and id(obj) not in self._new else _GONE
+        if not self._learns:
+            return _GONE
+        self._known.add(id(obj))
+        return id(obj)
+
+
+def _has_name(obj: type | FunctionType) -> bool:
+    """Whether a class or function of tracelock's, or a built-in one, can be had by its name."""
+    module = vars(type)["__module__"].__get__(obj) if isinstance(obj, type) else obj.__module__
+    if type(module) is not str or module.partition(".")[0] not in _BY_VALUE:
+        return False
+    found: Any = sys.modules.get(module)
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is obj
 
 
 class _Receiver(pickle.Unpickler):
@@ -97,10 +113,18 @@ class _Receiver(pickle.Unpickler):
         return None if address == _GONE else ctypes.cast(address, ctypes.py_object).value
 
 
-def packed(what: Any, shared: frozenset[int]) -> bytes:
-    """In the child, which has called ``gc.freeze`` when it was forked."""
+def addresses(what: Any, shared: Iterable[object]) -> set[int]:
+    """In the child, as it begins: of what ``what`` leads to, and of ``shared``, which are sent by
+    address whatever they are."""
+    known = set(map(id, shared))
+    _Sender(io.BytesIO(), known, all_new=True).dump(what)
+    return known
+
+
+def packed(what: Any, known: set[int]) -> bytes:
+    """In the child: ``what`` as bytes for its parent, with the addresses that were known."""
     file = io.BytesIO()
-    _Sender(file, shared).dump(what)
+    _Sender(file, known).dump(what)
     return file.getvalue()
 
 
@@ -150,7 +174,7 @@ class Learnt:
         sources = self._sources
         return (
             callers.functions, callers._paths, sources.digests, sources.sites._functions,
-            self._backend.kept.lasting, self._backend.kept.changed,
+            self._backend.kept.lasting, self._backend.kept.changed, self._backend.names.doubts,
         )  # fmt: skip
 
     def taken(self) -> dict[str, Any]:
@@ -167,16 +191,17 @@ class Learnt:
                        layout._places),
             "variables": [(v.name, v.number, v.shared) for v in names.variables.values()],
             "pending": [variable.name for variable in names._pending],
-            "doubts": mortals.doubts,
+            "mortal": names.mortal,
             "causes": {
                 name: [(pair.name, cause.name, stores) for pair, cause, stores in causes]
                 for name, causes in mortals._causes.items()
             },
-            "hub": (hub.numbered, hub.fork_copies),
+            "hub": (hub.numbered, hub.fork_copies, hub.imported),
             "account": (keeper.account, keeper._schedules, keeper._next),
-            "backend": (backend.heard, backend.ended_by_timeout, backend.cut_daemons,
-                        backend.afresh.drew),
+            "backend": [getattr(backend, name) for name in _OF_BACKEND],
+            "drew": backend.afresh.drew,
             "blind": self._sources.blind,
+            "modules": self._sources.modules,
         }  # fmt: skip
 
     def give(self, taken: dict[str, Any]) -> None:
@@ -196,17 +221,21 @@ class Learnt:
             variable = names.named(name)
             variable.number, variable.shared = number, shared
         names._pending[:] = [names.named(name) for name in taken["pending"]]
-        mortals.doubts |= taken["doubts"]
+        names.mortal = names.mortal or taken["mortal"]
         for name, causes in taken["causes"].items():
             mortals._causes[name] = [
                 (names.named(pair), names.named(cause), stores) for pair, cause, stores in causes
             ]
-        hub.numbered, hub.fork_copies = taken["hub"]
+        hub.numbered, hub.fork_copies, hub.imported = taken["hub"]
         account, keeper._schedules, keeper._next = taken["account"]
         vars_of(keeper.account, account)
-        backend.heard, backend.ended_by_timeout, backend.cut_daemons, drew = taken["backend"]
-        backend.afresh.drew = drew
+        for name, value in zip(_OF_BACKEND, taken["backend"], strict=True):
+            setattr(backend, name, value)
+        backend.afresh.drew = taken["drew"]
         self._sources.blind |= taken["blind"]
+        if self._sources.modules != taken["modules"]:
+            self._sources.modules[:] = taken["modules"]
+            self._sources._looked.clear()
 
 
 def vars_of(mine: Any, theirs: Any) -> None:

@@ -21,6 +21,7 @@ from tracelock.instrument.contexts import contexts
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.isolation.carrying import (
     Learnt,
+    addresses,
     innermost,
     packed,
     schedulers_in,
@@ -70,11 +71,11 @@ class ForkedBatch:
         self.death: Death | None = None
         self.schedulers: list[Scheduler] = schedulers_in(controller.scheduler)
         hub, names = backend.hub, backend.names
-        shared: tuple[object, ...] = (
+        self._shared: tuple[object, ...] = (
             backend, hub, names, names.layout, backend.program, backend.rules, backend.kept,
             backend.account, controller, controller.rules, *self.schedulers,
         )  # fmt: skip
-        self.shared = frozenset(map(id, shared))
+        self._known: set[int]
         self._schedule = 0
         self._events = 0
         self._more = True
@@ -92,6 +93,7 @@ class ForkedBatch:
         backend.begin_apart(self.claims)
         controller.models.clear()  # of what an object was taken for when they were made
         controller._objects.clear()
+        self._known = addresses([vars(each) for each in self.schedulers], self._shared)
         self._pipe, self._skip = pipe, skip
         self._until = monotonic() + LONG
         self._observer, controller.observer = controller.observer, self._observe
@@ -177,7 +179,7 @@ class ForkedBatch:
         ]
 
     def _send(self, kind: bytes, what: Any) -> None:
-        body = packed(what, self.shared)
+        body = packed(what, self._known)
         data = memoryview(HEAD.pack(kind, len(body)) + body)
         while data:
             data = data[_write(self._pipe, data) :]
@@ -208,10 +210,11 @@ class ForkedBatch:
             backend._set_up = set_up
         elif mark.phase == Phase.CHECK:
 
-            def check(controller: OpenController, state: Any) -> None:
-                end(-1)
+            def last(controller: OpenController, what: str, *call: Any) -> None:
+                if not controller.crashed:
+                    end(-1)
 
-            backend._check = check
+            backend._finally = last
         elif not mark.events:
 
             def schedule(controller: OpenController) -> None:
@@ -232,7 +235,7 @@ class ForkedBatch:
             hub.decide = decide
 
     def _forget_death(self) -> None:
-        for name in ("_set_up", "_check", "_schedule"):
+        for name in ("_set_up", "_finally", "_schedule"):
             vars(self.backend).pop(name, None)
         vars(self.backend.hub).pop("decide", None)
 

@@ -17,7 +17,7 @@ from tracelock.instrument.hub import Phase, contexts
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.backend import LoopBackend, call_work
 from tracelock.instrument.loops.tasks import TaskWorker
-from tracelock.instrument.patches import COMMON
+from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.worker import MainBlocked
 
 #: Steps that cancelled tasks may make at the end of a schedule.
@@ -27,7 +27,7 @@ LAST_STEPS: Final = 10_000
 class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     """Runs the schedules of one program on asyncio's stock loop."""
 
-    patch_groups = (*COMMON, "asyncio", "anyio")
+    patch_groups = (*COMMON, *LOOPING)
 
     def make_tasks(self) -> AsyncioTasks:
         return AsyncioTasks(self.hub, self._baton, self.program.cancellations)

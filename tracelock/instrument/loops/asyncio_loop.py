@@ -3,7 +3,8 @@
 What is promised of a loop stays so: callbacks (``call_soon``, done callbacks, timers that have
 fired) run first come, first served. What is chosen is when a task that could go on does so: a
 wake-up may take any time. So a step of a task may come later than it stands in the line, but
-never before a callback that was there first.
+never before a callback that was there first. The first steps of tasks that the program creates
+stand in the line with the callbacks: nothing makes a loop begin them in another order.
 
 All callbacks are the steps of one pseudo-worker and all timers those of another. Time is virtual.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
+from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -69,42 +71,76 @@ for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
 
 @dataclass(slots=True, eq=False)
 class ControlledReadyQueue:
-    """Stands in for the queue of a loop: steps of tasks apart from callbacks."""
+    """Stands in for the queue of a loop: steps of tasks apart from what keeps its place.
+
+    ``line``: callbacks, and the first steps of tasks that the program has created (with the number
+    of the worker; -1 of a callback). These are done first come, first served.
+
+    ``asleep``: what other threads have put in by ``call_soon``, which does not wake a loop that
+    has nothing to do (``call_soon_threadsafe`` does): it stays until something else wakes it.
+    """
 
     tasks: AsyncioTasks
     steps: dict[int, events.Handle] = field(default_factory=dict)
-    callbacks: deque[tuple[int, events.Handle]] = field(default_factory=deque)
+    line: deque[tuple[int, events.Handle, int]] = field(default_factory=deque)
     count: int = 0
+    asleep: list[events.Handle] = field(default_factory=list)
 
     def append(self, handle: events.Handle) -> None:
+        if get_ident() != self.tasks.ident and self.tasks.sleeps():
+            self.asleep.append(handle)
+            return
+        self.put(handle)
+
+    def wake(self) -> None:
+        """The loop looks at its queue."""
+        while self.asleep:
+            self.put(self.asleep.pop(0))
+
+    def put(self, handle: events.Handle) -> None:
         place = self.count = self.count + 1
         owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
         tasks = self.tasks
         if isinstance(owner, asyncio.Task):
             worker = tasks.worker_of(owner)
             self.steps[worker.number] = handle
-            tasks.gate.ready[worker.number] = place
-            return
-        self.callbacks.append((place, handle))
-        if len(self.callbacks) == 1:
-            tasks.callbacks_come(place, handle)
+            if worker.begun or worker.given:
+                tasks.gate.ready[worker.number] = place
+                return
+            self.line.append((place, handle, worker.number))
+        else:
+            self.line.append((place, handle, -1))
+        if len(self.line) == 1:
+            self.settle()
 
     def settle(self) -> None:
-        """Callbacks that were cancelled do not count."""
-        callbacks = self.callbacks
-        while callbacks and callbacks[0][1]._cancelled:
-            callbacks.popleft()
-        if callbacks:
-            self.tasks.callbacks_come(*callbacks[0])
+        """The first in the line can go on. Callbacks that were cancelled do not count."""
+        line, tasks = self.line, self.tasks
+        while line and line[0][1]._cancelled:
+            line.popleft()
+        if not line:
+            tasks.callbacks_gone()
+            return
+        place, handle, number = line[0]
+        if number < 0:
+            tasks.callbacks_come(place, handle)
         else:
-            self.tasks.callbacks_gone()
+            tasks.callbacks_gone()
+            tasks.gate.first = tasks.gate.ready[number] = place
+
+    def begins(self, number: int) -> None:
+        """A task makes a step: it may be the first in the line."""
+        if self.line and self.line[0][2] == number:
+            self.line.popleft()
+            self.settle()
 
     def __len__(self) -> int:
-        return len(self.steps) + len(self.callbacks)
+        return len(self.steps) + sum(number < 0 for _, _, number in self.line)
 
     def clear(self) -> None:
+        self.asleep.clear()
         self.steps.clear()
-        self.callbacks.clear()
+        self.line.clear()
 
 
 class Polling:
@@ -180,14 +216,31 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[..., Any], *args: Any, context: Any = None
     ) -> events.Handle:
         worker = here()
-        if worker is not None and worker.own_thread:
+        if worker is not None and (
+            worker.own_thread or getattr(worker, "tasks", self.tasks) is not self.tasks
+        ):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
-        return self.call_soon(callback, *args, context=context)
+        self._ready.wake()
+        handle = self.call_soon(callback, *args, context=context)
+        self._ready.wake()
+        return handle
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):
             super().call_exception_handler(context)
+
+    def add_signal_handler(  # type: ignore[override]
+        self, sig: int, callback: Any, *args: Any
+    ) -> None:
+        """Kept, and never called: no signal comes in while a schedule runs."""
+        self._check_signal(sig)  # type: ignore[attr-defined]
+        if asyncio.iscoroutine(callback) or asyncio.iscoroutinefunction(callback):
+            raise TypeError("coroutines cannot be used with add_signal_handler()")
+        self._signal_handlers[sig] = events.Handle(callback, args, self)  # type: ignore
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        return self._signal_handlers.pop(sig, None) is not None  # type: ignore[attr-defined]
 
     def run_forever(self) -> None:
         raise RuntimeError("This event loop is already running")
@@ -209,6 +262,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
 
     def fire_timers(self) -> None:
         """The timers whose time has come join the line."""
+        self._ready.wake()
         end = self.time() + self._clock_resolution
         while (handle := self.next_timer()) is not None and handle._when < end:  # type: ignore
             heapq.heappop(self._scheduled)
@@ -218,4 +272,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def poll(self) -> None:
         """What has come in from outside joins the line."""
         if self._selector.get_map():
-            self._process_events(self._selector.select(0))
+            found = self._selector.select(0)
+            if found:
+                self._ready.wake()
+            self._process_events(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from asyncio import events
 from typing import Any, Final
@@ -25,12 +26,14 @@ from tracelock.schedulers.base import LAST
 class AsyncioTasks(LoopTasks):
     """What runs on one controlled asyncio loop."""
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
-        super().__init__(hub, baton, cancellations)
+    loop_class: type[ControlledLoop] = ControlledLoop
+
+    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
+        super().__init__(hub, baton, cancellations, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._created = 0
-        self.loop = ControlledLoop(self)
+        self.loop = self.loop_class(self)
         self.ready: ControlledReadyQueue = self.loop._ready
 
     # --- tasks -------------------------------------------------------------------------------
@@ -73,6 +76,12 @@ class AsyncioTasks(LoopTasks):
             self.hub.controller.ask(number, self.op(worker.at))
         return known[1]
 
+    def sleeps(self) -> bool:
+        """Whether the loop, which runs, has nothing to do and waits to be woken."""
+        ready = self.ready
+        busy = self.gate.inside >= 0 or ready.steps or ready.line
+        return self.open and not busy and self.hub.phase is not Phase.UNWIND
+
     def callbacks_come(self, place: int, handle: events.Handle) -> None:
         """``handle`` is the first of the callbacks now."""
         gate, number = self.gate, self.callbacks.number
@@ -90,8 +99,8 @@ class AsyncioTasks(LoopTasks):
 
     def next_deadline(self) -> tuple[float, str] | None:
         handle = self.loop.next_timer()
-        if handle is None:
-            return None
+        if handle is None or handle._when == math.inf:  # type: ignore[attr-defined]
+            return None  # or none that ever fires
         at = place_of_function(handle._callback)  # type: ignore[attr-defined]
         return handle._when - EPOCH, at  # type: ignore[attr-defined]
 
@@ -102,6 +111,9 @@ class AsyncioTasks(LoopTasks):
 
     def watches(self) -> bool:
         return bool(self.loop._selector.get_map())
+
+    def signals(self) -> bool:
+        return bool(getattr(self.loop, "_signal_handlers", None))
 
     def done(self, worker: TaskWorker) -> bool:
         return bool(worker.task is None or worker.task.done())
@@ -117,7 +129,7 @@ class AsyncioTasks(LoopTasks):
         self.loop.fire_timers()
 
     def run_callbacks(self) -> None:
-        _, handle = self.ready.callbacks.popleft()
+        _, handle, _ = self.ready.line.popleft()
         if not handle._cancelled:
             handle._run()
 
@@ -125,6 +137,7 @@ class AsyncioTasks(LoopTasks):
         self.ready.settle()
 
     def run_step(self, worker: TaskWorker) -> None:
+        self.ready.begins(worker.number)
         self.ready.steps.pop(worker.number)._run()
 
     def waits(self, worker: TaskWorker) -> bool:
@@ -157,22 +170,22 @@ class AsyncioTasks(LoopTasks):
             where = (place_of(trace.tb_frame) and f" at {_line(trace)}") or where
             trace = trace.tb_next
         message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
-        self.errors.append(portable(f"{message}: {shown}{where}"))
-        return self.loop._exception_handler is not None  # type: ignore[attr-defined]
+        told = portable(f"{message}: {shown}{where}")
+        self.errors.append(told)
+        handled = self.loop._exception_handler is not None  # type: ignore[attr-defined]
+        if error is not None and not handled and self.hub.phase is Phase.RUN:
+            self.raised.append((told, error))
+        return handled
 
-    def unretrieved(self) -> list[str]:
+    def unretrieved(self) -> list[tuple[str, BaseException]]:
         found = []
         for worker in self.order:
             task = worker.task
             if not worker.given and task is not None and task.done() and task._log_traceback:
                 error = task._exception
                 task._log_traceback = False
-                found.append(
-                    portable(
-                        f"Task exception was never retrieved: {worker.label} ended with "
-                        f"{type(error).__name__}: {error}"
-                    )
-                )
+                told = f"Task exception was never retrieved: {worker.label} ended with "
+                found.append((portable(f"{told}{type(error).__name__}: {error}"), error))
         return found
 
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:
@@ -186,6 +199,11 @@ class AsyncioTasks(LoopTasks):
             for child in children
         ]
         label = f"gather({', '.join(names)})" if names else "a future" if future else "a wake-up"
+        if self.ready.asleep:
+            label += (
+                " (another thread has called call_soon, or what calls it, which does not wake the "
+                "loop: call_soon_threadsafe does)"
+            )
         op = self.wait_for(worker, label, at, future)
         model = self.hub.controller.models[op.target]
         if isinstance(model, AwaitedModel):
@@ -194,6 +212,7 @@ class AsyncioTasks(LoopTasks):
 
     def wake_all(self) -> None:
         super().wake_all()
+        self.ready.wake()
         self.ready.settle()
 
     def close(self) -> None:
@@ -209,7 +228,8 @@ class AsyncioTasks(LoopTasks):
             self.close_coroutine(worker)
         self.ready.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
-        self.loop._selector.close()
+        if self.loop._selector is not None:  # the program has not closed it
+            self.loop._selector.close()
 
 
 _PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")

@@ -28,10 +28,11 @@ METHODS: Final = (
 _known: dict[int, tuple[CodeType, int]] = {}
 
 
-def learn(more: Iterable[tuple[Any, str, int]] = ()) -> None:
+def learn(more: Iterable[tuple[Any, str, int]] = (), keep: bool = False) -> None:
     """Look at the functions as they are now: instrumented modules have other code. ``more``: those
-    of another library."""
-    _known.clear()
+    of another library. ``keep``: what is known stays so."""
+    if not keep:
+        _known.clear()
     for owner, method, kind in (*METHODS, *more):
         function = inspect.unwrap(getattr(owner, method))  # what is patched wraps the original
         code = getattr(function, "__code__", None)

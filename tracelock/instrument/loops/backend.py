@@ -16,7 +16,8 @@ from typing import Any, Final, Generic, TypeVar
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
-from tracelock.instrument.backend import PythonBackend, Stuck
+from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
@@ -25,12 +26,14 @@ from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.worker import Main, MainBlocked, Worker
-from tracelock.ops import Op
 from tracelock.schedulers.base import Scheduler
 
 TasksT = TypeVar("TasksT", bound=LoopTasks)
 #: Schedules in a loop's own order that are tried to see whether they fail too.
 TRIES: Final = 200
+#: Steps before a bound that are looked at, and the places that they may be at in a livelock.
+ROUNDS: Final = 600
+PLACES: Final = 6
 
 
 class LoopBackend(PythonBackend, Generic[TasksT]):
@@ -43,10 +46,13 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._baton: Any = None
         self._more = True
         self._raised: BaseException | None = None
+        self._left_behind = False
 
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
         awaits.learn(self.waiting)
+
+    settles = True
 
     # --- the loop's own order ------------------------------------------------------------------
     one_loop = True
@@ -88,7 +94,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         raise NotImplementedError
 
     def finish(self, controller: OpenController, tasks: TasksT) -> None:
-        """All workers have ended: what the loop does before the check."""
+        """The check has been made: what the loop does at its end."""
 
     def _progress(self) -> None:
         """Nothing for the watchdog: the main thread looks at the loop's thread itself."""
@@ -112,6 +118,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             try:
                 self._await(back)
             except Stuck:  # with the thread of the loop
+                self._left_behind = True
                 controller.scheduler.end(len(controller.log))
                 done(controller)
                 return
@@ -135,8 +142,6 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                     break
                 self.kept.put_back()
                 self._schedule(controller)
-                if self.stuck and controller.limit is not self.stuck:
-                    return  # given up meanwhile
                 controller.scheduler.end(len(controller.log))
                 over = self.bounds.why()
                 if over:
@@ -155,11 +160,13 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         hub = self.hub
         self._sweep()
         hub.begin(controller)
+        controller.settles = self.settles
         self.program.outcome.failure = None
         baton = self._baton = new_baton()
         baton.acquire()
         hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
         contextvars.Context().run(self._life, controller)
+        self._go_on()
         self._unwind(controller)
         self.kept.ran()
 
@@ -185,12 +192,19 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             if hub.recorder is not None:
                 hub.recorder.profile.off()
 
+    def _go_on(self) -> None:
+        """A thread that was given up, and comes back, leaves the process alone: by now another
+        exploration may run in it. Raises Stuck."""
+        if self._left_behind:
+            raise Stuck
+
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
         state = self._set_up(controller)
+        self._go_on()
         self.kept.set_up()
         hub.phase = Phase.RUN
-        contexts[tasks.ident] = tasks.callbacks
+        tasks.leave()
         if hub.recorder is not None:
             hub.recorder.profile.on()
         tasks.wake_all()
@@ -200,33 +214,25 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.essential.add(number)
             self.start(tasks, worker, work, program.arguments(state))
         tasks.run()
+        self._go_on()
         hub.over = True
+        if controller.limit is not None and len(controller.log) >= controller.max_steps:
+            controller.limit += going_round(controller)
         if controller.active and controller.limit is None:
-            self._show_waits(controller, tasks)
-        controller.heard.extend(tasks.errors)
-        for message in (*tasks.errors, *tasks.unretrieved()):
-            self.heard[message] = self.heard.get(message, 0) + 1
+            tasks.show_waits()
+        hub.block_loops()
         self.kept.ran()
-        if self._completed(controller):
-            self.finish(controller, tasks)
+        completed = self._completed(controller)
+        if completed:
             self._check(controller, state)
+            self._go_on()
             self.kept.checked()
-
-    def _show_waits(self, controller: OpenController, tasks: TasksT) -> None:
-        """No worker can go on: what each task waits for takes the place of its next step."""
-        left = [worker for worker in tasks.order if worker.number in controller.active]
-        if tasks.watches():
-            shown = "; ".join(f"{one.label} at\n{awaits.stack(one.coro)}" for one in left)
-            controller.limit = f"only real input and output is left to wait for: {shown}"
-            return
-        for worker in left:
-            if not tasks.done(worker):
-                at, kind, thing = awaits.awaiting(worker.coro)
-                controller.pending[worker.number] = (
-                    tasks.unknown_wait(worker, at)
-                    if thing is None
-                    else Op(kind, tasks.thing(thing, worker), at)
-                )
+            self._exit(controller)
+            self._go_on()
+        for loop in (tasks, *hub.own_loops):
+            self._heard(controller, loop)
+        if completed and self._completed(controller) and program.outcome.failure is None:
+            self.finish(controller, tasks)
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""
@@ -274,8 +280,17 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit = limit
             if phase is Phase.CHECK:
                 controller.active[:] = active  # no task goes on after that
-            contexts[tasks.ident] = tasks.callbacks
-            tasks.gate.inside = -1
+            tasks.leave()
+
+
+def going_round(controller: OpenController) -> str:
+    """Which tasks went round and round until a bound on steps was reached, "" where none did."""
+    last = {(entry[0], entry[1], entry[2].at) for entry in controller.log[-ROUNDS:]}
+    if len(last) > PLACES:
+        return ""
+    workers = controller.layout.workers
+    places = ", ".join(f"{workers[number].name} at {at}" for number, _, at in sorted(last))
+    return f": a livelock, as it seems: nothing came but {places}, again and again"
 
 
 async def call_work(work: Callable[..., Any], *arguments: Any) -> Any:

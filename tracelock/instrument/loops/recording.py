@@ -42,7 +42,7 @@ class Recorder:
         @functools.wraps(original)
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             worker = here()
-            if worker is not None:
+            if worker is not None and not worker.importing:
                 self._tracelock_name = creation_name(kind, worker)
             original(self, *args, **kwargs)
 

@@ -11,7 +11,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
-from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.awaits import awaiting, stack
 from tracelock.instrument.naming import SETUP
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
@@ -37,15 +37,19 @@ TIMERS: Final = "loop:timers"
 LOOP: Final = "loop"
 #: The event of an await that is suspended in an op of this kind.
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
+#: The op of an await that a handler of a signal may end; -1: nothing is known of it.
+_ANYBODYS: Final = (WAIT, -1)
 
 
 class LoopWorker(Worker):
-    """A worker on the thread of a loop: all of these share its baton."""
+    """A worker on the thread of a loop: all of these share its baton. ``host``: the worker whose
+    thread that is, where the program started the loop itself."""
 
-    __slots__ = ()
+    __slots__ = ("host",)
 
     def __init__(self, hub: Hub, number: int, baton: Any) -> None:
         super().__init__(hub, number, baton)
+        self.host = None
         self.own_thread = False
         self.ident = get_ident()
 
@@ -84,22 +88,28 @@ class LoopTasks:
     """What runs on one controlled loop. Created in the thread of the loop, for one schedule.
 
     ``order``: the workers that are tasks, in the order of their creation. ``cancellations``: those
-    that may still be injected. ``errors``: what the loop reported besides, for the verdict.
-    ``members``: all workers of the loop, by number.
+    that may still be injected. ``errors``: what the loop reported besides, for the verdict;
+    ``raised``: the exceptions among that, which nobody has handled.
+    ``members``: all workers of the loop, by number. ``prefix``: of the names, where it is not the
+    one loop of all workers. ``open``: it runs, which the loops of backends always do.
     """
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
+    open = True
+
+    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
         self.hub = hub
         self.baton = baton
         self.ident = get_ident()
         self.cancellations = cancellations
         self.errors: list[str] = []
+        self.raised: list[tuple[str, BaseException]] = []
         layout = hub.layout
-        self.callbacks = LoopWorker(hub, layout.worker(CALLBACKS), baton)
-        self.timers = LoopWorker(hub, layout.worker(TIMERS), baton)
-        self.gate = Gate(hub.number_for(ObjectSpec(LOOP, "awaited")))
-        self.gate.timers = self.timers.number
-        hub.controller.gate = self.gate
+        self.callbacks = LoopWorker(hub, layout.worker(prefix + CALLBACKS), baton)
+        self.timers = LoopWorker(hub, layout.worker(prefix + TIMERS), baton)
+        self.gate = Gate(hub.number_for(ObjectSpec(prefix + LOOP, "awaited")))
+        self.gate.timers, self.gate.callbacks = self.timers.number, self.callbacks.number
+        if not prefix:
+            hub.controller.gate = self.gate
         self.members: dict[int, Any] = {}
         self.order: list[TaskWorker] = []
         self._ops: dict[str, Op] = {}
@@ -156,12 +166,16 @@ class LoopTasks:
         """Whether there is real input or output to wait for."""
         raise NotImplementedError
 
+    def signals(self) -> bool:
+        """Whether the program has a handler for a signal, which never comes in here."""
+        return False
+
     def close(self) -> None:
         """End the coroutines that are in the middle of their code, and the loop."""
         raise NotImplementedError
 
-    def unretrieved(self) -> list[str]:
-        """Errors of tasks that no code has asked for."""
+    def unretrieved(self) -> list[tuple[str, BaseException]]:
+        """Errors of tasks that no code has asked for, and what there is to say of each."""
         return []
 
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:
@@ -248,6 +262,7 @@ class LoopTasks:
         contexts[self.ident] = worker
         callbacks = number == self.callbacks.number
         if callbacks:
+            worker.uncontrolled = 0
             self.run_callbacks()
         else:
             del gate.ready[number]
@@ -265,8 +280,10 @@ class LoopTasks:
             self.callbacks_ran()
 
     def leave(self) -> None:
-        """No worker's code runs now."""
+        """No worker's code runs now: what the loop itself runs, and what dies in its hands, is no
+        step of any."""
         self.gate.inside = -1
+        self.callbacks.uncontrolled = 1
         contexts[self.ident] = self.callbacks
 
     def suspended(self, worker: TaskWorker, waits: bool) -> None:
@@ -333,6 +350,26 @@ class LoopTasks:
         return Op(WAIT, number, at)
 
     # --- the end -----------------------------------------------------------------------------
+    def show_waits(self) -> None:
+        """No worker can go on: what each task waits for takes the place of its next step."""
+        controller = self.hub.controller
+        left = [worker for worker in self.order if worker.number in controller.active]
+        shown = "; ".join(f"{one.label} at\n{stack(one.coro)}" for one in left)
+        if self.watches():
+            controller.limit = f"only real input and output is left to wait for: {shown}"
+            return
+        if self.signals() and any(awaiting(one.coro).kind in _ANYBODYS for one in left):
+            controller.limit = f"only a signal, or nothing at all, is left to wait for: {shown}"
+            return
+        for worker in left:
+            if not self.done(worker):
+                at, kind, thing = awaiting(worker.coro)
+                controller.pending[worker.number] = (
+                    self.unknown_wait(worker, at)
+                    if thing is None
+                    else Op(kind, self.thing(thing, worker), at)
+                )
+
     def close_coroutine(self, worker: TaskWorker) -> None:
         """End the code of a task that is in the middle of it."""
         contexts[self.ident] = worker

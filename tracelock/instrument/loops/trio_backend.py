@@ -16,14 +16,14 @@ from tracelock.instrument.loops.own_order import Batches
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.loops.trio_patches import WAITING, sends_to
 from tracelock.instrument.loops.trio_tasks import TrioTasks
-from tracelock.instrument.patches import COMMON
+from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.schedulers.base import Scheduler
 
 
 class TrioLoopBackend(LoopBackend[TrioTasks]):
     """Runs the schedules of one program on trio."""
 
-    patch_groups = (*COMMON, "trio")
+    patch_groups = (*COMMON, *LOOPING)
     waiting = WAITING
     own_name = "trio's own order (batches of all that can go on, shuffled)"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import trio
+from trio import _signals
 from trio._core import _entry_queue
 
 from tracelock.instrument.callers import caller
@@ -17,21 +18,36 @@ from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, list
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, WAIT, Op
 
-#: The tasks of the run that is under way.
+#: The tasks of the runs that are under way.
 _current: list[TrioTasks] = []
 
 
 @patch("trio.EntryQueue.run_sync_soon", of=_entry_queue.EntryQueue)
 def run_sync_soon(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
     """A thread sends something to the loop: a scheduling point of the thread."""
-    tasks = _current[-1] if _current else None
-    running = worker.hub.phase is Phase.RUN
-    ours = tasks if running and tasks and tasks.runner.entry_queue is self else None
-    if ours is not None and worker.own_thread:
+    running = worker.hub.phase is not Phase.IDLE
+    ours = next((one for one in _current if running and one.runner.entry_queue is self), None)
+    if ours is not None and (worker.own_thread or getattr(worker, "tasks", ours) is not ours):
         worker.step(Op(NOTIFY, ours.gate.number, caller(), 1))
     real(self, *args, **kwargs)
     if ours is not None:
         ours.system_ready(ours.run_queue.count)
+
+
+@patch("trio.open_signal_receiver", SEEN)
+def open_signal_receiver(worker: Worker, real: Any, *signals: Any) -> Any:
+    """What it gives never gets one: no signal comes in while a schedule runs."""
+    tasks = getattr(worker, "tasks", None)
+    return real(*signals) if tasks is None or not signals else _no_signals(tasks)
+
+
+@contextlib.contextmanager
+def _no_signals(tasks: TrioTasks) -> Iterator[Any]:
+    tasks.receivers += 1
+    try:
+        yield _signals.SignalReceiver()
+    finally:
+        tasks.receivers -= 1
 
 
 _rows: Final = Recorder("trio", __name__)
@@ -64,4 +80,4 @@ def sends_to(tasks: TrioTasks) -> Iterator[None]:
     try:
         yield
     finally:
-        _current.pop()
+        _current.remove(tasks)

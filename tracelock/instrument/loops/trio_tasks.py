@@ -12,15 +12,19 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import trio
-from trio._core import _run, _thread_cache
+from trio._core import _entry_queue, _run, _thread_cache
 
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.instrument.worker import out_of_control
+
+#: The code of the task that calls what threads have sent.
+_CALLS: Final = _entry_queue.EntryQueue.task.__code__
 
 
 class VirtualTrioClock(trio.abc.Clock):
@@ -84,8 +88,8 @@ class TaskObserver(trio.abc.Instrument):
 class TrioTasks(LoopTasks):
     """What runs in one controlled run of trio."""
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int) -> None:
-        super().__init__(hub, baton, cancellations)
+    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
+        super().__init__(hub, baton, cancellations, prefix)
         self.workers: dict[int, TaskWorker] = {}  # by identity of the task
         self.all_tasks: list[Any] = []  # so that identities stay their own
         self.exited: set[int] = set()
@@ -93,16 +97,33 @@ class TrioTasks(LoopTasks):
         self.nursery: Any = None
         self.run_queue = ControlledRunQueue(self)
         self.system_tasks: list[Any] = []  # that can go on; of trio itself, say
-        _thread_cache.THREAD_CACHE._idle_workers.clear()
-        _thread_cache.name_counter = itertools.count()
-        runner: Any = _run.setup_runner(VirtualTrioClock(self), [TaskObserver(self)], True, True)
-        runner.runq = self.run_queue
-        self.runner = runner
-        self.gen: Any = cast("Any", _run.unrolled_run)(runner, self._keep, ())
-        self.running = True
-        self.gen.send(None)
+        self.receivers = 0  # of signals
+        self.running = False
+        self.gen: Any = None
+        self.begin()
+
+    # --- the run -------------------------------------------------------------------------------
+    def begin(self) -> None:
+        """A run whose main task keeps a nursery for the workers."""
+        forget_threads()
+        self._start(VirtualTrioClock(self), (), {}, self._keep)
         while self.nursery is None:
             self._system_steps()
+
+    def _start(
+        self, clock: Any, instruments: Any, options: dict[str, bool], main: Any, *arguments: Any
+    ) -> None:
+        """Begin a run, with the task that trio begins each with."""
+        keys = "restrict_keyboard_interrupt_to_checkpoints", "strict_exception_groups"
+        with out_of_control():  # what trio makes for itself
+            runner: Any = _run.setup_runner(
+                clock, [TaskObserver(self), *instruments], *(options.get(key, True) for key in keys)
+            )
+            runner.runq = self.run_queue
+            self.runner = runner
+            self.gen = cast("Any", _run.unrolled_run)(runner, main, arguments)
+            self.running = True
+            self.gen.send(None)
 
     async def _keep(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -113,7 +134,7 @@ class TrioTasks(LoopTasks):
     def task_created(self, task: Any) -> None:
         """trio has created a task."""
         self.all_tasks.append(task)
-        if self.nursery is None or task.parent_nursery is None or _system(task):
+        if _system(task) or not self.counts(task):
             return
         worker = self.starting
         if worker is None:
@@ -127,6 +148,10 @@ class TrioTasks(LoopTasks):
         self.order.append(worker)
         worker.at = worker.at or awaiting(task.coro).at
         self.hub.controller.ask(worker.number, self.op(worker.at))
+
+    def counts(self, task: Any) -> bool:
+        """Whether ``task``, which is none of trio's own, is one of the program's."""
+        return self.nursery is not None
 
     def start(
         self, worker: TaskWorker, work: Callable[..., Any], arguments: tuple[Any, ...]
@@ -174,6 +199,9 @@ class TrioTasks(LoopTasks):
         own = 1  # of trio itself
         return bool(statistics.tasks_waiting_read > own or statistics.tasks_waiting_write)
 
+    def signals(self) -> bool:
+        return self.receivers > 0
+
     def poll(self) -> None:
         runner = self.runner
         if not len(self.run_queue) and runner.waiting_for_idle:
@@ -190,6 +218,11 @@ class TrioTasks(LoopTasks):
             self.gen.send(events)
         except StopIteration:
             self.running = False
+        except trio.TrioInternalError as error:
+            self.running = False
+            if isinstance(error.__cause__, ScheduleOver):  # it came in the middle of trio's code
+                raise error.__cause__ from None
+            raise
 
     def _system_steps(self) -> None:
         """Let trio's own tasks go on until they have nothing to do."""
@@ -251,8 +284,16 @@ class TrioTasks(LoopTasks):
             nursery._children.clear()  # these have ended, though trio was not told
 
 
+def forget_threads() -> None:
+    """Threads that trio has kept from an earlier schedule."""
+    _thread_cache.THREAD_CACHE._idle_workers.clear()
+    _thread_cache.name_counter = itertools.count()
+
+
 def _system(task: Any) -> bool:
-    return bool(task.parent_nursery is task._runner.system_nursery)
+    """Whether this is a task of trio's own, which begins and ends the run and calls what threads
+    have sent."""
+    return task.parent_nursery is None or getattr(task.coro, "cr_code", None) is _CALLS
 
 
 async def _guarded(

@@ -209,6 +209,8 @@ class Relay:
         "seen": lambda self, label, kind: self.worker.used_by_name(label, kind),
         "at": lambda self, at, function: callers.functions.setdefault(at, function),
         "pid": lambda self, pid: setattr(self, "pid", pid),
+        "limit": lambda self, why: setattr(self.hub.controller, "limit", why),
+        "account": lambda self, told: self.hub.account.account.hear(told),
         "killed": lambda self, name, how, at: was_killed(self.hub, name, how, at),
     }
 

@@ -53,6 +53,8 @@ class RemoteWorker(Worker):
     when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
     """
 
+    elsewhere = True
+
     __slots__ = ("base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported")
 
     def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:
@@ -241,6 +243,8 @@ class RemoteWorker(Worker):
 
     def leave(self, fields: tuple[str, ...] = ()) -> None:
         """Tell the controller that this worker is no more."""
+        if self.leads and self.hub.account is not None:
+            self.notes.append(("account", self.hub.account.ends_here()))
         handles = paths_of(self.hub).handles.values()
         held = sorted({name for handle in handles for name in handle.locked})
         with contextlib.suppress(OSError):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from multiprocessing.process import BaseProcess
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from tracelock.errors import UsageError
+from tracelock.errors import LimitReached, UsageError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patching import patch
 from tracelock.instrument.processes.forking import Launch, end_worker, quietly
 from tracelock.instrument.processes.relay import GRACE
+from tracelock.instrument.processes.remote import RemoteWorker
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import JOIN, Op
 
@@ -22,8 +23,41 @@ def _child(process: Any, worker: Worker) -> int | None:
     return number if schedule == worker.hub.schedule else None
 
 
+#: Functions that processes run which take their work from pipes: whose they are, and what to use.
+_SERVED: Final = {
+    ("concurrent.futures.process", "_process_worker"): (
+        "the processes of a ProcessPoolExecutor", "use a ThreadPoolExecutor in its place",
+    ),
+    ("multiprocessing.pool", "worker"): (
+        "the processes of a multiprocessing.Pool",
+        "use a multiprocessing.pool.ThreadPool, or processes of its own, in its place",
+    ),
+    ("multiprocessing.managers", "_run_server"): (
+        "the process of a multiprocessing.Manager",
+        "use the locks, queues and values of multiprocessing itself",
+    ),
+}  # fmt: skip
+
+
+def refuse_processes(worker: Worker, what: str, instead: str) -> NoReturn:
+    """``worker`` wants what is not under control: nothing is claimed of this schedule, also where
+    the program catches what is raised here."""
+    at = caller(worker, 3)
+    why = f"{worker.label} starts {what} at {at}, which is not under control: {instead}"
+    if worker.hub.phase is not Phase.RUN:
+        raise UsageError(why)
+    worker.hub.controller.limit = why
+    if isinstance(worker, RemoteWorker):
+        worker.notes.append(("limit", why))
+    raise LimitReached(why)
+
+
 @patch("multiprocessing.Process.start", of=BaseProcess)
 def process_start(worker: Worker, real: Any, self: Any) -> None:
+    target = self._target
+    served = _SERVED.get((getattr(target, "__module__", ""), getattr(target, "__name__", "")))
+    if served is not None:
+        refuse_processes(worker, *served)
     if worker.hub.phase is not Phase.RUN or self._popen is not None:
         real(self)
         return
@@ -31,7 +65,12 @@ def process_start(worker: Worker, real: Any, self: Any) -> None:
 
     method = getattr(type(self), "_start_method", None) or get_start_method()
     if method != "fork":
-        raise UsageError(f"a worker can start a process that is forked, not by {method}")
+        refuse_processes(
+            worker,
+            f"a process by {method}",
+            "start it by fork (multiprocessing.get_context('fork')), or call what it is to do "
+            "in threads",
+        )
     base = self._target.__name__ if hasattr(self._target, "__name__") else type(self).__name__
     if not self.name.startswith("Process-") and not self.name.startswith("ForkProcess-"):
         base = self.name

@@ -87,6 +87,8 @@ def _control(semlock: Any, stand_in: Any) -> None:
 @patch("multiprocessing.SemLock.__init__", of=_SEMLOCK)
 def _semlock_init(worker: Worker, real: Any, semlock: Any, *args: Any, **kwargs: Any) -> None:
     real(semlock, *args, **kwargs)
+    if worker.importing:
+        return
     stand_in = ControlledSemLock(semlock, "")
     stand_in.name = creation_name(stand_in.type, worker)
     _control(semlock, stand_in)

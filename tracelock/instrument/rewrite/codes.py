@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import warnings
 from collections import defaultdict
@@ -11,6 +12,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.rewrite import caching
 from tracelock.instrument.rewrite.rewriting import rewrite
 from tracelock.instrument.rewrite.sites import Site, Sites
 from tracelock.instrument.rewrite.trees import MARK
@@ -85,6 +87,31 @@ def every_code(code: CodeType) -> Iterator[CodeType]:
 def compiled(
     source: bytes, filename: str, file: str, name: str, pytest_hook: object = None
 ) -> Compiled:
+    """``source`` both ways, from the disk where it is kept there.
+
+    The arguments are those of ``_compile``, which raises SyntaxError where the source has one.
+    """
+    more = ""
+    options: tuple[object, ...] = ()
+    if pytest_hook is not None:
+        import pytest
+
+        passes = getattr(pytest_hook, "config", None)
+        passes = passes is not None and passes.getini("enable_assertion_pass_hook")
+        more, options = "-pytest", (pytest.__version__, bool(passes))
+    path = caching.path_for(filename, more)
+    key = caching.key_of(hashlib.sha256(source).digest(), filename, file, name, *options)
+    kept = caching.read(path, key) if path and key else None
+    if kept is None:
+        kept = _compile(source, filename, file, name, pytest_hook)
+        if path and key:
+            caching.write(path, key, kept, filename)
+    return Compiled(kept.plain, _with_objects(kept.marked, kept.objects), kept.sites)
+
+
+def _compile(
+    source: bytes, filename: str, file: str, name: str, pytest_hook: object = None
+) -> caching.KeptCode:
     """Compile ``source`` both ways.
 
     ``filename`` is what tracebacks show, ``file`` the stable name in traces, ``name`` the
@@ -104,7 +131,7 @@ def compiled(
         sites = Sites()
         objects = rewrite(tree, file, name, sites)
         marked = compile(tree, filename, "exec", dont_inherit=True)
-    return Compiled(plain, _with_objects(marked, objects), sites.all)
+    return caching.KeptCode(plain, marked, objects, sites.all)
 
 
 def _with_objects(code: CodeType, objects: list[object]) -> CodeType:

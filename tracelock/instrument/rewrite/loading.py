@@ -10,24 +10,24 @@ import gc
 import hashlib
 import importlib
 import sys
+from _thread import get_ident
 from _weakref import ref
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.abc import Loader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Self
+from typing import Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.accesses.plans import forget_changes
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
+from tracelock.instrument.rewrite.importing import RewritingFinder
 from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
-from tracelock.instrument.rewrite.standard import used_by
+from tracelock.instrument.rewrite.standard import never, refuse, used_by
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
@@ -37,38 +37,45 @@ _MOST_SOURCES = 1024
 class Instrumentation:
     """The modules whose shared accesses are scheduling points.
 
-    ``modules`` are dotted names; each stands for the module and all below it. As a context
-    manager it is installed inside the block. ``notes`` says in plain sentences what could not be
-    rewritten and why. Raises UsageError for a name that is no module's.
+    ``modules`` are dotted names; each stands for the module and all below it. ``owns``: whether a
+    module that is imported later is one as well, by its name and its source file; it is added to
+    ``modules`` then. As a context manager it is installed inside the block. ``notes`` says in plain
+    sentences what could not be rewritten and why. Raises UsageError for a name that is no module's.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(
+        self, modules: Sequence[str], owns: Callable[[str, str | None], bool] | None = None
+    ) -> None:
         for name in modules:
             if not name or not all(part.isidentifier() for part in name.split(".")):
                 raise UsageError(f"instrument: {name!r} is not the name of a module")
             if name.partition(".")[0] == "tracelock":
                 raise UsageError("instrument: tracelock cannot watch itself")
-        self.modules = tuple(modules)
+        self.modules = list(modules)
+        self.owns = owns
         #: Modules of the standard library that these use, see ``standard``.
         self.standard: tuple[str, ...] = ()
         self.sites = Sites()
         self.notes: list[str] = []
         #: Modules some of whose code could not be rewritten.
         self.blind: set[str] = set()
+        #: Whether some module may notice when objects die.
+        self.mortal = False
         self._looked: dict[tuple[str, str], bool] = {}
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
         self.digests: dict[str, str] = {}
         # By identity: functions of two files may be equal where they have no accesses.
         self._back: dict[int, tuple[CodeType, CodeType]] = {}
         self._changed: list[tuple[ref[FunctionType], CodeType]] = []
-        self._finder: _RewritingFinder | None = None
+        self._finder: RewritingFinder | None = None
 
     # --- what others ask ---
 
     def covers(self, name: str) -> bool:
         """Whether the module ``name`` is one of those asked for, or below one."""
-        return any(
-            name == each or name.startswith(f"{each}.") for each in (*self.modules, *self.standard)
+        asked = (*self.modules, *self.standard)
+        return name in asked or (
+            any(name.startswith(f"{each}.") for each in asked) and not never(name)
         )
 
     def looked(self, name: str, filename: str) -> bool:
@@ -88,7 +95,7 @@ class Instrumentation:
         """Rewrite what is imported, and watch for what will be. Does nothing twice."""
         if self._finder is not None:
             return
-        self._finder = _RewritingFinder(self)
+        self._finder = RewritingFinder(self)
         sys.meta_path.insert(0, self._finder)
         loaded = [
             (name, module) for name, module in list(sys.modules.items())
@@ -96,6 +103,22 @@ class Instrumentation:
         ]  # fmt: skip
         # __main__ may have been imported a second time under its own name: one file, two modules.
         self.rewrite_loaded(loaded, live.functions if live else None)
+
+    def look_into(self, names: Iterable[str]) -> None:
+        """Further modules, which have been imported, are scheduling points from now on."""
+        new = [name for name in names if not self.covers(name)]
+        self.modules += new
+        self._looked.clear()
+        found = ((name, sys.modules.get(name)) for name in new)
+        loaded = [(name, module) for name, module in found if isinstance(module, ModuleType)]
+        if self._finder is None or not loaded:
+            return
+        functions = _every_function()
+        for function in functions:  # created meanwhile, and frozen from now on
+            pair = self._back.get(identity(function.__code__))
+            if pair is not None:
+                self._changed.append((ref(function), pair[1]))
+        self.rewrite_loaded(loaded, functions)
 
     def uninstall(self) -> None:
         """Undo ``install`` completely. Does nothing when not installed."""
@@ -195,6 +218,7 @@ class Instrumentation:
             self.blind.add(name)
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
+        self.mortal = self.mortal or b"__del__" in source or b"weakref" in source
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
         key = (file, filename, name, digest, pytest_hook is not None)
         known = _compiled.get(key)
@@ -212,6 +236,17 @@ class Instrumentation:
         self.digests[file] = digest
         return known
 
+    def wanted(self, name: str, path: str | None) -> bool:
+        """Whether the module of this name, with this source file, is to be rewritten as it is
+        imported; it is one of ``modules`` then."""
+        if self.covers(name):
+            return True
+        if self.owns is None or never(name) or not self.owns(name, path):
+            return False
+        self.modules.append(name)
+        self._looked.clear()
+        return True
+
     def load(self, module: ModuleType, loader: Loader) -> None:
         """Run the body of a module that is being imported, rewritten where that can be done."""
         name = module.__name__
@@ -222,8 +257,13 @@ class Instrumentation:
             if path is not None:
                 self.rewrite_loaded([(name, module)])
             return
-        compiled_file = self._compile(name, path, path)
-        plain = get_code(name)
+        kept = contexts.pop(get_ident(), None)  # the program does not read these files
+        try:
+            compiled_file = self._compile(name, path, path)
+            plain = get_code(name)
+        finally:
+            if kept is not None:
+                contexts[get_ident()] = kept
         if compiled_file is None or plain is None or compiled_file.replacement(plain) is None:
             loader.exec_module(module)
             self.rewrite_loaded([(name, module)])
@@ -240,6 +280,7 @@ class Sources(Instrumentation):
         callers.clear()
         callers.shown.clear()
         for name in self.modules:
+            refuse(name)
             if name == "__main__":
                 continue
             try:
@@ -287,53 +328,20 @@ def _functions() -> list[FunctionType]:
     return [each for each in gc.get_objects() if type(each) is FunctionType]
 
 
+def _every_function() -> list[FunctionType]:
+    """Those too that are frozen (see ``live_objects``), which are listed no other way."""
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    try:
+        return _functions()
+    finally:
+        if frozen:
+            gc.freeze()
+
+
 def _renamed(code: CodeType, filename: str) -> CodeType:
     """``code`` as if compiled from ``filename`` (frozen modules have names of their own)."""
     constants = tuple(
         _renamed(each, filename) if isinstance(each, CodeType) else each for each in code.co_consts
     )
     return code.replace(co_filename=filename, co_consts=constants)
-
-
-@dataclass(eq=False)
-class _RewritingFinder(MetaPathFinder):
-    """First in ``sys.meta_path``: the other finders find, only the loader is another one."""
-
-    _instrumentation: Instrumentation
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if not self._instrumentation.covers(name):
-            return None
-        for finder in list(sys.meta_path):
-            find = getattr(finder, "find_spec", None)
-            if finder is self or find is None:
-                continue
-            spec: ModuleSpec | None = find(name, path, target)
-            if spec is None:
-                continue
-            if spec.loader is not None and hasattr(spec.loader, "exec_module"):
-                spec.loader = _RewritingLoader(spec.loader, self._instrumentation)
-            return spec
-        return None
-
-
-@dataclass(eq=False)
-class _RewritingLoader(Loader):
-    """The module's own loader, which it becomes again, except that it runs rewritten code."""
-
-    _real: Loader
-    _instrumentation: Instrumentation
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._real.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._real
-        module.__loader__ = self._real
-        self._instrumentation.load(module, self._real)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)

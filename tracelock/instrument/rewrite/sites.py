@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -92,3 +93,9 @@ def source_path(module: ModuleType) -> str | None:
         if isinstance(candidate, str) and candidate.endswith((".py", ".pyw")):
             return candidate
     return None
+
+
+def source_of(name: str) -> str | None:
+    """The source file of the module of this name, None where none is loaded or it has none."""
+    module = sys.modules.get(name)
+    return source_path(module) if isinstance(module, ModuleType) else None

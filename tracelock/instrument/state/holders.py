@@ -14,6 +14,8 @@ from operator import is_
 from types import CellType, ModuleType
 from typing import Any, Final
 
+from tracelock.instrument.steps import PLAIN
+
 #: Names that the interpreter and the tools set as they need them: no state of the program.
 INTERNAL: Final = frozenset({
     "__warningregistry__", "__annotations__", "__annotations_cache__", "__annotate__",
@@ -35,9 +37,11 @@ def _counts(name: object) -> bool:
 
 
 class Holder:
-    """One thing that holds state. ``label``: how it is called; ``size``: how many parts it has."""
+    """One thing that holds state. ``label``: how it is called; ``size``: how many parts it has;
+    ``place``: its number among those of a snapshot."""
 
     size = 1
+    place = -1
     #: Whether it can be made what it was; else it is only seen to have changed.
     whole = True
 
@@ -59,6 +63,22 @@ class Holder:
     def exchange(self, old: object, new: object) -> None:
         """Hold ``new`` where ``old`` was held."""
 
+    def was_held(self) -> Iterable[Any]:
+        """What it held."""
+        return ()
+
+    def is_held(self) -> Iterable[Any]:
+        """What it holds."""
+        return ()
+
+    def lost(self) -> bool:
+        """Whether it has let go of an object, which lives on for being put back."""
+        kept = {id(one) for one in self.is_held()}
+        return any(
+            id(one) not in kept and not any(type(one) is each for each in PLAIN)
+            for one in self.was_held()
+        )
+
 
 class NamesHeld(Holder):
     """The names of a module, or the attributes of an object: changed name by name, since other
@@ -79,6 +99,12 @@ class NamesHeld(Holder):
     def accept(self) -> None:
         self.then = dict.copy(self.names)
         self._seen()
+
+    def was_held(self) -> Iterable[Any]:
+        return self.then.values()
+
+    def is_held(self) -> Iterable[Any]:
+        return list(dict.values(self.names))
 
     def note(self) -> None:
         """From here on others change it: only the names that differ now are put back."""
@@ -203,6 +229,12 @@ class Slots(Holder):
     def accept(self) -> None:
         self.then = self.now()
 
+    def was_held(self) -> Iterable[Any]:
+        return self.then
+
+    def is_held(self) -> Iterable[Any]:
+        return self.now()
+
     def put_back(self) -> None:
         for member, value in zip(self.members, self.then, strict=True):
             if value is not MISSING:
@@ -237,6 +269,12 @@ class CellHeld(Holder):
 
     def accept(self) -> None:
         self.then = self._now()
+
+    def was_held(self) -> Iterable[Any]:
+        return (self.then,)
+
+    def is_held(self) -> Iterable[Any]:
+        return (self._now(),)
 
     def put_back(self) -> None:
         if self.then is MISSING:
@@ -279,6 +317,13 @@ class Contents(Holder):
 
     def accept(self) -> None:
         self.then = self._now()
+
+    def was_held(self) -> Iterable[Any]:
+        return self.then.values() if isinstance(self.then, dict) else self.then
+
+    def is_held(self) -> Iterable[Any]:
+        now = self._now()
+        return now.values() if isinstance(now, dict) else now
 
     def put_back(self) -> None:
         base, box, then = self.base, self.box, self.then

@@ -32,12 +32,16 @@ def _in_library(path: str) -> bool:
     return path.startswith(_library_folders()) or "/site-packages/" in path
 
 
+#: Of the standard library nothing is put back: it knows which threads there are.
+_NOT_OWN: Final = _TOOLS | sys.stdlib_module_names
+
+
 def own_modules(covers: Callable[[str], bool]) -> dict[str, ModuleType]:
     """The modules of the program: those that are instrumented, and whatever else lies in no
     library, by their names."""
     found = {}
     for name, module in list(sys.modules.items()):
-        if type(module) is not ModuleType or name.partition(".")[0] in _TOOLS:
+        if type(module) is not ModuleType or name.partition(".")[0] in _NOT_OWN:
             continue
         path = module.__dict__.get("__file__")
         first_party = type(path) is str and not _in_library(path)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import _socket
+import builtins
 import contextlib
+import faulthandler
+import gc
 import locale
+import logging
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -84,14 +90,84 @@ def _set_locale(then: str) -> None:
         locale.setlocale(locale.LC_ALL, then)
 
 
-def _path() -> list[str]:
-    return list(sys.path)
+def _list(owner: Any, name: str, label: str) -> ProcessState:
+    """A list, which is changed in place."""
+
+    def give(then: list[Any]) -> None:
+        getattr(owner, name)[:] = then
+
+    return ProcessState(label, lambda: list(getattr(owner, name)), give)
 
 
-def _set_path(then: list[str]) -> None:
-    sys.path[:] = then
+def _called(
+    label: str, take: Callable[[], Any], give: Callable[[Any], object], refuses: Any = ()
+) -> ProcessState:
+    """What a function tells and another one sets, which may raise ``refuses``."""
+
+    def put_back(then: Any) -> None:
+        with contextlib.suppress(refuses):
+            give(then)
+
+    return ProcessState(label, take, put_back)
 
 
+def _mask() -> int:
+    """That of the permissions of new files, which can be asked for only by setting it."""
+    mask = _umask(0o077)
+    _umask(mask)
+    return mask
+
+
+def _hear_faults(then: bool) -> None:
+    if then:
+        faulthandler.enable(sys.__stderr__ or 2)
+    else:
+        faulthandler.disable()
+
+
+def _timers() -> tuple[bool, ...]:
+    return tuple(signal.getitimer(each)[0] > 0 for each in _TIMERS)
+
+
+def _stop_timers(then: tuple[bool, ...]) -> None:
+    for timer, was in zip(_TIMERS, then, strict=True):
+        if not was:  # how long one would still have run is not known
+            signal.setitimer(timer, 0)
+
+
+def _warning_filters() -> list[Any]:
+    return list(warnings.filters)
+
+
+def _set_warning_filters(then: list[Any]) -> None:
+    warnings.filters[:] = then  # type: ignore[index]
+    warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+def _logging() -> tuple[Any, ...]:
+    root = logging.root
+    return root.manager.disable, root.level, logging.raiseExceptions, list(root.handlers)
+
+
+def _set_logging(then: tuple[Any, ...]) -> None:
+    root = logging.root
+    disabled, level, logging.raiseExceptions, root.handlers[:] = then
+    root.manager.disable = disabled
+    root.setLevel(level)  # which empties what loggers remember
+
+
+def _set_builtins(then: dict[str, Any]) -> None:
+    names = vars(builtins)
+    for name in [name for name in names if name not in then]:
+        del names[name]
+    names.update(then)
+
+
+_umask: Final = os.umask
+_TIMERS: Final = tuple(
+    getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+    if hasattr(signal, name)
+)  # fmt: skip
 #: All that is looked after.
 ROWS: Final = (
     _attribute(sys, "stdout", "sys.stdout"),
@@ -103,7 +179,26 @@ ROWS: Final = (
     ProcessState("the working directory", _directory, _go_to),
     ProcessState("signal handlers", _handlers, _handle),
     ProcessState("the locale", lambda: locale.setlocale(locale.LC_ALL), _set_locale),
-    ProcessState("sys.path", _path, _set_path),
+    _list(sys, "path", "sys.path"),
+    _list(sys, "argv", "sys.argv"),
+    _list(gc, "callbacks", "gc.callbacks"),
+    _attribute(sys, "displayhook", "sys.displayhook"),
+    _attribute(sys, "unraisablehook", "sys.unraisablehook"),
+    _called("builtins", lambda: dict(vars(builtins)), _set_builtins),
+    _called("sys.setswitchinterval", sys.getswitchinterval, sys.setswitchinterval),
+    _called(
+        "sys.setrecursionlimit", sys.getrecursionlimit, sys.setrecursionlimit, RecursionError
+    ),
+    _called("threading.stack_size", threading.stack_size, threading.stack_size, ValueError),
+    _called("threading.settrace", threading.gettrace, threading.settrace),
+    _called("threading.setprofile", threading.getprofile, threading.setprofile),
+    _called("gc.set_threshold", gc.get_threshold, lambda then: gc.set_threshold(*then)),
+    _called("os.umask", _mask, _umask),
+    _called("faulthandler", faulthandler.is_enabled, _hear_faults, (OSError, ValueError)),
+    _called("socket.setdefaulttimeout", _socket.getdefaulttimeout, _socket.setdefaulttimeout),
+    ProcessState("timers of signals", _timers, _stop_timers),
+    ProcessState("warnings.filters", _warning_filters, _set_warning_filters),
+    ProcessState("logging", _logging, _set_logging),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ expressions, loggers, imported modules) is no state of the program: it stays.
 from __future__ import annotations
 
 import sys
+from operator import attrgetter
 from typing import Any, Final
 
 from tracelock.instrument.naming import ObjectNames
@@ -17,6 +18,7 @@ from tracelock.instrument.state.places import covering, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
 from tracelock.instrument.state.things import Cache
+from tracelock.instrument.state.together import HolderBatch, batches
 
 #: The first schedules, after each of which everything is looked at.
 _FIRST: Final = 6
@@ -56,15 +58,29 @@ class KeptState:
         self._theirs = set() if program.source else set(self._snapshot.found[before:])
         size = sum(holder.size for holder in self._snapshot.found)
         self._interval = min(1 + size // _AT_ONCE, _MOST_APART)
+        self._batches: list[HolderBatch] = []
+        self._alone: list[Holder] = []
+        self._batched = 0
         self._kept: dict[Contents, list[Any]] = {}
 
     def _take_modules(self) -> None:
         self._modules = len(sys.modules)
         modules = own_modules(self._covers)
-        new = {name: module for name, module in modules.items() if name not in self._own}
+        new = {}
+        for name, module in modules.items():
+            if getattr(module.__spec__, "_initializing", False):
+                self._modules = -1  # it is looked at when its import is done
+            elif name not in self._own:
+                new[name] = module
         self._own.update(new)
         for name, module in new.items():
             self._snapshot.module(name, module)
+
+    def imported(self) -> None:
+        """Workers have imported modules: their state is what it is now."""
+        if len(sys.modules) != self._modules:
+            self._take_modules()
+            self._whole = True
 
     # --- one schedule after the other ----------------------------------------------------------
     def put_back(self) -> None:
@@ -83,27 +99,31 @@ class KeptState:
     def set_up(self) -> None:
         """What the given functions' own closures hold is not put back where ``setup`` alone
         changes it."""
-        for holder in self._holders():
-            if holder in self._theirs and holder.changed():
+        for holder in self._theirs if self._look_everywhere() else self._theirs & self._hot.keys():
+            if holder.changed():
                 self._hot[holder] = None
                 holder.accept()
 
     def ran(self) -> None:
         """The workers have ended, or have been unwound: what is not as it was?"""
-        for holder in self._holders():
-            if holder.changed():
-                self._hot[holder] = self._dirty[holder] = None
-                self.changed.setdefault(holder.label)
-                if isinstance(holder, NamesHeld):
-                    holder.note()
+        for holder in self._differing():
+            self._dirty[holder] = None
+            self.changed.setdefault(holder.label)
+            if self._names.mortal and holder.lost():
+                self._names.doubts.setdefault(
+                    f"the death of what {holder.label} had",
+                    "it is kept, to be put back, and weak references or finalizers may tell",
+                )
+            if isinstance(holder, NamesHeld):
+                holder.note()
 
     def checked(self) -> None:
         """``check`` has run. What it alone changes is nothing to the workers: it stays."""
-        for holder in self._holders():
-            if holder not in self._dirty and holder.changed():
-                self._hot[holder] = None
+        for holder in self._differing():
+            if holder not in self._dirty:
                 holder.accept()
-            elif isinstance(holder, NamesHeld):
+        for holder in self._dirty:
+            if isinstance(holder, NamesHeld):
                 holder.accept_others()
 
     def _restore(self, holder: Holder) -> None:
@@ -116,13 +136,35 @@ class KeptState:
         if not holder.whole and (isinstance(holder, Cache) or self._schedules > _FIRST):
             self.lasting.setdefault(holder.label)
 
-    def _holders(self) -> list[Holder]:
-        """What is looked at in this schedule."""
+    def _look_everywhere(self) -> bool:
+        """Whether all is looked at in this schedule, not only what was seen to change."""
         variables = len(self._names.variables)
         if variables != self._variables:
             self._variables = variables
             self._whole = True  # something is touched for the first time
-        return self._snapshot.found if self._whole else list(self._hot)
+        return self._whole
+
+    def _differing(self) -> list[Holder]:
+        """What is not as it was, of all that is looked at in this schedule."""
+        found = [holder for holder in self._hot if holder.changed()]
+        if self._look_everywhere():
+            self._take_batches()
+            new = [holder for holder in self._alone if holder.changed()]
+            for batch in self._batches:
+                new += batch.changed()
+            new = [holder for holder in new if holder not in self._hot]
+            self._hot.update(dict.fromkeys(new))
+            self._alone = [holder for holder in self._alone if holder not in self._hot]
+            found += new
+        return sorted(found, key=attrgetter("place"))
+
+    def _take_batches(self) -> None:
+        new = self._snapshot.found[self._batched :]
+        if new:
+            self._batched += len(new)
+            found, alone = batches(new)
+            self._batches += found
+            self._alone += alone
 
     def close(self) -> None:
         """The exploration is over: what modules and classes hold is put back for the last time.

@@ -91,6 +91,7 @@ class Snapshot:
         return True
 
     def _hold(self, holder: Holder) -> Holder:
+        holder.place = len(self.found)
         self.found.append(holder)
         return holder
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
-from tracelock.instrument.backend import PythonBackend, Stuck
+from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase
+from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.worker import Worker
 
 
@@ -21,6 +23,7 @@ class ThreadBackend(PythonBackend):
     """
 
     settles = True
+    patch_groups = (*COMMON, *LOOPING)
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
@@ -40,8 +43,11 @@ class ThreadBackend(PythonBackend):
             self._await()
         except Stuck:
             pass
+        hub.block_loops()
         if self.settles and hub.error is None and self._completed(controller):
             self._check_apart(controller, state)
+        for loop in hub.own_loops:
+            self._heard(controller, loop)
         self._unwind(controller)
         if not self.settles and self._completed(controller):
             self._check_apart(controller, state)
@@ -53,6 +59,7 @@ class ThreadBackend(PythonBackend):
             self.kept.ran()
             self._check(controller, state)
             self.kept.checked()
+        self._exit(controller)
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):

@@ -120,7 +120,9 @@ def new_lock(worker: Worker, type_: str, name: str) -> ControlledLock:
 
 
 def _control(type_: str, *names: str) -> None:
-    def make(worker: Worker, real: Any) -> ControlledLock:
+    def make(worker: Worker, real: Any) -> Any:
+        if worker.importing:
+            return real()  # it lives on with the module: see ``imports``
         return new_lock(worker, type_, creation_name(type_, worker))
 
     for name in names:

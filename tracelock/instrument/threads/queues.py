@@ -267,5 +267,6 @@ def make_simple_queue(worker: Worker, real: Any) -> Any:
     """The one that is written in Python."""
     with Uncontrolled(worker):
         one = _SIMPLE()
-    simple_queues.name(one, creation_name("queue", worker), worker)
+    if not worker.importing:
+        simple_queues.name(one, creation_name("queue", worker), worker)
     return one

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
+from tracelock.errors import TracelockError
 from tracelock.instrument.callers import caller
-from tracelock.instrument.hub import ScheduleOver, contexts, get_ident
+from tracelock.instrument.hub import Hub, ScheduleOver, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.primitives import refuse, too_long
 from tracelock.instrument.threads.futures import put_in_order
@@ -41,8 +43,20 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     child.daemon = self.daemon or _idles(self)
     child.thread = self
     self._tracelock = (hub.schedule, child)
-    self.run = lambda: child.live(run)
+    self.run = lambda: child.live(lambda: _run(self, run, hub))
     worker.launch_thread(child, self, real)
+
+
+def _run(thread: Any, run: Callable[[], object], hub: Hub) -> None:
+    """What a thread raises is no failure where the program has set a hook of its own for that."""
+    try:
+        run()
+    except BaseException as error:
+        hook = threading.excepthook
+        ours = isinstance(error, (ScheduleOver, TracelockError, KeyboardInterrupt))
+        if ours or hook is hub.thread_hook or hub.unwinding:
+            raise
+        hook(threading.ExceptHookArgs((type(error), error, error.__traceback__, thread)))
 
 
 def _label(thread: Any, parent: Worker) -> str:

@@ -23,6 +23,9 @@ from tracelock.ops import ACQUIRE, RELEASE, ObjectSpec, Op
 
 class ThreadConditions(ConditionMethods):
     def init(self, worker: Worker, real: Any, condition: Any, lock: Any = None) -> None:
+        if worker.importing:
+            real(condition, lock)
+            return
         name = creation_name(self.kind, worker)
         real(condition, new_lock(worker, "rlock", f"{name}.lock") if lock is None else lock)
         self.name(condition, name, worker)

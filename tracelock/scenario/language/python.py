@@ -20,10 +20,14 @@ from tracelock.scenario.language.kinds import (
 )
 
 
-def _texts(what: str) -> PlainValidator:
+def _texts(what: str, word: str = "") -> PlainValidator:
+    """A list of texts; ``word`` may stand for the list of it alone."""
+
     def check(value: object) -> list[str] | None:
         if value is None:
             return None
+        if word and value == word:
+            return [word]
         if not isinstance(value, list | tuple):
             example = f": write [{value}]" if isinstance(value, str) else ""
             raise complain(f"a list of {what} belongs here, not {kind_of(value)}{example}")
@@ -53,12 +57,17 @@ def _flag_or_whole(value: object) -> bool | int:
 
 
 _DOTTED: Final = r"^[^\W\d]\w*(\.[^\W\d]\w*)*$"
-_MODULES: Final = {"type": ["array", "null"], "items": {"type": "string", "pattern": _DOTTED}}
+_MODULES: Final = {
+    "anyOf": [
+        {"type": ["array", "null"], "items": {"type": "string", "pattern": _DOTTED}},
+        {"const": "all"},
+    ]
+}
 _ERRORS: Final = {"type": ["array", "null"], "items": {"type": "string"}}
 _TABLE: Final = {"type": "object", "additionalProperties": {"type": "string"}}
 _FLAG_OR_WHOLE: Final = {"type": ["boolean", "integer"], "minimum": 0}
 
-Modules = Annotated[list[str] | None, _texts("modules"), FieldKind("modules", _MODULES)]
+Modules = Annotated[list[str] | None, _texts("modules", "all"), FieldKind("modules", _MODULES)]
 Errors = Annotated[list[str] | None, _texts("exceptions"), FieldKind("exceptions", _ERRORS)]
 Table = Annotated[dict[str, str], PlainValidator(_table), FieldKind("table", _TABLE)]
 FlagOrWhole = Annotated[
@@ -84,8 +93,9 @@ class PythonDecl(DocumentModel):
     )
     instrument: Modules = Field(
         None,
-        description="Modules whose shared accesses are scheduling points, with all below them "
-        "(those in which the workers were written).",
+        description="Modules whose shared accesses are scheduling points, with all below them: "
+        'besides your own; "only" as the first for no others, none for an empty list, "all" for '
+        "every module in Python that the workers execute.",
     )
     expected_errors: Errors = Field(
         None, description='Exceptions that may end a worker: "ValueError" or "module:Class".'

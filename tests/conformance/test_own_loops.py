@@ -1,0 +1,204 @@
+"""Loops that the code under test starts itself are under control as those of async workers are."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+import tracelock
+
+HERE = __name__
+
+
+class State:
+    def __init__(self) -> None:
+        self.n = 0
+
+
+def two(s: State) -> None:
+    assert s.n == 2, f"n is {s.n}"
+
+
+def explore(*workers: Callable[..., Any], **more: Any) -> tracelock.Explored:
+    more.setdefault("check", two)
+    more.setdefault("schedules", 60)
+    more.setdefault("seconds", 30)  # a loop that hangs fails, on a busy machine too
+    return tracelock.explore(setup=State, workers=workers, instrument=[HERE], **more)
+
+
+async def update(s: State) -> None:
+    n = s.n
+    await asyncio.sleep(0)
+    s.n = n + 1
+
+
+async def safe(s: State) -> None:
+    await asyncio.sleep(0)
+    s.n += 1
+    await asyncio.sleep(0)
+
+
+def both(update: Callable[[State], Any]) -> Callable[[State], Any]:
+    async def main(s: State) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(update(s))
+
+    return main
+
+
+def by_run(main: Any) -> Any:
+    return lambda s: asyncio.run(main(s))
+
+
+def by_runner(main: Any) -> Any:
+    def worker(s: State) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(asyncio.sleep(0))
+            runner.run(main(s))
+
+    return worker
+
+
+def by_a_loop(main: Any) -> Any:
+    def worker(s: State) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(main(s))
+        finally:
+            loop.close()
+
+    return worker
+
+
+def by_a_loop_of_a_class(main: Any) -> Any:
+    def worker(s: State) -> None:
+        loop = asyncio.SelectorEventLoop()
+        try:
+            loop.run_until_complete(main(s))
+        finally:
+            loop.close()
+
+    return worker
+
+
+def by_anyio(main: Any) -> Any:
+    return lambda s: anyio.run(main, s)
+
+
+def in_a_thread(main: Any) -> Any:
+    def worker(s: State) -> None:
+        thread = threading.Thread(target=lambda: asyncio.run(main(s)))
+        thread.start()
+        thread.join()
+
+    return worker
+
+
+def beside_the_thread(main: Any) -> Any:
+    """The usual background loop, to which the thread sends coroutines."""
+
+    def worker(s: State) -> None:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        asyncio.run_coroutine_threadsafe(main(s), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    return worker
+
+
+@pytest.mark.parametrize(
+    "way",
+    [by_run, by_runner, by_a_loop, by_a_loop_of_a_class, by_anyio, in_a_thread, beside_the_thread],
+)
+def test_its_tasks_are_scheduled(way: Callable[..., Any]) -> None:
+    found = explore(way(both(update)))
+    assert found.failed
+    assert "n is 1" in found.trace.verdict.message  # type: ignore[union-attr]
+    assert found.confirmed == {"threading": "3/3"}
+    assert explore(way(both(safe))).verdict == "passed"
+
+
+def test_two_loops_in_two_threads_are_in_one_schedule() -> None:
+    # each of the tasks alone is right: it is the other loop's that comes between
+    found = explore(by_run(update), by_run(update))
+    assert found.failed
+    assert found.confirmed == {"threading": "3/3"}
+
+
+def test_a_thread_beside_a_loop_is_in_the_schedule_too() -> None:
+    def thread(s: State) -> None:
+        s.n += 1
+
+    assert explore(by_run(update), thread).failed
+
+
+def test_a_loop_that_waits_for_ever_is_a_deadlock_that_says_for_what() -> None:
+    async def main(s: State) -> None:
+        await asyncio.Event().wait()
+
+    found = explore(by_run(main))
+    assert found.trace is not None
+    assert found.trace.verdict.kind == "deadlock"
+    assert "event" in found.trace.verdict.message
+
+
+def test_a_loop_that_is_never_stopped_is_a_deadlock() -> None:
+    found = explore(lambda s: asyncio.new_event_loop().run_forever())
+    assert found.trace is not None
+    assert found.trace.verdict.kind == "deadlock"
+
+
+def test_an_own_loop_is_never_verified() -> None:
+    found = explore(by_run(safe), strategy="dpor", check=None)
+    assert found.verdict == "passed"
+
+
+class Custom(asyncio.SelectorEventLoop):
+    pass
+
+
+def test_a_loop_of_another_class_is_refused_by_name() -> None:
+    def worker(s: State) -> None:
+        loop = Custom()
+        try:
+            loop.run_until_complete(loop.create_future())
+        finally:
+            loop.close()
+
+    found = explore(worker, check=None, schedules=3)
+    assert found.verdict == "unfinished"
+    assert f"the loop {HERE}.Custom is not under control" in str(found.ways[0].message)
+
+
+class Strange(asyncio.AbstractEventLoop):
+    """Like that of uvloop, which has nothing of asyncio's own."""
+
+    def close(self) -> None:
+        pass
+
+
+def test_so_is_a_loop_that_has_nothing_of_asyncio() -> None:
+    def worker(s: State) -> None:
+        runner = asyncio.Runner(loop_factory=Strange)
+        runner.run(update(s))
+
+    found = explore(worker, check=None, schedules=3)
+    assert found.verdict == "unfinished"
+    assert f"the loop {HERE}.Strange is not under control" in str(found.ways[0].message)
+
+
+def test_setup_and_check_may_run_a_loop() -> None:
+    def check(s: State) -> None:
+        asyncio.run(both(safe)(s))
+        assert s.n == 4
+
+    assert explore(by_run(both(safe)), check=check).verdict == "passed"

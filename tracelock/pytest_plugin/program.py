@@ -1,0 +1,176 @@
+"""A test as a program: its body is the one worker, its fixtures are ``setup``, their teardown is
+``check``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from _pytest.logging import caplog_handler_key, caplog_records_key
+
+import tracelock.pytest_plugin.kept as kept
+
+if TYPE_CHECKING:
+    from tracelock.pytest_plugin.fixtures import FixturesAnew
+    from tracelock.session.target import Target
+
+#: Keywords of the marker that make the program.
+PROGRAM: Final = ("cancellations", "gc", "instrument", "expected_errors")
+#: How a test may end that neither passes nor fails.
+OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
+
+
+class ItemProgram:
+    """One test. ``otherwise``: the skip, xfail or exit that a schedule ended with, in its body or
+    in a fixture."""
+
+    def __init__(self, item: pytest.Function, fixtures: FixturesAnew) -> None:
+        self.item = item
+        self.fixtures = fixtures
+        self.otherwise: BaseException | None = None
+        self._ended = False  # the fixtures of this schedule have skipped the test
+
+    def backend(self) -> str:
+        """The backend of the test: anyio's, where its plugin says which, else by its kind."""
+        given = self.item.funcargs.get("anyio_backend")
+        name = given[0] if isinstance(given, tuple) and given else given
+        asynchronous = inspect.iscoroutinefunction(self.item.obj)
+        if asynchronous and isinstance(name, str):
+            return name
+        return "asyncio" if asynchronous else "threading"
+
+    def target(self, options: dict[str, Any]) -> Target:
+        """The program whose one worker is the body of the test."""
+        from tracelock.session.code import PythonCode
+        from tracelock.session.python import PythonTarget
+
+        item, node, fixtures = self.item, kept.node_id(self.item), self.fixtures
+        code = PythonCode([self._body()], **{k: v for k, v in options.items() if k in PROGRAM})
+        if fixtures.needed:
+            code = replace(code, setup=self._setup(), check=self._check())
+        given = [type(value).__module__ for value in item.funcargs.values()]
+        code.instrument = code.instrument or None  # an empty list names no further modules
+        program = code.program(
+            node, source={"pytest": node}, names=[item.originalname or item.name],
+            root=str(item.config.rootpath), leads=[item.module.__name__, *given],
+        )  # fmt: skip
+        return PythonTarget(lambda: program, node)
+
+    def _setup(self) -> Callable[[], Any]:
+        """The setup of a schedule: its fixtures, which may skip the test."""
+
+        def fixtures_of_the_test() -> Any:
+            self._ended = False
+            made = self.fixtures.setup()
+            return waited_for(made) if inspect.isawaitable(made) else made
+
+        async def waited_for(made: Any) -> Any:
+            try:
+                return await made
+            except OTHERWISE as error:
+                return self._end(error)
+
+        @functools.wraps(self.fixtures.setup)
+        def setup() -> Any:
+            try:
+                return fixtures_of_the_test()
+            except OTHERWISE as error:
+                return self._end(error)
+            except pytest.fail.Exception as error:  # which is no Exception
+                raise AssertionError(str(error)) from error
+
+        return setup
+
+    def _end(self, error: BaseException) -> None:
+        self.otherwise, self._ended = error, True
+
+    def _check(self) -> Callable[[Any], Any]:
+        """The check of a schedule: what the fixtures find when they are torn down."""
+
+        def teardown_of_the_fixtures(arguments: Any) -> Any:
+            try:
+                return self.fixtures.teardown()
+            except OTHERWISE as error:
+                self.otherwise = error
+            except pytest.fail.Exception as error:
+                raise AssertionError(str(error)) from error
+
+        return teardown_of_the_fixtures
+
+    def _body(self) -> Callable[..., Any]:
+        """The worker: what a schedule runs, with the fixtures that its setup has made."""
+        item, begin = self.item, forget_output(self.item)
+        fixed = {} if self.fixtures.needed else self.fixtures.arguments()
+        run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
+
+        def call(arguments: dict[str, Any]) -> Any:
+            return run(item) if run is not None else item.obj(**arguments)
+
+        if run is None and inspect.iscoroutinefunction(item.obj):
+
+            @functools.wraps(item.obj)
+            async def body_async(arguments: dict[str, Any] = fixed) -> None:
+                if self._ended:
+                    return
+                begin()
+                try:
+                    await call(arguments)
+                except OTHERWISE as error:
+                    self.otherwise = error
+
+            return body_async
+
+        @functools.wraps(item.obj)
+        def body(arguments: dict[str, Any] = fixed) -> None:
+            if self._ended:
+                return
+            begin()
+            try:
+                call(arguments)
+            except OTHERWISE as error:
+                self.otherwise = error
+
+        return body
+
+
+def _run_test_case(item: Any) -> None:
+    """Run a method of a ``unittest.TestCase``, with its ``setUp`` and ``tearDown``; raises what it,
+    or one of its sub-tests, has failed with."""
+    failed: list[BaseException] = []
+
+    def sub_test(case: Any, test: Any, error: Any) -> None:
+        if error is not None:
+            failed.append(error[1])
+
+    item.addSubTest = sub_test  # which would report each of each schedule
+    item.__dict__.pop("_excinfo", None)
+    try:
+        type(item).runtest(item)
+    finally:
+        del item.addSubTest
+    failed += [one.value for one in item.__dict__.pop("_excinfo", None) or ()]
+    if failed:
+        raise failed[0]
+
+
+def forget_output(item: pytest.Item) -> Callable[[], None]:
+    """What drops the output of the schedules before: that of the last one is what is shown."""
+    plugins = item.config.pluginmanager
+    capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
+    capturing = capture is not None and capture.is_capturing() in ("global", True)
+
+    def forget() -> None:
+        if capturing:
+            capture.read_global_capture()
+        handler = item.stash.get(caplog_handler_key, None)
+        if handler is not None:
+            handler.reset()
+            item.stash[caplog_records_key]["call"] = handler.records
+        if logging is not None:
+            logging.report_handler.reset()
+
+    return forget

@@ -1,0 +1,159 @@
+"""What a test starts while pytest runs it in its own way: whether anything is concurrent in it.
+
+Threads, processes and sockets are told by the interpreter's audit events, tasks by the loops.
+Almost nothing is paid for by a test that starts none.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+_THREADS: Final = frozenset({"_thread.start_new_thread", "_thread.start_joinable_thread"})
+#: What is said of a test that starts any.
+PROCESSES: Final = "it starts processes"
+_PROCESSES: Final = (
+    "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "os.exec",
+    "subprocess.Popen", "pty.spawn",
+)  # fmt: skip
+#: Events -> what is not controlled there. A pair of sockets that a loop wakes itself with is none.
+_OUTSIDE: Final = {
+    **dict.fromkeys(_PROCESSES, PROCESSES),
+    **dict.fromkeys(
+        ("socket.connect", "socket.bind", "socket.sendto"), "it uses sockets, which are real"
+    ),
+    **dict.fromkeys(("signal.pthread_kill", "os.kill", "os.killpg"), "it sends signals"),
+}
+#: Whose threads and tasks are none of the test's: tools that run tests, and tracelock's own.
+_TOOLS: Final = frozenset({"tracelock", "pytest_timeout", "xdist", "execnet"})
+
+#: Whether the interpreter tells of the start of a thread.
+_TOLD: Final = sys.version_info >= (3, 12)
+
+_watch: Watch | None = None
+_hooked = False
+
+
+class Watch:
+    """``started``: the threads and tasks of the test, ``outside``: what else it does that is not
+    controlled. A context manager, for a run of pytest: between ``begin`` and ``end`` is a test."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.threads = self.tasks = 0
+        self.outside: dict[str, None] = {}
+        self._processes = ""
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self) -> Watch:
+        global _watch, _hooked
+        if not _hooked:
+            _hooked = True  # a hook cannot be taken away
+            sys.addaudithook(_heard)
+        _watch = self
+        import asyncio
+
+        self._replace(asyncio.BaseEventLoop, "create_task", self._in_a_loop)
+        if not _TOLD:
+            self._replace_starts()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        global _watch
+        _watch = None
+        self.on = False
+        self._undo.close()
+
+    @property
+    def started(self) -> int:
+        """How many threads and tasks it has started so far."""
+        return self.threads + self.tasks
+
+    def begin(self) -> None:
+        """A test begins."""
+        self.threads = self.tasks = 0
+        self.outside = {}
+        self._processes = _count_of_processes()
+        self.on = True
+        trio = sys.modules.get("trio")
+        if trio is not None and not hasattr(trio.Nursery.start_soon, "tracelock_plain"):
+            self._replace(trio.Nursery, "start_soon", lambda: True)
+            self._replace(trio.Nursery, "start", lambda: True)
+
+    def end(self) -> None:
+        """It is over."""
+        self.on = False
+        if _count_of_processes() != self._processes:
+            self.outside.setdefault(PROCESSES)
+
+    def _replace(self, cls: type, name: str, counts: Callable[[], bool]) -> None:
+        """Let a method that starts tasks tell of it."""
+        plain = getattr(cls, name)
+
+        def watched(this: Any, *arguments: Any, **named: Any) -> Any:
+            if self.on and counts() and not _by_a_tool(sys._getframe(1)):
+                self.tasks += 1
+            return plain(this, *arguments, **named)
+
+        watched.__name__, watched.__qualname__ = name, plain.__qualname__
+        watched.__doc__, watched.__module__ = plain.__doc__, plain.__module__
+        watched.tracelock_plain = plain  # type: ignore[attr-defined]
+        setattr(cls, name, watched)
+        self._undo.callback(setattr, cls, name, plain)
+
+    def _replace_starts(self) -> None:
+        """Let the functions that start threads tell of it."""
+        plain = _thread.start_new_thread
+
+        def start_new_thread(*arguments: Any, **named: Any) -> int:
+            _heard("_thread.start_new_thread", arguments)
+            return plain(*arguments, **named)
+
+        for module in (_thread, threading):
+            for name, value in list(module.__dict__.items()):
+                if value is plain:
+                    setattr(module, name, start_new_thread)
+                    self._undo.callback(setattr, module, name, plain)
+
+    @staticmethod
+    def _in_a_loop() -> bool:
+        """Whether it is something in the loop that starts a task: the first one is started from
+        outside."""
+        import asyncio
+
+        return asyncio._get_running_loop() is not None
+
+
+def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+    watch = _watch
+    if watch is None or not watch.on:
+        return
+    if event in _THREADS:
+        if not _by_a_tool(sys._getframe(1)):
+            watch.threads += 1
+    elif event in _OUTSIDE and not _by_a_tool(sys._getframe(1)):
+        watch.outside.setdefault(_OUTSIDE[event])
+
+
+def _by_a_tool(frame: FrameType | None) -> bool:
+    """Whether code of a tool does this, itself or by calling the standard library."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        root = name.partition(".")[0] if type(name) is str else ""
+        if root in _TOOLS and not name.startswith("tracelock.pytest_plugin.watching"):
+            return True
+        if root in ("_pytest", "pluggy"):
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _count_of_processes() -> str:
+    """Of ``multiprocessing``: those that it spawns are not told by an event."""
+    module = sys.modules.get("multiprocessing.process")
+    return repr(getattr(module, "_process_counter", ""))
