@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +12,14 @@ import pytest
 
 import tracelock
 from tests.conformance import interpreter_cases as cases
+from tests.conformance import interpreter_idioms as idioms
 from tests.conformance import interpreter_more as more
+from tests.conformance import interpreter_twins as twins
 from tests.conformance.interpreter_cases import CASES, Case
-from tests.helpers.amount import amount
+from tests.helpers.amount import FULL, amount
 
 AMOUNT = amount(150, 1_000)
-HERE = [cases.__name__, more.__name__]
+HERE = [cases.__name__, more.__name__, idioms.__name__, twins.__name__]
 ALL = [pytest.param(each, id=each.name) for each in CASES]
 
 
@@ -71,3 +76,29 @@ def test_a_look_depends_on_the_store_that_lets_go() -> None:
     assert found.trace is not None and found.failed
     again = tracelock.replay(found.trace, setup=case.setup, workers=case.workers)
     assert again.reproduced
+
+
+# --- their truth -----------------------------------------------------------------------------
+def test_half_of_them_are_wrong() -> None:
+    wrong = sum(each.wrong for each in CASES)
+    assert len(CASES) >= 240 and 0.45 < wrong / len(CASES) < 0.55
+    assert len({each.name for each in CASES}) == len(CASES)
+
+
+def test_the_mended_ones_pass_in_any_order_of_their_workers() -> None:
+    """So they are right, since one lock makes their workers run one after the other."""
+    assert [
+        each.name for each in (*twins.MENDED, *twins.TWINS) if not twins.passes_in_turn(each)
+    ] == []
+
+
+@pytest.mark.skipif(not FULL, reason="minutes: TRACELOCK_TESTS=full asks for it")
+def test_the_interpreter_alone_agrees() -> None:
+    """No right program goes wrong where threads are switched as often as can be; some wrong do."""
+    code = f"from {twins.__name__.rpartition('.')[0]} import interpreter_stress as s; s.main(0.3)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
+    told = json.loads(ran.stdout)
+    truth = {each.name: each.wrong for each in CASES}
+    assert told.keys() == truth.keys()
+    assert {name: count for name, count in told.items() if count and not truth[name]} == {}
+    assert sum(1 for name, count in told.items() if count and truth[name]) > 5

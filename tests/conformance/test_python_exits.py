@@ -170,6 +170,40 @@ def test_an_error_there_is_a_failure() -> None:
     atexit.unregister(kept)
 
 
+# --- signals ---------------------------------------------------------------------------------
+def raises_a_signal(s: Any) -> None:
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def sends_a_signal(s: Any) -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+def sends_the_thread_a_signal(s: Any) -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+
+def sets_an_alarm(s: Any) -> None:
+    signal.setitimer(signal.ITIMER_VIRTUAL, 1_000)
+
+
+@pytest.mark.parametrize(
+    "work", [raises_a_signal, sends_a_signal, sends_the_thread_a_signal, sets_an_alarm]
+)
+def test_when_handlers_of_signals_run_is_not_under_control(work: Any) -> None:
+    """They run in the main thread, whenever it gets to it: then nothing is verified."""
+    before = signal.getsignal(signal.SIGUSR1)
+
+    def setup() -> Any:
+        s = SimpleNamespace(got=[])
+        signal.signal(signal.SIGUSR1, lambda number, frame: s.got.append(number))
+        return s
+
+    found = explore(work, work, setup=setup, strategy="dpor", schedules=None)
+    assert found.verdict == "passed" and len(found.account.outside) == 1, found.summary
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
 # --- the process -----------------------------------------------------------------------------
 def process() -> dict[str, Any]:
     mask = os.umask(0)

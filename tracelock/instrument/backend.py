@@ -83,7 +83,7 @@ class PythonBackend:
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
-        self.ran = 0  # schedules
+        self.ran = 0  # schedules that are counted
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
         #: What else was reported (by the exception handler of a loop), and in how many schedules.
         self.heard: dict[str, int] = {}
@@ -195,7 +195,7 @@ class PythonBackend:
     def _unwind(self, controller: OpenController) -> None:
         """The schedule is over: end what is left of it."""
         hub = self.hub
-        self.ran += 1
+        self.ran += self.counted
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
         for number, op in controller.rescues if self.counted else ():
             key = (self.program.layout.workers[number].name, op.at)

@@ -65,6 +65,8 @@ class Explored:
     account: Account | None = None
     #: Whether all that was seen was tried, though something was not seen.
     whole: bool = False
+    #: State that lived on from schedule to schedule, by name.
+    lasting: list[str] = field(default_factory=list)
     #: Complete executions of the exhaustive search, where it was made.
     executions: int = 0
 

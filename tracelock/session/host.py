@@ -170,6 +170,11 @@ class Host(ABC):
         """What was seen of real code, and what was not."""
         return None
 
+    @property
+    def lasting(self) -> list[str]:
+        """State that lives on from schedule to schedule, by name."""
+        return []
+
     def remarks(self, schedules: int) -> list[str]:
         """What was noticed in the schedules so far, in sentences."""
         return []

@@ -359,15 +359,19 @@ class PythonHost(Host):
             return "passed"
         return verdict
 
+    @property
+    def lasting(self) -> list[str]:
+        return list(self.backend.kept.lasting)
+
     def remarks(self, schedules: int) -> list[str]:
         schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
         remarks = [
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        lasting = self.backend.kept.lasting
+        lasting = self.lasting
         if lasting:
-            shown = ", ".join(list(lasting)[:5])
+            shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
         for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):

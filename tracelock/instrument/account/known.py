@@ -67,6 +67,14 @@ OUTSIDE: Final = frozenset(
         "resource", "select", "socket", "sqlite3", "ssl", "subprocess", "syslog", "termios",
     }
 )  # fmt: skip
+#: Functions by which handlers of signals come to run, whenever the interpreter gets to it.
+SIGNALLING: Final = frozenset(
+    {
+        ("_signal", "raise_signal"), ("_signal", "pthread_kill"), ("_signal", "alarm"),
+        ("_signal", "setitimer"), ("_thread", "interrupt_main"), ("posix", "kill"),
+        ("posix", "killpg"),
+    }
+)  # fmt: skip
 #: How the modules in C are called by those who use them.
 SHOWN: Final = {
     "_sqlite3": "sqlite3", "_socket": "socket", "_ssl": "ssl", "_posixsubprocess": "subprocess",

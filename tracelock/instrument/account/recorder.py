@@ -26,6 +26,7 @@ from tracelock.instrument.account.known import (
     OUTSIDE,
     PLAIN_CALLS,
     SHOWN,
+    SIGNALLING,
     WAKING,
     Kinds,
     is_standard,
@@ -303,7 +304,7 @@ class CallRecorder:
                 identity(value)
                 for name, one in list(sys.modules.items())
                 if root_of(name) == root
-                for value in list(getattr(one, "__dict__", {}).values())
+                for value in list(namespace(one).values())
             )
         return known
 
@@ -369,7 +370,9 @@ class CallRecorder:
             return
         if caller.where == TRUSTED:
             return  # its own table of patches says what is under control there
-        if root in OUTSIDE:
+        if (root, name) in SIGNALLING:
+            self._outside(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
+        elif root in OUTSIDE:
             self._outside(SHOWN.get(root, root))
         elif root in ("posix", "nt"):
             if name not in PLAIN_CALLS and caller.where == LOOKED:

@@ -182,6 +182,8 @@ def kill(pid: int, sig: int, /) -> None:
     worker = here()
     number = None if worker is None else worker.hub.pids.get(pid)
     if worker is None or number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
+        if worker is not None and sig and worker.hub.account is not None:
+            worker.hub.account.account.outside.add("os.kill")  # a handler runs at any time
         real_kill(pid, sig)
         return
     end_worker(worker, number, f"{signal.Signals(sig).name} from {worker.label}",
