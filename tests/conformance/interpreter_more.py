@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import threading
+import types
 import weakref
 from types import SimpleNamespace
 from typing import Any
@@ -166,3 +168,135 @@ def raw_lock_of_each() -> Any:
             s.n += 1
 
     return lambda: SimpleNamespace(n=0), [count, count], equal(2)
+
+
+# --- modules that are filled late ---------------------------------------------------------------
+def late_module(locked: bool) -> State:
+    module: Any = types.ModuleType("late")
+    lock = threading.Lock()
+    module.made = 0
+
+    def make(name: str) -> Any:
+        if name != "value":
+            raise AttributeError(name)
+        module.made += 1
+        module.value = [module.made]
+        return module.value
+
+    def make_once(name: str) -> Any:
+        with lock:
+            return module.__dict__[name] if name in module.__dict__ else make(name)
+
+    module.__getattr__ = make_once if locked else make
+    return SimpleNamespace(module=module)
+
+
+def use_late(s: State) -> None:
+    assert s.module.value
+
+
+def made_once(s: State) -> None:
+    assert s.module.made == 1
+
+
+@case(WRONG, "two see that it is missing, and the module makes it twice")
+def module_with_getattr() -> Any:
+    return lambda: late_module(False), [use_late, use_late], made_once
+
+
+@case(RIGHT, "looked at again with a lock held")
+def module_with_getattr_and_a_lock() -> Any:
+    return lambda: late_module(True), [use_late, use_late], made_once
+
+
+class Unloaded(types.ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        self.__class__ = types.ModuleType  # type: ignore[assignment]
+        self.value = 1
+        return self.value
+
+
+@case(WRONG, "it counts as loaded before it is")
+def module_that_is_loaded_too_early() -> Any:
+    return lambda: SimpleNamespace(module=Unloaded("late")), [use_late, use_late], None
+
+
+# --- what is put into texts ---------------------------------------------------------------------
+def table() -> State:
+    return SimpleNamespace(table={"a": 1}, thing=Thing(1), items=[1])
+
+
+def change(s: State) -> None:
+    s.table["a"] = s.thing.value = s.items[0] = 2
+
+
+def shows(show: Any) -> Any:
+    """One worker looks twice while the other changes what it looks at."""
+
+    def work(s: State) -> None:
+        assert show(s) == show(s)
+
+    return table, [work, change], None
+
+
+@case(WRONG, "a text is filled from a table")
+def format_map_of_a_table() -> Any:
+    return shows(lambda s: "{a}".format_map(s.table))
+
+
+@case(WRONG, "a text that is no literal is filled with a list")
+def format_of_a_list() -> Any:
+    text = "{}!"
+    return shows(lambda s: text.format(s.items))
+
+
+@case(WRONG, "a text asks for an attribute")
+def format_of_an_attribute() -> Any:
+    return shows(lambda s: "{0.value}".format(s.thing))  # noqa: UP030, UP032
+
+
+@case(WRONG, "the older way to fill a text, from a table")
+def percent_of_a_table() -> Any:
+    return shows(lambda s: "%(a)s" % s.table)  # noqa: UP031
+
+
+@case(WRONG, "and with a list, beside something else")
+def percent_of_a_list() -> Any:
+    return shows(lambda s: "%s %s" % (1, s.items))  # noqa: UP031
+
+
+@case(RIGHT, "what does not change is put into a text")
+def format_of_what_stays() -> Any:
+    def work(s: State) -> None:
+        assert "{} {:.1f} {a}".format(s.n, 0.5, a="x") == "%s %.1f %s" % (1, 0.5, "x")  # noqa: UP031
+
+    return lambda: SimpleNamespace(n=1), [work, work], None
+
+
+# --- namespaces by name ---------------------------------------------------------------------------
+TOTAL = 0
+
+
+@case(WRONG, "globals() is the same variable as the name")
+def globals_against_the_name() -> Any:
+    def setup() -> None:
+        global TOTAL
+        TOTAL = 0
+
+    def one(_: State) -> None:
+        globals()["TOTAL"] += 1
+
+    def other(_: State) -> None:
+        global TOTAL
+        TOTAL += 1
+
+    return setup, [one, other], lambda _: TOTAL == 2
+
+
+@case(RIGHT, "vars() without an object is what locals() is")
+def vars_of_a_function() -> Any:
+    def work(s: State) -> None:
+        assert set(vars()) == {"s"} == set(locals())
+        assert globals()["TOTAL"] is TOTAL
+
+    return lambda: SimpleNamespace(), [work, work], None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -76,6 +77,32 @@ def test_a_look_depends_on_the_store_that_lets_go() -> None:
     assert found.trace is not None and found.failed
     again = tracelock.replay(found.trace, setup=case.setup, workers=case.workers)
     assert again.reproduced
+
+
+def added_by_exec(s: Any) -> None:
+    exec("s.n += 1", {"s": s})
+
+
+def sends_a_coroutine(s: Any) -> None:
+    with contextlib.suppress(StopIteration, RuntimeError):
+        s.coroutine.send(None)
+
+
+@pytest.mark.parametrize(
+    ("work", "what"), [(added_by_exec, "code of no module"), (sends_a_coroutine, "coroutine")]
+)
+def test_nothing_is_proved_of_what_is_not_seen(work: Any, what: str) -> None:
+    async def nothing() -> None:
+        pass
+
+    def setup() -> Any:
+        return SimpleNamespace(n=0, coroutine=nothing())
+
+    found = tracelock.explore(
+        setup=setup, workers=[work, work], check=lambda s: s.coroutine.close(),
+        instrument=[__name__], strategy="dpor",
+    )  # fmt: skip
+    assert found.verdict == "passed" and what in found.account.not_seen
 
 
 # --- their truth -----------------------------------------------------------------------------

@@ -218,3 +218,30 @@ def test_imports_no_more_than_it_needs(use: str) -> None:
         name for name in loaded
         if any(name == one or name.startswith(f"{one}.") for one in without)
     ] == []  # fmt: skip
+
+
+_REWRITES = """
+import sys
+from pathlib import Path
+from tracelock.instrument.rewrite import codes
+
+if sys.argv[1] == "reads":
+    codes._compile = None
+import email
+for path in sorted(Path(email.__file__).parent.glob("[b-h]*.py")):
+    codes.compiled(path.read_bytes(), str(path), f"email/{path.name}", f"email.{path.stem}")
+"""
+
+
+def test_processes_share_what_was_rewritten(tmp_path: Path) -> None:
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }  # fmt: skip
+    command = [sys.executable, "-c", _REWRITES]
+    both = [subprocess.Popen([*command, "writes"], env=environment) for _ in range(2)]
+    assert [one.wait(timeout=60) for one in both] == [0, 0]
+    subprocess.run([*command, "reads"], env=environment, check=True, timeout=60)
+    kept = [path.name for path in tmp_path.rglob("*tracelock.*") if path.parent.name == "email"]
+    assert len(kept) == len(set(kept)) > 3
+    assert all(name.endswith("-tracelock.pyc") for name in kept)

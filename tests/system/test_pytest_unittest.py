@@ -143,7 +143,7 @@ def test_it(pytester: pytest.Pytester) -> None:
 
 
 def test_marked(pytester: pytest.Pytester) -> None:
-    source = _SOURCE.replace("class Test", "@pytest.mark.tracelock(schedules=40)\nclass Test")
+    source = _SOURCE.replace("class Test", "@pytest.mark.tracelock(schedules=12)\nclass Test")
     pytester.makepyfile(test_it=source)
     result = run(pytester, "-k", "not expected and not alone and not later")
     result.assert_outcomes(passed=2, failed=3)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tracelock.session.explored import Explored
 
 #: Keywords of the marker that go to the search.
-_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend")
+_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend", "isolation")
 KEYWORDS: Final = (*_SEARCH, *PROGRAM)
 
 _IDLE: Final = (
@@ -103,10 +103,11 @@ class _Marked:
         item = self.item
         replaying = Replaying.of(item.config)
         if replaying is not None:
+            isolation = options.get("isolation", "auto")
             if is_given(item):
                 GivenTest(item, self.program).follow(replaying, options)
             else:
-                replaying.follow(item, 0, self.program.target(options))
+                replaying.follow(item, 0, self.program.target(options), isolation)
             return
         first = kept.earlier(kept.path_for(item))
         tried, begun = 0, time.monotonic()
@@ -227,7 +228,10 @@ class _Marked:
         from tracelock.session.plan import Plan
 
         target = self.program.target(options)
-        plan = Plan(search["backend"], "random", clock=search.get("clock", "virtual"))
+        plan = Plan(
+            search["backend"], "random", clock=search.get("clock", "virtual"),
+            isolation=search.get("isolation", "auto"),
+        )  # fmt: skip
         with target.open(plan.completed(target)) as host:
             verdict = run_once(host, InOrder(backwards=False))
         return verdict.kind not in ("passed", "unfinished")

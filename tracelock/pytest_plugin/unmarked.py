@@ -105,7 +105,9 @@ class Unmarked:
         whole = sum(way.count for way in explored.ways if way.kind == "passed")
         if explored.stopped == "stuck" or not whole:
             notes = [way.message for way in explored.ways if way.kind == "unfinished"]
-            why = (explored.summary, *notes)
+            if explored.stopped == "seconds":
+                notes = []  # it says nothing else
+            why = (explored.summary.removeprefix("unfinished: "), *notes)
             return Found(results.left(": ".join(one.splitlines()[0] for one in why if one)))
         return Found(results.result_of(explored, self.program.inputs))
 

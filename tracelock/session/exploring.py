@@ -94,6 +94,9 @@ class Exploration(Opened):
                 raise
             except TimeUp:
                 break
+            except Interrupted:
+                found.stopped = "interrupted"
+                return found
             except TracelockError:
                 continue
             if executed is None:
@@ -290,7 +293,7 @@ class Exploration(Opened):
         livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay
         with self.host.held():
             try:
-                if self.plan.shrink and not livelock:
+                if self.plan.shrink and not livelock and not self.host.lasts(outcome.first.verdict):
                     self._make_small(explored)
             except (TimeUp, Interrupted) as over:
                 self._cut_short("the failing schedule is not as small as it could be", over)

@@ -26,7 +26,14 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry
-from tracelock.instrument.accesses.containers import access_of, holder_of, steps
+from tracelock.instrument.accesses.containers import (
+    STEPS,
+    access_of,
+    holder_of,
+    owners,
+    reads,
+    steps,
+)
 from tracelock.instrument.accesses.functions import controlled, reading_all, replaced
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
@@ -41,6 +48,7 @@ from tracelock.instrument.accesses.stand_ins import Later, Method
 from tracelock.instrument.accesses.stepping import enter
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
+from tracelock.instrument.steps import PLAIN
 
 CallPlan = Callable[[Any, Site], Any]
 CACHED: Final[type] = type(functools.lru_cache(len))
@@ -81,6 +89,8 @@ def plan_method(type_: type, name: str) -> Plan | None:
 
 
 def _plan_method(type_: type, name: str) -> Plan | None:
+    if name in ("format", "format_map", "join") and holder_of(type_, name) in (str, bytes):
+        return _formatting
     known = entry(read_plans, type_)
     read = known[name] if name in known else plan_read(type_, name)
     if is_direct(read):
@@ -95,6 +105,30 @@ def _plan_method(type_: type, name: str) -> Plan | None:
         if holder is None or type(value) not in _IN_C:
             return None
     return functools.partial(_loaded, read)
+
+
+def _formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
+    return Later(functools.partial(_format, getattr(obj, name), site))
+
+
+def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    """``text.format(...)`` and ``text.join(...)`` read what they are given; attributes too, if the
+    text names any."""
+    context = _context()
+    if context is not None:
+        text: Any = function.__self__
+        for each in (*args, *keywords.values()):
+            if type(each) in PLAIN:
+                continue
+            found = reads(type(each), "__iter__")
+            if found is STEPS:
+                enter(each, site, context)
+            elif found:
+                for owner in owners(each):
+                    context.access(ops.READ, owner, None, site)
+            elif type(text) is str and "." in text:
+                reading_all(each, site, context)
+    return function(*args, **keywords)
 
 
 def _loaded(read: Plan | None, obj: Any, name: str, site: Site, context: Context) -> Any:

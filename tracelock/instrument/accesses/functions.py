@@ -8,6 +8,7 @@ import builtins
 import functools
 import heapq
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -112,9 +113,19 @@ def reading_all(obj: Any, site: Site, context: Context) -> None:
 
 
 def _vars(function: Callable[..., Any], about: None, site: Site, /, *args: Any) -> Any:
+    if not args:
+        return sys._getframe(1).f_locals  # of whoever calls it
     found = function(*args)
-    if _context() is not None and args:
+    if _context() is not None:
         learn(args[0], found)
+    return found
+
+
+def _globals(function: Callable[..., Any], about: None, site: Site, /) -> Any:
+    found = sys._getframe(1).f_globals
+    module = sys.modules.get(found.get("__name__", ""))
+    if module is not None and module.__dict__ is found:
+        learn(module, found)
     return found
 
 
@@ -130,6 +141,7 @@ _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
     (builtins, "setattr delattr", _named, True),
     (functools, "reduce", _reading, "__iter__"),
     (builtins, "vars", _vars, None),
+    (builtins, "globals", _globals, None),
 )
 #: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
 FUNCTION_NAMES: Final = frozenset(name for row in _CONTROLLED for name in row[1].split())

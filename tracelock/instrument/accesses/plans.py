@@ -102,7 +102,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if issubclass(type_, type):
         return _class_data
     if issubclass(type_, ModuleType):
-        return _module_data
+        return _namespace if name == "__dict__" else _module_data
     if name == "__dict__" and type_.__dictoffset__:
         return _namespace
     if issubclass(type_, _local):
@@ -240,7 +240,11 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     value = _own(obj, name)
-    if value is _ABSENT or issubclass(type(value), _NO_DATA):
+    if value is _ABSENT:
+        # that it is not there may be what another worker, or its own __getattr__, is to change
+        if holder_of(type(obj), name) is not None:
+            return obj
+    elif issubclass(type(value), _NO_DATA):
         return obj
     return _instance_data(obj, name, site, context)
 

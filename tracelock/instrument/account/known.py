@@ -144,6 +144,8 @@ class Kinds:
 def _kind(cls: type) -> int:
     if cls is object or issubclass(cls, _ATOMS):
         return ATOM
+    if cls is types.SimpleNamespace:
+        return INSTANCE
     if issubclass(cls, _GUARDED):
         return GUARDED
     if issubclass(cls, _OPAQUE) and root_of(_module(cls)) not in CONTROLLED - {"functools"}:

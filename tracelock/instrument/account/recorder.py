@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from tracelock.instrument.account.account import Account
@@ -236,7 +236,7 @@ class CallRecorder:
         if code.co_filename.startswith(_OURS):
             return KnownCode(code, OURS, "tracelock")
         given = frame.f_globals.get("__name__")
-        module = given if type(given) is str else "?"
+        module = given if type(given) is str else "code of no module"
         fast = code.co_flags & _FAST == _FAST
         if self.looked(module, code.co_filename):
             self.account.looked.add(module)
@@ -347,7 +347,7 @@ class CallRecorder:
         self._method(caller, owner, worker, frame)
 
     def _method(self, caller: KnownCode, owner: object, worker: int, frame: FrameType) -> None:
-        kind = self._kinds.of(owner)
+        kind = OPAQUE if type(owner) is CoroutineType else self._kinds.of(owner)
         if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")

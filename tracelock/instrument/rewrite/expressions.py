@@ -131,6 +131,9 @@ class ExpressionRewriter(TreeBuilder):
             case ast.Attribute(value=ast.Constant(value=str()), attr="join") if one:
                 node.args[0] = self.reading(node.args[0], "__iter__", place)
                 return node
+            case ast.Attribute(value=ast.Constant(value=str()), attr="format" | "format_map"):
+                function.value = self.attribute_of(function, function.value, hooks.method)
+                return node
             case ast.Name(id=name) | ast.Attribute(attr=name) if name in FUNCTION_NAMES:
                 pass
             case ast.Attribute(value=ast.Name(id=name)) if (
@@ -250,7 +253,21 @@ class ExpressionRewriter(TreeBuilder):
             node.left, node.right, late = self._operands(node, function, node.left, node.right)
             return late or node
         self.generic_visit(node)
+        if self.active and isinstance(node.op, ast.Mod):
+            node.right = self._formatted(node.left, node.right)
         return node
+
+    def _formatted(self, text: ast.expr, node: ast.expr) -> ast.expr:
+        """What stands after a ``%``, read where it is put into a text."""
+        if isinstance(text, ast.Constant) and not isinstance(text.value, str | bytes):
+            return node
+        if isinstance(node, ast.Tuple):
+            node.elts = [
+                each if isinstance(each, ast.Starred) else self.reading(each, "__repr__")
+                for each in node.elts
+            ]
+            return node
+        return node if isinstance(node, ast.Constant) else self.reading(node, "__repr__")
 
     def _operands(
         self, node: ast.expr, function: Any, left: ast.expr, right: ast.expr
