@@ -30,8 +30,8 @@ from tracelock.ops import (
 )
 from tracelock.schedulers.base import INJECT, Gate
 
-#: How often in a row timers of a loop may fire while other threads could go on.
-EARLY: Final = 50
+#: Steps of other threads after which a loop that sleeps may wake: they may wait for it.
+SLEPT: Final = 500
 #: Steps that daemon threads may make to come to rest when the others have ended.
 REST: Final = 1_000
 #: Events with which a wait for somebody's signal ends.
@@ -122,7 +122,7 @@ class OpenController(Controller):
         self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
-        self.early = 0
+        self.slept = 0  # steps of other threads since a loop has made one
         #: Threads of the executor of a loop, which it waits for at its end; whether that is now.
         self.lingering: set[int] = set()
         self.ending = False
@@ -175,10 +175,7 @@ class OpenController(Controller):
             return -1
         worker = super().next()
         if self.loops and worker >= 0:
-            if worker not in self.loops:
-                self.early = 0
-            elif self.kind == SLEEP and len(self.log[-1][4] or ()) > 1:
-                self.early += 1
+            self.slept = 0 if worker in self.loops else self.slept + 1
         if worker >= 0 and self.forced and self.timed_out():
             pending = self.pending
             if not any(pending[other].kind == SLEEP for other in self.active):  # type: ignore
@@ -298,21 +295,20 @@ class OpenController(Controller):
         return options
 
     def _idle(self, options: list[int]) -> None:
-        """A loop with nothing else to do waits for its next timer. What runs on other threads
-        meanwhile may take longer than that."""
+        """A loop with nothing else to do waits for its next timer. Time stands still as long as
+        another thread can go on, as for the timers of threads, but not for one that spins until
+        the loop has done something."""
+        if self.slept < SLEPT:
+            return
         due: dict[int, float] = {}
         for gate in set(self.loops.values()):
             timers = gate.timers
             if gate.inside >= 0 or len(gate.ready) != 1 or timers not in gate.ready:
                 continue
             due = due or self._pending_timers()
-            if due.get(timers) != min(due.values()):
-                continue
-            if self.early >= EARLY:
-                self.cut_daemons = True
-                continue
-            options.append(timers)
-            options.sort()
+            if due.get(timers) == min(due.values()):
+                options.append(timers)
+                options.sort()
 
     def _pending_timers(self) -> dict[int, float]:
         due = super()._pending_timers()
