@@ -161,3 +161,51 @@ def test_anyio_says_on_which_backend(pytester: pytest.Pytester) -> None:
     assert found == {
         "test_both.py::test_add[asyncio]": "asyncio", "test_both.py::test_add[trio]": "trio",
     }  # fmt: skip
+
+
+PLAIN = """\
+import threading
+
+import anyio
+import pytest
+import trio
+
+
+@pytest.fixture
+def balance():
+    return [0]
+
+
+async def add(balance):
+    before = balance[0]
+    await anyio.sleep(0)
+    balance[0] = before + 1
+
+
+async def main(balance):
+    async with anyio.create_task_group() as group:
+        group.start_soon(add, balance)
+        group.start_soon(add, balance)
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_trio(balance):
+    trio.run(main, balance)
+    assert balance == [2]
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_in_a_thread(balance):
+    arguments = {"backend": "trio"}
+    thread = threading.Thread(target=anyio.run, args=(main, balance), kwargs=arguments)
+    thread.start()
+    thread.join()
+    assert balance == [2]
+"""
+
+
+def test_a_plain_test_that_starts_a_loop_is_explored(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_plain=PLAIN)
+    result = run(pytester)
+    result.assert_outcomes(failed=2)
+    assert len(list(pytester.path.glob(".tracelock/*.json"))) == 2
