@@ -96,6 +96,10 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def finish(self, controller: OpenController, tasks: TasksT) -> None:
         """The check has been made: what the loop does at its end."""
 
+    def begin_apart(self, patient: bool) -> None:
+        super().begin_apart(patient)
+        self._left_behind = False  # that thread is not here
+
     def _progress(self) -> None:
         """Nothing for the watchdog: the main thread looks at the loop's thread itself."""
 
