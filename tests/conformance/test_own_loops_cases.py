@@ -392,7 +392,8 @@ def test_a_wait_for_a_signal_is_no_deadlock(worker: Any) -> None:
 def test_real_input_is_named() -> None:
     def worker(s: State) -> None:
         async def main() -> None:
-            server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+            kept: list[Any] = []
+            server = await asyncio.start_server(lambda *pair: kept.append(pair), "127.0.0.1", 0)
             address = server.sockets[0].getsockname()[:2]
             reader, writer = await asyncio.open_connection(*address)
             with contextlib.closing(writer):
@@ -448,3 +449,39 @@ def test_trio_is_under_control_where_it_is_imported_late() -> None:
         [sys.executable, "-c", LATE], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "failed {'threading': '3/3'}"
+
+
+def test_nothing_is_proved_where_a_thread_uses_what_is_the_loops() -> None:
+    """What an event is made of is no step, so that a thread does not come in between."""
+
+    async def main(s: State) -> None:
+        event = asyncio.Event()
+        task = asyncio.get_running_loop().run_in_executor(None, event.set)
+        await event.wait()
+        await task
+
+    found = explore(main, backend="asyncio", strategy="dpor")
+    assert found.verdict == "passed"
+    assert "what main/executor does to Event of asyncio" in found.account.unseen
+
+
+def test_the_first_steps_of_tasks_are_in_the_order_of_their_creation() -> None:
+    seen = set()
+
+    async def main(s: list[int]) -> None:
+        async def log(n: int) -> None:
+            s.append(n)
+            await asyncio.sleep(0)
+            s.append(-n)
+
+        await asyncio.gather(log(1), log(2), log(3))
+
+    def check(s: list[int]) -> None:
+        assert [n for n in s if n > 0] == [1, 2, 3]
+        seen.add(tuple(n for n in s if n < 0))
+
+    found = explore(
+        main, setup=list, backend="asyncio", strategy="dpor", schedules=200, check=check
+    )
+    assert found.verdict == "verified"
+    assert len(seen) == 6  # the second ones in any order

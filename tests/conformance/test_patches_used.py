@@ -512,14 +512,29 @@ ALONE: dict[str, Use] = {
     "os.kill": forked(lambda pid: (os.kill(pid, signal.SIGKILL), os.waitpid(pid, 0)), held),
     "os._exit": forked(lambda pid: os.waitpid(pid, 0)),
 }
+#: Each ends the process of all workers.
+DYING: dict[str, tuple[Use, str]] = {
+    "os.abort": (os.abort, "the process was killed by SIGABRT"),
+    "signal.raise_signal": (
+        lambda: signal.raise_signal(signal.SIGKILL), "the process was killed by SIGKILL"
+    ),
+}  # fmt: skip
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 
 @needs_fork
 def test_processes() -> None:
     mp.RawValue("i")  # the memory of all of them is there then, whoever makes the first
-    rows = [row for row in table("processes") if row.name not in ALONE]
+    rows = [row for row in table("processes") if row.name not in {*ALONE, *DYING}]
     check(PROCESSES, rows, explore_uses(PROCESSES, fails=fails), PROCESS_MAKERS)
+
+
+@needs_fork
+@pytest.mark.parametrize("name", DYING)
+def test_ends_of_the_process(name: str) -> None:
+    use, told = DYING[name]
+    seen = explore_uses({name: use}, fails=fails)
+    assert seen.explored.trace.verdict.message == f"{told}, in {worker_name(name)}"
 
 
 @needs_fork

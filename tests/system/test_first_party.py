@@ -263,3 +263,22 @@ def test_asyncio_can_be_looked_into_all_the_same(name: str) -> None:
         schedules=30,
     )  # fmt: skip
     assert found.verdict in ("passed", "verified"), found.summary
+
+
+def test_modules_that_are_loaded_lazily_stay_so(modules: Path) -> None:
+    (modules / "still_lazy.py").write_text("raise RuntimeError('nobody asked for it')\n")
+    (modules / "holds_lazy.py").write_text(
+        "import importlib.util, sys\n"
+        "spec = importlib.util.find_spec('still_lazy')\n"
+        "loader = importlib.util.LazyLoader(spec.loader)\n"
+        "spec.loader = loader\n"
+        "lazy = importlib.util.module_from_spec(spec)\n"
+        "sys.modules['still_lazy'] = lazy\n"
+        "loader.exec_module(lazy)\n\n\n"
+        "def work():\n    pass\n"
+    )
+    holds = importlib.import_module("holds_lazy")
+    found = tracelock.explore(workers=[holds.work] * 2, schedules=4, strategy="random")
+    assert found.verdict == "passed", found.summary
+    assert "Lazy" in type(sys.modules["still_lazy"]).__name__
+    del sys.modules["still_lazy"]

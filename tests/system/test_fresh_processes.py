@@ -162,3 +162,86 @@ def test_a_trace_replays_in_a_fresh_process(tmp_path: Path, seed: str) -> None:
     reproduced, diverged, events = json.loads(done.stdout)
     assert reproduced, diverged
     assert events
+
+
+#: What each use does without. A name stands for all below it; what costs most is pydantic (0.25 s).
+_WITHOUT = {
+    "import tracelock": {
+        "pydantic", "yaml", "rich", "jinja2", "asyncio", "dataclasses", "json", "tracelock.ops",
+    },
+    "tracelock run": {
+        "jinja2", "anyio", "trio", "asyncio", "multiprocessing", "pytest", "dask", "ctypes",
+        "tracelock.analysis", "tracelock.compare", "tracelock.explore", "tracelock.export",
+        "tracelock.instrument", "tracelock.objects.anyio_locks", "tracelock.objects.anyio_streams",
+        "tracelock.objects.asyncio_locks", "tracelock.objects.asyncio_waits",
+        "tracelock.report.html", "tracelock.report.state", "tracelock.report.timeline",
+        "tracelock.session.exploring", "tracelock.session.python",
+    },
+    "tracelock explore": {
+        "jinja2", "anyio", "trio", "asyncio", "multiprocessing", "pytest", "dask", "ctypes",
+        "tracelock.analysis.finders", "tracelock.compare", "tracelock.explore.shrink.scenario",
+        "tracelock.export", "tracelock.instrument.hub", "tracelock.objects.anyio_locks",
+        "tracelock.objects.anyio_streams", "tracelock.objects.asyncio_locks",
+        "tracelock.objects.asyncio_waits", "tracelock.report.html", "tracelock.session.python",
+    },
+    "explore Python": {
+        "pydantic", "yaml", "rich", "jinja2", "anyio", "trio", "pytest", "tracelock.analysis",
+        "tracelock.cli", "tracelock.compare", "tracelock.export", "tracelock.report",
+        "tracelock.scenario.language.models", "tracelock.scenario.program",
+    },
+}  # fmt: skip
+_COMMAND = "from tracelock.cli.main import main; main(sys.argv[1:])"
+_USES = {
+    "import tracelock": "import tracelock",
+    "tracelock run": _COMMAND,
+    "tracelock explore": _COMMAND,
+    "explore Python": (
+        "import tracelock; found = tracelock.explore(workers=[list] * 2, setup=list);"
+        "assert found.verdict == 'verified', found.summary"
+    ),
+}
+
+
+@pytest.mark.parametrize("use", _USES)
+def test_imports_no_more_than_it_needs(use: str) -> None:
+    scenario = ROOT / "scenarios" / "unlocked_counter.yaml"
+    command = [use.rpartition(" ")[2], str(scenario), "--no-trace"]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {_USES[use]}\nprint('IN', *sys.modules)", *command],
+        capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.rpartition("IN ")[2].split()
+    without = _WITHOUT[use]
+    assert [
+        name for name in loaded
+        if any(name == one or name.startswith(f"{one}.") for one in without)
+    ] == []  # fmt: skip
+
+
+_REWRITES = """
+import sys
+from pathlib import Path
+from tracelock.instrument.rewrite import codes
+
+if sys.argv[1] == "reads":
+    codes._compile = None
+import email
+for path in sorted(Path(email.__file__).parent.glob("[b-h]*.py")):
+    codes.compiled(path.read_bytes(), str(path), f"email/{path.name}", f"email.{path.stem}")
+"""
+
+
+def test_processes_share_what_was_rewritten(tmp_path: Path) -> None:
+    environment = {
+        **os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(tmp_path),
+        "PYTHONDONTWRITEBYTECODE": "",
+    }  # fmt: skip
+    command = [sys.executable, "-c", _REWRITES]
+    both = [subprocess.Popen([*command, "writes"], env=environment) for _ in range(2)]
+    assert [one.wait(timeout=60) for one in both] == [0, 0]
+    subprocess.run([*command, "reads"], env=environment, check=True, timeout=60)
+    kept = [path.name for path in tmp_path.rglob("*tracelock.*") if path.parent.name == "email"]
+    assert len(kept) == len(set(kept)) > 3
+    assert all(name.endswith("-tracelock.pyc") for name in kept)

@@ -181,6 +181,38 @@ def test_imports_that_go_round_end_as_they_do_in_python(program: Any) -> None:
     assert found.verdict == "passed", found.summary
 
 
+DEADLOCK = """\
+import threading
+
+
+def setup():
+    global lock
+    lock = threading.Lock()
+    return lock
+
+
+def first(lock):
+    with lock:
+        import needs_lock
+
+
+def second(lock):
+    import needs_lock
+"""
+
+
+def test_a_deadlock_of_an_import_and_a_lock_is_told_as_one(program: Any) -> None:
+    folder = Path(program.__file__).parent
+    (folder / "deadlocks.py").write_text(DEADLOCK)
+    (folder / "needs_lock.py").write_text("import deadlocks\n\nwith deadlocks.lock:\n    pass\n")
+    deadlocks = importlib.import_module("deadlocks")
+    found = tracelock.explore(
+        setup=deadlocks.setup, workers=[deadlocks.first, deadlocks.second], schedules=20
+    )
+    assert found.failed and "import of needs_lock (held by second)" in found.ways[-1].message
+    assert any("as needs_lock was first imported" in note for note in found.notes), found.notes
+
+
 def test_who_looks_for_a_module_in_sys_modules_may_find_it_half_done(program: Any) -> None:
     found = explore(program.looks, program.slow)
     assert found.verdict in ("passed", "failed")

@@ -277,3 +277,131 @@ def test_a_fixture_that_cannot_be_made_anew_is_named(pytester: pytest.Pytester) 
     )
     result = run(pytester, "-oasyncio_mode=auto", others=True)
     result.stdout.fnmatch_lines(["*fixtures that cannot be made anew for each schedule: basket;*"])
+
+
+_WIDER = """
+import itertools
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return Cache()
+
+
+@pytest.fixture(scope="session")
+def numbers():
+    return (number for number in itertools.count())
+
+
+@pytest.mark.tracelock
+def test_it(shared, cache):
+    both(lambda: shared.get(1))
+    assert shared.made == 1
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_what_cannot_be_put_back(numbers, cache):
+    lock = threading.Lock()
+
+    def work():
+        with lock:
+            next(numbers)
+
+    both(work)
+
+
+def test_afterwards(shared):
+    assert shared.made == 0
+"""
+
+
+def test_what_wider_fixtures_made_is_put_back_or_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=CACHE + _WIDER)
+    result = run(pytester)
+    result.assert_outcomes(failed=1, passed=2)
+    told = "schedules write to what wider fixtures have made, and it cannot be put back: numbers (s"
+    result.stdout.fnmatch_lines([
+        "failed: found after * schedules; it takes 1 preemptive switch",
+        f"*TracelockWarning: {told}*",
+    ])  # fmt: skip
+    result = run(pytester, "-o", "tracelock_strict=true", "-k", "cannot")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"tracelock: {told}*(tracelock_strict is set)"])
+
+
+_ENDS = """
+@pytest.fixture
+def locks(monkeypatch):
+    monkeypatch.setenv("IN_A_SCHEDULE", "1")
+    one, two = threading.Lock(), threading.Lock()
+    yield one, two
+    with one, two:
+        pass
+
+
+@pytest.mark.tracelock
+def test_a_deadlock(locks):
+    one, two = locks
+
+    def work(first, second):
+        with first, second:
+            pass
+
+    threads = [threading.Thread(target=work, args=pair) for pair in ((one, two), (two, one))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+TIMES = []
+
+
+@pytest.fixture
+def rare():
+    TIMES.append(1)
+    if COUNT[0].get() > 2:
+        pytest.skip("not twice")
+
+
+class Count:
+    def __init__(self):
+        import tempfile
+
+        self.path = tempfile.mktemp()
+
+    def get(self):
+        with open(self.path, "a") as file:
+            file.write("x")
+            return file.tell()
+
+
+COUNT = [Count()]
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_skipped_later(rare, cache):
+    both(lambda: cache.get(1))
+
+
+@pytest.mark.tracelock(schedules=20)
+def test_fails_in_the_body(cache):
+    both(lambda: cache.get(1))
+    if cache.made == 2:
+        pytest.fail("made twice")
+
+
+def test_afterwards():
+    import os
+
+    assert "IN_A_SCHEDULE" not in os.environ
+    assert threading.active_count() == 1
+"""
+
+
+def test_however_a_schedule_ends(pytester: pytest.Pytester) -> None:
+    """A teardown after a deadlock does not hang; a fixture may skip a later schedule."""
+    pytester.makepyfile(test_it=CACHE + _ENDS)
+    result = run(pytester, "-rs")
+    result.assert_outcomes(failed=2, passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["deadlock *", "Failed: made twice*", "SKIPPED*not twice"])

@@ -243,17 +243,19 @@ def test_what_cannot_be_explored_says_so(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
-        from hypothesis import given, strategies as st
+        from hypothesis.stateful import RuleBasedStateMachine, rule
 
-        @pytest.mark.tracelock
-        @given(st.integers())
-        def test_drawn(number):
-            pass
+        class Machine(RuleBasedStateMachine):
+            @rule()
+            def nothing(self):
+                pass
+
+        TestMachine = pytest.mark.tracelock(Machine.TestCase)
         """
     )
     result = run(pytester, others=True)
     result.assert_outcomes(failed=1)
-    assert "does not go with @given" in result.stdout.str()
+    assert "does not go with the state machines" in result.stdout.str()
 
 
 def test_what_a_schedule_leaves_behind_is_named(pytester: pytest.Pytester) -> None:

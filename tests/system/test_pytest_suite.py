@@ -303,5 +303,6 @@ def test_afterwards():
 """
     )
     result = run(pytester, "--tracelock", "--tracelock-seconds=30", "--tracelock-schedules=99999")
-    result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*Timeout >1.0s*", "*schedules were tried*none failed*"])
+    # a test that has passed by itself stays so
+    result.assert_outcomes(passed=1 if marked else 2, failed=1 if marked else 0)
+    result.stdout.fnmatch_lines(["*schedules were tried*none failed*"])

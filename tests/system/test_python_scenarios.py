@@ -373,7 +373,7 @@ def test_options_that_make_no_sense_for_code(
 
 def test_options_for_code_alone(shell: Shell) -> None:
     counter = str(ROOT / "scenarios" / "locked_counter.yaml")
-    for option in (("--gc",), ("--cancellations", "1")):
+    for option in (("--gc",), ("--cancellations", "1"), ("--instrument", "all")):
         status, _, err = shell("explore", counter, *option)
         assert status == 2 and "are for scenarios of Python code" in err
 
@@ -381,6 +381,31 @@ def test_options_for_code_alone(shell: Shell) -> None:
 def test_gc_is_in_the_trace(shell: Shell) -> None:
     shell("explore", "bank.yaml", "--allow-call", "--gc", "--trace", "t.json")
     assert tracelock.load_trace("t.json").scenario["python"]["collections"] == 1
+    assert shell("replay", "t.json", "--allow-call")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "written", "named"),
+    [
+        (("--instrument", "bisect"), "", ["racy_bank.race", "bisect"]),
+        (("--instrument", "only,racy_bank"), "", ["racy_bank"]),
+        (("--instrument", "all"), "", ["racy_bank.race", "all"]),
+        ((), "all", ["racy_bank.race", "all"]),
+        ((), "[bisect]", ["racy_bank.race", "bisect"]),
+        ((), "[only, racy_bank]", ["racy_bank"]),
+    ],
+)
+def test_what_is_looked_into_besides(
+    shell: Shell, bank: Path, options: tuple[str, ...], written: str, named: list[str]
+) -> None:
+    path = bank / "bank.yaml"
+    text = path.read_text().replace("  instrument: [racy_bank]\n", "")
+    if written:
+        text = text.replace("python:\n", f"python:\n  instrument: {written}\n")
+    path.write_text(text)
+    status, _, err = shell("explore", "bank.yaml", "--allow-call", "--trace", "t.json", *options)
+    assert status == 1, err
+    assert tracelock.load_trace("t.json").scenario["python"]["instrument"] == named
     assert shell("replay", "t.json", "--allow-call")[0] == 0
 
 

@@ -185,6 +185,7 @@ def test_plans_that_python_code_refuses(plan: Plan, told: str) -> None:
         (Plan(backend="greenlets"), "unknown backend 'greenlets'"),
         (Plan(engine="steam"), "unknown engine 'steam'"),
         (Plan(clock="sundial"), "unknown clock 'sundial'"),
+        (Plan(isolation="perhaps"), "unknown isolation 'perhaps': it is one of auto, always"),
         (Plan(schedules=0), "more than nothing"),
         (Plan(seconds=0.0), "more than nothing"),
         (Plan(start_method="fork"), "a start method is for the multiprocessing backend"),
@@ -199,6 +200,8 @@ def test_a_scenario_of_steps_takes_nothing_that_is_for_code() -> None:
     scenario = scenario_from_data(DOCUMENT)
     with pytest.raises(UsageError, match="are for scenarios of Python code"):
         api.explore(scenario, gc=True)
+    with pytest.raises(UsageError, match="isolation is for scenarios of Python code"):
+        api.explore(scenario, isolation="always")
     with pytest.raises(UsageError, match="a scenario has workers of its own"):
         api.explore(scenario, workers=[add])
     with pytest.raises(UsageError, match="nothing to explore"):

@@ -40,7 +40,7 @@ def plan_of(options: argparse.Namespace, target: Target) -> Plan:
         limits_of(target.search_limits, options.max_steps), options.engine or "",
         schedules=options.schedules, seconds=seconds, every=options.all,
         shrink=not options.no_shrink, confirm=0 if options.no_confirm else 3,
-        depth=options.depth, spreading=spreading_of(options),
+        depth=options.depth, spreading=spreading_of(options), isolation=options.isolation,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated
 CLOCKS: Final = ("virtual", "adversarial")
 EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
+ISOLATION: Final = ("auto", "always", "never")
 
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
 
@@ -114,6 +115,12 @@ _TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz")
 _NO_TRACE: Final = _flag("--no-trace", "keep no trace")
 _EVERY_ROW: Final = _flag("--all", "print every event (else the first and last hundred)")
 _JSON: Final = _flag("--json", "print one JSON object and nothing else")
+#: Of what runs schedules of Python code.
+_ISOLATION: Final = _choice(
+    "--isolation", ISOLATION,
+    "whether schedules of Python code run in forked processes, of which each may die (where they "
+    "have to)", default="auto",
+)  # fmt: skip
 #: What all commands that run something have.
 _COMMON: Final = (
     _choice("--start-method", START_METHODS, "how multiprocessing starts its processes"),
@@ -170,6 +177,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         )),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
         _number("--max-steps", "end a schedule after N events (5,000)"),
+        _ISOLATION,
         *_COMMON,
     )  # fmt: skip
 
@@ -198,7 +206,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "default) or at any time (adversarial)"),
             _number("--max-steps", "end a run after N events"),
             _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
-            *_COMMON,
+            _ISOLATION, *_COMMON,
         )),
         "replay": ("execute a trace again, event by event", (
             _TRACE,
@@ -206,7 +214,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _flag("--bisect",
                   "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "
                   "neither"),
-            _EVERY_ROW, *_COMMON,
+            _EVERY_ROW, _ISOLATION, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (
             _SCENARIO, *_search("threading"),
@@ -228,7 +236,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("-o --output", "PATH", "where to (TRACE.min.json)"),
             _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file"),
             _flag("--no-confirm", "do not replay the result"),
-            *_COMMON,
+            _ISOLATION, *_COMMON,
         )),
         "predict": ("tell what could have gone wrong near a passing trace, and try it", (
             _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,

@@ -36,7 +36,7 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     try:
         result = replay(
             trace, backend=options.backend, allow_call=options.allow_call,
-            start_method=options.start_method,
+            start_method=options.start_method, isolation=options.isolation,
         )  # fmt: skip
     except KeyboardInterrupt:
         if options.bisect:

@@ -55,6 +55,7 @@ def _settings(options: argparse.Namespace, target: Target) -> Settings:
         options.backend or "", options.strategy, options.seed, options.clock or "virtual",
         options.start_method, options.allow_call,
         limits_of(target.run_limits, options.max_steps, options.max_seconds),
+        isolation=options.isolation,
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ def shrink_command(options: argparse.Namespace, out: Output) -> int:
     small = shrink(
         trace, reduce=options.scenario is not None, confirm=0 if options.no_confirm else 3,
         allow_call=options.allow_call, start_method=options.start_method,
+        isolation=options.isolation,
     )  # fmt: skip
     path = keeper.keep(small.trace)
     if options.scenario is not None and small.reduced is not None:

@@ -17,6 +17,14 @@ from tracelock.trace import Blocked, Verdict
 TAIL: Final = 400
 
 
+#: How it is told that the process stood still, in a call that nothing in Python ends.
+STUCK: Final = "stuck in C"
+
+
+class EndOfProcess(str):
+    """How the process ended in which all workers ran, as a whole phrase; see ``crashed``."""
+
+
 class StateCheck(Protocol):
     """One expression of ``always`` or ``finally``, on the values of all shared variables."""
 
@@ -175,6 +183,9 @@ def judge(
     if crashed:
         parts = []
         for worker, how in crashed:
+            if isinstance(how, EndOfProcess):
+                parts.append(f"{how}, in {layout.workers[worker].name}" if worker >= 0 else how)
+                continue
             holding = ", ".join(held.get(worker, [])) or "nothing"
             parts.append(f"{layout.workers[worker].name} died ({how}) holding {holding}")
         if blocked:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracelock.backends.base import Options
-from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Caller, Controller, Entry
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import StateCheck, first_failure, verdict_of
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, CRASH, SPAWN, Layout, Raised
-from tracelock.scenario.program import Machine, Program
 from tracelock.schedulers.base import WORKER, Choice, OneSchedule, Scheduler, Wrapper
 from tracelock.trace import Verdict
+
+if TYPE_CHECKING:
+    from tracelock.scenario.program import Machine
 
 
 @dataclass(slots=True)
@@ -183,6 +184,9 @@ class Runner:
         self.kind = kind
         self.limits = limits or RunLimits()
         if backend is None:
+            from tracelock.backends.simulated import SimulatedBackend
+            from tracelock.scenario.program import Program
+
             assert isinstance(program, Program)
             backend = SimulatedBackend(program, Options(self.limits), rules)
         self.backend = backend

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import inspect
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from time import process_time
@@ -21,14 +20,15 @@ from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
-from tracelock.instrument.failures import failure_of, stack_of
+from tracelock.instrument.failures import failure_of
+from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
 from tracelock.instrument.hub import (
     Hub,
     Phase,
     RunToCompletion,
     ScheduleOver,
     contexts,
-    get_ident,
+    new_baton,
 )
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects
@@ -36,9 +36,10 @@ from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram, name_of
 from tracelock.instrument.state.program import KeptState
+from tracelock.instrument.threads.finalizers import finalizers_heard
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
-from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait
+from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait, take_back
 from tracelock.instrument.worker import Main, MainBlocked, Worker, out_of_control
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
@@ -90,6 +91,10 @@ class PythonBackend:
         self.counted = True
         self.setup_number = program.layout.worker("setup")
         self.stuck = ""
+        #: The worker that was left behind, which no exception ends: it is in C.
+        self.given_up: GivenUp | None = None
+        self.patient = False
+        self.apart = False  # this is a forked process, which ends when something goes wrong
         self.bounds = Bounds(self._stop)
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
@@ -113,10 +118,7 @@ class PythonBackend:
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         self.hub.thread_hook = threading.excepthook
-        patience = min(self.limits.stall, self.limits.seconds)
-        self._watchdog = self._stack.enter_context(
-            Watchdog(self._progress, MainBlocked, patience, self.bounds)
-        )
+        self._watch()
         self.kept = KeptState(self.program, self.names)
         self._stack.callback(self.kept.close)
         self.hub.take_in = self._take_in
@@ -129,11 +131,33 @@ class PythonBackend:
 
     def close(self) -> None:
         """End the threads of the pool and undo all patches. Safe to call twice."""
+        self.rest()
+        self._locals = []
+        self._stack.close()
+
+    def _watch(self) -> None:
+        """Have the thread that runs ``setup`` and ``check``, this one, watched."""
+        patience = min(self.limits.stall, self.limits.seconds)
+        self._watchdog = self._stack.enter_context(
+            Watchdog(self._progress, MainBlocked, patience, self.bounds)
+        )
+
+    def begin_apart(self, patient: bool) -> None:
+        """This is a forked copy of the process that has control: its other threads are not here.
+        ``patient``: a worker counts as stuck only after twice as long."""
+        self.apart, self.patient = True, patient
+        self._pool = []
+        self.hub.main = new_baton()
+        self.hub.main.acquire()
+        self.stuck = ""
+        self.given_up = None
+        self._watch()
+
+    def rest(self) -> None:
+        """End the threads of the pool; the next schedule makes new ones."""
         for pooled in self._pool:
             pooled.close()
         self._pool = []
-        self._locals = []
-        self._stack.close()
 
     def own_order(self) -> Scheduler:
         """One schedule without preemption; of tasks in the order of their loop."""
@@ -186,7 +210,9 @@ class PythonBackend:
         self.afresh.end()
         if hub.relays:
             self._reap()
-        if stuck:
+        if stuck and self.apart:  # it is thrown away with all that is in it
+            self.stuck = f"{stuck[0].label} could not be ended"
+        elif stuck:
             self._give_up(controller, stuck[0])
         if hub.error is not None:
             raise hub.error
@@ -252,6 +278,8 @@ class PythonBackend:
                     state = self._call(main, self._patches.now(program.setup))
                 except (MainBlocked, KeyboardInterrupt) as error:
                     self.bounds.check()
+                    if controller.crashed:
+                        raise UsageError(f"setup failed: {controller.crashed[0][1]}") from None
                     why = self._blocked(controller, error)
                     raise UsageError(f"setup never ends: {why}") from None
                 except (ScheduleOver, UsageError):
@@ -302,6 +330,7 @@ class PythonBackend:
                 over = self.bounds.why(0.0)
                 if over:
                     controller.limit = over
+                if over or controller.crashed:
                     return None
                 outcome.fail(f"{what} never ends: {self._blocked(controller, error)}")
             except LimitReached as error:
@@ -382,57 +411,28 @@ class PythonBackend:
                 raise InternalError("the schedule does not go on, and no worker is running")
             if not warned:
                 warned, still = True, 0.0
-                controller.limit = controller.limit or self._stuck_message(worker)
+                controller.limit = controller.limit or stuck_message(worker)
                 if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
                 # a loop in Python can be ended, a call into C cannot
                 told = hub.recorder is not None and hub.recorder.ended(worker.ident)
                 if not told and raise_and_wait(worker.ident, ScheduleOver, baton, HURRY):
                     return
+                # where that would be told as a failure, twice as long
+                if self.apart and self.patient and not over and baton.acquire(timeout=limits.stall):
+                    return
                 continue
             self._give_up(controller, worker)
             raise Stuck
 
-    def _stuck_message(self, worker: Worker) -> str:
-        frame = sys._current_frames().get(worker.ident)
-        where = stack_of(frame) if frame is not None else ""
-        return f"{worker.label} is stuck outside tracelock's control:\n{where}"
-
     def _give_up(self, controller: OpenController, worker: Worker) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
-        self.stuck = controller.limit or self._stuck_message(worker)
+        self.given_up = GivenUp.of(controller, worker)
+        take_back(worker.ident)
+        self.stuck = controller.limit or stuck_message(worker)
         controller.limit = self.stuck
         contexts.pop(worker.ident, None)
         hub.workers.pop(worker.number, None)
         hub.unwind()
         hub.main = worker.baton  # should it still hand over its baton, no worker gets that
-
-
-class Stuck(Exception):
-    """A worker is stuck and cannot be ended."""
-
-
-@contextlib.contextmanager
-def finalizers_heard(hub: Hub) -> Iterator[None]:
-    """What a finalizer raises in a worker, where nobody can catch it, is a failure; when it is
-    unwound, at the schedule's end, it is none."""
-    before = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        error = unraisable.exc_value
-        if isinstance(error, ScheduleOver) or hub.unwinding:
-            return
-        worker: Any = contexts.get(get_ident())
-        mine = getattr(worker, "hub", None) is hub and hub.phase in (Phase.RUN, Phase.CHECK)
-        if not mine or not isinstance(error, Exception):
-            before(unraisable)
-        elif not isinstance(error, hub.expected) and hub.controller.failure is None:
-            hub.controller.failure = (worker.number, failure_of(error))
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        if sys.unraisablehook is hook:
-            sys.unraisablehook = before

@@ -172,6 +172,11 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
     return f"{name}:{spare.f_lineno}", spare
 
 
+def place_in(frame: FrameType | None) -> str:
+    """The first place from ``frame`` outwards that is the user's."""
+    return _find(frame)[0]
+
+
 def caller(worker: Worker | None = None, depth: int = 2) -> str:
     """The place in the user's code that led here."""
     return _find(sys._getframe(depth))[0]

@@ -38,6 +38,8 @@ DIGITS: Final = re.compile("[0-9]+")
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
 EARLIER: Final = " of an earlier schedule"
+#: How often the code of a worker may catch the end of its schedule.
+STUBBORN: Final = 1_000
 #: How long a worker may take to unwind, in seconds.
 PATIENCE: Final = 1.0
 #: The same where another one could not be unwound.
@@ -110,9 +112,11 @@ class Hub:
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
-        # --- of imports by workers, see ``threads.imports``: modules that are there now; those that
-        # their import has not ended yet for; what puts the locks of new ones under control
+        # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
+        # that another one waited for; those whose import has not ended yet; what puts the locks of
+        # new ones under control
         self.imported: set[str] = set()
+        self.imports_waited_for: set[str] = set()
         self.new_modules: dict[str, None] = {}
         self.take_in: Callable[[list[str]], None]
         #: What is called for the errors of threads where the program sets nothing else.
@@ -250,6 +254,13 @@ class Hub:
         self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck
+
+    def cut(self, worker: Worker) -> None:
+        """The schedule is over, and so is the code of ``worker``. Where that catches it again and
+        again, and goes on, it is left to itself: it may wait for something then, or end."""
+        if worker.count(ScheduleOver) <= STUBBORN:
+            raise ScheduleOver
+        worker.uncontrolled += 1
 
     def block_loops(self) -> None:
         """Nobody can go on: those that wait for loops of the program's own are shown as such."""

@@ -26,6 +26,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
+from tracelock.instrument.rewrite.sites import globals_of
 from tracelock.instrument.state.holders import class_names
 from tracelock.instrument.threads import locks
 
@@ -204,7 +205,7 @@ def give_back(
     for name in modules:
         module = sys.modules.get(name)
         if isinstance(module, ModuleType) and name.partition(".")[0] != "tracelock":
-            _in_names(later, module.__dict__, by)
+            _in_names(later, globals_of(module), by)
     if live is not None:
         for cls in live.classes:
             if _foreign(cls.__module__) and _holds(cls.__dict__, by.keys()):
@@ -234,7 +235,7 @@ def _ours() -> set[int]:
         if isinstance(module, ModuleType) and (
             name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
         ):
-            pending: list[Any] = [module.__dict__]
+            pending: list[Any] = [globals_of(module)]
             while pending:
                 held = pending.pop()
                 if identity(held) in ours:
@@ -292,7 +293,7 @@ def adopt(
     for name in list(sys.modules) if modules is None else modules:
         module = sys.modules.get(name)
         if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
-            adoption.look(module.__dict__, module.__dict__, name)
+            adoption.look(globals_of(module), globals_of(module), name)
     for cls in live.classes:
         if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType:
             adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")

@@ -46,8 +46,8 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (
-            "processes.forking", "processes.starting", "processes.memory", "processes.sync",
-            "processes.queues",
+            "processes.dying", "processes.forking", "processes.starting", "processes.memory",
+            "processes.sync", "processes.queues",
         ),
         forks=True,
     ),

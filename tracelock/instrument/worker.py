@@ -173,7 +173,7 @@ class Worker:
         names = hub.names
         if self.uncontrolled or hub.phase is not Phase.RUN:
             if hub.phase is Phase.UNWIND and not self.uncontrolled:
-                raise ScheduleOver
+                hub.cut(self)
             if hub.phase is Phase.SETUP:
                 names.identify(obj, self)
             self.last = None
@@ -219,7 +219,7 @@ class Worker:
         """Whether accesses count now."""
         if self.uncontrolled or self.hub.phase is not Phase.RUN:
             if self.hub.phase is Phase.UNWIND and not self.uncontrolled:
-                raise ScheduleOver
+                self.hub.cut(self)
             self.last = None
             return False
         if self.hub.names.mortal:

@@ -7,26 +7,11 @@ listed raises.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, TypeVar
+from functools import cache
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
 from tracelock.errors import InternalError
-from tracelock.objects.anyio_locks import (
-    AnyioConditionModel,
-    AnyioEventModel,
-    AnyioLockModel,
-    AnyioSemaphoreModel,
-)
-from tracelock.objects.anyio_streams import AnyioStreamModel
-from tracelock.objects.asyncio_locks import (
-    AsyncioConditionModel,
-    AsyncioLockModel,
-    AsyncioSemaphoreModel,
-)
-from tracelock.objects.asyncio_waits import (
-    AsyncioBarrierModel,
-    AsyncioEventModel,
-    AsyncioQueueModel,
-)
 from tracelock.objects.base import Model, Rules
 from tracelock.objects.files import FileLockModel
 from tracelock.objects.locks import (
@@ -42,7 +27,6 @@ from tracelock.ops import Layout, ObjectSpec
 
 #: Makes the model of the object that a specification describes; what it refers to is in the list.
 Maker = Callable[[Rules, ObjectSpec, Sequence[Model | None]], Model]
-LockOf = TypeVar("LockOf", bound=Model)
 
 PLAIN: Final = "plain"  # threads and processes
 ASYNCIO: Final = "asyncio"
@@ -50,6 +34,34 @@ ANYIO: Final = "anyio"
 FAMILIES: Final = (PLAIN, ASYNCIO, ANYIO)
 #: Type of the specification of a shared variable of real code, which has no model.
 VARIABLE: Final = "variable"
+
+
+# Most programs need the models of one family: those of the others are imported when one is made.
+@cache
+def _asyncio_locks() -> ModuleType:
+    from tracelock.objects import asyncio_locks
+
+    return asyncio_locks
+
+
+@cache
+def _asyncio_waits() -> ModuleType:
+    from tracelock.objects import asyncio_waits
+
+    return asyncio_waits
+
+
+@cache
+def _anyio_locks() -> ModuleType:
+    from tracelock.objects import anyio_locks
+
+    return anyio_locks
+
+
+def _anyio_stream(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
+    from tracelock.objects.anyio_streams import AnyioStreamModel
+
+    return AnyioStreamModel(spec.maxsize)
 
 
 class Kind(NamedTuple):
@@ -74,17 +86,19 @@ def _semaphore(bounded: bool) -> Kind:
     return Kind(
         {
             PLAIN: lambda rules, spec, _: SemaphoreModel(spec.value, bounded, spec.maxsize),
-            ASYNCIO: lambda rules, spec, _: AsyncioSemaphoreModel(rules, spec.value, bounded),
-            ANYIO: lambda rules, spec, _: AnyioSemaphoreModel(spec.value, bounded),
+            ASYNCIO: lambda rules, spec, _: _asyncio_locks().AsyncioSemaphoreModel(
+                rules, spec.value, bounded
+            ),
+            ANYIO: lambda rules, spec, _: _anyio_locks().AnyioSemaphoreModel(spec.value, bounded),
         },
         ("value",),
     )
 
 
-def _condition(of: type[LockOf], make: Callable[[Rules, LockOf], Model]) -> Maker:
+def _condition(make: Callable[[Rules, Any], Model]) -> Maker:
     def condition(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
         lock = models[spec.lock]
-        assert isinstance(lock, of)
+        assert lock is not None
         return make(rules, lock)
 
     return condition
@@ -100,8 +114,8 @@ KINDS: Final[dict[str, Kind]] = {
     "lock": Kind(
         {
             PLAIN: _lock,
-            ASYNCIO: lambda *_: AsyncioLockModel(),
-            ANYIO: lambda *_: AnyioLockModel(),
+            ASYNCIO: lambda *_: _asyncio_locks().AsyncioLockModel(),
+            ANYIO: lambda *_: _anyio_locks().AnyioLockModel(),
         }
     ),
     "rlock": Kind(
@@ -115,8 +129,8 @@ KINDS: Final[dict[str, Kind]] = {
     "condition_lock": Kind(
         {
             PLAIN: lambda rules, *_: RLockModel(rules),
-            ASYNCIO: lambda *_: AsyncioLockModel(),
-            ANYIO: lambda *_: AnyioLockModel(),
+            ASYNCIO: lambda *_: _asyncio_locks().AsyncioLockModel(),
+            ANYIO: lambda *_: _anyio_locks().AnyioLockModel(),
         },
         declared=False,
     ),
@@ -124,9 +138,9 @@ KINDS: Final[dict[str, Kind]] = {
     "bounded_semaphore": _semaphore(bounded=True),
     "condition": Kind(
         {
-            PLAIN: _condition(LockModel, ConditionModel),
-            ASYNCIO: _condition(AsyncioLockModel, AsyncioConditionModel),
-            ANYIO: _condition(AnyioLockModel, lambda rules, lock: AnyioConditionModel(lock)),
+            PLAIN: _condition(ConditionModel),
+            ASYNCIO: _condition(lambda *made: _asyncio_locks().AsyncioConditionModel(*made)),
+            ANYIO: _condition(lambda rules, lock: _anyio_locks().AnyioConditionModel(lock)),
         },
         ("lock",),
         refers=True,
@@ -134,14 +148,16 @@ KINDS: Final[dict[str, Kind]] = {
     "event": Kind(
         {
             PLAIN: lambda rules, *_: EventModel(rules),
-            ASYNCIO: lambda *_: AsyncioEventModel(),
-            ANYIO: lambda *_: AnyioEventModel(),
+            ASYNCIO: lambda *_: _asyncio_waits().AsyncioEventModel(),
+            ANYIO: lambda *_: _anyio_locks().AnyioEventModel(),
         }
     ),
     "barrier": Kind(
         {
             PLAIN: lambda rules, spec, _: BarrierModel(spec.parties),
-            ASYNCIO: lambda rules, spec, _: AsyncioBarrierModel(rules, spec.parties),
+            ASYNCIO: lambda rules, spec, _: _asyncio_waits().AsyncioBarrierModel(
+                rules, spec.parties
+            ),
             ANYIO: "anyio has no barrier",
         },
         ("parties",),
@@ -149,8 +165,8 @@ KINDS: Final[dict[str, Kind]] = {
     "queue": Kind(
         {
             PLAIN: lambda rules, spec, _: QueueModel(spec),
-            ASYNCIO: lambda rules, spec, _: AsyncioQueueModel(spec),
-            ANYIO: lambda rules, spec, _: AnyioStreamModel(spec.maxsize),
+            ASYNCIO: lambda rules, spec, _: _asyncio_waits().AsyncioQueueModel(spec),
+            ANYIO: _anyio_stream,
         },
         ("maxsize", "order"),
     ),

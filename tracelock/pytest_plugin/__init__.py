@@ -4,8 +4,8 @@
 ``unittest.TestCase``, explores its schedules: the body of the test runs once for each, with every
 thread or task that it starts. Fixtures of function scope, ``setup_method`` and ``setUp``, and the
 instance of the class are *made anew for each schedule* and torn down after it, which is part of
-it. What wider scopes have made is shared by all schedules, as between tests; a test whose first
-schedule fails when it is run again is told so, with the names of these fixtures.
+it. What wider scopes have made is shared by all schedules, as between tests, and put back for each
+where that can be done. ``pytest --tracelock`` explores the tests of a suite as they are.
 
 A test that fails keeps its smallest failing schedule in ``.tracelock/`` and begins with it the next
 time. Everything of substance is imported when the first such test runs: a run of pytest without

@@ -16,11 +16,15 @@ from typing import Any, Final
 
 import pytest
 
+from tracelock.pytest_plugin.test_cases import is_isolated
+
 #: Fixtures that hold nothing which a schedule could change.
 _STATELESS: Final = frozenset({"request", "pytestconfig", "anyio_backend"})
 
 #: How fixtures end that hold the loop of a plugin for async tests: a schedule has its own.
 _LOOPS: Final = ("_scoped_runner", "event_loop")
+#: What the names of such fixtures begin with.
+WIDER: Final = "the fixture "
 
 
 class _Parents:
@@ -33,6 +37,14 @@ class _Parents:
         return self._chain
 
 
+class _NoLoops(list[str]):
+    """Names of fixtures, to which pytest-asyncio adds that of its loop as it sets a test up."""
+
+    def append(self, name: str) -> None:
+        if not name.endswith(_LOOPS):
+            super().append(name)
+
+
 class FixturesAnew:
     """The fixtures of one test. ``fixed``: those of function scope that cannot be made anew."""
 
@@ -41,25 +53,43 @@ class FixturesAnew:
         self._parents: Any = _Parents(item)
         self._state: Any = item.session._setupstate
         definitions = item._fixtureinfo.name2fixturedefs
+        asynchronous = is_async(item)
+        #: Those that are made: a loop of another plugin is of no use to an asynchronous test.
+        self._names = [
+            name for name in item.fixturenames if not (asynchronous and name.endswith(_LOOPS))
+        ]
         own = {
             name: definitions[name][-1]
-            for name in item.fixturenames
+            for name in self._names
             if name not in _STATELESS
             and definitions.get(name)
             and definitions[name][-1].scope == "function"
         }
         #: The asynchronous ones, which are awaited in the loop of the schedule.
         self._awaited: dict[str, Any] = {
-            name: one for name, one in own.items() if _is_async(one.func)
+            name: one for name, one in own.items() if _awaits(one.func)
         }
         self._running: list[Any] = []  # async generators that have given their value
-        asynchronous = inspect.iscoroutinefunction(item.obj)
         self.fixed = sorted(
             name
             for name, one in self._awaited.items()
             if not asynchronous or "request" in one.argnames or name in one.argnames
         )
         self.needed = not self.fixed and (bool(own) or item.instance is not None)
+
+    def wider(self) -> dict[str, Any]:
+        """What fixtures of wider scope have made, which all schedules share: called by what a
+        message tells."""
+        made = {}
+        for name in self._names:
+            definitions = self.item._fixtureinfo.name2fixturedefs.get(name)
+            if not definitions:
+                continue
+            one: Any = definitions[-1]
+            kept = None if one.scope == "function" else one.cached_result
+            if kept is not None and kept[0] is not None:
+                made[f"{WIDER}{name} ({one.scope})"] = kept[0]
+        return made
 
     def arguments(self) -> dict[str, Any]:
         """The values that the test is called with."""
@@ -88,7 +118,8 @@ class FixturesAnew:
             return self._setup_async()
         self._clear_up()
         self._begin()
-        self._state.setup(self.item)
+        with self._without_loops():
+            self._state.setup(self.item)
         return self.arguments()
 
     def teardown(self) -> Awaitable[None] | None:
@@ -147,7 +178,7 @@ class FixturesAnew:
         with self._filled_later():
             self._state.setup(self.item)
         made: set[str] = set()
-        for name in self.item.fixturenames:
+        for name in self._names:
             await self._make(name, made)
         for name in made:
             self.item.funcargs[name] = self.item._request.getfixturevalue(name)
@@ -184,6 +215,14 @@ class FixturesAnew:
             self._tear_down()
 
     @contextlib.contextmanager
+    def _without_loops(self) -> Iterator[None]:
+        every, self.item.fixturenames = self.item.fixturenames, _NoLoops(self._names)
+        try:
+            yield
+        finally:
+            self.item.fixturenames = every
+
+    @contextlib.contextmanager
     def _filled_later(self) -> Iterator[None]:
         """Set the item up without its fixtures."""
         self.item.setup = lambda: None
@@ -193,5 +232,15 @@ class FixturesAnew:
             del self.item.setup
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def _awaits(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def is_async(item: Any) -> bool:
+    """Whether the body of a test is a coroutine, which runs in a loop of its own; with ``@given``
+    the function that was decorated."""
+    test = item.obj
+    handle = getattr(test, "hypothesis", None)
+    if type(item).__name__ == "TestCaseFunction":
+        return is_isolated(item)
+    return inspect.iscoroutinefunction(getattr(handle, "inner_test", test))

@@ -19,9 +19,11 @@ from tracelock.pytest_plugin.failure_text import (
     failure_text,
     show_as_text,
 )
-from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.fixtures import WIDER, FixturesAnew
+from tracelock.pytest_plugin.given import GivenTest, is_given
 from tracelock.pytest_plugin.program import PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
+from tracelock.pytest_plugin.searching import explore_item
 from tracelock.scenario.language.expressions import suggest
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from tracelock.session.explored import Explored
 
 #: Keywords of the marker that go to the search.
-_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend")
+_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend", "isolation")
 KEYWORDS: Final = (*_SEARCH, *PROGRAM)
 
 _IDLE: Final = (
@@ -64,11 +66,8 @@ def _trouble(item: pytest.Function) -> str:
             if name not in KEYWORDS:
                 hint = suggest(name, KEYWORDS) or f" (there are {', '.join(KEYWORDS)})"
                 return f"@pytest.mark.tracelock has no keyword {name!r}{hint}"
-    if getattr(item.obj, "is_hypothesis_test", False):
-        return (
-            "@pytest.mark.tracelock does not go with @given: draw the data in @pytest.mark."
-            "parametrize, or call tracelock.explore in the body"
-        )
+    if getattr(item.obj, "is_hypothesis_test", False) and not is_given(item):
+        return "@pytest.mark.tracelock does not go with the state machines of Hypothesis"
     return ""
 
 
@@ -101,17 +100,16 @@ class _Marked:
             pytest.fail(f"tracelock: {error}", pytrace=False)
 
     def _explore(self, options: dict[str, Any], search: dict[str, Any]) -> None:
-        from tracelock.session.exploring import explore_target
-        from tracelock.session.plan import Plan
-
         item = self.item
         replaying = Replaying.of(item.config)
         if replaying is not None:
-            replaying.follow(item, 0, self.program.target(options))
+            isolation = options.get("isolation", "auto")
+            if is_given(item):
+                GivenTest(item, self.program).follow(replaying, options)
+            else:
+                replaying.follow(item, 0, self.program.target(options), isolation)
             return
         first = kept.earlier(kept.path_for(item))
-        target = self.program.target(options)
-        search.setdefault("schedules", target.schedules)
         tried, begun = 0, time.monotonic()
 
         def progress(now: Progress) -> None:
@@ -119,11 +117,12 @@ class _Marked:
             tried = now.schedules
 
         try:
-            explored = explore_target(target, Plan(**search), first, progress)
+            explored = explore_item(self.program, options, search, first, progress)
         except TracelockError:
             raise
         except BaseException:  # such as the end of the time that pytest-timeout allows
-            results.cut_short(item, tried, time.monotonic() - begun)
+            text = results.tried_text(tried, time.monotonic() - begun)
+            item.add_report_section("call", "tracelock", text)
             raise
         self._conclude(explored, options, search, bool(first))
 
@@ -141,16 +140,16 @@ class _Marked:
             if any("not deterministic" in line for line in explored.notes):
                 text += f"\n{self._suspects()}"
             kept.note(item, 0, explored.trace)
-            results.note(item, results.result_of(explored))
+            results.note(item, results.result_of(explored, self.program.inputs))
             raise ScheduleFailed(text)
-        results.note(item, results.result_of(explored))
+        results.note(item, results.result_of(explored, self.program.inputs))
         self._doubts(explored)
         if self.fixtures.fixed:
             self._warn(
                 f"fixtures that cannot be made anew for each schedule: "
                 f"{', '.join(self.fixtures.fixed)}; all schedules shared what pytest made"
             )
-        shown = self._shows_nothing(explored)
+        shown = self._written_to(explored) or self._shows_nothing(explored)
         if shown and item.config.getini("tracelock_strict"):
             pytest.fail(f"tracelock: {shown} (tracelock_strict is set)", pytrace=False)
         if shown:
@@ -158,6 +157,18 @@ class _Marked:
         kept.note(item, 0, None)
         if self.program.otherwise is not None:
             raise self.program.otherwise
+
+    @staticmethod
+    def _written_to(explored: Explored) -> str:
+        """Which fixtures of wider scope the schedules have changed for one another, in a sentence,
+        "" for none."""
+        written = [one.partition(WIDER)[2] for one in explored.lasting if WIDER in one]
+        if not written:
+            return ""
+        return (
+            f"schedules write to what wider fixtures have made, and it cannot be put back: "
+            f"{listed(written)}; make it in a fixture of the function"
+        )
 
     def _shows_nothing(self, explored: Explored) -> str:
         """Why that the test passes says nothing, "" if it does."""
@@ -217,7 +228,10 @@ class _Marked:
         from tracelock.session.plan import Plan
 
         target = self.program.target(options)
-        plan = Plan(search["backend"], "random", clock=search.get("clock", "virtual"))
+        plan = Plan(
+            search["backend"], "random", clock=search.get("clock", "virtual"),
+            isolation=search.get("isolation", "auto"),
+        )  # fmt: skip
         with target.open(plan.completed(target)) as host:
             verdict = run_once(host, InOrder(backwards=False))
         return verdict.kind not in ("passed", "unfinished")

@@ -13,9 +13,12 @@ import pytest
 from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
+from tracelock.pytest_plugin.fixtures import is_async
+from tracelock.pytest_plugin.test_cases import is_isolated, run_isolated, run_test_case
 
 if TYPE_CHECKING:
     from tracelock.pytest_plugin.fixtures import FixturesAnew
+    from tracelock.pytest_plugin.given import GivenInput
     from tracelock.session.target import Target
 
 #: Keywords of the marker that make the program.
@@ -31,14 +34,21 @@ class ItemProgram:
     def __init__(self, item: pytest.Function, fixtures: FixturesAnew) -> None:
         self.item = item
         self.fixtures = fixtures
+        self.isolated = is_isolated(item)
+        self.asynchronous = is_async(item)
         self.otherwise: BaseException | None = None
+        #: Of a test with ``@given``: what it is called with.
+        self.input: GivenInput | None = None
+        self.inputs = 0
+        #: What a trace has in it besides, to have the same program again.
+        self.more: dict[str, Any] = {}
         self._ended = False  # the fixtures of this schedule have skipped the test
 
     def backend(self) -> str:
         """The backend of the test: anyio's, where its plugin says which, else by its kind."""
         given = self.item.funcargs.get("anyio_backend")
         name = given[0] if isinstance(given, tuple) and given else given
-        asynchronous = inspect.iscoroutinefunction(self.item.obj)
+        asynchronous = self.asynchronous
         if asynchronous and isinstance(name, str):
             return name
         return "asyncio" if asynchronous else "threading"
@@ -55,7 +65,8 @@ class ItemProgram:
         given = [type(value).__module__ for value in item.funcargs.values()]
         code.instrument = code.instrument or None  # an empty list names no further modules
         program = code.program(
-            node, source={"pytest": node}, names=[item.originalname or item.name],
+            node, source={"pytest": node, **self.more},
+            names=[item.originalname or item.name],
             root=str(item.config.rootpath), leads=[item.module.__name__, *given],
         )  # fmt: skip
         return PythonTarget(lambda: program, node)
@@ -105,56 +116,65 @@ class ItemProgram:
         """The worker: what a schedule runs, with the fixtures that its setup has made."""
         item, begin = self.item, forget_output(self.item)
         fixed = {} if self.fixtures.needed else self.fixtures.arguments()
-        run = _run_test_case if type(item).__name__ == "TestCaseFunction" else None
+        wider = self.fixtures.wider()
+        run = run_test_case if type(item).__name__ == "TestCaseFunction" else None
 
         def call(arguments: dict[str, Any]) -> Any:
+            if self.input is not None:
+                return self._given(self.input, run is not None, arguments)
+            if self.isolated:
+                return run_isolated(item)
             return run(item) if run is not None else item.obj(**arguments)
 
-        if run is None and inspect.iscoroutinefunction(item.obj):
+        def begins() -> bool:
+            begin()
+            return not self._ended and (self.input is None or self.input.rejected is None)
+
+        if self.asynchronous:
 
             @functools.wraps(item.obj)
             async def body_async(arguments: dict[str, Any] = fixed) -> None:
-                if self._ended:
-                    return
-                begin()
                 try:
-                    await call(arguments)
+                    if begins():
+                        await call(arguments)
                 except OTHERWISE as error:
                     self.otherwise = error
 
+            body_async.__dict__.update(wider)  # looked after like all that the test leads to
             return body_async
 
         @functools.wraps(item.obj)
         def body(arguments: dict[str, Any] = fixed) -> None:
-            if self._ended:
-                return
-            begin()
             try:
-                call(arguments)
+                if begins():
+                    call(arguments)
             except OTHERWISE as error:
                 self.otherwise = error
 
+        body.__dict__.update(wider)
         return body
 
+    def _given(self, given: GivenInput, test_case: bool, fixtures: dict[str, Any]) -> Any:
+        """Call a test with an input of Hypothesis."""
+        if self.asynchronous:
+            return self._given_async(given, fixtures)
+        with given.entered():
+            if not test_case:
+                return given.begin(fixtures)()
+            case: Any = self.item.instance
+            try:
+                case.setUp()
+                try:
+                    given.begin({})()
+                finally:
+                    case.tearDown()
+            finally:
+                case.doCleanups()
+        return None
 
-def _run_test_case(item: Any) -> None:
-    """Run a method of a ``unittest.TestCase``, with its ``setUp`` and ``tearDown``; raises what it,
-    or one of its sub-tests, has failed with."""
-    failed: list[BaseException] = []
-
-    def sub_test(case: Any, test: Any, error: Any) -> None:
-        if error is not None:
-            failed.append(error[1])
-
-    item.addSubTest = sub_test  # which would report each of each schedule
-    item.__dict__.pop("_excinfo", None)
-    try:
-        type(item).runtest(item)
-    finally:
-        del item.addSubTest
-    failed += [one.value for one in item.__dict__.pop("_excinfo", None) or ()]
-    if failed:
-        raise failed[0]
+    async def _given_async(self, given: GivenInput, fixtures: dict[str, Any]) -> None:
+        with given.entered():
+            await given.begin(fixtures)()
 
 
 def forget_output(item: pytest.Item) -> Callable[[], None]:

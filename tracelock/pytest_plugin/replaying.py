@@ -50,7 +50,9 @@ class Replaying:
         self.number = exploration if isinstance(exploration, int) else 0
         self.result: ReplayResult | None = None
 
-    def follow(self, item: pytest.Item, number: int, target: Target) -> None:
+    def follow(
+        self, item: pytest.Item, number: int, target: Target, isolation: str = "auto"
+    ) -> None:
         """Let ``target`` follow the trace, if it is that of this exploration. Fails the test as it
         fails in the trace, or where it loses the way; skips any other test."""
         self._only(item)
@@ -59,7 +61,7 @@ class Replaying:
         from tracelock.session.plan import Settings
         from tracelock.session.replaying import replay_target
 
-        result = replay_target(target, self.trace, Settings())
+        result = replay_target(target, self.trace, Settings(isolation=isolation))
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
         if result.diverged is not None:
@@ -91,7 +93,8 @@ class Replaying:
             return passed
         names = {field.name for field in fields(PythonCode)}
         code = PythonCode(**{name: value for name, value in arguments.items() if name in names})
-        self.follow(item, number, target_for(code=code))
+        isolation = arguments.get("isolation", "auto")
+        self.follow(item, number, target_for(code=code), isolation)
         return passed
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

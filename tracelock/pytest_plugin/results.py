@@ -25,11 +25,12 @@ LEFT: Final = "not explored"
 _ORDER: Final = ("verified", "passed", "unfinished", "failed")
 
 
-def result_of(explored: Explored) -> dict[str, Any]:
-    """What an exploration came to."""
+def result_of(explored: Explored, inputs: int = 0) -> dict[str, Any]:
+    """What an exploration came to. ``inputs``: of Hypothesis, where it drew any."""
     account = explored.account
+    more = f" ({inputs:,} input{'' if inputs == 1 else 's'})" if inputs else ""
     return {
-        "verdict": explored.verdict, "line": explored.line, "summary": explored.summary,
+        "verdict": explored.verdict, "line": explored.line + more, "summary": explored.summary,
         "schedules": explored.schedules, "seconds": round(explored.seconds, 3),
         "notes": list(explored.notes), "account": None if account is None else account.to_data(),
     }  # fmt: skip
@@ -48,10 +49,9 @@ def note(item: pytest.Item, result: dict[str, Any]) -> None:
     item.stash[_KEY] = result
 
 
-def cut_short(item: pytest.Item, tried: int, seconds: float, before: str = "") -> None:
-    """Something has ended an exploration from outside: its test says what was tried."""
-    text = f"{before}{tried:,} schedules were tried in {seconds:.1f} s, none failed"
-    item.add_report_section("call", "tracelock", text)
+def tried_text(tried: int, seconds: float) -> str:
+    """What was tried before something ended an exploration from outside."""
+    return f"{tried:,} schedules were tried in {seconds:.1f} s, none failed"
 
 
 @pytest.hookimpl(wrapper=True)

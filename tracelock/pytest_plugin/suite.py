@@ -11,6 +11,7 @@ that does what cannot be controlled, counts as *not explored*, and is named at t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 SCHEDULES: Final = 100
 SECONDS: Final = 3.0
 #: An exploration that takes so much longer than it should is ended.
-_GRACE: Final = (2.0, 20.0)
+_GRACE: Final = (2.0, 10.0)
+#: What part of the time that pytest-timeout gives a test its exploration may take.
+_PART: Final = 0.5
 
 
 class Suite:
@@ -155,8 +158,9 @@ class Suite:
             fixtures.end()
         except (Exception, *OTHERWISE, pytest.fail.Exception) as raised:
             self._teardown[item.nodeid] = raised
-        unmarked = Unmarked(item, self.schedules, self.seconds, alone=error is None)
-        found = self._found(item, unmarked)
+        most = _PART * _time_limit(item)
+        unmarked = Unmarked(item, self.schedules, min(self.seconds, most), alone=error is None)
+        found = self._found(item, unmarked, most)
         result = found.result
         if result["verdict"] in (results.LEFT, results.ALONE):
             if result["verdict"] == results.ALONE:
@@ -171,7 +175,7 @@ class Suite:
         kept.note(item, 0, found.trace)
         raise ScheduleFailed(found.text) from error
 
-    def _found(self, item: pytest.Item, unmarked: Any) -> Found:
+    def _found(self, item: pytest.Item, unmarked: Any, most: float) -> Found:
         if not apart.POSSIBLE:
             here: Found = unmarked.explore(lambda tried: None)
             return here
@@ -191,16 +195,39 @@ class Suite:
         begun = time.monotonic()
         factor, more = _GRACE
         try:
-            other: Found = apart.apart(job, self.seconds * factor + more, progress)
+            other: Found = apart.apart(job, min(self.seconds * factor + more, most), progress)
             return other
         except apart.ApartFailed as failed:
             from tracelock.pytest_plugin.unmarked import Found
 
             return Found(results.left(f"{failed}"))
-        except BaseException:
-            passed = "the test itself had passed; " if unmarked.alone else ""
-            results.cut_short(item, tried, time.monotonic() - begun, passed)
-            raise
+        except pytest.fail.Exception as ended:  # as pytest-timeout does; the test itself has passed
+            spent = time.monotonic() - begun
+            text = results.tried_text(tried, spent)
+            if not unmarked.alone:
+                item.add_report_section("call", "tracelock", text)
+                raise
+            from tracelock.pytest_plugin.unmarked import Found
+
+            return Found(results.left(f"it was ended ({ended}): {text}"))
+
+
+def _time_limit(item: pytest.Item) -> float:
+    """The seconds that pytest-timeout gives a test."""
+    config = item.config
+    if not config.pluginmanager.has_plugin("timeout"):
+        return float("inf")
+    mark = item.get_closest_marker("timeout")
+    given = None if mark is None else mark.kwargs.get("timeout", next(iter(mark.args), None))
+    if given is None:
+        given = config.getoption("timeout", None)
+    if given is None:
+        with contextlib.suppress(ValueError, KeyError):
+            given = config.getini("timeout")
+    try:
+        return float(given) if given and float(given) > 0 else float("inf")
+    except (TypeError, ValueError):
+        return float("inf")
 
 
 def _number(config: pytest.Config, name: str, kind: type[Any], default: Any) -> Any:

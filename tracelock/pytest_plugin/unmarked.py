@@ -15,12 +15,12 @@ from tracelock.pytest_plugin.failure_text import failure_text
 from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.output import ItemOutput
 from tracelock.pytest_plugin.program import ItemProgram
+from tracelock.pytest_plugin.searching import explore_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracelock.session.explored import Explored
-    from tracelock.session.target import Target
     from tracelock.trace import Trace
 
 #: Schedules, and seconds, in which one has to pass for a failure to depend on the schedule.
@@ -70,30 +70,33 @@ class Unmarked:
 
     def explore(self, tell: Callable[[int], None]) -> Found:
         """Explore it; ``tell`` is called with the number of schedules so far."""
-        from tracelock.session.exploring import explore_target
-        from tracelock.session.plan import Plan
-
         try:
-            target = self.program.target({})
-            backend = self.program.backend()
-            plan = Plan(backend, schedules=self.schedules, seconds=self.seconds)
+            plan = {
+                "backend": self.program.backend(),
+                "schedules": self.schedules,
+                "seconds": self.seconds,
+            }
             first = kept.earlier(kept.path_for(self.item))
-            explored = explore_target(
-                target, plan, first, lambda progress: tell(progress.schedules)
+            explored = explore_item(
+                self.program, {}, plan, first, lambda progress: tell(progress.schedules)
             )
-            return self._judged(explored, target, backend)
+            return self._judged(explored)
         except InternalError as error:
             why = f"tracelock contradicts itself ({str(error).splitlines()[0]})"
             return Found(results.left(why))
         except TracelockError as error:
             return Found(results.left(str(error).splitlines()[0]))
 
-    def _judged(self, explored: Explored, target: Target, backend: str) -> Found:
+    def _judged(self, explored: Explored) -> Found:
         if explored.failed:
-            doubt = self._doubt(explored, target, backend)
+            doubt = self._doubt(explored)
             if doubt:
                 return Found(results.left(doubt))
-            return Found(results.result_of(explored), failure_text(explored), explored.trace)
+            return Found(
+                results.result_of(explored, self.program.inputs),
+                failure_text(explored),
+                explored.trace,
+            )
         if self.program.otherwise is not None and not explored.schedules > 1:
             return Found(results.left("it is skipped under control"))
         account = explored.account
@@ -102,11 +105,13 @@ class Unmarked:
         whole = sum(way.count for way in explored.ways if way.kind == "passed")
         if explored.stopped == "stuck" or not whole:
             notes = [way.message for way in explored.ways if way.kind == "unfinished"]
-            why = (explored.summary, *notes)
+            if explored.stopped == "seconds":
+                notes = []  # it says nothing else
+            why = (explored.summary.removeprefix("unfinished: "), *notes)
             return Found(results.left(": ".join(one.splitlines()[0] for one in why if one)))
-        return Found(results.result_of(explored))
+        return Found(results.result_of(explored, self.program.inputs))
 
-    def _doubt(self, explored: Explored, target: Target, backend: str) -> str:
+    def _doubt(self, explored: Explored) -> str:
         """Why a failure is not to be believed, "" if it is."""
         trace = explored.trace
         what = "" if trace is None else trace.verdict.message.split("\n")[0]
@@ -115,11 +120,11 @@ class Unmarked:
             times, _, all_ = score.partition("/")
             if times != all_:
                 return f"it is not deterministic: {what}"
-        if self.alone and not self._passes_somewhere(explored, target, backend):
+        if self.alone and not self._passes_somewhere(explored):
             return f"it passes by itself, and fails in every schedule under control: {what}"
         return ""
 
-    def _passes_somewhere(self, explored: Explored, target: Target, backend: str) -> bool:
+    def _passes_somewhere(self, explored: Explored) -> bool:
         from tracelock.explore.shrink.twin import Twin
         from tracelock.session.exploring import explore_target
         from tracelock.session.plan import Plan
@@ -128,10 +133,10 @@ class Unmarked:
             return True
         schedules, seconds = _OTHERS
         others = explore_target(
-            target,
+            self.program.target({}),
             Plan(
-                backend, "random", schedules=schedules, seconds=seconds, every=True, shrink=False,
-                confirm=0,
+                self.program.backend(), "random", schedules=schedules, seconds=seconds,
+                every=True, shrink=False, confirm=0,
             ),
         )  # fmt: skip
         return any(way.kind == "passed" for way in others.ways)

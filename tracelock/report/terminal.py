@@ -8,14 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from tracelock.report.timeline import Row, Switch, Timeline
 from tracelock.report.wording import clean, outcome_name, said_of, state_text, step_of
 from tracelock.trace import Verdict
+
+if TYPE_CHECKING:
+    from tracelock.report.timeline import Row, Switch, Timeline
 
 #: A worker's column is no narrower than this; where that does not fit there is a list.
 NARROWEST: Final = 16

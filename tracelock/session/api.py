@@ -75,6 +75,7 @@ def explore(
     start_method: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     spreading: Spreading | None = None,
+    isolation: str = "auto",
 ) -> Explored:
     """Search the schedules of a scenario, or of real Python code, for one that goes wrong.
 
@@ -97,8 +98,10 @@ def explore(
     first failure. ``shrink``: reduce a failing schedule to the smallest. ``confirm``: how often a
     failing trace is replayed before it is reported. ``first``: failing traces of earlier runs,
     tried before anything else. ``limits``: of each schedule. ``progress``: called ten times a
-    second. For scenarios alone: ``engine`` (``simulated``, or ``real``), ``allow_call``,
-    ``start_method``, ``spreading``.
+    second. ``isolation``: whether schedules of Python code run in forked processes, of which each
+    may die, hang, or be left in disorder: ``always`` (what workers do to objects of the caller's
+    is lost then), ``never``, or ``auto``, where that is needed. For scenarios alone: ``engine``
+    (``simulated``, or ``real``), ``allow_call``, ``start_method``, ``spreading``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
     InternalError where a failure that was found cannot be confirmed.
@@ -115,6 +118,7 @@ def explore(
         engine="" if engine == "simulated" else engine,  # the default: the target's own
         schedules=target.schedules if schedules is None else schedules, seconds=seconds,
         every=every, shrink=shrink, confirm=confirm, spreading=spreading or Spreading(),
+        isolation=isolation,
     )  # fmt: skip
     return explore_target(target, plan, first, progress)
 
@@ -131,6 +135,7 @@ def replay(
     allow_call: bool = False,
     start_method: str | None = None,
     limits: RunLimits | None = None,
+    isolation: str = "auto",
 ) -> ReplayResult:
     """Execute a trace again, event by event, on its own backend or another one.
 
@@ -146,6 +151,10 @@ def replay(
     code = PythonCode(workers, setup, check, instrument, expected_errors)
     target = target_of(trace, code=code, allow_call=allow_call)
     settings = Settings(
-        backend or "", start_method=start_method, allow_call=allow_call, limits=limits
+        backend or "",
+        start_method=start_method,
+        allow_call=allow_call,
+        limits=limits,
+        isolation=isolation,
     )
     return replay_target(target, trace, settings)

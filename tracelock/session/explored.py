@@ -65,6 +65,8 @@ class Explored:
     account: Account | None = None
     #: Whether all that was seen was tried, though something was not seen.
     whole: bool = False
+    #: State that lived on from schedule to schedule, by name.
+    lasting: list[str] = field(default_factory=list)
     #: Complete executions of the exhaustive search, where it was made.
     executions: int = 0
 
@@ -130,6 +132,7 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
     """What is known now, in one sentence; it claims no more than was tried. ``noun``: what the
     target is; ``stuck``: why no more could be tried."""
     tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
+    were = "was" if explored.schedules == 1 else "were"
     account = explored.account
     seen = "" if account is None else f"; {account.line}"
     if explored.verdict == "failed":
@@ -156,7 +159,7 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
             f"seen; not seen: {listed(account.not_seen)}){seen}"
         )
     if explored.verdict == "passed":
-        return f"passed: {tried} were tried, none failed; others were not{seen}"
+        return f"passed: {tried} {were} tried, none failed; others were not{seen}"
     cuts = [
         one.message.splitlines()[0]
         for one in explored.ways
@@ -171,4 +174,6 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
     if cuts and explored.stopped == "schedules":
         reason = cut
     more = f" and {explored.states:,} states" if explored.states else ""
-    return f"unfinished: {tried}{more} were tried, none failed; {reason}, so nothing is claimed"
+    if more:
+        were = "were"
+    return f"unfinished: {tried}{more} {were} tried, none failed; {reason}, so nothing is claimed"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.errors import InternalError, TracelockError, UsageError
 from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
-from tracelock.scenario.language.models import Scenario
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
 from tracelock.session.explored import DistinctEnding, Explored, summarise
@@ -22,6 +21,9 @@ from tracelock.session.spreading import Spreader, below
 from tracelock.session.target import Target
 from tracelock.session.targets import target_for
 from tracelock.trace import Trace
+
+if TYPE_CHECKING:
+    from tracelock.scenario.language.models import Scenario
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400
@@ -92,6 +94,9 @@ class Exploration(Opened):
                 raise
             except TimeUp:
                 break
+            except Interrupted:
+                found.stopped = "interrupted"
+                return found
             except TracelockError:
                 continue
             if executed is None:
@@ -238,6 +243,7 @@ class Exploration(Opened):
         )  # fmt: skip
         account = explored.account
         explored.executions = self.executions
+        explored.lasting = host.lasting
         explored.whole = found.exhaustive and account is not None and not account.clean
         remarks = host.remarks(found.schedules)
         if failures:
@@ -287,7 +293,7 @@ class Exploration(Opened):
         livelock = outcome.kind == "livelock"  # it never ends: there is nothing to cut or replay
         with self.host.held():
             try:
-                if self.plan.shrink and not livelock:
+                if self.plan.shrink and not livelock and not self.host.lasts(outcome.first.verdict):
                     self._make_small(explored)
             except (TimeUp, Interrupted) as over:
                 self._cut_short("the failing schedule is not as small as it could be", over)

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from tracelock.errors import UsageError
-from tracelock.instrument.rewrite.sites import source_path
+from tracelock.instrument.rewrite.sites import globals_of, source_path
 
 #: Words that may stand for modules: no more than those that are named, and all that are executed.
 ONLY: Final = "only"
@@ -149,36 +150,50 @@ class Project:
 
 def _names_in(module: ModuleType) -> Iterator[str]:
     """The modules that the globals of a module lead to, and the imports in its functions."""
-    for value in list(module.__dict__.values()):
+    names = globals_of(module)
+    own = names.get("__name__")
+    for value in list(names.values()):
         kind = type(value)
         if kind is ModuleType:
             yield value.__name__
             continue
         name = value.__module__ if kind is FunctionType else _module_of(value, kind)
-        if type(name) is str:
+        if type(name) is str and name != own:
             yield name
-        if name != module.__name__:
-            continue
-        if kind is FunctionType:
-            yield from _imported_by(value)
-        elif isinstance(value, type):
-            for one in list(type.__getattribute__(value, "__dict__").values()):
-                function = getattr(one, "__func__", one) if type(one) in _METHODS else one
-                if type(function) is FunctionType:
-                    yield from _imported_by(function)
+    yield from _imported_in(module, names, own)
+
+
+#: The names in the functions of a module, as long as it is as large, by the module.
+_known: Final[WeakKeyDictionary[ModuleType, tuple[int, frozenset[str]]]] = WeakKeyDictionary()
+
+
+def _imported_in(module: ModuleType, names: dict[str, Any], own: object) -> frozenset[str]:
+    """Names that may be those of modules that functions of a module import: by a statement, or by
+    ``importlib.import_module``."""
+    known = _known.get(module)
+    if known is None or known[0] != len(names):
+        words = {word for code in _codes(names, own) for word in _words(code)}
+        package = names.get("__package__")
+        if package:
+            words |= {f"{package}.{word}" for word in words}
+        known = _known[module] = len(names), frozenset(words)
+    return known[1]
 
 
 _METHODS: Final = (staticmethod, classmethod)
 
 
-def _imported_by(function: FunctionType) -> Iterator[str]:
-    """Names that may be those of modules that a function imports: by a statement, or by
-    ``importlib.import_module``."""
-    package = function.__globals__.get("__package__") or ""
-    for name in _words(function.__code__):
-        yield name
-        if package:
-            yield f"{package}.{name}"
+def _codes(names: dict[str, Any], own: object) -> Iterator[CodeType]:
+    """The code of the functions of a module, and of the methods of its classes."""
+    for value in list(names.values()):
+        kind = type(value)
+        if kind is FunctionType and value.__module__ == own:
+            yield value.__code__
+        elif issubclass(kind, type) and _module_of(value, kind) == own:
+            for one in list(type.__getattribute__(value, "__dict__").values()):
+                function = one.__func__ if type(one) in _METHODS else one
+                if type(function) is FunctionType:
+                    yield function.__code__
 
 
 def _words(code: CodeType) -> Iterator[str]:
@@ -195,5 +210,5 @@ def _words(code: CodeType) -> Iterator[str]:
 
 def _module_of(value: object, kind: type) -> object:
     """The module of a class, or of the class of an object."""
-    cls: Any = value if isinstance(value, type) and issubclass(kind, type) else kind
+    cls: Any = value if issubclass(kind, type) else kind
     return type.__getattribute__(cls, "__dict__").get("__module__")

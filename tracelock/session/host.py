@@ -90,6 +90,10 @@ class Host(ABC):
     def retrace(self, trace: Trace) -> Executed | None:
         """The schedule of a trace, executed by its picks; None where it cannot be followed."""
 
+    def lasts(self, verdict: Verdict) -> bool:
+        """Whether each schedule that ends like this takes long: such a one is not made smaller."""
+        return False
+
     @abstractmethod
     def shrinkable(self, trace: Trace) -> Executed | Trace:
         """What a shrink of ``trace`` begins with. Raises UsageError where it fails no more."""
@@ -165,6 +169,11 @@ class Host(ABC):
     def account(self) -> Account | None:
         """What was seen of real code, and what was not."""
         return None
+
+    @property
+    def lasting(self) -> list[str]:
+        """State that lives on from schedule to schedule, by name."""
+        return []
 
     def remarks(self, schedules: int) -> list[str]:
         """What was noticed in the schedules so far, in sentences."""

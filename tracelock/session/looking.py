@@ -34,6 +34,11 @@ class Looking:
     def further(self) -> bool:
         """Look into what the schedules so far have run without being looked into, if it is the
         user's own, or all is to be. Whether there is anything new."""
+        found = self._further()
+        self.backend.names.mortal = self.backend.names.mortal or self.sources.mortal
+        return found
+
+    def _further(self) -> bool:
         program, sources = self.program, self.sources
         if self.fixed or not (program.owns or program.every):
             return False

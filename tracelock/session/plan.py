@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 CLOCKS: Final = ("virtual", "adversarial")
+ISOLATION: Final = ("auto", "always", "never")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 ENGINES: Final = ("simulated", "real")
 #: How long a search goes on unless told otherwise, in seconds.
@@ -49,6 +50,8 @@ class Settings:
     names may be imported and run. ``limits``: of each run (None: the target's own). ``engine``:
     ``real`` for the backend's own threads, processes or tasks, ``simulated`` for the models of
     their objects ("": the target's own). ``rules``: whose rules the simulated backend follows.
+    ``isolation``: of real code, whether its schedules run in forked processes, ``always``,
+    ``never`` or where they have to (``auto``).
     """
 
     backend: str = ""
@@ -60,6 +63,7 @@ class Settings:
     limits: RunLimits | None = None
     engine: str = "real"
     rules: str = "threading"
+    isolation: str = "auto"
 
     def completed(self, target: Target) -> Self:
         """These settings for a target: what was left open is what is natural for it.
@@ -83,6 +87,12 @@ class Settings:
             require(target, Capability.SIMULATED_BACKEND)
         if self.clock not in CLOCKS:
             raise UsageError(f"unknown clock {self.clock!r}: it is one of {', '.join(CLOCKS)}")
+        if self.isolation not in ISOLATION:
+            raise UsageError(
+                f"unknown isolation {self.isolation!r}: it is one of {', '.join(ISOLATION)}"
+            )
+        if self.isolation == "always":
+            require(target, Capability.ISOLATION)
         if self.strategy is None and (
             self.backend == "simulated" or refusal(target, Capability.FREE_RUNS)
         ):

@@ -88,6 +88,11 @@ class PythonTarget(Target):
                     f"worker {place} of the trace is {name}, the one given is {given[place]}"
                 )
         plan = Plan(
-            trace.backend, "random", clock=trace.clock, limits=settings.limits, shrink=False
+            trace.backend,
+            "random",
+            clock=trace.clock,
+            limits=settings.limits,
+            shrink=False,
+            isolation=settings.isolation,
         )
         return self.open(plan.completed(self)).knowing(trace)

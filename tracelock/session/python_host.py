@@ -9,15 +9,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tracelock.engine.controller import Controller
+from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
+from tracelock.engine.verdicts import STUCK
 from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.account import Account, listed
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.isolation.where import Isolation
 from tracelock.instrument.live_objects import LiveObjects, no_collections
 from tracelock.instrument.rewrite.loading import Sources
 from tracelock.ops import ON_WORKER
@@ -68,17 +72,20 @@ class PythonHost(Host):
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
         self.own_name = self.backend.own_name
-        self.runner = self.models = Runner(
+        self.isolation = Isolation(self.backend, self.sources, settings.isolation)
+        self.runner = self.models = PythonRunner(
             program, self.backend.rules, clock=settings.clock, limits=limits,
-            backend=self.backend, kind=OpenController,
+            backend=self.isolation, kind=OpenController,
         )  # fmt: skip
         self._known: Trace | None = None
+        self._used = False  # what is set up at first use is there
         self._stack = ExitStack()
 
     def knowing(self, trace: Trace) -> Self:
         """This host, for a replay: when it is entered it knows what the trace has, and has run
         once."""
         self._known = trace
+        self._died(trace)
         self.looking.fixed = True
         for name in trace.workers:
             self.program.layout.worker(name)
@@ -103,10 +110,41 @@ class PythonHost(Host):
             del live  # objects die when the program lets go of them
             if self._known is not None:
                 self.names.preset(shared_in(self._known))
-                # what is imported or filled at first use is there then, as it was when recorded
-                run_once(self, self.backend.own_order())
+            self.isolation.begin()
+            if self._known is not None:
+                self._first_use()
             self._stack = stack.pop_all()
         return self
+
+    def _warm(self) -> None:
+        """Processes are forked with what is set up at first use. Where there is no time for that,
+        there is none for a schedule either."""
+        if self.isolation.apart and not self._used:
+            with contextlib.suppress(Interrupted, TimeUp):
+                self._first_use()
+
+    def _died(self, trace: Trace) -> None:
+        """A trace that ends with the death of the process is not followed in this one."""
+        if trace.verdict.kind == "crashed" and self.settings.backend != "multiprocessing":
+            self.isolation.separate()
+
+    def _first_use(self) -> None:
+        """Run one schedule: what is imported or filled at first use is there then, as it was when
+        a trace was recorded, and in all processes that are forked. Nothing is learnt."""
+        names, backend, isolation = self.names, self.backend, self.isolation
+        self._used = True
+        frozen, names.frozen = names.frozen, True
+        backend.counted = False
+        try:
+            verdict = run_once(self, backend.own_order())
+            if isolation.apart and verdict.kind == "passed":
+                with isolation.together():
+                    run_once(self, backend.own_order())
+        finally:
+            names.frozen = frozen
+            backend.counted = True
+        backend.kept.put_back()
+        backend.rest()
 
     def close(self) -> None:
         self._stack.close()
@@ -155,12 +193,14 @@ class PythonHost(Host):
     def retrace(self, trace: Trace) -> Executed | None:
         if not self._know(trace):
             return None
+        self._died(trace)
+        self._warm()
         follower = self.follower(trace)
         tape = Tape(follower)
         controller = self.runner.with_clock(trace.clock).controller(tape)
         follower.follow(controller)
         try:
-            self.backend.controlled(controller, lambda _: True)
+            self.isolation.controlled(controller, lambda _: True)
         except EndOfTrace:
             if controller.failure is None:
                 return None
@@ -183,6 +223,9 @@ class PythonHost(Host):
         self.names.frozen = frozen
         return True
 
+    def lasts(self, verdict: Verdict) -> bool:
+        return verdict.kind == "crashed" and STUCK in verdict.message
+
     def shrinkable(self, trace: Trace) -> Executed | Trace:
         executed = self.retrace(trace)
         wanted = (trace.verdict.kind, trace.verdict.failure)
@@ -194,6 +237,12 @@ class PythonHost(Host):
         return contextlib.nullcontext(self)
 
     def not_confirmed(self, why: str, number: int, times: int) -> str:
+        imported = listed(sorted(self.backend.hub.imports_waited_for))
+        if imported:
+            return (
+                f"it failed as {imported} was first imported, which is done once in a process, and "
+                f"did not fail again in this one ({why})"
+            )
         return (
             "the program is not deterministic: the failing schedule did not fail again "
             f"({why}). {LOOK_FOR}"
@@ -205,6 +254,7 @@ class PythonHost(Host):
         imported or filled at first use is there then, and most of what is shared is known. Then
         the first of them twice more: a program that depends on the schedule alone does the same.
         """
+        self._warm()
         found = Searched("warm-up")
         seen: list[list[tuple[Any, ...]]] = []
         own: Callable[[], Scheduler] = self.backend.own_order
@@ -270,7 +320,10 @@ class PythonHost(Host):
             scheduler = Restarting(make, names)
         names.deferring = scheduler.systematic
         try:
-            found = search(self.runner, scheduler, budget, every=every, progress=progress)
+            found = search(
+                self.runner, scheduler, budget, every=every,
+                progress=self.isolation.here(progress),
+            )  # fmt: skip
         finally:
             names.deferring = False
         if names.pending and found.exhaustive:
@@ -312,15 +365,19 @@ class PythonHost(Host):
             return "passed"
         return verdict
 
+    @property
+    def lasting(self) -> list[str]:
+        return list(self.backend.kept.lasting)
+
     def remarks(self, schedules: int) -> list[str]:
         schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
         remarks = [
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        lasting = self.backend.kept.lasting
+        lasting = self.lasting
         if lasting:
-            shown = ", ".join(list(lasting)[:5])
+            shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
         for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
@@ -329,6 +386,8 @@ class PythonHost(Host):
                 "because its wait timed out: nobody was left to wake it, so that without the "
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
+        if self.isolation.why:
+            remarks.append(self.isolation.why)
         return remarks
 
     def until(self, deadline: float | None) -> None:
@@ -344,6 +403,15 @@ class PythonHost(Host):
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
         return self.backend.own_orders(cancellations)
+
+
+class PythonRunner(Runner):
+    """Runs schedules of real code where its ``isolation`` says, in this process or in others."""
+
+    def verdict(self, controller: Controller) -> Verdict:
+        isolation = self.backend
+        assert isinstance(isolation, Isolation)
+        return isolation.verdict() or super().verdict(controller)
 
 
 def shared_in(trace: Trace) -> list[str]:

@@ -62,6 +62,7 @@ class ScenarioTarget(Target):
     lacks: Mapping[Capability, str] = {
         Capability.INJECTIONS:
             "--cancellations, --gc and --instrument are for scenarios of Python code",
+        Capability.ISOLATION: "--isolation is for scenarios of Python code",
     }  # fmt: skip
 
     def __init__(self, steps: Scenario) -> None:

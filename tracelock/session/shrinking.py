@@ -49,6 +49,7 @@ def shrink(
     confirm: int = 3,
     allow_call: bool = False,
     start_method: str | None = None,
+    isolation: str = "auto",
 ) -> ShrunkTrace:
     """The smallest schedule that fails as ``trace`` does, a free run's trace too.
 
@@ -65,6 +66,7 @@ def shrink(
     if reduce:
         require(target, Capability.REDUCE)
     plan = plan_for(trace, confirm, allow_call, start_method)
+    plan.isolation = isolation
     with Exploration(target, plan) as exploration:
         host = exploration.host
         start = host.shrinkable(trace)

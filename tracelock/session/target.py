@@ -36,6 +36,7 @@ class Capability(StrEnum):
     EXECUTOR = "have a search spread by an executor"
     CHECKPOINT = "have a search kept in a file"
     PREFIX = "have a search begun at a prefix"
+    ISOLATION = "have its schedules run in forked processes"
     INJECTIONS = "have cancellations and garbage collections injected"
     OTHER_BACKEND = "have a trace replayed on another backend than its own"
     REDUCE = "be made smaller itself"

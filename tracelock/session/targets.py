@@ -38,14 +38,12 @@ def target_for(
     the code is imported when it is needed: not before, and only with ``allow_call``. Raises
     UsageError for what does not go together.
     """
-    from tracelock.scenario.language.models import Scenario
-
     if subject is not None and code is not None and (code.workers or code.setup or code.check):
         raise UsageError("a scenario has workers of its own: give the one or the other")
-    if isinstance(subject, Scenario):
-        return _of_scenario(subject, code, allow_call)
-    if subject is not None:
+    if isinstance(subject, Target):
         return subject
+    if subject is not None:
+        return _of_scenario(subject, code, allow_call)
     from tracelock.session.code import PythonCode
     from tracelock.session.python import PythonTarget
 

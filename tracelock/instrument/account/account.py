@@ -52,6 +52,16 @@ class Account:
     chance: set[str] = field(default_factory=set)
     recorded: int = 0
 
+    def add(self, other: Account) -> None:
+        """Take another one into this: of the same program, with another input."""
+        self.workers = max(self.workers, other.workers)
+        self.concurrent = max(self.concurrent, other.concurrent)
+        for name, users in other.variables.items():
+            self.variables[name] = max(users, self.variables.get(name, 0))
+        for name in ("locks", "looked", "unlooked", "unseen", "outside", "chance"):
+            getattr(self, name).update(getattr(other, name))
+        self.recorded += other.recorded
+
     @property
     def clean(self) -> bool:
         """Whether nothing is known to have escaped."""

@@ -304,7 +304,7 @@ class CallRecorder:
                 identity(value)
                 for name, one in list(sys.modules.items())
                 if root_of(name) == root
-                for value in list(getattr(one, "__dict__", {}).values())
+                for value in list(namespace(one).values())
             )
         return known
 

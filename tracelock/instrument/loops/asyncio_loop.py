@@ -63,6 +63,18 @@ class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
     def __hash__(self) -> int:
         return self.count
 
+    def set_result(self, result: Any) -> None:
+        tasks = self._loop.tasks  # type: ignore[attr-defined]
+        if get_ident() != tasks.ident:
+            tasks.on_another_thread("Future.set_result")
+        super().set_result(result)
+
+    def set_exception(self, exception: Any) -> None:
+        tasks = self._loop.tasks  # type: ignore[attr-defined]
+        if get_ident() != tasks.ident:
+            tasks.on_another_thread("Future.set_exception")
+        super().set_exception(exception)
+
 
 # a program that shows one sees what it would see without us
 for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
@@ -85,11 +97,15 @@ class ControlledReadyQueue:
     line: deque[tuple[int, events.Handle, int]] = field(default_factory=deque)
     count: int = 0
     asleep: list[events.Handle] = field(default_factory=list)
+    safely: bool = False  # by ``call_soon_threadsafe``
 
     def append(self, handle: events.Handle) -> None:
-        if get_ident() != self.tasks.ident and self.tasks.sleeps():
-            self.asleep.append(handle)
-            return
+        tasks = self.tasks
+        if get_ident() != tasks.ident and not self.safely:
+            tasks.on_another_thread("call_soon")
+            if tasks.sleeps():
+                self.asleep.append(handle)
+                return
         self.put(handle)
 
     def wake(self) -> None:
@@ -222,9 +238,11 @@ class ControlledLoop(asyncio.SelectorEventLoop):
             worker.step(Op(NOTIFY, self.tasks.gate.number, caller(), 1))
         self._check_closed()
         self._ready.wake()
-        handle = self.call_soon(callback, *args, context=context)
-        self._ready.wake()
-        return handle
+        self._ready.safely = True
+        try:
+            return self.call_soon(callback, *args, context=context)
+        finally:
+            self._ready.safely = False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):

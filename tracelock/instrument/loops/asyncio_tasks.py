@@ -8,7 +8,7 @@ import re
 from asyncio import events
 from typing import Any, Final
 
-from tracelock.instrument.callers import file_label, place_of, place_of_function
+from tracelock.instrument.callers import caller, file_label, place_of, place_of_function
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops.asyncio_loop import (
@@ -18,8 +18,9 @@ from tracelock.instrument.loops.asyncio_loop import (
 )
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.instrument.worker import here
 from tracelock.objects.waits import AwaitedModel
-from tracelock.ops import CANCEL, JOIN, Op
+from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
 from tracelock.schedulers.base import LAST
 
 
@@ -81,6 +82,16 @@ class AsyncioTasks(LoopTasks):
         ready = self.ready
         busy = self.gate.inside >= 0 or ready.steps or ready.line
         return self.open and not busy and self.hub.phase is not Phase.UNWIND
+
+    def on_another_thread(self, what: str) -> None:
+        """What only the thread of the loop may do comes next: at any time, though it is no step."""
+        worker = here()
+        if worker is not None and worker.own_thread and self.hub.phase is Phase.RUN and self.open:
+            worker.doubt(
+                f"{what} of asyncio, which {worker.label} calls",
+                "it is not safe between threads: not all that may come of it was looked at",
+            )
+            worker.step(Op(NOTIFY, self.gate.number, caller(None, 4), 1))
 
     def callbacks_come(self, place: int, handle: events.Handle) -> None:
         """``handle`` is the first of the callbacks now."""

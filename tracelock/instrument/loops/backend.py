@@ -16,7 +16,8 @@ from typing import Any, Final, Generic, TypeVar
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
-from tracelock.instrument.backend import PythonBackend, Stuck
+from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits

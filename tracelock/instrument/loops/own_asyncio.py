@@ -28,6 +28,9 @@ class OwnLoop(ControlledLoop):
     def stop(self) -> None:
         self._stopping = True
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        await super().shutdown_default_executor()  # its threads may take any time
+
     def run_forever(self) -> None:
         self._check_closed()
         self._check_running()  # type: ignore[attr-defined]

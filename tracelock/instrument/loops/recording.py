@@ -9,19 +9,39 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.instrument.callers import creation_name
+from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.hub import Phase, get_ident
 from tracelock.instrument.patching import SEEN, replace
 from tracelock.instrument.worker import here
-from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, SET, WAKE
+from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, SET, WAKE, Op
 
 
 def _record(kind: int, obj: Any, value: Any) -> None:
     worker: Any = here()
     tasks = getattr(worker, "tasks", None)
-    if tasks is not None and worker.hub.phase is Phase.RUN:
+    if worker is None or worker.hub.phase is not Phase.RUN:
+        return
+    if tasks is not None:
         tasks.record(kind, tasks.thing(obj, worker), value)
+    elif worker.own_thread:
+        _from_a_thread(worker, obj)
+
+
+def _from_a_thread(worker: Any, obj: Any) -> None:
+    """It is not meant for that. This may come at any time, though what it is made of is no step."""
+    hub = worker.hub
+    cls = type(obj)
+    worker.doubt(
+        f"what {worker.label} does to {cls.__name__} of {cls.__module__.partition('.')[0]}",
+        "which is not safe between threads: not all that may come of it was looked at",
+    )
+    bound = getattr(getattr(obj, "_loop", None), "tasks", None)
+    gates = [bound.gate] if bound is not None else [hub.controller.gate]
+    gates += [loop.gate for loop in reversed(hub.own_loops)]
+    gate = next((gate for gate in gates if gate is not None), None)
+    if gate is not None:
+        worker.step(Op(NOTIFY, gate.number, caller(None, 4), 1))
 
 
 class Recorder:

@@ -5,6 +5,7 @@ what is recorded of them, and which is cancelled.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
@@ -375,6 +376,9 @@ class LoopTasks:
         contexts[self.ident] = worker
         with contextlib.suppress(BaseException):  # whatever its finally clauses make of it
             worker.coro.close()
+        if getattr(worker.coro, "cr_frame", None) is not None:  # it has caught that, and waits on
+            # it would do so for ever: the interpreter must not try it, at its own end neither
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(worker.coro))
 
     def wake_all(self) -> None:
         """Another phase begins: all tasks that have not ended can be chosen again."""

@@ -277,7 +277,7 @@ class TrioTasks(LoopTasks):
                 warnings.simplefilter("ignore")
                 self.gen.close()
         for task in self.all_tasks:
-            if identity(task) not in self.exited:
+            if identity(task) not in self.exited and identity(task) not in self.workers:
                 with contextlib.suppress(BaseException):
                     task.coro.close()
         for nursery in nurseries:

@@ -16,9 +16,10 @@ from typing import Any, Final
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
+from tracelock.instrument.processes.dying import dies, killed_by
 from tracelock.instrument.processes.relay import Relay, connect, reaped, was_killed
 from tracelock.instrument.processes.remote import RemoteWorker, enter
-from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import CANCEL, JOIN, SPAWN, Op
 
 real_fork: Final = os.fork
@@ -134,6 +135,7 @@ def leave(status: int) -> None:
     worker = contexts.get(get_ident())
     if isinstance(worker, RemoteWorker) and worker.by_fork and not worker.hub.unwinding:
         worker.leave()
+    dies(f"the process died: exit status {status & 0xFF}")
     real_exit(status)
 
 
@@ -172,17 +174,23 @@ def _wait(worker: Worker, options: int) -> tuple[int, int]:
     return found
 
 
-@patch("os.kill")
-def kill(worker: Worker, real: Any, pid: int, sig: int, /) -> None:
-    """What kills another worker's process is a crash of it."""
-    number = worker.hub.pids.get(pid)
-    if number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
-        if sig and worker.hub.account is not None:  # a handler runs when the interpreter likes
-            worker.hub.account.account.outside.add("os.kill")
-        real(pid, sig)
+def kill(pid: int, sig: int, /) -> None:
+    """``os.kill``: what kills another worker's process is a crash of it, what kills this one ends
+    all."""
+    if pid == os.getpid():
+        dies(killed_by(sig))
+    worker = here()
+    number = None if worker is None else worker.hub.pids.get(pid)
+    if worker is None or number is None or sig not in (signal.SIGKILL, signal.SIGTERM):
+        if worker is not None and sig and worker.hub.account is not None:
+            worker.hub.account.account.outside.add("os.kill")  # a handler runs at any time
+        real_kill(pid, sig)
         return
     end_worker(worker, number, f"{signal.Signals(sig).name} from {worker.label}",
-               lambda: real(pid, signal.SIGKILL))  # fmt: skip
+               lambda: real_kill(pid, signal.SIGKILL))  # fmt: skip
+
+
+replace("os.kill", kill, CONTROLLED)
 
 
 def end_worker(worker: Worker, number: int, how: str, end: Callable[[], object]) -> None:

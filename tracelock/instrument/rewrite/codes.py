@@ -14,7 +14,7 @@ from typing import Any
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite import caching
 from tracelock.instrument.rewrite.rewriting import rewrite
-from tracelock.instrument.rewrite.sites import Site, Sites
+from tracelock.instrument.rewrite.sites import Site, Sites, globals_of
 from tracelock.instrument.rewrite.trees import MARK
 
 #: ``types.coroutine`` marks a generator function's code after it was compiled.
@@ -151,7 +151,7 @@ def _with_objects(code: CodeType, objects: list[object]) -> CodeType:
 
 def pytest_loader(module: ModuleType) -> object | None:
     """pytest's loader, if it is the one that rewrote the assertions of ``module``."""
-    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    loader = getattr(globals_of(module).get("__spec__"), "loader", None)
     if type(loader).__name__ == "AssertionRewritingHook":
         return loader
     return None

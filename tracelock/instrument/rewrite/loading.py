@@ -26,7 +26,7 @@ from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.importing import RewritingFinder
-from tracelock.instrument.rewrite.sites import Sites, source_path, stable_file
+from tracelock.instrument.rewrite.sites import Sites, globals_of, source_path, stable_file
 from tracelock.instrument.rewrite.standard import never, refuse, used_by
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
@@ -61,6 +61,7 @@ class Instrumentation:
         self.blind: set[str] = set()
         #: Whether some module may notice when objects die.
         self.mortal = False
+        self._asked: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
         self._looked: dict[tuple[str, str], bool] = {}
         #: Stable file name -> ``sha256:<hex>`` of its source, of each module rewritten so far.
         self.digests: dict[str, str] = {}
@@ -73,10 +74,11 @@ class Instrumentation:
 
     def covers(self, name: str) -> bool:
         """Whether the module ``name`` is one of those asked for, or below one."""
-        asked = (*self.modules, *self.standard)
-        return name in asked or (
-            any(name.startswith(f"{each}.") for each in asked) and not never(name)
-        )
+        whole, below = self._asked
+        if len(whole) != len(self.modules) + len(self.standard):  # others since
+            whole = (*self.modules, *self.standard)
+            self._asked = whole, below = whole, tuple(f"{each}." for each in whole)
+        return name in whole or (name.startswith(below) and not never(name))
 
     def looked(self, name: str, filename: str) -> bool:
         """Whether the code of a module, in a file of this name, is looked into: not what a module
@@ -158,7 +160,8 @@ class Instrumentation:
         for name, module in modules:
             path = source_path(module)
             if path is None:
-                if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+                names = globals_of(module)
+                if names.get("__file__") is None and "__path__" in names:
                     continue  # a namespace package has no code of its own
                 self.blind.add(name)
                 self.notes.append(f"{name}: has no Python source, its accesses are not seen")
@@ -166,7 +169,7 @@ class Instrumentation:
             filenames = {path, f"<frozen {name}>"}
             compiled_file = self._compile(name, path, path, pytest_loader(module))
             if compiled_file is not None:
-                of_globals[identity(module.__dict__)] = (name, compiled_file, filenames)
+                of_globals[identity(globals_of(module))] = (name, compiled_file, filenames)
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}

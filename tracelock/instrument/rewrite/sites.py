@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Final
 
 
 class Site:
@@ -80,12 +81,22 @@ def stable_file(name: str, path: str | None) -> str:
     return os.path.basename(path) if below.startswith("../") else below
 
 
+_names: Final[Any] = vars(ModuleType)["__dict__"].__get__
+
+
+def globals_of(module: ModuleType) -> dict[str, Any]:
+    """What a module has, without running code of its own: one that is loaded lazily stays so."""
+    found: dict[str, Any] = _names(module)
+    return found
+
+
 def source_path(module: ModuleType) -> str | None:
     """The source file of a loaded module; frozen ones name theirs in their spec."""
-    spec = getattr(module, "__spec__", None)
+    names = globals_of(module)
+    spec = names.get("__spec__")
     state = getattr(spec, "loader_state", None)
     candidates = (
-        getattr(module, "__file__", None),
+        names.get("__file__"),
         getattr(state, "filename", None),
         getattr(spec, "origin", None),
     )

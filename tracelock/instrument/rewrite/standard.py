@@ -13,6 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Final
 
 from tracelock.errors import UsageError
+from tracelock.instrument.rewrite.sites import globals_of
 
 #: Module -> those that it is made of.
 _MADE_OF: Final[dict[str, tuple[str, ...]]] = {
@@ -68,7 +69,7 @@ def used_by(modules: Iterable[ModuleType]) -> tuple[str, ...]:
     """Those that these modules use."""
     found: set[str] = set()
     for module in modules:
-        for value in list(module.__dict__.values()):
+        for value in list(globals_of(module).values()):
             if type(value) is ModuleType:
                 name = value.__name__
             elif type(value) is FunctionType or _in_python(value):

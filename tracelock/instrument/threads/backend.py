@@ -9,7 +9,8 @@ from typing import Any
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
-from tracelock.instrument.backend import PythonBackend, Stuck
+from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.worker import Worker

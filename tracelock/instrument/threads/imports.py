@@ -110,6 +110,7 @@ def _modelled(hub: Hub, name: str, held: Importing) -> int:
     number = hub.number_for(ObjectSpec(hub.bind(held.lock, f"import of {name}"), "rlock"))
     model: Any = hub.controller.models[number]
     model.take_back(held.worker.number, 1)
+    hub.imports_waited_for.add(name)
     held.number = _imports(hub).numbers[name] = number
     return number
 

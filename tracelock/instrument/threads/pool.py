@@ -51,6 +51,7 @@ class PooledThread:
         with contextlib.nullcontext() if worker is None else Uncontrolled(worker):
             self.thread = threading.Thread(target=self._serve, name="tracelock", daemon=True)
             self.thread.start()
+        self.thread._tracelock_own = True  # type: ignore[attr-defined]
         # Threads that its workers start are not daemons unless they say so.
         self.thread._daemonic = False  # type: ignore[attr-defined]
 

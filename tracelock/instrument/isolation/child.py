@@ -1,0 +1,254 @@
+"""The forked process: it runs a batch of schedules, tells each as it ends, and then the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import os
+import signal
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from tracelock.engine.open import OpenController
+from tracelock.engine.verdicts import STUCK, EndOfProcess, verdict_of
+from tracelock.errors import UsageError
+from tracelock.instrument.contexts import contexts
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.isolation.carrying import (
+    Learnt,
+    addresses,
+    innermost,
+    packed,
+    schedulers_in,
+)
+from tracelock.instrument.isolation.marks import Mark, SharedMark
+from tracelock.schedulers.base import Scheduler
+
+if TYPE_CHECKING:
+    from tracelock.instrument.backend import PythonBackend
+
+#: Schedules of one child, and seconds after which it takes no further one.
+BATCH: Final = 100
+LONG: Final = 2.0
+#: What is sent: one schedule, or the end of the batch.
+SCHEDULE: Final = b"S"
+REST: Final = b"R"
+HEAD: Final = struct.Struct("<cI")
+_FIELDS: Final = ("failure", "active", "crashed", "limit", "values", "ended", "current", "log")
+_write: Final = os.write
+_C: Final[Any] = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Death(NamedTuple):
+    """``how`` the process died that ran this batch before, and where that was."""
+
+    mark: Mark
+    how: str
+
+
+class ForkedBatch:
+    """A batch of schedules for a forked process. Made in the parent, before the fork.
+
+    ``done`` is the search's own, of which the child has a copy; ``claims``: that a worker is stuck
+    in C is a failure; ``death``: what ended the child that ran this batch before.
+    """
+
+    def __init__(
+        self, backend: PythonBackend, controller: OpenController, done: Callable[[Any], bool],
+        learnt: Learnt, journal: SharedMark, claims: bool,
+    ) -> None:  # fmt: skip
+        self.backend = backend
+        self.controller = controller
+        self.done = done
+        self.learnt = learnt
+        self.journal = journal
+        self.claims = claims
+        self.death: Death | None = None
+        self.schedulers: list[Scheduler] = schedulers_in(controller.scheduler)
+        hub, names = backend.hub, backend.names
+        self._shared: tuple[object, ...] = (
+            backend, hub, names, names.layout, backend.program, backend.rules, backend.kept,
+            backend.account, controller, controller.rules, *self.schedulers,
+        )  # fmt: skip
+        self._known: set[int]
+        self._schedule = 0
+        self._events = 0
+        self._more = True
+        self._until = 0.0
+        self._observer: Any = None
+
+    # --- in the child --------------------------------------------------------------------------
+    def run(self, pipe: int, skip: int) -> None:
+        """Run the batch; the first ``skip`` schedules have been told before."""
+        backend, controller = self.backend, self.controller
+        gc.freeze()
+        faulthandler.disable()  # what is looked for need not be told each time
+        contexts.clear()
+        die_with_parent()
+        backend.begin_apart(self.claims)
+        controller.models.clear()  # of what an object was taken for when they were made
+        controller._objects.clear()
+        self._known = addresses([vars(each) for each in self.schedulers], self._shared)
+        self._pipe, self._skip = pipe, skip
+        self._until = monotonic() + LONG
+        self._observer, controller.observer = controller.observer, self._observe
+        self._watch_phases()
+        self._expect_death()
+        over, error = False, None
+        try:
+            backend.controlled(controller, self._ended)
+            over = self._more and not backend.stuck
+        except BaseException as raised:
+            error = raised
+        controller.observer = self._observer
+        flush()  # when it has sent the rest, it is ended
+        self._send(REST, {
+            "learnt": self.learnt.taken(),
+            "schedulers": [vars(scheduler) for scheduler in self.schedulers],
+            "over": over,
+            "error": error,
+            "last": None if error is None else self._record(),
+        })  # fmt: skip
+
+    def _observe(self, seq: int, worker: int, *event: Any) -> None:
+        if self._observer is not None:
+            self._observer(seq, worker, *event)
+        self._events = seq + 1
+        self.journal.write(self._schedule, seq + 1, worker, Phase.RUN)
+
+    def _watch_phases(self) -> None:
+        """Note in the journal when ``setup`` and ``check`` begin and end."""
+        backend: Any = self.backend
+        plain = backend._aside
+
+        @contextlib.contextmanager
+        def aside(controller: OpenController, phase: Phase) -> Iterator[Any]:
+            with plain(controller, phase) as main:
+                self.journal.write(self._schedule, self._events, -1, phase)
+                yield main
+            self.journal.write(self._schedule, self._events, -1, Phase.RUN)
+
+        backend._aside = aside
+
+    def _ended(self, controller: OpenController) -> bool:
+        """A schedule has ended: tell of it. Whether it is the last one here."""
+        hangs = self.backend.given_up
+        if hangs is not None and controller.limit is not None and hangs.for_good and self.claims:
+            how = EndOfProcess(f"{STUCK} at {hangs.at}, and nobody is left to end that")
+            controller.crashed.append((hangs.worker, how))
+            controller.limit = None
+        if any(type(how) is EndOfProcess for _, how in controller.crashed):
+            controller.active.clear()  # nobody is left to wait for anything
+        if self._schedule >= self._skip:
+            self._send(SCHEDULE, self._record())
+        self._schedule += 1
+        self._events = 0
+        self.journal.write(self._schedule, 0, -1, Phase.IDLE)
+        self._forget_death()
+        disorder = controller.failure or controller.active or controller.crashed
+        last = bool(disorder) or controller.limit is not None or self._schedule >= BATCH
+        if self.done(controller) or last or monotonic() > self._until:
+            self._more = False
+            return True
+        self._expect_death()
+        return False
+
+    def _record(self) -> dict[str, Any]:
+        controller, program = self.controller, self.backend.program
+        record = {name: getattr(controller, name, None) for name in _FIELDS}
+        return {
+            "fields": record,
+            "verdict": verdict_of(controller, program.finally_),
+            "check": program.outcome.failure,
+            "cut": innermost(controller.scheduler).cut,
+            "picks": self._picks(),
+            "stuck": controller.limit if self.backend.given_up else "",
+        }
+
+    def _picks(self) -> list[tuple[int, Any]]:
+        """What schedulers keep of the schedule that has just ended."""
+        return [
+            (place, vars(scheduler)["picks"])
+            for place, scheduler in enumerate(self.schedulers)
+            if "picks" in vars(scheduler)
+        ]
+
+    def _send(self, kind: bytes, what: Any) -> None:
+        body = packed(what, self._known)
+        data = memoryview(HEAD.pack(kind, len(body)) + body)
+        while data:
+            data = data[_write(self._pipe, data) :]
+
+    # --- where the process died before ---------------------------------------------------------
+    def _expect_death(self) -> None:
+        """If it is in this schedule that the process died, end the schedule right before that."""
+        death = self.death
+        if death is None or death.mark.schedule != self._schedule:
+            return
+        backend: Any = self.backend
+        hub, mark = backend.hub, death.mark
+        where = ", in the check" if mark.phase == Phase.CHECK else ""
+        how = EndOfProcess(death.how + where)
+
+        def end(worker: int) -> None:
+            if how.startswith(STUCK) and not self.claims:
+                hub.controller.limit = how
+            else:
+                hub.controller.crashed.append((worker, how))
+            hub.over = True
+
+        if mark.phase == Phase.SETUP:
+
+            def set_up(controller: OpenController) -> Any:
+                raise UsageError(f"setup failed: {how}")
+
+            backend._set_up = set_up
+        elif mark.phase == Phase.CHECK:
+
+            def last(controller: OpenController, what: str, *call: Any) -> None:
+                if not controller.crashed:
+                    end(-1)
+
+            backend._finally = last
+        elif not mark.events:
+
+            def schedule(controller: OpenController) -> None:
+                hub.begin(controller)
+                end(-1)
+
+            backend._schedule = schedule
+        else:
+            plain = hub.decide
+
+            def decide() -> int:
+                to: int = plain()
+                if to < 0 or self._events < mark.events or hub.phase is not Phase.RUN:
+                    return to
+                end(mark.worker)
+                return -1
+
+            hub.decide = decide
+
+    def _forget_death(self) -> None:
+        for name in ("_set_up", "_finally", "_schedule"):
+            vars(self.backend).pop(name, None)
+        vars(self.backend.hub).pop("decide", None)
+
+
+def die_with_parent() -> None:
+    """Where the system can see to it, no child outlives a parent that was killed."""
+    if sys.platform == "linux":
+        with contextlib.suppress(Exception):
+            _C.prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
+def flush() -> None:
+    """Write out what is buffered: a forked process has its own copy of it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
