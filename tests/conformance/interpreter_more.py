@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import _thread
+import collections
+import copy
+import functools
+import math
 import threading
 import types
 import weakref
@@ -271,6 +275,46 @@ def format_of_what_stays() -> Any:
         assert "{} {:.1f} {a}".format(s.n, 0.5, a="x") == "%s %.1f %s" % (1, 0.5, "x")  # noqa: UP031
 
     return lambda: SimpleNamespace(n=1), [work, work], None
+
+
+# --- what code in C goes through -----------------------------------------------------------------
+@case(WRONG, "a sum that C makes of a list")
+def sum_in_c() -> Any:
+    return shows(lambda s: math.fsum(s.items))
+
+
+@case(WRONG, "a deque that is made of a list")
+def container_of_a_container() -> Any:
+    return shows(lambda s: collections.deque(s.items))
+
+
+@case(WRONG, "an ordered dictionary that is made of a dictionary")
+def dict_of_a_dict() -> Any:
+    return shows(lambda s: collections.OrderedDict(s.table))
+
+
+@case(WRONG, "a copy by the module copy")
+def copied_by_copy() -> Any:
+    return shows(lambda s: copy.copy(s.items))
+
+
+@case(WRONG, "a list that is repeated")
+def list_repeated() -> Any:
+    return shows(lambda s: s.items * 2)
+
+
+@case(WRONG, "a method of a list that is taken from its class")
+def method_of_the_class() -> Any:
+    count = list.count
+    return shows(lambda s: count(s.items, 1))
+
+
+@case(RIGHT, "an object that is only kept by what C makes")
+def kept_by_a_partial() -> Any:
+    def work(s: State) -> None:
+        assert functools.partial(len, s.table)() == 1
+
+    return table, [work, work], None
 
 
 # --- namespaces by name ---------------------------------------------------------------------------

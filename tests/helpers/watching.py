@@ -34,6 +34,9 @@ class SilentContext:
     def look(self, reference: Any, site: Site) -> None:
         pass
 
+    def knows(self, obj: object) -> bool:
+        return True
+
     def doubt(self, what: str, why: str) -> None:
         pass
 

@@ -34,6 +34,9 @@ class Context(Protocol):
     ) -> None:  # fmt: skip
         """The same as ``access`` for several attributes or contents, in one step."""
 
+    def knows(self, obj: object) -> bool:
+        """Whether an object may be another's too: it has been met before."""
+
     def look(self, reference: Any, site: Site) -> None:
         """The same for whether the object of a weak reference is alive; call ``saw`` then."""
 

@@ -185,6 +185,10 @@ class ObjectNames:
                 del worker.fresh[:-_FRESH]
         return known
 
+    def knows(self, obj: object) -> bool:
+        """Whether an object has a name."""
+        return identity(obj) in self.objects or identity(obj) in self.lasting
+
     def let_go(self, fresh: list[NamedObject]) -> None:
         """Let go of those that nobody has but us: what they contain dies with them."""
         for known in [known for known in fresh if getrefcount(known.keep) <= _OURS]:

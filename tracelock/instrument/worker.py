@@ -222,9 +222,8 @@ class Worker:
                 self.hub.cut(self)
             self.last = None
             return False
-        names = self.hub.names
-        if names.mortal:
-            names.let_die(self.fresh)
+        if self.hub.names.mortal:
+            self.hub.names.let_die(self.fresh)
         return True
 
     def shares(self, objects: Iterable[object]) -> bool:
@@ -264,6 +263,10 @@ class Worker:
         elif looked or changed:
             self.step(Op(ATOMIC, -1, site.at, body=VariablesStep(looked, changed)))
 
+    def knows(self, obj: object) -> bool:
+        """Whether an object has a name already."""
+        return self.running and self.hub.names.knows(obj)
+
     def look(self, reference: Any, site: Any) -> None:
         """It is asked next whether the object of a weak reference is alive."""
         if not self._learning():
@@ -291,8 +294,7 @@ class Worker:
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
         if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
-            running = self.hub.phase is Phase.RUN
-            self.hub.names.mortals.created(reference, self if running else None)
+            self.hub.names.mortals.created(reference, self if self.running else None)
 
     def saw(self, value: object) -> None:
         """The value of the read that ``access`` announced."""
@@ -300,15 +302,13 @@ class Worker:
         if variable is None or self.answered:
             return  # the access itself called code (a key function) that made another
         self.answered = True
-        names = self.hub.names
         if type(value) not in PLAIN:
-            names.name_contents(variable, value, self)
+            self.hub.names.name_contents(variable, value, self)
         if variable.shared and self.hub.phase is Phase.RUN and not self.uncontrolled:
             self.hub.controller.replace(shown(value))
 
     def used_by_name(self, label: str, kind: int) -> None:
-        """A variable that is named by itself (a path, a piece of shared memory) was used while it
-        was not known to be shared."""
+        """A variable with a name of its own (a path, shared memory) was used, and is not shared."""
         self.hub.names.used_by_name(label, self.number, kind)
 
     def lock(self, raw: object) -> object:

@@ -44,13 +44,24 @@ from tracelock.instrument.accesses.plans import (
     plan_read,
     read_plans,
 )
-from tracelock.instrument.accesses.stand_ins import Later, Method
+from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
 from tracelock.instrument.accesses.stepping import enter
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import PLAIN
 
 CallPlan = Callable[[Any, Site], Any]
+#: What no code in C goes through as a container.
+_SCALAR: Final = PLAIN | {FunctionType, type, ModuleType, tuple}
+#: Modules whose functions and classes in C go through what they are given, and ask no frame who
+#: calls them.
+_GOING_THROUGH: Final = frozenset(
+    {
+        "math", "cmath", "zlib", "binascii", "_struct", "array", "_hashlib", "_md5", "_sha1",
+        "_sha2", "_sha256", "_sha512", "_sha3", "_blake2", "itertools", "collections",
+        "_collections", "_heapq", "_bisect", "_statistics", "_io", "io", "unicodedata",
+    }
+)  # fmt: skip
 CACHED: Final[type] = type(functools.lru_cache(len))
 
 call_plans: Final = by_type()
@@ -120,13 +131,7 @@ def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
         for each in (*args, *keywords.values()):
             if type(each) in PLAIN:
                 continue
-            found = reads(type(each), "__iter__")
-            if found is STEPS:
-                enter(each, site, context)
-            elif found:
-                for owner in owners(each):
-                    context.access(ops.READ, owner, None, site)
-            elif type(text) is str and "." in text:
+            if not read(each, site, context) and type(text) is str and "." in text:
                 reading_all(each, site, context)
     return function(*args, **keywords)
 
@@ -186,8 +191,22 @@ def _look(reference: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
 
 def _class(function: Any, site: Site) -> Any:
     if not issubclass(function, ref):
-        return replaced.get(identity(function), function)
+        if identity(function) in replaced:
+            return replaced[identity(function)]
+        return functools.partial(_given, function, site) if _in_c(function) else function
     return functools.partial(_refer, function)
+
+
+def _in_c(cls: type) -> bool:
+    """Whether objects of a class are set up by code in C that may be given a container."""
+    sets, makes = holder_of(cls, "__init__"), holder_of(cls, "__new__")
+    if access_of(cls, "__iter__") is None and cls.__module__ not in _GOING_THROUGH:
+        return False
+    if sets is None or makes is None:
+        return False
+    if type(sets.__dict__["__init__"]) is FunctionType:
+        return False
+    return type(makes.__dict__["__new__"]) not in (FunctionType, staticmethod)
 
 
 def _refer(cls: Any, /, *args: Any, **keywords: Any) -> Any:
@@ -234,7 +253,35 @@ def _builtin(function: Any, site: Site) -> Any:
     if name in ("__reduce_ex__", "__reduce__", "__getstate__"):
         return functools.partial(_state, function, site)
     kind = access_of(type_, name)
-    return function if kind is None else Method(function, kind, owner, site)
+    if kind is not None:
+        return Method(function, kind, owner, site)
+    if type_ is ModuleType and owner.__name__ in _GOING_THROUGH:
+        return functools.partial(_given, function, site)
+    return function
+
+
+def _given(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    """A function that is written in C, of which nothing else is known, reads the containers that it
+    is given. What has no name yet is no other worker's."""
+    context = _context()
+    if context is not None:
+        for each in (*args, *keywords.values()) if keywords else args:
+            if type(each) in _SCALAR or not reads(type(each), "__iter__"):
+                continue
+            if all(map(context.knows, owners(each))):
+                read(each, site, context)
+    return function(*args, **keywords)
+
+
+def read(each: Any, site: Site, context: Context) -> bool:
+    """Before code in C goes through an object, if it is a container. Whether it is."""
+    found = reads(type(each), "__iter__")
+    if found is STEPS:
+        enter(each, site, context)
+    elif found:
+        for owner in owners(each):
+            context.access(ops.READ, owner, None, site)
+    return bool(found)
 
 
 def _manage(function: Any, site: Site, /, *args: Any) -> Any:
@@ -257,6 +304,12 @@ def _state(function: Any, site: Site, /, *args: Any) -> Any:
     if context is not None:
         reading_all(function.__self__, site, context)
     return function(*args)
+
+
+def _unbound(function: Any, site: Site) -> Any:
+    """A method of a container, called with that in front: ``list.copy``."""
+    kind = access_of(function.__objclass__, function.__name__)
+    return function if kind is None else Unbound(function, kind, False, site)
 
 
 # --- what the standard library makes callable ------------------------------------------------
@@ -320,6 +373,8 @@ _PLANS: Final[dict[type, CallPlan]] = {
     CACHED: _cached,
     BuiltinFunctionType: _builtin,
     MethodWrapperType: _builtin,
+    MethodDescriptorType: _unbound,
+    WrapperDescriptorType: _unbound,
     functools.partial: _partial,
     operator.attrgetter: _attributes,
     operator.itemgetter: _items,

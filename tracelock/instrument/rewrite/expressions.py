@@ -277,7 +277,9 @@ class ExpressionRewriter(TreeBuilder):
         The third is what stands for the whole where neither side can be evaluated twice.
         """
         new_left, new_right = self.visited(left), self.visited(right)
-        if any(isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)):
+        if function is not operator.mul and any(
+            isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)
+        ):
             return new_left, new_right, None
         operation, place = self.constant(_SPELLED[function], node), self.place(node)
         if self.simple(left):
