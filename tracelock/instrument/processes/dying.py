@@ -66,6 +66,10 @@ def abort() -> Any:
 def raise_signal(number: int, /) -> None:
     """``signal.raise_signal``."""
     dies(killed_by(number))
+    worker: Any = contexts.get(get_ident())
+    account = None if worker is None else worker.hub.account
+    if account is not None:  # a handler runs when the interpreter likes
+        account.account.outside.add("signal.raise_signal")
     _real_raise(number)
 
 
