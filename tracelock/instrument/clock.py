@@ -17,7 +17,7 @@ from tracelock.ops import SLEEP, Op
 START: Final = {"time": 1_700_000_000, "monotonic": 1_000, "perf_counter": 1_000}
 #: How often a worker may look at a clock without doing anything else: it waits for time to pass
 #: that never does.
-LOOKS: Final = 100_000
+LOOKS: Final = 20_000
 
 
 def now(worker: Worker, name: str) -> int:
