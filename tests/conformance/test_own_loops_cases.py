@@ -339,6 +339,7 @@ def test_one_in_another_process_is_refused(start: Any) -> None:
     found = explore(worker, schedules=3)
     assert found.verdict == "unfinished"
     assert "a loop in another process is not under control" in found.ways[0].message
+    assert not multiprocessing.active_children()
 
 
 # --- what is not under control ---------------------------------------------------------------

@@ -212,5 +212,11 @@ def reap(hub: Hub) -> None:
         with contextlib.suppress(ProcessLookupError):
             real_kill(pid, signal.SIGKILL)
         reaped(pid)
+    from multiprocessing import process
+
+    # it would take those that nobody has joined for alive
+    children = process._children  # type: ignore[attr-defined]
+    for child in [one for one in children if getattr(one._popen, "pid", -1) in hub.pids]:
+        children.discard(child)
     hub.pids.clear()
     hub.relays.clear()
