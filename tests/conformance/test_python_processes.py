@@ -476,7 +476,8 @@ def test_threads_of_a_process_are_workers() -> None:
         return bool(s.raw.value == 2)
 
     assert explore(work(add), setup=setup, check=both).failed
-    assert explore(work(locked_add), setup=setup, check=both).verdict == "verified"
+    seen = {"instrument": [__name__]}
+    assert explore(work(locked_add), setup=setup, check=both, **seen).verdict == "verified"
     # a lock in ordinary memory is another one in each process
     assert explore(locked_add, locked_add, setup=setup, check=both).failed
 
@@ -512,7 +513,9 @@ def test_a_fork_while_another_thread_holds_a_lock(fork: Callable[[State], None])
     assert verdict(found).kind == "deadlock"
     assert "holder held the lock then, and does not exist in" in verdict(found).message
     assert found.confirmed == {"threading": "1/1"}
-    alone = explore(lambda s: None, fork, setup=threaded, backend="threading")
+    alone = explore(
+        lambda s: None, fork, setup=threaded, backend="threading", instrument=[__name__]
+    )
     assert alone.verdict == "verified"
 
 
