@@ -23,6 +23,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_failing_trace_of_a_search_is_named": 2,
         "test_no_false_alarm_and_no_miss": 10,
     },
+    "conformance/test_account.py": {
+        "test_what_is_not_seen_is_not_verified": 2,
+        "test_what_is_seen_is_verified": 2,
+    },
     "conformance/test_checkpoint.py": {
         "test_dpor_stopped_at_every_kth_schedule": 3,
     },
@@ -46,6 +50,10 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_library.py": {
         "test_expectation": 3,
     },
+    "conformance/test_loop_cases.py": {
+        "test_dpor_claims_nothing_false": 10,
+        "test_the_default_strategy_knows_the_truth": 10,
+    },
     "conformance/test_oracles.py": {
         "test_how_often_a_random_walk_fails": 4,
         "test_inequivalent_executions": 3,
@@ -60,13 +68,14 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_its_tasks_are_scheduled": 4,
     },
     "conformance/test_patches_loops.py": {
+        "test_real_input_and_output_is_named": 3,
         "test_tasks_of_a_loop_that_a_worker_starts_are_controlled": 3,
     },
     "conformance/test_predict.py": {
         "test_the_library": 6,
     },
     "conformance/test_processes.py": {
-        "test_controlled_is_the_model": 3,
+        "test_controlled_is_the_model": 6,
         "test_free_runs_are_faithful": 4,
         "test_killed_from_outside_while_controlled": 5,
         "test_killed_from_outside_while_free": 2,
@@ -79,20 +88,29 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_python_cases.py": {
         "test_a_race_of_threads_that_a_worker_starts": 2,
         "test_a_spin_wait_ends_by_the_bound_of_steps": 2,
+        "test_an_exception_is_a_failure_unless_expected": 2,
         "test_consumer_first_terminates": 4,
         "test_patches_are_undone": 2,
     },
     "conformance/test_python_dpor.py": {
-        "test_same_final_states_as_brute_force": 8,
+        "test_same_final_states_as_brute_force": 16,
+    },
+    "conformance/test_python_exits.py": {
+        "test_in_so_many_of_so_many_schedules": 3,
+        "test_of_processes_that_are_not_under_control_nothing_is_claimed": 2,
     },
     "conformance/test_python_files.py": {
-        "test_dpor_finds_every_end": 3,
+        "test_dpor_finds_every_end": 6,
+    },
+    "conformance/test_python_first_steps.py": {
+        "test_tasks_begin_in_the_order_of_their_creation": 4,
     },
     "conformance/test_python_processes.py": {
+        "test_a_crash_is_told_with_what_was_held": 3,
         "test_a_fork_while_another_thread_holds_a_lock": 2,
-        "test_dpor_finds_every_end_in_processes": 3,
+        "test_dpor_finds_every_end_in_processes": 6,
         "test_dpor_finds_every_end_of_a_fork": 2,
-        "test_queues": 2,
+        "test_queues": 4,
     },
     "conformance/test_python_state.py": {
         "test_a_race_in_what_is_set_up_at_first_use_is_found_every_time": 2,
@@ -102,7 +120,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_samplers.py": {
         "test_bounded_search_gives_each_schedule_once_the_cheapest_first": 3,
-        "test_every_kind_of_choice": 3,
+        "test_every_kind_of_choice": 6,
         "test_nothing_is_out_of_reach": 3,
     },
     "conformance/test_session.py": {
@@ -130,10 +148,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_free_runs_replay": 3,
     },
     "conformance/test_tasks_brute.py": {
-        "test_dpor_finds_what_brute_force_finds": 4,
+        "test_dpor_finds_what_brute_force_finds": 8,
         "test_the_same_with_cancellations": 2,
     },
     "conformance/test_tasks_trio.py": {
+        "test_anyio_on_its_backends": 2,
         "test_dpor_finds_what_brute_force_finds": 3,
     },
     "conformance/test_traces.py": {
@@ -162,6 +181,9 @@ EXTENDED: dict[str, dict[str, int]] = {
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 2,
         "test_plain_tests_beside_pytest_asyncio": 2,
+    },
+    "system/test_python_scenarios.py": {
+        "test_what_is_looked_into_besides": 3,
     },
     "system/test_report_browser.py": {
         "test_each_step_shows_the_state_that_the_frames_have": 3,
