@@ -40,7 +40,7 @@ REPLACED = [row for row in ROWS if row.by is not None]
 def test_each_row_has_a_use() -> None:
     uses = {
         *used.THREADS, *used.FILES, *used.PROCESSES, *used.ALONE, *loops.ASYNCIO,
-        *loops.ASYNCIO_LOOP, "anyio.CancelScope.__hash__", "trio.EntryQueue.run_sync_soon",
+        *loops.ASYNCIO_LOOP, *loops.ANYIO, "trio.EntryQueue.run_sync_soon",
         *loops.OWN_LOOPS, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
         *outside.SAME, *outside.CHANGES,
     }  # fmt: skip

@@ -59,11 +59,14 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
     target = target_for(scenario, allow_call=options.allow_call)
-    if options.cancellations is not None or options.gc:
+    if options.cancellations is not None or options.cancellable or options.gc:
         require(target, Capability.INJECTIONS)
         from tracelock.session.code import PythonCode
 
-        code = PythonCode(cancellations=options.cancellations, gc=options.gc or None)
+        code = PythonCode(
+            cancellations=options.cancellations, gc=options.gc or None,
+            cancellable=options.cancellable,
+        )  # fmt: skip
         target = target_for(scenario, code, allow_call=options.allow_call)
     exploration = Exploration(target, plan_of(options, target))
     plan = exploration.plan

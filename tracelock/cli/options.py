@@ -208,6 +208,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _SCENARIO, *_search("threading"),
             _number("--cancellations",
                     "of Python code: how many awaits of a schedule may be cancelled", 0),
+            _value("--cancellable", "WORKER",
+                   "of Python code: cancel awaits of this worker alone (may be repeated)",
+                   action="append"),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (

@@ -77,10 +77,12 @@ class PythonBackend:
         self.account.one_loop = self.one_loop
         self.hub.expected = program.expected
         self.hub.collections = program.collections
+        self.hub.aim = program.aim
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
+        self.starved = 0  # schedules whose end was that all waited for what a cancelled one gives
         #: What else was reported (by the exception handler of a loop), and in how many schedules.
         self.heard: dict[str, int] = {}
         self.setup_number = program.layout.worker("setup")
@@ -105,6 +107,7 @@ class PythonBackend:
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
         self.account.take(live)
+        self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         patience = min(self.limits.stall, self.limits.seconds)
@@ -284,7 +287,7 @@ class PythonBackend:
         for message in (*tasks.errors, *(told for told, _ in lost)):
             self.heard[message] = self.heard.get(message, 0) + 1
         for told, error in (*tasks.raised, *lost):
-            unexpected = isinstance(error, Exception) and not isinstance(error, self.hub.expected)
+            unexpected = isinstance(error, Exception) and not self.hub.excuses(error)
             ended_well = self._completed(controller) and self.program.outcome.failure is None
             if unexpected and ended_well:  # else there is more to say already
                 failure = failure_of(error)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Keywords of the marker that go to the search, and those that make the program.
 _SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend")
-_PROGRAM: Final = ("cancellations", "gc", "instrument", "expected_errors")
+_PROGRAM: Final = ("cancellations", "cancellable", "gc", "instrument", "expected_errors")
 KEYWORDS: Final = (*_SEARCH, *_PROGRAM)
 #: How a test may end that neither passes nor fails.
 _OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)

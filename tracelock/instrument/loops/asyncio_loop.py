@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
+from tracelock.instrument.loops.cancel_ways import idle, redelivers
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -74,6 +75,7 @@ class ControlledReadyQueue:
     tasks: AsyncioTasks
     steps: dict[int, events.Handle] = field(default_factory=dict)
     callbacks: deque[tuple[int, events.Handle]] = field(default_factory=deque)
+    resting: list[tuple[int, events.Handle]] = field(default_factory=list)  # see ``rouse``
     count: int = 0
 
     def append(self, handle: events.Handle) -> None:
@@ -85,9 +87,16 @@ class ControlledReadyQueue:
             self.steps[worker.number] = handle
             tasks.gate.ready[worker.number] = place
             return
+        if tasks.injections.told and redelivers(handle):
+            self.resting.append((place, handle))
+            self.rouse()
+            return
+        self._join(place, handle)
+
+    def _join(self, place: int, handle: events.Handle) -> None:
         self.callbacks.append((place, handle))
         if len(self.callbacks) == 1:
-            tasks.callbacks_come(place, handle)
+            self.tasks.callbacks_come(place, handle)
 
     def settle(self) -> None:
         """Callbacks that were cancelled do not count."""
@@ -99,11 +108,26 @@ class ControlledReadyQueue:
         else:
             self.tasks.callbacks_gone()
 
+    def rouse(self) -> None:
+        """Something has happened: those that rest join the line where they would do something, and
+        whoever stood before them has gone on. A scope that is cancelled looks each time round its
+        loop whether somebody is left to be cancelled: without this it alone could go on for ever,
+        or with a task that waits again each time while another one never comes to its step."""
+        places = [self.tasks.gate.ready.get(worker, 0) for worker in self.steps]
+        resting, self.resting = self.resting, []
+        for place, handle in resting:
+            if idle(handle) or any(other < place for other in places):
+                self.resting.append((place, handle))
+            else:
+                self.count += 1
+                self._join(self.count, handle)
+
     def __len__(self) -> int:
         return len(self.steps) + len(self.callbacks)
 
     def clear(self) -> None:
         self.steps.clear()
+        self.resting.clear()
         self.callbacks.clear()
 
 

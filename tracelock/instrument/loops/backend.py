@@ -21,6 +21,7 @@ from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, n
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import OwnOrder
+from tracelock.instrument.loops.starving import Starving, pools_in
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.pool import PooledThread
@@ -33,6 +34,8 @@ TRIES: Final = 200
 #: Steps before a bound that are looked at, and the places that they may be at in a livelock.
 ROUNDS: Final = 600
 PLACES: Final = 6
+#: Steps that cancelled tasks may make at the end of a schedule.
+LAST_STEPS: Final = 10_000
 
 
 class LoopBackend(PythonBackend, Generic[TasksT]):
@@ -210,6 +213,12 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.limit += going_round(controller)
         if controller.active and controller.limit is None:
             tasks.show_waits()
+            if tasks.injections.told and controller.limit is None and controller.failure is None:
+                self._starved(controller, tasks)
+        controller.heard.extend(tasks.injections.told)
+        if hub.aim.budget and not hub.aim.learned:
+            hub.aim.pools, _ = pools_in(controller)
+            hub.aim.learned = True
         self.kept.ran()
         completed = self._completed(controller)
         if completed:
@@ -218,6 +227,35 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._heard(controller, tasks)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)
+
+    def _starved(self, controller: OpenController, tasks: TasksT) -> None:
+        """Nobody can go on after a cancellation: where that is as it should be (see ``starving``)
+        the others are cancelled too, and the schedule has come to its end."""
+        starving = Starving(self.hub, [tasks])
+        if not starving.expected():
+            controller.heard.extend(starving.lost)
+            return
+        self.starved += 1
+        left = [worker for worker in tasks.order if not tasks.done(worker)]
+        errors, raised = len(tasks.errors), len(tasks.raised)
+        with self._aside(controller, Phase.CHECK) as main:
+            most, controller.max_steps = controller.max_steps, LAST_STEPS
+            tasks.gate.inside = -1
+            controller.essential.discard(main.number)
+            controller.essential.update(worker.number for worker in left)
+            for worker in left:
+                tasks.wind_up(worker)
+            tasks.run()
+            controller.max_steps = most
+            controller.essential.difference_update(worker.number for worker in left)
+            controller.essential.add(main.number)
+            self.hub.over = False
+            tasks.gate.inside = main.number
+        del tasks.errors[errors:], tasks.raised[raised:]
+        tasks.unretrieved()  # what has died by that is no failure
+        controller.active.clear()
+        controller.essential.clear()
+        controller.left = [worker.number for worker in left if not tasks.done(worker)]
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""

@@ -17,6 +17,7 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.asyncio_loop import ControlledLoop, Polling
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
+from tracelock.instrument.loops.starving import Starving
 from tracelock.instrument.loops.tasks import LOOP
 from tracelock.instrument.patching import CONTROLLED, listed, patch
 from tracelock.instrument.worker import Main, MainBlocked, Worker
@@ -62,7 +63,8 @@ class OwnTasks(AsyncioTasks):
         self.shut = ShutGate(-1)
         number = worker.count(("own loop", "loop"))
         self.prefix = f"{worker.label}/" if number == 1 else f"{worker.label}#{number}/"
-        super().__init__(hub, worker.baton, 0, self.prefix)
+        self.aimed_at = hub.aim.means_label(worker.label)
+        super().__init__(hub, worker.baton, self.prefix)
         self.shut.number = self.gate.number
         awaits.learn(keep=True)
         hub.own_loops.append(self)
@@ -72,6 +74,9 @@ class OwnTasks(AsyncioTasks):
         if not self.open:
             self.hub.controller.loops[worker.number] = self.shut
         worker.host = self.host
+
+    def aims(self, worker: Any) -> bool:
+        return self.aimed_at
 
     def drive(self) -> None:
         """Run the loop on this thread until it is stopped."""
@@ -129,6 +134,8 @@ class OwnTasks(AsyncioTasks):
     def _run(self, host: Worker) -> None:
         hub, members, loop = self.hub, self.members, self.loop
         while not loop._stopping:
+            if self.injections.left and hub.phase is Phase.RUN:
+                self.injections.offer(self)
             self.poll()
             to = hub.decide()
             if to not in members:
@@ -144,6 +151,14 @@ class OwnTasks(AsyncioTasks):
         for number in self.members:
             controller.rest(number)
             controller.loops[number] = self.shut
+
+    def starved(self) -> bool:
+        """Whether all that waits, on all loops, waits for what a cancelled task would have given;
+        see ``starving``."""
+        starving = Starving(self.hub, self.hub.own_loops)
+        expected = starving.expected()
+        self.hub.controller.heard.extend(starving.lost)
+        return expected
 
     def blocked(self) -> None:
         """The schedule is over: what the tasks, and the worker whose thread it is, wait for."""

@@ -76,3 +76,17 @@ class ThreadBackend(PythonBackend):
             self.own_loops = True
             if controller.essential and controller.limit is None:
                 loop.blocked()
+        injections = self.hub.injections
+        if injections is None or not injections.told:
+            return
+        cut = controller.limit is not None or controller.failure is not None
+        if (
+            controller.active
+            and controller.essential
+            and not cut
+            and self.hub.own_loops[0].starved()
+        ):
+            self.starved += 1
+            controller.active.clear()
+            controller.essential.clear()
+        controller.heard.extend(injections.told)
