@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import random
 import select
 import signal
+import threading
 from typing import Any
 
 import tracelock
@@ -403,6 +406,25 @@ def test_a_task_that_blocks_the_thread_is_named() -> None:
     assert found.verdict == "unfinished"
     assert "blocks is stuck outside tracelock's control" in found.notes[-1]
     assert "select.select" in found.notes[-1]
+
+
+def test_a_thread_that_was_given_up_leaves_the_process_alone_when_it_comes_back() -> None:
+    reading, writing = os.pipe()
+
+    async def blocks(s: State) -> None:
+        select.select([reading], [], [], 20)
+
+    before = set(threading.enumerate())
+    found = explore([blocks], schedules=3, limits=RunLimits(steps=1000, stall=0.2))
+    assert "is stuck outside tracelock's control" in found.notes[-1]
+    random.seed(7)
+    state = random.getstate()
+    os.write(writing, b"go on")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+    assert random.getstate() == state
+    os.close(reading)
+    os.close(writing)
 
 
 def test_cancel_scopes_and_futures_are_in_the_order_of_their_making() -> None:

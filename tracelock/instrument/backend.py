@@ -8,6 +8,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from time import process_time
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
@@ -15,7 +16,7 @@ from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
-from tracelock.errors import LimitReached, UsageError
+from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
@@ -335,14 +336,15 @@ class PythonBackend:
             if over:
                 controller.limit = over
             steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
-            idle = hub.phase is Phase.IDLE  # a strategy looks at the schedule that has ended
-            still = still + LOOK if steps == seen and not idle else 0.0
+            if hub.phase is Phase.IDLE:  # a strategy looks at the schedule that has ended: it works
+                steps = (hub.schedule, int(process_time() * 20))  # while the processor is used
+            still = still + LOOK if steps == seen else 0.0
             seen = steps
             if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue
             worker = hub.launching or hub.workers.get(getattr(controller, "current", -1))
             if worker is None:
-                continue
+                raise InternalError("the schedule does not go on, and no worker is running")
             if not warned:
                 warned, still = True, 0.0
                 controller.limit = controller.limit or self._stuck_message(worker)

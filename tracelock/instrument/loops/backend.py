@@ -48,6 +48,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._baton: Any = None
         self._more = True
         self._raised: BaseException | None = None
+        self._left_behind = False
 
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
@@ -119,6 +120,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             try:
                 self._await(back)
             except Stuck:  # with the thread of the loop
+                self._left_behind = True
                 controller.scheduler.end(len(controller.log))
                 done(controller)
                 return
@@ -142,8 +144,6 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                     break
                 self.kept.put_back()
                 self._schedule(controller)
-                if self.stuck and controller.limit is not self.stuck:
-                    return  # given up meanwhile
                 controller.scheduler.end(len(controller.log))
                 over = self.bounds.why()
                 if over:
@@ -168,6 +168,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         baton.acquire()
         hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
         contextvars.Context().run(self._life, controller)
+        self._go_on()
         self._unwind(controller)
         self.kept.ran()
 
@@ -193,9 +194,16 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             if hub.recorder is not None:
                 hub.recorder.profile.off()
 
+    def _go_on(self) -> None:
+        """A thread that was given up, and comes back, leaves the process alone: by now another
+        exploration may run in it. Raises Stuck."""
+        if self._left_behind:
+            raise Stuck
+
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program
         state = self._set_up(controller)
+        self._go_on()
         self.kept.set_up()
         hub.phase = Phase.RUN
         contexts[tasks.ident] = tasks.callbacks
@@ -208,6 +216,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             controller.essential.add(number)
             self.start(tasks, worker, work, program.arguments(state))
         tasks.run()
+        self._go_on()
         hub.over = True
         if controller.limit is not None and len(controller.log) >= controller.max_steps:
             controller.limit += going_round(controller)
@@ -223,6 +232,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         completed = self._completed(controller)
         if completed:
             self._check(controller, state)
+            self._go_on()
             self.kept.checked()
         self._heard(controller, tasks)
         if completed and self._completed(controller) and program.outcome.failure is None:

@@ -88,7 +88,7 @@ class PooledThread:
             del job
             self.tidy()
             self.idle.release()
-            if self.once:
+            if self.once or self.closing:
                 return
 
     def tidy(self) -> None:
