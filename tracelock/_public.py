@@ -18,6 +18,7 @@ from tracelock.errors import (
     ScenarioError as ScenarioError, TraceError as TraceError, TracelockError as TracelockError,
     UnsupportedError as UnsupportedError, UsageError as UsageError,
 )  # fmt: skip
+from tracelock.instrument.loops.aim import cancellable as cancellable
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema
 from tracelock.scenario.language.models import (

@@ -255,11 +255,23 @@ async def scope() -> int:
         return hash(made)
 
 
+async def group() -> None:
+    async with anyio.create_task_group():
+        pass
+
+
+ANYIO = {"anyio.CancelScope.__hash__": scope, "anyio.TaskGroup.__init__": group}
+
+
 def test_anyio() -> None:
     rows, listed = rows_of("anyio")
-    assert [row.name for row in rows] == ["anyio.CancelScope.__hash__"] and not listed
-    uses = {"anyio.CancelScope.__hash__": scope}
-    check(rows, explore_uses(uses, fails=asyncio_fails, backend="asyncio"))
+    assert {row.name for row in rows} == ANYIO.keys() and not listed
+    (hashed,) = [row for row in rows if row.attribute == "__hash__"]
+    seen = explore_uses({hashed.name: scope}, fails=asyncio_fails, backend="asyncio")
+    check([hashed], seen)
+    name = "anyio.TaskGroup.__init__"  # see also test_cancellations: whose scopes are cancelled
+    seen = explore_uses({name: group}, fails=asyncio_fails, backend="asyncio")
+    assert seen.of(name)
 
 
 # --- trio ------------------------------------------------------------------------------------

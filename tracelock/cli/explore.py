@@ -59,13 +59,14 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
     target = target_for(scenario, allow_call=options.allow_call)
-    if options.cancellations is not None or options.gc or options.instrument:
+    given = options.cancellations, options.cancellable, options.instrument
+    if options.gc or any(one is not None for one in given):
         require(target, Capability.INJECTIONS)
         from tracelock.session.code import PythonCode
 
         code = PythonCode(
             instrument=options.instrument, cancellations=options.cancellations,
-            gc=options.gc or None,
+            gc=options.gc or None, cancellable=options.cancellable,
         )  # fmt: skip
         target = target_for(scenario, code, allow_call=options.allow_call)
     exploration = Exploration(target, plan_of(options, target))

@@ -220,6 +220,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _SCENARIO, *_search("threading"),
             _number("--cancellations",
                     "of Python code: how many awaits of a schedule may be cancelled", 0),
+            _value("--cancellable", "WORKER",
+                   "of Python code: cancel awaits of this worker alone (may be repeated)",
+                   action="append"),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
             _value("--instrument", "MODULE,...",
                    "of Python code: modules to look into besides your own; 'only' before them: no "

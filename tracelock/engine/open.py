@@ -233,14 +233,15 @@ class OpenController(Controller):
         super()._end(worker)
         self.essential.discard(worker)
 
-    def inject(self, worker: int, at: str, about: int = -1) -> bool:
+    def inject(self, worker: int, at: str, about: int = -1, way: int = -1) -> bool:
         """Whether something that may come in anywhere does so at ``at``, where ``worker`` is.
 
-        ``about``: the task that would be cancelled there, after a step of ``worker``.
+        ``about``: the task that would be cancelled there, after a step of ``worker``; ``way``: by
+        what, where it is not the task itself.
         """
         choice = self._choice
         choice.kind, choice.options, choice.worker, choice.at = INJECT, (0, 1), worker, at
-        choice.about = about
+        choice.about, choice.way = about, way
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
 

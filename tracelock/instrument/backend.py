@@ -78,13 +78,14 @@ class PythonBackend:
         self.hub = Hub(self.names)
         self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
         self.account.one_loop = self.one_loop
-        self.hub.expected = program.expected
+        self.hub.expected, self.hub.aim = program.expected, program.aim
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.ran = 0  # schedules that are counted
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
+        self.starved = 0  # schedules whose end was that all waited for what a cancelled one gives
         #: What else was reported (by the exception handler of a loop), and in how many schedules.
         self.heard: dict[str, int] = {}
         #: Whether the schedule is one of the search, of which is told in how many what happened.
@@ -115,6 +116,7 @@ class PythonBackend:
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
         self.account.take(live)
+        self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         self.hub.thread_hook = threading.excepthook
@@ -352,7 +354,7 @@ class PythonBackend:
         for message in (*tasks.errors, *(told for told, _ in lost)) if self.counted else ():
             self.heard[message] = self.heard.get(message, 0) + 1
         for told, error in (*tasks.raised, *lost):
-            unexpected = isinstance(error, Exception) and not isinstance(error, self.hub.expected)
+            unexpected = isinstance(error, Exception) and not self.hub.excuses(error)
             ended_well = self._completed(controller) and self.program.outcome.failure is None
             if unexpected and ended_well:  # else there is more to say already
                 failure = failure_of(error)

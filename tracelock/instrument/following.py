@@ -104,6 +104,7 @@ class PythonReplay(Replay):
                 event is not None
                 and event.worker == choice.about
                 and event.op == NAMES[CANCELLED]
+                and event.target == (self.layout.names[choice.way] if choice.way >= 0 else None)
                 and self._same_place(event.at, choice.at)
             )
         for event in self.events[self.position :]:

@@ -20,6 +20,7 @@ from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
 from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
+from tracelock.instrument.loops.aim import Aim
 from tracelock.instrument.naming import ObjectNames
 from tracelock.ops import GET, PUT, ObjectSpec, Op, Value
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
@@ -98,6 +99,7 @@ class Hub:
         self.outside = self.layout.worker("outside")
         self.expected: tuple[type[BaseException], ...] = ()
         self.collections = 0  # garbage collections that a schedule may have
+        self.aim = Aim()  # of the cancellations of tasks
         self._marked: list[Any] = []
         #: By who starts them and what they have in common: the names of threads, in order.
         self.numbered: dict[tuple[str, str], list[str]] = {}
@@ -150,11 +152,17 @@ class Hub:
         self.killed: dict[int, str] = {}
         #: Loops that the program has started itself, in this schedule.
         self.own_loops: list[Any] = []
+        #: The cancellations of this schedule, where it has tasks; the cancel scopes of groups of
+        #: tasks of anyio, by identity.
+        self.injections: Any = None
+        self.group_scopes: dict[int, object] = {}
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self, controller: OpenController) -> None:
         """A schedule begins, in the main thread; ``controller.begin`` has been called."""
         self._clear()
+        if not self.names.deferring:
+            self.aim.apply()
         self.controller = controller
         self.schedule = next(_schedules)
         self.recorder = None if self.account is None else self.account.begin()
@@ -229,13 +237,20 @@ class Hub:
         controller, error = self.controller, worker.error
         if isinstance(error, LimitReached):
             controller.stop(worker.number, error)
-        elif error is None or isinstance(error, (*self.expected, SystemExit)):
+        elif self.excuses(error):
             controller.ask(worker.number, None)
         elif isinstance(error, (TracelockError, KeyboardInterrupt)):
             self.error = self.error or error
             controller.ask(worker.number, None)
         else:
-            controller.fail(worker.number, failure_of(error))
+            controller.fail(worker.number, failure_of(error))  # type: ignore[arg-type]
+
+    def excuses(self, error: BaseException | None) -> bool:
+        """Whether to end by ``error`` is no failure: it is expected, or that of a cancellation
+        that came in."""
+        if error is None or isinstance(error, (*self.expected, SystemExit)):
+            return True
+        return self.injections is not None and self.injections.excuses(error)
 
     def unwind(self) -> list[Worker]:
         """The schedule is over: unwind the workers that are in the middle of their code, one after

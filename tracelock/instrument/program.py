@@ -6,10 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final
 
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
+from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.ops import Value
 
 #: Threads and tasks that one schedule may start, beside the workers that were given.
@@ -99,9 +101,9 @@ class PythonProgram:
     name and its source file; ``every``: whether all are that they run, of which ``found`` are known
     so far. ``expected``: exceptions that may end a worker. ``collections``,
     ``cancellations``: how many garbage collections and cancellations a schedule may have.
-    ``source``: how the same program can be had again (``{"pytest":
-    "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario that it was made from;
-    ``names``: of the workers, else those of the functions.
+    ``cancellable``: the workers that they may reach. ``source``: how the same program can be had
+    again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario
+    that it was made from; ``names``: of the workers, else those of the functions.
     """
 
     workers: Sequence[Work]
@@ -111,6 +113,7 @@ class PythonProgram:
     expected: tuple[type[BaseException], ...] = ()
     collections: int = 0
     cancellations: int = 0
+    cancellable: Sequence[Any] | None = None
     name: str = "python"
     source: dict[str, Any] = field(default_factory=dict)
     document: dict[str, Any] | None = None
@@ -120,6 +123,7 @@ class PythonProgram:
     found: list[str] = field(default_factory=list)
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
+    aim: Aim = field(init=False)
     always: tuple[Any, ...] = ()
     finally_: tuple[Any, ...] = field(init=False)
 
@@ -134,6 +138,7 @@ class PythonProgram:
         text = name_of(self.check) if self.check is not None else "check"
         self.outcome = CheckOutcome(text, text)
         self.finally_ = (self.outcome,)
+        self.aim = Aim(self.cancellations, chosen_of(self.cancellable, self.workers, names), names)
 
     def natural_backend(self) -> str:
         """The backend that its workers are written for: tasks or threads."""
@@ -145,6 +150,16 @@ class PythonProgram:
     def arguments(self, state: Any) -> tuple[Any, ...]:
         """What workers and ``check`` are called with: the state that ``setup`` returned, if any."""
         return () if self.setup is None else (state,)
+
+    def modules(self) -> list[ModuleType]:
+        """The modules, as far as they are imported, that it is instrumented in or comes from."""
+        names = {module_of(work) for work in self.workers}
+        below = tuple(f"{name}." for name in self.instrument)
+        return [
+            module for name, module in list(sys.modules.items())
+            if (name in names or name in self.instrument or name.startswith(below))
+            and isinstance(module, ModuleType)
+        ]  # fmt: skip
 
     def to_data(self, sources: dict[str, str], places: dict[str, str]) -> dict[str, Any]:
         """The scenario that a trace of this program has in it."""
@@ -160,6 +175,8 @@ class PythonProgram:
             python["collections"] = self.collections
         if self.cancellations:
             python["cancellations"] = self.cancellations
+        if self.aim.chosen is not None:
+            python["cancellable"] = [self.names[number] for number in sorted(self.aim.chosen)]
         python["sources"] = sources
         python["places"] = places
         if self.document is not None:

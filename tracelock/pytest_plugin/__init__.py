@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tracelock.session.explored import Explored
 
 _MARKER: Final = (
-    "tracelock(schedules, seconds, strategy, seed, clock, cancellations, gc, instrument, backend, "
-    "expected_errors): run the test under tracelock's control, in many schedules of its threads "
-    "or tasks"
+    "tracelock(schedules, seconds, strategy, seed, clock, cancellations, cancellable, gc, "
+    "instrument, backend, expected_errors): run the test under tracelock's control, in many "
+    "schedules of its threads or tasks"
 )
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
 

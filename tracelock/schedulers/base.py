@@ -35,7 +35,8 @@ class Choice:
     made the last step (-1 at the start), ``seq``: the number of events so far. ``pending``: for
     each worker the op it has asked for (None: ended or not started). ``at``: of a timer, the
     path of the step or ``timeout`` block whose it is. ``about``: of a cancellation, whom it
-    would reach (``worker`` is whose step it comes after). The object is reused from
+    would reach (``worker`` is whose step it comes after), and ``way`` the thing that is cancelled
+    or runs out, -1 for the task itself. The object is reused from
     one point to the next: do not keep it.
     """
 
@@ -44,6 +45,7 @@ class Choice:
     current: int = -1
     worker: int = -1  # whose timer, or who notifies
     about: int = -1
+    way: int = -1
     at: str = ""
     seq: int = 0
     pending: Sequence[Op | None] = ()

@@ -15,12 +15,13 @@ class InjectingScheduler(Wrapper):
     """Any sampler, with the choices of where something is injected made here.
 
     A sampler that says yes or no at every place with even chances would say yes at one of the
-    first few. Here the place is drawn uniformly among as many as the schedules so far had; one
-    schedule in four has none.
+    first few. Here the place is drawn uniformly among as many as the schedules so far had, ``most``
+    times at most; one schedule in four has none.
     """
 
-    def __init__(self, inner: Scheduler, seed: int) -> None:
+    def __init__(self, inner: Scheduler, seed: int, most: int = 2) -> None:
         super().__init__(inner)
+        self._most = most
         self._draws = _Draws(seed ^ 0x1F0E)
         self._places = GUESS  # of the longest schedule so far, about
         self._seen = 0
@@ -33,7 +34,7 @@ class InjectingScheduler(Wrapper):
             self._places = max(self._seen, self._places - (self._places - self._seen >> 3))
         self._seen = 0
         if self._draws.below(4):
-            for _ in range(1 + self._draws.below(2)):
+            for _ in range(1 + self._draws.below(self._most)):
                 self._wanted.add(self._draws.below(self._places))
         return self.inner.begin()
 

@@ -57,7 +57,8 @@ def explore(
     check: Callable[..., Any] | None = None,
     instrument: Sequence[str] | str | None = None,
     expected_errors: Sequence[type[BaseException]] = (),
-    cancellations: int = 0,
+    cancellations: int | None = None,
+    cancellable: Sequence[Callable[..., Any] | str | int] | None = None,
     gc: bool | int = False,
     backend: str | None = None,
     strategy: str | Scheduler = "auto",
@@ -87,8 +88,11 @@ def explore(
     project that they lead to or run. ``["only", "bank"]``: these and no others; an empty list:
     none at all. ``"all"``: every module in Python that the workers execute.
     ``expected_errors``: exceptions that may end a worker. ``cancellations``: how many of its awaits
-    a schedule may cancel. ``gc``: whether a garbage collection may come at any step (a number: so
-    many). ``schedules`` is 1,000 there unless given.
+    a schedule may cancel, in each of the ways that the library has (``Task.cancel()``, a deadline
+    that comes early, a cancel scope); ``cancellable``: those of which workers (functions, names or
+    numbers; one cancellation where ``cancellations`` is not given), see also
+    ``tracelock.cancellable``. ``gc``: whether a garbage collection may come at any step (a number:
+    so many). ``schedules`` is 1,000 there unless given.
 
     ``backend``: ``threading``, ``multiprocessing``, ``asyncio`` or ``trio`` (default: threads, or
     asyncio for coroutine functions). ``strategy``: ``auto``, ``random``, ``pct``, ``pos``,
@@ -110,7 +114,7 @@ def explore(
     from tracelock.session.exploring import explore_target
 
     code = PythonCode(
-        workers, setup, check, instrument, expected_errors, cancellations or None, gc or None
+        workers, setup, check, instrument, expected_errors, cancellations, gc or None, cancellable
     )
     target = target_for(scenario, code, allow_call=allow_call)
     plan = Plan(

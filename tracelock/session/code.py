@@ -14,7 +14,8 @@ from tracelock.session.first_party import Project, named, root_for
 @dataclass(slots=True)
 class PythonCode:
     """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
-    happen to it: ``expected_errors``, ``cancellations``, ``gc``. See ``tracelock.explore``.
+    happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``. See
+    ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
     code, else the modules in which the workers were written with those of the user's own that they
@@ -28,6 +29,7 @@ class PythonCode:
     expected_errors: Sequence[type[BaseException]] = ()
     cancellations: int | None = None
     gc: bool | int | None = None
+    cancellable: Sequence[Any] | None = None
 
     def program(
         self, name: str = "", *, source: dict[str, Any] | None = None,
@@ -42,6 +44,8 @@ class PythonCode:
         """
         wanted = named(self.instrument)
         cancellations = self.cancellations or 0
+        if self.cancellable is not None and self.cancellations is None:
+            cancellations = 1
         if cancellations < 0:
             raise UsageError("cancellations is how many a schedule may have: 0 or more")
         modules, project = list(wanted.names), None
@@ -55,8 +59,8 @@ class PythonCode:
         first = self.workers[0] if self.workers else None
         return PythonProgram(
             list(self.workers), self.setup, self.check, modules, tuple(self.expected_errors),
-            int(self.gc or 0), cancellations, name or module_of(first) or "python",
-            dict(source or {}), document, names,
+            int(self.gc or 0), cancellations, self.cancellable,
+            name or module_of(first) or "python", dict(source or {}), document, names,
             owns=None if project is None else project.owns, every=wanted.every,
             found=list(wanted.found),
         )  # fmt: skip

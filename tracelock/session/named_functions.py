@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> PythonProgram:
     """The program of a scenario with a ``python`` part: its functions are imported.
 
-    What ``given`` has of ``cancellations``, ``gc``, ``instrument`` and ``expected_errors`` counts
-    instead of what the scenario says. Raises UnsupportedError, with the place of each name, and
-    imports nothing, where ``allow_call`` is False; ScenarioError for a name that does not lead to
-    what it should.
+    What ``given`` has of ``cancellations``, ``cancellable``, ``gc``, ``instrument`` and
+    ``expected_errors`` counts instead of what the scenario says. Raises UnsupportedError, with the
+    place of each name, and imports nothing, where ``allow_call`` is False; ScenarioError for a name
+    that does not lead to what it should.
     """
     python = scenario.python
     assert python is not None
@@ -52,8 +52,9 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         workers, setup, check,
         python.instrument if given.instrument is None else given.instrument,
         given.expected_errors or [error for error in expected if error is not None],
-        python.cancellations if given.cancellations is None else given.cancellations,
+        python.how_many() if given.cancellations is None else given.cancellations,
         collections if given.gc is None else given.gc,
+        python.cancellable if given.cancellable is None else given.cancellable,
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 
@@ -172,7 +173,9 @@ def program_of_trace(trace: Trace) -> PythonProgram:
     entries = dict(trace.scenario["workers"])
     # under names that a document may have
     renamed = {f"w{place}": worker for place, worker in enumerate(entries.values())}
-    data = {**trace.scenario, "workers": renamed, "python": document_keys(python)}
+    document = document_keys(python)
+    cancellable = document.pop("cancellable", None)  # by names that are given below
+    data = {**trace.scenario, "workers": renamed, "python": document}
     scenario = scenario_from_data(data, "the trace's scenario")
     given = PythonCode(instrument=exactly(python))
     program = program_of(scenario, allow_call=True, given=given)
@@ -187,7 +190,7 @@ def program_of_trace(trace: Trace) -> PythonProgram:
         program, workers=[works[name] for name in order],
         name=str(trace.scenario.get("name", "python")),
         source={key: python[key] for key in ("pytest", "exploration") if key in python},
-        document=dict(trace.scenario), names=order,
+        document=dict(trace.scenario), names=order, cancellable=cancellable,
     )  # fmt: skip
 
 

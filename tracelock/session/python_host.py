@@ -303,7 +303,7 @@ class PythonHost(Host):
 
     def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:
         if self.program.collections or self.program.cancellations:
-            return InjectingScheduler(scheduler, seed)
+            return InjectingScheduler(scheduler, seed, max(2, self.program.cancellations))
         return scheduler
 
     def search(
@@ -313,11 +313,12 @@ class PythonHost(Host):
         make = partial(self.scheduler, strategy, seed, depth)
         names = self.names
         names.apply_pending()
+        self.program.aim.apply()
         scheduler = make()
         if not scheduler.systematic:
             scheduler = self.injecting(scheduler, seed)
         elif isinstance(strategy, str):  # one that the user made cannot be made again
-            scheduler = Restarting(make, names)
+            scheduler = Restarting(make, names, self.program.aim)
         names.deferring = scheduler.systematic
         try:
             found = search(
@@ -326,7 +327,7 @@ class PythonHost(Host):
             )  # fmt: skip
         finally:
             names.deferring = False
-        if names.pending and found.exhaustive:
+        if (names.pending or self.program.aim.pending) and found.exhaustive:
             found.exhaustive = False
         if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
             self.notes.append(
@@ -380,6 +381,11 @@ class PythonHost(Host):
             shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
+        if self.backend.starved:
+            remarks.append(
+                f"in {self.backend.starved} of {schedules} schedules others waited for what a "
+                "cancelled one would have given, and were cancelled too: that is no failure"
+            )
         for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
             remarks.append(
                 f"in {count} of {schedules} schedules {worker} got on at {at} only "

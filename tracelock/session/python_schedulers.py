@@ -12,6 +12,7 @@ from tracelock.ops import NAMES
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 
 if TYPE_CHECKING:
+    from tracelock.instrument.loops.aim import Aim
     from tracelock.instrument.naming import ObjectNames
 
 
@@ -22,9 +23,10 @@ class Restarting(Wrapper):
     counts are those of the last time.
     """
 
-    def __init__(self, make: Callable[[], Scheduler], names: ObjectNames) -> None:
+    def __init__(self, make: Callable[[], Scheduler], names: ObjectNames, aim: Aim) -> None:
         self.make = make
         self.names = names
+        self.aim = aim
         super().__init__(make())
         #: A worker that was to go on could not: the program does not depend on the schedule alone.
         self.lost = False
@@ -37,8 +39,9 @@ class Restarting(Wrapper):
     def begin(self) -> bool:
         if self.lost:
             return False
-        if self.names.pending:
+        if self.names.pending or self.aim.pending:
             self.names.apply_pending()
+            self.aim.apply()
             self.inner = self.make()
             self.inner.attach(self._run)
         return self.inner.begin()

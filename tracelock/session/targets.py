@@ -54,7 +54,7 @@ def target_for(
 def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) -> Target:
     if scenario.python is None:
         target = ScenarioTarget(scenario)
-        if code is not None and (code.cancellations or code.gc):
+        if code is not None and (code.cancellations or code.cancellable or code.gc):
             require(target, Capability.INJECTIONS)
         return target
     from tracelock.session.code import PythonCode
@@ -90,6 +90,7 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
             modules = exactly(recorded) if code.instrument is None else code.instrument
             return replace(
                 code, instrument=modules, cancellations=int(recorded.get("cancellations", 0)),
+                cancellable=recorded.get("cancellable"),
                 gc=int(recorded.get("collections", 0)),
             ).program()  # fmt: skip
         if not allow_call:

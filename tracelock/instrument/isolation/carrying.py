@@ -45,7 +45,7 @@ _BY_VALUE: Final = frozenset(
     {"builtins", "tracelock", "collections", "array", "enum", "datetime", "copyreg"}
 )
 _GONE: Final = 0
-_OF_BACKEND: Final = ("heard", "ended_by_timeout", "cut_daemons", "own_loops", "ran")
+_OF_BACKEND: Final = ("heard", "ended_by_timeout", "cut_daemons", "own_loops", "ran", "starved")
 
 
 def _remade(cls: Any, text: str, args: Any, state: dict[str, Any]) -> BaseException:
@@ -200,6 +200,7 @@ class Learnt:
             "account": (keeper.account, keeper._schedules, keeper._next),
             "backend": [getattr(backend, name) for name in _OF_BACKEND],
             "drew": backend.afresh.drew,
+            "aim": vars(hub.aim),
             "blind": self._sources.blind,
             "modules": self._sources.modules,
         }  # fmt: skip
@@ -232,6 +233,7 @@ class Learnt:
         for name, value in zip(_OF_BACKEND, taken["backend"], strict=True):
             setattr(backend, name, value)
         backend.afresh.drew = taken["drew"]
+        vars(hub.aim).update(taken["aim"])
         self._sources.blind |= taken["blind"]
         if self._sources.modules != taken["modules"]:
             self._sources.modules[:] = taken["modules"]

@@ -73,7 +73,7 @@ class ForkedBatch:
         hub, names = backend.hub, backend.names
         self._shared: tuple[object, ...] = (
             backend, hub, names, names.layout, backend.program, backend.rules, backend.kept,
-            backend.account, controller, controller.rules, *self.schedulers,
+            backend.account, hub.aim, controller, controller.rules, *self.schedulers,
         )  # fmt: skip
         self._known: set[int]
         self._schedule = 0

@@ -9,19 +9,18 @@ import inspect
 import sys
 from asyncio import events
 from collections.abc import Iterator
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import StepFailure
 from tracelock.instrument.hub import Phase, contexts
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
-from tracelock.instrument.loops.backend import LoopBackend, call_work
+from tracelock.instrument.loops.backend import LAST_STEPS, LoopBackend, call_work
+from tracelock.instrument.loops.cancel_ways import in_scope
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.worker import MainBlocked
-
-#: Steps that cancelled tasks may make at the end of a schedule.
-LAST_STEPS: Final = 10_000
 
 
 class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
@@ -30,7 +29,7 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     patch_groups = (*COMMON, *LOOPING)
 
     def make_tasks(self) -> AsyncioTasks:
-        return AsyncioTasks(self.hub, self._baton, self.program.cancellations)
+        return AsyncioTasks(self.hub, self._baton)
 
     @contextlib.contextmanager
     def running(self, tasks: AsyncioTasks) -> Iterator[None]:
@@ -49,7 +48,11 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
 
     def start(self, tasks: AsyncioTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
         plain = not inspect.iscoroutinefunction(work)
-        worker.coro = call_work(work, *arguments) if plain else work(*arguments)
+        if self.hub.aim.anyio and tasks.aims(worker):
+            call = partial(call_work, work) if plain else work
+            worker.coro = in_scope(worker, call, arguments)
+        else:
+            worker.coro = call_work(work, *arguments) if plain else work(*arguments)
         tasks.start(worker)
 
     def result(self, worker: TaskWorker) -> Any:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import get_ident
+from tracelock.instrument.loops.cancel_ways import idle, redelivers
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -95,6 +96,7 @@ class ControlledReadyQueue:
     tasks: AsyncioTasks
     steps: dict[int, events.Handle] = field(default_factory=dict)
     line: deque[tuple[int, events.Handle, int]] = field(default_factory=deque)
+    resting: list[tuple[int, events.Handle]] = field(default_factory=list)  # see ``rouse``
     count: int = 0
     asleep: list[events.Handle] = field(default_factory=list)
     safely: bool = False  # by ``call_soon_threadsafe``
@@ -122,10 +124,16 @@ class ControlledReadyQueue:
             self.steps[worker.number] = handle
             if worker.begun or worker.given:
                 tasks.gate.ready[worker.number] = place
-                return
-            self.line.append((place, handle, worker.number))
+            else:
+                self._join(place, handle, worker.number)
+        elif tasks.injections.told and redelivers(handle):
+            self.resting.append((place, handle))
+            self.rouse()
         else:
-            self.line.append((place, handle, -1))
+            self._join(place, handle)
+
+    def _join(self, place: int, handle: events.Handle, number: int = -1) -> None:
+        self.line.append((place, handle, number))
         if len(self.line) == 1:
             self.settle()
 
@@ -150,6 +158,20 @@ class ControlledReadyQueue:
             self.line.popleft()
             self.settle()
 
+    def rouse(self) -> None:
+        """Something has happened: those that rest join the line where they would do something, and
+        whoever stood before them has gone on. A scope that is cancelled looks each time round its
+        loop whether somebody is left to be cancelled: without this it alone could go on for ever,
+        or with a task that waits again each time while another one never comes to its step."""
+        places = [self.tasks.gate.ready.get(worker, 0) for worker in self.steps]
+        resting, self.resting = self.resting, []
+        for place, handle in resting:
+            if idle(handle) or any(other < place for other in places):
+                self.resting.append((place, handle))
+            else:
+                self.count += 1
+                self._join(self.count, handle)
+
     def __len__(self) -> int:
         return len(self.steps) + sum(number < 0 for _, _, number in self.line)
 
@@ -157,6 +179,7 @@ class ControlledReadyQueue:
         self.asleep.clear()
         self.steps.clear()
         self.line.clear()
+        self.resting.clear()
 
 
 class Polling:

@@ -6,6 +6,9 @@ import asyncio
 import math
 import re
 from asyncio import events
+from collections.abc import Iterator
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller, file_label, place_of, place_of_function
@@ -17,6 +20,8 @@ from tracelock.instrument.loops.asyncio_loop import (
     ControlledTask,
 )
 from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.cancel_ways import deadlines, scopes
+from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.worker import here
 from tracelock.objects.waits import AwaitedModel
@@ -29,8 +34,8 @@ class AsyncioTasks(LoopTasks):
 
     loop_class: type[ControlledLoop] = ControlledLoop
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
-        super().__init__(hub, baton, cancellations, prefix)
+    def __init__(self, hub: Hub, baton: Any, prefix: str = "") -> None:
+        super().__init__(hub, baton, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
         self._created = 0
@@ -52,6 +57,7 @@ class AsyncioTasks(LoopTasks):
             name = f"Task-{self._created}"
         worker.at = awaiting(worker.coro).at
         self.order.append(worker)
+        context = self.aimed(worker, copy_context() if context is None else context)
         task = ControlledTask(
             worker.coro, worker, loop=self.loop, name=name, context=context, **kwargs
         )
@@ -129,15 +135,21 @@ class AsyncioTasks(LoopTasks):
     def done(self, worker: TaskWorker) -> bool:
         return bool(worker.task is None or worker.task.done())
 
-    def cancelled(self, worker: TaskWorker) -> bool:
-        return bool(worker.task.cancelling())
-
-    def cancel(self, worker: TaskWorker) -> None:
-        asyncio.Task.cancel(worker.task)
+    def ways(self, worker: TaskWorker) -> Iterator[Way]:
+        task = worker.task
+        if not task.cancelling():
+            yield Way("", partial(asyncio.Task.cancel, task))
+        yield from deadlines(self.loop._scheduled, worker)
+        yield from scopes(worker, self.hub.aim.scopes)
 
     # --- a step ------------------------------------------------------------------------------
     def fire_timers(self) -> None:
         self.loop.fire_timers()
+
+    def leave(self) -> None:
+        super().leave()
+        if self.ready.resting:
+            self.ready.rouse()
 
     def run_callbacks(self) -> None:
         _, handle, _ = self.ready.line.popleft()
@@ -165,6 +177,8 @@ class AsyncioTasks(LoopTasks):
 
     def cancelling(self, task: ControlledTask) -> None:
         """``task.cancel()`` is called."""
+        if self.injections.told:
+            self.injections.reached(self, task.worker)
         self.record(CANCEL, task.worker.number)
 
     def reported(self, context: dict[str, Any]) -> bool:
@@ -187,6 +201,9 @@ class AsyncioTasks(LoopTasks):
         if error is not None and not handled and self.hub.phase is Phase.RUN:
             self.raised.append((told, error))
         return handled
+
+    def wind_up(self, worker: TaskWorker) -> None:
+        asyncio.Task.cancel(worker.task)
 
     def unretrieved(self) -> list[tuple[str, BaseException]]:
         found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
@@ -24,8 +25,12 @@ METHODS: Final = (
     (asyncio.Barrier, "wait", WAIT),
     (asyncio.TaskGroup, "__aexit__", WAIT),
 )
+#: Packages of the loops themselves.
+LIBRARIES: Final = frozenset({"asyncio", "anyio", "trio", "tracelock"})
 #: The kind of op by the identity of a code object, which is kept beside so that it stays its own.
 _known: dict[int, tuple[CodeType, int]] = {}
+#: The same of anyio's own objects on asyncio, whose waits are not in the record.
+_others: dict[int, tuple[CodeType, int]] = {}
 
 
 def learn(more: Iterable[tuple[Any, str, int]] = (), keep: bool = False) -> None:
@@ -33,11 +38,28 @@ def learn(more: Iterable[tuple[Any, str, int]] = (), keep: bool = False) -> None
     of another library. ``keep``: what is known stays so."""
     if not keep:
         _known.clear()
-    for owner, method, kind in (*METHODS, *more):
+        _others.clear()
+    _learn(_known, (*METHODS, *more))
+    backend: Any = sys.modules.get("anyio._backends._asyncio")
+    if backend is not None:
+        import anyio
+        from anyio.streams import memory
+
+        _learn(_others, (
+            (backend.Lock, "acquire", ACQUIRE), (backend.Semaphore, "acquire", ACQUIRE),
+            (backend.CapacityLimiter, "acquire_on_behalf_of", ACQUIRE),
+            (anyio.Condition, "wait", WAIT), (backend.Event, "wait", WAIT),
+            (memory.MemoryObjectReceiveStream, "receive", GET),
+            (memory.MemoryObjectSendStream, "send", PUT),
+        ))  # fmt: skip
+
+
+def _learn(known: dict[int, tuple[CodeType, int]], methods: Iterable[tuple[Any, str, int]]) -> None:
+    for owner, method, kind in methods:
         function = inspect.unwrap(getattr(owner, method))  # what is patched wraps the original
         code = getattr(function, "__code__", None)
         if code is not None:
-            _known[identity(code)] = (code, kind)
+            known[identity(code)] = (code, kind)
 
 
 class Awaiting(NamedTuple):
@@ -79,6 +101,33 @@ def awaiting(coro: Any) -> Awaiting:
     if not at and outer is not None:
         at = f"{outer.f_code.co_name}:{outer.f_lineno}"
     return Awaiting(at or "?:0", kind, thing)
+
+
+class Innermost(NamedTuple):
+    """Where exactly a coroutine waits. ``kind``, ``thing``: of the innermost function of a library
+    that is known, as in ``Awaiting``; ``spot``: the innermost place outside of these libraries, to
+    the instruction; ``at``: the same for people."""
+
+    kind: int
+    thing: Any
+    spot: tuple[CodeType, int] | None
+    at: str
+
+
+def innermost(coro: Any) -> Innermost:
+    """Where exactly ``coro`` waits."""
+    kind, thing, spot, at = -1, None, None, ""
+    for frame in frames(coro):
+        code = frame.f_code
+        known = _known.get(identity(code)) or _others.get(identity(code))
+        if known is not None:
+            kind, thing = known[1], frame.f_locals.get("self")
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in LIBRARIES:
+            spot, at = (code, frame.f_lasti), place_of(frame) or at
+            if known is None:
+                kind, thing = -1, None  # a function that a library's own calls
+    return Innermost(kind, thing, spot, at)
 
 
 def stack(coro: Any) -> str:

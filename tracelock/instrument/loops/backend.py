@@ -22,6 +22,7 @@ from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, n
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import OwnOrder
+from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.pool import PooledThread
@@ -34,6 +35,8 @@ TRIES: Final = 200
 #: Steps before a bound that are looked at, and the places that they may be at in a livelock.
 ROUNDS: Final = 600
 PLACES: Final = 6
+#: Steps that cancelled tasks may make at the end of a schedule.
+LAST_STEPS: Final = 10_000
 
 
 class LoopBackend(PythonBackend, Generic[TasksT]):
@@ -225,6 +228,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         if controller.active and controller.limit is None:
             tasks.show_waits()
         hub.block_loops()
+        if judge(self, controller, [tasks, *hub.own_loops]):
+            self._starved(controller, tasks)
         self.kept.ran()
         completed = self._completed(controller)
         if completed:
@@ -237,6 +242,30 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self._heard(controller, loop)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)
+
+    def _starved(self, controller: OpenController, tasks: TasksT) -> None:
+        """Nobody can go on after a cancellation, as it should be (see ``starving``): the others are
+        cancelled too, and the schedule has come to its end."""
+        left = [worker for worker in tasks.order if not tasks.done(worker)]
+        errors, raised = len(tasks.errors), len(tasks.raised)
+        with self._aside(controller, Phase.CHECK) as main:
+            most, controller.max_steps = controller.max_steps, LAST_STEPS
+            tasks.gate.inside = -1
+            controller.essential.discard(main.number)
+            controller.essential.update(worker.number for worker in left)
+            for worker in left:
+                tasks.wind_up(worker)
+            tasks.run()
+            controller.max_steps = most
+            controller.essential.difference_update(worker.number for worker in left)
+            controller.essential.add(main.number)
+            self.hub.over = False
+            tasks.gate.inside = main.number
+        del tasks.errors[errors:], tasks.raised[raised:]
+        tasks.unretrieved()  # what has died by that is no failure
+        controller.active.clear()
+        controller.essential.clear()
+        controller.left = [worker.number for worker in left if not tasks.done(worker)]
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""

@@ -13,6 +13,7 @@ from typing import Any
 from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
+from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LOOP, LoopTasks
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.ops import CHECKPOINT, NOTIFY, Op
@@ -41,7 +42,8 @@ class OwnLoopTasks(LoopTasks):
         self.shut = ShutGate(-1)
         number = worker.count(("own loop", "loop"))
         self.prefix = f"{worker.label}/" if number == 1 else f"{worker.label}#{number}/"
-        super().__init__(hub, worker.baton, 0, self.prefix)
+        self.aimed_at = hub.aim.means_label(worker.label)
+        super().__init__(hub, worker.baton, self.prefix)
         hub.own_loops.append(self)
         self.shut.number = self.gate.number
 
@@ -60,6 +62,9 @@ class OwnLoopTasks(LoopTasks):
         if not self.open:
             self.hub.controller.loops[worker.number] = self.shut
         worker.host = self.host
+
+    def aims(self, worker: Any) -> bool:
+        return self.aimed_at
 
     def drive(self) -> None:
         """Run the loop on this thread until it is stopped."""
@@ -107,6 +112,8 @@ class OwnLoopTasks(LoopTasks):
     def _run(self, host: Worker) -> None:
         hub, members = self.hub, self.members
         while not self.finished():
+            if self.injections.left and hub.phase is Phase.RUN:
+                self.injections.offer(self)
             self.poll()
             to = hub.decide()
             if to not in members:
@@ -133,6 +140,11 @@ class OwnLoopTasks(LoopTasks):
             contexts.pop(self.ident, None)
             if before is not None:
                 contexts[self.ident] = before
+
+    def starved(self, backend: Any) -> bool:
+        """Whether all that waits, on all loops, waits for what a cancelled task would have given;
+        see ``starving``."""
+        return judge(backend, self.hub.controller, self.hub.own_loops)
 
     def blocked(self) -> None:
         """The schedule is over: what the tasks, and the worker whose thread it is, wait for."""

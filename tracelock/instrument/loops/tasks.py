@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Iterable
+from contextvars import Context
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
+from tracelock.instrument.loops.aim import AIMED
 from tracelock.instrument.loops.awaits import awaiting, stack
+from tracelock.instrument.loops.cancelling import Injections, Way
 from tracelock.instrument.naming import SETUP
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
     ACQUIRE,
-    CANCELLED,
     CHECKPOINT,
     GET,
     PUT,
@@ -68,9 +71,13 @@ class TaskWorker(LoopWorker):
 
     ``given``: one of those that the user passed in. ``at``: where it is suspended; ``begun``:
     it has made a step. ``scope``, ``result``: its cancel scope in trio, and its result there.
+    ``context``: in which its code runs. ``since``: after how many events it was suspended.
     """
 
-    __slots__ = ("at", "begun", "coro", "given", "result", "scope", "task", "tasks")
+    __slots__ = (
+        "at", "begun", "context", "coro", "given", "result", "scope", "since", "task",
+        "tasks",
+    )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
         super().__init__(hub, number, tasks.baton)
@@ -82,26 +89,34 @@ class TaskWorker(LoopWorker):
         self.result: Any = None
         self.at = ""
         self.begun = False
+        self.since = 0
+        self.context: Any = None
         self.ident = tasks.ident  # also where another thread creates it
 
 
 class LoopTasks:
     """What runs on one controlled loop. Created in the thread of the loop, for one schedule.
 
-    ``order``: the workers that are tasks, in the order of their creation. ``cancellations``: those
-    that may still be injected. ``errors``: what the loop reported besides, for the verdict;
-    ``raised``: the exceptions among that, which nobody has handled.
+    ``order``: the workers that are tasks, in the order of their creation. ``injections``: the
+    cancellations that come in from outside. ``errors``: what the loop reported besides, for the
+    verdict; ``raised``: the exceptions among that, which nobody has handled.
     ``members``: all workers of the loop, by number. ``prefix``: of the names, where it is not the
     one loop of all workers. ``open``: it runs, which the loops of backends always do.
     """
 
     open = True
+    #: What ends a task that was cancelled, beside asyncio's own.
+    cancelled_errors: tuple[type[BaseException], ...] = ()
+    #: What leaves a block whose deadline has come.
+    late_errors: tuple[type[BaseException], ...] = (TimeoutError,)
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
+    def __init__(self, hub: Hub, baton: Any, prefix: str = "") -> None:
         self.hub = hub
         self.baton = baton
         self.ident = get_ident()
-        self.cancellations = cancellations
+        if hub.injections is None:
+            hub.injections = Injections(hub.aim.budget)
+        self.injections: Injections = hub.injections
         self.errors: list[str] = []
         self.raised: list[tuple[str, BaseException]] = []
         layout = hub.layout
@@ -151,12 +166,8 @@ class LoopTasks:
         """Whether the task of ``worker`` has ended."""
         raise NotImplementedError
 
-    def cancel(self, worker: TaskWorker) -> None:
-        """Cancel the task of ``worker``."""
-        raise NotImplementedError
-
-    def cancelled(self, worker: TaskWorker) -> bool:
-        """Whether that has been asked for before."""
+    def ways(self, worker: TaskWorker) -> Iterable[Way]:
+        """In which ways the task of ``worker``, which is suspended, may be cancelled now."""
         raise NotImplementedError
 
     def next_deadline(self) -> tuple[float, str] | None:
@@ -175,6 +186,10 @@ class LoopTasks:
         """End the coroutines that are in the middle of their code, and the loop."""
         raise NotImplementedError
 
+    def wind_up(self, worker: TaskWorker) -> None:
+        """Cancel ``worker``, which waits for what does not come."""
+        raise NotImplementedError
+
     def unretrieved(self) -> list[tuple[str, BaseException]]:
         """Errors of tasks that no code has asked for, and what there is to say of each."""
         return []
@@ -182,6 +197,10 @@ class LoopTasks:
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:
         """What the task of ``worker`` waits for, where it is no object with a name."""
         return self.wait_for(worker, "a wake-up", at)
+
+    def now(self) -> float:
+        """The time that the loop's clock shows."""
+        return EPOCH + self.hub.controller.now
 
     # --- common to all -------------------------------------------------------------------------
     def enter(self, worker: Any) -> None:
@@ -225,8 +244,8 @@ class LoopTasks:
         controller = hub.controller
         members = self.members
         while True:
-            if self.cancellations and hub.phase is Phase.RUN:
-                self._inject()
+            if self.injections.left and hub.phase is Phase.RUN:
+                self.injections.offer(self)
             self.poll()
             to = hub.decide()
             if to < 0:
@@ -291,6 +310,7 @@ class LoopTasks:
         """``worker`` has made a step and is suspended; ``waits``: for something."""
         found = awaiting(worker.coro)
         worker.at = found.at
+        worker.since = len(self.hub.controller.log)
         if waits and found.kind >= 0 and self.hub.phase is Phase.RUN:
             kind = _BEGUN.get(found.kind, found.kind)
             worker.step(Op(kind, self.thing(found.thing, worker), found.at))
@@ -307,24 +327,17 @@ class LoopTasks:
             self.hub.controller.ask(worker.number, None)
 
     # --- cancellations -----------------------------------------------------------------------
-    def _inject(self) -> None:
-        """Let the scheduler choose whether one of the user's workers is cancelled where it is."""
-        controller = self.hub.controller
-        if not controller.log:
-            return
-        by = controller.log[-1][0]
-        for worker in self.order:
-            if not worker.given or not worker.begun or self.done(worker) or not self.cancellations:
-                continue
-            if self.cancelled(worker) or not controller.inject(by, worker.at, worker.number):
-                continue
-            self.cancellations -= 1
-            self.gate.inside = worker.number
-            contexts[self.ident] = worker
-            worker.step(Op(CANCELLED, -1, worker.at))
-            self.cancel(worker)
-            controller.ask(worker.number, self.op(worker.at))
-            self.leave()
+    def aims(self, worker: TaskWorker) -> bool:
+        """Whether ``worker`` may be cancelled because of who it is."""
+        return worker.given and self.hub.aim.means(worker.number)
+
+    def aimed(self, worker: TaskWorker, context: Context) -> Context:
+        """The context of the task of ``worker``, which says whether it may be cancelled."""
+        if self.aims(worker) and not context.get(AIMED, False):
+            with contextlib.suppress(RuntimeError):  # it is the current one: of another's task
+                context.run(AIMED.set, True)
+        worker.context = context
+        return context
 
     # --- the record --------------------------------------------------------------------------
     def record(self, kind: int, target: int, value: Any = None) -> None:

@@ -35,7 +35,7 @@ class TrioLoopBackend(LoopBackend[TrioTasks]):
                 yield Batches(seed, place)
 
     def make_tasks(self) -> TrioTasks:
-        return TrioTasks(self.hub, self._baton, self.program.cancellations)
+        return TrioTasks(self.hub, self._baton)
 
     @contextlib.contextmanager
     def running(self, tasks: TrioTasks) -> Iterator[None]:

@@ -19,7 +19,9 @@ from trio._core import _entry_queue, _run, _thread_cache
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
+from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.worker import out_of_control
 
@@ -88,8 +90,11 @@ class TaskObserver(trio.abc.Instrument):
 class TrioTasks(LoopTasks):
     """What runs in one controlled run of trio."""
 
-    def __init__(self, hub: Hub, baton: Any, cancellations: int, prefix: str = "") -> None:
-        super().__init__(hub, baton, cancellations, prefix)
+    cancelled_errors = (trio.Cancelled,)
+    late_errors = (TimeoutError, trio.TooSlowError)
+
+    def __init__(self, hub: Hub, baton: Any, prefix: str = "") -> None:
+        super().__init__(hub, baton, prefix)
         self.workers: dict[int, TaskWorker] = {}  # by identity of the task
         self.all_tasks: list[Any] = []  # so that identities stay their own
         self.exited: set[int] = set()
@@ -146,6 +151,7 @@ class TrioTasks(LoopTasks):
         task._counter = worker.number  # sets of tasks are sorted by this
         self.workers[identity(task)] = worker
         self.order.append(worker)
+        self.aimed(worker, task.context)
         worker.at = worker.at or awaiting(task.coro).at
         self.hub.controller.ask(worker.number, self.op(worker.at))
 
@@ -181,11 +187,12 @@ class TrioTasks(LoopTasks):
     def done(self, worker: TaskWorker) -> bool:
         return worker.task is None or identity(worker.task) in self.exited
 
-    def cancelled(self, worker: TaskWorker) -> bool:
-        return bool(worker.scope.cancel_called)
+    def ways(self, worker: TaskWorker) -> Iterator[Way]:
+        return trio_ways.ways(self, worker)
 
-    def cancel(self, worker: TaskWorker) -> None:
-        worker.scope.cancel()
+    def wind_up(self, worker: TaskWorker) -> None:
+        if worker.scope is not None:
+            worker.scope.cancel()
 
     # --- timers, input and output ----------------------------------------------------------------
     def next_deadline(self) -> tuple[float, str] | None:

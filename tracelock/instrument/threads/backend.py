@@ -44,6 +44,9 @@ class ThreadBackend(PythonBackend):
         except Stuck:
             pass
         hub.block_loops()
+        if hub.own_loops and hub.own_loops[0].starved(self):
+            controller.active.clear()
+            controller.essential.clear()
         if self.settles and hub.error is None and self._completed(controller):
             self._check_apart(controller, state)
         for loop in hub.own_loops:

@@ -34,6 +34,7 @@ def check_python(scenario: Scenario, damage: Damage) -> Iterator[Fault]:
     yield from _functions(python)
     for key in ("cancellations", "gc", "collections"):
         yield from least_of(("python", key), getattr(python, key), 0)
+    yield from _cancellable(python, scenario)
     for section in _STATE:
         field = "finally_" if section == "finally" else section
         if getattr(scenario, field):
@@ -53,6 +54,15 @@ def check_python(scenario: Scenario, damage: Damage) -> Iterator[Fault]:
         elif worker.steps[0].into is not None:
             message = "with python, nobody could read what a worker's function returns"
             yield Fault((*path, "steps", 0, "into"), message, on_key=True)
+
+
+def _cancellable(python: PythonDecl, scenario: Scenario) -> Iterable[Fault]:
+    """Names of workers that are none. What was recorded may have others."""
+    for place, name in enumerate(python.cancellable or ()):
+        if name.partition("[")[0] not in scenario.workers and not python.sources:
+            hint = suggest(name, scenario.workers)
+            message = f"there is no worker {quote(name)}{hint}"
+            yield Fault(("python", "cancellable", place), message)
 
 
 def _functions(python: PythonDecl) -> Iterable[Fault]:

@@ -69,6 +69,7 @@ _FLAG_OR_WHOLE: Final = {"type": ["boolean", "integer"], "minimum": 0}
 
 Modules = Annotated[list[str] | None, _texts("modules", "all"), FieldKind("modules", _MODULES)]
 Errors = Annotated[list[str] | None, _texts("exceptions"), FieldKind("exceptions", _ERRORS)]
+Names = Annotated[list[str] | None, _texts("workers"), FieldKind("workers", _ERRORS)]
 Table = Annotated[dict[str, str], PlainValidator(_table), FieldKind("table", _TABLE)]
 FlagOrWhole = Annotated[
     bool | int, PlainValidator(_flag_or_whole), FieldKind("flag_or_whole", _FLAG_OR_WHOLE)
@@ -101,6 +102,9 @@ class PythonDecl(DocumentModel):
         None, description='Exceptions that may end a worker: "ValueError" or "module:Class".'
     )
     cancellations: Whole = at_least(0, "How many of its awaits a schedule may cancel.", 0)
+    cancellable: Names = Field(
+        None, description="The workers that may be cancelled, by name (all of them)."
+    )
     gc: FlagOrWhole = Field(
         False, description="Whether a garbage collection may come at any step; a number: so many."
     )
@@ -115,6 +119,11 @@ class PythonDecl(DocumentModel):
     places: Table = Field(
         default_factory=dict, description="Recorded: the function at each file:line."
     )
+
+    def how_many(self) -> int | None:
+        """How many cancellations, None where that is not said."""
+        said = "cancellations" in self.model_fields_set
+        return self.cancellations if said or self.cancellable is None else None
 
 
 def document_keys(data: Any) -> dict[str, Any]:

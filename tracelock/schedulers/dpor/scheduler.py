@@ -226,6 +226,7 @@ class DporScheduler(Scheduler):
         """Who waits at the end, or was left there by a bound, may have gone on at some time."""
         run = self._run
         history = self._history
+        history.grow()  # what a task waits for may get its name at the end
         for worker in run.active:
             op = run.pending[worker]
             if op is not None and op.kind != JOIN:
