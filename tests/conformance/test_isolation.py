@@ -29,8 +29,20 @@ from tests.helpers.apart import (
     other_way,
 )
 from tracelock.engine.limits import RunLimits
+from tracelock.instrument.isolation.where import unforkable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.fixture(autouse=True)
+def it_can_be_forked() -> None:
+    """Else what ends a process would end that of the tests: those before may have left threads."""
+    end = time.monotonic() + 20
+    while (why := unforkable()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not why
+
+
 QUICK = RunLimits(steps=20_000, stall=0.4)
 
 
