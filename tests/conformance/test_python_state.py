@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import threading
+import types
 import weakref
 from array import array
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any, ClassVar
 import pytest
 
 import tracelock
+from tracelock.instrument.state.places import covering, home_of, own_modules
 
 
 def explore(*workers: Callable[[], Any], **options: Any) -> tracelock.Explored:
@@ -438,3 +440,27 @@ def test_what_unwinding_changes_is_put_back() -> None:
     assert explored.verdict == "failed"
     assert len(before) > 3
     assert set(before) == {0}
+
+
+def test_the_module_of_a_partial_is_the_programs_and_other_tests_are_not() -> None:
+    """Whatever is instrumented, or not at all: its globals are put back."""
+    other = types.ModuleType("somewhere.test_of_others")
+    other.__file__, other.__dict__["kept"] = "/somewhere/test_of_others.py", []
+    sys.modules[other.__name__] = other
+    try:
+        found = tracelock.explore(
+            workers=[functools.partial(_count, 1), functools.partial(_count, 2)],
+            check=lambda: len(_COUNTED) == 2, instrument=[], schedules=10, every=True,
+        )  # fmt: skip
+    finally:
+        del sys.modules[other.__name__]
+    assert found.verdict == "passed" and not _COUNTED
+    homes = own_modules(covering([home_of(functools.partial(_count, 1))]))
+    assert __name__ in homes and other.__name__ not in homes
+
+
+_COUNTED: list[int] = []
+
+
+def _count(by: int) -> None:
+    _COUNTED.append(by)

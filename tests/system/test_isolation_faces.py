@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.plugin_tools import ROOT, run
+from tests.system.plugin_tools import PLUGIN, ROOT
 
 pytest_plugins = ["pytester"]
+ALONE = [f"-pno:{name}" for name in ("xdist", "asyncio", "anyio", "hypothesispytest")]
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 CODE = """\
 import ctypes
@@ -96,14 +97,18 @@ python:
 
 def test_a_test_run_goes_on_after_a_segmentation_fault(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(falling=CODE, test_falling=TESTS)
-    result = run(pytester)
+    # a process of its own: in this one, whose threads may not be forked, all would be over
+    result = pytester.runpytest_subprocess(*PLUGIN, *ALONE)
     result.assert_outcomes(failed=1, passed=2)
     text = result.stdout.str()
     assert "the process was killed by SIGSEGV, in test_falls" in text
     (trace,) = pytester.path.glob(".tracelock/*")
-    again = run(pytester, "test_falling.py::test_falls")
+    falls = "test_falling.py::test_falls"
+    again = pytester.runpytest_subprocess(*PLUGIN, *ALONE, falls)
     assert "found after 1 schedule" in again.stdout.str()
-    replayed = run(pytester, "--tracelock-replay", str(trace), "test_falling.py::test_falls")
+    replayed = pytester.runpytest_subprocess(
+        *PLUGIN, *ALONE, "--tracelock-replay", str(trace), falls
+    )
     assert "reproduced" in replayed.stdout.str()
 
 

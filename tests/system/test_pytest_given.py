@@ -198,7 +198,7 @@ def test_alone(n):
     assert n == n
 """
     )
-    result = run(pytester, "--tracelock")
+    result = run(pytester, "--tracelock", "--tracelock-seconds=60")
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines([
         "note: the input is wrong=True (* were explored)",

@@ -113,7 +113,7 @@ class TestCase(unittest.TestCase):
 
 def test_only_what_is_concurrent_is_explored(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_HEAD + _ORDINARY)
-    result = run(pytester, "--tracelock", "-v")
+    result = run(pytester, "--tracelock", "--tracelock-seconds=60", "-v")
     result.assert_outcomes(passed=5, failed=3, skipped=2, xfailed=2)
     assert summary(result) == ["test_it.py::test_wrong", "test_it.py::TestCase::test_wrong"]
     result.stdout.fnmatch_lines([
@@ -128,7 +128,8 @@ def test_only_what_is_concurrent_is_explored(pytester: pytest.Pytester) -> None:
 
 def test_its_replay_command_reproduces(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_HEAD + _ORDINARY)
-    run(pytester, "--tracelock", "-k", "test_wrong and not Case").assert_outcomes(failed=1)
+    wrong = ("--tracelock-seconds=60", "-k", "test_wrong and not Case")
+    run(pytester, "--tracelock", *wrong).assert_outcomes(failed=1)
     (trace,) = (pytester.path / ".tracelock").iterdir()
     result = run(pytester, "test_it.py::test_wrong", "--tracelock-replay", str(trace))
     result.assert_outcomes(failed=1)
@@ -187,7 +188,7 @@ def test_that_ends_the_process():
 
 def test_what_cannot_be_controlled_is_named_and_stays_as_it_is(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_HEAD + _UNCONTROLLED)
-    result = run(pytester, "--tracelock", "--tracelock-json", "all.json")
+    result = run(pytester, "--tracelock", "--tracelock-seconds=60", "--tracelock-json", "all.json")
     result.assert_outcomes(passed=6)
     found = json.loads((pytester.path / "all.json").read_text())["tests"]
     assert {node.partition("::")[2]: one.get("why", "") for node, one in found.items()} == {
@@ -199,7 +200,8 @@ def test_what_cannot_be_controlled_is_named_and_stays_as_it_is(pytester: pytest.
         ),
         "test_only_once": "it passes by itself, and fails in every schedule under control: "
         "FileExistsError: [Errno 17] File exists: 'once.txt'",
-        "test_that_ends_the_process": "a schedule ended the process, with status 3",
+        "test_that_ends_the_process": "it passes by itself, and fails in every schedule under "
+        "control: the process died: exit status 3, in test_that_ends_the_process",
     }
     result.stdout.fnmatch_lines(["0 tests explored; 6 not explored"])
 
@@ -220,7 +222,7 @@ def test_it():
     assert counter.n == 2
 """
     )
-    result = run(pytester, "--tracelock")
+    result = run(pytester, "--tracelock", "--tracelock-seconds=60")
     result.assert_outcomes(failed=1)
     lines = result.stdout.lines
     assert [line for line in lines if line in ("begins", "ends with 1", "ends with 2")] == [
@@ -254,7 +256,10 @@ def test_it():
 def test_with_xdist(pytester: pytest.Pytester) -> None:
     """What the workers of xdist explore comes along, and the statistics of it."""
     pytester.makepyfile(test_it=_HEAD + _ORDINARY)
-    result = run(pytester, "--tracelock", "-n2", "--tracelock-statistics", others=True)
+    result = run(
+        pytester, "--tracelock", "--tracelock-seconds=60", "-n2", "--tracelock-statistics",
+        others=True,
+    )  # fmt: skip
     result.assert_outcomes(passed=5, failed=3, skipped=2, xfailed=2)
     result.stdout.fnmatch_lines([
         "test_it.py::test_right  verified: 2 interleavings of 3 threads, 1 lock, *",

@@ -37,17 +37,31 @@ _NOT_OWN: Final = _TOOLS | sys.stdlib_module_names
 
 
 def own_modules(covers: Callable[[str], bool]) -> dict[str, ModuleType]:
-    """The modules of the program: those that are instrumented, and whatever else lies in no
-    library, by their names."""
+    """The modules of the program: those that are covered, and whatever else lies in no library
+    and is no other test's, by their names."""
     found = {}
     for name, module in list(sys.modules.items()):
         if type(module) is not ModuleType or name.partition(".")[0] in _NOT_OWN:
             continue
         path = module.__dict__.get("__file__")
-        first_party = type(path) is str and not _in_library(path)
+        first_party = type(path) is str and not _in_library(path) and not _is_of_tests(name)
         if covers(name) or first_party or (name == "__main__" and path is None):
             found[name] = module
     return found
+
+
+def _is_of_tests(name: str) -> bool:
+    """Whether a module of this name holds tests, which other tests do not use: there may be
+    hundreds of them in a process."""
+    last = name.rpartition(".")[2]
+    return last.startswith("test_") or last.endswith("_test")
+
+
+def home_of(work: Any) -> str:
+    """The name of the module of a function, or of what it is made of."""
+    while isinstance(work, functools.partial):
+        work = work.func
+    return str(getattr(work, "__module__", None))
 
 
 def covering(modules: Sequence[str]) -> Callable[[str], bool]:

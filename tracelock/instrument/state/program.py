@@ -14,7 +14,7 @@ from typing import Any, Final
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.state.holders import Contents, Holder, NamesHeld
-from tracelock.instrument.state.places import covering, own_modules
+from tracelock.instrument.state.places import covering, home_of, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
 from tracelock.instrument.state.things import Cache
@@ -40,7 +40,9 @@ class KeptState:
         self.changed: dict[str, None] = {}
         self.lasting: dict[str, None] = {}
         self._own: set[str] = set()
-        self._covers = covering(program.instrument)
+        functions = (*program.workers, program.setup, program.check)
+        given = [work for work in functions if work is not None]
+        self._covers = covering([*program.instrument, *sorted({*map(home_of, given)})])
         self._snapshot = Snapshot(self._own.__contains__)
         self._process = ProcessWide()
         self._schedules = 0
@@ -50,9 +52,8 @@ class KeptState:
         self._dirty: dict[Holder, None] = {}  # what the last schedule has changed
         self._take_modules()
         before = len(self._snapshot.found)
-        for work in (*program.workers, program.setup, program.check):
-            if work is not None:
-                self._snapshot.function(work, getattr(work, "__qualname__", type(work).__name__))
+        for work in given:
+            self._snapshot.function(work, getattr(work, "__qualname__", type(work).__name__))
         #: What only the given functions reach: whoever wrote them may count in there, or keep
         #: results, and looks at these when the exploration is over. Of a test there is nobody.
         self._theirs = set() if program.source else set(self._snapshot.found[before:])
