@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from tracelock.report.terminal import Style, header_lines, table, verdict_block
 from tracelock.report.timeline import selection, timeline
 from tracelock.report.wording import clean, describe, said_of, shown
-from tracelock.trace import MISSING, Blocked, Event, Events, Trace, Verdict
+from tracelock.trace import MISSING, Blocked, Event, Events, Trace, Verdict, story
 
 PATH = "workers.transfer.steps[0]"
 
@@ -355,6 +355,8 @@ def test_a_verdict_for_a_newcomer() -> None:
         "b waits for something to get from q",
         "c waits for m (held by itself)",
     ]
+    heard = Verdict("deadlock", None, f"{story(ends)}; one thing; another\nof two", {}, ends)
+    assert said_of(heard, [])[3:] == [("one thing", None, []), ("another", None, ["of two"])]
 
 
 def test_header_lines_are_aligned() -> None:

@@ -10,8 +10,9 @@ from tracelock.engine.recording import target_name
 from tracelock.engine.state import Entry
 from tracelock.errors import StepFailure
 from tracelock.objects import Model
-from tracelock.ops import JOIN, NAMES, ON_VARIABLE, WAIT, Layout, Op, Value
+from tracelock.ops import JOIN, NAMES, ON_VARIABLE, Layout, Op, Value
 from tracelock.trace import Blocked, Verdict
+from tracelock.trace import story as story
 
 #: Steps at the end of a schedule in which a loop that goes round is looked for.
 TAIL: Final = 400
@@ -107,18 +108,6 @@ def spinning(layout: Layout, log: Sequence[Entry]) -> str:
         places = ", ".join(sorted({step[0] for step in own[:period]}))
         told.append(f"{layout.workers[worker].name} goes round at {places}")
     return "; ".join(told)
-
-
-def story(blocked: Sequence[Blocked]) -> str:
-    """One sentence for each worker that waits."""
-    parts = []
-    for one in blocked:
-        held = ""
-        if one.holder and one.op != NAMES[JOIN]:
-            held = f" (held by {', '.join('itself' if h == one.worker else h for h in one.holder)})"
-        verb = "waits at" if one.op == NAMES[WAIT] else "waits for"
-        parts.append(f"{one.worker} {verb} {one.target}{held}")
-    return "; ".join(parts)
 
 
 def verdict_of(controller: Controller, finally_: Sequence[StateCheck]) -> Verdict:

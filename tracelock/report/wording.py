@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from tracelock.trace import MISSING, Blocked, Event, Verdict
+from tracelock.trace import MISSING, Blocked, Event, Verdict, story
 
 LONGEST_VALUE: Final = 60  # characters of one value
 
@@ -185,7 +185,11 @@ def said_of(verdict: Verdict, workers: Sequence[str]) -> list[Said]:
         known = 0 <= verdict.worker < len(workers)
         name = workers[verdict.worker] if known else f"worker {verdict.worker}"
         return [Said(clean(f"{name} failed: {first}"), verdict.at, more), *waiting]
-    if first and not (verdict.kind == "deadlock" and verdict.blocked):
+    if verdict.kind == "deadlock" and verdict.blocked:
+        told = verdict.message.removeprefix(story(verdict.blocked)).removeprefix("; ")
+        lines = [one.split("\n") for one in told.split("; ") if one and told != verdict.message]
+        return [*waiting, *(Said(clean(one), None, list(map(clean, more))) for one, *more in lines)]
+    if first:
         at = verdict.at if verdict.kind == "failed" else None
         return [Said(clean(first), at, more), *waiting]
     return waiting

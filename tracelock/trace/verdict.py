@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -101,3 +102,15 @@ class Verdict:
             [Blocked.from_data(one, f"verdict: blocked[{i}]") for i, one in enumerate(blocked)],
             at, worker, {key: value for key, value in data.items() if key not in known},
         )  # fmt: skip
+
+
+def story(blocked: Sequence[Blocked]) -> str:
+    """One sentence for each worker that waits."""
+    parts = []
+    for one in blocked:
+        held = ""
+        if one.holder and one.op != "join":
+            held = f" (held by {', '.join('itself' if h == one.worker else h for h in one.holder)})"
+        verb = "waits at" if one.op == "wait" else "waits for"
+        parts.append(f"{one.worker} {verb} {one.target}{held}")
+    return "; ".join(parts)

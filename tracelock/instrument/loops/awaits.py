@@ -120,6 +120,8 @@ def innermost(coro: Any) -> Innermost:
     for frame in frames(coro):
         code = frame.f_code
         known = _known.get(identity(code)) or _others.get(identity(code))
+        if known is not None and kind >= 0 and code.co_qualname == "Event.wait":
+            continue  # an event that stands in a limiter, a condition or a stream of the library
         if known is not None:
             kind, thing = known[1], frame.f_locals.get("self")
         module = frame.f_globals.get("__name__", "")

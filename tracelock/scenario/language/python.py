@@ -122,8 +122,7 @@ class PythonDecl(DocumentModel):
 
     def how_many(self) -> int | None:
         """How many cancellations, None where that is not said."""
-        said = "cancellations" in self.model_fields_set
-        return self.cancellations if said or self.cancellable is None else None
+        return self.cancellations if "cancellations" in self.model_fields_set else None
 
 
 def document_keys(data: Any) -> dict[str, Any]:
