@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
@@ -120,6 +120,7 @@ class PythonProgram:
     found: list[str] = field(default_factory=list)
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
+    machine: ClassVar[None] = None  # its workers are no machines, which could be copied
     always: tuple[Any, ...] = ()
     finally_: tuple[Any, ...] = field(init=False)
 
