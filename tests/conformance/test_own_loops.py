@@ -10,25 +10,10 @@ from typing import Any
 import anyio
 import pytest
 
-import tracelock
+from tests.helpers.own_loops import State, exploring
 
 HERE = __name__
-
-
-class State:
-    def __init__(self) -> None:
-        self.n = 0
-
-
-def two(s: State) -> None:
-    assert s.n == 2, f"n is {s.n}"
-
-
-def explore(*workers: Callable[..., Any], **more: Any) -> tracelock.Explored:
-    more.setdefault("check", two)
-    more.setdefault("schedules", 60)
-    more.setdefault("seconds", 30)  # a loop that hangs fails, on a busy machine too
-    return tracelock.explore(setup=State, workers=workers, instrument=[HERE], **more)
+explore = exploring(HERE, 60)
 
 
 async def update(s: State) -> None:

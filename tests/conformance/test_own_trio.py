@@ -14,24 +14,10 @@ from anyio.from_thread import start_blocking_portal
 from trio.testing import MockClock
 
 import tracelock
+from tests.helpers.own_loops import State, exploring
 
 HERE = __name__
-
-
-class State:
-    def __init__(self) -> None:
-        self.n = 0
-
-
-def two(s: State) -> None:
-    assert s.n == 2, f"n is {s.n}"
-
-
-def explore(*workers: Callable[..., Any], **more: Any) -> tracelock.Explored:
-    more.setdefault("check", two)
-    more.setdefault("schedules", 40)
-    more.setdefault("seconds", 30)  # a run that hangs fails, on a busy machine too
-    return tracelock.explore(setup=State, workers=workers, instrument=[HERE], **more)
+explore = exploring(HERE, 40)
 
 
 async def update(s: State) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
+import multiprocessing
 import re
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from tracelock.export.program import PlainProgram
 from tracelock.scenario.language.models import Scenario
 
 _numbers = count()
+
+#: Seconds that a test in a process of its own may take.
+_LONGEST: Final = 300
 
 
 @dataclass
@@ -59,3 +66,34 @@ def ran(source: str, plain: PlainProgram | None = None, scenario: Scenario | Non
             values += list(value) if isinstance(initial, list) else [value]
     linecache.cache.pop(file, None)
     return Ran(status, lines, tuple(values))
+
+
+def in_a_child(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a test in a forked process: a program that deadlocks leaves its threads behind, which
+    would stay in the process of all tests that come after."""
+
+    @functools.wraps(test)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        context = multiprocessing.get_context("fork")
+        there, here = context.Pipe(duplex=False)
+
+        def run() -> None:
+            try:
+                test(*args, **kwargs)
+            except BaseException:
+                here.send(traceback.format_exc())
+            else:
+                here.send("")
+
+        child = context.Process(target=run, daemon=True)
+        child.start()
+        here.close()
+        try:
+            assert there.poll(_LONGEST), "the test does not end"
+            told = there.recv()
+        finally:
+            child.kill()
+            child.join()
+        assert not told, told
+
+    return wrapper

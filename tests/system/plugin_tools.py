@@ -19,6 +19,30 @@ PLUGIN = (
     else ("-p", "tracelock.pytest_plugin")
 )
 
+#: In a test file: what two threads may do to a counter, and how they do.
+COUNTER = """
+class Counter:
+    def __init__(self):
+        self.lock, self.n = threading.Lock(), 0
+
+    def add(self):
+        with self.lock:
+            self.n += 1
+
+    def race(self):
+        self.n += 1
+
+
+def both(*functions):
+    threads = [threading.Thread(target=one) for one in functions * (2 // len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+"""
+
 # An inner run of pytest in this process forgets what it imports: all of ours has to be there
 # before, or the next one would have a second copy of some modules.
 for _found in pkgutil.walk_packages(tracelock.__path__, "tracelock."):

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tracelock
-from tests.helpers.programs import Ran, ran
+from tests.helpers.programs import Ran, in_a_child, ran
 from tests.helpers.scenario_strategies import FIRST, STEPS
 from tests.oracles.brute import Found, TooMany, all_states
 from tests.oracles.generate import THEMES, generate
@@ -67,6 +67,7 @@ def is_possible(result: Ran, found: Found, scenario: Scenario) -> bool:
 
 # --- free programs ---------------------------------------------------------------------------
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@in_a_child
 def test_every_file_becomes_a_program(path: Path) -> None:
     scenario = load_scenario(path)
     for backend in BACKENDS:
@@ -89,6 +90,7 @@ def test_every_file_becomes_a_program(path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["threading", "asyncio", "trio"])
 @pytest.mark.parametrize("theme", [theme for theme in THEMES if theme != "timeouts"])
+@in_a_child
 def test_what_a_free_program_does_is_possible(theme: str, backend: str) -> None:
     tried = refused = 0
     for seed in range(40):
@@ -192,6 +194,7 @@ def shows(result: Ran, trace: Trace) -> bool:
     return "failed:" in result.text
 
 
+@in_a_child
 def test_forced_programs_fail_every_time() -> None:
     """Every recorded failure, twenty times, on its own backend; side by side, as most of the time
     they wait."""
@@ -272,6 +275,7 @@ def test_all_forced_processes_every_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("theme", ["variables", "locks", "semaphores", "conditions", "queues"])
+@in_a_child
 def test_a_random_schedule_is_followed(theme: str) -> None:
     """Any schedule of any scenario, not only shrunk ones: the same end, the same final state."""
     followed = 0

@@ -20,6 +20,8 @@ import unittest
 
 import pytest
 
+THREADS = threading.active_count()
+
 
 class Cache:
     def __init__(self):
@@ -395,7 +397,7 @@ def test_afterwards():
     import os
 
     assert "IN_A_SCHEDULE" not in os.environ
-    assert threading.active_count() == 1
+    assert threading.active_count() == THREADS
 """
 
 

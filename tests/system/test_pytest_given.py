@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.plugin_tools import run
+from tests.system.plugin_tools import COUNTER, run
 from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]
 
-_HEAD = """\
+_HEAD = (
+    """\
 import asyncio
 import threading
 import unittest
@@ -23,27 +24,9 @@ FEW = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
-
-class Counter:
-    def __init__(self):
-        self.lock, self.n = threading.Lock(), 0
-
-    def add(self):
-        with self.lock:
-            self.n += 1
-
-    def race(self):
-        self.n += 1
-
-
-def both(function):
-    threads = [threading.Thread(target=function) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
+"""
+    + COUNTER
+    + """\
 @pytest.fixture
 def counter():
     counter = Counter()
@@ -52,6 +35,7 @@ def counter():
 
 
 """
+)
 _BAD = (
     _HEAD
     + """

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from tests.system.plugin_tools import run, summary
+from tests.system.plugin_tools import COUNTER, run, summary
 
 pytest_plugins = ["pytester"]
 
-_HEAD = """\
+_HEAD = (
+    """\
 import asyncio
 import os
 import socket
@@ -22,28 +23,11 @@ import unittest
 
 import pytest
 
-
-class Counter:
-    def __init__(self):
-        self.lock, self.n = threading.Lock(), 0
-
-    def add(self):
-        with self.lock:
-            self.n += 1
-
-    def race(self):
-        self.n += 1
-
-
-def both(*functions):
-    threads = [threading.Thread(target=one) for one in functions * (2 // len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
+THREADS = threading.active_count()
 
 """
+    + COUNTER
+)
 _ORDINARY = """\
 @pytest.fixture
 def counter():
@@ -303,7 +287,7 @@ def test_it():
 
 
 def test_afterwards():
-    assert threading.active_count() == 1
+    assert threading.active_count() == THREADS
     assert threading.Lock.__module__ == "_thread"
 """
     )

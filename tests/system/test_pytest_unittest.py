@@ -6,38 +6,21 @@ import json
 
 import pytest
 
-from tests.system.plugin_tools import run
+from tests.system.plugin_tools import COUNTER, run
 
 pytest_plugins = ["pytester"]
 
-_SOURCE = """\
+_SOURCE = (
+    """\
 import asyncio
 import threading
 import unittest
 
 import pytest
 
-
-class Counter:
-    def __init__(self):
-        self.lock, self.n = threading.Lock(), 0
-
-    def add(self):
-        with self.lock:
-            self.n += 1
-
-    def race(self):
-        self.n += 1
-
-
-def both(function):
-    threads = [threading.Thread(target=function) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
+"""
+    + COUNTER
+    + """\
 class TestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -121,6 +104,7 @@ class TestLoop(unittest.IsolatedAsyncioTestCase):
         self.n = 2
         self.skipTest("for itself")
 """
+)
 _RESULTS = {
     "TestCase::test_in_a_cleanup": "failed",
     "TestCase::test_in_a_sub_test": "failed",

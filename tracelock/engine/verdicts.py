@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from signal import Signals
 from typing import Any, Final, Protocol
 
 from tracelock.engine.controller import Controller
@@ -24,6 +25,20 @@ STUCK: Final = "stuck in C"
 
 class EndOfProcess(str):
     """How the process ended in which all workers ran, as a whole phrase; see ``crashed``."""
+
+    @classmethod
+    def by_exit(cls, status: int) -> EndOfProcess:
+        """It has ended itself."""
+        return cls(f"the process died: exit status {status}")
+
+    @classmethod
+    def by_signal(cls, number: int) -> EndOfProcess:
+        """A signal has ended it."""
+        try:
+            name = Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return cls(f"the process was killed by {name}")
 
 
 class StateCheck(Protocol):

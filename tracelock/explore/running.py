@@ -152,6 +152,9 @@ class Runnable(Protocol):
     def always(self) -> Sequence[StateCheck]: ...
     @property
     def finally_(self) -> Sequence[StateCheck]: ...
+    @property
+    def machine(self) -> Callable[[int], Machine] | None:
+        """What makes the machine of a worker, which can be copied; None for real code."""
 
 
 class ScheduleDriver(Protocol):

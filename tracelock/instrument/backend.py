@@ -20,6 +20,7 @@ from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
+from tracelock.instrument.contexts import out_of_control
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
 from tracelock.instrument.hub import (
@@ -40,7 +41,7 @@ from tracelock.instrument.threads.finalizers import finalizers_heard
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait, take_back
-from tracelock.instrument.worker import Main, MainBlocked, Worker, out_of_control
+from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
 

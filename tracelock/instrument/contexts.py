@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from _thread import get_ident
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
@@ -55,3 +57,15 @@ class Context(Protocol):
 identity: Final = object.__hash__
 #: Thread ident -> the worker on that thread. Empty: nothing is under control.
 contexts: Final[dict[int, Context]] = {}
+
+
+@contextlib.contextmanager
+def out_of_control() -> Iterator[None]:
+    """While this is entered, nothing that this thread does is a worker's: no access is seen, and no
+    name is given."""
+    kept = contexts.pop(get_ident(), None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            contexts[get_ident()] = kept

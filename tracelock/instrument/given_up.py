@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tracelock.instrument.account.looks import processor_time
 from tracelock.instrument.callers import place_in
 from tracelock.instrument.failures import stack_of
 
@@ -46,13 +47,10 @@ class GivenUp:
 
 def _computes(ident: int) -> bool:
     """Whether a thread uses the processor; True where that cannot be told."""
-    try:
-        clock = time.pthread_getcpuclockid(ident)
-        before = time.clock_gettime(clock)
-        _sleep(SAMPLE)
-        return time.clock_gettime(clock) - before > SAMPLE / 10
-    except (AttributeError, OSError):
-        return True
+    before = processor_time(ident)
+    _sleep(SAMPLE)
+    after = processor_time(ident)
+    return before is None or after is None or after - before > SAMPLE * 100
 
 
 def stuck_message(worker: Worker) -> str:

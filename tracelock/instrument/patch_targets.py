@@ -100,16 +100,7 @@ def replace_names(
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
     wanted = by.keys()
-    holding = [
-        cls
-        for cls in _holding(live.classes, wanted, _class_values)
-        if _holds(class_names(cls), wanted)
-    ]
-    for cls in holding:
-        if _foreign(cls.__module__):
-            _in_class(changes, cls, by)
-    for function in _holding(live.functions, wanted, _defaults):
-        _in_defaults(changes, function, by)
+    holding = _replace(changes, by, live)
     # the names of a class are set through the class
     left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
     for names in _holding(live.dicts, wanted, _items):
@@ -122,16 +113,33 @@ def replace_names(
             continue
         if identity(held) in by and identity(cell) not in left_alone:
             changes.set(cell, "cell_contents", by[identity(held)])
+    return by
+
+
+def _replace(changes: Changes, by: dict[int, Callable[..., Any]], live: LiveObjects) -> list[type]:
+    """Replace what classes, defaults, factories and the attributes of objects hold; the classes
+    that hold any of it, those of the standard library too, which are left as they are."""
+    wanted = by.keys()
+    holding = [
+        cls
+        for cls in _holding(live.classes, wanted, _class_values)
+        if _holds(class_names(cls), wanted)
+    ]
+    for cls in holding:
+        if _foreign(cls.__module__):
+            _in_class(changes, cls, by)
+    for function in _holding(live.functions, wanted, _defaults):
+        _in_defaults(changes, function, by)
     for factories in live.factories:
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
-    # of most, the attributes are no dictionary before somebody asks; those that are, are above
+    # of most, the attributes are no dictionary before somebody asks
     for obj in _holding(live.others, wanted, _attributes):
         held = namespace_of(obj)
         if type(held) is dict and _holds(held, wanted):
             _in_names(changes, held, by)
-    return by
+    return holding
 
 
 def _class_values(classes: list[type]) -> Iterator[Any]:
@@ -207,19 +215,7 @@ def give_back(
         if isinstance(module, ModuleType) and name.partition(".")[0] != "tracelock":
             _in_names(later, globals_of(module), by)
     if live is not None:
-        for cls in live.classes:
-            if _foreign(cls.__module__) and _holds(cls.__dict__, by.keys()):
-                _in_class(later, cls, by)
-        for function in live.functions:
-            _in_defaults(later, function, by)
-        for obj in live.others:
-            held = namespace_of(obj)
-            if type(held) is dict and _holds(held, by.keys()):
-                _in_names(later, held, by)
-        for factories in live.factories:
-            if identity(factories.default_factory) in by:
-                factory = by[identity(factories.default_factory)]
-                later.set(factories, "default_factory", factory)
+        _replace(later, by, live)
     if later.noted:
         changes.then(later.make)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
@@ -124,6 +124,7 @@ class PythonProgram:
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
     aim: Aim = field(init=False)
+    machine: ClassVar[None] = None  # its workers are no machines, which could be copied
     always: tuple[Any, ...] = ()
     finally_: tuple[Any, ...] = field(init=False)
 

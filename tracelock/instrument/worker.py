@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from tracelock.instrument.hub import (
@@ -411,18 +410,6 @@ def here() -> Worker | None:
     if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return None
     return worker
-
-
-@contextlib.contextmanager
-def out_of_control() -> Iterator[None]:
-    """While this is entered, nothing that this thread does is a worker's: no access is seen, and no
-    name is given."""
-    kept = contexts.pop(get_ident(), None)
-    try:
-        yield
-    finally:
-        if kept is not None:
-            contexts[get_ident()] = kept
 
 
 class Uncontrolled:

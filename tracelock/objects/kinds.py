@@ -95,10 +95,10 @@ def _semaphore(bounded: bool) -> Kind:
     )
 
 
-def _condition(make: Callable[[Rules, Any], Model]) -> Maker:
+def _condition(of: Callable[[], type[Model]], make: Callable[[Rules, Any], Model]) -> Maker:
     def condition(rules: Rules, spec: ObjectSpec, models: Sequence[Model | None]) -> Model:
         lock = models[spec.lock]
-        assert lock is not None
+        assert isinstance(lock, of())
         return make(rules, lock)
 
     return condition
@@ -138,9 +138,15 @@ KINDS: Final[dict[str, Kind]] = {
     "bounded_semaphore": _semaphore(bounded=True),
     "condition": Kind(
         {
-            PLAIN: _condition(ConditionModel),
-            ASYNCIO: _condition(lambda *made: _asyncio_locks().AsyncioConditionModel(*made)),
-            ANYIO: _condition(lambda rules, lock: _anyio_locks().AnyioConditionModel(lock)),
+            PLAIN: _condition(lambda: LockModel, ConditionModel),
+            ASYNCIO: _condition(
+                lambda: _asyncio_locks().AsyncioLockModel,
+                lambda *made: _asyncio_locks().AsyncioConditionModel(*made),
+            ),
+            ANYIO: _condition(
+                lambda: _anyio_locks().AnyioLockModel,
+                lambda rules, lock: _anyio_locks().AnyioConditionModel(lock),
+            ),
         },
         ("lock",),
         refers=True,

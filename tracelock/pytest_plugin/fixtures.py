@@ -132,7 +132,7 @@ class FixturesAnew:
     def _clear_up(self) -> None:
         """Tear down what a schedule has left that ended badly. None of that is of the one that
         begins: it is not seen, and what it raises is noise."""
-        from tracelock.instrument.worker import out_of_control
+        from tracelock.instrument.contexts import out_of_control
 
         self._running.clear()  # their loop is gone
         with out_of_control(), contextlib.suppress(Exception):

@@ -86,7 +86,7 @@ class GivenInput:
         draws = 0
 
         def draw(data: Any, strategy: Any, label: Any = None) -> Any:
-            from tracelock.instrument.worker import out_of_control
+            from tracelock.instrument.contexts import out_of_control
 
             nonlocal draws
             place, draws = draws, draws + 1

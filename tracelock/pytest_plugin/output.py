@@ -1,12 +1,39 @@
-"""What a test writes while it is explored in another process: that of the last schedule alone."""
+"""What a test writes while it is explored: that of the last schedule alone is shown."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from _pytest.logging import caplog_handler_key, caplog_records_key
+
+
+def forget_output(item: pytest.Item) -> Callable[[], None]:
+    """What drops the output of the schedules before: that of the last one is what is shown."""
+    capture, logging = _captures(item)
+
+    def forget() -> None:
+        if capture is not None:
+            capture.read_global_capture()
+        handler = item.stash.get(caplog_handler_key, None)
+        if handler is not None:
+            handler.reset()
+            item.stash[caplog_records_key]["call"] = handler.records
+        if logging is not None:
+            logging.report_handler.reset()
+
+    return forget
+
+
+def _captures(item: pytest.Item) -> tuple[Any, Any]:
+    """The plugins that take what is written, and what is logged; None where one does not."""
+    plugins = item.config.pluginmanager
+    capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
+    capturing = capture is not None and capture.is_capturing() in ("global", True)
+    return capture if capturing else None, logging
 
 
 @dataclass(slots=True)
@@ -24,9 +51,8 @@ class ItemOutput:
 
     def show(self, item: pytest.Item) -> None:
         """Let this be what the test has written, and nothing else."""
-        plugins = item.config.pluginmanager
-        capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
-        if capture is not None and capture.is_capturing() in ("global", True):
+        capture, logging = _captures(item)
+        if capture is not None:
             capture.read_global_capture()
         sys.stdout.write(self.out)
         sys.stderr.write(self.err)

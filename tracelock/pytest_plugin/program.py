@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from _pytest.logging import caplog_handler_key, caplog_records_key
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.pytest_plugin.fixtures import is_async
+from tracelock.pytest_plugin.output import forget_output
 from tracelock.pytest_plugin.test_cases import is_isolated, run_isolated, run_test_case
 
 if TYPE_CHECKING:
@@ -175,22 +175,3 @@ class ItemProgram:
     async def _given_async(self, given: GivenInput, fixtures: dict[str, Any]) -> None:
         with given.entered():
             await given.begin(fixtures)()
-
-
-def forget_output(item: pytest.Item) -> Callable[[], None]:
-    """What drops the output of the schedules before: that of the last one is what is shown."""
-    plugins = item.config.pluginmanager
-    capture, logging = plugins.getplugin("capturemanager"), plugins.getplugin("logging-plugin")
-    capturing = capture is not None and capture.is_capturing() in ("global", True)
-
-    def forget() -> None:
-        if capturing:
-            capture.read_global_capture()
-        handler = item.stash.get(caplog_handler_key, None)
-        if handler is not None:
-            handler.reset()
-            item.stash[caplog_records_key]["call"] = handler.records
-        if logging is not None:
-            logging.report_handler.reset()
-
-    return forget

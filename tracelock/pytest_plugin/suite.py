@@ -176,6 +176,8 @@ class Suite:
         raise ScheduleFailed(found.text) from error
 
     def _found(self, item: pytest.Item, unmarked: Any, most: float) -> Found:
+        from tracelock.pytest_plugin.unmarked import Found
+
         if not apart.POSSIBLE:
             here: Found = unmarked.explore(lambda tried: None)
             return here
@@ -198,8 +200,6 @@ class Suite:
             other: Found = apart.apart(job, min(self.seconds * factor + more, most), progress)
             return other
         except apart.ApartFailed as failed:
-            from tracelock.pytest_plugin.unmarked import Found
-
             return Found(results.left(f"{failed}"))
         except pytest.fail.Exception as ended:  # as pytest-timeout does; the test itself has passed
             spent = time.monotonic() - begun
@@ -207,8 +207,6 @@ class Suite:
             if not unmarked.alone:
                 item.add_report_section("call", "tracelock", text)
                 raise
-            from tracelock.pytest_plugin.unmarked import Found
-
             return Found(results.left(f"it was ended ({ended}): {text}"))
 
 

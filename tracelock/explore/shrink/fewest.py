@@ -72,7 +72,7 @@ def fewest(
     ``below``: only schedules that cost less are of interest. A failure ends a schedule: what comes
     after it is not counted. After ``states`` states or ``seconds`` the search gives up.
     """
-    if not hasattr(runner.program, "machine"):  # machines can be copied, real code cannot
+    if runner.program.machine is None:  # machines can be copied, real code cannot
         return Fewest(None, 0, False, 0)
     return _Search(runner, wanted, below).run(states, seconds)
 
@@ -117,7 +117,8 @@ class _Search:
 
     def _begin(self) -> None:
         controller = self.controller
-        program: Any = self.runner.program
+        program = self.runner.program
+        assert program.machine is not None
         controller.begin()
         machines = [program.machine(number) for number in range(len(program.layout.workers))]
         controller.start_automatic(machines)

@@ -25,10 +25,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 #: Names that a line of text tells before it says how many more there are.
 _TOLD = 8
+#: What is found out by recording the calls of a schedule, by the names of fields.
+_FOUND: Final = ("looked", "unlooked", "unseen", "outside", "chance")
 
 
 @dataclass(slots=True)
@@ -58,9 +60,15 @@ class Account:
         self.concurrent = max(self.concurrent, other.concurrent)
         for name, users in other.variables.items():
             self.variables[name] = max(users, self.variables.get(name, 0))
-        for name in ("locks", "looked", "unlooked", "unseen", "outside", "chance"):
-            getattr(self, name).update(getattr(other, name))
+        self.locks |= other.locks
+        self.hear({name: getattr(other, name) for name in _FOUND})
         self.recorded += other.recorded
+
+    def forget(self) -> None:
+        """Let what schedules told be unknown: they are to be recorded anew."""
+        for name in _FOUND:
+            getattr(self, name).clear()
+        self.recorded = 0
 
     @property
     def clean(self) -> bool:
@@ -98,10 +106,7 @@ class Account:
 
     def told(self) -> dict[str, Any]:
         """What was found out, as plain data: for the account of the process that forked this."""
-        return {
-            "looked": list(self.looked), "unlooked": list(self.unlooked),
-            "unseen": dict(self.unseen), "outside": list(self.outside), "chance": list(self.chance),
-        }  # fmt: skip
+        return {name: getattr(self, name).copy() for name in _FOUND}
 
     def hear(self, told: dict[str, Any]) -> None:
         """Another process has found this out."""

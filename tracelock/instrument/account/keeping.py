@@ -46,11 +46,8 @@ class AccountKeeper:
 
     def restart(self) -> None:
         """Begin anew: more is looked into than was so far."""
-        for one in (self.account.looked, self.account.unlooked, self.account.unseen):
-            one.clear()
-        self.account.outside.clear()
-        self.account.chance.clear()
-        self.account.recorded = self._schedules = 0
+        self.account.forget()
+        self._schedules = 0
         self._next = 1
 
     def begin(self) -> CallRecorder | None:

@@ -12,8 +12,10 @@ from typing import Any
 
 def processor_time(ident: int) -> int | None:
     """What a thread has had of the processor, in ms; None where that cannot be told."""
-    clock = getattr(time, "pthread_getcpuclockid", None)
-    return None if clock is None else time.clock_gettime_ns(clock(ident)) // 1_000_000
+    try:
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(ident)) // 1_000_000
+    except (AttributeError, OSError):
+        return None
 
 
 def namespace(obj: object) -> dict[str, Any]:

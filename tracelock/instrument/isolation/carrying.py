@@ -13,6 +13,7 @@ import pickle
 import random
 import sys
 from collections.abc import Iterable
+from dataclasses import fields
 from functools import partial
 from itertools import islice
 from types import (
@@ -229,7 +230,8 @@ class Learnt:
             ]
         hub.numbered, hub.fork_copies, hub.imported = taken["hub"]
         account, keeper._schedules, keeper._next = taken["account"]
-        vars_of(keeper.account, account)
+        for field in fields(account):
+            setattr(keeper.account, field.name, getattr(account, field.name))
         for name, value in zip(_OF_BACKEND, taken["backend"], strict=True):
             setattr(backend, name, value)
         backend.afresh.drew = taken["drew"]
@@ -238,9 +240,3 @@ class Learnt:
         if self._sources.modules != taken["modules"]:
             self._sources.modules[:] = taken["modules"]
             self._sources._looked.clear()
-
-
-def vars_of(mine: Any, theirs: Any) -> None:
-    """Give an object the fields of another one of its dataclass."""
-    for name in mine.__dataclass_fields__:
-        setattr(mine, name, getattr(theirs, name))

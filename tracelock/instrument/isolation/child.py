@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import os
-import signal
 import struct
-import sys
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -27,6 +24,7 @@ from tracelock.instrument.isolation.carrying import (
     schedulers_in,
 )
 from tracelock.instrument.isolation.marks import Mark, SharedMark
+from tracelock.instrument.processes.remote import die_with_parent, flush
 from tracelock.schedulers.base import Scheduler
 
 if TYPE_CHECKING:
@@ -41,7 +39,6 @@ REST: Final = b"R"
 HEAD: Final = struct.Struct("<cI")
 _FIELDS: Final = ("failure", "active", "crashed", "limit", "values", "ended", "current", "log")
 _write: Final = os.write
-_C: Final[Any] = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Death(NamedTuple):
@@ -75,6 +72,7 @@ class ForkedBatch:
             backend, hub, names, names.layout, backend.program, backend.rules, backend.kept,
             backend.account, hub.aim, controller, controller.rules, *self.schedulers,
         )  # fmt: skip
+        self._parent = os.getpid()
         self._known: set[int]
         self._schedule = 0
         self._events = 0
@@ -89,7 +87,7 @@ class ForkedBatch:
         gc.freeze()
         faulthandler.disable()  # what is looked for need not be told each time
         contexts.clear()
-        die_with_parent()
+        die_with_parent(self._parent)
         backend.begin_apart(self.claims)
         controller.models.clear()  # of what an object was taken for when they were made
         controller._objects.clear()
@@ -238,17 +236,3 @@ class ForkedBatch:
         for name in ("_set_up", "_finally", "_schedule"):
             vars(self.backend).pop(name, None)
         vars(self.backend.hub).pop("decide", None)
-
-
-def die_with_parent() -> None:
-    """Where the system can see to it, no child outlives a parent that was killed."""
-    if sys.platform == "linux":
-        with contextlib.suppress(Exception):
-            _C.prctl(1, signal.SIGKILL, 0, 0, 0)
-
-
-def flush() -> None:
-    """Write out what is buffered: a forked process has its own copy of it."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.open import OpenController
-from tracelock.engine.verdicts import STUCK
+from tracelock.engine.verdicts import STUCK, EndOfProcess
 from tracelock.errors import TracelockError
 from tracelock.instrument.isolation.carrying import Learnt, innermost, unpacked
-from tracelock.instrument.isolation.child import HEAD, SCHEDULE, Death, ForkedBatch, flush
+from tracelock.instrument.isolation.child import HEAD, SCHEDULE, Death, ForkedBatch
 from tracelock.instrument.isolation.marks import SharedMark
 from tracelock.instrument.processes import forking
+from tracelock.instrument.processes.remote import flush
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
@@ -163,7 +164,7 @@ class Isolation:
 
     def _take(
         self, batch: ForkedBatch, records: list[dict[str, Any]], rest: dict[str, Any]
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Take in what a process has told. Whether there may be more."""
         controller, done = batch.controller, batch.done
         batch.learnt.give(rest["learnt"])
@@ -301,13 +302,8 @@ class _Child:
     def _how(self) -> str:
         status = self._status or 0
         if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
-            try:
-                name = signal.Signals(number).name
-            except ValueError:
-                name = f"signal {number}"
-            return f"the process was killed by {name}"
-        return f"the process died: exit status {os.WEXITSTATUS(status)}"
+            return EndOfProcess.by_signal(os.WTERMSIG(status))
+        return EndOfProcess.by_exit(os.WEXITSTATUS(status))
 
     def _signal(self, number: int) -> None:
         """Send a signal to the process and to all that it has forked."""

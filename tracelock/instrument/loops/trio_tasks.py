@@ -17,13 +17,12 @@ from typing import Any, Final, cast
 import trio
 from trio._core import _entry_queue, _run, _thread_cache
 
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import identity, out_of_control
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
-from tracelock.instrument.worker import out_of_control
 
 #: The code of the task that calls what threads have sent.
 _CALLS: Final = _entry_queue.EntryQueue.task.__code__

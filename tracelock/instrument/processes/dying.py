@@ -24,7 +24,7 @@ _HARMLESS: Final = frozenset(
     for name in ("SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGSTOP", "SIGTSTP", "SIGTTIN",
                  "SIGTTOU")
 )  # fmt: skip
-_NAMES: Final = {int(each): each.name for each in signal.Signals}
+_KNOWN: Final = frozenset(map(int, signal.Signals))
 _real_abort: Final = os.abort
 _real_raise: Final = signal.raise_signal
 _getsignal: Final = signal.getsignal
@@ -50,16 +50,16 @@ def dies(how: str) -> None:
 
 def killed_by(number: int) -> str:
     """How a process ends that gets this signal, "" where it goes on."""
-    if number in _HARMLESS or number not in _NAMES:
+    if number in _HARMLESS or number not in _KNOWN:
         return ""
     if number != signal.SIGKILL and _getsignal(number) not in (signal.SIG_DFL, None):
         return ""
-    return f"the process was killed by {_NAMES[number]}"
+    return EndOfProcess.by_signal(number)
 
 
 def abort() -> Any:
     """``os.abort``."""
-    dies("the process was killed by SIGABRT")
+    dies(EndOfProcess.by_signal(signal.SIGABRT))
     _real_abort()
 
 

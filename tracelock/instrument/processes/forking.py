@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from tracelock.engine.verdicts import EndOfProcess
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
@@ -135,7 +136,7 @@ def leave(status: int) -> None:
     worker = contexts.get(get_ident())
     if isinstance(worker, RemoteWorker) and worker.by_fork and not worker.hub.unwinding:
         worker.leave()
-    dies(f"the process died: exit status {status & 0xFF}")
+    dies(EndOfProcess.by_exit(status & 0xFF))
     real_exit(status)
 
 

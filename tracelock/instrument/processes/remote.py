@@ -260,13 +260,18 @@ def flush() -> None:
             stream.flush()
 
 
-def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
-          parent: int) -> RemoteWorker:  # fmt: skip
-    """This process, just forked, is the one of worker ``number``. ``parent``: who forked it."""
+def die_with_parent(parent: int) -> None:
+    """Where the system can see to it, this process, which ``parent`` has forked, ends with it."""
     if _libc is not None and sys.platform == "linux":
         _libc.prctl(_DEATH, signal.SIGKILL)
         if os.getppid() != parent:
             real_exit(1)
+
+
+def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
+          parent: int) -> RemoteWorker:  # fmt: skip
+    """This process, just forked, is the one of worker ``number``. ``parent``: who forked it."""
+    die_with_parent(parent)
     for other in hub.relays:
         # those of the controller, or of workers of the process that has forked: its death must be
         # seen although this process exists

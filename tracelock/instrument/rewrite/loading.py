@@ -10,7 +10,6 @@ import gc
 import hashlib
 import importlib
 import sys
-from _thread import get_ident
 from _weakref import ref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.abc import Loader
@@ -22,7 +21,7 @@ from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.accesses.plans import forget_changes
-from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.contexts import identity, out_of_control
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.importing import RewritingFinder
@@ -260,13 +259,9 @@ class Instrumentation:
             if path is not None:
                 self.rewrite_loaded([(name, module)])
             return
-        kept = contexts.pop(get_ident(), None)  # the program does not read these files
-        try:
+        with out_of_control():  # the program does not read these files
             compiled_file = self._compile(name, path, path)
             plain = get_code(name)
-        finally:
-            if kept is not None:
-                contexts[get_ident()] = kept
         if compiled_file is None or plain is None or compiled_file.replacement(plain) is None:
             loader.exec_module(module)
             self.rewrite_loaded([(name, module)])
