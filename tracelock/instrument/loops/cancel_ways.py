@@ -119,3 +119,11 @@ async def in_scope(worker: TaskWorker, work: Callable[..., Any], arguments: tupl
     with CancelScope() as scope:
         worker.scope = scope
         return await work(*arguments)
+
+
+def forget(task: Any) -> None:
+    """anyio's state of a task that was ended from outside. Only the task would let go of it, and it
+    has the task, so that both would stay for ever."""
+    backend: Any = sys.modules.get(_ANYIO)
+    if backend is not None:
+        backend._task_states.pop(task, None)

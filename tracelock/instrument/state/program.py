@@ -181,6 +181,7 @@ class KeptState:
         for box, added in self._kept.items():
             box.give(added)
         self._process.put_back()
+        # a task that never ended may keep all this for ever
         self._snapshot.forget()
-        self._kept.clear()
-        self._hot.clear()
+        for holders in (self._kept, self._hot, self._theirs, self._batches, self._alone):
+            holders.clear()
