@@ -26,6 +26,8 @@ from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 
 #: The code of the task that calls what threads have sent.
 _CALLS: Final = _entry_queue.EntryQueue.task.__code__
+#: Where trio keeps what tasks hold until they end. Those that are ended from outside stay in it.
+_BREAKERS: Final[dict[Any, Any]] = getattr(_run, "GLOBAL_PARKING_LOT_BREAKER", {})
 
 
 class VirtualTrioClock(trio.abc.Clock):
@@ -286,6 +288,7 @@ class TrioTasks(LoopTasks):
             if identity(task) not in self.exited and identity(task) not in self.workers:
                 with contextlib.suppress(BaseException):
                     task.coro.close()
+            _BREAKERS.pop(task, None)
         for nursery in nurseries:
             nursery._children.clear()  # these have ended, though trio was not told
 
