@@ -35,7 +35,7 @@ SLEPT: Final = 500
 #: Steps that daemon threads may make to come to rest when the others have ended.
 REST: Final = 1_000
 #: Threads and tasks of one schedule at most: each step looks at all of them.
-MOST: Final = 1_000
+MOST: Final = 4_000
 #: How many times as many there are places for, when those that there are turn out to be too few.
 _MORE: Final = 6
 #: Events with which a wait for somebody's signal ends.
