@@ -249,6 +249,7 @@ def test_many_write_and_read_at_once(source: Path) -> None:
     key = caching.key_of("a key")
     kept = codes._compile(source.read_bytes(), str(source), "race_kept.py", "race_kept")
     found: list[caching.KeptCode | None] = []
+    caching.write(path, key, kept, str(source))  # before which there is nothing to read
 
     def work() -> None:
         for _ in range(20):
