@@ -162,6 +162,7 @@ class OpenController(Controller):
         self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
+        self.held = False  # a timer of a loop waited although the loop had nothing else to do
         self.slept = 0  # steps of other threads since a loop has made one
         #: Threads of the executor of a loop, which it waits for at its end; whether that is now.
         self.lingering: set[int] = set()
@@ -339,13 +340,17 @@ class OpenController(Controller):
         """A loop with nothing else to do waits for its next timer. Time stands still as long as
         another thread can go on, as for the timers of threads, but not for one that spins until
         the loop has done something."""
-        if self.slept < SLEPT:
+        early = self.slept < SLEPT
+        if early and self.held:
             return
         due: dict[int, float] = {}
         for gate in set(self.loops.values()):
             timers = gate.timers
             if gate.inside >= 0 or len(gate.ready) != 1 or timers not in gate.ready:
                 continue
+            if early:
+                self.held = True
+                return
             due = due or self._pending_timers()
             if due.get(timers) == min(due.values()):
                 options.append(timers)
