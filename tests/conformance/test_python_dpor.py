@@ -117,7 +117,7 @@ class Seen:
         return {*STATES[before:], *ends}, found
 
 
-#: The final states that ``check`` has seen. It alone changes this: all else that changes is put back.
+#: The final states that ``check`` has seen; it alone changes this (all else is put back).
 STATES: list[str] = []
 
 
