@@ -171,6 +171,8 @@ class OpenController(Controller):
                 daemons = [worker for worker in daemons if worker in able]
             self.cut_daemons = self.cut_daemons or bool(daemons)
             self.left = list(self.active)
+            for worker in self.left:
+                self.shut_out[worker] = self.pending[worker]  # type: ignore[assignment]
             self.active.clear()
             return -1
         worker = super().next()
@@ -208,7 +210,7 @@ class OpenController(Controller):
         """The workers whose timer is late. Who sleeps for no time at all only lets others on."""
         late = []
         for worker, deadline in self._pending_timers().items():
-            if deadline <= self.now and worker not in self.loops:
+            if deadline <= self.now:
                 op = self.pending[worker]
                 assert op is not None
                 if op.kind != SLEEP or op.value:

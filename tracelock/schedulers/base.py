@@ -83,7 +83,8 @@ class Run(Protocol):
     ``waiting``: per worker, whether its pending op is parked. ``fired``: whether a timer made the
     last event, ``forced``: that it did because nothing else could happen. ``limit``: what cut the
     schedule short, if anything did (``INTERRUPTED``: Ctrl-C). ``loops``: of workers that are tasks
-    of real code, the gate of their loop.
+    of real code, the gate of their loop. ``shut_out``: what those would have done next whose loop,
+    or the schedule, has ended before that.
     """
 
     @property
@@ -112,6 +113,8 @@ class Run(Protocol):
     def limit(self) -> str | None: ...
     @property
     def loops(self) -> Mapping[int, Gate]: ...
+    @property
+    def shut_out(self) -> Mapping[int, Op]: ...
 
 
 def _of_inner(name: str) -> Any:

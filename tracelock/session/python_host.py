@@ -294,6 +294,10 @@ class PythonHost(Host):
     def settle(self) -> None:
         self.names.apply_pending()
 
+    @property
+    def has_loops(self) -> bool:  # type: ignore[override]
+        return self.entangled or self.backend.own_loops
+
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
         if strategy == "auto" and self.entangled:
             from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
