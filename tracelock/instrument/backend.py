@@ -23,14 +23,7 @@ from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.contexts import out_of_control
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
-from tracelock.instrument.hub import (
-    Hub,
-    Phase,
-    RunToCompletion,
-    ScheduleOver,
-    contexts,
-    new_baton,
-)
+from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts, new_baton
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames

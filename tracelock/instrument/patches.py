@@ -21,9 +21,9 @@ from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import LiveObjects
-from tracelock.instrument.loops.late import LateLibraries
 from tracelock.instrument.patch_targets import Changes, adopt, give_back, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared, guarded
+from tracelock.instrument.rewrite.late import LateLibraries
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 
