@@ -103,14 +103,14 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
-        self._stack.enter_context(self.bounds)
         self.afresh = Afresh()
         self._stack.callback(self.afresh.close)
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
         self.account.take(live)
-        self.program.aim.look(self.program.modules())
+        if self.program.cancellations:
+            self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         self.hub.thread_hook = threading.excepthook

@@ -59,6 +59,7 @@ class Gate:
     shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
     that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``,
     ``callbacks``: the pseudo-workers whose steps are that timers fire, and what is no task's step.
+    ``void``: that the next of ``callbacks`` would have done nothing at any time since it came.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Gate:
     first: int = LAST
     timers: int = -1
     callbacks: int = -1
+    void: bool = False
 
     def admits(self, worker: int) -> bool:
         """Whether ``worker`` can go on now."""
@@ -152,6 +154,9 @@ class Scheduler:
     #: So many of these were ended by a limit of the run (``Run.limit``): what would have come
     #: after it was not tried.
     bounded: int = 0
+    #: It keeps lists by worker, so that no more of them may come in a schedule than there were
+    #: places for when it was made.
+    sized: bool = True
     #: Everything was tried that there is for the strategy; ``begin`` returns False from then on.
     finished: bool = False
 
@@ -208,6 +213,7 @@ class Wrapper(Scheduler):
     executions = _of_inner("executions")
     bounded = _of_inner("bounded")
     finished = _of_inner("finished")
+    sized = _of_inner("sized")
     exhaustive = _of_inner("exhaustive")
     attach = _of_inner("attach")
     begin = _of_inner("begin")

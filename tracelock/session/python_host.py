@@ -87,6 +87,7 @@ class PythonHost(Host):
         self._known = trace
         self._died(trace)
         self.looking.fixed = True
+        self.program.layout.make_room(len(trace.workers))
         for name in trace.workers:
             self.program.layout.worker(name)
         self.looking.as_in(trace)
@@ -100,6 +101,7 @@ class PythonHost(Host):
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.sources.import_all()
+            stack.enter_context(self.backend.bounds)  # Ctrl-C leaves nothing half done
             live = LiveObjects()
             stack.enter_context(no_collections())
             stack.callback(self.sources.close)
@@ -215,6 +217,7 @@ class PythonHost(Host):
         given = len(self.program.workers)
         if list(trace.workers[:given]) != layout.known()[:given]:
             return False
+        layout.make_room(len(trace.workers))
         if any(layout.worker(name) != place for place, name in enumerate(trace.workers)):
             return False
         self.looking.as_in(trace)
@@ -264,7 +267,9 @@ class PythonHost(Host):
             try:
                 part = search(self.runner, make(), Budget(1), every=every)
                 for _ in range(_AGAIN if number < 2 else 0):
-                    if part.stopped in _OVER or self.stuck or not self.looking.further():
+                    if part.stopped in _OVER or self.stuck:
+                        break
+                    if not (self.program.layout.short or self.looking.further()):
                         break
                     part = search(self.runner, make(), Budget(1), every=every)
                 if part.stopped == "failure" and self.names.pending:
@@ -380,8 +385,7 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        lasting = self.lasting
-        if lasting:
+        if lasting := self.lasting:
             shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
@@ -396,9 +400,7 @@ class PythonHost(Host):
                 "because its wait timed out: nobody was left to wake it, so that without the "
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
-        if self.isolation.why:
-            remarks.append(self.isolation.why)
-        return remarks
+        return [*remarks, *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:
         self.backend.bounds.deadline = deadline

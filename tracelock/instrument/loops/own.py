@@ -130,8 +130,9 @@ class OwnLoopTasks(LoopTasks):
         self.gate.inside = -1
         for number in self.members:
             op = controller.pending[number]
-            if op is not None and number in self.gate.ready:  # it might have come earlier
-                controller.shut_out[number] = op
+            void = self.gate.void and number == self.gate.callbacks
+            if op is not None and number in self.gate.ready and not void:
+                controller.shut_out[number] = op  # it might have come earlier
             controller.rest(number)
             controller.loops[number] = self.shut
 
