@@ -239,7 +239,7 @@ class PythonBackend:
         hub, number = self.hub, self.setup_number
         main = Main(hub, number, hub.batons[-1])
         main.own_thread = False
-        kept = controller.scheduler, controller.observer, controller.log
+        kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
         controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
@@ -258,7 +258,7 @@ class PythonBackend:
             hub.batons.pop(number, None)
             hub.phase = Phase.IDLE
             hub.over = False
-            controller.scheduler, controller.observer, controller.log = kept
+            controller.scheduler, controller.observer, controller.log, controller.shut_out = kept
             controller.current = -1
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -266,8 +266,7 @@ class PythonBackend:
         return function(*arguments)
 
     def _set_up(self, controller: OpenController) -> Any:
-        program = self.program
-        state = None
+        program, state = self.program, None
         if program.setup is not None:
             with self._aside(controller, Phase.SETUP) as main:
                 try:

@@ -299,6 +299,10 @@ class PythonHost(Host):
     def settle(self) -> None:
         self.names.apply_pending()
 
+    @property
+    def has_loops(self) -> bool:  # type: ignore[override]
+        return self.entangled or self.backend.own_loops
+
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
         if strategy == "auto" and self.entangled:
             from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
@@ -381,8 +385,7 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        lasting = self.lasting
-        if lasting:
+        if lasting := self.lasting:
             shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
@@ -397,9 +400,7 @@ class PythonHost(Host):
                 "because its wait timed out: nobody was left to wake it, so that without the "
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
-        if self.isolation.why:
-            remarks.append(self.isolation.why)
-        return remarks
+        return [*remarks, *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:
         self.backend.bounds.deadline = deadline
