@@ -108,7 +108,9 @@ class Seen:
         names.apply_pending()
         STATES.clear()
         names.deferring = systematic
-        scheduler: Any = Restarting(make, names) if systematic else make()
+        scheduler: Any = (
+            Restarting(make, names, self.host.backend.hub.aim) if systematic else make()
+        )
         found = search(self.host.runner, scheduler, Budget(most), every=True)
         names.deferring = False
         assert not self.host.backend.stuck

@@ -7,6 +7,21 @@ from collections.abc import Callable, Iterable
 from tracelock.ops import AtomicBody, Value
 
 PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
+#: The same by identity: of other types a metaclass may define the hash.
+_PLAIN = frozenset(map(object.__hash__, PLAIN))
+
+
+def is_plain(value: object) -> bool:
+    """Whether there is nothing below ``value``, and nothing in it that changes."""
+    return _hash(type(value)) in _PLAIN
+
+
+def all_plain(values: Iterable[object]) -> bool:
+    """The same of each; nothing of it runs in Python, as there may be very many."""
+    return _PLAIN.issuperset(map(_hash, map(type, values)))
+
+
+_hash = object.__hash__
 
 
 def shown(value: object) -> Value:

@@ -13,6 +13,7 @@ from _weakref import ref
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
+    ClassMethodDescriptorType,
     FunctionType,
     GeneratorType,
     MemberDescriptorType,
@@ -25,16 +26,27 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import functions
 from tracelock.instrument.accesses.by_type import by_type, entry
-from tracelock.instrument.accesses.containers import (
-    STEPS,
-    access_of,
-    holder_of,
-    owners,
-    reads,
-    steps,
+from tracelock.instrument.accesses.containers import access_of, holder_of, steps, table_of
+from tracelock.instrument.accesses.functions import (
+    applied,
+    appliers,
+    controlled,
+    reading_all,
+    replaced,
 )
-from tracelock.instrument.accesses.functions import controlled, reading_all, replaced
+from tracelock.instrument.accesses.known_calls import (
+    APPLYING,
+    ASKING,
+    BARE_METHODS,
+    KEEPING,
+    OF_OBJECT,
+    OF_TEXT,
+    READ_ONCE,
+    TEXT,
+)
+from tracelock.instrument.accesses.looks import given, stepped
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     Plan,
@@ -44,24 +56,14 @@ from tracelock.instrument.accesses.plans import (
     plan_read,
     read_plans,
 )
-from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
-from tracelock.instrument.accesses.stepping import enter
-from tracelock.instrument.contexts import Context, contexts, identity
+from tracelock.instrument.accesses.reach import OBJECT, kind_of
+from tracelock.instrument.accesses.stand_ins import ItemRead, Later, Method, Unbound, Walk
+from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import PLAIN
+from tracelock.instrument.steps import is_plain
 
 CallPlan = Callable[[Any, Site], Any]
-#: What no code in C goes through as a container.
-_SCALAR: Final = PLAIN | {FunctionType, type, ModuleType, tuple}
-#: Modules whose functions and classes in C go through what they are given, and ask no frame who
-#: calls them.
-_GOING_THROUGH: Final = frozenset(
-    {
-        "math", "cmath", "zlib", "binascii", "_struct", "array", "_hashlib", "_md5", "_sha1",
-        "_sha2", "_sha256", "_sha512", "_sha3", "_blake2", "itertools", "collections",
-        "_collections", "_heapq", "_bisect", "_statistics", "_io", "io", "unicodedata",
-    }
-)  # fmt: skip
 CACHED: Final[type] = type(functools.lru_cache(len))
 
 call_plans: Final = by_type()
@@ -74,6 +76,8 @@ def called(function: Any, site: Site) -> Any:
     and then calls it."""
     type_ = type(function)
     if type_ is FunctionType:
+        if identity(function) in READ_ONCE:
+            return functools.partial(_given, function, site)
         return function
     if type_ is MethodType:
         inner = function.__func__
@@ -100,8 +104,10 @@ def plan_method(type_: type, name: str) -> Plan | None:
 
 
 def _plan_method(type_: type, name: str) -> Plan | None:
-    if name in ("format", "format_map", "join") and holder_of(type_, name) in (str, bytes):
+    if name in ("format", "format_map") and holder_of(type_, name) is str:
         return _formatting
+    if type_ in TEXT and name not in OF_TEXT:
+        return None
     known = entry(read_plans, type_)
     read = known[name] if name in known else plan_read(type_, name)
     if is_direct(read):
@@ -113,7 +119,7 @@ def _plan_method(type_: type, name: str) -> Plan | None:
             return _cached_method
         if read is not None:
             return functools.partial(_loaded, read)
-        if holder is None or type(value) not in _IN_C:
+        if holder is None or type(value) not in (*_IN_C, ClassMethodDescriptorType, staticmethod):
             return None
     return functools.partial(_loaded, read)
 
@@ -123,16 +129,17 @@ def _formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 
 def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
-    """``text.format(...)`` and ``text.join(...)`` read what they are given; attributes too, if the
-    text names any."""
+    """``text.format(...)`` reads what it is given; attributes too, if the text names any."""
     context = _context()
     if context is not None:
-        text: Any = function.__self__
-        for each in (*args, *keywords.values()):
-            if type(each) in PLAIN:
-                continue
-            if not read(each, site, context) and type(text) is str and "." in text:
-                reading_all(each, site, context)
+        given(function, [*args, *keywords.values()], site, context)
+        if "." in function.__self__:
+            for each in (*args, *keywords.values()):
+                if not is_plain(each):
+                    reading_all(each, site, context)
+                    held = namespace_of(each)
+                    if type(held) is dict:
+                        given(function, list(held.values()), site, context)
     return function(*args, **keywords)
 
 
@@ -151,12 +158,18 @@ def _value(obj: Any, name: str) -> Any:
     if issubclass(type(obj), type):
         holder = holder_of(obj, name)
         value = None if holder is None else holder.__dict__[name]
+        if type(value) in (ClassMethodDescriptorType, staticmethod, classmethod):
+            found = type.__getattribute__(obj, name)
+            return found if type(found) is BuiltinFunctionType else None
+        if type(value) in (MethodDescriptorType, WrapperDescriptorType):
+            return value
         return value if type(value) is CACHED or not hasattr(type(value), "__get__") else None
     if type(type(obj).__getattribute__) is not WrapperDescriptorType:
         return None
     holder = holder_of(type(obj), name)
     kept = None if holder is None else holder.__dict__[name]
-    described = hasattr(type(kept), "__get__") and type(kept) not in (*_IN_C, MemberDescriptorType)
+    plain = (*_IN_C, MemberDescriptorType, ClassMethodDescriptorType, staticmethod)
+    described = hasattr(type(kept), "__get__") and type(kept) not in plain
     if described:
         held = namespace_of(obj)
         return held.get(name) if type(held) is dict else None
@@ -198,11 +211,13 @@ def _class(function: Any, site: Site) -> Any:
 
 
 def _in_c(cls: type) -> bool:
-    """Whether objects of a class are set up by code in C that may be given a container."""
-    sets, makes = holder_of(cls, "__init__"), holder_of(cls, "__new__")
-    if access_of(cls, "__iter__") is None and cls.__module__ not in _GOING_THROUGH:
+    """Whether objects of a class are set up by code in C that may look at what it is given."""
+    if identity(cls) in ASKING or cls.__module__ in KEEPING or issubclass(cls, BaseException):
         return False
-    if sets is None or makes is None:
+    if type(holder_of(type(cls), "__call__").__dict__["__call__"]) is not WrapperDescriptorType:
+        return False
+    sets, makes = holder_of(cls, "__init__"), holder_of(cls, "__new__")
+    if sets is None or makes is None or sets is makes is object:
         return False
     if type(sets.__dict__["__init__"]) is FunctionType:
         return False
@@ -255,33 +270,49 @@ def _builtin(function: Any, site: Site) -> Any:
     kind = access_of(type_, name)
     if kind is not None:
         return Method(function, kind, owner, site)
-    if type_ is ModuleType and owner.__name__ in _GOING_THROUGH:
+    if type_ is ModuleType:
+        if owner.__name__ in KEEPING or identity(function) in ASKING:
+            return function
         return functools.partial(_given, function, site)
-    return function
+    if issubclass(type_, type):
+        keeps = owner.__module__ in KEEPING or name[:2] == "__"
+        return function if keeps else functools.partial(_given, function, site)
+    keeps = type_.__module__ in KEEPING and kind_of(type_) == OBJECT
+    if keeps or type_ is super or _does_nothing(type_, name):
+        return function
+    return functools.partial(_given_to, function, site)
+
+
+def _does_nothing(type_: type, name: str) -> bool:
+    """Whether a method of a container is known to look at nothing: making a view, say."""
+    holder = holder_of(type_, name)
+    if holder is object:
+        return name not in OF_OBJECT
+    return holder is not None and table_of(holder) is not None
 
 
 def _given(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
-    """A function that is written in C, of which nothing else is known, reads the containers that it
-    is given. What has no name yet is no other worker's."""
+    """A function in C, of which nothing else is known, reads what it is given."""
     context = _context()
-    if context is not None:
-        for each in (*args, *keywords.values()) if keywords else args:
-            if type(each) in _SCALAR or not reads(type(each), "__iter__"):
-                continue
-            if all(map(context.knows, owners(each))):
-                read(each, site, context)
+    if context is not None and (args or keywords):
+        if getattr(function, "__module__", None) in APPLYING:
+            args = tuple([applied(each, site) for each in args])
+        args = tuple(stepped(args, site, context))
+        given(function, [*args, *keywords.values()], site, context)
     return function(*args, **keywords)
 
 
-def read(each: Any, site: Site, context: Context) -> bool:
-    """Before code in C goes through an object, if it is a container. Whether it is."""
-    found = reads(type(each), "__iter__")
-    if found is STEPS:
-        enter(each, site, context)
-    elif found:
-        for owner in owners(each):
-            context.access(ops.READ, owner, None, site)
-    return bool(found)
+def _given_to(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    """The same for a method: of what leads to containers, and is none."""
+    context = _context()
+    if context is not None:
+        args = tuple(stepped(args, site, context))
+        owner = function.__self__
+        roots = [*args, *keywords.values()]
+        if kind_of(type(owner)) != OBJECT:
+            roots.append(owner)
+        given(function, roots, site, context)
+    return function(*args, **keywords)
 
 
 def _manage(function: Any, site: Site, /, *args: Any) -> Any:
@@ -309,7 +340,12 @@ def _state(function: Any, site: Site, /, *args: Any) -> Any:
 def _unbound(function: Any, site: Site) -> Any:
     """A method of a container, called with that in front: ``list.copy``."""
     kind = access_of(function.__objclass__, function.__name__)
-    return function if kind is None else Unbound(function, kind, False, site)
+    if kind is not None:
+        return Unbound(function, kind, False, site)
+    owner, name = function.__objclass__, function.__name__
+    if owner.__module__ in KEEPING or name in BARE_METHODS or _does_nothing(owner, name):
+        return function
+    return functools.partial(_given, function, site)
 
 
 # --- what the standard library makes callable ------------------------------------------------
@@ -369,6 +405,19 @@ def _called_method(function: Any, site: Site, /, *args: Any) -> Any:
     return called(method, site)(*rest, **keywords)
 
 
+on_behalf.update(
+    identity(value.__code__)
+    for names in (globals(), *map(vars, (functions, Method, Unbound, ItemRead, Walk, StepWalk)))
+    for value in names.values()
+    if type(value) is FunctionType
+)
+appliers.update(
+    (identity(type_), plan)
+    for type_, plan in (
+        (operator.attrgetter, _attributes), (operator.itemgetter, _items),
+        (operator.methodcaller, _call_method), (functools.partial, _partial),
+    )
+)  # fmt: skip
 _PLANS: Final[dict[type, CallPlan]] = {
     CACHED: _cached,
     BuiltinFunctionType: _builtin,

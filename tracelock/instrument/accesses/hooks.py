@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.accesses.calls import called, plan_method
-from tracelock.instrument.accesses.containers import STEPS, access_of, owners, reads
+from tracelock.instrument.accesses.containers import STEPS, access_of, is_walker, owners, reads
 from tracelock.instrument.accesses.functions import controlled
+from tracelock.instrument.accesses.looks import combined, compared, looked, searched
 from tracelock.instrument.accesses.places import Home, cache_named, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
@@ -30,10 +31,12 @@ from tracelock.instrument.accesses.plans import (
     read_plans,
     write_plans,
 )
+from tracelock.instrument.accesses.reach import keyed
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
-from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.accesses.stepping import StepWalk
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
+from tracelock.instrument.steps import is_plain
 
 _NOTHING: Final = object()
 #: Factories that run no code but the interpreter's, by type, and themselves.
@@ -114,6 +117,8 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
     """Make the point of ``obj[key]``: None for no container, else whether it was shown."""
     kind = access_of(type(obj), "__getitem__")
     if kind is None:
+        if is_walker(type(obj)):  # a proxy of a dictionary
+            looked(obj, "__iter__", site, context)
         return None
     place, name = place_of(obj, key)
     context.access(kind, place, name, site)
@@ -121,6 +126,7 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
         if kind == ops.WRITE and _makes(obj):
             _make(obj, key, site, context)
         if not _plain(key):
+            keyed(obj, key, site, context)
             return False
         value = dict.get(obj, key, _NOTHING)
     elif type(key) is int:
@@ -182,6 +188,8 @@ def storing_item(obj: Any, site: Site, key: object, value: object = None) -> Any
         context = contexts.get(get_ident())
         if context is not None and access_of(type(obj), "__setitem__") is not None:
             place, name = place_of(obj, key)
+            if type(key) is not str and not is_plain(key):
+                keyed(obj, key, site, context)
             context.access(ops.WRITE, place, name, site, value)
     return obj
 
@@ -203,15 +211,7 @@ def reading(obj: Any, operation: str, site: Site) -> Any:
     context = contexts.get(get_ident())
     if context is None:
         return obj
-    found = reads(type(obj), operation)
-    if not found:
-        return obj
-    if found is STEPS:
-        enter(obj, site, context)
-        return obj
-    for owner in owners(obj):
-        context.access(ops.READ, owner, None, site)
-    return obj
+    return looked(obj, operation, site, context)
 
 
 def iterating(obj: Any, site: Site) -> Any:
@@ -241,15 +241,25 @@ def delegating(obj: Any, site: Site) -> Any:
     return obj if hasattr(type(obj), "send") else iterating(obj, site)
 
 
+def contained(left: Any, right: Any) -> bool:
+    """``left in right``."""
+    return left in right
+
+
+def left_out(left: Any, right: Any) -> bool:
+    """``left not in right``."""
+    return left not in right
+
+
 def operands(left: Any, right: Any, operation: str, site: Site) -> Any:
     """Before ``left + right`` and its like, comparisons too; returns ``right``."""
     if contexts:
         context = contexts.get(get_ident())
         if context is not None:
-            for each in (left, right):
-                if reads(type(each), operation):
-                    for owner in owners(each):
-                        context.access(ops.READ, owner, None, site)
+            if operation == "__contains__":
+                searched(left, right, site, context)
+            else:
+                compared(left, right, operation, site, context)
     return right
 
 
@@ -272,7 +282,7 @@ def in_place(obj: Any, operand: Any, operation: str, site: Site) -> Any:
     if contexts:
         context = contexts.get(get_ident())
         if context is not None and access_of(type(obj), operation) == ops.WRITE:
-            context.access(ops.WRITE, obj, None, site, operand)
+            return combined(obj, operand, operation, site, context)
     return operand
 
 

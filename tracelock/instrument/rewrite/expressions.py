@@ -8,7 +8,7 @@ import operator
 from typing import Any
 
 from tracelock.instrument.accesses import hooks
-from tracelock.instrument.accesses.containers import METHOD_NAMES
+from tracelock.instrument.accesses.containers import DEEP, METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
 
@@ -18,10 +18,10 @@ _ANSWERS_BOOL = frozenset(
 #: Built-in functions and classes of which no call is an access that is not seen elsewhere.
 _PLAIN_CALLS = frozenset(
     {
-        "isinstance", "issubclass", "callable", "super", "range", "type", "id", "int", "float",
-        "abs", "chr", "ord", "hex", "bin", "oct", "round", "divmod", "pow", "locals", "globals",
-        "dir", "eval", "exec", "compile", "property", "staticmethod", "classmethod", "object",
-        "slice", "open", "input", "breakpoint", "__import__", "complex", "memoryview",
+        "isinstance", "issubclass", "callable", "super", "range", "type", "id",
+        "abs", "chr", "hex", "bin", "oct", "round", "divmod", "pow", "locals", "globals",
+        "eval", "exec", "compile", "property", "staticmethod", "classmethod", "object",
+        "slice", "open", "input", "breakpoint", "__import__", "complex",
         *(name for name in dir(builtins) if name.endswith(("Error", "Exception", "Warning"))),
     }
 )  # fmt: skip
@@ -33,7 +33,7 @@ _FRESH = (
 #: Operators that look into containers, as functions that do the same.
 _COMPARED: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
-    ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.In: hooks.contained, ast.NotIn: hooks.left_out,
 }  # fmt: skip
 _COMBINED: dict[type[ast.operator], Any] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -41,7 +41,19 @@ _COMBINED: dict[type[ast.operator], Any] = {
 }  # fmt: skip
 _SPELLED = {
     each: f"__{each.__name__.rstrip('_')}__" for each in (*_COMPARED.values(), *_COMBINED.values())
-}
+} | dict.fromkeys((hooks.contained, hooks.left_out), "__contains__")
+
+
+def _of_scalars(node: ast.expr) -> bool:
+    """Whether a new object has no others in it that may be shared."""
+    match node:
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            return all(isinstance(each, ast.Constant) for each in elements)
+        case ast.Dict(values=elements):
+            return all(isinstance(each, ast.Constant) for each in elements)
+        case ast.ListComp() | ast.SetComp() | ast.DictComp():
+            return False
+    return True
 
 
 class ExpressionRewriter(TreeBuilder):
@@ -75,10 +87,12 @@ class ExpressionRewriter(TreeBuilder):
             node.value = self.attribute_of(node, node.value)
         return node
 
-    def _unshared(self, node: ast.Attribute, value: ast.expr) -> bool:
+    def _unshared(self, node: ast.Attribute, value: ast.expr, called: bool = False) -> bool:
         match value:
+            case ast.Constant(value=bytes() | int()) if called:
+                return False
             case ast.Constant() | ast.JoinedStr():
-                return True
+                return not called or node.attr not in ("join", "translate", "maketrans")
             case ast.Call(func=ast.Name(id="super")):
                 return node.attr not in METHOD_NAMES and node.attr not in (
                     "__setattr__", "__delattr__", "__getattribute__",
@@ -117,6 +131,7 @@ class ExpressionRewriter(TreeBuilder):
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         one = len(node.args) == 1 and all(self.simple(each) for each in arguments[1:])
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
+        one = one and not any(keyword.arg == "key" for keyword in node.keywords)
         self.visit_fields(node, "args", "keywords")
         place = self.place(node)
         match function:
@@ -153,7 +168,7 @@ class ExpressionRewriter(TreeBuilder):
                 return node
             case ast.Attribute(value=before):
                 function.value = self.visited(before)
-                if not self._unshared(function, before):
+                if not self._unshared(function, before, True):
                     function.value = self.attribute_of(function, function.value, hooks.method)
                 return node
             case _:
@@ -169,7 +184,7 @@ class ExpressionRewriter(TreeBuilder):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name[0] == "@":
                 return node  # pytest's
-        if isinstance(node, _FRESH):
+        if isinstance(node, _FRESH) and (operation not in DEEP or _of_scalars(node)):
             return node
         place = copied(place) if place is not None else self.place(node)
         return self.hook(hooks.reading, node, node, self.constant(operation, node), place)
@@ -277,8 +292,15 @@ class ExpressionRewriter(TreeBuilder):
         The third is what stands for the whole where neither side can be evaluated twice.
         """
         new_left, new_right = self.visited(left), self.visited(right)
-        if function is not operator.mul and any(
-            isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)
+        searching = function in (hooks.contained, hooks.left_out)
+        if searching and isinstance(left, ast.Constant | ast.JoinedStr):
+            return new_left, self.reading(new_right, "__contains__"), None
+        if searching and isinstance(right, _FRESH) and _of_scalars(right):
+            return new_left, new_right, None
+        if (
+            not searching
+            and function is not operator.mul
+            and any(isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right))
         ):
             return new_left, new_right, None
         operation, place = self.constant(_SPELLED[function], node), self.place(node)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 
 from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses.containers import GIVEN
 from tracelock.instrument.rewrite.expressions import ExpressionRewriter
 from tracelock.instrument.rewrite.sites import Sites
 from tracelock.instrument.rewrite.trees import at_place, copied
@@ -351,7 +352,7 @@ class Rewriter(ExpressionRewriter):
     def visit_Match(self, node: ast.Match) -> ast.stmt:
         node.subject = self.visited(node.subject)
         if self.active:
-            node.subject = self.reading(node.subject, "__iter__")
+            node.subject = self.reading(node.subject, GIVEN)
         for case in node.cases:
             case.guard = case.guard and self.test(case.guard)
             case.body = self.block(case.body)
