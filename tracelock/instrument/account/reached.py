@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from types import GeneratorType, MappingProxyType
@@ -32,6 +33,8 @@ class Reached:
 
     def add(self, root: object, worker: int, module: str) -> None:
         """Code of ``module`` has ``root``, in this worker."""
+        if module.startswith("unittest.") and issubclass(type(root), _test_case()):
+            return  # it asks for nothing that a test has put there
         seen = self._seen.setdefault((worker, module), set())
         pending: deque[object] = deque([root])
         while pending:
@@ -58,6 +61,10 @@ class Reached:
             if writers and users & ~(1 << worker):
                 name = type(value).__name__
                 yield module, f"its code can reach a {name} that another worker uses"
+
+
+def _test_case() -> Any:
+    return getattr(sys.modules.get("unittest.case"), "TestCase", ())
 
 
 def _uses(names: Any, address: int) -> tuple[int, int]:
