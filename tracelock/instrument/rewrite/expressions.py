@@ -15,6 +15,9 @@ from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
 _ANSWERS_BOOL = frozenset(
     {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
 )
+#: The modules that an assertion uses which pytest has rewritten. Its other names (``@py_assert1``)
+#: are those of what it has taken apart: objects of the program.
+_PYTESTS = frozenset({"@py_builtins", "@pytest_ar"})
 #: Built-in functions and classes of which no call is an access that is not seen elsewhere.
 _PLAIN_CALLS = frozenset(
     {
@@ -54,6 +57,18 @@ def _of_scalars(node: ast.expr) -> bool:
         case ast.ListComp() | ast.SetComp() | ast.DictComp():
             return False
     return True
+
+
+def _is_pytests(node: ast.expr) -> bool:
+    """Whether this is (a part of) the text that pytest makes for an assertion that fails."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name))):
+            return name in _PYTESTS
+        case ast.IfExp(body=shown):
+            return _is_pytests(shown)
+        case ast.Dict(values=values):
+            return all(map(_is_pytests, values))
+    return isinstance(node, ast.Name) and node.id.startswith("@py_format")
 
 
 class ExpressionRewriter(TreeBuilder):
@@ -98,7 +113,7 @@ class ExpressionRewriter(TreeBuilder):
                     "__setattr__", "__delattr__", "__getattribute__",
                 )  # fmt: skip
             case ast.Name(id=name):
-                return name.startswith("@")  # pytest's own names in rewritten assertions
+                return name in _PYTESTS
         return False
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
@@ -128,6 +143,14 @@ class ExpressionRewriter(TreeBuilder):
             self.generic_visit(node)
             return node
         function = node.func
+        match function:
+            case ast.Attribute(value=ast.Name(id=name)) if name[0] == "@":
+                # pytest's: methods of the program's objects have got a name before the call
+                node.args = [
+                    each if isinstance(each, ast.Name | ast.Tuple) else self.visited(each)
+                    for each in node.args
+                ]
+                return node
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         one = len(node.args) == 1 and all(self.simple(each) for each in arguments[1:])
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
@@ -154,17 +177,10 @@ class ExpressionRewriter(TreeBuilder):
             case ast.Attribute(value=ast.Name(id=name)) if (
                 self.scope.owner(name) is None and name in self.module_scope.imported
             ):
-                if name[0] == "@":
-                    return node  # pytest's
                 # of a module that an import statement of this module bound
                 node.func = self.hook(hooks.calling_any, function, function, place)
                 return node
             case ast.Name(id=name) if name in _PLAIN_CALLS and self.builtin(name):
-                return node
-            case ast.Call(func=ast.Name(id=name)) if name[0] == "@":
-                return node
-            case ast.Attribute(value=ast.Name(id=name)) | ast.Name(id=name) if name[0] == "@":
-                node.func = self.visited(function)  # pytest's
                 return node
             case ast.Attribute(value=before):
                 function.value = self.visited(before)
@@ -181,9 +197,8 @@ class ExpressionRewriter(TreeBuilder):
         self, node: ast.expr, operation: str, place: ast.Constant | None = None
     ) -> ast.expr:
         """``node``, read as a whole if it is a container."""
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name[0] == "@":
-                return node  # pytest's
+        if _is_pytests(node):
+            return node
         if isinstance(node, _FRESH) and (operation not in DEEP or _of_scalars(node)):
             return node
         place = copied(place) if place is not None else self.place(node)
