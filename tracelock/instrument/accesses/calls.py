@@ -7,7 +7,6 @@ a container or a generator that was stored somewhere, ``partial(setattr, obj)``.
 from __future__ import annotations
 
 import functools
-import operator
 from _thread import get_ident
 from _weakref import ref
 from collections.abc import Callable
@@ -31,7 +30,6 @@ from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.accesses.containers import access_of, holder_of, steps, table_of
 from tracelock.instrument.accesses.functions import (
     applied,
-    appliers,
     controlled,
     reading_all,
     replaced,
@@ -57,11 +55,18 @@ from tracelock.instrument.accesses.plans import (
     read_plans,
 )
 from tracelock.instrument.accesses.reach import OBJECT, kind_of
-from tracelock.instrument.accesses.stand_ins import ItemRead, Later, Method, Unbound, Walk
+from tracelock.instrument.accesses.stand_ins import (
+    ItemRead,
+    Later,
+    Method,
+    Unbound,
+    Walk,
+    method_class,
+)
 from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import is_plain
+from tracelock.instrument.steps import all_plain, is_plain
 
 CallPlan = Callable[[Any, Site], Any]
 CACHED: Final[type] = type(functools.lru_cache(len))
@@ -94,7 +99,7 @@ def _plan(type_: type) -> CallPlan | None:
         return _reference  # also one with a ``__call__`` of its own, as ``WeakMethod``
     if issubclass(type_, type):
         return _class
-    return _PLANS.get(type_)
+    return PLANS.get(type_)
 
 
 def plan_method(type_: type, name: str) -> Plan | None:
@@ -250,8 +255,15 @@ def _look_up(function: Any, cached: Any, site: Site, /, *args: Any, **keywords: 
     return function(*args, **keywords)
 
 
+#: By identity, functions of modules of which nothing else is known.
+_of_modules: Final[dict[int, Any]] = {}
+
+
 # --- methods of what is written in C ---------------------------------------------------------
 def _builtin(function: Any, site: Site) -> Any:
+    number = identity(function)
+    if number in _of_modules and number not in functions.replaced:
+        return functools.partial(_given, function, site)
     new = controlled(function, site)
     if new is not function:
         return new
@@ -269,10 +281,11 @@ def _builtin(function: Any, site: Site) -> Any:
         return functools.partial(_state, function, site)
     kind = access_of(type_, name)
     if kind is not None:
-        return Method(function, kind, owner, site)
+        return method_class(name)(function, kind, owner, site)
     if type_ is ModuleType:
-        if owner.__name__ in KEEPING or identity(function) in ASKING:
+        if owner.__name__ in KEEPING or number in ASKING:
             return function
+        _of_modules[number] = function
         return functools.partial(_given, function, site)
     if issubclass(type_, type):
         keeps = owner.__module__ in KEEPING or name[:2] == "__"
@@ -293,8 +306,10 @@ def _does_nothing(type_: type, name: str) -> bool:
 
 def _given(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
     """A function in C, of which nothing else is known, reads what it is given."""
+    if not keywords and all_plain(args):
+        return function(*args)
     context = _context()
-    if context is not None and (args or keywords):
+    if context is not None:
         if getattr(function, "__module__", None) in APPLYING:
             args = tuple([applied(each, site) for each in args])
         args = tuple(stepped(args, site, context))
@@ -348,84 +363,24 @@ def _unbound(function: Any, site: Site) -> Any:
     return functools.partial(_given, function, site)
 
 
-# --- what the standard library makes callable ------------------------------------------------
-def _partial(function: Any, site: Site) -> Any:
-    inner = called(function.func, site)
-    if inner is function.func:
-        return function
-    return functools.partial(inner, *function.args, **function.keywords)
-
-
-def _attributes(function: Any, site: Site) -> Any:
-    return functools.partial(_get_attributes, function, site)
-
-
-def _get_attributes(function: Any, site: Site, /, *args: Any) -> Any:
-    context = _context()
-    if context is None or len(args) != 1:
-        return function(*args)
-    found = []
-    for path in function.__reduce__()[1]:
-        obj = args[0]
-        for name in path.split("."):
-            plan = plan_read(type(obj), name)
-            obj = getattr(obj if plan is None else plan(obj, name, site, context), name)
-        found.append(obj)
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-def _items(function: Any, site: Site) -> Any:
-    return functools.partial(_get_items, function, site)
-
-
-def _get_items(function: Any, site: Site, /, *args: Any) -> Any:
-    if len(args) != 1:
-        return function(*args)
-    get = controlled(operator.getitem, site)
-    found = [get(args[0], key) for key in function.__reduce__()[1]]
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-def _call_method(function: Any, site: Site) -> Any:
-    return functools.partial(_called_method, function, site)
-
-
-def _called_method(function: Any, site: Site, /, *args: Any) -> Any:
-    context = _context()
-    if context is None or len(args) != 1:
-        return function(*args)
-    made, rest = function.__reduce__()
-    keywords = {}
-    if type(made) is functools.partial:  # with keywords
-        rest, keywords = (*made.args, *rest), made.keywords
-    name, *rest = rest
-    obj = args[0]
-    plan = plan_read(type(obj), name)
-    method = getattr(obj if plan is None else plan(obj, name, site, context), name)
-    return called(method, site)(*rest, **keywords)
-
-
-on_behalf.update(
-    identity(value.__code__)
-    for names in (globals(), *map(vars, (functions, Method, Unbound, ItemRead, Walk, StepWalk)))
-    for value in names.values()
-    if type(value) is FunctionType
-)
-appliers.update(
-    (identity(type_), plan)
-    for type_, plan in (
-        (operator.attrgetter, _attributes), (operator.itemgetter, _items),
-        (operator.methodcaller, _call_method), (functools.partial, _partial),
-    )
-)  # fmt: skip
-_PLANS: Final[dict[type, CallPlan]] = {
+#: What makes the points of callables of exactly this type; ``getters`` adds to it.
+PLANS: Final[dict[type, CallPlan]] = {
     CACHED: _cached,
     BuiltinFunctionType: _builtin,
     MethodWrapperType: _builtin,
     MethodDescriptorType: _unbound,
     WrapperDescriptorType: _unbound,
-    functools.partial: _partial,
-    operator.attrgetter: _attributes,
-    operator.itemgetter: _items,
-    operator.methodcaller: _call_method,
 }
+
+
+def behalf(*namespaces: dict[str, Any]) -> None:
+    """The functions there call what the code of the program would call itself."""
+    on_behalf.update(
+        identity(value.__code__)
+        for names in namespaces
+        for value in names.values()
+        if type(value) is FunctionType
+    )
+
+
+behalf(globals(), *map(dict, map(vars, (functions, Method, Unbound, ItemRead, Walk, StepWalk))))

@@ -18,10 +18,18 @@ from types import BuiltinFunctionType, MethodWrapperType
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import getters
 from tracelock.instrument.accesses.calls import called, plan_method
 from tracelock.instrument.accesses.containers import STEPS, access_of, is_walker, owners, reads
 from tracelock.instrument.accesses.functions import controlled
-from tracelock.instrument.accesses.looks import combined, compared, looked, searched
+from tracelock.instrument.accesses.looks import (
+    combined,
+    compared,
+    looked,
+    looks,
+    plan_look,
+    searched,
+)
 from tracelock.instrument.accesses.places import Home, cache_named, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
@@ -36,8 +44,9 @@ from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.accesses.stepping import StepWalk
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import is_plain
+from tracelock.instrument.steps import NoneType, is_plain
 
+getters.register()
 _NOTHING: Final = object()
 #: Factories that run no code but the interpreter's, by type, and themselves.
 _AT_ONCE: Final = (BuiltinFunctionType, MethodWrapperType)
@@ -208,10 +217,17 @@ def reading(obj: Any, operation: str, site: Site) -> Any:
     """Before a container is counted, tested, searched, printed or copied; returns ``obj``."""
     if not contexts:
         return obj
+    type_ = type(obj)
+    if type_ is bool or type_ is int or type_ is str or type_ is NoneType:
+        return obj
     context = contexts.get(get_ident())
     if context is None:
         return obj
-    return looked(obj, operation, site, context)
+    try:
+        look = looks[identity(type_)][operation]
+    except KeyError:
+        look = plan_look(type_, operation)
+    return obj if look is None else look(obj, operation, site, context)
 
 
 def iterating(obj: Any, site: Site) -> Any:
@@ -254,6 +270,11 @@ def left_out(left: Any, right: Any) -> bool:
 def operands(left: Any, right: Any, operation: str, site: Site) -> Any:
     """Before ``left + right`` and its like, comparisons too; returns ``right``."""
     if contexts:
+        type_ = type(right)
+        if type_ is int or type_ is str or type_ is NoneType:
+            type_ = type(left)
+            if type_ is int or type_ is str or type_ is NoneType or operation == "__contains__":
+                return right
         context = contexts.get(get_ident())
         if context is not None:
             if operation == "__contains__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.accesses.containers import (
     BELOW,
     EXPORT,
@@ -18,15 +19,18 @@ from tracelock.instrument.accesses.containers import (
     SUM,
     TRUTH,
     access_of,
+    is_walker,
     owners,
     reads,
 )
-from tracelock.instrument.accesses.places import place_of
+from tracelock.instrument.accesses.places import namespaces, place_of
 from tracelock.instrument.accesses.reach import (
     CODE,
     FLAT,
     MAPPING,
+    all_inert,
     below,
+    inert,
     keyed,
     kind_of,
     namespace_owner,
@@ -35,14 +39,70 @@ from tracelock.instrument.accesses.reach import (
 )
 from tracelock.instrument.accesses.stand_ins import Walk
 from tracelock.instrument.accesses.stepping import StepWalk, enter
-from tracelock.instrument.contexts import Context
+from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import all_plain, is_plain
+from tracelock.instrument.steps import is_plain
 
 #: Operations that take one item after the other, and call code for each that has some.
 _ONE_BY_ONE: Final = frozenset({EXTREME, SUM, TRUTH, HASH})
 #: Operations to which it is all the same what gives the items.
 _ITERATING: Final = _ONE_BY_ONE | {"__iter__", ORDER}
+
+
+Look = Callable[[Any, str, Site, Context], Any]
+
+#: ``id`` of a type -> operation -> what makes its points, None where there are none.
+looks: Final = by_type()
+
+
+def plan_look(type_: type, operation: str) -> Look | None:
+    """What makes the points of an operation on objects of a type, remembered."""
+    plan = entry(looks, type_)[operation] = _plan_look(type_, operation)
+    return plan
+
+
+def _plan_look(type_: type, operation: str) -> Look | None:
+    found = reads(type_, operation)
+    if not found:
+        return None
+    if found is STEPS or operation == EXPORT or is_walker(type_):
+        return looked
+    if found is BELOW:
+        return _list if type_ is list else _tuple if type_ is tuple else looked
+    return _dict if issubclass(type_, dict) else _itself
+
+
+def look_of(type_: type, operation: str) -> Look | None:
+    """The same from the table, if it is there."""
+    try:
+        plan: Look | None = looks[identity(type_)][operation]
+    except KeyError:
+        plan = plan_look(type_, operation)
+    return plan
+
+
+def _itself(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    context.access(ops.READ, obj, None, site)
+    return obj
+
+
+def _dict(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    """Which may be the namespace of an object."""
+    if namespaces and type(obj) is dict:
+        return looked(obj, operation, site, context)
+    context.access(ops.READ, obj, None, site)
+    return obj
+
+
+def _list(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    if all_inert(obj, operation):
+        context.access(ops.READ, obj, None, site)
+        return obj
+    return _below(obj, operation, site, context, False)
+
+
+def _tuple(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    return obj if all_inert(obj, operation) else _below(obj, operation, site, context, False)
 
 
 def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = False) -> Any:
@@ -56,7 +116,7 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
             return StepWalk(obj, site)
         enter(obj, site, context)
         return obj
-    if type(obj) is list and not code and all_plain(obj):
+    if type(obj) is list and not code and all_inert(obj, operation):
         context.access(ops.READ, obj, None, site)
         return obj
     if found is BELOW or code:
@@ -98,36 +158,55 @@ def _below(obj: Any, operation: str, site: Site, context: Context, code: bool) -
 
 def compared(left: Any, right: Any, operation: str, site: Site, context: Context) -> None:
     """Before an operator looks at both of its operands."""
-    deep = []
+    deep: list[Any] = []
+    flat: list[tuple[Any, str | None]] = []
     for each in (left, right):
         if is_plain(each):
             continue
-        found = reads(type(each), operation)
-        if found is BELOW:
+        plan = look_of(type(each), operation)
+        if plan is None:
+            continue
+        if plan is _tuple or plan is _list:
+            if all_inert(each, operation):
+                if plan is _list:
+                    flat.append((each, None))
+            else:
+                deep.append(each)
+        elif reads(type(each), operation) is BELOW:
             deep.append(each)
-        elif found:
+        else:
             for owner in owners(each):
                 context.access(ops.READ, owner, None, site)
     if deep:
-        point(below(operation, *deep), operation, site, context)
+        flat += others(below(operation, *deep), operation, site, context)
+    if flat:
+        obj, name = flat[0]
+        context.access(ops.READ, obj, name, site, None, flat[1:])
 
 
 def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
     """Before ``item in obj``."""
-    found = reads(type(obj), "__contains__")
-    if found is BELOW:
-        if type(obj) is list and is_plain(item) and all_plain(obj):
-            context.access(ops.READ, obj, None, site)
-        else:
+    plan = look_of(type(obj), "__contains__")
+    plain = is_plain(item)
+    if plan is _tuple or plan is _list:
+        inner = "__contains__"
+        if not (plain or inert(type(item), inner)) or not all_inert(obj, inner):
             point(below("__contains__", obj, item), "in", site, context)
+        elif plan is _list:
+            context.access(ops.READ, obj, None, site)
         return
-    if not is_plain(item):
+    if plan is looked and reads(type(obj), "__contains__") is BELOW:
+        point(below("__contains__", obj, item), "in", site, context)
+        return
+    if not plain:
         keyed(obj, item, site, context)
-    place, name = place_of(obj, item)
-    if name is not None:
-        context.access(ops.READ, place, name, site)
-        return
-    looked(obj, "__contains__", site, context)
+    if plan is _dict and namespaces:
+        place, name = place_of(obj, item)
+        if name is not None:
+            context.access(ops.READ, place, name, site)
+            return
+    if plan is not None:
+        plan(obj, "__contains__", site, context)
 
 
 def combined(obj: Any, operand: Any, operation: str, site: Site, context: Context) -> Any:

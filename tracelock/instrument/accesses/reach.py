@@ -47,7 +47,7 @@ from tracelock.instrument.accesses.containers import (
 from tracelock.instrument.accesses.places import namespace_of, owner_of
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import PLAIN, is_plain
+from tracelock.instrument.steps import PLAIN, all_plain, is_plain
 
 #: So many objects below one are looked at; where there are more, nothing is proved.
 MOST: Final = 2_000
@@ -70,8 +70,10 @@ _CALLS: Final = {
 #: Kinds of objects, by what is below them.
 ATOM, TUPLE, SEQUENCE, FLAT, HASHED, MAPPING, PASSES, FIELDS, CODE, ERROR, OBJECT = range(11)
 _OWN: Final = frozenset({SEQUENCE, FLAT, HASHED, MAPPING})
+_ROWS: Final = frozenset({SEQUENCE, TUPLE})
 _kinds: Final = by_type()
 _codes: Final = by_type()
+_inert: Final = by_type()
 
 
 class StandIn:
@@ -128,6 +130,28 @@ def runs_code(type_: type, operation: str) -> bool:
     return found
 
 
+def inert(type_: type, operation: str) -> bool:
+    """Whether an operation in C on an object of a type reads nothing, and calls no code."""
+    try:
+        found: bool = _inert[identity(type_)][operation]
+    except KeyError:
+        kind = kind_of(type_)
+        found = kind == ATOM or (kind == OBJECT and not runs_code(type_, operation))
+        entry(_inert, type_)[operation] = found
+    return found
+
+
+def all_inert(values: Iterable[Any], operation: str) -> bool:
+    """The same of each: of a list or tuple itself, whose iterator is C's."""
+    last: type = int
+    for of in map(type, values):
+        if of is not last and of is not str:
+            if not inert(of, operation):
+                return False
+            last = of
+    return True
+
+
 @dataclass(slots=True)
 class Reach:
     """What an operation reads. ``parts``: objects, each with the attribute that is read (None: its
@@ -181,9 +205,10 @@ class Reach:
                     self.parts.append((obj, name, where))
                     if not is_plain(value) and not shallow:
                         pending.append((value, (obj, name)))
-            else:
-                inner = [each for each in self._below(obj, kind) if not is_plain(each)]
-                pending.extend([(each, where) for each in inner])
+            elif kind not in _ROWS or not all_plain(self._below(obj, kind)):
+                for each in self._below(obj, kind):
+                    if not (is_plain(each) or inert(type(each), self.operation)):
+                        pending.append((each, where))
 
     def _below(self, obj: Any, kind: int) -> Iterable[Any]:
         if kind == SEQUENCE:

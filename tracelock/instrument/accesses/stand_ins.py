@@ -128,6 +128,7 @@ class Method(Passing):
     # A container's bound method whose call is one access.
 
     __slots__ = ("_kind", "_owner", "_site")
+    _looks = False  # at what is below the container, and its argument
 
     def __init__(self, real: Callable[..., Any], kind: int, owner: object, site: Site) -> None:
         self._real = real
@@ -140,7 +141,7 @@ class Method(Passing):
         if context is None:
             return self._real(*args, **keywords)
         owner, also = self._owner, _NONE
-        if len(args) > 1 or (args and not is_plain(args[0])) or self._real.__name__ in _LOOKING:
+        if self._looks or len(args) > 1 or (args and not is_plain(args[0])):
             given = list(args)
             also = _reach(self._real, self._kind, owner, given, keywords, self._site, context)
             args = tuple(given)
@@ -165,6 +166,18 @@ class Method(Passing):
         parts = [(obj, name) for name in names if type(name) is str]
         reads, writes = ((), parts) if self._kind == ops.WRITE else (parts, ())
         context.together(reads, writes, self._site)
+
+
+class DeepMethod(Method):
+    # One that looks deeper.
+
+    __slots__ = ()
+    _looks = True
+
+
+def method_class(name: str) -> type[Method]:
+    """What stands for the bound method of this name."""
+    return DeepMethod if name in _LOOKING else Method
 
 
 class Unbound(Passing):
@@ -219,7 +232,7 @@ _set_call = Later.call.__set__  # type: ignore[attr-defined]
 class ItemRead:
     """Stands for the container in ``container[key]`` where the key runs code of its own.
 
-    Looking the key up twice, once to show what was read, would run that code twice.
+    DeepMethod the key up twice, once to show what was read, would run that code twice.
     """
 
     _real: Any
