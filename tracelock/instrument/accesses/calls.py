@@ -7,6 +7,7 @@ a container or a generator that was stored somewhere, ``partial(setattr, obj)``.
 from __future__ import annotations
 
 import functools
+import re
 from _thread import get_ident
 from _weakref import ref
 from collections.abc import Callable
@@ -124,7 +125,8 @@ def _plan_method(type_: type, name: str) -> Plan | None:
             return _cached_method
         if read is not None:
             return functools.partial(_loaded, read)
-        if holder is None or type(value) not in (*_IN_C, ClassMethodDescriptorType, staticmethod):
+        loaded = (*_IN_C, ClassMethodDescriptorType, MemberDescriptorType, staticmethod)
+        if holder is None or type(value) not in loaded:
             return None
     return functools.partial(_loaded, read)
 
@@ -255,6 +257,7 @@ def _look_up(function: Any, cached: Any, site: Site, /, *args: Any, **keywords: 
     return function(*args, **keywords)
 
 
+BARE: Final = frozenset({"__setattr__", "__delattr__"})
 #: By identity, functions of modules of which nothing else is known.
 _of_modules: Final[dict[int, Any]] = {}
 
@@ -273,6 +276,9 @@ def _builtin(function: Any, site: Site) -> Any:
         if name in ("cache_clear", "cache_info"):
             return functools.partial(_manage, function, site)
         return function
+    if name in BARE and holder_of(type_, name) is object:
+        unbound = Unbound(getattr(object, name), ops.WRITE, True, site)
+        return functools.partial(unbound, owner)
     if type_ is GeneratorType:
         return functools.partial(_resume, function, site)
     if name == "__next__":
@@ -363,10 +369,13 @@ def _unbound(function: Any, site: Site) -> Any:
     return functools.partial(_given, function, site)
 
 
+#: The type of bound methods in C that are told the class which defines them.
+WITH_CLASS: Final = type(re.compile("").sub)
 #: What makes the points of callables of exactly this type; ``getters`` adds to it.
 PLANS: Final[dict[type, CallPlan]] = {
     CACHED: _cached,
     BuiltinFunctionType: _builtin,
+    WITH_CLASS: _builtin,
     MethodWrapperType: _builtin,
     MethodDescriptorType: _unbound,
     WrapperDescriptorType: _unbound,

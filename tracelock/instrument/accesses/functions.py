@@ -67,6 +67,10 @@ def controlled(function: Any, site: Site) -> Any:
     return functools.partial(known[0], function, known[1], site)
 
 
+#: By identity, those that write what they are given, or an attribute of it.
+writers: Final[set[int]] = set()
+
+
 def _context() -> Context | None:
     return contexts.get(_thread.get_ident())
 
@@ -221,3 +225,9 @@ _BODIES: Final[dict[int, tuple[Callable[..., Any], Any]]] = {
     )
     for name in names.split()
 }
+writers.update(
+    number
+    for number, (body, about) in _BODIES.items()
+    if body is _in_place or (body in (_first, _named) and about in (ops.WRITE, True))
+)
+writers.add(identity(next))

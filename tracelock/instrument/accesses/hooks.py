@@ -18,7 +18,7 @@ from types import BuiltinFunctionType, MethodWrapperType
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses import getters
+from tracelock.instrument.accesses import callbacks, getters
 from tracelock.instrument.accesses.calls import called, plan_method
 from tracelock.instrument.accesses.containers import STEPS, access_of, is_walker, owners, reads
 from tracelock.instrument.accesses.functions import controlled
@@ -47,6 +47,7 @@ from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import NoneType, is_plain
 
 getters.register()
+callbacks.register()
 _NOTHING: Final = object()
 #: Factories that run no code but the interpreter's, by type, and themselves.
 _AT_ONCE: Final = (BuiltinFunctionType, MethodWrapperType)
@@ -322,6 +323,20 @@ def calling_any(function: Any, site: Site) -> Any:
     if not contexts or contexts.get(get_ident()) is None:
         return function
     return called(function, site)
+
+
+def handing(function: Any, site: Site) -> Any:
+    """What to pass on as an argument to what calls it, or has it called later."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return function
+    return callbacks.handed(function, site)
+
+
+def mentioning(function: Any, site: Site) -> Any:
+    """The same for what may be a function in C that writes, as an argument of anything."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return function
+    return callbacks.mentioned(function, site)
 
 
 def computed(module: str, function: str, site: Site) -> None:

@@ -8,6 +8,7 @@ import operator
 from typing import Any
 
 from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses.callbacks import MENTIONED, TAKERS
 from tracelock.instrument.accesses.containers import DEEP, METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
@@ -155,8 +156,15 @@ class ExpressionRewriter(TreeBuilder):
         one = len(node.args) == 1 and all(self.simple(each) for each in arguments[1:])
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
         one = one and not any(keyword.arg == "key" for keyword in node.keywords)
-        self.visit_fields(node, "args", "keywords")
         place = self.place(node)
+        wraps = [self._handing(function, each) for each in arguments]
+        self.visit_fields(node, "args", "keywords")
+        for number, wrap in enumerate(wraps):
+            if wrap is not None and number < len(node.args):
+                node.args[number] = self.hook(wrap, node, node.args[number], copied(place))
+            elif wrap is not None:
+                keyword = node.keywords[number - len(node.args)]
+                keyword.value = self.hook(wrap, node, keyword.value, copied(place))
         match function:
             case ast.Name(id=name) if name in READERS:
                 if not node.keywords and (
@@ -192,6 +200,19 @@ class ExpressionRewriter(TreeBuilder):
                 return node
         node.func = self.hook(hooks.calling, function, self.visited(function), place)
         return node
+
+    def _handing(self, function: ast.expr, argument: ast.expr) -> Any:
+        """The hook to ask about an argument of a call that may be a function in C."""
+        match function:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in TAKERS or (
+                name == "map" and isinstance(function, ast.Attribute)  # of an executor
+            ):
+                if isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+                    return hooks.handing
+        match argument:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in MENTIONED:
+                return hooks.mentioning
+        return None
 
     def reading(
         self, node: ast.expr, operation: str, place: ast.Constant | None = None
