@@ -6,8 +6,11 @@ new version of Python brings is among them. Each is wrong by construction.
 
 from __future__ import annotations
 
+import _pickle
 import contextlib
+import dataclasses
 import io
+import random
 import sys
 import threading
 import warnings
@@ -92,6 +95,83 @@ def test_what_hooks_see_fails(every: list[Program], unseen: list[Program], tmp_p
     seen = [each for each in every if each not in unseen]
     verdicts = explored(seen[::STEP_SEEN], tmp_path, "c_calls_seen")
     assert verdicts["failed"] >= 0.8 * verdicts.total()
+
+
+# --- loops that take rows apart, modules in Python and in C ------------------------------------
+def rows_in_a_loop(s: Any) -> None:
+    for _, b in s.rows:
+        assert b == 2
+
+
+def rows_in_a_comprehension(s: Any) -> None:
+    assert [b for _, *b in s.rows] == [[2]]
+
+
+def rows_of_rows(s: Any) -> None:
+    for _, (_, b) in enumerate(s.rows):
+        assert b == 2
+
+
+def rows_of_a_dict(s: Any) -> None:
+    for _, (_, b) in s.table.items():
+        assert b == 2
+
+
+def remade(s: Any) -> None:
+    assert s.frozen.part == s.frozen.part
+
+
+def chosen(s: Any) -> None:
+    assert random.choice(s.rows[0]) != 9
+
+
+def shuffled(s: Any) -> None:
+    random.shuffle(s.rows[0])
+    assert len(s.rows[0]) == 2
+
+
+def sampled(s: Any) -> None:
+    assert 9 not in random.Random(1).sample(s.rows[0], 2)
+
+
+def pickled(s: Any) -> None:
+    assert _pickle.dumps(s.rows) == _pickle.dumps(s.rows)
+
+
+def pickled_into(s: Any) -> None:
+    files = [io.BytesIO(), io.BytesIO()]
+    for each in files:
+        _pickle.Pickler(each).dump(s.table)
+    assert files[0].getvalue() == files[1].getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    part: int
+
+
+def rows_state() -> Any:
+    row = [1, 2]
+    return SimpleNamespace(rows=[row], table={"a": row}, frozen=Frozen(1))
+
+
+def grows(s: Any) -> None:
+    s.frozen.__init__(2)
+    s.rows[0].append(9)
+    s.rows[0].append(9)
+
+
+SEEN = [rows_in_a_loop, rows_in_a_comprehension, rows_of_rows, rows_of_a_dict, remade, pickled]
+TOLD = [chosen, shuffled, sampled, pickled_into]
+
+
+@pytest.mark.parametrize("reads", [*SEEN, *TOLD])
+def test_no_race_with_these_is_verified(reads: Any) -> None:
+    found = tracelock.explore(
+        setup=rows_state, workers=[reads, grows], instrument=[__name__], strategy="dpor",
+        schedules=300, shrink=False, confirm=0,
+    )  # fmt: skip
+    assert found.verdict == "failed" if reads in SEEN else found.verdict in ("failed", "passed")
 
 
 # --- what is right stays verified ------------------------------------------------------------

@@ -28,7 +28,13 @@ from typing import Any, Final
 from tracelock import ops
 from tracelock.instrument.accesses import functions
 from tracelock.instrument.accesses.by_type import by_type, entry
-from tracelock.instrument.accesses.containers import access_of, holder_of, steps, table_of
+from tracelock.instrument.accesses.containers import (
+    access_of,
+    generated,
+    holder_of,
+    steps,
+    table_of,
+)
 from tracelock.instrument.accesses.functions import (
     applied,
     controlled,
@@ -114,6 +120,8 @@ def _plan_method(type_: type, name: str) -> Plan | None:
         return _formatting
     if type_ in TEXT and name not in OF_TEXT:
         return None
+    if name == "__init__" and generated(type_, name):
+        return _making_again
     known = entry(read_plans, type_)
     read = known[name] if name in known else plan_read(type_, name)
     if is_direct(read):
@@ -129,6 +137,13 @@ def _plan_method(type_: type, name: str) -> Plan | None:
         if holder is None or type(value) not in loaded:
             return None
     return functools.partial(_loaded, read)
+
+
+def _making_again(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """``obj.__init__(...)`` of a dataclass, for an object that there is already."""
+    fields = getattr(type(obj), "__dataclass_fields__", ())
+    context.together((), [(obj, each) for each in fields], site)
+    return obj
 
 
 def _formatting(obj: Any, name: str, site: Site, context: Context) -> Any:

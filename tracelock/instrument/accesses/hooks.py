@@ -40,6 +40,7 @@ from tracelock.instrument.accesses.plans import (
     write_plans,
 )
 from tracelock.instrument.accesses.reach import keyed
+from tracelock.instrument.accesses.rows import taken_apart
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.accesses.stepping import StepWalk
 from tracelock.instrument.contexts import Context, contexts, identity
@@ -251,6 +252,13 @@ def iterating(obj: Any, site: Site) -> Any:
         for owner in held:
             context.access(ops.READ, owner, None, site)
     return Walk(iter(obj), held, site)
+
+
+def rows(obj: Any, site: Site, nested: bool = False) -> Any:
+    """What a loop goes over that takes each item apart: a point before that, too."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return obj
+    return taken_apart(obj, site, nested)
 
 
 def delegating(obj: Any, site: Site) -> Any:

@@ -356,11 +356,17 @@ class ExpressionRewriter(TreeBuilder):
 
     # --- loops inside expressions ---
 
-    def looping(self, before: ast.expr, node: ast.expr) -> ast.expr:
-        """``node``, the iterable of a loop."""
-        if isinstance(before, _FRESH):
+    def looping(self, before: ast.expr, node: ast.expr, target: ast.expr) -> ast.expr:
+        """``node``, the iterable of a loop; ``target`` is bound to each item."""
+        if not isinstance(before, _FRESH):
+            node = self.hook(hooks.iterating, before, node, self.place(before))
+        elif isinstance(before, ast.GeneratorExp | ast.Constant | ast.JoinedStr):
             return node
-        return self.hook(hooks.iterating, before, node, self.place(before))
+        if isinstance(target, ast.Tuple | ast.List):
+            nested = any(isinstance(each, ast.Tuple | ast.List) for each in target.elts)
+            flag = [at_place(ast.Constant(True), before)] if nested else []
+            node = self.hook(hooks.rows, before, node, self.place(before), *flag)
+        return node
 
     def visit_ListComp(self, node: Any) -> Any:
         outer = self.scope
@@ -368,7 +374,7 @@ class ExpressionRewriter(TreeBuilder):
             before = generator.iter
             generator.iter = self.visited(before)
             if self.active and not generator.is_async:
-                generator.iter = self.looping(before, generator.iter)
+                generator.iter = self.looping(before, generator.iter, generator.target)
             if not number:
                 self.scope = self.scopes[node]
             generator.target = self.visited(generator.target)

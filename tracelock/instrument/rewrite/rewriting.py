@@ -317,7 +317,7 @@ class Rewriter(ExpressionRewriter):
         before = node.iter
         node.iter = self.visited(before)
         if self.active and isinstance(node, ast.For):
-            node.iter = self.looping(before, node.iter)
+            node.iter = self.looping(before, node.iter, node.target)
         node.target, first = self._received(node.target)
         self.visit_fields(node, "body", "orelse")
         node.body = [*first, *node.body]
