@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import functools
 import heapq
 import itertools
 import operator
+import pickle
 import sched
 import threading
 import types
@@ -23,6 +25,7 @@ import pytest
 
 import tracelock
 from tests.helpers.amount import FULL
+from tracelock.instrument.accesses.callbacks import Callback
 
 
 class Thing:
@@ -100,6 +103,10 @@ CALLS = [
 
 
 # --- by whom -----------------------------------------------------------------------------------
+def in_an_assertion(f: Any, *args: Any) -> None:
+    assert contextvars.copy_context().run(f, *args) is None
+
+
 def directly(f: Any, *args: Any) -> None:
     f(*args)
 
@@ -219,8 +226,9 @@ def run_in_executor(f: Any, *args: Any) -> None:
 
 
 WAYS = [
-    directly, thread, timer, submit, mapped_by_executor, initializer, done_callback, in_context,
-    mapped, starred, until, factory, stack, finalizer, reference, barrier, planned, call_soon,
+    in_an_assertion, directly, thread, timer, submit, mapped_by_executor, initializer,
+    done_callback, in_context, mapped, starred, until, factory, stack, finalizer, reference,
+    barrier, planned, call_soon,
     call_soon_threadsafe, to_thread, run_in_executor,
 ]  # fmt: skip
 
@@ -271,6 +279,8 @@ def same(s: Any) -> None:
     kept = functools.partial(setattr).func
     assert kept == setattr and hash(kept) == hash(setattr) and repr(kept) == repr(setattr)
     assert isinstance(kept, types.BuiltinFunctionType) and kept.__name__ == "setattr"
+    kept = weakref.ref(setattr)()
+    assert kept is setattr
     made = threading.Thread(target=setattr, args=(s.thing, "x", 1))
     assert "setattr" in made.name
     made.start()
@@ -282,6 +292,12 @@ def test_it_looks_like_what_it_stands_for() -> None:
         setup=state, workers=[same], instrument=[__name__], strategy="dpor", schedules=10
     )
     assert found.verdict == "verified", found.summary
+
+
+def test_what_is_sent_to_a_process_or_copied_is_the_real_one() -> None:
+    made: Any = Callback(setattr, None)  # type: ignore[arg-type]
+    assert pickle.loads(pickle.dumps(made)) is setattr
+    assert copy.copy(made) is setattr and copy.deepcopy([made]) == [setattr]
 
 
 def finalizers(s: Any) -> None:

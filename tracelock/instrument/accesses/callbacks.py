@@ -40,6 +40,8 @@ TAKERS: Final = frozenset(
         "start_new", "start_new_thread", "start_thread_soon", "submit", "to_thread", "wait_for",
     }
 )  # fmt: skip
+#: Those whose first argument is an object to look at, and no callback.
+ABOUT: Final = frozenset({"finalize", "proxy", "ref"})
 #: Built-in functions that are asked for where they are mentioned, whatever gets them.
 MENTIONED: Final = functions.FUNCTION_NAMES | _STEPPING | BARE | {"next"}
 

@@ -161,7 +161,7 @@ def _named(
 def reading_all(obj: Any, site: Site, context: Context) -> None:
     """Before all attributes of an object are read at once: to copy it, to pickle it."""
     held = namespace_of(obj)
-    if type(held) is dict and not isinstance(obj, type):
+    if type(held) is dict and not issubclass(type(obj), type):
         for name in list(held):
             if type(name) is str:
                 context.access(ops.READ, obj, name, site)

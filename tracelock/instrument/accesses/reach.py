@@ -225,7 +225,7 @@ class Reach:
         if kind == PASSES:
             if type(obj) is re.Match:
                 return (obj.string,)
-            return [each for each in gc.get_referents(obj) if not isinstance(each, type)]
+            return [each for each in gc.get_referents(obj) if not issubclass(type(each), type)]
         if kind == ERROR:
             return BaseException.args.__get__(obj)  # type: ignore[attr-defined, no-any-return]
         return ()

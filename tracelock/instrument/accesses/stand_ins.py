@@ -123,6 +123,13 @@ class Passing(StandIn):
     def __repr__(self) -> str:
         return repr(self._real)
 
+    def __reduce__(self) -> Any:
+        return _itself, (self._real,)  # a copy, or what is sent to a process, is the real one
+
+
+def _itself(real: Any) -> Any:
+    return real
+
 
 class Method(Passing):
     # A container's bound method whose call is one access.

@@ -8,7 +8,7 @@ import operator
 from typing import Any
 
 from tracelock.instrument.accesses import hooks
-from tracelock.instrument.accesses.callbacks import MENTIONED, TAKERS
+from tracelock.instrument.accesses.callbacks import ABOUT, MENTIONED, TAKERS
 from tracelock.instrument.accesses.containers import DEEP, METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
@@ -158,6 +158,9 @@ class ExpressionRewriter(TreeBuilder):
         one = one and not any(keyword.arg == "key" for keyword in node.keywords)
         place = self.place(node)
         wraps = [self._handing(function, each) for each in arguments]
+        match function:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in ABOUT:
+                wraps[:1] = [None] if wraps else []
         self.visit_fields(node, "args", "keywords")
         for number, wrap in enumerate(wraps):
             if wrap is not None and number < len(node.args):
@@ -204,8 +207,10 @@ class ExpressionRewriter(TreeBuilder):
     def _handing(self, function: ast.expr, argument: ast.expr) -> Any:
         """The hook to ask about an argument of a call that may be a function in C."""
         match function:
-            case ast.Name(id=name) | ast.Attribute(attr=name) if name in TAKERS or (
-                name == "map" and isinstance(function, ast.Attribute)  # of an executor
+            case ast.Name(id=name) | ast.Attribute(attr=name) if (
+                name in TAKERS
+                or (name == "map" and isinstance(function, ast.Attribute))  # of an executor
+                or name[0] == "@"  # pytest has taken the name away
             ):
                 if isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
                     return hooks.handing
