@@ -158,7 +158,7 @@ class PythonHost(Host):
     @property
     def account(self) -> Account:
         account = self.backend.account.account
-        account.unseen.update(self.names.doubts)
+        account.unseen.update(self.names.told())
         if self.backend.heard:
             account.chance.add("errors that nobody received")
         return account
