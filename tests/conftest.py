@@ -70,6 +70,13 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_ends_the_process_from_python_needs_no_other": 6,
         "test_what_ends_the_process_is_found_made_small_confirmed_and_replayed": 2,
     },
+    "conformance/test_isolation_backends.py": {
+        "test_a_process_that_dies_is_told_wherever_schedules_run": 4,
+        "test_a_task_that_ends_its_process_ends_one_schedule": 3,
+    },
+    "conformance/test_isolation_own_errors.py": {
+        "test_it_is_an_internal_error_with_its_traceback": 2,
+    },
     "conformance/test_library.py": {
         "test_expectation": 3,
     },

@@ -268,9 +268,10 @@ class PythonBackend:
     def _set_up(self, controller: OpenController) -> Any:
         program, state = self.program, None
         if program.setup is not None:
+            now = self._patches.now(program.setup)
             with self._aside(controller, Phase.SETUP) as main:
                 try:
-                    state = self._call(main, self._patches.now(program.setup))
+                    state = self.bounds.catching(self._call, main, now)
                 except (MainBlocked, KeyboardInterrupt) as error:
                     self.bounds.check()
                     if controller.crashed:
@@ -320,7 +321,7 @@ class PythonBackend:
         limit: LimitReached | None = None
         with self._aside(controller, Phase.CHECK) as main:
             try:
-                result = self._call(main, function, *arguments)
+                result = self.bounds.catching(self._call, main, function, *arguments)
             except (MainBlocked, KeyboardInterrupt) as error:
                 over = self.bounds.why(0.0)
                 if over:

@@ -7,13 +7,14 @@ import faulthandler
 import gc
 import os
 import struct
+import traceback
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import STUCK, EndOfProcess, verdict_of
-from tracelock.errors import UsageError
+from tracelock.errors import InternalError, TracelockError, UsageError
 from tracelock.instrument.contexts import contexts
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.isolation.carrying import (
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 #: Schedules of one child, and seconds after which it takes no further one.
 BATCH: Final = 100
 LONG: Final = 2.0
-#: What is sent: one schedule, or the end of the batch.
+#: What is sent: one schedule, the end of the batch, or what went wrong in tracelock itself.
 SCHEDULE: Final = b"S"
 REST: Final = b"R"
+ERROR: Final = b"E"
 HEAD: Final = struct.Struct("<cI")
 _FIELDS: Final = ("failure", "active", "crashed", "limit", "values", "ended", "current", "log")
 _write: Final = os.write
@@ -109,7 +111,7 @@ class ForkedBatch:
             "learnt": self.learnt.taken(),
             "schedulers": [vars(scheduler) for scheduler in self.schedulers],
             "over": over,
-            "error": error,
+            "error": _told(error),
             "last": None if error is None else self._record(),
         })  # fmt: skip
 
@@ -179,10 +181,7 @@ class ForkedBatch:
         ]
 
     def _send(self, kind: bytes, what: Any) -> None:
-        body = packed(what, self._known)
-        data = memoryview(HEAD.pack(kind, len(body)) + body)
-        while data:
-            data = data[_write(self._pipe, data) :]
+        send(self._pipe, kind, packed(what, self._known))
 
     # --- where the process died before ---------------------------------------------------------
     def _expect_death(self) -> None:
@@ -238,3 +237,20 @@ class ForkedBatch:
         for name in ("_set_up", "_finally", "_schedule"):
             vars(self.backend).pop(name, None)
         vars(self.backend.hub).pop("decide", None)
+
+
+def _told(error: BaseException | None) -> BaseException | None:
+    """The error, which says where in this process it came from, unless that is of no interest."""
+    if error is not None and (
+        isinstance(error, InternalError) or not isinstance(error, TracelockError)
+    ):
+        where = "".join(traceback.format_exception(error)).rstrip()
+        error.add_note(f"In the forked process that ran the schedule:\n{where}")
+    return error
+
+
+def send(pipe: int, kind: bytes, body: bytes) -> None:
+    """In the child: tell the parent."""
+    data = memoryview(HEAD.pack(kind, len(body)) + body)
+    while data:
+        data = data[_write(pipe, data) :]

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from time import monotonic
 from types import ModuleType
@@ -18,9 +19,16 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import STUCK, EndOfProcess
-from tracelock.errors import TracelockError
+from tracelock.errors import InternalError, TracelockError
 from tracelock.instrument.isolation.carrying import Learnt, innermost, unpacked
-from tracelock.instrument.isolation.child import HEAD, SCHEDULE, Death, ForkedBatch
+from tracelock.instrument.isolation.child import (
+    ERROR,
+    HEAD,
+    SCHEDULE,
+    Death,
+    ForkedBatch,
+    send,
+)
 from tracelock.instrument.isolation.marks import SharedMark
 from tracelock.instrument.processes import forking
 from tracelock.instrument.processes.remote import flush
@@ -152,6 +160,7 @@ class Isolation:
                 rest, how = self._fork(batch, records)
                 if rest is not None:
                     return self._take(batch, [unpacked(each) for each in records], unpacked(rest))
+                self.backend.bounds.check()
                 mark = journal.read()
                 del records[mark.schedule :]
                 batch.death = Death(mark, how)
@@ -218,6 +227,8 @@ class Isolation:
                 os.close(ours)
                 batch.run(theirs, told)
                 status = 0
+            except BaseException:  # it is not the program that has ended this process
+                send(theirs, ERROR, traceback.format_exc().encode("utf-8", "replace"))
             finally:
                 forking.real_exit(status)
         self.forks += 1
@@ -244,7 +255,8 @@ class _Child:
         self._status: int | None = None
 
     def listen(self, records: list[bytes]) -> tuple[bytes | None, str]:
-        """See ``Isolation._fork``."""
+        """See ``Isolation._fork``. Raises InternalError where the process does not end by what the
+        program does."""
         seen, since, late = self.journal.read(), monotonic(), 0.0
         while True:
             try:
@@ -294,6 +306,12 @@ class _Child:
             at = end
             if kind == SCHEDULE:
                 records.append(body)
+            elif kind == ERROR:
+                self.bounds.check()  # it may have been ended in the middle of something
+                raise InternalError(
+                    "isolation: tracelock failed in the forked process that runs the schedules:\n"
+                    + body.decode("utf-8", "replace")
+                )
             else:
                 rest = body
         del buffer[:at]
@@ -307,9 +325,9 @@ class _Child:
 
     def _signal(self, number: int) -> None:
         """Send a signal to the process and to all that it has forked."""
-        for send, whom in ((os.killpg, self.pid), (forking.real_kill, self.pid)):
+        for signalled, whom in ((os.killpg, self.pid), (forking.real_kill, self.pid)):
             try:
-                send(whom, number)
+                signalled(whom, number)
                 return
             except OSError:
                 continue
