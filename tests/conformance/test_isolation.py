@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import locale
 import os
@@ -22,6 +21,7 @@ from tests.helpers import apart
 from tests.helpers.apart import (
     Account,
     add,
+    add_later,
     add_safely,
     add_twice,
     dying,
@@ -255,12 +255,6 @@ def test_the_search_is_the_same_as_in_this_process(name: str, strategy: str) -> 
         )  # fmt: skip
 
     assert told(here) == told(apart)
-
-
-async def add_later(account: Account) -> None:
-    total = account.total
-    await asyncio.sleep(0)
-    account.total = total + 1
 
 
 async def die_later(account: Account) -> None:

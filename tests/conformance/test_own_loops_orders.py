@@ -4,8 +4,6 @@ as many as every order has, or as many random ones."""
 from __future__ import annotations
 
 import asyncio
-import importlib
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from tests.helpers.amount import amount
 from tests.helpers.own_loop_fuzz import Writer
 from tests.helpers.own_loops import State, exploring, two
+from tests.helpers.python_fuzz import imported
 from tests.oracles.own_loop_ends import Ends
 
 HERE = __name__
@@ -35,14 +34,8 @@ SOME = (
 
 def written(seed: int, crossing: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Program number ``seed``, written to ``folder`` and imported from there."""
-    name = f"beside_a_loop_{seed}"
-    (folder / f"{name}.py").write_text(Writer(seed, crossing).text())
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module(name)
-    monkeypatch.delitem(sys.modules, name)  # so that it is forgotten afterwards
-    sys.modules[name] = module
-    return module
+    text = Writer(seed, crossing).text()
+    return imported(f"beside_a_loop_{seed}", text, folder, monkeypatch)
 
 
 @pytest.mark.parametrize(("seed", "cancellations", "crossing"), EVERY)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.python_fuzz import Writer
+from tests.helpers.python_fuzz import Writer, imported
 from tests.oracles.every import Every
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.naming import ObjectNames, Variable
@@ -83,14 +81,7 @@ SEEDS: tuple[int, ...] = (
 
 def written(seed: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Program number ``seed``, written to ``folder`` and imported from there."""
-    name = f"program_{seed}"
-    (folder / f"{name}.py").write_text(Writer(seed).text())
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    module = importlib.import_module(name)
-    monkeypatch.delitem(sys.modules, name)  # so that it is forgotten afterwards
-    sys.modules[name] = module
-    return module
+    return imported(f"program_{seed}", Writer(seed).text(), folder, monkeypatch)
 
 
 class Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +39,12 @@ def one_way(account: Account) -> None:
 def other_way(account: Account) -> None:
     with account.other, account.lock:
         add(account)
+
+
+async def add_later(account: Account) -> None:
+    total = account.total
+    await asyncio.sleep(0)
+    account.total = total + 1
 
 
 def dying(end: Callable[[], Any]) -> Callable[[Account], None]:

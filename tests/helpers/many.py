@@ -13,21 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import tracelock
-from tests.helpers.apart import Account, add_safely, add_twice, one_way, other_way
+from tests.helpers.apart import Account, add_later, add_safely, add_twice, one_way, other_way
 from tracelock.engine.limits import RunLimits
 
 QUICK = RunLimits(steps=20_000, stall=0.2)
 ORIGINAL = [threading.Lock, threading.RLock, threading.Thread.start, _thread.allocate_lock]
 
 
-async def late(account: Account) -> None:
-    total = account.total
-    await asyncio.sleep(0)
-    account.total = total + 1
-
-
 async def waits_for_ever(account: Account) -> None:
-    await late(account)
+    await add_later(account)
     await asyncio.Event().wait()
 
 
@@ -51,13 +45,13 @@ def dies(account: Account) -> None:
 KINDS: dict[str, tuple[tuple[Callable[..., Any], ...], dict[str, Any], str]] = {
     "threads": ((add_safely, add_safely), {}, "passed"),
     "threads that deadlock": ((one_way, other_way), {}, "failed"),
-    "tasks": ((late, late), {}, "passed"),
-    "tasks that deadlock": ((late, waits_for_ever), {}, "failed"),
+    "tasks": ((add_later, add_later), {}, "passed"),
+    "tasks that deadlock": ((add_later, waits_for_ever), {}, "failed"),
     "threads apart": ((add_twice, add_safely), {"isolation": "always"}, "passed"),
     "a loop without end": ((goes_round, add_safely), {"schedules": 1}, "unfinished"),
     "threads, dpor": ((add_twice, add_safely), {"strategy": "dpor"}, "passed"),
     "a death": ((dies, add_safely), {"isolation": "always"}, "failed"),
-    "tasks, dpor": ((late, late), {"strategy": "dpor"}, "passed"),
+    "tasks, dpor": ((add_later, add_later), {"strategy": "dpor"}, "passed"),
     "stuck in C": (
         (is_stuck_in_c, add_safely), {"isolation": "always", "shrink": False}, "failed",
     ),

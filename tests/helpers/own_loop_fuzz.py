@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 
+from tests.helpers.python_fuzz import queue_ops
+
 HEAD = """\
 import asyncio
 import queue
@@ -146,10 +148,7 @@ class Writer:
         """Ops on objects of threads that may wait, some of them for ever."""
         n = self.new()
         return self.random.choice([
-            [f"s.q.put({n})"],
-            ["r.append(s.q.get())"],
-            ["try:", "    r.append(s.q.get_nowait())", "except queue.Empty:", "    r.append(-1)"],
-            ["try:", "    r.append(s.q.get(timeout=1))", "except queue.Empty:", "    r.append(-2)"],
+            *queue_ops(n),
             ["s.e.set()"],
             ["s.e.wait()"],
             ["r.append(s.e.is_set())"],

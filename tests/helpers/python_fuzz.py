@@ -5,7 +5,13 @@ A program has ``setup``, ``WORKERS`` and ``final``, which gives its final state 
 
 from __future__ import annotations
 
+import importlib
 import random
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 HEAD = """\
 import queue
@@ -34,6 +40,27 @@ def final(s):
     left = list(s.q.queue)
     return (s.x, s.y, G, sorted(s.d.items()), list(s.l), left, s.seen)
 """
+
+
+def imported(name: str, text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A program, written to ``folder`` and imported from there."""
+    (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    monkeypatch.delitem(sys.modules, name)  # so that it is forgotten afterwards
+    sys.modules[name] = module
+    return module
+
+
+def queue_ops(n: int) -> list[list[str]]:
+    """Ops on the queue, of which some wait; ``n`` is put into it."""
+    return [
+        [f"s.q.put({n})"],
+        ["r.append(s.q.get())"],
+        ["try:", "    r.append(s.q.get_nowait())", "except queue.Empty:", "    r.append(-1)"],
+        ["try:", "    r.append(s.q.get(timeout=1))", "except queue.Empty:", "    r.append(-2)"],
+    ]
 
 
 class Writer:
@@ -107,10 +134,7 @@ class Writer:
         """Ops on objects that may wait, some of them for ever."""
         n = self.new()
         return self.random.choice([
-            [f"s.q.put({n})"],
-            ["r.append(s.q.get())"],
-            ["try:", "    r.append(s.q.get_nowait())", "except queue.Empty:", "    r.append(-1)"],
-            ["try:", "    r.append(s.q.get(timeout=1))", "except queue.Empty:", "    r.append(-2)"],
+            *queue_ops(n),
             ["r.append(s.q.qsize())"],
             ["s.e.set()"],
             ["s.e.wait()"],
