@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from tests.system.plugin_tools import run
@@ -120,3 +123,126 @@ def test_what_only_an_assertion_looks_at_is_seen(pytester: pytest.Pytester) -> N
     result = run(pytester)
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*IndexError: pop from empty list*", "*assert 'a' not in *'a'*"])
+
+
+def _results(pytester: pytest.Pytester, source: str, *more: str) -> dict[str, dict[str, Any]]:
+    pytester.makepyfile(test_it=source)
+    run(pytester, "--tracelock-json=out.json", *more)
+    data = json.loads((pytester.path / "out.json").read_text())
+    return {name.partition("::")[2]: one for name, one in data["tests"].items()}
+
+
+def test_one_schedule_is_enough_where_there_is_no_other(pytester: pytest.Pytester) -> None:
+    results = _results(
+        pytester,
+        """
+        import asyncio
+        import threading
+        import time
+
+        import pytest
+
+
+        @pytest.mark.tracelock(schedules=40)
+        def test_locks():
+            lock = threading.Lock()
+            with lock:
+                time.sleep(1)
+
+
+        @pytest.mark.tracelock(schedules=40, strategy="random")
+        def test_sampled():
+            pass
+
+
+        @pytest.mark.tracelock(schedules=40)
+        async def test_loop():
+            asyncio.get_running_loop().call_soon(len, "")
+            await asyncio.sleep(1)
+        """,
+    )
+    assert {name: (one["verdict"], one["schedules"]) for name, one in results.items()} == {
+        "test_locks": ("verified", 3), "test_sampled": ("passed", 3), "test_loop": ("verified", 3),
+    }  # fmt: skip
+
+
+def test_others_are_tried_where_there_may_be_some(pytester: pytest.Pytester) -> None:
+    """Threads that come late, cancellations, timers, chance, what lives on in files or is seen by
+    nobody."""
+    results = _results(
+        pytester,
+        """
+        import asyncio
+        import random
+        import sqlite3
+        import threading
+        import time
+        from pathlib import Path
+
+        import pytest
+
+        FILE = Path(__file__).with_name("runs")
+
+
+        @pytest.mark.tracelock(schedules=40)
+        def test_late():
+            FILE.touch()
+            runs = len(FILE.read_text())
+            FILE.write_text("x" * (runs + 1))
+            if runs > 6:
+                thread = threading.Thread(target=len, args=("",))
+                thread.start()
+                thread.join()
+
+
+        @pytest.mark.tracelock(schedules=40)
+        def test_chance():
+            random.random()
+
+
+        @pytest.mark.tracelock(schedules=40)
+        def test_unseen():
+            sqlite3.connect(":memory:").close()
+
+
+        @pytest.mark.tracelock(schedules=40, clock="adversarial")
+        def test_timer():
+            time.sleep(1)
+
+
+        @pytest.mark.tracelock(schedules=40, cancellations=1)
+        async def test_cancelled():
+            await asyncio.sleep(1)
+
+
+        @pytest.mark.tracelock(schedules=40, isolation="always")
+        def test_apart():
+            pass
+        """,
+    )
+    few = [name for name, one in results.items() if one["schedules"] < 12]
+    assert len(results) == 6
+    assert not few
+    assert results["test_late"]["account"]["workers"] == 2
+
+
+def test_a_cancelled_task_alone_is_worth_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import asyncio
+
+        import pytest
+
+
+        @pytest.mark.tracelock(schedules=40, cancellations=1)
+        async def test_task():
+            await asyncio.sleep(1)
+
+
+        @pytest.mark.tracelock(schedules=40, cancellations=1)
+        def test_nobody():
+            pass
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=2, warnings=1)

@@ -17,6 +17,7 @@ from tracelock.engine.open import OpenController, OpenLayout
 from tracelock.engine.recording import result_of
 from tracelock.engine.replaying import Replay
 from tracelock.errors import Divergence
+from tracelock.instrument.files.access import FILE
 from tracelock.objects import Rules
 from tracelock.ops import (
     ACQUIRE,
@@ -188,7 +189,7 @@ class PythonReplay(Replay):
         if not self.position or self.changed:
             return
         event = self.events[self.position - 1]
-        if (event.target or "").startswith("file:"):
+        if (event.target or "").startswith(FILE):
             return  # process numbers and paths in a file differ from run to run
         if event.op == NAMES[READ] and frozen(event.result) != frozen(
             result_of(self.layout, kind, value)

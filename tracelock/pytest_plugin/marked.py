@@ -78,6 +78,7 @@ class _Marked:
     item: pytest.Function
     fixtures: FixturesAnew = field(init=False)
     program: ItemProgram = field(init=False)
+    injects: bool = False  # cancellations or collections may come in anywhere
 
     def __post_init__(self) -> None:
         self.fixtures = FixturesAnew(self.item)
@@ -88,6 +89,7 @@ class _Marked:
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
+        self.injects = bool(options.get("cancellations") or options.get("gc"))
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:
             search["backend"] = self.program.backend()
@@ -176,7 +178,7 @@ class _Marked:
         if account is None or not account.recorded or self.program.otherwise is not None:
             return ""
         if account.workers < 2:
-            return _IDLE
+            return "" if self.injects and explored.executions != 1 else _IDLE
         if account.variables or account.locks:
             return ""
         left = account.not_looked_into

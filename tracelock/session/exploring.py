@@ -144,6 +144,14 @@ class Exploration(Opened):
     def _strategy(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:
         plan = self.plan
         assert plan.strategy is not None
+        if self.host.one_schedule and isinstance(plan.strategy, str):
+            if plan.strategy == "auto":
+                found = self.schedules("dpor", budget, progress)
+                if found.exhaustive or found.stopped:
+                    found.strategy = "auto (dpor)"
+                    return found
+            elif not STRATEGIES[plan.strategy].systematic:
+                budget = replace(budget, schedules=1)
         if plan.strategy == "auto":
             if self.host.has_loops and budget.schedules is not None:
                 return self._auto_entangled(budget, budget.schedules, progress)

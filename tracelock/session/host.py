@@ -53,6 +53,8 @@ class Host(ABC):
     #: Whether some schedule had tasks of loops, whose orders an exhaustive search may be long in
     #: going through.
     has_loops = False
+    #: Whether it is known, after ``warm_up``, that all schedules are the one that was run.
+    one_schedule = False
     #: How the schedules of ``own_orders`` are called.
     own_name = ""
 

@@ -19,6 +19,7 @@ from tracelock.errors import Divergence, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
+from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.isolation.where import Isolation
@@ -31,10 +32,13 @@ from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
+from tracelock.session.python_remarks import remarks_of
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
     Restarting,
     difference,
+    no_choice,
+    shared_in,
     steps_of,
 )
 from tracelock.trace import Trace, Verdict, environment
@@ -79,6 +83,7 @@ class PythonHost(Host):
         )  # fmt: skip
         self._known: Trace | None = None
         self._used = False  # what is set up at first use is there
+        self._alone = False  # no schedule so far had a choice
         self._stack = ExitStack()
 
     def knowing(self, trace: Trace) -> Self:
@@ -260,6 +265,7 @@ class PythonHost(Host):
         self._warm()
         found = Searched("warm-up")
         seen: list[list[tuple[Any, ...]]] = []
+        choice = False
         own: Callable[[], Scheduler] = self.backend.own_order
         for number, make in enumerate((own, lambda: InOrder(backwards=True), own, own)):
             self.names.deferring = number > 2
@@ -284,17 +290,34 @@ class PythonHost(Host):
             finally:
                 self.names.deferring = False
                 self.backend.counted = True
+            logs = [outcome.first.log for outcome in part.outcomes.values()]
+            choice = choice or not logs or not all(map(no_choice, logs))
             if number < 2:
                 found.merge(part)
             else:
-                logs = [outcome.first.log for outcome in part.outcomes.values()]
                 seen.append(steps_of(self.program.layout, logs[0] if logs else ()))
             if part.stopped in _OVER or self.stuck:
                 return found
         told = difference(*seen)
         if told:
             self.notes.append(f"the program is not deterministic: {told}")
+        self._alone = not choice and not told and not found.failures()
         return found
+
+    @property
+    def one_schedule(self) -> bool:  # type: ignore[override]
+        """Whether all schedules are the one that was run. It is not known where a timer, a
+        collection or a cancellation may come in, where schedules leave something behind for one
+        another, and where not all that they do is seen."""
+        program, backend, account = self.program, self.backend, self.account
+        return (
+            self._alone and account.workers < 2 and account.clean and not backend.afresh.drew
+            and not (program.collections or program.cancellations or self.isolation.apart)
+            and self.settings.clock == "virtual" and not (self.notes or backend.kept.lasting)
+            and not any(
+                one.writers for name, one in self.names.variables.items() if name.startswith(FILE)
+            )
+        )  # fmt: skip
 
     def settle(self) -> None:
         self.names.apply_pending()
@@ -380,27 +403,7 @@ class PythonHost(Host):
         return list(self.backend.kept.lasting)
 
     def remarks(self, schedules: int) -> list[str]:
-        schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
-        remarks = [
-            f"in {count} of {schedules} schedules: {told}"
-            for told, count in sorted(self.backend.heard.items())
-        ]
-        if lasting := self.lasting:
-            shown = ", ".join(lasting[:5])
-            more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
-            remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
-        if self.backend.starved:
-            remarks.append(
-                f"in {self.backend.starved} of {schedules} schedules others waited for what a "
-                "cancelled one would have given, and were cancelled too: that is no failure"
-            )
-        for (worker, at), count in sorted(self.backend.ended_by_timeout.items()):
-            remarks.append(
-                f"in {count} of {schedules} schedules {worker} got on at {at} only "
-                "because its wait timed out: nobody was left to wake it, so that without the "
-                "timeout it would hang (a lost wake-up that the timeout hides?)"
-            )
-        return [*remarks, *filter(None, [self.isolation.why])]
+        return [*remarks_of(self.backend, self.lasting), *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:
         self.backend.bounds.deadline = deadline
@@ -424,17 +427,3 @@ class PythonRunner(Runner):
         isolation = self.backend
         assert isinstance(isolation, Isolation)
         return isolation.verdict() or super().verdict(controller)
-
-
-def shared_in(trace: Trace) -> list[str]:
-    """The shared parts of objects that a trace has accesses to, by their names."""
-    targets = {event.target for event in trace.events if event.op in ("read", "write")}
-    for event in trace.events:
-        if event.op == "atomic":  # one operation on several files
-            targets.update(*(part for part in (event.value, event.result) if part))
-    known = {event.target for event in trace.events}
-    for target in known:  # a queue whose mutex was used is the library's own code
-        queue, _, part = (target or "").rpartition(".")
-        if part == "mutex" and queue not in known:
-            targets.add(f"{queue} from outside")
-    return sorted(target for target in targets if target is not None)

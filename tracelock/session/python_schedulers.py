@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.open import OpenLayout
 from tracelock.engine.recording import target_name
-from tracelock.ops import NAMES
+from tracelock.ops import NAMES, SPAWN
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
+from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.aim import Aim
@@ -95,3 +96,25 @@ def difference(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
                 f"{told(b)}. {LOOK_FOR}"
             )
     return ""
+
+
+def no_choice(log: Any) -> bool:
+    """Whether a schedule could not have gone otherwise: at no step could another worker have gone
+    on, and none was started."""
+    return all(
+        kind != SPAWN and (options is None or len(options) < 2) for _, kind, _, _, options, _ in log
+    )
+
+
+def shared_in(trace: Trace) -> list[str]:
+    """The shared parts of objects that a trace has accesses to, by their names."""
+    targets = {event.target for event in trace.events if event.op in ("read", "write")}
+    for event in trace.events:
+        if event.op == "atomic":  # one operation on several files
+            targets.update(*(part for part in (event.value, event.result) if part))
+    known = {event.target for event in trace.events}
+    for target in known:  # a queue whose mutex was used is the library's own code
+        queue, _, part = (target or "").rpartition(".")
+        if part == "mutex" and queue not in known:
+            targets.add(f"{queue} from outside")
+    return sorted(target for target in targets if target is not None)

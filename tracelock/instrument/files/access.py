@@ -35,6 +35,8 @@ real_lstat: Final = os.lstat
 _PYTEST: Final = re.compile(r"^pytest-of-[^/]+/(?:pytest-\d+|garbage-[^/]+)/(?:popen-\w+/)?")
 #: A temporary name that was not generated under control.
 _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
+#: What the names of paths begin with.
+FILE: Final = "file:"
 #: How much of what was read or written a trace shows.
 SHOWN: Final = 80
 
@@ -94,7 +96,7 @@ class Paths:
                 if name in part:
                     parts[place] = part.replace(name, number)
         name = "/".join(filter(None, (prefix, "/".join(parts)))) or "."
-        return f"file:{name}"
+        return FILE + name
 
     def above(self, path: str) -> Iterator[str]:
         """The names of the directories above an absolute path, up to the one it is relative to."""

@@ -1,0 +1,33 @@
+"""What was noticed in the schedules of a Python program, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tracelock.instrument.backend import PythonBackend
+
+
+def remarks_of(backend: PythonBackend, lasting: list[str]) -> list[str]:
+    """Of all schedules so far, those of a warm-up and those that were cut among them."""
+    schedules = backend.ran
+    remarks = [
+        f"in {count} of {schedules} schedules: {told}"
+        for told, count in sorted(backend.heard.items())
+    ]
+    if lasting:
+        shown = ", ".join(lasting[:5])
+        more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
+        remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
+    if backend.starved:
+        remarks.append(
+            f"in {backend.starved} of {schedules} schedules others waited for what a "
+            "cancelled one would have given, and were cancelled too: that is no failure"
+        )
+    for (worker, at), count in sorted(backend.ended_by_timeout.items()):
+        remarks.append(
+            f"in {count} of {schedules} schedules {worker} got on at {at} only "
+            "because its wait timed out: nobody was left to wake it, so that without the "
+            "timeout it would hang (a lost wake-up that the timeout hides?)"
+        )
+    return remarks
