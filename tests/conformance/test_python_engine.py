@@ -8,6 +8,7 @@ import dataclasses
 import gc
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -214,6 +215,16 @@ def test_time_stands_still_but_for_sleeping() -> None:
     explored = explore(workers=[worker], schedules=30)
     assert explored.verdict == "verified", explored.summary  # no hour was slept: that is stuck
     assert seen == {(3600.0, 3600.0, 4_600_000_000_000)}
+
+
+def test_the_shortest_sleeps_come_to_an_end() -> None:
+    def worker() -> None:
+        end = time.time() + 0.01
+        while time.time() <= end:
+            time.sleep(sys.float_info.min)
+
+    explored = explore(workers=[worker])
+    assert explored.verdict == "verified", explored.summary
 
 
 # --- originals that somebody kept ------------------------------------------------------------

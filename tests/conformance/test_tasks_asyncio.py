@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import math
 import os
 import random
 import select
 import signal
 import threading
+import weakref
 from typing import Any
 
 import tracelock
@@ -465,3 +468,59 @@ def test_a_failing_worker_is_a_failure_with_its_place() -> None:
     assert (verdict.kind, verdict.failure) == ("failed", "error")
     assert "LookupError: too late" in verdict.message
     assert explore([fails, fails], expected_errors=[LookupError]).verdict == "verified"
+
+
+def test_a_task_that_is_over_lives_as_long_as_the_program_has_it() -> None:
+    """And what it has raised, with all that its frames hold."""
+
+    class Big:
+        pass
+
+    async def main(s: State) -> None:
+        async def fails() -> None:
+            big = Big()
+            s.log.append(weakref.ref(big))
+            await asyncio.sleep(0)
+            raise ValueError("seen")
+
+        task = asyncio.create_task(fails())
+        await asyncio.wait([task])
+        assert task.exception()
+        s.log.append(weakref.ref(task))
+        del task
+        gc.collect()
+        assert [look() for look in s.log] == [None, None]
+
+    explored = explore([main], schedules=20)
+    assert explored.verdict in ("passed", "verified"), explored.story()
+
+
+def test_what_a_loop_logs_is_logged_where_it_happens() -> None:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage().partition("\n")[0])
+
+    told: list[str] = []
+
+    async def main(s: State) -> None:
+        told.clear()
+
+        async def fails() -> None:
+            await asyncio.sleep(0)
+            raise ValueError("nobody asks")
+
+        task = asyncio.create_task(fails())
+        while not task.done():
+            await asyncio.sleep(0)
+        del task
+        gc.collect()
+        assert told == ["Task exception was never retrieved"]
+
+    handler, logger = Handler(), logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    try:
+        explored = explore([main], schedules=20)
+    finally:
+        logger.removeHandler(handler)
+    assert explored.trace is not None
+    assert "never retrieved: main/fails ended with ValueError" in explored.trace.verdict.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 
 import pytest
@@ -209,3 +210,61 @@ def test_a_plain_test_that_starts_a_loop_is_explored(pytester: pytest.Pytester) 
     result = run(pytester)
     result.assert_outcomes(failed=2)
     assert len(list(pytester.path.glob(".tracelock/*.json"))) == 2
+
+
+def test_what_a_plugin_keeps_of_a_test_is_no_state_of_it(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
+    pytester.makepyfile(
+        test_it="""
+        import asyncio
+
+
+        class TestTasks:
+            async def test_them(self):
+                await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
+        """
+    )
+    result = run(pytester, "--tracelock", "--tracelock-json=out.json", others=True)
+    result.assert_outcomes(passed=1)
+    (told,) = json.loads((pytester.path / "out.json").read_text())["tests"].values()
+    assert (told["verdict"], told["notes"]) == ("verified", [])
+
+
+def test_who_reads_the_log_of_a_loop_has_received_what_is_in_it(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
+    pytester.makepyfile(
+        test_it="""
+        import asyncio
+        import gc
+
+
+        async def _lost():
+            async def fails():
+                await asyncio.sleep(0)
+                raise RuntimeError("nobody asks")
+
+            task = asyncio.create_task(fails())
+            while not task.done():
+                await asyncio.sleep(0)
+            del task
+            gc.collect()
+
+
+        async def test_read(caplog):
+            await _lost()
+            assert "Task exception was never retrieved" in caplog.text
+
+
+        async def test_not_read():
+            await _lost()
+        """
+    )
+    result = run(pytester, "--tracelock", "--tracelock-schedules=20", others=True)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([
+        "*::test_not_read  not explored: it passes by itself, and fails in every schedule under "
+        "control: *never retrieved*",
+        "1 test explored: 1 passed; 1 not explored",
+    ])  # fmt: skip

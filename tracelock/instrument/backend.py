@@ -73,6 +73,7 @@ class PythonBackend:
         self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
         self.account.one_loop = self.one_loop
         self.hub.expected, self.hub.aim = program.expected, program.aim
+        self.hub.listens = program.listens
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
         self.hub.stand_in = StandIns()
@@ -193,8 +194,9 @@ class PythonBackend:
         hub = self.hub
         self.ran += self.counted
         self.cut_daemons = self.cut_daemons or controller.cut_daemons
-        for number, op in controller.rescues if self.counted else ():
-            key = (self.program.layout.workers[number].name, op.at)
+        names = self.program.layout.workers
+        rescues = {(names[number].name, op.at) for number, op in controller.rescues}
+        for key in rescues if self.counted else ():  # schedules are counted, not waits
             self.ended_by_timeout[key] = self.ended_by_timeout.get(key, 0) + 1
         stuck = hub.unwind()
         if hub.own_loops:
@@ -344,8 +346,9 @@ class PythonBackend:
     def _heard(self, controller: OpenController, tasks: Any) -> None:
         """What a loop has reported besides, in a schedule that is over."""
         lost = tasks.unretrieved()
+        messages = {*tasks.errors, *(told for told, _ in lost)}.difference(controller.heard)
         controller.heard.extend(tasks.errors)
-        for message in (*tasks.errors, *(told for told, _ in lost)) if self.counted else ():
+        for message in messages if self.counted else ():
             self.heard[message] = self.heard.get(message, 0) + 1
         for told, error in (*tasks.raised, *lost):
             unexpected = isinstance(error, Exception) and not self.hub.excuses(error)

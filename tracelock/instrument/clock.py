@@ -18,6 +18,10 @@ START: Final = {"time": 1_700_000_000, "monotonic": 1_000, "perf_counter": 1_000
 #: How often a worker may look at a clock without doing anything else: it waits for time to pass
 #: that never does.
 LOOKS: Final = 20_000
+#: Less than this no clock shows, so that whoever sleeps less until some time has come never sees
+#: it come; in truth such a sleep takes at least ``LEAST``.
+SHOWN: Final = 1e-6
+LEAST: Final = 1e-4
 
 
 def now(worker: Worker, name: str) -> int:
@@ -153,4 +157,6 @@ def sleep(worker: Worker, real: Any, seconds: float) -> None:
         raise ValueError("sleep length must be non-negative")
     if seconds > TIMEOUT_MAX:
         raise OverflowError("timestamp too large to convert to C _PyTime_t")
+    if 0 < seconds < SHOWN:
+        seconds = LEAST
     worker.step(Op(SLEEP, -1, caller(worker), float(seconds)))

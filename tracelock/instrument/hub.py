@@ -98,6 +98,7 @@ class Hub:
         #: The holder, to the models, of a lock that code outside of control holds, for ever then.
         self.outside = self.layout.worker("outside")
         self.expected: tuple[type[BaseException], ...] = ()
+        self.listens = False
         self.collections = 0  # garbage collections that a schedule may have
         self.aim = Aim()  # of the cancellations of tasks
         self._marked: list[Any] = []

@@ -26,6 +26,8 @@ PART: Final = "__weakref__"
 BY_STORE: Final = " dies with "
 BY_READ: Final = " dies after "
 _look: Final = ref.__call__
+#: Callbacks of weak references by which a library keeps its own accounts.
+UNTOLD: Final[list[Any]] = []
 
 
 class Mortals:
@@ -48,6 +50,9 @@ class Mortals:
     # --- looks -------------------------------------------------------------------------------
     def created(self, reference: ref[Any], worker: Worker | None) -> None:
         """A weak reference was made by a worker, or by ``setup`` (None), which names nothing."""
+        called = reference.__callback__
+        if called is not None and any(called is one for one in UNTOLD):
+            return
         self.names.mortal = True
         if worker is None:
             self._early.append(reference)

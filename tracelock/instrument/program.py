@@ -103,7 +103,8 @@ class PythonProgram:
     ``cancellations``: how many garbage collections and cancellations a schedule may have.
     ``cancellable``: the workers that they may reach. ``source``: how the same program can be had
     again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario
-    that it was made from; ``names``: of the workers, else those of the functions.
+    that it was made from; ``names``: of the workers, else those of the functions. ``listens``:
+    what a loop logs is the program's own business: it looks at the log.
     """
 
     workers: Sequence[Work]
@@ -121,6 +122,7 @@ class PythonProgram:
     owns: Callable[[str, str | None], bool] | None = None
     every: bool = False
     found: list[str] = field(default_factory=list)
+    listens: bool = False
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
     aim: Aim = field(init=False)

@@ -69,6 +69,7 @@ class ItemProgram:
             names=[item.originalname or item.name],
             root=str(item.config.rootpath), leads=[item.module.__name__, *given],
         )  # fmt: skip
+        program.listens = "caplog" in item.fixturenames
         return PythonTarget(lambda: program, node)
 
     def _setup(self) -> Callable[[], Any]:

@@ -62,7 +62,7 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     def finish(self, controller: OpenController, tasks: AsyncioTasks) -> None:
         """What ``asyncio.run`` does when its main task is done: the other tasks are cancelled, and
         threads of the executor come to their end."""
-        left = [worker for worker in tasks.order if not worker.task.done()]
+        left = [worker for worker in tasks.order if not tasks.done(worker)]
         executor = tasks.loop._default_executor  # type: ignore[attr-defined]
         if not left and executor is None:
             return

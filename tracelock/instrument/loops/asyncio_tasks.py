@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from _weakref import ref
 from asyncio import events
+from asyncio.log import logger
 from collections.abc import Iterator
 from contextvars import copy_context
 from functools import partial
@@ -38,6 +40,10 @@ class AsyncioTasks(LoopTasks):
         super().__init__(hub, baton, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
+        #: Weak references to tasks that have ended: they live as long as the program has them.
+        self._over: list[Any] = []
+        self._ended: TaskWorker | None = None
+        self._lost: list[tuple[str, BaseException]] = []  # of those that have died
         self._created = 0
         self.loop = self.loop_class(self)
         self.ready: ControlledReadyQueue = self.loop._ready
@@ -147,8 +153,18 @@ class AsyncioTasks(LoopTasks):
     def fire_timers(self) -> None:
         self.loop.fire_timers()
 
+    def ended(self, worker: TaskWorker, error: BaseException | None) -> None:
+        asked = worker.given or worker.number in self.hub.controller.essential
+        super().ended(worker, error)
+        if not asked:
+            self._ended = worker
+
     def leave(self) -> None:
         super().leave()
+        if self._ended is not None:
+            worker, self._ended = self._ended, None
+            self._over.append((worker, ref(worker.task)))
+            worker.task = None
         if self.ready.resting:
             self.ready.rouse()
         if self.gate.void:
@@ -191,6 +207,14 @@ class AsyncioTasks(LoopTasks):
             error, ScheduleOver
         ):
             return False
+        handled = self.loop._exception_handler is not None or self.hub.listens  # type: ignore
+        worker = here()
+        logs = logger.hasHandlers() and worker is not None and not worker.uncontrolled
+        task = context.get("future")
+        if error is not None and task.__class__ is ControlledTask and task.done():
+            if not handled:
+                self._lost.append(_never_retrieved(task.worker, error))
+            return handled or logs
         shown = f"{type(error).__name__}: {error}" if error is not None else ""
         where = ""
         trace = getattr(error, "__traceback__", None)
@@ -200,23 +224,20 @@ class AsyncioTasks(LoopTasks):
         message = str(context.get("message", "")).partition("(")[0].partition("<")[0].strip()
         told = portable(f"{message}: {shown}{where}")
         self.errors.append(told)
-        handled = self.loop._exception_handler is not None  # type: ignore[attr-defined]
         if error is not None and not handled and self.hub.phase is Phase.RUN:
             self.raised.append((told, error))
-        return handled
+        return handled or logs
 
     def wind_up(self, worker: TaskWorker) -> None:
         asyncio.Task.cancel(worker.task)
 
     def unretrieved(self) -> list[tuple[str, BaseException]]:
-        found = []
-        for worker in self.order:
-            task = worker.task
-            if not worker.given and task is not None and task.done() and task._log_traceback:
-                error = task._exception
+        found, self._lost = self._lost, []
+        left = [(worker, worker.task) for worker in self.order if not worker.given]
+        for worker, task in [*left, *((worker, look()) for worker, look in self._over)]:
+            if task is not None and task.done() and task._log_traceback:
                 task._log_traceback = False
-                told = f"Task exception was never retrieved: {worker.label} ended with "
-                found.append((portable(f"{told}{type(error).__name__}: {error}"), error))
+                found.append(_never_retrieved(worker, task._exception))
         return found
 
     def unknown_wait(self, worker: TaskWorker, at: str) -> Op:
@@ -258,6 +279,9 @@ class AsyncioTasks(LoopTasks):
             task._log_destroy_pending = False
             self.close_coroutine(worker)
             forget(task)
+        for _, look in self._over:
+            if (task := look()) is not None:
+                task._log_traceback = False
         self.ready.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
         if self.loop._selector is not None:  # the program has not closed it
@@ -271,6 +295,11 @@ _ADDRESSES: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 def portable(text: str) -> str:
     """A message without what differs from process to process."""
     return _ADDRESSES.sub("", _PATHS.sub(r"\1", text))
+
+
+def _never_retrieved(worker: TaskWorker, error: BaseException) -> tuple[str, BaseException]:
+    told = f"Task exception was never retrieved: {worker.label} ended with "
+    return portable(f"{told}{type(error).__name__}: {error}"), error
 
 
 def _line(trace: Any) -> str:

@@ -48,8 +48,8 @@ class Starving:
         self.numbers: dict[int, int] = {}  # of the worker, by identity of its task
         for loop in loops:
             for worker in loop.order:
-                self.numbers[id(worker.task)] = worker.number
                 if not loop.done(worker):
+                    self.numbers[id(worker.task)] = worker.number
                     self.tasks[worker.number] = worker
         self.left = set(self.controller.active)
         self.lost: list[str] = []

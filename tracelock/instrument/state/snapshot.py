@@ -182,7 +182,7 @@ class Snapshot:
     def _look_at_object(self, obj: Any, cls: type, label: str) -> None:
         own = self._own_class(cls) or plain_class(cls)
         if not own and identity(cls) not in _BOXES:
-            if is_foreign(class_names(cls).get("__module__")):
+            if is_foreign(class_names(cls).get("__module__")) and not _runs_tests(cls):
                 self._watch(obj, cls, label)
             return
         plan = self._plans.get(identity(cls))
@@ -237,6 +237,14 @@ def _stage(generator: GeneratorType[Any, Any, Any]) -> list[Any]:
     """Where a generator is."""
     frame = generator.gi_frame
     return [] if frame is None else [frame.f_lasti, *frame.f_locals.values()]
+
+
+def _runs_tests(cls: type) -> bool:
+    """Whether it is a class of the test runner that a plugin of it has made its own."""
+    return any(
+        str(class_names(base).get("__module__")).partition(".")[0] == "_pytest"
+        for base in class_line(cls)
+    )
 
 
 def _plan(cls: type) -> tuple[Any, list[Any], type | None]:
