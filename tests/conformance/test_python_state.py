@@ -464,3 +464,22 @@ _COUNTED: list[int] = []
 
 def _count(by: int) -> None:
     _COUNTED.append(by)
+
+
+# --- objects of classes that are built on types in C -------------------------------------------
+class Prepared(functools.partial):  # type: ignore[type-arg]
+    pass
+
+
+prepared = Prepared(len, "")
+
+
+def test_what_a_type_in_c_lets_nobody_set_is_named_only_where_it_changes() -> None:
+    def sets() -> None:
+        prepared.__setstate__((len, ("", *prepared.args), {}, {}))  # type: ignore[attr-defined]
+
+    still = tracelock.explore(workers=[lambda: None, lambda: None])
+    assert still.verdict == "verified"
+    assert still.notes == []
+    changed = tracelock.explore(workers=[sets, lambda: None])
+    assert changed.lasting == [f"{__name__}.prepared"]

@@ -13,6 +13,7 @@ import select
 import signal
 import struct
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Generator
 from typing import Any, Final, NoReturn
@@ -58,9 +59,16 @@ def _run(job: Callable[[Callable[[Any], None]], Any], writing: int) -> NoReturn:
         _send(writing, _RESULT, job(tell))
     except BaseException as error:
         with contextlib.suppress(BaseException):
-            _send(writing, _RESULT, ApartFailed(f"{type(error).__name__}: {error}"))
+            _send(writing, _RESULT, ApartFailed(_told(error)))
     finally:
         os._exit(0)
+
+
+def _told(error: BaseException) -> str:
+    """What has gone wrong in the exploration itself, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{os.path.basename(one.filename)}:{one.lineno}" for one in reversed(where))
+    return f"tracelock itself has failed ({type(error).__name__}: {error}, at {places})"
 
 
 def _send(writing: int, kind: int, value: Any) -> None:

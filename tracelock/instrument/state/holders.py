@@ -236,11 +236,16 @@ class Slots(Holder):
         return self.now()
 
     def put_back(self) -> None:
-        for member, value in zip(self.members, self.then, strict=True):
-            if value is not MISSING:
-                member.__set__(self.obj, value)
-            elif _slot(self.obj, member) is not MISSING:
-                member.__delete__(self.obj)
+        for member, now, value in zip(self.members, self.now(), self.then, strict=True):
+            if now is value:
+                continue
+            try:
+                if value is MISSING:
+                    member.__delete__(self.obj)
+                else:
+                    member.__set__(self.obj, value)
+            except (AttributeError, TypeError):
+                self.whole = False  # a type written in C lets nobody set it
 
 
 def _slot(obj: object, member: Any) -> Any:

@@ -254,7 +254,7 @@ def _plan(cls: type) -> tuple[Any, list[Any], type | None]:
     for one in class_line(cls):
         for name, value in list(class_names(one).items()):
             if type(value) is MemberDescriptorType and one is not type:
-                if name not in ("__weakref__", "__dict__"):
+                if name not in ("__weakref__", "__dict__") and not name.endswith("offset__"):
                     members.append(value)
             elif name == "__dict__" and type(value) is GetSetDescriptorType:
                 namespace = namespace or value
