@@ -38,6 +38,8 @@ CONTROLLED: Final = frozenset(
         "encodings", "hypothesis", "pytest_asyncio",
     }
 )  # fmt: skip
+#: Modules of pytest that put into words what an assertion that has failed was about.
+SHOWING: Final = ("_pytest._io", "_pytest.assertion")
 #: Of these it is not: it is where modules are loaded at first use, by whoever comes first.
 LAZY: Final = "importlib.util"
 #: Modules in C whose functions change nothing but what they are given, which hooks see.

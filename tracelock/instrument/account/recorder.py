@@ -26,6 +26,7 @@ from tracelock.instrument.account.known import (
     OPAQUE,
     OUTSIDE,
     PLAIN_CALLS,
+    SHOWING,
     SHOWN,
     SIGNALLING,
     WAKING,
@@ -260,7 +261,8 @@ class CallRecorder:
         )  # fmt: skip
 
     def _serves(self, frame: FrameType) -> bool:
-        """Whether this is code of the standard library that we call ourselves."""
+        """Whether this is code of the standard library that we call ourselves, or that shows what
+        a failed assertion was about."""
         there: FrameType | None = frame
         while there is not None:
             about = self._code(there)
@@ -268,7 +270,8 @@ class CallRecorder:
                 there = there.f_back
                 continue
             if about.where != OTHER or not is_standard(about.module):
-                return about.where == OURS and there is not frame
+                shows = about.where == OURS or about.module.startswith(SHOWING)
+                return shows and there is not frame
             there = there.f_back
         return False
 

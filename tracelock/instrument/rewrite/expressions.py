@@ -159,7 +159,9 @@ class ExpressionRewriter(TreeBuilder):
         place = self.place(node)
         wraps = [self._handing(function, each) for each in arguments]
         match function:
-            case ast.Name(id=name) | ast.Attribute(attr=name) if name in ABOUT:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if (
+                self.renamed.get(name, name) in ABOUT
+            ):
                 wraps[:1] = [None] if wraps else []
         self.visit_fields(node, "args", "keywords")
         for number, wrap in enumerate(wraps):

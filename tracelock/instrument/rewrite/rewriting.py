@@ -121,6 +121,11 @@ class Rewriter(ExpressionRewriter):
             self.generic_visit(node)
             return node
         before = node.value
+        match node:
+            case ast.Assign(
+                [ast.Name(id=name)], ast.Attribute(attr=known) | ast.Name(id=known)
+            ) if name[0] == "@":
+                self.renamed[name] = known
         value = self.visited(before)
         unpacks = any(isinstance(each, ast.Tuple | ast.List) for each in node.targets)
         if unpacks and not isinstance(before, ast.Tuple | ast.List):

@@ -30,6 +30,8 @@ class TreeBuilder(ast.NodeTransformer):
         self.scope = self.scopes[tree]
         self.module_scope = self.scope
         self.objects: list[object] = []
+        #: What pytest has given names of its own in assertions -> what it is called before that.
+        self.renamed: dict[str, str] = {}
         self._marks: dict[int, int] = {}
         self._closures: dict[str, Closure] = {}
 
