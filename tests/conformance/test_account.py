@@ -325,3 +325,17 @@ def test_a_loop_of_a_library_that_is_not_under_control_is_not_seen(
     found = explore(work, work)
     assert found.verdict == "passed" and "socket" in found.summary
     sys.modules.pop("uvloop")
+
+
+def test_what_else_keeps_verified_away_is_told() -> None:
+    async def pause() -> None:
+        await asyncio.sleep(0)
+
+    async def both() -> None:
+        await asyncio.gather(pause(), pause())
+
+    found = tracelock.explore(workers=[lambda: asyncio.run(both())], schedules=2_000)
+    assert found.summary.startswith("passed (explored all "), found.summary
+    assert "some orders of loops that the code starts itself" in found.summary
+    found = tracelock.explore(workers=[lambda: None, lambda: None], gc=True, schedules=500)
+    assert "not seen: where collections come in)" in found.summary, found.summary

@@ -67,6 +67,8 @@ class Explored:
     whole: bool = False
     #: State that lived on from schedule to schedule, by name.
     lasting: list[str] = field(default_factory=list)
+    #: What besides keeps ``verified`` from being claimed.
+    withheld: list[str] = field(default_factory=list)
     #: Complete executions of the exhaustive search, where it was made.
     executions: int = 0
 
@@ -156,7 +158,7 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
         number = executions or explored.schedules
         return (
             f"passed (explored all {number:,} schedule{'' if number == 1 else 's'} of what was "
-            f"seen; not seen: {listed(account.not_seen)}){seen}"
+            f"seen; not seen: {listed([*account.not_seen, *explored.withheld])}){seen}"
         )
     if explored.verdict == "passed":
         return f"passed: {tried} {were} tried, none failed; others were not{seen}"

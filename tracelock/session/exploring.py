@@ -252,7 +252,9 @@ class Exploration(Opened):
         account = explored.account
         explored.executions = self.executions
         explored.lasting = host.lasting
-        explored.whole = found.exhaustive and account is not None and not account.clean
+        explored.withheld = list(host.withheld)
+        if found.exhaustive and account is not None:
+            explored.whole = not account.clean or bool(explored.withheld)
         remarks = host.remarks(found.schedules)
         if failures:
             self.show(explored, failures[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -55,6 +55,8 @@ class Host(ABC):
     has_loops = False
     #: Whether it is known, after ``warm_up``, that all schedules are the one that was run.
     one_schedule = False
+    #: Why no more than ``passed`` is claimed of a search that has tried everything it could.
+    withheld: Sequence[str] = ()
     #: How the schedules of ``own_orders`` are called.
     own_name = ""
 
