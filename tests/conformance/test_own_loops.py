@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
 
+import tracelock
 from tests.helpers.own_loops import State, exploring
 
 HERE = __name__
@@ -187,3 +189,25 @@ def test_setup_and_check_may_run_a_loop() -> None:
         assert s.n == 4
 
     assert explore(by_run(both(safe)), check=check).verdict == "passed"
+
+
+def test_the_list_of_all_tasks_is_no_part_of_the_program() -> None:
+    """Though the program has weak references, so that its own are looked into."""
+    known = weakref.WeakSet[Any]()
+
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        known.add(main)
+        tasks = [asyncio.create_task(nothing()) for _ in range(3)]
+        assert asyncio.all_tasks() == {*tasks, asyncio.current_task()}
+        await asyncio.gather(*tasks)
+        assert len(asyncio.all_tasks()) == 1
+
+    explored = tracelock.explore(workers=[lambda: asyncio.run(main())], schedules=40)
+    assert explored.verdict == "passed", explored.story()
+    assert explored.notes == []
+    assert explored.account is not None
+    told = [*explored.account.variables, *explored.account.unseen]
+    assert not [name for name in told if "Task" in name or "_iterating" in name]

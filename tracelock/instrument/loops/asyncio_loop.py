@@ -25,7 +25,6 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.cancel_ways import finds, idle, redelivers
 from tracelock.instrument.loops.tasks import EPOCH
-from tracelock.instrument.mortality import UNTOLD
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
 
@@ -78,11 +77,6 @@ class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
         super().set_exception(exception)
 
 
-UNTOLD.extend(
-    getattr(asyncio.tasks, name)._remove
-    for name in ("_all_tasks", "_scheduled_tasks")
-    if hasattr(getattr(asyncio.tasks, name, None), "_remove")
-)
 # a program that shows one sees what it would see without us
 for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
     _class.__name__ = _class.__qualname__ = _name

@@ -24,8 +24,9 @@ from tracelock.instrument.loops.asyncio_loop import (
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers, scopes
 from tracelock.instrument.loops.cancelling import Way
+from tracelock.instrument.loops.registry import keep_apart
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
-from tracelock.instrument.worker import here
+from tracelock.instrument.worker import Uncontrolled, here
 from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
 from tracelock.schedulers.base import LAST
@@ -40,6 +41,7 @@ class AsyncioTasks(LoopTasks):
         super().__init__(hub, baton, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
+        keep_apart()
         #: Weak references to tasks that have ended: they live as long as the program has them.
         self._over: list[Any] = []
         self._ended: TaskWorker | None = None
@@ -278,7 +280,8 @@ class AsyncioTasks(LoopTasks):
                 continue
             task._log_destroy_pending = False
             self.close_coroutine(worker)
-            forget(task)
+            with Uncontrolled(worker):  # the schedule is over
+                forget(task)
         for _, look in self._over:
             if (task := look()) is not None:
                 task._log_traceback = False
