@@ -57,6 +57,12 @@ class Phase(IntEnum):
     UNWIND = 4
 
 
+#: To read these of the class would take longer, several times in each step.
+IDLE: Final = Phase.IDLE
+RUN: Final = Phase.RUN
+UNWIND: Final = Phase.UNWIND
+
+
 class ScheduleOver(BaseException):
     """Unwinds a worker that is in the middle of its code when its schedule is over."""
 
@@ -91,7 +97,7 @@ class Hub:
     def __init__(self, names: ObjectNames) -> None:
         self.names = names
         self.layout = names.layout
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.schedule = 0
         self.main = new_baton()
         self.main.acquire()
@@ -183,7 +189,7 @@ class Hub:
 
     def decide(self) -> int:
         """The worker that the controller picks; -1 where the schedule is over or broken."""
-        if self.phase is Phase.UNWIND:
+        if self.phase is UNWIND:
             return -1
         if self.error is not None:
             self.over = True
@@ -219,7 +225,7 @@ class Hub:
         """Called by a worker that has come to its first op. The worker that has the baton now; -2
         where that is another thread's decision."""
         self.launching = None
-        if launcher is not self.main or self.phase is not Phase.RUN:
+        if launcher is not self.main or self.phase is not RUN:
             launcher.release()
             return -2
         if self.to_launch:
@@ -255,7 +261,7 @@ class Hub:
     def unwind(self) -> list[Worker]:
         """The schedule is over: unwind the workers that are in the middle of their code, one after
         the other. In the main thread. Returns those that cannot be unwound."""
-        self.phase = Phase.UNWIND
+        self.phase = UNWIND
         stuck: list[Worker] = []
         for worker in list(self.workers.values()):
             found = contexts.get(worker.ident)
@@ -267,7 +273,7 @@ class Hub:
             for lock in self.to_free:
                 lock.free()
         self.to_free.clear()
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         return stuck
 
     def cut(self, worker: Worker) -> None:
@@ -285,7 +291,7 @@ class Hub:
 
     def abandon_loops(self) -> None:
         """The schedule is over: end the coroutines that are left on such loops."""
-        self.phase = Phase.UNWIND
+        self.phase = UNWIND
         for loop in self.own_loops:
             loop.abandon()
 
@@ -308,7 +314,7 @@ class Hub:
     @property
     def unwinding(self) -> bool:
         """Whether the schedule is over, and workers in the middle of their code are ended."""
-        return self.phase is Phase.UNWIND
+        return self.phase is UNWIND
 
     def mark(self, obj: Any, name: str) -> None:
         """Name an object that existed before control began, until control ends."""
