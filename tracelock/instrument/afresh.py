@@ -37,10 +37,11 @@ _seed: Final = _random.Random.seed
 
 
 def _place(generator: Any) -> Any:
-    """How many words a generator has given of its state, and the first of these words: the one
-    changes with each number, the other where the first begins anew. CPython has them side by side.
+    """How many words a generator has given of its state, and the first three of these: the one
+    changes with each number, the others where it begins anew, and with another seed (but for the
+    very first). CPython has them side by side.
     """
-    return (ctypes.c_uint32 * 2).from_address(id(generator) + object.__basicsize__)
+    return (ctypes.c_uint32 * 4).from_address(id(generator) + object.__basicsize__)
 
 
 def _place_is_seen() -> bool:

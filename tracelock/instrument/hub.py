@@ -13,7 +13,6 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
@@ -47,20 +46,17 @@ PATIENCE: Final = 1.0
 LESS: Final = 0.1
 
 
-class Phase(IntEnum):
-    """What the hub is doing. In ``SETUP`` and ``CHECK`` nothing is chosen and nothing recorded."""
+class Phase:
+    """What the hub is doing. In ``SETUP`` and ``CHECK`` nothing is chosen and nothing recorded.
 
-    IDLE = 0
-    SETUP = 1
-    RUN = 2
-    CHECK = 3
-    UNWIND = 4
+    No enumeration: it is asked several times in each step, and that of an ``Enum`` takes longer.
+    """
 
-
-#: To read these of the class would take longer, several times in each step.
-IDLE: Final = Phase.IDLE
-RUN: Final = Phase.RUN
-UNWIND: Final = Phase.UNWIND
+    IDLE: Final = 0
+    SETUP: Final = 1
+    RUN: Final = 2
+    CHECK: Final = 3
+    UNWIND: Final = 4
 
 
 class ScheduleOver(BaseException):
@@ -97,7 +93,7 @@ class Hub:
     def __init__(self, names: ObjectNames) -> None:
         self.names = names
         self.layout = names.layout
-        self.phase = IDLE
+        self.phase: int = Phase.IDLE
         self.schedule = 0
         self.main = new_baton()
         self.main.acquire()
@@ -189,7 +185,7 @@ class Hub:
 
     def decide(self) -> int:
         """The worker that the controller picks; -1 where the schedule is over or broken."""
-        if self.phase is UNWIND:
+        if self.phase is Phase.UNWIND:
             return -1
         if self.error is not None:
             self.over = True
@@ -225,7 +221,7 @@ class Hub:
         """Called by a worker that has come to its first op. The worker that has the baton now; -2
         where that is another thread's decision."""
         self.launching = None
-        if launcher is not self.main or self.phase is not RUN:
+        if launcher is not self.main or self.phase is not Phase.RUN:
             launcher.release()
             return -2
         if self.to_launch:
@@ -261,7 +257,7 @@ class Hub:
     def unwind(self) -> list[Worker]:
         """The schedule is over: unwind the workers that are in the middle of their code, one after
         the other. In the main thread. Returns those that cannot be unwound."""
-        self.phase = UNWIND
+        self.phase = Phase.UNWIND
         stuck: list[Worker] = []
         for worker in list(self.workers.values()):
             found = contexts.get(worker.ident)
@@ -273,7 +269,7 @@ class Hub:
             for lock in self.to_free:
                 lock.free()
         self.to_free.clear()
-        self.phase = IDLE
+        self.phase = Phase.IDLE
         return stuck
 
     def cut(self, worker: Worker) -> None:
@@ -291,7 +287,7 @@ class Hub:
 
     def abandon_loops(self) -> None:
         """The schedule is over: end the coroutines that are left on such loops."""
-        self.phase = UNWIND
+        self.phase = Phase.UNWIND
         for loop in self.own_loops:
             loop.abandon()
 
@@ -314,7 +310,7 @@ class Hub:
     @property
     def unwinding(self) -> bool:
         """Whether the schedule is over, and workers in the middle of their code are ended."""
-        return self.phase is UNWIND
+        return self.phase is Phase.UNWIND
 
     def mark(self, obj: Any, name: str) -> None:
         """Name an object that existed before control began, until control ends."""

@@ -9,8 +9,6 @@ from typing import Any, Final
 from tracelock.instrument.accesses.noticing import Noticing
 from tracelock.instrument.hub import (
     DIGITS,
-    RUN,
-    UNWIND,
     Hub,
     Phase,
     ScheduleOver,
@@ -96,8 +94,8 @@ class Worker(Noticing):
             hub.names.let_die(self.fresh)
         elif self.fresh:
             hub.names.let_go(self.fresh)
-        if hub.phase is not RUN:
-            if hub.phase is UNWIND:
+        if hub.phase is not Phase.RUN:
+            if hub.phase is Phase.UNWIND:
                 raise ScheduleOver
         elif hub.collections:
             self.collect(op.at)
@@ -144,7 +142,7 @@ class Worker(Noticing):
     def wait(self) -> None:
         """Wait for the baton. Raises ScheduleOver when the schedule is over."""
         self.baton.acquire()
-        if self.hub.phase is UNWIND:
+        if self.hub.phase is Phase.UNWIND:
             raise ScheduleOver
 
     def do(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
@@ -163,7 +161,7 @@ class Worker(Noticing):
     def record(self, value: Value) -> None:
         """The result of the last op as the real object gave it."""
         controller = self.hub.controller
-        if self.hub.phase is RUN and controller.log:
+        if self.hub.phase is Phase.RUN and controller.log:
             controller.replace(value)
 
     # --- what rewritten code calls -----------------------------------------------------------
@@ -174,8 +172,8 @@ class Worker(Noticing):
         """A read or write of an attribute of ``obj`` (None: of its contents) comes next."""
         hub = self.hub
         names = hub.names
-        if self.uncontrolled or hub.phase is not RUN:
-            if hub.phase is UNWIND and not self.uncontrolled:
+        if self.uncontrolled or hub.phase is not Phase.RUN:
+            if hub.phase is Phase.UNWIND and not self.uncontrolled:
                 hub.cut(self)
             if hub.phase is Phase.SETUP:
                 names.identify(obj, self)
@@ -224,8 +222,8 @@ class Worker(Noticing):
 
     def _learning(self) -> bool:
         """Whether accesses count now."""
-        if self.uncontrolled or self.hub.phase is not RUN:
-            if self.hub.phase is UNWIND and not self.uncontrolled:
+        if self.uncontrolled or self.hub.phase is not Phase.RUN:
+            if self.hub.phase is Phase.UNWIND and not self.uncontrolled:
                 self.hub.cut(self)
             self.last = None
             return False
@@ -299,7 +297,7 @@ class Worker(Noticing):
         self.answered = True
         if type(value) not in PLAIN:
             self.hub.names.name_contents(variable, value, self)
-        if variable.shared and self.hub.phase is RUN and not self.uncontrolled:
+        if variable.shared and self.hub.phase is Phase.RUN and not self.uncontrolled:
             self.hub.controller.replace(shown(value))
 
     def used_by_name(self, label: str, kind: int) -> None:
@@ -345,7 +343,7 @@ class Worker(Noticing):
         with Uncontrolled(self):
             hub.launch(child, self.baton, start)
             self.baton.acquire()
-        if hub.phase is UNWIND:
+        if hub.phase is Phase.UNWIND:
             raise ScheduleOver
 
     def thread_of(self, number: int, thread: Any) -> Worker:
@@ -365,7 +363,7 @@ class Worker(Noticing):
         """Its code has ended: hand over for the last time. In its own thread."""
         hub = self.hub
         contexts.pop(self.ident, None)
-        if hub.phase is UNWIND:
+        if hub.phase is Phase.UNWIND:
             hub.main.release()
             return
         launcher, self.launcher = self.launcher, None
@@ -404,7 +402,7 @@ _ERRORS: dict[str, type[Exception]] = {
 def here() -> Worker | None:
     """The worker on this thread, if what it does is to be controlled."""
     worker: Worker | None = contexts.get(get_ident())
-    if worker is None or worker.uncontrolled or worker.hub.phase is UNWIND:
+    if worker is None or worker.uncontrolled or worker.hub.phase is Phase.UNWIND:
         return None
     return worker
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.hub import RUN, Hub, Phase
+from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.naming import WHOLE
 from tracelock.ops import READ
 
@@ -26,7 +26,7 @@ class Noticing:
     @property
     def running(self) -> bool:
         """Whether what it does is part of a schedule."""
-        return not self.uncontrolled and self.hub.phase is RUN
+        return not self.uncontrolled and self.hub.phase is Phase.RUN
 
     @property
     def _me(self) -> Worker:
@@ -79,5 +79,5 @@ class Noticing:
 
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
-        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, RUN):
+        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
             self.hub.names.mortals.created(reference, self._me if self.running else None)

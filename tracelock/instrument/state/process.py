@@ -141,9 +141,6 @@ def _hear_faults(then: bool) -> None:
 
 
 def _timers() -> list[bool]:
-    # a timer whose signal nobody handles ends the process
-    if not any(map(callable, map(_signal.getsignal, _OF_TIMERS))):
-        return _NO_TIMERS
     return [left > 0 for left, _ in map(_signal.getitimer, _TIMERS)]
 
 
@@ -192,16 +189,10 @@ def _set_builtins(then: dict[str, Any]) -> None:
 
 
 _umask: Final = os.umask
-#: The timers that send signals, those signals, and that no timer runs.
 _TIMERS: Final = tuple(
     getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
     if hasattr(signal, name)
 )  # fmt: skip
-_OF_TIMERS: Final = tuple(
-    int(getattr(signal, name)) for name in ("SIGALRM", "SIGVTALRM", "SIGPROF")
-    if hasattr(signal, name)
-)  # fmt: skip
-_NO_TIMERS: Final = [False] * len(_TIMERS)
 #: Attributes that are looked after, by their owner.
 _ATTRIBUTES: Final[dict[Any, tuple[str, ...]]] = {
     sys: ("stdout", "stderr", "stdin", "excepthook", "displayhook", "unraisablehook"),
@@ -243,7 +234,7 @@ class ProcessWide:
         self._then = [row.take() for row in ROWS]
         attributes = sum(map(len, _ATTRIBUTES.values()))
         #: The same in fewer steps: what is done before each schedule.
-        self._quick = [
+        self._quick: list[Callable[[], Any]] = [
             *(partial(attrgetter(*names), owner) for owner, names in _ATTRIBUTES.items()),
             *(row.quick or row.take for row in ROWS[attributes:]),
         ]
