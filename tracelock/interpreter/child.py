@@ -28,6 +28,9 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         return {**here, "problem": f"there is no table of {here['interpreter']}, only of CPython"}
     try:
         table_for(sys.version_info[:2])
+    except LookupError as problem:
+        return {**here, "problem": str(problem.args[0])}
+    try:
         first = Statement(question["statement"])
         second = Statement(question["with"]) if question.get("with") else first
         source, samples = setup_source([first, second], question.get("setup", ""))
@@ -36,12 +39,12 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         found["judged"] = [_data(one) for one in judged]
         found["locked"] = judged[0].locked if _same_lock(judged) else ""
         if not question.get("quick"):
-            found["serial"] = serial([first, second], source)
+            found["serial"], found["raises"] = serial([first, second], source)
         if question.get("stress"):
             seconds = question.get("seconds", 60.0)
             stressed = stress([first, second], source, question["stress"], seconds)
             found["stress"] = vars(stressed)
-    except (StatementProblem, LookupError) as problem:
+    except StatementProblem as problem:
         return {**here, "problem": str(problem.args[0])}
     return found
 

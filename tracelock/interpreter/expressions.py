@@ -76,11 +76,14 @@ class Expressions:
             # is that the instruction tests cannot be told then
             name = node.func.id if isinstance(node.func, ast.Name) else ""
             return None if name in ("any", "all") else [node]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            return [node.operand]
-        if isinstance(node, ast.BoolOp):
-            return list(node.values)
-        return None if node is None else [node]
+        if isinstance(node, ast.IfExp):
+            return [*_tested(node.test), node]
+        if node is not None:
+            return _tested(node)
+        statement = self._one(span, ast.If, ast.While, ast.Assert)  # where 3.11 says it is
+        if isinstance(statement, ast.If | ast.While | ast.Assert):
+            return _tested(statement.test)
+        return None
 
     def _iterate(self, span: Span) -> list[ast.AST] | None:
         loop = self._one(span, ast.For)
@@ -159,6 +162,15 @@ class Expressions:
         """All plain names."""
         for nodes in self._at.values():
             yield from (node for node in nodes if isinstance(node, ast.Name))
+
+
+def _tested(node: ast.AST) -> list[ast.AST]:
+    """The values whose truth decides about ``node``."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return _tested(node.operand)
+    if isinstance(node, ast.BoolOp):
+        return [one for value in node.values for one in _tested(value)]
+    return [node]
 
 
 def _sign(operator: ast.operator) -> str:

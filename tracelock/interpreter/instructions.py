@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dis
+import sys
 import types
 from dataclasses import dataclass
 
 from tracelock.interpreter.expressions import Span
-from tracelock.interpreter.tables import ACCESSES
+from tracelock.interpreter.tables import ACCESSES, TRUTH_JUMPS
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ def span_at(one: dis.Instruction) -> Span | None:
 
 
 def access_of(one: dis.Instruction) -> Access | None:
+    # before 3.13 the jump itself asks a value whether it is true; since then it gets a bool
+    if one.opname in TRUTH_JUMPS and sys.version_info < (3, 13):
+        return Access(one.offset, "read", "truth", "", span_at(one))
     if one.opname not in ACCESSES:
         return None
     how = ACCESSES[one.opname][0]

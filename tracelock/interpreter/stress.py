@@ -15,6 +15,8 @@ from tracelock.interpreter.statement import Statement, namespace
 INTERVAL = 1e-6
 #: Executions of each thread before what they did is looked at.
 _CHUNK = 20_000
+#: ... and at most a part of all of them, so that several comparisons are made.
+_PARTS = 5
 _DEEPEST = 8
 
 
@@ -67,22 +69,24 @@ def state(space: dict[str, Any]) -> str:
     return "; ".join(part for part in parts if "Object'" not in part and part != "Object = Object")
 
 
-def serial(statements: Sequence[Statement], source: str) -> list[str]:
-    """What comes of two statements one after the other: in each of the two orders."""
-    found = []
+def serial(statements: Sequence[Statement], source: str) -> tuple[list[str], bool]:
+    """What comes of two statements one after the other, in each of the two orders; and whether one
+    of them then raises."""
+    found, raises = [], False
     for order in (statements, statements[::-1]):
         space = namespace(source)
         for statement in order:
-            _quietly(statement.worker(space))
+            raises |= _raises(statement.worker(space))
         found.append(state(space))
-    return found
+    return found, raises
 
 
-def _quietly(worker: Callable[[], Any]) -> None:
+def _raises(worker: Callable[[], Any]) -> bool:
     try:
         worker()
     except Exception:
-        return
+        return True
+    return False
 
 
 def stress(
@@ -93,12 +97,15 @@ def stress(
     That can be told where their order makes no difference to what they come to: where it does,
     ``anomalies`` is None.
     """
-    chunk = min(_CHUNK, rounds)
-    spaces = [_in_turn(statements, source, 40, how) for how in ("12", "21", "mixed")]
+    chunk = max(1, min(_CHUNK, rounds // _PARTS))
+    try:
+        spaces = [_in_turn(statements, source, 40, how) for how in ("12", "21", "mixed")]
+        right = {chunk: _in_turn(statements, source, chunk, "12")}
+    except Exception as error:
+        return Stressed(0, 0, None, f"repeated, it raises {type(error).__name__} by itself")
     if len(set(spaces)) > 1:
         why = "the order of the two makes a difference: no end state is wrong by itself"
         return Stressed(0, 0, None, why)
-    right: dict[int, str] = {}
     old = sys.getswitchinterval()
     done = chunks = anomalies = 0
     end = time.monotonic() + seconds
@@ -109,8 +116,8 @@ def stress(
             if number not in right:
                 right[number] = _in_turn(statements, source, number, "12")
             space = namespace(source)
-            _both([_loop(statement, space) for statement in statements], number)
-            anomalies += state(space) != right[number]
+            raised = _both([_loop(statement, space) for statement in statements], number)
+            anomalies += raised or state(space) != right[number]
             chunks += 1
             done += number
     finally:
@@ -144,18 +151,21 @@ def _in_turn(statements: Sequence[Statement], source: str, number: int, how: str
     return state(space)
 
 
-def _both(loops: Sequence[Callable[[int], None]], number: int) -> None:
+def _both(loops: Sequence[Callable[[int], None]], number: int) -> bool:
+    """Run each in a thread; whether one raised."""
+    raised: list[BaseException] = []
     ready = threading.Barrier(len(loops))
 
     def run(loop: Callable[[int], None]) -> None:
         ready.wait(30)
         try:
             loop(number)
-        except Exception:
-            return
+        except Exception as error:
+            raised.append(error)
 
     threads = [threading.Thread(target=run, args=(loop,), daemon=True) for loop in loops]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return bool(raised)

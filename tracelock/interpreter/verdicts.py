@@ -21,8 +21,27 @@ _IMMUTABLE = (
     types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type, slice,
 )  # fmt: skip
 _MUTABLE_PARTS = 10_000
-#: Containers that lock themselves on a free-threaded build: each of their methods is one step.
-_LOCKED = (list, dict, set, bytearray)
+#: Containers that lock themselves on a free-threaded build.
+_LOCKED = (list, dict, set)
+#: Methods that hold that lock from their beginning to their end.
+_ONE_STEP: dict[type, frozenset[str]] = {
+    list: frozenset({"append", "extend", "insert", "pop", "clear", "reverse", "copy"}),
+    dict: frozenset(
+        {
+            "get",
+            "setdefault",
+            "pop",
+            "popitem",
+            "update",
+            "clear",
+            "copy",
+            "keys",
+            "values",
+            "items",
+        }
+    ),
+    set: frozenset({"add", "discard", "remove", "pop", "clear", "copy", "update"}),
+}
 
 
 @dataclass
@@ -44,6 +63,8 @@ class Judged:
     locked: str = ""
     #: Whether it may write what cannot be seen in it.
     opaque: bool = False
+    #: Whether its one access is a step by itself on a build without a GIL.
+    own_lock: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +135,42 @@ def judge(statement: Statement, source: str, written: Written) -> Judged:
         worst, why, bool(pairs), own_code, _fragile(shared, frame),
         _listing(frame, marks), _locked(statement, known),
         bool(own_code) or _opaque(statement, known),
+        all(_has_lock(one, frame, known) for one in shared),
     )  # fmt: skip
+
+
+def _has_lock(one: Access, frame: CodeFlow, known: Known) -> bool:
+    """Whether an access is one step on a build without a GIL: of an attribute or a name, or of a
+    container of the language under the lock that each of them has there."""
+    if one.what in ("attribute", "global", "name", "closure"):
+        return True
+    nodes = None
+    if frame.expressions is not None and one.span is not None:
+        nodes = frame.expressions.operands(one.what, one.span)
+    if not nodes:
+        return False
+    seen = [[n.value] if isinstance(n, ast.Constant) else known(span_of(n)) or () for n in nodes]
+    if not all(seen):
+        return False
+    if one.what == "call":
+        return all(_is_one_step(function) for function in seen[0])
+    if one.what == "item":
+        return all(isinstance(value, (*_LOCKED, *_IMMUTABLE)) for value in seen[0])
+    if one.what == "contains":  # a list is searched item by item
+        return all(isinstance(value, (dict, set, *_IMMUTABLE)) for value in seen[-1])
+    if one.what in ("truth", "operator"):
+        return all(isinstance(v, (*_LOCKED, *_IMMUTABLE)) for values in seen for v in values)
+    return False
+
+
+def _is_one_step(function: Any) -> bool:
+    """Of a callee: not those that go through a list item by item (``index``, ``sum``), and not
+    ``sort``, which empties the list meanwhile."""
+    if any(function is known for known in (len, list, dict, set, sorted)):
+        return True
+    owner = getattr(function, "__self__", None)
+    name = getattr(function, "__name__", "")
+    return any(type(owner) is kind and name in names for kind, names in _ONE_STEP.items())
 
 
 def _then(after: dict[int, tuple[SwitchClass, str]], one: Access) -> str | None:
@@ -230,6 +286,13 @@ def _text(one: Access, frame: CodeFlow) -> str:
         return f"the operator of {text!r}" if text else "an operator"
     if one.what == "enter":
         return "entering 'with'"
+    if one.what in ("truth", "iterate", "next", "unpack") and one.span is not None:
+        nodes = (
+            None if frame.expressions is None else frame.expressions.operands(one.what, one.span)
+        )
+        if nodes:
+            word = {"truth": "testing", "unpack": "unpacking"}.get(one.what, "going through")
+            return f"{word} {ast.unparse(nodes[0])}"
     how = {"read": "reading", "write": "writing", "call": "calling"}[one.how]
     return f"{how} {text or one.what}"
 
