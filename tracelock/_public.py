@@ -8,6 +8,9 @@ from tracelock.analysis.analyze import (
     Analysis as Analysis, analyze as analyze,
 )  # fmt: skip
 from tracelock.analysis.findings import Finding as Finding
+from tracelock.atomicity import (
+    Atomicity as Atomicity, atomic as atomic,
+)  # fmt: skip
 from tracelock.compare import (
     Comparison as Comparison, compare as compare,
 )  # fmt: skip

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "tracelock"
 
 #: The floors of the house, the ground floor first. A room imports from lower floors only.
 FLOORS = (
-    ("errors",),
+    ("errors", "interpreter"),
     ("ops",),
     ("objects", "scenario", "trace"),
     ("schedulers",),
@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare",),
+    ("compare", "atomicity"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )

@@ -293,6 +293,18 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _flag("--allow-call", "let 'call' steps run the Python code that they name"),
             _JSON,
         )),
+        "atomic": ("say whether another thread can come into the middle of a statement", (
+            _value("statement", "STATEMENT", "such as 'd[k] += 1'", nargs="?"),
+            _value("--with", "STATEMENT", "what the other thread runs (the same)",
+                   dest="together"),
+            _value("--setup", "CODE", "makes what the names of the statement stand for",
+                   default=""),
+            _value("--python", "PATH", "another CPython to ask as well; may be repeated",
+                   action="append", default=[]),
+            _number("--stress", "also run it for real, N times on each of two threads"),
+            _flag("--list", "print the table of common operations, each derived and run for real"),
+            _NO_TRACE, _JSON,
+        )),
         "validate": ("check scenarios and tell all that is wrong with them", (
             _value("scenarios", "SCENARIO", "a YAML or JSON file", nargs="+"),
         )),

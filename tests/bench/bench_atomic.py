@@ -1,0 +1,65 @@
+"""The table of where CPython may switch, against what two threads really do to each other.
+
+Run ``python -m tests.bench.bench_atomic [ROUNDS [PYTHON ...]]``. Each statement of
+``helpers/atomic_cases.py`` is run ROUNDS times (1,000,000) on each of two threads, at a switch
+interval of one microsecond, on each interpreter (this one). What the table calls atomic must
+lose nothing: a loss is a contradiction. What it calls breakable and a stress is likely to break
+is counted too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.helpers.atomic_cases import CASES
+from tracelock.interpreter.asking import AskingProblem, ask
+
+
+def measured(python: str, rounds: int, say: Callable[[str], None] = print) -> dict[str, int]:
+    """How many statements were called what, and how many of these were broken."""
+    counts = dict.fromkeys(("statements", "atomic", "contradictions", "likely", "broken"), 0)
+    name = python
+    for case in CASES:
+        question: dict[str, Any] = {
+            "statement": case.statement, "setup": case.setup, "stress": rounds, "seconds": 120.0,
+        }  # fmt: skip
+        try:
+            (answer,) = ask(python, [question], 300.0)
+        except AskingProblem as problem:
+            say(f"  ? {case.statement!r}: {problem}")
+            continue
+        if "problem" in answer:
+            say(f"  ? {case.statement!r}: {answer['problem']}")
+            continue
+        name = answer["interpreter"]
+        version = tuple(int(part) for part in name.partition("-")[2].split(".")[:2])
+        called_atomic = not answer["judged"][0]["can"]
+        found = answer["stress"]
+        likely = case.here(version) == "broken"  # type: ignore[arg-type]
+        counts["statements"] += 1
+        counts["atomic"] += called_atomic
+        counts["likely"] += likely
+        counts["broken"] += likely and bool(found["anomalies"])
+        text = "; ".join(case.statement.split("\n"))
+        if called_atomic and (found["anomalies"] or found["rounds"] < rounds):
+            wrong = bool(found["anomalies"])
+            counts["contradictions"] += wrong
+            say(f"  {'CONTRADICTION' if wrong else 'not all rounds'}: {text}: {found}")
+        if likely and not found["anomalies"]:
+            say(f"  not broken this time: {text} {found['why']}")
+        if called_atomic != (case.here(version) == "atomic"):  # type: ignore[arg-type]
+            say(f"  unexpected: {text}: {answer['judged'][0]['switch']}")
+    say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in counts.items()))
+    return counts
+
+
+def main(arguments: list[str]) -> int:
+    rounds = int(arguments[0]) if arguments else 1_000_000
+    pythons = arguments[1:] or [sys.executable]
+    return sum(measured(python, rounds)["contradictions"] for python in pythons)
+
+
+if __name__ == "__main__":
+    sys.exit(min(1, main(sys.argv[1:])))
