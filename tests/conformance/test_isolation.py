@@ -29,7 +29,7 @@ from tests.helpers.apart import (
     other_way,
 )
 from tracelock.engine.limits import RunLimits
-from tracelock.instrument.isolation.where import unforkable
+from tracelock.instrument.isolation.feared import unforkable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -44,6 +44,12 @@ class AccountKeeper:
         if self._recorder is not None:
             self._recorder.caches = live.caches
 
+    @property
+    def extensions(self) -> list[str]:
+        """Packages written in C, and what calls any function in C, that recorded workers ran
+        through."""
+        return [] if self._recorder is None else sorted(self._recorder.extensions)
+
     def restart(self) -> None:
         """Begin anew: more is looked into than was so far."""
         self.account.forget()

@@ -13,6 +13,7 @@ from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.extensions import extensions_of
 from tracelock.instrument.account.known import (
     ATOM,
     CHANCE,
@@ -92,6 +93,8 @@ class CallRecorder:
         self.profile = Profile(self._told)
         self.caches: list[Any] = []
         self.error: BaseException | None = None
+        #: Packages with extension modules, ``ctypes`` and the like, that workers run through.
+        self.extensions: set[str] = set()
         self._codes: dict[int, KnownCode] = {}
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
@@ -239,12 +242,14 @@ class CallRecorder:
         module = given if type(given) is str else "code of no module"
         fast = code.co_flags & _FAST == _FAST
         if self.looked(module, code.co_filename):
+            self.extensions |= extensions_of(code, module, frame.f_globals)
             self.account.looked.add(module)
             return KnownCode(
                 code, LOOKED, module, parameters(code) if fast else (), code.co_names,
             )  # fmt: skip
         if root_of(module) in CONTROLLED or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module)
+        self.extensions |= extensions_of(code, module, frame.f_globals)
         standard = is_standard(module)
         return KnownCode(
             code, OTHER, module, parameters(code) if fast else (),

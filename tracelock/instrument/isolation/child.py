@@ -52,12 +52,13 @@ class ForkedBatch:
     """A batch of schedules for a forked process. Made in the parent, before the fork.
 
     ``done`` is the search's own, of which the child has a copy; ``claims``: that a worker is stuck
-    in C is a failure; ``death``: what ended the child that ran this batch before.
+    in C is a failure; ``most``: schedules of it; ``death``: what ended the child that ran this
+    batch before.
     """
 
     def __init__(
         self, backend: PythonBackend, controller: OpenController, done: Callable[[Any], bool],
-        learnt: Learnt, journal: SharedMark, claims: bool,
+        learnt: Learnt, journal: SharedMark, claims: bool, most: int = BATCH,
     ) -> None:  # fmt: skip
         self.backend = backend
         self.controller = controller
@@ -65,6 +66,7 @@ class ForkedBatch:
         self.learnt = learnt
         self.journal = journal
         self.claims = claims
+        self.most = most
         self.death: Death | None = None
         self.schedulers: list[Scheduler] = schedulers_in(controller.scheduler)
         hub, names = backend.hub, backend.names
@@ -149,7 +151,8 @@ class ForkedBatch:
         self.journal.write(self._schedule, 0, -1, Phase.IDLE)
         self._forget_death()
         disorder = controller.failure or controller.active or controller.crashed
-        last = bool(disorder) or controller.limit is not None or self._schedule >= BATCH
+        last = bool(disorder) or controller.limit is not None or self._schedule >= self.most
+        last = last or bool(self.backend.kept.leaking())
         if self.done(controller) or last or monotonic() > self._until:
             self._more = False
             return True
@@ -177,10 +180,7 @@ class ForkedBatch:
         ]
 
     def _send(self, kind: bytes, what: Any) -> None:
-        body = packed(what, self._known)
-        data = memoryview(HEAD.pack(kind, len(body)) + body)
-        while data:
-            data = data[_write(self._pipe, data) :]
+        send(self._pipe, kind, packed(what, self._known))
 
     # --- where the process died before ---------------------------------------------------------
     def _expect_death(self) -> None:
@@ -236,3 +236,10 @@ class ForkedBatch:
         for name in ("_set_up", "_finally", "_schedule"):
             vars(self.backend).pop(name, None)
         vars(self.backend.hub).pop("decide", None)
+
+
+def send(pipe: int, kind: bytes, body: bytes) -> None:
+    """In the child: tell the parent."""
+    data = memoryview(HEAD.pack(kind, len(body)) + body)
+    while data:
+        data = data[_write(pipe, data) :]

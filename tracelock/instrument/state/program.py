@@ -17,7 +17,7 @@ from tracelock.instrument.state.holders import Contents, Holder, NamesHeld
 from tracelock.instrument.state.places import covering, home_of, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
-from tracelock.instrument.state.things import Cache
+from tracelock.instrument.state.things import Buffer, Cache
 from tracelock.instrument.state.together import HolderBatch, batches
 
 #: The first schedules, after each of which everything is looked at.
@@ -82,6 +82,18 @@ class KeptState:
         if len(sys.modules) != self._modules:
             self._take_modules()
             self._whole = True
+
+    # --- what is not put back -------------------------------------------------------------------
+    @property
+    def may_leak(self) -> bool:
+        """Whether there is anything that can be seen to change and not be put back."""
+        return any(
+            not holder.whole or isinstance(holder, Buffer) for holder in self._snapshot.found
+        )
+
+    def leaking(self) -> dict[str, None]:
+        """What the schedule that has just ended has changed and cannot be put back, by name."""
+        return {holder.label: None for holder in self._dirty if not holder.whole}
 
     # --- one schedule after the other ----------------------------------------------------------
     def put_back(self) -> None:

@@ -154,7 +154,9 @@ class Buffer(Holder):
         return None if buffer.closed else (buffer.getvalue(), buffer.tell())
 
     def changed(self) -> bool:
-        return bool(self._now() != self.then)
+        now = self._now()
+        self.whole = now is not None or self.then is None
+        return bool(now != self.then)
 
     def accept(self) -> None:
         self.then = self._now()
@@ -169,7 +171,6 @@ class Buffer(Holder):
             buffer.truncate()
             buffer.write(text)
             buffer.seek(place)
-        self.whole = type(buffer) is array or not buffer.closed or self.then is None
 
 
 class Watched(Holder):
