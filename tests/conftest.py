@@ -27,6 +27,16 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_not_seen_is_not_verified": 2,
         "test_what_is_seen_is_verified": 2,
     },
+    "conformance/test_cancellations.py": {
+        "test_cancellable_names_workers": 2,
+        "test_scopes_of_anyio": 2,
+        "test_to_wait_for_a_message_of_the_cancelled_one_is_no_bug": 3,
+    },
+    "conformance/test_cancelling.py": {
+        "test_a_lock_that_the_cancelled_one_held": 4,
+        "test_what_comes_of_a_cancellation_by_hand_comes_of_one_here": 3,
+        "test_what_is_known_of_blocks_comes_back_from_a_forked_process": 2,
+    },
     "conformance/test_checkpoint.py": {
         "test_dpor_stopped_at_every_kth_schedule": 3,
     },
@@ -66,6 +76,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_own_trio.py": {
         "test_its_tasks_are_scheduled": 4,
+        "test_tasks_that_never_end_keep_no_exploration": 2,
     },
     "conformance/test_patches_loops.py": {
         "test_real_input_and_output_is_named": 3,
@@ -161,6 +172,10 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_twin.py": {
         "test_twins_of_the_library": 3,
     },
+    "system/test_cancelling_faces.py": {
+        "test_the_marker": 2,
+        "test_workers_by_name": 3,
+    },
     "system/test_compare.py": {
         "test_variants_are_sound_and_keep_what_is_no_lock": 3,
     },
@@ -178,9 +193,15 @@ EXTENDED: dict[str, dict[str, int]] = {
     "system/test_pytest_fixtures.py": {
         "test_a_race_on_it_is_found_kept_and_tried_first": 3,
     },
+    "system/test_pytest_given.py": {
+        "test_examples_that_do_not_count": 0,
+    },
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 2,
         "test_plain_tests_beside_pytest_asyncio": 2,
+    },
+    "system/test_pytest_unittest.py": {
+        "test_marked": 0,
     },
     "system/test_python_scenarios.py": {
         "test_what_is_looked_into_besides": 3,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,6 +17,7 @@ from trio.testing import MockClock
 
 import tracelock
 from tests.helpers.own_loops import State, exploring
+from tracelock.instrument.hub import Hub
 
 HERE = __name__
 explore = exploring(HERE, 40)
@@ -235,3 +238,46 @@ def test_an_endless_turn_is_a_livelock() -> None:
     found = explore(by_run(spins), check=None, schedules=3, limits=tracelock.RunLimits(steps=500))
     assert found.verdict == "unfinished"
     assert "livelock" in str(found.ways[0].message)
+
+
+# --- what stays ------------------------------------------------------------------------------
+class TwoLocks:
+    def __init__(self) -> None:
+        self.first, self.second = anyio.Lock(), anyio.Lock()
+
+
+async def in_order(locks: TwoLocks) -> None:
+    with anyio.CancelScope():
+        async with locks.first, locks.second:
+            pass
+
+
+async def the_other_way(locks: TwoLocks) -> None:
+    with anyio.CancelScope():
+        async with locks.second, locks.first:
+            pass
+
+
+async def both_at_once() -> None:
+    locks = TwoLocks()
+    async with anyio.create_task_group() as group:
+        group.start_soon(in_order, locks)
+        group.start_soon(the_other_way, locks)
+
+
+def hubs() -> int:
+    gc.collect()
+    return sum(type(obj) is Hub for obj in gc.get_objects())
+
+
+@pytest.mark.parametrize("library", ["asyncio", "trio"])
+@pytest.mark.parametrize("own", [False, True])
+def test_tasks_that_never_end_keep_no_exploration(library: str, own: bool) -> None:
+    """Libraries keep states of tasks, which only a task that ends takes off."""
+    options: dict[str, Any] = {"workers": [partial(anyio.run, both_at_once, backend=library)]}
+    if not own:
+        options = {"workers": [in_order, the_other_way], "setup": TwoLocks, "backend": library}
+    before = hubs()
+    for _ in range(2):
+        assert tracelock.explore(schedules=30, **options).failed
+    assert hubs() <= before + 1  # the last one

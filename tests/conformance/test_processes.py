@@ -444,7 +444,7 @@ def test_time_limit() -> None:
     with MultiprocessingBackend(program, options) as backend:
         run = backend.free()
         assert run.limit == "the limit of 0.3 seconds was reached"
-        assert len(run.logs[0]) > 1000
+        assert run.logs[0]
     options = Options(RunLimits(steps=500), QUICK)
     with MultiprocessingBackend(program, options) as backend:
         run = backend.free()

@@ -106,26 +106,26 @@ class Seen:
         """All that happens in the schedules of ``make()``."""
         names = self.host.names
         names.apply_pending()
-        STATES.clear()
+        before = len(STATES)
         names.deferring = systematic
-        scheduler: Any = Restarting(make, names) if systematic else make()
+        scheduler: Any = Restarting(make, names, self.host.program.aim) if systematic else make()
         found = search(self.host.runner, scheduler, Budget(most), every=True)
         names.deferring = False
         assert not self.host.backend.stuck
         ends = {(one.kind, one.message) for one in found.outcomes.values() if one.kind != "passed"}
         assert {kind for kind, _ in ends} <= {"deadlock"}
-        return {*STATES, *ends}, found
+        return {*STATES[before:], *ends}, found
 
 
-#: The final states that ``check`` has seen.
-STATES: set[str] = set()
+#: The final states that ``check`` has seen; it alone changes this (all else is put back).
+STATES: list[str] = []
 
 
 def opened(module: ModuleType) -> PythonHost:
     """``module`` as a target on threads, not yet entered."""
 
     def check(state: Any) -> None:
-        STATES.add(repr(module.final(state)))
+        STATES.append(repr(module.final(state)))
 
     target = target_for(code=PythonCode(module.WORKERS, module.setup, check, [module.__name__]))
     host = target.open(Plan("threading", "dpor", every=True).completed(target))

@@ -271,20 +271,20 @@ def test_a_variable_of_a_closure_is_put_back() -> None:
 
 # --- what stays ------------------------------------------------------------------------------
 def test_an_imported_module_stays(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "lazy_package"
+    package = tmp_path / "package_in_parts"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "part.py").write_text("value = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
 
     def worker() -> None:
-        import lazy_package.part  # type: ignore[import-not-found]
+        import package_in_parts.part  # type: ignore[import-not-found]
 
-        assert lazy_package.part.value == 1
+        assert package_in_parts.part.value == 1
 
-    import lazy_package
+    import package_in_parts
 
-    assert lazy_package is not None
+    assert package_in_parts is not None
     explored = explore(worker, schedules=3)
     assert explored.verdict != "failed", explored.summary
 

@@ -161,6 +161,24 @@ def test_where_no_single_change_passes_a_search_does() -> None:
     assert isinstance(none, NoTwin) and not none.proved
 
 
+def test_when_the_time_is_up_nothing_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a schedule of thousands of events the plans alone take seconds."""
+    runner = Runner(small_program(FILES[0]), rules_of("threading"))
+    failing = smallest(runner)
+    planned: list[int] = []
+
+    def others(own: Any, place: int) -> tuple[Any, ...]:
+        planned.append(place)
+        return ()
+
+    monkeypatch.setitem(passing_twin.__globals__, "_others", others)
+    passing_twin(runner, failing, seconds=60, states=1)
+    assert planned
+    planned.clear()
+    passing_twin(runner, failing, seconds=0)
+    assert not planned
+
+
 def test_a_schedule_of_another_program() -> None:
     runner = Runner(small_program(FILES[0]), rules_of("threading"))
     with pytest.raises(UsageError, match="picks"):

@@ -27,7 +27,8 @@ class Case:
     ``pins``: what it needs beside the standard library and ``typing_extensions`` (which tracelock
     itself depends on by way of pydantic), for ``pip install --no-deps``.
     ``instrument``: the modules whose shared accesses are scheduling points. ``pythons``: the
-    versions on which the bug (or its mend) is. ``kinds``: the failures that are the bug.
+    versions on which the bug (or its mend) is. ``kinds``: the failures that are the bug. ``clock``:
+    that under which it comes up (``adversarial``: a thread takes longer than a timer).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Case:
     kinds: tuple[str, ...] = ("deadlock",)
     tasks: bool = False
     gc: bool = False
+    clock: str = "virtual"
 
     def missing(self) -> str:
         """Why this case cannot run in this process, "" if it can."""
@@ -140,11 +142,11 @@ CASES = [
     ),
     Case(
         "limits-expiry", "limits_expiry", ("limits==5.2.0", *_LIMITS), ("limits",),
-        kinds=("finally",), tasks=True,
+        kinds=("finally",), tasks=True, clock="adversarial",
     ),
     Case(
         "limits-expiry-mended", "limits_expiry", ("limits==5.8.0", *_LIMITS), ("limits",),
-        mended=True, tasks=True,
+        mended=True, tasks=True, clock="adversarial",
     ),
 ]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}

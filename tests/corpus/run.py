@@ -22,7 +22,7 @@ def explore(case: Case, trace: str | None, seed: int = 0, strategy: str = "auto"
     """Explore a case; what was found, as plain data."""
     found = tracelock.explore(
         **case.arguments(), gc=case.gc, schedules=SCHEDULES, seed=seed, seconds=None,
-        strategy=strategy,
+        strategy=strategy, clock=case.clock,
     )  # fmt: skip
     result = {
         "verdict": found.verdict, "strategy": found.strategy, "schedules": found.schedules,

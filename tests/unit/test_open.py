@@ -9,9 +9,10 @@ import pytest
 from tracelock.backends.rules import THREADING_RULES
 from tracelock.engine.open import OpenController, OpenLayout
 from tracelock.errors import LimitReached
+from tracelock.explore.running import Tape
 from tracelock.objects import VARIABLE
 from tracelock.ops import ACQUIRE, READ, RELEASE, WAIT, WRITE, ObjectSpec, Op
-from tracelock.schedulers.base import INJECT, Choice
+from tracelock.schedulers.base import INJECT, Choice, Scheduler
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.schedulers.simple import RandomScheduler
@@ -29,6 +30,41 @@ def test_a_name_keeps_its_number() -> None:
     layout.worker("another")
     with pytest.raises(LimitReached, match="more than 4"):
         layout.worker("one too many")
+
+
+class First(Scheduler):
+    """The first that can, whoever comes."""
+
+    sized = False
+
+    def pick(self, choice: Choice) -> int:
+        return choice.options[0]
+
+
+def test_places_are_made_in_the_middle_of_a_schedule_where_it_allows_for_that() -> None:
+    layout = OpenLayout(["a", "b"], 2)
+    made = OpenController(layout, THREADING_RULES, Tape(First()))
+    assert made.begin()
+    variable = layout.add(ObjectSpec("x", VARIABLE))
+    made.sync()
+    child = layout.worker("child")
+    made.essential = {child}
+    made.ask(child, Op(READ, variable, "c:1"))
+    assert made.next() == child == 2
+    assert not layout.short
+    assert len(made.pending) == len(made.waiting) == len(made.ended) == len(layout.workers)
+
+
+def test_else_the_next_controller_has_them() -> None:
+    layout = OpenLayout(["a", "b"], 2)
+    made = controller(layout)
+    with pytest.raises(LimitReached, match="more than 2"):
+        layout.worker("child")
+    assert layout.short
+    made = controller(layout)
+    assert not layout.short
+    assert layout.worker("child") == 2
+    assert len(made.pending) == len(layout.workers) > 2
 
 
 def controller(layout: OpenLayout, seed: int = 0) -> OpenController:

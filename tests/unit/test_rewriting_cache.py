@@ -186,7 +186,7 @@ def test_another_source_module_or_rule_makes_it_anew(
 def test_the_rules_are_the_source_of_the_rewriting_code() -> None:
     folder = Path(caching.__file__).parent
     named = {name.partition("/")[2] for name in caching._RULES if name.startswith("rewrite/")}
-    others = {"__init__.py", "loading.py", "importing.py", "standard.py"}
+    others = {"__init__.py", "late.py", "loading.py", "importing.py", "standard.py"}
     assert {path.name for path in folder.glob("*.py")} == named | others
     assert caching._rules() and caching._rules() == caching._rules()
 
@@ -249,6 +249,7 @@ def test_many_write_and_read_at_once(source: Path) -> None:
     key = caching.key_of("a key")
     kept = codes._compile(source.read_bytes(), str(source), "race_kept.py", "race_kept")
     found: list[caching.KeptCode | None] = []
+    caching.write(path, key, kept, str(source))  # before which there is nothing to read
 
     def work() -> None:
         for _ in range(20):

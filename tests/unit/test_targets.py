@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import tracelock
+from tracelock.engine.limits import TimeUp
 from tracelock.errors import UnsupportedError, UsageError
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.schedulers.base import Choice, Scheduler
@@ -265,6 +266,35 @@ def test_a_scheduler_of_the_users_own_cannot_be_spread() -> None:
     plan = Plan(strategy=Last(), spreading=Spreading(jobs=2))
     with pytest.raises(UsageError, match="a scheduler of your own can be neither spread"):
         Exploration(scenario_target(), plan)
+
+
+@pytest.mark.parametrize("given", [[add, add], (add, add), [add, add].__iter__()])
+def test_workers_in_the_place_of_a_scenario(given: Any) -> None:
+    with pytest.raises(UsageError, match=r"as in explore\(workers=\[add, add\]\)"):
+        tracelock.explore(given, setup=Counter)
+
+
+def test_what_is_no_scenario() -> None:
+    with pytest.raises(UsageError, match=r"explore\(workers=\[add\]\)"):
+        tracelock.explore(add)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"as load_scenario\(\) gives it, not 'a.yaml'"):
+        tracelock.explore("a.yaml")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"not \{"):
+        tracelock.run(DOCUMENT)  # type: ignore[arg-type]
+
+
+def test_what_was_not_tried_in_time_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def time_up(*arguments: Any) -> str:
+        raise TimeUp
+
+    async def fail() -> None:
+        raise ValueError
+
+    monkeypatch.setattr(Exploration, "_own_order", time_up)
+    found = tracelock.explore(workers=[fail])
+    assert found.confirmed == {"asyncio": "3/3"}
+    assert [note for note in found.notes if "was not tried: the time was up" in note]
+    assert not [note for note in found.notes if "was not run again" in note]
 
 
 # --- the options ------------------------------------------------------------------------------

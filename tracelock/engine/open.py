@@ -8,7 +8,7 @@ number in every schedule, whether or not it comes up in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.state import ALWAYS
@@ -34,6 +34,10 @@ from tracelock.schedulers.base import INJECT, Gate
 SLEPT: Final = 500
 #: Steps that daemon threads may make to come to rest when the others have ended.
 REST: Final = 1_000
+#: Threads and tasks of one schedule at most: each step looks at all of them.
+MOST: Final = 4_000
+#: How many times as many there are places for, when those that there are turn out to be too few.
+_MORE: Final = 6
 #: Events with which a wait for somebody's signal ends.
 RESCUES = frozenset({WAIT, WAKE})
 
@@ -43,7 +47,9 @@ class OpenLayout(Layout):
 
     ``objects`` has an entry for each, of type ``VARIABLE`` for a variable; ``initial`` is empty.
     ``workers`` has a fixed length, ``capacity``: schedulers keep lists by worker. Places that
-    nobody has taken yet have no name.
+    nobody has taken yet have no name. Where they are too few ``widen`` makes more, if the schedule
+    allows for that; else it cannot go on: the layout is ``short`` of them, and the next controller
+    has more.
     """
 
     names: list[str]  # type: ignore[assignment]
@@ -51,6 +57,8 @@ class OpenLayout(Layout):
     workers: list[WorkerSpec]  # type: ignore[assignment]
     _numbers: dict[str, int]
     _places: dict[str, int]
+    short: bool
+    widen: Callable[[], None] | None
 
     def __init__(self, workers: Sequence[str], capacity: int) -> None:
         super().__init__((), (), (), (), {})
@@ -58,8 +66,10 @@ class OpenLayout(Layout):
         put(self, "names", [])
         put(self, "objects", [])
         specs = [WorkerSpec(name, name, 0, 1) for name in workers]
-        free = [WorkerSpec("", "", 0, 1, manual=True) for _ in range(capacity - len(specs))]
-        put(self, "workers", specs + free)
+        put(self, "workers", [*specs])
+        self.make_room(capacity)
+        put(self, "short", False)
+        put(self, "widen", None)
         put(self, "_numbers", {})
         put(self, "_places", {spec.name: number for number, spec in enumerate(specs)})
 
@@ -80,10 +90,24 @@ class OpenLayout(Layout):
         if number is None:
             number = len(self._places)
             if number >= len(self.workers):
-                raise LimitReached(f"more than {len(self.workers)} threads and tasks were started")
+                self._no_place()
             self._places[name] = number
             self.workers[number] = WorkerSpec(name, group or name, 0, 1, manual=True)
         return number
+
+    def _no_place(self) -> None:
+        most = len(self.workers)
+        if most < MOST and self.widen is not None:
+            self.widen()
+            return
+        object.__setattr__(self, "short", most < MOST)
+        raise LimitReached(f"more than {most:,} threads and tasks were started")
+
+    def make_room(self, capacity: int) -> None:
+        """Have places for so many workers."""
+        more = max(0, capacity - len(self.workers))
+        self.workers.extend(WorkerSpec("", "", 0, 1, manual=True) for _ in range(more))
+        object.__setattr__(self, "short", False)
 
     def known(self) -> list[str]:
         """The names of all workers that there have been, by number."""
@@ -110,6 +134,22 @@ class OpenController(Controller):
     #: Of a replay: whether its trace is at its end. One of an older version has no such rest.
     at_end: Callable[[], bool] | None = None
 
+    def __init__(self, layout: OpenLayout, *arguments: Any, **options: Any) -> None:
+        if layout.short:
+            layout.make_room(_more(layout))
+        super().__init__(layout, *arguments, **options)
+        sized = self.scheduler.sized
+        object.__setattr__(layout, "widen", None if sized else self._widen)
+
+    def _widen(self) -> None:
+        """Make places for more workers in the middle of a schedule."""
+        layout, more = self.layout, _more(self.layout) - self._workers
+        layout.make_room(self._workers + more)
+        self._workers += more
+        self.pending += [None] * more
+        self.waiting += [False] * more
+        self.ended += [False] * more
+
     def _fresh(self) -> None:
         #: Waits that ended by their timeout when nothing else at all could happen.
         self.rescues: list[tuple[int, Op]] = []
@@ -122,6 +162,7 @@ class OpenController(Controller):
         self.late = False
         self.essential: set[int] = set()
         self.cut_daemons = False
+        self.held = False  # a timer of a loop waited although the loop had nothing else to do
         self.slept = 0  # steps of other threads since a loop has made one
         #: Threads of the executor of a loop, which it waits for at its end; whether that is now.
         self.lingering: set[int] = set()
@@ -299,13 +340,17 @@ class OpenController(Controller):
         """A loop with nothing else to do waits for its next timer. Time stands still as long as
         another thread can go on, as for the timers of threads, but not for one that spins until
         the loop has done something."""
-        if self.slept < SLEPT:
+        early = self.slept < SLEPT
+        if early and self.held:
             return
         due: dict[int, float] = {}
         for gate in set(self.loops.values()):
             timers = gate.timers
             if gate.inside >= 0 or len(gate.ready) != 1 or timers not in gate.ready:
                 continue
+            if early:
+                self.held = True
+                return
             due = due or self._pending_timers()
             if due.get(timers) == min(due.values()):
                 options.append(timers)
@@ -321,3 +366,8 @@ class OpenController(Controller):
                 if (gate := loops.get(worker)) is None or gate.admits(worker)
             }
         return due
+
+
+def _more(layout: OpenLayout) -> int:
+    """How many places there are to be where those that there are were too few."""
+    return min(MOST, _MORE * len(layout.workers))

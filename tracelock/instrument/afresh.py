@@ -7,6 +7,7 @@ Counters of the standard library from which threads and pools get their names, t
 
 from __future__ import annotations
 
+import _random
 import itertools
 import random
 import sys
@@ -15,6 +16,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+#: What ``random.seed`` does with a number, in C.
+_generator: Final[Any] = random._inst
+_seed: Final = _random.Random.seed
 #: Owner, attribute, the first number, and whether it is the counter's own ``__next__``.
 _COUNTERS: Final = (
     (threading, "_counter", 1, True),
@@ -58,7 +62,8 @@ class Afresh:
             setattr(owner, name, count.__next__ if own else count)
         for name in self._last:
             self._uuid[name] = _LAST[name]
-        random.seed(_SEED)
+        _seed(_generator, _SEED)
+        _generator.gauss_next = None
 
     def end(self) -> None:
         """It has ended."""

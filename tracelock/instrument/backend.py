@@ -110,7 +110,8 @@ class PythonBackend:
         self._stack.callback(self._patches.undo)
         self._patches.apply(live)
         self.account.take(live)
-        self.program.aim.look(self.program.modules())
+        if self.program.cancellations:
+            self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
         self.hub.thread_hook = threading.excepthook

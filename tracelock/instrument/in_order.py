@@ -11,6 +11,8 @@ from tracelock.schedulers.base import Choice, Scheduler
 class InOrder(Scheduler):
     """The worker that runs goes on; else the first, or the last, that can. For one schedule."""
 
+    sized = False
+
     def __init__(self, backwards: bool) -> None:
         self.backwards = backwards
         self._done = False

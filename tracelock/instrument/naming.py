@@ -352,6 +352,8 @@ class ObjectNames:
             if type(namespace) is dict:
                 known = self.identify(obj, None)
                 for name, value in namespace.items():
+                    if issubclass(type(value), _ATOMS):
+                        continue
                     # what a container contains is not the attribute that it is kept in
                     contents = "[]" if issubclass(type(value), CONTAINERS) else ""
                     pending.append((value, f"{known.label}.{name}{contents}"))

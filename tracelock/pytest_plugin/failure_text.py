@@ -36,9 +36,30 @@ def show_as_text(item: pytest.Item) -> None:
     def repr_failure(excinfo: pytest.ExceptionInfo[BaseException], *more: Any, **named: Any) -> Any:
         if isinstance(excinfo.value, ScheduleFailed):
             return excinfo.getrepr(style="value")
+        drop_what_has_no_line(excinfo.value)
         return plain(excinfo, *more, **named)
 
     here.repr_failure = repr_failure
+
+
+def drop_what_has_no_line(error: BaseException) -> None:
+    """Take entries without a line out of the tracebacks of an error and of those that led to it.
+    One that a signal raises may be in an instruction that has none, and pytest cannot show that."""
+    pending: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
+    while pending:
+        one = pending.pop()
+        if one is None or any(one is other for other in seen):
+            continue
+        seen.append(one)
+        pending += [one.__cause__, one.__context__]
+        entry = one.__traceback__
+        while entry is not None:
+            following = entry.tb_next
+            # in a traceback it may be None, whatever its type says
+            while following is not None and following.tb_lineno in (None, -1):
+                following = entry.tb_next = following.tb_next
+            entry = following
 
 
 def failure_lines(trace: Trace, about: str = "") -> list[str]:

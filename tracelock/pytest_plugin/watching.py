@@ -32,6 +32,9 @@ _OUTSIDE: Final = {
 #: Whose threads and tasks are none of the test's: tools that run tests, and tracelock's own.
 _TOOLS: Final = frozenset({"tracelock", "pytest_timeout", "xdist", "execnet"})
 
+#: The file name of the code that imports modules.
+_IMPORTS: Final = "<frozen importlib._bootstrap>"
+
 #: Whether the interpreter tells of the start of a thread.
 _TOLD: Final = sys.version_info >= (3, 12)
 
@@ -48,6 +51,7 @@ class Watch:
         self.threads = self.tasks = 0
         self.outside: dict[str, None] = {}
         self._processes = ""
+        self._trio_comes = False  # it is imported by this test, and not looked after yet
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> Watch:
@@ -59,6 +63,7 @@ class Watch:
         import asyncio
 
         self._replace(asyncio.BaseEventLoop, "create_task", self._in_a_loop)
+        self._look_for_loops(asyncio.AbstractEventLoop)
         if not _TOLD:
             self._replace_starts()
         return self
@@ -80,10 +85,8 @@ class Watch:
         self.outside = {}
         self._processes = _count_of_processes()
         self.on = True
-        trio = sys.modules.get("trio")
-        if trio is not None and not hasattr(trio.Nursery.start_soon, "tracelock_plain"):
-            self._replace(trio.Nursery, "start_soon", lambda: True)
-            self._replace(trio.Nursery, "start", lambda: True)
+        self._trio_comes = "trio" in sys.modules
+        self.look_for_trio()
 
     def end(self) -> None:
         """It is over."""
@@ -91,20 +94,77 @@ class Watch:
         if _count_of_processes() != self._processes:
             self.outside.setdefault(PROCESSES)
 
-    def _replace(self, cls: type, name: str, counts: Callable[[], bool]) -> None:
-        """Let a method that starts tasks tell of it."""
+    def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """An audit event in the middle of a test."""
+        if event in _THREADS:
+            if not _by_a_tool(sys._getframe(2)):
+                self.threads += 1
+        elif event in _OUTSIDE:
+            if not _by_a_tool(sys._getframe(2), importing=True):
+                self.outside.setdefault(_OUTSIDE[event])
+        elif event == "import":
+            self._trio_comes = self._trio_comes or arguments[0] == "trio"
+        if self._trio_comes:
+            self.look_for_trio()
+
+    def look_for_trio(self) -> None:
+        """Let the nurseries of trio tell of tasks, as soon as there is such a thing."""
+        nursery = getattr(sys.modules.get("trio"), "Nursery", None)
+        if not self._trio_comes or nursery is None:
+            return
+        self._trio_comes = False
+        if not hasattr(nursery.start_soon, "tracelock_plain"):
+            self._replace(nursery, "start_soon", lambda: True)
+            self._replace(nursery, "start", lambda: True)
+
+    def _look_for_loops(self, base: type) -> None:
+        """Let loops of other classes than asyncio's own (uvloop's) tell of tasks: those that there
+        are, and those that come later."""
+
+        def look(cls: type) -> None:
+            name = f"{cls.__module__}.{cls.__qualname__}"
+            if not issubclass(cls, asyncio.BaseEventLoop) and not name.startswith("asyncio."):
+                why = (
+                    f"its tasks are of a loop that is not asyncio's own ({name}), which is not "
+                    "controlled"
+                )
+                with contextlib.suppress(AttributeError, TypeError):  # it may be written in C
+                    self._replace(cls, "create_task", self._in_a_loop, why)
+
+        def subclassed(cls: type, /, **named: Any) -> None:
+            super(base, cls).__init_subclass__(**named)  # type: ignore[arg-type]
+            look(cls)
+
+        import asyncio
+
+        found: list[type] = [base]
+        for cls in found:
+            found += set(type.__subclasses__(cls)).difference(found)
+        for cls in found:
+            look(cls)
+        base.__init_subclass__ = classmethod(subclassed)  # type: ignore[assignment]
+        self._undo.callback(delattr, base, "__init_subclass__")
+
+    def _replace(self, cls: type, name: str, counts: Callable[[], bool], why: str = "") -> None:
+        """Let a method that starts tasks tell of it. ``why``: they are not controlled."""
         plain = getattr(cls, name)
+        if hasattr(plain, "tracelock_plain"):
+            return  # it is that of a base class
 
         def watched(this: Any, *arguments: Any, **named: Any) -> Any:
             if self.on and counts() and not _by_a_tool(sys._getframe(1)):
                 self.tasks += 1
+                if why:
+                    self.outside.setdefault(why)
             return plain(this, *arguments, **named)
 
         watched.__name__, watched.__qualname__ = name, plain.__qualname__
-        watched.__doc__, watched.__module__ = plain.__doc__, plain.__module__
+        watched.__doc__ = plain.__doc__
+        watched.__module__ = getattr(plain, "__module__", None) or cls.__module__
         watched.tracelock_plain = plain  # type: ignore[attr-defined]
+        own = name in vars(cls)
         setattr(cls, name, watched)
-        self._undo.callback(setattr, cls, name, plain)
+        self._undo.callback(*((setattr, cls, name, plain) if own else (delattr, cls, name)))
 
     def _replace_starts(self) -> None:
         """Let the functions that start threads tell of it."""
@@ -131,17 +191,13 @@ class Watch:
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     watch = _watch
-    if watch is None or not watch.on:
-        return
-    if event in _THREADS:
-        if not _by_a_tool(sys._getframe(1)):
-            watch.threads += 1
-    elif event in _OUTSIDE and not _by_a_tool(sys._getframe(1)):
-        watch.outside.setdefault(_OUTSIDE[event])
+    if watch is not None and watch.on:
+        watch.heard(event, arguments)
 
 
-def _by_a_tool(frame: FrameType | None) -> bool:
-    """Whether code of a tool does this, itself or by calling the standard library."""
+def _by_a_tool(frame: FrameType | None, importing: bool = False) -> bool:
+    """Whether code of a tool does this, itself or by calling the standard library; also what a
+    module does that is being imported, which is done once, if ``importing``."""
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
         root = name.partition(".")[0] if type(name) is str else ""
@@ -149,6 +205,8 @@ def _by_a_tool(frame: FrameType | None) -> bool:
             return True
         if root in ("_pytest", "pluggy"):
             return False
+        if importing and frame.f_code.co_filename == _IMPORTS:
+            return True
         frame = frame.f_back
     return False
 
@@ -156,4 +214,4 @@ def _by_a_tool(frame: FrameType | None) -> bool:
 def _count_of_processes() -> str:
     """Of ``multiprocessing``: those that it spawns are not told by an event."""
     module = sys.modules.get("multiprocessing.process")
-    return repr(getattr(module, "_process_counter", ""))
+    return str(getattr(module, "_process_counter", "count(1)"))  # as when it is imported

@@ -149,6 +149,9 @@ class Scheduler:
     #: So many of these were ended by a limit of the run (``Run.limit``): what would have come
     #: after it was not tried.
     bounded: int = 0
+    #: It keeps lists by worker, so that no more of them may come in a schedule than there were
+    #: places for when it was made.
+    sized: bool = True
     #: Everything was tried that there is for the strategy; ``begin`` returns False from then on.
     finished: bool = False
 
@@ -205,6 +208,7 @@ class Wrapper(Scheduler):
     executions = _of_inner("executions")
     bounded = _of_inner("bounded")
     finished = _of_inner("finished")
+    sized = _of_inner("sized")
     exhaustive = _of_inner("exhaustive")
     attach = _of_inner("attach")
     begin = _of_inner("begin")

@@ -299,13 +299,15 @@ class Exploration(Opened):
                 self._cut_short("the failing schedule is not as small as it could be", over)
             explored.switches = self._executed.switches
             explored.trace = trace = self.trace_of(self._executed)
+            missing = "the failing schedule was not run again"
             try:
                 if self.plan.confirm and not livelock:
                     explored.confirmed[self.plan.backend] = self.confirm(trace)
                 if self.host.own_name:
+                    missing = f"whether {self.host.own_name} reaches this too was not tried"
                     self.host.notes.append(self._own_order(trace))
             except (TimeUp, Interrupted) as over:
-                self._cut_short("the failing schedule was not run again", over)
+                self._cut_short(missing, over)
 
     def _make_small(self, explored: Explored) -> None:
         """Shrink the failing schedule, and find its passing twin."""

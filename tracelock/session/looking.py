@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from tracelock.instrument.rewrite.sites import source_of
-from tracelock.instrument.rewrite.standard import never, stood_on
+from tracelock.instrument.rewrite.standard import BESIDE, never, stood_on
 from tracelock.session.first_party import exactly, named
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Looking:
             path = source_of(name)
             if path is None or sources.covers(name) or never(name):
                 continue
-            if self._owns(name, path):
+            if name in BESIDE or self._owns(name, path):
                 own.append(name)
             elif program.every and not stood_on(name):
                 others.append(name)

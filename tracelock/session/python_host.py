@@ -88,6 +88,7 @@ class PythonHost(Host):
         self._known = trace
         self._died(trace)
         self.looking.fixed = True
+        self.program.layout.make_room(len(trace.workers))
         for name in trace.workers:
             self.program.layout.worker(name)
         self.looking.as_in(trace)
@@ -232,6 +233,7 @@ class PythonHost(Host):
         given = len(self.program.workers)
         if list(trace.workers[:given]) != layout.known()[:given]:
             return False
+        layout.make_room(len(trace.workers))
         if any(layout.worker(name) != place for place, name in enumerate(trace.workers)):
             return False
         self.looking.as_in(trace)
@@ -281,7 +283,9 @@ class PythonHost(Host):
             try:
                 part = search(self.runner, make(), Budget(1), every=every)
                 for _ in range(_AGAIN if number < 2 else 0):
-                    if part.stopped in _OVER or self.stuck or not self.looking.further():
+                    if part.stopped in _OVER or self.stuck:
+                        break
+                    if not (self.program.layout.short or self.looking.further()):
                         break
                     part = search(self.runner, make(), Budget(1), every=every)
                 if part.stopped == "failure" and self.names.pending:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +38,8 @@ def target_for(
     the code is imported when it is needed: not before, and only with ``allow_call``. Raises
     UsageError for what does not go together.
     """
+    if subject is not None and not isinstance(subject, Target):
+        _check_scenario(subject)
     if subject is not None and code is not None and (code.workers or code.setup or code.check):
         raise UsageError("a scenario has workers of its own: give the one or the other")
     if isinstance(subject, Target):
@@ -49,6 +51,25 @@ def target_for(
 
     program = (code or PythonCode()).program()
     return PythonTarget(lambda: program, program.name)
+
+
+def _check_scenario(given: Any) -> None:
+    """Raises UsageError for what is no scenario, as workers that were not given by name."""
+    from tracelock.scenario.language.models import Scenario
+
+    if isinstance(given, Scenario):
+        return
+    several = isinstance(given, Iterable) and not isinstance(given, (str, Mapping))
+    workers = list(given) if several else [given]
+    if all(map(callable, workers)):
+        told = ", ".join(getattr(one, "__name__", "...") for one in workers)
+        raise UsageError(
+            "the first argument is a scenario: workers are given by name, as in "
+            f"explore(workers=[{told}])"
+        )
+    raise UsageError(
+        f"the first argument is a scenario, as load_scenario() gives it, not {given!r:.80}"
+    )
 
 
 def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) -> Target:

@@ -110,6 +110,8 @@ def _nearest(
     for places in ([0, *edges], inside):
         for place in reversed(places):
             best: Executed | None = None
+            if end is not None and monotonic() > end:
+                return None  # to look for what else could be had there takes time too
             for plan in (*_odd(layout, own, place), *_others(own, place)):
                 if trials.runs >= runs or (end is not None and monotonic() > end):
                     return best
@@ -129,11 +131,13 @@ def _others(own: Tried, place: int) -> Iterator[BlockPlan]:
     if place >= len(log):
         return
     worker, _, _, _, options, _ = log[place]
+    if not options or (len(options) == 1 and options[0] == worker):
+        return
     before = blocks_of(log[:place])
     counts = dict(before)  # the last block of each worker says how many events it has had
     rest = tuple((w, upto) for w, upto in own.plan.blocks if upto > counts.get(w, 0))
     running = log[place - 1][0] if place else -1
-    for other in sorted(options or (), key=lambda option: option != running):
+    for other in sorted(options, key=lambda option: option != running):
         if other == worker:
             continue
         yield BlockPlan((*before, (other, FAR)), extra)
@@ -149,6 +153,8 @@ def _odd(layout: Layout, own: Tried, place: int) -> Iterator[BlockPlan]:
     if place >= len(log):
         return
     worker, kind = log[place][0], log[place][1]
+    if not extra and kind != NOTIFY:
+        return
     event: Block = (worker, sum(entry[0] == worker for entry in log[:place]))
     left = tuple(one for one in extra if one[0] != event)
     if len(left) < len(extra):

@@ -38,6 +38,8 @@ CONTROLLED: Final = frozenset(
         "encodings", "hypothesis", "pytest_asyncio",
     }
 )  # fmt: skip
+#: Of these it is not: it is where modules are loaded at first use, by whoever comes first.
+LAZY: Final = "importlib.util"
 #: Modules in C whose functions change nothing but what they are given, which hooks see.
 HARMLESS: Final = frozenset(
     {
@@ -120,6 +122,11 @@ def root_of(module: str) -> str:
     return module.partition(".")[0]
 
 
+def trusted(module: str) -> bool:
+    """Whether what a module does is known, and controlled."""
+    return root_of(module) in CONTROLLED and module != LAZY
+
+
 def is_standard(module: str) -> bool:
     """Whether a module belongs to the standard library."""
     return root_of(module) in sys.stdlib_module_names
@@ -150,7 +157,7 @@ def _kind(cls: type) -> int:
         return GUARDED
     if issubclass(cls, _OPAQUE) and root_of(_module(cls)) not in CONTROLLED - {"functools"}:
         return OPAQUE
-    if root_of(_module(cls)) in CONTROLLED:
+    if trusted(_module(cls)):
         return GUARDED
     if issubclass(cls, _CONTAINERS):
         return CONTAINER

@@ -22,6 +22,7 @@ from tracelock.instrument.account.known import (
     GUARDED,
     HARMLESS,
     INSTANCE,
+    LAZY,
     LRU,
     OPAQUE,
     OUTSIDE,
@@ -32,6 +33,7 @@ from tracelock.instrument.account.known import (
     Kinds,
     is_standard,
     root_of,
+    trusted,
 )
 from tracelock.instrument.account.looks import (
     cache_name,
@@ -247,7 +249,7 @@ class CallRecorder:
             return KnownCode(
                 code, LOOKED, module, parameters(code) if fast else (), code.co_names,
             )  # fmt: skip
-        if root_of(module) in CONTROLLED or module.startswith("namedtuple_"):
+        if trusted(module) or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module)
         self.extensions |= extensions_of(code, module, frame.f_globals)
         standard = is_standard(module)
@@ -280,6 +282,8 @@ class CallRecorder:
         module = about.module
         if unseen:
             self.account.unlooked.add(module)
+            if module == LAZY:  # the second to come finds another class
+                self.account.unseen.setdefault(module, "modules are loaded at first use")
         if about.names:
             held = frame.f_locals
             values = [held.get(name) for name in about.names]

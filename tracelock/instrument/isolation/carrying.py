@@ -189,7 +189,7 @@ class Learnt:
                 for table, begun in zip(self._tables(), self._begun, strict=True)
             ],
             "layout": (layout.names, layout.objects, layout.workers, layout._numbers,
-                       layout._places),
+                       layout._places, layout.short),
             "variables": [(v.name, v.number, v.shared) for v in names.variables.values()],
             "pending": [variable.name for variable in names._pending],
             "mortal": names.mortal,
@@ -219,6 +219,7 @@ class Learnt:
             mine[:] = theirs  # type: ignore[index]
         layout._numbers.update(taken["layout"][3])
         layout._places.update(taken["layout"][4])
+        object.__setattr__(layout, "short", taken["layout"][5])
         for name, number, shared in taken["variables"]:
             variable = names.named(name)
             variable.number, variable.shared = number, shared

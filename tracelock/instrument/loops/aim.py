@@ -60,10 +60,9 @@ class Aim:
 
     def means_label(self, label: str) -> bool:
         """The same for a thread: that of such a worker, or one that it has started."""
-        if self.chosen is None:
-            return bool(self.budget)
-        own = [self.names[number] for number in self.chosen]
-        return bool(self.budget) and any(label.split("/")[0] == name for name in own)
+        root = label.split("/")[0]
+        named = [number for number, name in enumerate(self.names) if name == root]
+        return any(map(self.means, named or [-1]))  # -1: means all, or nobody
 
     def entered(self) -> None:
         """A worker is in a block."""
@@ -76,7 +75,7 @@ class Aim:
 
     def look(self, modules: Iterable[ModuleType]) -> None:
         """See what the program uses of its library."""
-        for module in modules if self.budget else ():
+        for module in modules:
             for value in list(vars(module).values()):
                 self.anyio = self.anyio or _home(value).partition(".")[0] == "anyio"
                 parts = list(vars(value).values()) if isinstance(value, type) else [value]

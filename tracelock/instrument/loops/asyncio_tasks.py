@@ -20,7 +20,7 @@ from tracelock.instrument.loops.asyncio_loop import (
     ControlledTask,
 )
 from tracelock.instrument.loops.awaits import awaiting
-from tracelock.instrument.loops.cancel_ways import deadlines, scopes
+from tracelock.instrument.loops.cancel_ways import deadlines, forget, scopes
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.worker import here
@@ -254,6 +254,7 @@ class AsyncioTasks(LoopTasks):
                 continue
             task._log_destroy_pending = False
             self.close_coroutine(worker)
+            forget(task)
         self.ready.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
         if self.loop._selector is not None:  # the program has not closed it

@@ -40,7 +40,7 @@ def learn(more: Iterable[tuple[Any, str, int]] = (), keep: bool = False) -> None
         _known.clear()
         _others.clear()
     _learn(_known, (*METHODS, *more))
-    backend: Any = sys.modules.get("anyio._backends._asyncio")
+    backend = anyio_on_asyncio()
     if backend is not None:
         import anyio
         from anyio.streams import memory
@@ -52,6 +52,11 @@ def learn(more: Iterable[tuple[Any, str, int]] = (), keep: bool = False) -> None
             (memory.MemoryObjectReceiveStream, "receive", GET),
             (memory.MemoryObjectSendStream, "send", PUT),
         ))  # fmt: skip
+
+
+def anyio_on_asyncio() -> Any:
+    """The module of anyio with its own tasks and scopes on asyncio, None where nobody uses it."""
+    return sys.modules.get("anyio._backends._asyncio")
 
 
 def _learn(known: dict[int, tuple[CodeType, int]], methods: Iterable[tuple[Any, str, int]]) -> None:

@@ -39,6 +39,13 @@ PLACES: Final = 6
 LAST_STEPS: Final = 10_000
 
 
+#: What is not tried where a loop and other threads go on in one schedule, and why.
+_HELD: Final = (
+    "timers that fire while another thread is at work",
+    'they wait for it; clock="adversarial" tries them at any time',
+)
+
+
 class LoopBackend(PythonBackend, Generic[TasksT]):
     """Runs the schedules of one program of coroutine functions."""
 
@@ -175,6 +182,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         contextvars.Context().run(self._life, controller)
         self._go_on()
         self._unwind(controller)
+        if controller.held:
+            hub.names.doubts.setdefault(*_HELD)
         self.kept.ran()
 
     def _life(self, controller: OpenController) -> None:

@@ -6,16 +6,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.loops.awaits import anyio_on_asyncio
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.tasks import EPOCH, TaskWorker
-
-_ANYIO: Final = "anyio._backends._asyncio"
 
 
 def deadlines(scheduled: list[Any], worker: TaskWorker) -> Iterator[Way]:
@@ -54,7 +52,7 @@ def _run_out(handle: Any) -> None:
 def scopes(worker: TaskWorker, groups: bool) -> Iterator[Way]:
     """The cancel scopes of anyio that the task of ``worker`` has entered, the outermost first.
     ``groups``: those of groups of tasks too."""
-    backend: Any = sys.modules.get(_ANYIO)
+    backend = anyio_on_asyncio()
     state = None if backend is None else backend._task_states.get(worker.task)
     scope = None if state is None else state.cancel_scope
     own = []
@@ -119,3 +117,11 @@ async def in_scope(worker: TaskWorker, work: Callable[..., Any], arguments: tupl
     with CancelScope() as scope:
         worker.scope = scope
         return await work(*arguments)
+
+
+def forget(task: Any) -> None:
+    """anyio's state of a task that was ended from outside. Only the task would let go of it, and it
+    has the task, so that both would stay for ever."""
+    backend = anyio_on_asyncio()
+    if backend is not None:
+        backend._task_states.pop(task, None)

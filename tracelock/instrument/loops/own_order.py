@@ -15,6 +15,8 @@ class OwnOrder(Scheduler):
     a cancellation there is one, -1: at none; ``places`` counts them.
     """
 
+    sized = False
+
     def __init__(self, once: bool = False, inject: int = -1) -> None:
         self.once = once
         self.inject = inject

@@ -43,6 +43,8 @@ LOOP: Final = "loop"
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
 #: The op of an await that a handler of a signal may end; -1: nothing is known of it.
 _ANYBODYS: Final = (WAIT, -1)
+#: How often a coroutine may catch its end and wait on.
+_CLOSINGS: Final = 20
 
 
 class LoopWorker(Worker):
@@ -387,10 +389,8 @@ class LoopTasks:
     def close_coroutine(self, worker: TaskWorker) -> None:
         """End the code of a task that is in the middle of it."""
         contexts[self.ident] = worker
-        with contextlib.suppress(BaseException):  # whatever its finally clauses make of it
-            worker.coro.close()
-        if getattr(worker.coro, "cr_frame", None) is not None:  # it has caught that, and waits on
-            # it would do so for ever: the interpreter must not try it, at its own end neither
+        if not ended(worker.coro):
+            # the interpreter must not try it, at its own end neither
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(worker.coro))
 
     def wake_all(self) -> None:
@@ -413,3 +413,14 @@ class LoopTasks:
                 controller.active.append(number)
         controller.active.sort()
         controller.left = []
+
+
+def ended(coro: Any) -> bool:
+    """Close a coroutine, which may catch that and wait on, as each nursery of trio does once.
+    Whether it has ended."""
+    for _ in range(_CLOSINGS):
+        with contextlib.suppress(BaseException):  # whatever its finally clauses make of it
+            coro.close()
+        if getattr(coro, "cr_frame", None) is None:
+            return True
+    return False

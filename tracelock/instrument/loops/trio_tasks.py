@@ -22,10 +22,12 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.cancelling import Way
-from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
 
 #: The code of the task that calls what threads have sent.
 _CALLS: Final = _entry_queue.EntryQueue.task.__code__
+#: Where trio keeps what tasks hold until they end. Those that are ended from outside stay in it.
+_BREAKERS: Final[dict[Any, Any]] = getattr(_run, "GLOBAL_PARKING_LOT_BREAKER", {})
 
 
 class VirtualTrioClock(trio.abc.Clock):
@@ -284,8 +286,8 @@ class TrioTasks(LoopTasks):
                 self.gen.close()
         for task in self.all_tasks:
             if identity(task) not in self.exited and identity(task) not in self.workers:
-                with contextlib.suppress(BaseException):
-                    task.coro.close()
+                ended(task.coro)
+            _BREAKERS.pop(task, None)
         for nursery in nurseries:
             nursery._children.clear()  # these have ended, though trio was not told
 

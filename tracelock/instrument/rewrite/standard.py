@@ -37,6 +37,9 @@ _STOOD_ON: Final = frozenset({
     # how modules come to be, in the middle of which there are hooks
     "importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport",
 })  # fmt: skip
+#: What lies below one of them and is code like any other, in which modules are loaded at first use:
+#: wherever workers run it, it is looked into.
+BESIDE: Final = frozenset({"importlib.util"})
 #: What our own hooks call: code of these is looked into by its name alone, never for ``all``.
 _CALLED: Final[frozenset[str]] = frozenset({
     "ast", "dis", "inspect", "linecache", "tokenize", "token", "traceback", "opcode", "warnings",
@@ -51,6 +54,8 @@ def stood_on(name: str) -> bool:
 
 def never(name: str) -> bool:
     """Whether a module is not looked into where one above it is named."""
+    if name in BESIDE:
+        return False
     while name and name not in _STOOD_ON:
         name = name.rpartition(".")[0]
     return bool(name)

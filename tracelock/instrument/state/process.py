@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _locale
 import _signal  # type: ignore[import-not-found]
 import _socket
 import builtins
@@ -16,6 +17,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 
@@ -30,7 +32,7 @@ class ProcessState(NamedTuple):
 
 def _attribute(owner: Any, name: str, label: str) -> ProcessState:
     return ProcessState(
-        label, lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+        label, partial(getattr, owner, name), lambda value: setattr(owner, name, value)
     )
 
 
@@ -125,11 +127,11 @@ def _hear_faults(then: bool) -> None:
         faulthandler.disable()
 
 
-def _timers() -> tuple[bool, ...]:
-    return tuple(signal.getitimer(each)[0] > 0 for each in _TIMERS)
+def _timers() -> list[bool]:
+    return [left > 0 for left, _ in map(_signal.getitimer, _TIMERS)]
 
 
-def _stop_timers(then: tuple[bool, ...]) -> None:
+def _stop_timers(then: list[bool]) -> None:
     for timer, was in zip(_TIMERS, then, strict=True):
         if not was:  # how long one would still have run is not known
             signal.setitimer(timer, 0)
@@ -175,16 +177,16 @@ ROWS: Final = (
     _attribute(sys, "stdin", "sys.stdin"),
     _attribute(sys, "excepthook", "sys.excepthook"),
     _attribute(threading, "excepthook", "threading.excepthook"),
-    ProcessState("os.environ", lambda: dict(_ENVIRONMENT), _give_environment),
+    ProcessState("os.environ", _ENVIRONMENT.copy, _give_environment),
     ProcessState("the working directory", _directory, _go_to),
     ProcessState("signal handlers", _handlers, _handle),
-    ProcessState("the locale", lambda: locale.setlocale(locale.LC_ALL), _set_locale),
+    ProcessState("the locale", partial(_locale.setlocale, locale.LC_ALL), _set_locale),
     _list(sys, "path", "sys.path"),
     _list(sys, "argv", "sys.argv"),
     _list(gc, "callbacks", "gc.callbacks"),
     _attribute(sys, "displayhook", "sys.displayhook"),
     _attribute(sys, "unraisablehook", "sys.unraisablehook"),
-    _called("builtins", lambda: dict(vars(builtins)), _set_builtins),
+    _called("builtins", vars(builtins).copy, _set_builtins),
     _called("sys.setswitchinterval", sys.getswitchinterval, sys.setswitchinterval),
     _called(
         "sys.setrecursionlimit", sys.getrecursionlimit, sys.setrecursionlimit, RecursionError
@@ -206,13 +208,16 @@ class ProcessWide:
     """The state of the process as it was, compared and put back row by row."""
 
     def __init__(self) -> None:
-        self._then = [(row, row.take()) for row in ROWS]
+        self._take = [row.take for row in ROWS]
+        self._then = [take() for take in self._take]
 
     def put_back(self) -> list[str]:
         """Put back what is not as it was; the names of that."""
+        found = [take() for take in self._take]
+        if found == self._then:  # all at once, as it is done before each schedule
+            return []
         changed = []
-        for row, then in self._then:
-            now = row.take()
+        for row, now, then in zip(ROWS, found, self._then, strict=True):
             if now is not then and now != then:
                 row.give(then)
                 changed.append(row.name)

@@ -165,11 +165,12 @@ class KeptState:
             new = [holder for holder in self._alone if holder.changed()]
             for batch in self._batches:
                 new += batch.changed()
-            new = [holder for holder in new if holder not in self._hot]
-            self._hot.update(dict.fromkeys(new))
-            self._alone = [holder for holder in self._alone if holder not in self._hot]
-            found += new
-        return sorted(found, key=attrgetter("place"))
+            if new:
+                new = [holder for holder in new if holder not in self._hot]
+                self._hot.update(dict.fromkeys(new))
+                self._alone = [holder for holder in self._alone if holder not in self._hot]
+                found += new
+        return sorted(found, key=attrgetter("place")) if found else found
 
     def _take_batches(self) -> None:
         new = self._snapshot.found[self._batched :]
@@ -192,6 +193,7 @@ class KeptState:
         for box, added in self._kept.items():
             box.give(added)
         self._process.put_back()
+        # a task that never ended may keep all this for ever
         self._snapshot.forget()
-        self._kept.clear()
-        self._hot.clear()
+        for holders in (self._kept, self._hot, self._theirs, self._batches, self._alone):
+            holders.clear()
