@@ -90,6 +90,8 @@ class PythonBackend:
         self.given_up: GivenUp | None = None
         self.patient = False
         self.apart = False  # this is a forked process, which ends when something goes wrong
+        #: Called when a worker that is stuck is being seen to, which takes its time.
+        self.sees_to_it: Callable[[], None] = lambda: None
         self.bounds = Bounds(self._stop)
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
@@ -270,9 +272,10 @@ class PythonBackend:
         program = self.program
         state = None
         if program.setup is not None:
+            now = self._patches.now(program.setup)
             with self._aside(controller, Phase.SETUP) as main:
                 try:
-                    state = self._call(main, self._patches.now(program.setup))
+                    state = self.bounds.catching(self._call, main, now)
                 except (MainBlocked, KeyboardInterrupt) as error:
                     self.bounds.check()
                     if controller.crashed:
@@ -322,7 +325,7 @@ class PythonBackend:
         limit: LimitReached | None = None
         with self._aside(controller, Phase.CHECK) as main:
             try:
-                result = self._call(main, function, *arguments)
+                result = self.bounds.catching(self._call, main, function, *arguments)
             except (MainBlocked, KeyboardInterrupt) as error:
                 over = self.bounds.why(0.0)
                 if over:
@@ -408,6 +411,7 @@ class PythonBackend:
                 raise InternalError("the schedule does not go on, and no worker is running")
             if not warned:
                 warned, still = True, 0.0
+                self.sees_to_it()
                 controller.limit = controller.limit or stuck_message(worker)
                 if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
@@ -425,6 +429,7 @@ class PythonBackend:
     def _give_up(self, controller: OpenController, worker: Worker) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
+        self.sees_to_it()
         self.given_up = GivenUp.of(controller, worker)
         take_back(worker.ident)
         self.stuck = controller.limit or stuck_message(worker)

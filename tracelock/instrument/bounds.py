@@ -32,6 +32,7 @@ class Bounds:
     def __init__(self, stop: Callable[[str], None]) -> None:
         self.deadline: float | None = None
         self.handles = False
+        self._catches = False
         self._stop = stop
         self._interrupted = 0.0
         self._raises: type[BaseException] | None = None
@@ -52,7 +53,9 @@ class Bounds:
     def _noted(self, number: int, frame: FrameType | None) -> None:
         error, self._raises = self._raises, None
         if error is not None:
-            raise error
+            if self._catches:  # it comes from another thread, and so may come too late
+                raise error
+            return
         now = monotonic()
         if self._interrupted and now - self._interrupted > AGAIN:
             raise KeyboardInterrupt
@@ -64,9 +67,18 @@ class Bounds:
         self._interrupted = self._interrupted or monotonic()
 
     def raise_here(self, ident: int, error: type[BaseException]) -> None:
-        """Raise ``error`` in the main thread, also in a call that waits. From another thread."""
+        """Raise ``error`` in the main thread, also in a call that waits, if it is in a call by
+        ``catching``. From another thread."""
         self._raises = error
         signal.pthread_kill(ident, signal.SIGINT)
+
+    def catching(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call this, where what ``raise_here`` raises is caught around it."""
+        self._catches = True
+        try:
+            return function(*arguments)
+        finally:
+            self._catches = False
 
     def why(self, late: float = LATE) -> str:
         """Why a schedule that runs has to end now, "" where it need not."""

@@ -391,7 +391,7 @@ class PythonHost(Host):
 
     @property
     def lasting(self) -> list[str]:
-        return list(self.backend.kept.lasting)
+        return [*self.backend.kept.lasting, *self.isolation.leaks]
 
     def remarks(self, schedules: int) -> list[str]:
         schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
@@ -399,7 +399,7 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        lasting = self.lasting
+        lasting = list(self.backend.kept.lasting)
         if lasting:
             shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""

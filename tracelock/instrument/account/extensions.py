@@ -4,9 +4,7 @@ process, or keep state that nobody sees."""
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import sysconfig
 from collections.abc import Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -14,50 +12,60 @@ from typing import Any, Final
 
 from tracelock.instrument.account.known import CONTROLLED, is_standard, root_of
 
-_OWN: Final = tuple(
-    os.path.join(path, "") for path in {
-        os.path.dirname(os.__file__), sysconfig.get_path("stdlib"),
-        sysconfig.get_path("platstdlib"),
-    } if path
-)  # fmt: skip
-_LIBRARIES: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
 #: Modules by which Python calls any function of C.
 FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "cffi.api", "_cffi_backend"})
-#: Of the plumbing of tests: what traces a program, not what it is made of.
-_PLUMBING: Final = frozenset({"coverage", "pydevd", "_pydevd_bundle", "_pydevd_frame_eval"})
+#: What is under control, or traces a program and is no part of it.
+_NOT_FEARED: Final = CONTROLLED | {"coverage", "pydevd", "_pydevd_bundle", "_pydevd_frame_eval"}
+#: What tracelock, and the runner of tests, have loaded themselves.
+_OURS: Final = frozenset({"markupsafe", "pydantic_core", "yaml", "_yaml", "xdist", "execnet"})
+_IGNORED: Final = _NOT_FEARED | _OURS
+#: Names under which modules have what calls functions of C.
+_NAMES: Final = frozenset({"ctypes", "CDLL", "PyDLL", "cdll", "ffi", "string_at", "find_library"})
 _module_of: Final = type.__dict__["__module__"].__get__
 _CALLABLE: Final = frozenset({BuiltinFunctionType, FunctionType})
 
 
-class _Extensions:
-    """The packages of extension modules that are loaded."""
+class _Loaded:
+    """What is loaded: the packages that have extension modules, and whether any other module has
+    names of what calls functions of C. Looked at when there are other modules than before."""
 
     def __init__(self) -> None:
         self._looked = 0
         self._roots: frozenset[str] = frozenset()
+        self._calls = False
 
     def roots(self) -> frozenset[str]:
         if self._looked != len(sys.modules):
             self._looked = len(sys.modules)
-            self._roots = frozenset(
-                root_of(name)
+            modules = [
+                (root_of(name), vars(module))
                 for name, module in list(sys.modules.items())
-                if type(module) is ModuleType
-                and _is_extension(vars(module).get("__file__"))
-                and root_of(name) not in _PLUMBING
+                if type(module) is ModuleType and not is_standard(name)
+            ]
+            self._roots = frozenset(
+                root
+                for root, names in modules
+                if root not in _NOT_FEARED and _is_extension(names.get("__file__"))
+            )
+            self._calls = any(
+                root not in _IGNORED and names.keys() & _NAMES for root, names in modules
             )
         return self._roots
 
+    def to_be_feared(self) -> bool:
+        """Whether anything is loaded that workers might run through and that may end the
+        process."""
+        return bool(self.roots() - _OURS) or self._calls
+
 
 def _is_extension(path: object) -> bool:
-    if type(path) is not str or not path.endswith(_SUFFIXES):
-        return False
-    return not path.startswith(_OWN) or any(part in path for part in _LIBRARIES)
+    return type(path) is str and path.endswith(_SUFFIXES)
 
 
-_extensions: Final = _Extensions()
-roots: Final = _extensions.roots
+_loaded: Final = _Loaded()
+roots: Final = _loaded.roots
+to_be_feared: Final = _loaded.to_be_feared
 
 
 def origin(value: Any) -> str:
@@ -89,25 +97,6 @@ def extensions_of(code: CodeType, module: str, names: Mapping[str, Any]) -> set[
             of = origin(names[name])
             if of in FOREIGN:
                 found.add(of)
-            elif root_of(of) in known and root_of(of) not in CONTROLLED:
+            elif root_of(of) in known:
                 found.add(root_of(of))
     return found
-
-
-def to_be_feared() -> bool:
-    """Whether anything is loaded that workers might run through and that may end the process."""
-    if roots() - _OURS:
-        return True
-    return any(
-        names.keys() & _NAMES
-        for name, module in list(sys.modules.items())
-        if type(module) is ModuleType and not is_standard(name)
-        and root_of(name) not in _OURS and (names := vars(module))
-    )  # fmt: skip
-
-
-_NAMES: Final = frozenset({"ctypes", "CDLL", "PyDLL", "cdll", "ffi", "string_at", "find_library"})
-#: What tracelock, and the runner of tests, have loaded themselves.
-_OURS: Final = frozenset(
-    {"tracelock", "pydantic_core", "_yaml", "yaml", "_pytest", "pytest", "py", "xdist", "execnet"}
-)

@@ -13,7 +13,7 @@ from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from tracelock.instrument.account.account import Account
-from tracelock.instrument.account.extensions import extensions_of
+from tracelock.instrument.account.extensions import extensions_of, roots
 from tracelock.instrument.account.known import (
     ATOM,
     CHANCE,
@@ -367,6 +367,7 @@ class CallRecorder:
         elif kind == OPAQUE:
             if caller.where != TRUSTED:
                 self._touch(owner, worker)
+                self.extensions |= {of} & roots()
         elif caller.where == OTHER and kind in (CONTAINER, INSTANCE):
             self._touch(owner, worker, caller.module)
 
@@ -389,6 +390,7 @@ class CallRecorder:
         elif root not in HARMLESS and root not in CONTROLLED:
             why = "it is written in C" if is_standard(root) else "an extension module in C"
             self.account.unseen.setdefault(SHOWN.get(root, root), why)
+            self.extensions |= {root} & roots()
 
     def _outside(self, what: str) -> None:
         self.account.outside.add(what)

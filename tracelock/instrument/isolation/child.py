@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import gc
 import os
 import struct
+import traceback
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import STUCK, EndOfProcess, verdict_of
-from tracelock.errors import UsageError
+from tracelock.errors import InternalError, TracelockError, UsageError
 from tracelock.instrument.contexts import contexts
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.isolation.carrying import (
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 #: Schedules of one child, and seconds after which it takes no further one.
 BATCH: Final = 100
 LONG: Final = 2.0
-#: What is sent: one schedule, or the end of the batch.
+#: What is sent: one schedule, the end of the batch, or what went wrong in tracelock itself.
 SCHEDULE: Final = b"S"
 REST: Final = b"R"
+ERROR: Final = b"E"
 HEAD: Final = struct.Struct("<cI")
 _FIELDS: Final = ("failure", "active", "crashed", "limit", "values", "ended", "current", "log")
 _write: Final = os.write
@@ -87,10 +88,11 @@ class ForkedBatch:
         """Run the batch; the first ``skip`` schedules have been told before."""
         backend, controller = self.backend, self.controller
         gc.freeze()
-        faulthandler.disable()  # what is looked for need not be told each time
         contexts.clear()
         die_with_parent(self._parent)
         backend.begin_apart(self.claims)
+        backend.kept.faults_untold()
+        backend.sees_to_it = self.journal.beat
         controller.models.clear()  # of what an object was taken for when they were made
         controller._objects.clear()
         self._known = addresses([vars(each) for each in self.schedulers], self._shared)
@@ -111,7 +113,7 @@ class ForkedBatch:
             "learnt": self.learnt.taken(),
             "schedulers": [vars(scheduler) for scheduler in self.schedulers],
             "over": over,
-            "error": error,
+            "error": _told(error),
             "last": None if error is None else self._record(),
         })  # fmt: skip
 
@@ -236,6 +238,16 @@ class ForkedBatch:
         for name in ("_set_up", "_finally", "_schedule"):
             vars(self.backend).pop(name, None)
         vars(self.backend.hub).pop("decide", None)
+
+
+def _told(error: BaseException | None) -> BaseException | None:
+    """The error, which says where in this process it came from, unless that is of no interest."""
+    if error is not None and (
+        isinstance(error, InternalError) or not isinstance(error, TracelockError)
+    ):
+        where = "".join(traceback.format_exception(error)).rstrip()
+        error.add_note(f"In the forked process that ran the schedule:\n{where}")
+    return error
 
 
 def send(pipe: int, kind: bytes, body: bytes) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from tracelock.engine.limits import INTERRUPTED, Interrupted, TimeUp
 from tracelock.engine.verdicts import STUCK, EndOfProcess
-from tracelock.instrument.isolation.child import HEAD, SCHEDULE
+from tracelock.errors import InternalError
+from tracelock.instrument.isolation.child import ERROR, HEAD, SCHEDULE
 from tracelock.instrument.isolation.marks import SharedMark
 from tracelock.instrument.processes import forking
 
@@ -42,8 +43,9 @@ class ChildProcess:
 
     def listen(self, records: list[bytes]) -> tuple[bytes | None, str]:
         """Take what it tells until it ends. Its schedules go to ``records``; returns its last
-        message, or None and how it died."""
-        seen, since, late = self.journal.read(), monotonic(), 0.0
+        message, or None and how it died. Raises InternalError where the process does not end by
+        what the program does."""
+        seen, since, late = self._seen(), monotonic(), 0.0
         while True:
             try:
                 ready = select.select([self.pipe], [], [], LOOK)[0]
@@ -64,7 +66,7 @@ class ChildProcess:
                 rest = self._messages(records)
                 if rest is not None:
                     return rest, ""
-            now, mark = monotonic(), self.journal.read()
+            now, mark = monotonic(), self._seen()
             if mark != seen:
                 seen, since = mark, now
             why = self.bounds.why()
@@ -77,6 +79,10 @@ class ChildProcess:
             if now - since > self.patience:
                 self.end()
                 return None, f"{STUCK}, which did not let go for {self.patience:g} seconds"
+
+    def _seen(self) -> tuple[int, ...]:
+        """How far it is."""
+        return (*self.journal.read(), self.journal.beats())
 
     def _messages(self, records: list[bytes]) -> bytes | None:
         """Take whole messages off what has come; the last one of the process, if that is there."""
@@ -92,6 +98,12 @@ class ChildProcess:
             at = end
             if kind == SCHEDULE:
                 records.append(body)
+            elif kind == ERROR:
+                self.bounds.check()  # it may have been ended in the middle of something
+                raise InternalError(
+                    "isolation: tracelock failed in the forked process that runs the schedules:\n"
+                    + body.decode("utf-8", "replace")
+                )
             else:
                 rest = body
         del buffer[:at]

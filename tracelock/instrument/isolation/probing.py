@@ -9,7 +9,6 @@ process, of which nothing remains but what it tells.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import gc
 import json
 import os
@@ -18,14 +17,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.instrument.contexts import contexts
 from tracelock.instrument.processes.remote import die_with_parent
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
 
-#: Schedules that are run, if they do not take longer than this together, in seconds.
+#: Schedules that are run where state may leak, if they do not take longer than this together, in
+#: seconds. What workers run through is seen in the first one.
 TIMES: Final = 3
 LONG: Final = 1.0
 UNNAMED: Final = (
@@ -35,23 +34,24 @@ UNNAMED: Final = (
 
 class Look:
     """What was seen: ``leaks``, state by its name that is not put back; ``extensions``, packages
-    in C that workers run through; ``imported``, modules; ``died``: how the process did."""
+    in C that workers run through; ``imported``, modules."""
 
     def __init__(self) -> None:
         self.leaks: list[str] = []
         self.extensions: list[str] = []
         self.imported: list[str] = []
-        self.died = ""
 
     def hear(self, told: bytes) -> None:
         vars(self).update(json.loads(told))
 
 
-def look(backend: PythonBackend, run: Callable[[], str], parent: int) -> bytes:
-    """In the forked process: run the first schedule a few times, by ``run``, which returns how it
-    ended, and tell what that did."""
+def look(
+    backend: PythonBackend, run: Callable[[], str], times: int, parent: int,
+    alive: Callable[[], None],
+) -> bytes:  # fmt: skip
+    """In the forked process: run the first schedule so many times, by ``run``, which returns how it
+    ended, and tell what that did. ``alive`` is called now and then."""
     gc.freeze()
-    faulthandler.disable()
     contexts.clear()
     die_with_parent(parent)
     with contextlib.suppress(OSError):  # what it prints is printed when it runs again
@@ -59,29 +59,32 @@ def look(backend: PythonBackend, run: Callable[[], str], parent: int) -> bytes:
         for number in (1, 2):
             os.dup2(nowhere, number)
     backend.begin_apart(False)
+    backend.kept.faults_untold()
+    backend.sees_to_it = alive
     modules = set(sys.modules)
     until = monotonic() + LONG
-    first: dict[str, None] = {}
-    leaks: dict[str, None] = {}
     seen = Look()
-    with contextlib.suppress(Interrupted, TimeUp):
-        for number in range(TIMES):
-            ended = run()
-            now = backend.kept.leaking()
-            if not number:
-                first = now
-            leaks.update(now if number else {})
-            if ended != "passed":
-                # it cannot be told whether it is only set up at first use
-                leaks.update({**first, **now})
-                if number and not leaks:
-                    leaks[UNNAMED] = None
-                break
-            if monotonic() > until:
-                if not number:
-                    leaks.update(first)
-                break
-    seen.leaks = list(leaks)
+    seen.leaks = _leaks(backend, run, times, until)
     seen.extensions = backend.account.extensions
     seen.imported = [name for name in sys.modules if name not in modules]
     return json.dumps(vars(seen)).encode()
+
+
+def _leaks(backend: PythonBackend, run: Callable[[], str], times: int, until: float) -> list[str]:
+    """Run the schedule, and tell what of its state is not put back."""
+    leaks: dict[str, None] = {}
+    for number in range(times):
+        backend.sees_to_it()
+        try:
+            ended = run()
+        except BaseException:  # it is raised again by the first schedule that counts
+            break
+        leaks.update(backend.kept.leaking(first=not number))
+        over = ended != "passed" or monotonic() > until
+        if over and times > 1:  # no further one tells what is only set up at first use
+            leaks.update(backend.kept.leaking())
+        if over:
+            if number and not leaks and ended != "passed":
+                leaks[UNNAMED] = None
+            break
+    return list(leaks)

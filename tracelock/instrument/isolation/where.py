@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from tracelock.instrument.account.extensions import to_be_feared
 from tracelock.instrument.isolation.carrying import Learnt, innermost, unpacked
 from tracelock.instrument.isolation.child import (
     BATCH,
+    ERROR,
     REST,
     Death,
     ForkedBatch,
@@ -25,7 +27,7 @@ from tracelock.instrument.isolation.child import (
 from tracelock.instrument.isolation.feared import into_c, unforkable
 from tracelock.instrument.isolation.listening import ChildProcess
 from tracelock.instrument.isolation.marks import SharedMark
-from tracelock.instrument.isolation.probing import Look, look
+from tracelock.instrument.isolation.probing import TIMES, Look, look
 from tracelock.instrument.processes import forking
 from tracelock.instrument.processes.remote import flush
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from tracelock.trace import Verdict
 
 #: Seconds that the first look may stand still; then it is done without.
-PATIENCE: Final = 2.0
+PATIENCE: Final = 5.0
 #: Deaths of one batch, each at a place where the one before was not.
 DEATHS: Final = 3
 #: What changes memory of its own alone.
@@ -110,8 +112,9 @@ class Isolation:
         seen = Look()
         parent, journal = os.getpid(), SharedMark()
         try:
+            times = TIMES if may_leak else 1
             pid, pipe = self._forked(
-                lambda to: send(to, REST, look(self.backend, run, parent))
+                lambda to: send(to, REST, look(self.backend, run, times, parent, journal.beat))
             )  # fmt: skip
             child = ChildProcess(pid, pipe, self.backend, journal)
             child.patience = min(child.patience, PATIENCE)
@@ -179,7 +182,7 @@ class Isolation:
             nonlocal more
             over = done(controller)
             more = not over
-            return over or (bool(backend.kept.lasting) and not self._told_leaks)
+            return over or (bool(backend.kept.leaked) and not self._told_leaks)
 
         backend = self.backend
         backend.controlled(controller, ended if self.wanted == "auto" else done)
@@ -197,13 +200,14 @@ class Isolation:
         """The schedules that were to run in this process have: whether more are to be run apart,
         since state was found that cannot be put back."""
         kept = self.backend.kept
-        if self.wanted != "auto" or not kept.lasting or self._told_leaks or self._inside:
+        if self.wanted != "auto" or not kept.leaked or self._told_leaks or self._inside:
             return False
         self._told_leaks = True
-        self.leak(kept.lasting)
+        self.leak(kept.leaked)
         if self.apart:
             kept.put_back()
-            kept.lasting.clear()
+            for name in kept.leaked:
+                kept.lasting.pop(name, None)
         return more
 
     def _batch(self, controller: OpenController, done: Callable[[Any], bool]) -> bool:
@@ -219,6 +223,7 @@ class Isolation:
                 rest, how = self._fork(batch, records)
                 if rest is not None:
                     return self._take(batch, [unpacked(each) for each in records], unpacked(rest))
+                self.backend.bounds.check()
                 mark = journal.read()
                 del records[mark.schedule :]
                 batch.death = Death(mark, how)
@@ -295,6 +300,8 @@ class Isolation:
                 os.close(ours)
                 run(theirs)
                 status = 0
+            except BaseException:  # it is not the program that has ended this process
+                send(theirs, ERROR, traceback.format_exc().encode("utf-8", "replace"))
             finally:
                 forking.real_exit(status)
         self.forks += 1

@@ -44,6 +44,8 @@ class Holder:
     place = -1
     #: Whether it can be made what it was; else it is only seen to have changed.
     whole = True
+    #: Whether the changes of the first schedules may be what is set up at first use.
+    settles = False
 
     def __init__(self, label: str) -> None:
         self.label = label

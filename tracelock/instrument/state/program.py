@@ -7,6 +7,7 @@ expressions, loggers, imported modules) is no state of the program: it stays.
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from operator import attrgetter
 from typing import Any, Final
@@ -17,7 +18,7 @@ from tracelock.instrument.state.holders import Contents, Holder, NamesHeld
 from tracelock.instrument.state.places import covering, home_of, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
-from tracelock.instrument.state.things import Buffer, Cache
+from tracelock.instrument.state.things import Buffer
 from tracelock.instrument.state.together import HolderBatch, batches
 
 #: The first schedules, after each of which everything is looked at.
@@ -32,13 +33,15 @@ class KeptState:
     """What the program's own modules, classes, closures and objects hold, and the process.
 
     ``changed``: the names of what schedules have changed, in the order in which it was seen;
-    ``lasting``: those of them that could not be put back.
+    ``lasting``: those of them that could not be put back; ``leaked``: without what the given
+    functions alone reach, where it is theirs.
     """
 
     def __init__(self, program: PythonProgram, names: ObjectNames) -> None:
         self._names = names
         self.changed: dict[str, None] = {}
         self.lasting: dict[str, None] = {}
+        self.leaked: dict[str, None] = {}
         self._own: set[str] = set()
         functions = (*program.workers, program.setup, program.check)
         given = [work for work in functions if work is not None]
@@ -83,17 +86,29 @@ class KeptState:
             self._take_modules()
             self._whole = True
 
+    def faults_untold(self) -> None:
+        """In a process that may end: how it does is found out, and need not be told each time."""
+        faulthandler.disable()
+        self._process.accept("faulthandler")
+
     # --- what is not put back -------------------------------------------------------------------
     @property
     def may_leak(self) -> bool:
         """Whether there is anything that can be seen to change and not be put back."""
         return any(
-            not holder.whole or isinstance(holder, Buffer) for holder in self._snapshot.found
+            (not holder.whole or isinstance(holder, Buffer)) and holder not in self._theirs
+            for holder in self._snapshot.found
         )
 
-    def leaking(self) -> dict[str, None]:
-        """What the schedule that has just ended has changed and cannot be put back, by name."""
-        return {holder.label: None for holder in self._dirty if not holder.whole}
+    def leaking(self, first: bool = False) -> dict[str, None]:
+        """What the schedule that has just ended has changed and cannot be put back, by name; of the
+        ``first`` one without what it may have set up for all. What the given functions alone reach
+        is theirs."""
+        return {
+            holder.label: None
+            for holder in self._dirty
+            if not holder.whole and not (first and holder.settles) and holder not in self._theirs
+        }
 
     # --- one schedule after the other ----------------------------------------------------------
     def put_back(self) -> None:
@@ -146,8 +161,10 @@ class KeptState:
                 self._kept.setdefault(holder, []).append(added)
         holder.put_back()
         # what is set up at first use is there after the first schedules
-        if not holder.whole and (isinstance(holder, Cache) or self._schedules > _FIRST):
+        if not holder.whole and (not holder.settles or self._schedules > _FIRST):
             self.lasting.setdefault(holder.label)
+            if holder not in self._theirs:
+                self.leaked.setdefault(holder.label)
 
     def _look_everywhere(self) -> bool:
         """Whether all is looked at in this schedule, not only what was seen to change."""

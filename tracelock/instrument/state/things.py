@@ -178,6 +178,7 @@ class Watched(Holder):
     parts of it that differ, by identity or value, when it has changed."""
 
     whole = False
+    settles = True
 
     def __init__(self, probe: Callable[[], list[Any]], label: str) -> None:
         super().__init__(label)
