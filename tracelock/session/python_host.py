@@ -288,12 +288,12 @@ class PythonHost(Host):
                     if not (self.program.layout.short or self.looking.further()):
                         break
                     part = search(self.runner, make(), Budget(1), every=every)
-                if part.stopped == "failure" and self.names.pending:
+                if part.failures() and self.names.pending:
                     # once more, with the accesses that are known now, for the story
                     settled = self.names.apply_pending()
                     self.backend.counted = False
                     again = search(self.runner, make(), Budget(1), every=every)
-                    if again.stopped == "failure":
+                    if again.failures():
                         part = again
                     else:
                         self.names.revert(settled)

@@ -23,7 +23,6 @@ _IGNORED: Final = _NOT_FEARED | _OURS
 #: Names under which modules have what calls functions of C.
 _NAMES: Final = frozenset({"ctypes", "CDLL", "PyDLL", "cdll", "ffi", "string_at", "find_library"})
 _module_of: Final = type.__dict__["__module__"].__get__
-_CALLABLE: Final = frozenset({BuiltinFunctionType, FunctionType})
 
 
 class _Loaded:
@@ -74,7 +73,7 @@ def origin(value: Any) -> str:
     name: Any = None
     if cls is ModuleType:
         name = vars(value).get("__name__")
-    elif cls in _CALLABLE:
+    elif cls is FunctionType or cls is BuiltinFunctionType:
         name = value.__module__
     else:
         with contextlib.suppress(AttributeError):
