@@ -6,6 +6,7 @@ import gc
 import io
 import itertools
 import os
+import pkgutil
 import queue
 import random
 import secrets
@@ -18,6 +19,8 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+import pytest
 
 import tracelock
 
@@ -419,6 +422,45 @@ def test_ctrl_c_ends_a_search_with_what_is_known_and_raises_nothing() -> None:
             )  # fmt: skip
             assert (explored.verdict, explored.stopped) == ("unfinished", "interrupted")
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def adds_once(many: Many) -> None:
+    many.n += 1
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "live_objects.no_collections", "rewrite.loading.Sources.install", "patches.Patches.apply",
+        "patches.Patches.undo", "state.program.KeptState.close", "rewrite.loading.Sources.close",
+    ],
+)  # fmt: skip
+def test_ctrl_c_while_control_is_taken_or_given_back_leaves_nothing_half_done(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explore(setup=Many, workers=[adds_once] * 2, schedules=2)  # what is imported at first use
+    owner, _, name = f"tracelock.instrument.{step}".rpartition(".")
+    if step == "live_objects.no_collections":
+        owner = "tracelock.session.python_host"
+    original = pkgutil.resolve_name(f"{owner}.{name}")
+
+    def interrupted(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*args)
+
+    monkeypatch.setattr(f"{owner}.{name}", interrupted)
+    handler, lock, code = signal.getsignal(signal.SIGINT), threading.Lock, adds_once.__code__
+    explored = explore(setup=Many, workers=[adds_once] * 2, schedules=3)
+    if name in ("undo", "close"):  # all was done
+        assert explored.schedules == 3
+    else:
+        assert (explored.verdict, explored.stopped) == ("unfinished", "interrupted")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert threading.Lock is lock and adds_once.__code__ is code
+    assert type(threading.Lock()).__module__ == "_thread"
+    assert gc.isenabled()
+    monkeypatch.undo()
+    assert explore(setup=Many, workers=[adds_once] * 2, schedules=2).schedules == 2
 
 
 def test_a_bound_on_steps_that_was_hit_names_the_loop_that_goes_round() -> None:

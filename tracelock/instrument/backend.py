@@ -105,7 +105,6 @@ class PythonBackend:
         if Patches.active is not None:
             raise UsageError("tracelock is at work already: an exploration inside of another one")
         self._stack.enter_context(one_core())
-        self._stack.enter_context(self.bounds)
         self.afresh = Afresh()
         self._stack.callback(self.afresh.close)
         self._patches = Patches(self.hub, self.program.instrument, self.patch_groups)

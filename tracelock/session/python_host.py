@@ -102,6 +102,7 @@ class PythonHost(Host):
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.sources.import_all()
+            stack.enter_context(self.backend.bounds)  # Ctrl-C leaves nothing half done
             live = LiveObjects()
             stack.enter_context(no_collections())
             stack.callback(self.sources.close)
