@@ -24,18 +24,23 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_no_false_alarm_and_no_miss": 10,
     },
     "conformance/test_account.py": {
-        "test_what_is_not_seen_is_not_verified": 2,
-        "test_what_is_seen_is_verified": 2,
+        "test_what_is_not_seen_is_not_verified": 4,
+        "test_what_is_seen_is_verified": 4,
     },
     "conformance/test_cancellations.py": {
         "test_a_deadline_may_come_early": 2,
+        "test_a_wake_up_that_was_handed_to_the_cancelled_one_is_a_bug": 0,
         "test_cancellable_names_workers": 4,
         "test_scopes_of_anyio": 2,
-        "test_to_wait_for_a_message_of_the_cancelled_one_is_no_bug": 3,
+        "test_to_wait_for_a_message_of_the_cancelled_one_is_no_bug": 6,
+        "test_trio": 0,
+        "test_what_the_cancelled_one_held_and_never_gave_back_is_a_bug": 3,
     },
     "conformance/test_cancelling.py": {
         "test_a_lock_that_the_cancelled_one_held": 12,
+        "test_a_stream_whose_sender_was_cancelled": 2,
         "test_loops_of_either_library": 2,
+        "test_scopes_of_trio": 2,
         "test_what_comes_of_a_cancellation_by_hand_comes_of_one_here": 6,
         "test_what_is_known_of_blocks_comes_back_from_a_forked_process": 0,
     },
@@ -50,7 +55,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_every_file_of_the_library": 20,
     },
     "conformance/test_interpreter_cases.py": {
-        "test_dpor_claims_nothing_false": 24,
+        "test_dpor_claims_nothing_false": 40,
         "test_the_default_strategy_knows_the_truth": 36,
     },
     "conformance/test_isolation.py": {
@@ -68,6 +73,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_dpor_claims_nothing_false": 10,
         "test_the_default_strategy_knows_the_truth": 10,
     },
+    "conformance/test_many_workers.py": {
+        "test_they_are_explored_and_their_failures_replayed": 2,
+    },
     "conformance/test_oracles.py": {
         "test_how_often_a_random_walk_fails": 4,
         "test_inequivalent_executions": 3,
@@ -76,11 +84,16 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_its_tasks_are_scheduled": 9,
     },
     "conformance/test_own_loops_cases.py": {
+        "test_a_loop_in_the_background_that_setup_starts": 2,
         "test_a_worker_runs_them_as_without_control": 3,
+        "test_an_endless_turn_is_a_livelock": 2,
+        "test_one_in_another_process_is_refused": 2,
+        "test_one_on_a_thread_of_a_coroutine_is_controlled_and_nothing_is_proved": 2,
     },
     "conformance/test_own_trio.py": {
         "test_its_tasks_are_scheduled": 8,
         "test_tasks_that_never_end_keep_no_exploration": 4,
+        "test_two_runs_in_two_threads_are_in_one_schedule": 0,
     },
     "conformance/test_patches_loops.py": {
         "test_real_input_and_output_is_named": 3,
@@ -91,50 +104,62 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_processes.py": {
         "test_controlled_is_the_model": 6,
-        "test_free_runs_are_faithful": 4,
+        "test_examples": 3,
+        "test_free_runs_are_faithful": 20,
         "test_killed_from_outside_while_controlled": 5,
-        "test_killed_from_outside_while_free": 2,
-        "test_start_methods": 2,
-        "test_workers_die_with_their_parent": 2,
+        "test_killed_from_outside_while_free": 6,
+        "test_start_methods": 6,
+        "test_workers_die_with_their_parent": 4,
     },
     "conformance/test_python_alone.py": {
         "test_one_outcome_as_without_control": 4,
     },
     "conformance/test_python_cases.py": {
-        "test_a_race_of_threads_that_a_worker_starts": 2,
+        "test_a_lost_wake_up_is_a_deadlock": 2,
+        "test_a_race_of_threads_that_a_worker_starts": 4,
         "test_a_spin_wait_ends_by_the_bound_of_steps": 0,
         "test_an_exception_is_a_failure_unless_expected": 2,
         "test_consumer_first_terminates": 16,
         "test_patches_are_undone": 2,
+        "test_the_right_loop_is_verified": 2,
+        "test_what_is_not_deterministic_is_named": 2,
     },
     "conformance/test_python_dpor.py": {
         "test_same_final_states_as_brute_force": 16,
     },
     "conformance/test_python_engine.py": {
+        "test_a_check_fails_by_raising_or_by_false": 4,
         "test_waiting_for_the_clock_is_named": 2,
     },
     "conformance/test_python_exits.py": {
         "test_in_so_many_of_so_many_schedules": 3,
-        "test_of_processes_that_are_not_under_control_nothing_is_claimed": 2,
+        "test_of_processes_that_are_not_under_control_nothing_is_claimed": 4,
+        "test_when_handlers_of_signals_run_is_not_under_control": 4,
     },
     "conformance/test_python_files.py": {
-        "test_dpor_finds_every_end": 6,
+        "test_a_lock_on_a_file": 2,
+        "test_a_step_on_several_files_is_replayed_and_tried_first": 0,
+        "test_dpor_finds_every_end": 12,
+        "test_links_lead_to_the_same_file": 0,
     },
     "conformance/test_python_first_steps.py": {
         "test_tasks_begin_in_the_order_of_their_creation": 4,
     },
     "conformance/test_python_processes.py": {
+        "test_a_child_that_never_leaves_ends_with_the_worker": 0,
         "test_a_condition_waits_for_a_predicate_and_not_for_a_signal_alone": 0,
         "test_a_crash_is_told_with_what_was_held": 3,
         "test_a_fork_while_another_thread_holds_a_lock": 2,
         "test_a_lock_file_between_processes": 0,
         "test_a_process_that_does_not_come_back_is_named": 0,
+        "test_an_error_comes_back_with_its_traceback": 0,
         "test_arrays_and_structures_are_shared_by_their_parts": 0,
         "test_bounded_and_joined_queues": 0,
         "test_dpor_finds_every_end_in_processes": 6,
         "test_dpor_finds_every_end_of_a_fork": 0,
         "test_events_and_barriers": 0,
         "test_locks_of_a_module_are_controlled_where_they_are_used": 0,
+        "test_processes_that_workers_start_are_workers": 0,
         "test_queues": 4,
         "test_reentrant_locks_and_semaphores": 0,
         "test_shared_memory": 0,
@@ -142,10 +167,15 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_python_real.py": {
         "test_a_daemon_that_never_rests_is_cut_off": 0,
+        "test_a_pool_in_setup_and_pools_in_workers_have_the_same_names_in_every_schedule": 0,
+        "test_a_queue_whose_parts_a_program_uses_is_the_librarys_own_code": 0,
         "test_many_explorations_in_one_process_leave_nothing_behind": 0,
+        "test_names_from_counters_of_the_process_do_not_run_on_from_schedule_to_schedule": 0,
     },
     "conformance/test_python_state.py": {
         "test_a_race_in_what_is_set_up_at_first_use_is_found_every_time": 4,
+        "test_a_race_of_tasks_on_a_global_is_found_every_time": 0,
+        "test_what_a_schedule_changes_of_the_process_is_put_back": 2,
     },
     "conformance/test_reduce.py": {
         "test_the_library_is_reduced": 10,
@@ -168,25 +198,31 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_search_for_the_fewest_agrees_with_brute_force": 3,
     },
     "conformance/test_small_programs.py": {
-        "test_dpor_reaches_what_the_oracle_reaches": 9,
+        "test_dpor_reaches_what_the_oracle_reaches": 18,
         "test_the_verdict_is_the_truth": 40,
     },
     "conformance/test_states.py": {
-        "test_the_conformance_cases": 3,
+        "test_generated_scenarios": 3,
+        "test_the_conformance_cases": 9,
         "test_the_expectations_of_the_library": 0,
         "test_the_library": 4,
     },
     "conformance/test_tasks.py": {
-        "test_controlled_is_the_model": 3,
+        "test_controlled_is_the_model": 6,
         "test_free_runs_replay": 3,
+    },
+    "conformance/test_tasks_asyncio.py": {
+        "test_a_cancellation_leaks_a_lock": 0,
+        "test_a_task_that_spins_is_named_as_a_livelock": 0,
     },
     "conformance/test_tasks_brute.py": {
         "test_dpor_finds_what_brute_force_finds": 8,
         "test_the_same_with_cancellations": 2,
     },
     "conformance/test_tasks_trio.py": {
+        "test_a_cancellation_leaks_a_lock": 0,
         "test_anyio_on_its_backends": 2,
-        "test_dpor_finds_what_brute_force_finds": 3,
+        "test_dpor_finds_what_brute_force_finds": 6,
     },
     "conformance/test_traces.py": {
         "test_it_is_replayed_on_every_backend_where_it_is_possible": 10,
@@ -205,35 +241,51 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_variants_are_sound_and_keep_what_is_no_lock": 3,
     },
     "system/test_corpus.py": {
+        "test_a_bug_is_found_and_replayed_in_a_fresh_process": 2,
         "test_where_it_is_mended_nothing_is_found": 0,
     },
     "system/test_export.py": {
         "test_a_random_schedule_is_followed": 2,
         "test_every_file_becomes_a_program": 6,
         "test_forced_processes_fail_every_time": 0,
+        "test_the_test_of_a_scenario_explores_it": 0,
         "test_what_a_free_program_does_is_possible": 8,
+    },
+    "system/test_first_party.py": {
+        "test_all_looks_into_libraries_that_the_workers_execute": 0,
+        "test_asyncio_can_be_looked_into_all_the_same": 3,
+    },
+    "system/test_fresh_processes.py": {
+        "test_a_trace_replays_in_a_fresh_process": 2,
+        "test_depth_is_bounded_without_a_crash": 4,
     },
     "system/test_isolation_faces.py": {
         "test_a_test_run_goes_on_after_a_segmentation_fault": 0,
     },
     "system/test_pytest_async.py": {
+        "test_a_kept_trace_of_tasks_is_replayed": 0,
         "test_an_async_test_is_explored_whoever_else_runs_such_tests": 9,
+        "test_async_fixtures_come_from_their_plugin": 2,
     },
     "system/test_pytest_files.py": {
+        "test_expect_is_checked_on_each_backend": 0,
         "test_only_on_request": 0,
     },
     "system/test_pytest_fixtures.py": {
         "test_a_race_on_it_is_found_kept_and_tried_first": 9,
+        "test_what_is_right_passes_and_each_schedule_has_its_own": 0,
     },
     "system/test_pytest_given.py": {
         "test_examples_that_do_not_count": 0,
+        "test_unmarked": 0,
         "test_what_hypothesis_can_do": 0,
     },
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 0,
         "test_a_race_in_what_is_set_up_at_first_use_is_found": 0,
+        "test_a_test_that_depends_on_more_than_its_schedule_is_warned_of": 0,
         "test_how_else_a_test_may_end": 0,
-        "test_plain_tests_beside_pytest_asyncio": 2,
+        "test_plain_tests_beside_pytest_asyncio": 0,
         "test_the_command_line_replays_tests": 0,
         "test_the_fixture_keeps_what_fails_the_test": 0,
         "test_what_a_schedule_leaves_behind_is_named": 0,
@@ -242,17 +294,28 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_with_xdist": 0,
     },
     "system/test_pytest_suite.py": {
+        "test_one_that_is_timed_out_says_what_was_tried": 2,
         "test_with_xdist": 0,
     },
     "system/test_pytest_unittest.py": {
         "test_marked": 0,
+    },
+    "system/test_pytest_worth.py": {
+        "test_what_shows_nothing_is_warned_of": 0,
+    },
+    "system/test_python_replay.py": {
+        "test_it_fails_the_same_way_in_fresh_processes": 0,
+        "test_lines_that_have_moved_are_followed_and_named": 0,
     },
     "system/test_python_scenarios.py": {
         "test_args_come_after_what_setup_made": 3,
         "test_functions_that_have_no_name_say_what_else_to_do": 0,
         "test_functions_that_were_given_in_python_are_found_by_name": 0,
         "test_replay_after_a_fix_says_what_became_of_it": 0,
+        "test_replay_in_a_fresh_process": 0,
         "test_the_same_from_python": 0,
+        "test_two_functions_of_one_name_are_two_entries": 0,
+        "test_what_holds_is_verified": 0,
         "test_what_is_looked_into_besides": 4,
     },
     "system/test_report_browser.py": {
@@ -262,6 +325,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_cpythons_tests_pass_on_rewritten_modules": 3,
     },
     "system/test_shards.py": {
+        "test_no_orphans": 2,
         "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
     },
 }

@@ -18,8 +18,9 @@ class SilentContext:
     """A fake context that lets everything happen; others say what of it they note."""
 
     def access(
-        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
-    ) -> None:
+        self, kind: int, obj: object, name: str | None, site: Site, value: object = None,
+        also: Any = (),
+    ) -> None:  # fmt: skip
         pass
 
     def saw(self, value: object) -> None:
@@ -36,6 +37,15 @@ class SilentContext:
 
     def knows(self, obj: object) -> bool:
         return True
+
+    def found(self, obj: object, holder: object, name: str | None) -> None:
+        pass
+
+    def unsure(self, parts: Any, what: str, why: str) -> None:
+        pass
+
+    def whole(self, obj: object, what: str, site: Site) -> None:
+        pass
 
     def doubt(self, what: str, why: str) -> None:
         pass
@@ -57,9 +67,11 @@ class Watcher(SilentContext):
         self.before = before
 
     def access(
-        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
-    ) -> None:
+        self, kind: int, obj: object, name: str | None, site: Site, value: object = None,
+        also: Any = (),
+    ) -> None:  # fmt: skip
         self.events.append((ops.NAMES[kind], obj, name, site, value))
+        self.events.extend(("read", one, part, site, None) for one, part in also)
         if self.before is not None:
             self.before()
 

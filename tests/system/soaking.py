@@ -24,8 +24,9 @@ class Counting(SilentContext):
     points = 0
 
     def access(
-        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
-    ) -> None:
+        self, kind: int, obj: object, name: str | None, site: Site, value: object = None,
+        also: Any = (),
+    ) -> None:  # fmt: skip
         self.points += 1
 
 

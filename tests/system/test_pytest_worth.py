@@ -66,3 +66,57 @@ def test_strictly_it_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_SOURCE)
     result = run(pytester, "-o", "tracelock_strict=true")
     result.assert_outcomes(passed=1, failed=2, skipped=1)
+
+
+def test_what_only_an_assertion_looks_at_is_seen(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import threading
+
+        import pytest
+
+
+        class Seats:
+            def __init__(self):
+                self.free, self.taken = ["a"], []
+
+            def take(self):
+                return self.free.pop() if self.free else None
+
+            def give(self):
+                self.taken.append("a")
+                self.free.append("a")
+                self.taken.remove("a")
+
+
+        def both(first, second):
+            threads = [threading.Thread(target=one) for one in (first, second)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+
+        @pytest.mark.tracelock
+        def test_method():
+            seats = Seats()
+
+            def take():
+                assert seats.take() in ("a", None)
+
+            both(take, take)
+
+
+        @pytest.mark.tracelock
+        def test_container():
+            seats = Seats()
+
+            def look():
+                assert "a" not in seats.taken
+
+            both(seats.give, look)
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*IndexError: pop from empty list*", "*assert 'a' not in *'a'*"])

@@ -333,15 +333,15 @@ def test_a_namespace_is_its_object() -> None:
             d["n"] += 1
             o.__dict__.setdefault("k", 5)
             del d["k"]
-            return d.get("n"), len(d), o.n
+            return d.get("n"), len(d), "n" in d, o.n
         """
     )
     o = Thing()
     with under(Watcher()) as watcher:
-        assert new["f"](o) == (2, 1, 2)
+        assert new["f"](o) == (2, 1, True, 2)
     assert watcher.shown({"o": o, "d": vars(o)}) == [
-        "write o.n", "read o.n", "write o.n", "write o.k", "write o.k", "read o.n", "read d",
-        "read o.n",
+        "write o.n", "read o.n", "write o.n", "write o.k", "write o.k", "read o.n", "read o.n",
+        "read o.n", "read o.n",
     ]  # fmt: skip
     held, o.__dict__ = vars(o), {}
     with under(Watcher()) as watcher:
@@ -561,6 +561,8 @@ def test_methods_said_to_write_can_write(type_: type) -> None:
             "__init__",
             "__release_buffer__",
             "fromfile",
+            "__exit__",  # of a memoryview: lets go of the memory, which may grow then
+            "release",
         ):
             continue
         changed = False

@@ -212,6 +212,10 @@ class OpenController(Controller):
                 daemons = [worker for worker in daemons if worker in able]
             self.cut_daemons = self.cut_daemons or bool(daemons)
             self.left = list(self.active)
+            for worker in self.left:
+                gate = self.loops.get(worker)
+                if gate is None or not (gate.void and worker == gate.callbacks):
+                    self.shut_out[worker] = self.pending[worker]  # type: ignore[assignment]
             self.active.clear()
             return -1
         worker = super().next()
@@ -249,7 +253,7 @@ class OpenController(Controller):
         """The workers whose timer is late. Who sleeps for no time at all only lets others on."""
         late = []
         for worker, deadline in self._pending_timers().items():
-            if deadline <= self.now and worker not in self.loops:
+            if deadline <= self.now:
                 op = self.pending[worker]
                 assert op is not None
                 if op.kind != SLEEP or op.value:

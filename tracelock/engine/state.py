@@ -100,6 +100,8 @@ class RunState:
         #: Of real code: the gate of the loop that a task shares with others; what there is to say
         #: of a thing that somebody waits for in vain; what was heard of besides, for the verdict.
         self.loops: dict[int, Gate] = {}
+        #: What those would have done next whose loop, or the schedule, has ended before that.
+        self.shut_out: dict[int, Op] = {}
         self.remarks: dict[int, str] = {}
         self.heard: list[str] = []
         scheduler.attach(self)
@@ -127,6 +129,7 @@ class RunState:
         self._paused = False  # others go on though the last event was the end of its op
         self.suspended = True
         self.log: list[Entry] = []
+        self.shut_out = {}
 
     def snapshot(self) -> tuple[Any, ...]:
         """The whole state but the log, the worker machines and the scheduler; see ``restore``."""

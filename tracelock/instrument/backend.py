@@ -241,7 +241,7 @@ class PythonBackend:
         hub, number = self.hub, self.setup_number
         main = Main(hub, number, hub.batons[-1])
         main.own_thread = False
-        kept = controller.scheduler, controller.observer, controller.log
+        kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
         controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
@@ -260,7 +260,7 @@ class PythonBackend:
             hub.batons.pop(number, None)
             hub.phase = Phase.IDLE
             hub.over = False
-            controller.scheduler, controller.observer, controller.log = kept
+            controller.scheduler, controller.observer, controller.log, controller.shut_out = kept
             controller.current = -1
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -268,8 +268,7 @@ class PythonBackend:
         return function(*arguments)
 
     def _set_up(self, controller: OpenController) -> Any:
-        program = self.program
-        state = None
+        program, state = self.program, None
         if program.setup is not None:
             now = self._patches.now(program.setup)
             with self._aside(controller, Phase.SETUP) as main:

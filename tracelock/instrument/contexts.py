@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from _thread import get_ident
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
@@ -14,14 +14,16 @@ class Context(Protocol):
     """The worker that runs on a thread, as hooks see it."""
 
     def access(
-        self, kind: int, obj: object, name: str | None, site: Site, value: object = None
-    ) -> None:
+        self, kind: int, obj: object, name: str | None, site: Site, value: object = None,
+        also: Sequence[tuple[object, str | None]] = (),
+    ) -> None:  # fmt: skip
         """Return when the worker may go on; the access is done right then.
 
         ``kind`` is ``ops.READ`` or ``ops.WRITE``. ``name`` is the attribute, global or
         variable, None for what a container holds. ``value`` is what is written: for a
         container's method its argument, or the tuple of its arguments; a container among them
-        (``extend``, ``update``, ``+=``) is read by this same step.
+        (``extend``, ``update``, ``+=``) is read by this same step, and so is ``also``: objects
+        with names as these.
         """
 
     def saw(self, value: object) -> None:
@@ -42,6 +44,16 @@ class Context(Protocol):
     def look(self, reference: Any, site: Site) -> None:
         """The same for whether the object of a weak reference is alive; call ``saw`` then."""
 
+    def found(self, obj: object, holder: object, name: str | None) -> None:
+        """``obj`` is in this attribute, or among the contents, of ``holder``."""
+
+    def unsure(self, parts: Sequence[tuple[object, str | None]], what: str, why: str) -> None:
+        """These attributes or contents are read by ``what`` now, and may be read again later: if
+        other workers write them, nothing is proved."""
+
+    def whole(self, obj: object, what: str, site: Site) -> None:
+        """All attributes of ``obj`` that there are now are read; others may be added."""
+
     def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen."""
 
@@ -55,6 +67,8 @@ class Context(Protocol):
 #: Which object it is, as ``id`` says it; but ``id`` raises an auditing event, and a program whose
 #: audit hook is instrumented would be called from inside of its own hooks without end.
 identity: Final = object.__hash__
+#: By identity, codes of ours that call a function of the program where its own code would.
+on_behalf: Final[set[int]] = set()
 #: Thread ident -> the worker on that thread. Empty: nothing is under control.
 contexts: Final[dict[int, Context]] = {}
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import weakref
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
@@ -47,6 +47,8 @@ _FRESH: Final = 8
 _OURS: Final = 2
 #: Of those that may be gone, so many are looked at in one step.
 _AT_ONCE: Final = 128
+#: The part of an object that is which attributes it has.
+WHOLE: Final = "__dict__"
 _ATOMS: Final = (
     str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
 )  # fmt: skip
@@ -86,6 +88,7 @@ class ObjectNames:
     ``frozen``: what is shared is given (in a replay by the trace) and not found out.
     ``deferring``: what is found out stays pending, since a search compares its schedules.
     ``doubts``: what others may depend on unseen -> why: for the account.
+    ``unsure``: variables that were read in a way that is not known exactly -> by what, and why.
     ``mortal``: the program notices when objects die (by weak references, or by finalizers), so that
     nothing may live longer than it would.
     """
@@ -99,6 +102,10 @@ class ObjectNames:
         self.deferring = False
         self.mortal = False
         self.doubts: dict[str, str] = {}
+        self.unsure: dict[str, tuple[str, str]] = {}
+        self.exposed: dict[str, bool] = {}  # of these, those that no lock keeps others away from
+        self._guards: dict[str, frozenset[object]] = {}
+        self.whole: set[int] = set()  # objects of which all attributes were read in this schedule
         #: Objects that only we may have, but for the last that each worker has met.
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
@@ -113,6 +120,8 @@ class ObjectNames:
         self.objects = {}
         self._kept = []
         self._counts = {}
+        self.whole.clear()
+        self._guards.clear()
         self.mortals.begin()
         places.let_go()
         if not self.deferring:
@@ -158,8 +167,9 @@ class ObjectNames:
         if known is not None:
             return known
         cls = type(obj)  # ``__class__`` may be a property: code of the user's
-        if cls is memoryview and issubclass(type(obj.obj), CONTAINERS):  # type: ignore[attr-defined]
-            below = self.identify(obj.obj, worker, label)  # type: ignore[attr-defined]
+        base = _memory_of(obj) if cls is memoryview else None
+        if base is not None and issubclass(type(base), CONTAINERS):
+            below = self.identify(base, worker, label)
             known = NamedObject(below.label, self._keep(obj), below.parts)
             self.objects[identity(obj)] = known
             return known
@@ -255,6 +265,44 @@ class ObjectNames:
                     found.append(variable)
                 else:
                     self.used(variable, worker.number, READ)
+        return found
+
+    def others(
+        self, parts: Iterable[tuple[object, str | None]], beside: Variable, worker: Worker
+    ) -> list[Variable]:
+        """Those of ``parts`` that are known to be shared, without ``beside``; the rest is used."""
+        found = []
+        for obj, name in parts:
+            variable = self.variable(obj, name, worker)
+            self.guarded(variable, worker)
+            if not variable.shared:
+                self.used(variable, worker.number, READ)
+            elif variable is not beside and variable not in found:
+                found.append(variable)
+        return found
+
+    def added(self, obj: object, name: str, worker: Worker) -> None:
+        """An attribute is written: is it one more of an object of which all were read?"""
+        if identity(obj) in self.whole and name not in self.identify(obj, worker).parts:
+            self.used(self.variable(obj, WHOLE, worker), worker.number, WRITE)
+
+    def guarded(self, variable: Variable, worker: Worker) -> None:
+        """A variable that is read in no exact way is used: by which locks are others kept away?"""
+        name = variable.name
+        if name in self.unsure and name not in self.exposed:
+            held = worker.held()
+            known = self._guards.get(name)
+            now = self._guards[name] = held if known is None else known & held
+            if not now:
+                self.exposed[name] = True
+
+    def told(self) -> dict[str, str]:
+        """``doubts``, and what was read in no exact way and is shared."""
+        found = dict(self.doubts)
+        for name, (what, why) in self.unsure.items():
+            variable = self.variables.get(name)
+            if variable is not None and variable.number != -1 and name in self.exposed:
+                found.setdefault(f"{what} of {name}", why)
         return found
 
     def used(self, variable: Variable, worker: int, kind: int) -> None:
@@ -357,6 +405,15 @@ class ObjectNames:
                     # what a container contains is not the attribute that it is kept in
                     contents = "[]" if issubclass(type(value), CONTAINERS) else ""
                     pending.append((value, f"{known.label}.{name}{contents}"))
+
+
+def _memory_of(view: Any) -> object:
+    """What a memoryview is of; None once it was released."""
+    try:
+        found: object = view.obj
+        return found
+    except ValueError:
+        return None
 
 
 def _numbered(base: Any, obj: object) -> Iterator[tuple[int, object]]:

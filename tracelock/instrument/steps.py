@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from tracelock.ops import AtomicBody, Value
 
 PLAIN = frozenset({int, str, bool, float, type(None), bytes, complex})
+NoneType: Final = type(None)
+
+
+# By ``is``, the most frequent first: of other types a metaclass may define the hash.
+def is_plain(value: object) -> bool:
+    """Whether there is nothing below ``value``, and nothing in it that changes."""
+    of = type(value)
+    return (
+        of is int or of is str or of is NoneType or of is bool or of is float or of is bytes
+        or of is complex
+    )  # fmt: skip
+
+
+def all_plain(values: Iterable[object]) -> bool:
+    """The same of each; there may be very many."""
+    for of in map(type, values):
+        if (
+            of is not int and of is not str and of is not NoneType and of is not bool
+            and of is not float and of is not bytes and of is not complex
+        ):  # fmt: skip
+            return False
+    return True
 
 
 def shown(value: object) -> Value:

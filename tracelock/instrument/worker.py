@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from tracelock.instrument.accesses.noticing import Noticing
 from tracelock.instrument.hub import (
     DIGITS,
     Hub,
@@ -24,7 +25,7 @@ COLLECT: Final = "gc.collect"
 collect_garbage: Final = gc.collect
 
 
-class Worker:
+class Worker(Noticing):
     """One worker in one schedule.
 
     ``uncontrolled``: above 0 while patched functions are to call their originals. ``launcher``: the
@@ -165,8 +166,9 @@ class Worker:
 
     # --- what rewritten code calls -----------------------------------------------------------
     def access(
-        self, kind: int, obj: object, name: str | None, site: Any, value: object = None
-    ) -> None:
+        self, kind: int, obj: object, name: str | None, site: Any, value: object = None,
+        also: Sequence[tuple[object, str | None]] = (),
+    ) -> None:  # fmt: skip
         """A read or write of an attribute of ``obj`` (None: of its contents) comes next."""
         hub = self.hub
         names = hub.names
@@ -180,11 +182,17 @@ class Worker:
         if names.mortal:
             names.let_die(self.fresh)
         variable = names.variable(obj, name, self)
+        if names.unsure:
+            names.guarded(variable, self)
         self.last = variable
         self.answered = False
         reads: Sequence[Variable] = ()
+        if kind == WRITE and name is not None and names.whole:
+            names.added(obj, name, self)
         if kind == WRITE and name is None and type(value) not in PLAIN:
             reads = names.contents(value, self)
+        if also:
+            reads = [*reads, *names.others(also, variable, self)]
         if not variable.shared:
             if hub.collections:
                 self.collect(site.at)
@@ -194,8 +202,11 @@ class Worker:
             if not reads:
                 return
         if reads:
-            written = (variable.number,) if variable.shared else ()
-            body = VariablesStep((one.number for one in reads), written)
+            own = (variable.number,) if variable.shared else ()
+            read = tuple(one.number for one in reads)
+            body = VariablesStep(
+                read if kind == WRITE else own + read, own if kind == WRITE else ()
+            )
             self.step(Op(ATOMIC, -1, site.at, body=body))
             self.last = None
             return
@@ -208,11 +219,6 @@ class Worker:
             if value is not None:
                 names.name_contents(variable, value, self)
         self.step(op)
-
-    @property
-    def running(self) -> bool:
-        """Whether what it does is part of a schedule."""
-        return not self.uncontrolled and self.hub.phase is Phase.RUN
 
     def _learning(self) -> bool:
         """Whether accesses count now."""
@@ -232,6 +238,7 @@ class Worker:
         found = False
         for one in objects:
             variable = self.hub.names.variable(one, None, self)
+            self.hub.names.guarded(variable, self)
             if variable.shared:
                 found = True
             else:
@@ -251,6 +258,7 @@ class Worker:
             numbers.append([])
             for one, name in objects:
                 variable = names.variable(one, name, self)
+                names.guarded(variable, self)
                 if variable.shared:
                     numbers[-1].append(variable.number)
                 else:
@@ -261,10 +269,6 @@ class Worker:
             self.step(Op(WRITE, changed[0], site.at))
         elif looked or changed:
             self.step(Op(ATOMIC, -1, site.at, body=VariablesStep(looked, changed)))
-
-    def knows(self, obj: object) -> bool:
-        """Whether an object has a name already."""
-        return self.running and self.hub.names.knows(obj)
 
     def look(self, reference: Any, site: Any) -> None:
         """It is asked next whether the object of a weak reference is alive."""
@@ -284,16 +288,6 @@ class Worker:
             self.step(Op(READ, variable.number, site.at))
         else:
             names.used(variable, self.number, READ)
-
-    def doubt(self, what: str, why: str) -> None:
-        """Something is done now that others may depend on unseen: nothing is proved."""
-        if self.running:
-            self.hub.names.doubts.setdefault(what, why)
-
-    def referred(self, reference: Any) -> None:
-        """A weak reference was created."""
-        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
-            self.hub.names.mortals.created(reference, self if self.running else None)
 
     def saw(self, value: object) -> None:
         """The value of the read that ``access`` announced."""

@@ -59,6 +59,7 @@ class Gate:
     shuts out the others until it is suspended; -1: none. ``ready``: the place in the line of each
     that could be next; ``first``: the place of the first one that lets nobody pass. ``timers``,
     ``callbacks``: the pseudo-workers whose steps are that timers fire, and what is no task's step.
+    ``void``: that the next of ``callbacks`` would have done nothing at any time since it came.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Gate:
     first: int = LAST
     timers: int = -1
     callbacks: int = -1
+    void: bool = False
 
     def admits(self, worker: int) -> bool:
         """Whether ``worker`` can go on now."""
@@ -83,7 +85,8 @@ class Run(Protocol):
     ``waiting``: per worker, whether its pending op is parked. ``fired``: whether a timer made the
     last event, ``forced``: that it did because nothing else could happen. ``limit``: what cut the
     schedule short, if anything did (``INTERRUPTED``: Ctrl-C). ``loops``: of workers that are tasks
-    of real code, the gate of their loop.
+    of real code, the gate of their loop. ``shut_out``: what those would have done next whose loop,
+    or the schedule, has ended before that.
     """
 
     @property
@@ -112,6 +115,8 @@ class Run(Protocol):
     def limit(self) -> str | None: ...
     @property
     def loops(self) -> Mapping[int, Gate]: ...
+    @property
+    def shut_out(self) -> Mapping[int, Op]: ...
 
 
 def _of_inner(name: str) -> Any:

@@ -145,7 +145,7 @@ class Exploration(Opened):
         plan = self.plan
         assert plan.strategy is not None
         if plan.strategy == "auto":
-            if self.host.entangled and budget.schedules is not None:
+            if self.host.has_loops and budget.schedules is not None:
                 return self._auto_entangled(budget, budget.schedules, progress)
             return self._auto(budget, progress)
         if plan.entry is not None and plan.entry.machines:

@@ -50,6 +50,9 @@ class Host(ABC):
     batch = 100
     #: Whether all that the workers do depends on one another, as with the tasks of one loop.
     entangled = False
+    #: Whether some schedule had tasks of loops, whose orders an exhaustive search may be long in
+    #: going through.
+    has_loops = False
     #: How the schedules of ``own_orders`` are called.
     own_name = ""
 

@@ -175,7 +175,7 @@ class PythonHost(Host):
     @property
     def account(self) -> Account:
         account = self.backend.account.account
-        account.unseen.update(self.names.doubts)
+        account.unseen.update(self.names.told())
         if self.backend.heard:
             account.chance.add("errors that nobody received")
         return account
@@ -318,6 +318,10 @@ class PythonHost(Host):
     def settle(self) -> None:
         self.names.apply_pending()
 
+    @property
+    def has_loops(self) -> bool:  # type: ignore[override]
+        return self.entangled or self.backend.own_loops
+
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
         if strategy == "auto" and self.entangled:
             from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
@@ -400,8 +404,7 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        lasting = list(self.backend.kept.lasting)
-        if lasting:
+        if lasting := list(self.backend.kept.lasting):
             shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
@@ -416,9 +419,7 @@ class PythonHost(Host):
                 "because its wait timed out: nobody was left to wake it, so that without the "
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
-        if self.isolation.why:
-            remarks.append(self.isolation.why)
-        return remarks
+        return [*remarks, *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:
         self.backend.bounds.deadline = deadline

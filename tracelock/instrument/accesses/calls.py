@@ -7,12 +7,13 @@ a container or a generator that was stored somewhere, ``partial(setattr, obj)``.
 from __future__ import annotations
 
 import functools
-import operator
+import re
 from _thread import get_ident
 from _weakref import ref
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
+    ClassMethodDescriptorType,
     FunctionType,
     GeneratorType,
     MemberDescriptorType,
@@ -25,16 +26,32 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import functions
 from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.accesses.containers import (
-    STEPS,
     access_of,
+    generated,
     holder_of,
-    owners,
-    reads,
     steps,
+    table_of,
 )
-from tracelock.instrument.accesses.functions import controlled, reading_all, replaced
+from tracelock.instrument.accesses.functions import (
+    applied,
+    controlled,
+    reading_all,
+    replaced,
+)
+from tracelock.instrument.accesses.known_calls import (
+    APPLYING,
+    ASKING,
+    BARE_METHODS,
+    KEEPING,
+    OF_OBJECT,
+    OF_TEXT,
+    READ_ONCE,
+    TEXT,
+)
+from tracelock.instrument.accesses.looks import given, stepped
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     Plan,
@@ -44,24 +61,21 @@ from tracelock.instrument.accesses.plans import (
     plan_read,
     read_plans,
 )
-from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
-from tracelock.instrument.accesses.stepping import enter
-from tracelock.instrument.contexts import Context, contexts, identity
+from tracelock.instrument.accesses.reach import OBJECT, kind_of
+from tracelock.instrument.accesses.stand_ins import (
+    ItemRead,
+    Later,
+    Method,
+    Unbound,
+    Walk,
+    method_class,
+)
+from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import PLAIN
+from tracelock.instrument.steps import all_plain, is_plain
 
 CallPlan = Callable[[Any, Site], Any]
-#: What no code in C goes through as a container.
-_SCALAR: Final = PLAIN | {FunctionType, type, ModuleType, tuple}
-#: Modules whose functions and classes in C go through what they are given, and ask no frame who
-#: calls them.
-_GOING_THROUGH: Final = frozenset(
-    {
-        "math", "cmath", "zlib", "binascii", "_struct", "array", "_hashlib", "_md5", "_sha1",
-        "_sha2", "_sha256", "_sha512", "_sha3", "_blake2", "itertools", "collections",
-        "_collections", "_heapq", "_bisect", "_statistics", "_io", "io", "unicodedata",
-    }
-)  # fmt: skip
 CACHED: Final[type] = type(functools.lru_cache(len))
 
 call_plans: Final = by_type()
@@ -74,6 +88,8 @@ def called(function: Any, site: Site) -> Any:
     and then calls it."""
     type_ = type(function)
     if type_ is FunctionType:
+        if identity(function) in READ_ONCE:
+            return functools.partial(_given, function, site)
         return function
     if type_ is MethodType:
         inner = function.__func__
@@ -90,7 +106,7 @@ def _plan(type_: type) -> CallPlan | None:
         return _reference  # also one with a ``__call__`` of its own, as ``WeakMethod``
     if issubclass(type_, type):
         return _class
-    return _PLANS.get(type_)
+    return PLANS.get(type_)
 
 
 def plan_method(type_: type, name: str) -> Plan | None:
@@ -100,8 +116,12 @@ def plan_method(type_: type, name: str) -> Plan | None:
 
 
 def _plan_method(type_: type, name: str) -> Plan | None:
-    if name in ("format", "format_map", "join") and holder_of(type_, name) in (str, bytes):
+    if name in ("format", "format_map") and holder_of(type_, name) is str:
         return _formatting
+    if type_ in TEXT and name not in OF_TEXT:
+        return None
+    if name == "__init__" and generated(type_, name):
+        return _making_again
     known = entry(read_plans, type_)
     read = known[name] if name in known else plan_read(type_, name)
     if is_direct(read):
@@ -113,9 +133,17 @@ def _plan_method(type_: type, name: str) -> Plan | None:
             return _cached_method
         if read is not None:
             return functools.partial(_loaded, read)
-        if holder is None or type(value) not in _IN_C:
+        loaded = (*_IN_C, ClassMethodDescriptorType, MemberDescriptorType, staticmethod)
+        if holder is None or type(value) not in loaded:
             return None
     return functools.partial(_loaded, read)
+
+
+def _making_again(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """``obj.__init__(...)`` of a dataclass, for an object that there is already."""
+    fields = getattr(type(obj), "__dataclass_fields__", ())
+    context.together((), [(obj, each) for each in fields], site)
+    return obj
 
 
 def _formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -123,16 +151,17 @@ def _formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 
 def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
-    """``text.format(...)`` and ``text.join(...)`` read what they are given; attributes too, if the
-    text names any."""
+    """``text.format(...)`` reads what it is given; attributes too, if the text names any."""
     context = _context()
     if context is not None:
-        text: Any = function.__self__
-        for each in (*args, *keywords.values()):
-            if type(each) in PLAIN:
-                continue
-            if not read(each, site, context) and type(text) is str and "." in text:
-                reading_all(each, site, context)
+        given(function, [*args, *keywords.values()], site, context)
+        if "." in function.__self__:
+            for each in (*args, *keywords.values()):
+                if not is_plain(each):
+                    reading_all(each, site, context)
+                    held = namespace_of(each)
+                    if type(held) is dict:
+                        given(function, list(held.values()), site, context)
     return function(*args, **keywords)
 
 
@@ -151,12 +180,18 @@ def _value(obj: Any, name: str) -> Any:
     if issubclass(type(obj), type):
         holder = holder_of(obj, name)
         value = None if holder is None else holder.__dict__[name]
+        if type(value) in (ClassMethodDescriptorType, staticmethod, classmethod):
+            found = type.__getattribute__(obj, name)
+            return found if type(found) is BuiltinFunctionType else None
+        if type(value) in (MethodDescriptorType, WrapperDescriptorType):
+            return value
         return value if type(value) is CACHED or not hasattr(type(value), "__get__") else None
     if type(type(obj).__getattribute__) is not WrapperDescriptorType:
         return None
     holder = holder_of(type(obj), name)
     kept = None if holder is None else holder.__dict__[name]
-    described = hasattr(type(kept), "__get__") and type(kept) not in (*_IN_C, MemberDescriptorType)
+    plain = (*_IN_C, MemberDescriptorType, ClassMethodDescriptorType, staticmethod)
+    described = hasattr(type(kept), "__get__") and type(kept) not in plain
     if described:
         held = namespace_of(obj)
         return held.get(name) if type(held) is dict else None
@@ -198,11 +233,13 @@ def _class(function: Any, site: Site) -> Any:
 
 
 def _in_c(cls: type) -> bool:
-    """Whether objects of a class are set up by code in C that may be given a container."""
-    sets, makes = holder_of(cls, "__init__"), holder_of(cls, "__new__")
-    if access_of(cls, "__iter__") is None and cls.__module__ not in _GOING_THROUGH:
+    """Whether objects of a class are set up by code in C that may look at what it is given."""
+    if identity(cls) in ASKING or cls.__module__ in KEEPING or issubclass(cls, BaseException):
         return False
-    if sets is None or makes is None:
+    if type(holder_of(type(cls), "__call__").__dict__["__call__"]) is not WrapperDescriptorType:
+        return False
+    sets, makes = holder_of(cls, "__init__"), holder_of(cls, "__new__")
+    if sets is None or makes is None or sets is makes is object:
         return False
     if type(sets.__dict__["__init__"]) is FunctionType:
         return False
@@ -235,8 +272,16 @@ def _look_up(function: Any, cached: Any, site: Site, /, *args: Any, **keywords: 
     return function(*args, **keywords)
 
 
+BARE: Final = frozenset({"__setattr__", "__delattr__"})
+#: By identity, functions of modules of which nothing else is known.
+_of_modules: Final[dict[int, Any]] = {}
+
+
 # --- methods of what is written in C ---------------------------------------------------------
 def _builtin(function: Any, site: Site) -> Any:
+    number = identity(function)
+    if number in _of_modules and number not in functions.replaced:
+        return functools.partial(_given, function, site)
     new = controlled(function, site)
     if new is not function:
         return new
@@ -246,6 +291,9 @@ def _builtin(function: Any, site: Site) -> Any:
         if name in ("cache_clear", "cache_info"):
             return functools.partial(_manage, function, site)
         return function
+    if name in BARE and holder_of(type_, name) is object:
+        unbound = Unbound(getattr(object, name), ops.WRITE, True, site)
+        return functools.partial(unbound, owner)
     if type_ is GeneratorType:
         return functools.partial(_resume, function, site)
     if name == "__next__":
@@ -254,34 +302,53 @@ def _builtin(function: Any, site: Site) -> Any:
         return functools.partial(_state, function, site)
     kind = access_of(type_, name)
     if kind is not None:
-        return Method(function, kind, owner, site)
-    if type_ is ModuleType and owner.__name__ in _GOING_THROUGH:
+        return method_class(name)(function, kind, owner, site)
+    if type_ is ModuleType:
+        if owner.__name__ in KEEPING or number in ASKING:
+            return function
+        _of_modules[number] = function
         return functools.partial(_given, function, site)
-    return function
+    if issubclass(type_, type):
+        keeps = owner.__module__ in KEEPING or name[:2] == "__"
+        return function if keeps else functools.partial(_given, function, site)
+    keeps = type_.__module__ in KEEPING and kind_of(type_) == OBJECT
+    if keeps or type_ is super or _does_nothing(type_, name):
+        return function
+    return functools.partial(_given_to, function, site)
+
+
+def _does_nothing(type_: type, name: str) -> bool:
+    """Whether a method of a container is known to look at nothing: making a view, say."""
+    holder = holder_of(type_, name)
+    if holder is object:
+        return name not in OF_OBJECT
+    return holder is not None and table_of(holder) is not None
 
 
 def _given(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
-    """A function that is written in C, of which nothing else is known, reads the containers that it
-    is given. What has no name yet is no other worker's."""
+    """A function in C, of which nothing else is known, reads what it is given."""
+    if not keywords and all_plain(args):
+        return function(*args)
     context = _context()
     if context is not None:
-        for each in (*args, *keywords.values()) if keywords else args:
-            if type(each) in _SCALAR or not reads(type(each), "__iter__"):
-                continue
-            if all(map(context.knows, owners(each))):
-                read(each, site, context)
+        if getattr(function, "__module__", None) in APPLYING:
+            args = tuple([applied(each, site) for each in args])
+        args = tuple(stepped(args, site, context))
+        given(function, [*args, *keywords.values()], site, context)
     return function(*args, **keywords)
 
 
-def read(each: Any, site: Site, context: Context) -> bool:
-    """Before code in C goes through an object, if it is a container. Whether it is."""
-    found = reads(type(each), "__iter__")
-    if found is STEPS:
-        enter(each, site, context)
-    elif found:
-        for owner in owners(each):
-            context.access(ops.READ, owner, None, site)
-    return bool(found)
+def _given_to(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    """The same for a method: of what leads to containers, and is none."""
+    context = _context()
+    if context is not None:
+        args = tuple(stepped(args, site, context))
+        owner = function.__self__
+        roots = [*args, *keywords.values()]
+        if kind_of(type(owner)) != OBJECT:
+            roots.append(owner)
+        given(function, roots, site, context)
+    return function(*args, **keywords)
 
 
 def _manage(function: Any, site: Site, /, *args: Any) -> Any:
@@ -309,74 +376,35 @@ def _state(function: Any, site: Site, /, *args: Any) -> Any:
 def _unbound(function: Any, site: Site) -> Any:
     """A method of a container, called with that in front: ``list.copy``."""
     kind = access_of(function.__objclass__, function.__name__)
-    return function if kind is None else Unbound(function, kind, False, site)
-
-
-# --- what the standard library makes callable ------------------------------------------------
-def _partial(function: Any, site: Site) -> Any:
-    inner = called(function.func, site)
-    if inner is function.func:
+    if kind is not None:
+        return Unbound(function, kind, False, site)
+    owner, name = function.__objclass__, function.__name__
+    if owner.__module__ in KEEPING or name in BARE_METHODS or _does_nothing(owner, name):
         return function
-    return functools.partial(inner, *function.args, **function.keywords)
+    return functools.partial(_given, function, site)
 
 
-def _attributes(function: Any, site: Site) -> Any:
-    return functools.partial(_get_attributes, function, site)
-
-
-def _get_attributes(function: Any, site: Site, /, *args: Any) -> Any:
-    context = _context()
-    if context is None or len(args) != 1:
-        return function(*args)
-    found = []
-    for path in function.__reduce__()[1]:
-        obj = args[0]
-        for name in path.split("."):
-            plan = plan_read(type(obj), name)
-            obj = getattr(obj if plan is None else plan(obj, name, site, context), name)
-        found.append(obj)
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-def _items(function: Any, site: Site) -> Any:
-    return functools.partial(_get_items, function, site)
-
-
-def _get_items(function: Any, site: Site, /, *args: Any) -> Any:
-    if len(args) != 1:
-        return function(*args)
-    get = controlled(operator.getitem, site)
-    found = [get(args[0], key) for key in function.__reduce__()[1]]
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-def _call_method(function: Any, site: Site) -> Any:
-    return functools.partial(_called_method, function, site)
-
-
-def _called_method(function: Any, site: Site, /, *args: Any) -> Any:
-    context = _context()
-    if context is None or len(args) != 1:
-        return function(*args)
-    made, rest = function.__reduce__()
-    keywords = {}
-    if type(made) is functools.partial:  # with keywords
-        rest, keywords = (*made.args, *rest), made.keywords
-    name, *rest = rest
-    obj = args[0]
-    plan = plan_read(type(obj), name)
-    method = getattr(obj if plan is None else plan(obj, name, site, context), name)
-    return called(method, site)(*rest, **keywords)
-
-
-_PLANS: Final[dict[type, CallPlan]] = {
+#: The type of bound methods in C that are told the class which defines them.
+WITH_CLASS: Final = type(re.compile("").sub)
+#: What makes the points of callables of exactly this type; ``getters`` adds to it.
+PLANS: Final[dict[type, CallPlan]] = {
     CACHED: _cached,
     BuiltinFunctionType: _builtin,
+    WITH_CLASS: _builtin,
     MethodWrapperType: _builtin,
     MethodDescriptorType: _unbound,
     WrapperDescriptorType: _unbound,
-    functools.partial: _partial,
-    operator.attrgetter: _attributes,
-    operator.itemgetter: _items,
-    operator.methodcaller: _call_method,
 }
+
+
+def behalf(*namespaces: dict[str, Any]) -> None:
+    """The functions there call what the code of the program would call itself."""
+    on_behalf.update(
+        identity(value.__code__)
+        for names in namespaces
+        for value in names.values()
+        if type(value) is FunctionType
+    )
+
+
+behalf(globals(), *map(dict, map(vars, (functions, Method, Unbound, ItemRead, Walk, StepWalk))))

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import array
 import collections
+import functools
 import gc
 import io
 import itertools
-from types import GeneratorType, WrapperDescriptorType
+from types import (
+    FunctionType,
+    GeneratorType,
+    MappingProxyType,
+    SimpleNamespace,
+    WrapperDescriptorType,
+)
 from typing import Any, Final
 
 from tracelock import ops
@@ -106,11 +113,11 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
     # What lies below is another object's, and may be shared between processes.
     memoryview: (
         "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __lt__ __ne__ hex tobytes"
-        " tolist",
-        "__setitem__",
-        "__buffer__ __delitem__ __enter__ __exit__ __len__ __release_buffer__ __repr__ __str__"
-        " __format__ __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
-        " contiguous f_contiguous format itemsize nbytes ndim obj readonly release shape strides"
+        " tolist __repr__ __str__ __format__",
+        "__setitem__ __exit__ release",
+        "__buffer__ __delitem__ __enter__ __len__ __release_buffer__"
+        " __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
+        " contiguous f_contiguous format itemsize nbytes ndim obj readonly shape strides"
         " suboffsets toreadonly",
     ),
 }
@@ -156,8 +163,19 @@ WALKERS: Final = frozenset(
     + [type(iter(array.array("b")))]
     + [type(reversed([])), type(reversed(collections.deque()))]
     + [enumerate, zip, map, filter, reversed, itertools.islice, itertools.chain]
+    + [MappingProxyType]
 )
 _WALKERS: Final = frozenset(identity(type_) for type_ in WALKERS)
+
+
+def applies(type_: type) -> bool:
+    """Whether this is a type of iterators that apply a function to what they take."""
+    return identity(type_) in _APPLYING
+
+
+def is_walker(type_: type) -> bool:
+    """Whether this is a type of ``WALKERS``."""
+    return identity(type_) in _WALKERS
 
 
 def table_of(type_: type) -> dict[str, int | None] | None:
@@ -230,9 +248,33 @@ def reads(type_: type, operation: str) -> Any:
 
 #: The answer of ``reads`` for an iterator that is to be stepped.
 STEPS: Final[Any] = "steps"
+#: The answer where what is below the object is looked at too: see ``reach``.
+BELOW: Final[Any] = "below"
+#: What built-in functions do with the items of what they are given, ``GIVEN``: what is not known.
+ORDER, EXTREME, SUM, TRUTH, HASH, GIVEN = "order", "extreme", "sum", "truth", "hash", "given"
+#: The memory of an object is given away for a time.
+EXPORT: Final = "export"
+_ITEMS: Final = frozenset({ORDER, EXTREME, SUM, TRUTH, HASH, GIVEN})
+_COMPARING: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+#: Operations that look at what is below an object.
+DEEP: Final = _ITEMS | _COMPARING | {
+    "__repr__", "__str__", "__format__", "__contains__", "__hash__", "__dir__",
+}  # fmt: skip
 #: Making an iterator over it, as ``zip`` and ``map`` do.
 OVER: Final = "iter"
-_STEPPING: Final = frozenset({"__iter__", "__next__", "__contains__"})
+#: Functions and methods that write into the memory that they are given.
+FILLING: Final = frozenset({"pack_into", "readinto", "readinto1", "recv_into", "recvfrom_into"})
+_APPLYING: Final = frozenset(
+    identity(type_)
+    for type_ in (
+        map, filter, itertools.starmap, itertools.takewhile, itertools.dropwhile,
+        itertools.filterfalse, itertools.groupby, itertools.accumulate,
+    )
+)  # fmt: skip
+#: Operations that go over the items of an object, and no deeper.
+SHALLOW: Final = frozenset({"__iter__", OVER, "__reversed__", "__len__", "__bool__", "__next__"})
+_STEPPING: Final = frozenset({"__iter__", "__next__", "__contains__", *_ITEMS})
+_FLAT: Final = (bytearray, array.array, memoryview, io.StringIO, io.BytesIO)
 
 
 def steps(type_: type) -> bool:
@@ -250,13 +292,41 @@ def steps(type_: type) -> bool:
 def _reads_of(type_: type, operation: str) -> Any:
     if steps(type_):
         return STEPS if operation in _STEPPING else False
-    if operation == OVER:
+    if operation == EXPORT:
+        return access_of(type_, "append") is not None
+    if operation in DEEP and _has_below(type_, operation):
+        return BELOW
+    if operation == OVER or operation in _ITEMS:
         operation = "__iter__"
     if identity(type_) in _WALKERS:
         return True
     if operation == "__bool__" and holder_of(type_, "__bool__") is None:
         operation = "__len__"
     return access_of(type_, operation) is not None
+
+
+def _has_below(type_: type, operation: str) -> bool:
+    """Whether an operation on such an object looks at others."""
+    if issubclass(type_, tuple | slice | SimpleNamespace | BaseException | functools.partial):
+        return True
+    if identity(type_) in _WALKERS:
+        return True
+    if issubclass(type_, _FLAT) or (
+        operation == "__contains__" and issubclass(type_, dict | set | frozenset)
+    ):
+        return False
+    if access_of(type_, "__iter__" if operation in _ITEMS else operation) is not None:
+        return True
+    return issubclass(type_, frozenset) or generated(type_, operation)
+
+
+def generated(type_: type, name: str) -> bool:
+    """Whether a method was made by ``exec``, as those of dataclasses are: no hook is in it."""
+    holder = holder_of(type_, name)
+    found = None if holder is None else holder.__dict__[name]
+    if type(found) is FunctionType:
+        found = getattr(found, "__wrapped__", found)
+    return type(found) is FunctionType and found.__code__.co_filename.startswith("<")
 
 
 def owners(thing: object) -> list[object]:

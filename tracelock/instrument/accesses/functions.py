@@ -13,22 +13,34 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses.containers import OVER, STEPS, access_of, owners, reads
+from tracelock.instrument.accesses.containers import (
+    EXPORT,
+    EXTREME,
+    HASH,
+    ORDER,
+    OVER,
+    SUM,
+    TRUTH,
+    access_of,
+)
+from tracelock.instrument.accesses.looks import calls_code, combined, given, looked, stepped
 from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
-from tracelock.instrument.accesses.stepping import enter
+from tracelock.instrument.accesses.reach import below, others
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
+from tracelock.instrument.steps import is_plain
 
+_SEARCHING: Final = (bisect.bisect_left, bisect.bisect_right, operator.contains)
 #: Built-in functions that read a container: name -> which operation of it they use.
 READERS: Final = {
     "len": "__len__", "bool": "__bool__", "str": "__str__", "repr": "__repr__",
-    "list": "__iter__", "tuple": "__iter__", "set": "__iter__", "frozenset": "__iter__",
-    "dict": "__iter__", "sorted": "__iter__", "sum": "__iter__", "min": "__iter__",
-    "max": "__iter__", "any": "__iter__", "all": "__iter__", "enumerate": OVER,
-    "zip": OVER, "iter": OVER, "map": OVER, "filter": OVER,
+    "ascii": "__repr__", "list": "__iter__", "tuple": "__iter__", "set": HASH, "frozenset": HASH,
+    "dict": HASH, "sorted": ORDER, "sum": SUM, "min": EXTREME, "max": EXTREME, "any": TRUTH,
+    "all": TRUTH, "enumerate": OVER, "zip": OVER, "iter": OVER, "map": OVER, "filter": OVER,
     "reversed": "__reversed__", "next": "__next__", "bytes": "__iter__",
-    "bytearray": "__iter__", "print": "__str__", "format": "__format__",
+    "bytearray": "__iter__", "print": "__str__", "format": "__format__", "hash": "__hash__",
+    "int": "__iter__", "float": "__iter__", "ord": "__iter__", "memoryview": EXPORT,
 }  # fmt: skip
 
 
@@ -37,12 +49,26 @@ READERS: Final = {
 replaced: Final[dict[int, Callable[..., Any]]] = {}
 
 
+#: By the identity of a type of callables in C: what makes the points of such a function.
+appliers: Final[dict[int, Callable[[Any, Site], Any]]] = {}
+
+
+def applied(function: Any, site: Site) -> Any:
+    """What code in C is to apply for ``function``, which it is given."""
+    plan = appliers.get(identity(type(function)))
+    return function if plan is None else plan(function, site)
+
+
 def controlled(function: Any, site: Site) -> Any:
     """``function``, or what makes its points and then calls it, or what takes its place."""
     known = _BODIES.get(identity(function))
     if known is None:
         return replaced.get(identity(function), function)
     return functools.partial(known[0], function, known[1], site)
+
+
+#: By identity, those that write what they are given, or an attribute of it.
+writers: Final[set[int]] = set()
 
 
 def _context() -> Context | None:
@@ -54,13 +80,18 @@ def _reading(
 ) -> Any:
     context = _context()
     if context is not None:
-        for each in args:
-            found = reads(type(each), operation)
-            if found is STEPS:
-                enter(each, site, context)
-            elif found:
-                for owner in owners(each):
-                    context.access(ops.READ, owner, None, site)
+        key = keywords.get("key")
+        if key is not None:
+            key = keywords["key"] = applied(key, site)
+        if operation in (OVER, SUM):
+            args = tuple([applied(each, site) for each in args])
+        code = calls_code(key) or (function is functools.reduce and calls_code(args[0]))
+        args = tuple(
+            [
+                each if is_plain(each) else looked(each, operation, site, context, code)
+                for each in args
+            ]
+        )
         if function is print and keywords.get("file") is not None:
             into = keywords["file"]
             if access_of(type(into), "write") is not None:
@@ -74,11 +105,37 @@ def _first(
     context = _context()
     if context is not None and args and access_of(type(args[0]), "__setitem__") is not None:
         rest = args[1:]
-        context.access(kind, args[0], None, site, rest[0] if len(rest) == 1 else rest or None)
+        found = below(ORDER if kind == ops.WRITE or function in _SEARCHING else HASH, *args)
+        found.code = found.code or calls_code(keywords.get("key"))
+        also = others(found, function.__name__, site, context)
+        also = [part for part in also if part[1] is not None or part[0] is not args[0]]
+        value = rest[0] if len(rest) == 1 else rest or None
+        context.access(kind, args[0], None, site, value, also)
         result = function(*args, **keywords)
         context.saw(result)
         return result
+    return _given(function, None, site, *args, **keywords)
+
+
+def _given(
+    function: Callable[..., Any], about: Any, site: Site, /, *args: Any, **keywords: Any
+) -> Any:
+    """A function that is written in C, of which nothing else is known."""
+    context = _context()
+    if context is not None and (args or keywords):
+        args = tuple(stepped(args, site, context))
+        given(function, [*args, *keywords.values()], site, context)
     return function(*args, **keywords)
+
+
+def _in_place(function: Callable[..., Any], operation: str, site: Site, /, *args: Any) -> Any:
+    context = _context()
+    if context is not None and len(args) == 2:
+        obj, operand = args
+        name = f"__{operation or function.__name__}__"
+        if access_of(type(obj), name) == ops.WRITE:
+            return function(obj, combined(obj, operand, name, site, context))
+    return _given(function, None, site, *args)
 
 
 def _named(
@@ -104,7 +161,7 @@ def _named(
 def reading_all(obj: Any, site: Site, context: Context) -> None:
     """Before all attributes of an object are read at once: to copy it, to pickle it."""
     held = namespace_of(obj)
-    if type(held) is dict and not isinstance(obj, type):
+    if type(held) is dict and not issubclass(type(obj), type):
         for name in list(held):
             if type(name) is str:
                 context.access(ops.READ, obj, name, site)
@@ -119,6 +176,16 @@ def _vars(function: Callable[..., Any], about: None, site: Site, /, *args: Any) 
     if _context() is not None:
         learn(args[0], found)
     return found
+
+
+def _dir(function: Callable[..., Any], about: None, site: Site, /, *args: Any) -> Any:
+    if not args:
+        return sorted(sys._getframe(1).f_locals)
+    context = _context()
+    if context is not None:
+        reading_all(args[0], site, context)
+        context.doubt("dir", f"{site.at} asks which attributes there are")
+    return function(*args)
 
 
 def _globals(function: Callable[..., Any], about: None, site: Site, /) -> Any:
@@ -137,10 +204,14 @@ _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
     (bisect, "bisect bisect_left bisect_right", _first, ops.READ),
     (operator, "setitem delitem", _first, ops.WRITE),
     (operator, "getitem contains", _first, ops.READ),
+    (operator, "iadd iand ior ixor isub imul", _in_place, ""),
+    (operator, "iconcat", _in_place, "iadd"),
+    (operator, "eq ne lt le gt ge", _given, None),
     (builtins, "getattr hasattr", _named, False),
     (builtins, "setattr delattr", _named, True),
-    (functools, "reduce", _reading, "__iter__"),
+    (functools, "reduce", _reading, SUM),
     (builtins, "vars", _vars, None),
+    (builtins, "dir", _dir, None),
     (builtins, "globals", _globals, None),
 )
 #: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
@@ -154,3 +225,9 @@ _BODIES: Final[dict[int, tuple[Callable[..., Any], Any]]] = {
     )
     for name in names.split()
 }
+writers.update(
+    number
+    for number, (body, about) in _BODIES.items()
+    if body is _in_place or (body in (_first, _named) and about in (ops.WRITE, True))
+)
+writers.add(identity(next))

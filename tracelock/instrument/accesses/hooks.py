@@ -18,9 +18,18 @@ from types import BuiltinFunctionType, MethodWrapperType
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import callbacks, getters
 from tracelock.instrument.accesses.calls import called, plan_method
-from tracelock.instrument.accesses.containers import STEPS, access_of, owners, reads
+from tracelock.instrument.accesses.containers import STEPS, access_of, is_walker, owners, reads
 from tracelock.instrument.accesses.functions import controlled
+from tracelock.instrument.accesses.looks import (
+    combined,
+    compared,
+    looked,
+    looks,
+    plan_look,
+    searched,
+)
 from tracelock.instrument.accesses.places import Home, cache_named, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
@@ -30,11 +39,16 @@ from tracelock.instrument.accesses.plans import (
     read_plans,
     write_plans,
 )
+from tracelock.instrument.accesses.reach import keyed
+from tracelock.instrument.accesses.rows import taken_apart
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
-from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.accesses.stepping import StepWalk
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
+from tracelock.instrument.steps import NoneType, is_plain
 
+getters.register()
+callbacks.register()
 _NOTHING: Final = object()
 #: Factories that run no code but the interpreter's, by type, and themselves.
 _AT_ONCE: Final = (BuiltinFunctionType, MethodWrapperType)
@@ -114,6 +128,8 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
     """Make the point of ``obj[key]``: None for no container, else whether it was shown."""
     kind = access_of(type(obj), "__getitem__")
     if kind is None:
+        if is_walker(type(obj)):  # a proxy of a dictionary
+            looked(obj, "__iter__", site, context)
         return None
     place, name = place_of(obj, key)
     context.access(kind, place, name, site)
@@ -121,6 +137,7 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
         if kind == ops.WRITE and _makes(obj):
             _make(obj, key, site, context)
         if not _plain(key):
+            keyed(obj, key, site, context)
             return False
         value = dict.get(obj, key, _NOTHING)
     elif type(key) is int:
@@ -182,6 +199,8 @@ def storing_item(obj: Any, site: Site, key: object, value: object = None) -> Any
         context = contexts.get(get_ident())
         if context is not None and access_of(type(obj), "__setitem__") is not None:
             place, name = place_of(obj, key)
+            if type(key) is not str and not is_plain(key):
+                keyed(obj, key, site, context)
             context.access(ops.WRITE, place, name, site, value)
     return obj
 
@@ -200,18 +219,17 @@ def reading(obj: Any, operation: str, site: Site) -> Any:
     """Before a container is counted, tested, searched, printed or copied; returns ``obj``."""
     if not contexts:
         return obj
+    type_ = type(obj)
+    if type_ is bool or type_ is int or type_ is str or type_ is NoneType:
+        return obj
     context = contexts.get(get_ident())
     if context is None:
         return obj
-    found = reads(type(obj), operation)
-    if not found:
-        return obj
-    if found is STEPS:
-        enter(obj, site, context)
-        return obj
-    for owner in owners(obj):
-        context.access(ops.READ, owner, None, site)
-    return obj
+    try:
+        look = looks[identity(type_)][operation]
+    except KeyError:
+        look = plan_look(type_, operation)
+    return obj if look is None else look(obj, operation, site, context)
 
 
 def iterating(obj: Any, site: Site) -> Any:
@@ -236,20 +254,42 @@ def iterating(obj: Any, site: Site) -> Any:
     return Walk(iter(obj), held, site)
 
 
+def rows(obj: Any, site: Site, nested: bool = False) -> Any:
+    """What a loop goes over that takes each item apart: a point before that, too."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return obj
+    return taken_apart(obj, site, nested)
+
+
 def delegating(obj: Any, site: Site) -> Any:
     """Before ``yield from obj``, which hands what is sent on to a generator."""
     return obj if hasattr(type(obj), "send") else iterating(obj, site)
 
 
+def contained(left: Any, right: Any) -> bool:
+    """``left in right``."""
+    return left in right
+
+
+def left_out(left: Any, right: Any) -> bool:
+    """``left not in right``."""
+    return left not in right
+
+
 def operands(left: Any, right: Any, operation: str, site: Site) -> Any:
     """Before ``left + right`` and its like, comparisons too; returns ``right``."""
     if contexts:
+        type_ = type(right)
+        if type_ is int or type_ is str or type_ is NoneType:
+            type_ = type(left)
+            if type_ is int or type_ is str or type_ is NoneType or operation == "__contains__":
+                return right
         context = contexts.get(get_ident())
         if context is not None:
-            for each in (left, right):
-                if reads(type(each), operation):
-                    for owner in owners(each):
-                        context.access(ops.READ, owner, None, site)
+            if operation == "__contains__":
+                searched(left, right, site, context)
+            else:
+                compared(left, right, operation, site, context)
     return right
 
 
@@ -272,7 +312,7 @@ def in_place(obj: Any, operand: Any, operation: str, site: Site) -> Any:
     if contexts:
         context = contexts.get(get_ident())
         if context is not None and access_of(type(obj), operation) == ops.WRITE:
-            context.access(ops.WRITE, obj, None, site, operand)
+            return combined(obj, operand, operation, site, context)
     return operand
 
 
@@ -291,6 +331,20 @@ def calling_any(function: Any, site: Site) -> Any:
     if not contexts or contexts.get(get_ident()) is None:
         return function
     return called(function, site)
+
+
+def handing(function: Any, site: Site) -> Any:
+    """What to pass on as an argument to what calls it, or has it called later."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return function
+    return callbacks.handed(function, site)
+
+
+def mentioning(function: Any, site: Site) -> Any:
+    """The same for what may be a function in C that writes, as an argument of anything."""
+    if not contexts or contexts.get(get_ident()) is None:
+        return function
+    return callbacks.mentioned(function, site)
 
 
 def computed(module: str, function: str, site: Site) -> None:

@@ -20,32 +20,32 @@ from tracelock.instrument.contexts import identity
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
 _bases: Final[Any] = type.__dict__["__mro__"].__get__
 #: ``id`` of a namespace -> the object it belongs to.
-_owner_of: Final[dict[int, Callable[[], Any]]] = {}
+namespaces: Final[dict[int, Callable[[], Any]]] = {}
 _held: Final[list[int]] = []  # those that are kept alive for it
 
 
 def learn(obj: Any, namespace: object) -> None:
     """``namespace`` was taken from ``obj.__dict__``."""
     number = identity(namespace)
-    known = _owner_of.get(number)
+    known = namespaces.get(number)
     if type(namespace) is not dict or (known is not None and known() is obj):
         return
 
     def drop(dead: ref[Any]) -> None:
-        if _owner_of.get(number) is dead:
-            del _owner_of[number]
+        if namespaces.get(number) is dead:
+            del namespaces[number]
 
     try:
-        _owner_of[number] = ref(obj, drop)
+        namespaces[number] = ref(obj, drop)
     except TypeError:
-        _owner_of[number] = lambda: obj
+        namespaces[number] = lambda: obj
         _held.append(number)
 
 
 def let_go() -> None:
     """A schedule is over: forget the objects that cannot be referred to weakly."""
     while _held:
-        _owner_of.pop(_held.pop(), None)
+        namespaces.pop(_held.pop(), None)
 
 
 def place_of(container: Any, key: object) -> tuple[Any, str | None]:
@@ -54,8 +54,8 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
     The name is None for the contents of a container. ``key`` is that of the access, or anything
     that is no string where it has none.
     """
-    if _owner_of and type(container) is dict and type(key) is str:
-        known = _owner_of.get(identity(container))
+    if namespaces and type(container) is dict and type(key) is str:
+        known = namespaces.get(identity(container))
         obj = None if known is None else known()
         # A namespace that was replaced (``obj.__dict__ = {}``) belongs to no object.
         if obj is not None and namespace_of(obj) is container:
@@ -65,7 +65,7 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
 
 def owner_of(namespace: dict[Any, Any]) -> Any:
     """The object whose attributes these are, None where that is not known."""
-    known = _owner_of.get(identity(namespace)) if _owner_of else None
+    known = namespaces.get(identity(namespace)) if namespaces else None
     obj = None if known is None else known()
     return obj if obj is not None and namespace_of(obj) is namespace else None
 

@@ -23,7 +23,7 @@ from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
-from tracelock.instrument.accesses.stand_ins import Later, Method, Unbound
+from tracelock.instrument.accesses.stand_ins import DeepMethod, Later, Method, Unbound, method_class
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 
@@ -112,7 +112,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
         return _instance_data if type_.__dictoffset__ else None
     kind = access_of(type_, name)
     if kind is not None:
-        return _CONTAINER[kind]
+        return _CONTAINER[kind, method_class(name)]
     if table_of(holder) is not None or holder is object:
         return None
     value = holder.__dict__[name]
@@ -249,11 +249,15 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     return _instance_data(obj, name, site, context)
 
 
-def _container(kind: int) -> Plan:
-    return lambda obj, name, site, context: Later(Method(getattr(obj, name), kind, obj, site))
+def _container(kind: int, cls: type[Method]) -> Plan:
+    return lambda obj, name, site, context: Later(cls(getattr(obj, name), kind, obj, site))
 
 
-_CONTAINER: Final = {kind: _container(kind) for kind in (ops.READ, ops.WRITE)}
+_CONTAINER: Final = {
+    (kind, cls): _container(kind, cls)
+    for kind in (ops.READ, ops.WRITE)
+    for cls in (Method, DeepMethod)
+}
 
 
 def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -275,7 +279,7 @@ def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
     kind = None if table is None else table.get(name)
     if kind is None:
         return obj
-    return Later(Method(getattr(obj, name), kind, real, site))
+    return Later(method_class(name)(getattr(obj, name), kind, real, site))
 
 
 def _lock(obj: Any, name: str, site: Site, context: Context) -> Any:

@@ -8,19 +8,94 @@ from __future__ import annotations
 from _thread import get_ident
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses.containers import (
+    FILLING,
+    GIVEN,
+    HASH,
+    ORDER,
+    STEPS,
+    access_of,
+    reads,
+)
 from tracelock.instrument.accesses.places import owner_of, place_of
-from tracelock.instrument.contexts import Context, contexts
+from tracelock.instrument.accesses.reach import CODE, Reach, StandIn, keyed, kind_of, others
+from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
+from tracelock.instrument.steps import is_plain
+
+#: Methods that look at what is in a container, and how.
+_LOOKING: Final = {
+    **dict.fromkeys(("index", "count", "remove", "__contains__", "sort"), ORDER),
+    **{name: name for name in (
+        "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__repr__", "__str__",
+        "__format__",
+    )},
+    "__reduce_ex__": GIVEN, "__reduce__": GIVEN, "join": GIVEN,
+}  # fmt: skip
+#: Methods that keep an argument, and look at nothing of it but the hash of a key.
+_STORING: Final = frozenset(
+    {
+        "append", "appendleft", "insert", "__setitem__", "setdefault", "get", "pop", "add",
+        "discard", "__getitem__", "__delitem__", "__missing__", "move_to_end",
+    }
+)  # fmt: skip
+#: Methods that take the items of an argument as they are.
+_TAKING: Final = frozenset({"extend", "extendleft", "__iadd__", "__add__", "fromlist"})
+_NONE: Final[list[tuple[Any, str | None]]] = []
+
+
+def _reach(
+    real: Any, kind: int, owner: Any, args: Any, keywords: dict[str, Any],
+    site: Site, context: Context,
+) -> list[tuple[Any, str | None]]:  # fmt: skip
+    """What a method reads besides its owner: what is below that, and below its arguments.
+    ``args``, a list, are replaced where they are iterators that call code of Python."""
+    name = real.__name__
+    operation = _LOOKING.get(name)
+    if operation is None:
+        if name in _STORING:
+            if args and not is_plain(args[0]):
+                keyed(owner, args[0], site, context)
+            return _NONE
+        if name in FILLING:
+            context.together((), [(each, None) for each in args if not is_plain(each)], site)
+        operation = "__iter__" if name in _TAKING else HASH
+        found = Reach(operation)
+    else:
+        found = Reach(operation)
+        found.add(owner)
+        key = keywords.get("key")
+        found.code = found.code or (key is not None and kind_of(type(key)) == CODE)
+    for number, each in enumerate(args):
+        if is_plain(each):
+            continue
+        if reads(type(each), "__iter__") is STEPS:
+            below = Reach("__iter__")
+            below.add(each)
+            if below.code and below.parts:
+                args[number] = StepWalk(each, site)
+                continue
+            enter(each, site, context)
+        found.add(each)
+    parts = others(found, name, site, context)
+    known = {identity(owner)}
+    if kind == ops.WRITE:  # what it takes from other containers is seen to by ``access``
+        known.update(map(identity, args))
+    return [
+        (obj, part) for obj, part in parts
+        if part is not None or identity(obj) not in known or access_of(type(obj), "__len__") is None
+    ]  # fmt: skip
 
 
 def _arguments(args: tuple[object, ...]) -> object:
     return args[0] if len(args) == 1 else args or None
 
 
-class Passing:
+class Passing(StandIn):
     # To ``isinstance``, comparisons and attributes it is the method that it stands for.
 
     __slots__ = ("_real",)
@@ -48,11 +123,19 @@ class Passing:
     def __repr__(self) -> str:
         return repr(self._real)
 
+    def __reduce__(self) -> Any:
+        return _itself, (self._real,)  # a copy, or what is sent to a process, is the real one
+
+
+def _itself(real: Any) -> Any:
+    return real
+
 
 class Method(Passing):
     # A container's bound method whose call is one access.
 
     __slots__ = ("_kind", "_owner", "_site")
+    _looks = False  # at what is below the container, and its argument
 
     def __init__(self, real: Callable[..., Any], kind: int, owner: object, site: Site) -> None:
         self._real = real
@@ -64,11 +147,15 @@ class Method(Passing):
         context = contexts.get(get_ident())
         if context is None:
             return self._real(*args, **keywords)
-        owner = self._owner
+        owner, also = self._owner, _NONE
+        if self._looks or len(args) > 1 or (args and not is_plain(args[0])):
+            given = list(args)
+            also = _reach(self._real, self._kind, owner, given, keywords, self._site, context)
+            args = tuple(given)
         place, name = place_of(owner, args[0]) if args else (owner, None)
         whole = None if place is not owner or type(owner) is not dict else owner_of(owner)
         if whole is None:
-            context.access(self._kind, place, name, self._site, _arguments(args))
+            context.access(self._kind, place, name, self._site, _arguments(args), also)
         else:
             self._as_attributes(context, whole, args, keywords)
         result = self._real(*args, **keywords)
@@ -88,6 +175,18 @@ class Method(Passing):
         context.together(reads, writes, self._site)
 
 
+class DeepMethod(Method):
+    # One that looks deeper.
+
+    __slots__ = ()
+    _looks = True
+
+
+def method_class(name: str) -> type[Method]:
+    """What stands for the bound method of this name."""
+    return DeepMethod if name in _LOOKING else Method
+
+
 class Unbound(Passing):
     # ``dict.__setitem__`` and ``object.__setattr__``, called with the object in front.
 
@@ -105,7 +204,14 @@ class Unbound(Passing):
             return self._real(*args, **keywords)
         rest = args[1:]
         if not self._named:
-            context.access(self._kind, args[0], None, self._site, _arguments(rest))
+            given, owner, kind = list(rest), args[0], self._kind
+            if self._real.__name__ == "__getitem__":  # which may put something in
+                kind = access_of(type(owner), "__getitem__") or kind
+            also = _NONE
+            if given or self._real.__name__ in _LOOKING:
+                also = _reach(self._real, kind, owner, given, keywords, self._site, context)
+            args = (owner, *given)
+            context.access(kind, owner, None, self._site, _arguments(rest), also)
         elif rest and isinstance(rest[0], str):
             context.access(
                 self._kind, args[0], rest[0], self._site, rest[1] if len(rest) > 1 else None
@@ -133,7 +239,7 @@ _set_call = Later.call.__set__  # type: ignore[attr-defined]
 class ItemRead:
     """Stands for the container in ``container[key]`` where the key runs code of its own.
 
-    Looking the key up twice, once to show what was read, would run that code twice.
+    DeepMethod the key up twice, once to show what was read, would run that code twice.
     """
 
     _real: Any

@@ -14,7 +14,14 @@ from types import GeneratorType
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses.containers import order_of, steps, table_of
+from tracelock.instrument.accesses.containers import (
+    GIVEN,
+    applies,
+    order_of,
+    steps,
+    table_of,
+)
+from tracelock.instrument.accesses.reach import below as reached
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 
@@ -36,6 +43,12 @@ def parts_of(obj: object) -> tuple[list[Any], list[Any]]:
             type_ = type(each)
             if type_ is GeneratorType:
                 iterators.append(each)
+            elif applies(type_):  # the function may look at all that is below
+                iterators.append(each)
+                inner = gc.get_referents(each)
+                below += inner
+                found = reached(GIVEN, *inner).parts
+                containers += [one for one, name, _ in found if name is None]
             elif steps(type_):
                 iterators.append(each)
                 below += gc.get_referents(each)
@@ -43,7 +56,9 @@ def parts_of(obj: object) -> tuple[list[Any], list[Any]]:
                 below += each
             elif type_.__module__ == "itertools":
                 below += gc.get_referents(each)
-            elif any(table_of(base) is not None for base in order_of(type_)):
+            elif any(table_of(base) is not None for base in order_of(type_)) and all(
+                each is not one for one in containers
+            ):
                 containers.append(each)
         level = [each for each in below if identity(each) not in seen]
         seen.update(map(identity, level))

@@ -83,7 +83,7 @@ class AccountKeeper:
         """This process, which a worker has forked, ends: what its workers called, and shared."""
         if self.hub.recorder is not None:
             self.hub.recorder.end(sharing=True)
-        self.account.unseen.update(self.hub.names.doubts)
+        self.account.unseen.update(self.hub.names.told())
         return self.account.told()
 
     def _count(self, log: Sequence[Any]) -> None:

@@ -44,7 +44,8 @@ from tracelock.instrument.account.looks import (
     rebound,
 )
 from tracelock.instrument.account.profiling import CALL, Profile
-from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.account.reached import Reached
+from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
@@ -112,6 +113,7 @@ class CallRecorder:
         self._cached: dict[int, tuple[CodeType, Any]] = {}
         self._uses: list[tuple[Any, int]] = []
         self._random: Any = None
+        self._reached = Reached(self._kinds)
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self) -> None:
@@ -155,11 +157,14 @@ class CallRecorder:
         self._codes.clear()
         self._globals.clear()
         self._kinds = Kinds()
+        self._reached = Reached(self._kinds)
         if self.error is not None:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
     def _shared(self) -> None:
         unseen = self.account.unseen
+        for module, why in self._reached.told(self.hub.names, self._touched):
+            unseen.setdefault(module, why)
         for address, touched in self._touched.items():
             users = touched.by | self._seen_by(address)
             if users & (users - 1):
@@ -264,6 +269,9 @@ class CallRecorder:
         there: FrameType | None = frame
         while there is not None:
             about = self._code(there)
+            if about.where == OURS and identity(there.f_code) in on_behalf:
+                there = there.f_back
+                continue
             if about.where != OTHER or not is_standard(about.module):
                 return about.where == OURS and there is not frame
             there = there.f_back
@@ -326,14 +334,15 @@ class CallRecorder:
             self._touch(value, worker)
         elif module and kind in (CONTAINER, INSTANCE):
             self._touch(value, worker, module)
-        elif module and type(value) is tuple:
-            for one in value:
-                if self._kinds.of(one) in (CONTAINER, INSTANCE, OPAQUE):
-                    self._given(one, worker, module)
+        if module:
+            self._reached.add(value, worker, module)
 
     def _called(self, frame: FrameType, function: Any, worker: int) -> None:
         """A function that is written in C is called from ``frame``."""
         caller = self._code(frame)
+        if caller.where == OURS and identity(frame.f_code) in on_behalf and frame.f_back:
+            frame = frame.f_back
+            caller = self._code(frame)
         if caller.where == OURS or self._serves(frame):
             return
         owner, name = function.__self__, function.__name__

@@ -176,6 +176,7 @@ class Learnt:
         return (
             callers.functions, callers._paths, sources.digests, sources.sites._functions,
             self._backend.kept.lasting, self._backend.kept.changed, self._backend.names.doubts,
+            self._backend.names.unsure, self._backend.names.exposed,
         )  # fmt: skip
 
     def taken(self) -> dict[str, Any]:

@@ -145,6 +145,8 @@ class ForkedBatch:
             controller.crashed.append((hangs.worker, how))
             controller.limit = None
         if any(type(how) is EndOfProcess for _, how in controller.crashed):
+            for worker in controller.active:
+                controller.shut_out[worker] = controller.pending[worker]  # type: ignore[assignment]
             controller.active.clear()  # nobody is left to wait for anything
         if self._schedule >= self._skip:
             self._send(SCHEDULE, self._record())

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import get_ident
-from tracelock.instrument.loops.cancel_ways import idle, redelivers
+from tracelock.instrument.loops.cancel_ways import finds, idle, redelivers
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -171,6 +171,15 @@ class ControlledReadyQueue:
             else:
                 self.count += 1
                 self._join(self.count, handle)
+
+    def acts(self) -> bool:
+        """Whether those in the line would do anything but look for whom a scope has to cancel, and
+        find nobody: one that does not come any more could then come earlier, again and again, and
+        never be an order of its own."""
+        return any(
+            number >= 0 or not redelivers(handle) or finds(handle)
+            for _, handle, number in self.line
+        )
 
     def __len__(self) -> int:
         return len(self.steps) + sum(number < 0 for _, _, number in self.line)

@@ -20,7 +20,7 @@ from tracelock.instrument.loops.asyncio_loop import (
     ControlledTask,
 )
 from tracelock.instrument.loops.awaits import awaiting
-from tracelock.instrument.loops.cancel_ways import deadlines, forget, scopes
+from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers, scopes
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.worker import here
@@ -103,6 +103,7 @@ class AsyncioTasks(LoopTasks):
         """``handle`` is the first of the callbacks now."""
         gate, number = self.gate, self.callbacks.number
         gate.first = gate.ready[number] = place
+        gate.void = redelivers(handle) and (gate.inside >= 0 or not self.ready.acts())
         if gate.inside != number and self.hub.phase is not Phase.UNWIND:
             at = place_of_function(handle._callback)  # type: ignore[attr-defined]
             self.hub.controller.ask(number, self.op(at))
@@ -110,7 +111,7 @@ class AsyncioTasks(LoopTasks):
     def callbacks_gone(self) -> None:
         """There is no callback any more."""
         gate, number = self.gate, self.callbacks.number
-        gate.first = LAST
+        gate.first, gate.void = LAST, False
         gate.ready.pop(number, None)
         self.hub.controller.rest(number)
 
@@ -150,6 +151,8 @@ class AsyncioTasks(LoopTasks):
         super().leave()
         if self.ready.resting:
             self.ready.rouse()
+        if self.gate.void:
+            self.gate.void = not self.ready.acts()
 
     def run_callbacks(self) -> None:
         _, handle, _ = self.ready.line.popleft()

@@ -78,7 +78,9 @@ def _leave(worker: TaskWorker, scope: Any) -> None:
 
 def redelivers(handle: Any) -> bool:
     """Whether this is that a scope of anyio which is cancelled looks for whom it has to cancel."""
-    return getattr(handle._callback, "__name__", "") == "_deliver_cancellation"
+    callback = handle._callback
+    named = getattr(callback, "__name__", "") == "_deliver_cancellation"
+    return named and hasattr(getattr(callback, "__self__", None), "_child_scopes")
 
 
 def idle(handle: Any) -> bool:
@@ -87,6 +89,11 @@ def idle(handle: Any) -> bool:
         return False
     acts, waits = _effect(handle._callback.__self__)
     return waits and not acts
+
+
+def finds(handle: Any) -> bool:
+    """Whether it would find somebody."""
+    return not handle._cancelled and _effect(handle._callback.__self__)[0]
 
 
 def _effect(scope: Any) -> tuple[bool, bool]:

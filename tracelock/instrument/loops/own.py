@@ -46,6 +46,7 @@ class OwnLoopTasks(LoopTasks):
         super().__init__(hub, worker.baton, self.prefix)
         hub.own_loops.append(self)
         self.shut.number = self.gate.number
+        self.shut.timers = self.gate.timers
 
     # --- what each library does in its own way ---------------------------------------------------
     def entered(self, ident: int) -> contextlib.AbstractContextManager[None]:
@@ -105,6 +106,7 @@ class OwnLoopTasks(LoopTasks):
             member.baton, member.ident, member.host = host.baton, ident, host
             hub.batons[number] = host.baton
             hub.controller.loops[number] = self.gate
+            hub.controller.shut_out.pop(number, None)
         hub.controller.rest(host.number)
         contexts[ident] = self.callbacks
         self.wake_all()
@@ -127,6 +129,10 @@ class OwnLoopTasks(LoopTasks):
         controller, self.open = self.hub.controller, False
         self.gate.inside = -1
         for number in self.members:
+            op = controller.pending[number]
+            void = self.gate.void and number == self.gate.callbacks
+            if op is not None and number in self.gate.ready and not void:
+                controller.shut_out[number] = op  # it might have come earlier
             controller.rest(number)
             controller.loops[number] = self.shut
 

@@ -72,7 +72,7 @@ class Starving:
         """The workers that could let this one go on; None: a message could, which does not come."""
         op: Op | None = self.controller.pending[number]
         worker = self.tasks.get(number)
-        if worker is None:
+        if worker is None or worker.tasks.gate.inside == number:  # it blocks the thread of its loop
             return self._thread(number, op)
         where = innermost(worker.coro)
         members = self._members(worker.coro)

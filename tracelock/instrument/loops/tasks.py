@@ -378,7 +378,8 @@ class LoopTasks:
             controller.limit = f"only a signal, or nothing at all, is left to wait for: {shown}"
             return
         for worker in left:
-            if not self.done(worker):
+            # who is in the middle of a step waits for what that has come to
+            if not self.done(worker) and worker.number != self.gate.inside:
                 at, kind, thing = awaiting(worker.coro)
                 controller.pending[worker.number] = (
                     self.unknown_wait(worker, at)

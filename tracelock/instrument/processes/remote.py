@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any, Final
@@ -34,7 +34,7 @@ from tracelock.instrument.processes.memory import item_touched
 from tracelock.instrument.processes.wire import Channel, ending
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects import VARIABLE
-from tracelock.ops import ATOMIC, ON_WORKER, ObjectSpec, Op, Value
+from tracelock.ops import ATOMIC, ON_WORKER, READ, ObjectSpec, Op, Value
 
 real_exit: Final = os._exit
 #: What makes a process say where it is and end: it does not come to an op.
@@ -158,8 +158,9 @@ class RemoteWorker(Worker):
 
     # --- what rewritten code calls: memory is the process's own -----------------------------
     def access(
-        self, kind: int, obj: object, name: str | None, site: Any, value: object = None
-    ) -> None:
+        self, kind: int, obj: object, name: str | None, site: Any, value: object = None,
+        also: Sequence[tuple[object, str | None]] = (),
+    ) -> None:  # fmt: skip
         self.last = None
         if self.uncontrolled:
             return
@@ -167,6 +168,18 @@ class RemoteWorker(Worker):
             raise ScheduleOver
         if obj.__class__ is memoryview:
             item_touched(obj, kind, self, site.at, value)
+        for one, _ in also:
+            if one.__class__ is memoryview:
+                item_touched(one, READ, self, site.at, None)
+
+    def found(self, obj: object, holder: object, name: str | None) -> None:
+        pass
+
+    def unsure(self, parts: Iterable[tuple[object, str | None]], what: str, why: str) -> None:
+        pass
+
+    def whole(self, obj: object, what: str, site: Any) -> None:
+        pass
 
     def saw(self, value: object) -> None:
         pass

@@ -34,7 +34,7 @@ _CALLED: Final = {"hooks": hooks, "operator": operator, "builtins": builtins}
 _RULES: Final = (
     "rewrite/caching.py", "rewrite/codes.py", "rewrite/expressions.py", "rewrite/rewriting.py",
     "rewrite/scopes.py", "rewrite/sites.py", "rewrite/trees.py", "accesses/containers.py",
-    "accesses/functions.py", "accesses/hooks.py", "accesses/places.py",
+    "accesses/callbacks.py", "accesses/functions.py", "accesses/hooks.py", "accesses/places.py",
 )  # fmt: skip
 
 

@@ -8,20 +8,24 @@ import operator
 from typing import Any
 
 from tracelock.instrument.accesses import hooks
-from tracelock.instrument.accesses.containers import METHOD_NAMES
+from tracelock.instrument.accesses.callbacks import ABOUT, MENTIONED, TAKERS
+from tracelock.instrument.accesses.containers import DEEP, METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
 
 _ANSWERS_BOOL = frozenset(
     {"isinstance", "issubclass", "callable", "hasattr", "any", "all", "bool", "len"}
 )
+#: The modules that an assertion uses which pytest has rewritten. Its other names (``@py_assert1``)
+#: are those of what it has taken apart: objects of the program.
+_PYTESTS = frozenset({"@py_builtins", "@pytest_ar"})
 #: Built-in functions and classes of which no call is an access that is not seen elsewhere.
 _PLAIN_CALLS = frozenset(
     {
-        "isinstance", "issubclass", "callable", "super", "range", "type", "id", "int", "float",
-        "abs", "chr", "ord", "hex", "bin", "oct", "round", "divmod", "pow", "locals", "globals",
-        "dir", "eval", "exec", "compile", "property", "staticmethod", "classmethod", "object",
-        "slice", "open", "input", "breakpoint", "__import__", "complex", "memoryview",
+        "isinstance", "issubclass", "callable", "super", "range", "type", "id",
+        "abs", "chr", "hex", "bin", "oct", "round", "divmod", "pow", "locals", "globals",
+        "eval", "exec", "compile", "property", "staticmethod", "classmethod", "object",
+        "slice", "open", "input", "breakpoint", "__import__", "complex",
         *(name for name in dir(builtins) if name.endswith(("Error", "Exception", "Warning"))),
     }
 )  # fmt: skip
@@ -33,7 +37,7 @@ _FRESH = (
 #: Operators that look into containers, as functions that do the same.
 _COMPARED: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
-    ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.In: hooks.contained, ast.NotIn: hooks.left_out,
 }  # fmt: skip
 _COMBINED: dict[type[ast.operator], Any] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -41,7 +45,31 @@ _COMBINED: dict[type[ast.operator], Any] = {
 }  # fmt: skip
 _SPELLED = {
     each: f"__{each.__name__.rstrip('_')}__" for each in (*_COMPARED.values(), *_COMBINED.values())
-}
+} | dict.fromkeys((hooks.contained, hooks.left_out), "__contains__")
+
+
+def _of_scalars(node: ast.expr) -> bool:
+    """Whether a new object has no others in it that may be shared."""
+    match node:
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            return all(isinstance(each, ast.Constant) for each in elements)
+        case ast.Dict(values=elements):
+            return all(isinstance(each, ast.Constant) for each in elements)
+        case ast.ListComp() | ast.SetComp() | ast.DictComp():
+            return False
+    return True
+
+
+def _is_pytests(node: ast.expr) -> bool:
+    """Whether this is (a part of) the text that pytest makes for an assertion that fails."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name))):
+            return name in _PYTESTS
+        case ast.IfExp(body=shown):
+            return _is_pytests(shown)
+        case ast.Dict(values=values):
+            return all(map(_is_pytests, values))
+    return isinstance(node, ast.Name) and node.id.startswith("@py_format")
 
 
 class ExpressionRewriter(TreeBuilder):
@@ -75,16 +103,18 @@ class ExpressionRewriter(TreeBuilder):
             node.value = self.attribute_of(node, node.value)
         return node
 
-    def _unshared(self, node: ast.Attribute, value: ast.expr) -> bool:
+    def _unshared(self, node: ast.Attribute, value: ast.expr, called: bool = False) -> bool:
         match value:
+            case ast.Constant(value=bytes() | int()) if called:
+                return False
             case ast.Constant() | ast.JoinedStr():
-                return True
+                return not called or node.attr not in ("join", "translate", "maketrans")
             case ast.Call(func=ast.Name(id="super")):
                 return node.attr not in METHOD_NAMES and node.attr not in (
                     "__setattr__", "__delattr__", "__getattribute__",
                 )  # fmt: skip
             case ast.Name(id=name):
-                return name.startswith("@")  # pytest's own names in rewritten assertions
+                return name in _PYTESTS
         return False
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
@@ -114,11 +144,30 @@ class ExpressionRewriter(TreeBuilder):
             self.generic_visit(node)
             return node
         function = node.func
+        match function:
+            case ast.Attribute(value=ast.Name(id=name)) if name[0] == "@":
+                # pytest's: methods of the program's objects have got a name before the call
+                node.args = [
+                    each if isinstance(each, ast.Name | ast.Tuple) else self.visited(each)
+                    for each in node.args
+                ]
+                return node
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         one = len(node.args) == 1 and all(self.simple(each) for each in arguments[1:])
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
-        self.visit_fields(node, "args", "keywords")
+        one = one and not any(keyword.arg == "key" for keyword in node.keywords)
         place = self.place(node)
+        wraps = [self._handing(function, each) for each in arguments]
+        match function:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in ABOUT:
+                wraps[:1] = [None] if wraps else []
+        self.visit_fields(node, "args", "keywords")
+        for number, wrap in enumerate(wraps):
+            if wrap is not None and number < len(node.args):
+                node.args[number] = self.hook(wrap, node, node.args[number], copied(place))
+            elif wrap is not None:
+                keyword = node.keywords[number - len(node.args)]
+                keyword.value = self.hook(wrap, node, keyword.value, copied(place))
         match function:
             case ast.Name(id=name) if name in READERS:
                 if not node.keywords and (
@@ -139,21 +188,14 @@ class ExpressionRewriter(TreeBuilder):
             case ast.Attribute(value=ast.Name(id=name)) if (
                 self.scope.owner(name) is None and name in self.module_scope.imported
             ):
-                if name[0] == "@":
-                    return node  # pytest's
                 # of a module that an import statement of this module bound
                 node.func = self.hook(hooks.calling_any, function, function, place)
                 return node
             case ast.Name(id=name) if name in _PLAIN_CALLS and self.builtin(name):
                 return node
-            case ast.Call(func=ast.Name(id=name)) if name[0] == "@":
-                return node
-            case ast.Attribute(value=ast.Name(id=name)) | ast.Name(id=name) if name[0] == "@":
-                node.func = self.visited(function)  # pytest's
-                return node
             case ast.Attribute(value=before):
                 function.value = self.visited(before)
-                if not self._unshared(function, before):
+                if not self._unshared(function, before, True):
                     function.value = self.attribute_of(function, function.value, hooks.method)
                 return node
             case _:
@@ -162,14 +204,28 @@ class ExpressionRewriter(TreeBuilder):
         node.func = self.hook(hooks.calling, function, self.visited(function), place)
         return node
 
+    def _handing(self, function: ast.expr, argument: ast.expr) -> Any:
+        """The hook to ask about an argument of a call that may be a function in C."""
+        match function:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if (
+                name in TAKERS
+                or (name == "map" and isinstance(function, ast.Attribute))  # of an executor
+                or name[0] == "@"  # pytest has taken the name away
+            ):
+                if isinstance(argument, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+                    return hooks.handing
+        match argument:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in MENTIONED:
+                return hooks.mentioning
+        return None
+
     def reading(
         self, node: ast.expr, operation: str, place: ast.Constant | None = None
     ) -> ast.expr:
         """``node``, read as a whole if it is a container."""
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name[0] == "@":
-                return node  # pytest's
-        if isinstance(node, _FRESH):
+        if _is_pytests(node):
+            return node
+        if isinstance(node, _FRESH) and (operation not in DEEP or _of_scalars(node)):
             return node
         place = copied(place) if place is not None else self.place(node)
         return self.hook(hooks.reading, node, node, self.constant(operation, node), place)
@@ -277,8 +333,15 @@ class ExpressionRewriter(TreeBuilder):
         The third is what stands for the whole where neither side can be evaluated twice.
         """
         new_left, new_right = self.visited(left), self.visited(right)
-        if function is not operator.mul and any(
-            isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right)
+        searching = function in (hooks.contained, hooks.left_out)
+        if searching and isinstance(left, ast.Constant | ast.JoinedStr):
+            return new_left, self.reading(new_right, "__contains__"), None
+        if searching and isinstance(right, _FRESH) and _of_scalars(right):
+            return new_left, new_right, None
+        if (
+            not searching
+            and function is not operator.mul
+            and any(isinstance(each, ast.Constant | ast.JoinedStr) for each in (left, right))
         ):
             return new_left, new_right, None
         operation, place = self.constant(_SPELLED[function], node), self.place(node)
@@ -298,11 +361,17 @@ class ExpressionRewriter(TreeBuilder):
 
     # --- loops inside expressions ---
 
-    def looping(self, before: ast.expr, node: ast.expr) -> ast.expr:
-        """``node``, the iterable of a loop."""
-        if isinstance(before, _FRESH):
+    def looping(self, before: ast.expr, node: ast.expr, target: ast.expr) -> ast.expr:
+        """``node``, the iterable of a loop; ``target`` is bound to each item."""
+        if not isinstance(before, _FRESH):
+            node = self.hook(hooks.iterating, before, node, self.place(before))
+        elif isinstance(before, ast.GeneratorExp | ast.Constant | ast.JoinedStr):
             return node
-        return self.hook(hooks.iterating, before, node, self.place(before))
+        if isinstance(target, ast.Tuple | ast.List):
+            nested = any(isinstance(each, ast.Tuple | ast.List) for each in target.elts)
+            flag = [at_place(ast.Constant(True), before)] if nested else []
+            node = self.hook(hooks.rows, before, node, self.place(before), *flag)
+        return node
 
     def visit_ListComp(self, node: Any) -> Any:
         outer = self.scope
@@ -310,7 +379,7 @@ class ExpressionRewriter(TreeBuilder):
             before = generator.iter
             generator.iter = self.visited(before)
             if self.active and not generator.is_async:
-                generator.iter = self.looping(before, generator.iter)
+                generator.iter = self.looping(before, generator.iter, generator.target)
             if not number:
                 self.scope = self.scopes[node]
             generator.target = self.visited(generator.target)

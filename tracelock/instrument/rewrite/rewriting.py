@@ -18,6 +18,7 @@ from __future__ import annotations
 import ast
 
 from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses.containers import GIVEN
 from tracelock.instrument.rewrite.expressions import ExpressionRewriter
 from tracelock.instrument.rewrite.sites import Sites
 from tracelock.instrument.rewrite.trees import at_place, copied
@@ -316,7 +317,7 @@ class Rewriter(ExpressionRewriter):
         before = node.iter
         node.iter = self.visited(before)
         if self.active and isinstance(node, ast.For):
-            node.iter = self.looping(before, node.iter)
+            node.iter = self.looping(before, node.iter, node.target)
         node.target, first = self._received(node.target)
         self.visit_fields(node, "body", "orelse")
         node.body = [*first, *node.body]
@@ -351,7 +352,7 @@ class Rewriter(ExpressionRewriter):
     def visit_Match(self, node: ast.Match) -> ast.stmt:
         node.subject = self.visited(node.subject)
         if self.active:
-            node.subject = self.reading(node.subject, "__iter__")
+            node.subject = self.reading(node.subject, GIVEN)
         for case in node.cases:
             case.guard = case.guard and self.test(case.guard)
             case.body = self.block(case.body)

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -158,6 +159,16 @@ def _set_logging(then: tuple[Any, ...]) -> None:
     root.setLevel(level)  # which empties what loggers remember
 
 
+def _finalizing() -> tuple[Any, ...]:
+    return weakref.finalize._shutdown, weakref.finalize._registered_with_atexit  # type: ignore[attr-defined]
+
+
+def _set_finalizing(then: tuple[Any, ...]) -> None:
+    """A schedule ends as a process does: then no finalizer is called any more."""
+    finalize: Any = weakref.finalize
+    finalize._shutdown, finalize._registered_with_atexit = then
+
+
 def _set_builtins(then: dict[str, Any]) -> None:
     names = vars(builtins)
     for name in [name for name in names if name not in then]:
@@ -201,6 +212,7 @@ ROWS: Final = (
     ProcessState("timers of signals", _timers, _stop_timers),
     ProcessState("warnings.filters", _warning_filters, _set_warning_filters),
     ProcessState("logging", _logging, _set_logging),
+    ProcessState("weakref.finalize", _finalizing, _set_finalizing),
 )  # fmt: skip
 
 

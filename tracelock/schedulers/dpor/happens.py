@@ -28,6 +28,7 @@ from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
     CANCEL,
+    CANCELLED,
     COMPARE_EXCHANGE,
     GET,
     JOIN,
@@ -79,6 +80,7 @@ class History(Possible):
         self.shares = prints.shared_thread
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier: list[bool] = []
+        self.awaited: list[bool] = []  # a loop, or what tasks of real code wait for
         # by thing and by worker: transitions, oldest first
         self.writers: list[list[int]] = []
         self.readers: list[list[int]] = []
@@ -98,7 +100,9 @@ class History(Possible):
         layout = self.run.layout
         for number in range(self.things, len(layout.names)):
             blocking = number >= layout.variables
-            self.barrier.append(blocking and layout.spec(number).type == "barrier")
+            kind = layout.spec(number).type if blocking else ""
+            self.barrier.append(kind == "barrier")
+            self.awaited.append(kind == "awaited")
             self.writers.append([])
             self.readers.append([])
         self.prints.grow()
@@ -140,6 +144,8 @@ class History(Possible):
         before = self.before
         past = line or self.spawns[worker]
         cover = before[past[-1]] | 1 << past[-1] if past else 0
+        if kind == CANCELLED and self.shares(worker):
+            cover |= self._offered(worker)
         if self.cooperative:
             fired = kind in (SLEEP, TIMEOUT) or (kind == JOIN and result is False and op.blocking)
         if (
@@ -228,7 +234,7 @@ class History(Possible):
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
         own = self.life[worker]
-        if forced and self.shares(worker):
+        if forced and self.shares(worker) and self._alone():
             forced = False
             self.ties.append(here)
         parked = note[1] if self.cooperative else kind in PARKED
@@ -307,6 +313,22 @@ class History(Possible):
                 if answer == YES:
                     cover |= before[e] | 1 << e
         return found
+
+    def _offered(self, worker: int) -> int:
+        """Mask of what happens before a cancellation comes in: after a step of its loop, and by a
+        choice that is a part of that."""
+        loops = self.run.loops
+        loop = loops[worker].number
+        for e in range(len(self.steps) - 1, -1, -1):
+            gate = loops.get(self.steps[e][0])
+            if gate is not None and gate.number == loop:
+                return self.before[e] | 1 << e
+        return 0
+
+    def _alone(self) -> bool:
+        """Whether nobody but the tasks of loops has made a step so far."""
+        loops = self.run.loops
+        return all(worker in loops for worker, _, _, _ in self.steps)
 
     # --- the end of a reversed sequence ------------------------------------------------------
     def reversed_step(self, e: int, here: int) -> Step:

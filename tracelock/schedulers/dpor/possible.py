@@ -6,12 +6,26 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tracelock.objects import Model, make_models
-from tracelock.ops import ACQUIRE, GET, JOIN, PUT, SLEEP, TIMEOUT, WAIT, WAKE, Op
+from tracelock.ops import (
+    ACQUIRE,
+    CANCELLED,
+    CHECKPOINT,
+    GET,
+    JOIN,
+    NOTIFY,
+    PUT,
+    SLEEP,
+    TIMEOUT,
+    WAIT,
+    WAKE,
+    Op,
+)
 from tracelock.schedulers.base import Entry, Run
 from tracelock.schedulers.dpor.wakeup import Step
 
 NO, YES, PERHAPS = 0, 1, 2
 PARKED: Final = (WAKE, TIMEOUT)
+_WAITING: Final = (ACQUIRE, PUT, GET, WAIT, NOTIFY)
 
 #: What else is known of a transition: the first halves of the races that it is second in; its
 #: step as the end of a reversed sequence (None: see ``reversed_step``); what it touched; its
@@ -38,6 +52,7 @@ class Possible:
     cooperative: bool
     virtual: bool
     barrier: list[bool]
+    awaited: list[bool]
     probes: list[Model | None]
     lines: list[list[int]]
     spawns: list[list[int]]
@@ -50,11 +65,20 @@ class Possible:
         """Whether a transition on an object can be disabled (threads and processes)."""
         if kind in (ACQUIRE, PUT, GET):
             return op.blocking
-        return kind in PARKED or (kind == WAIT and self.barrier[op.target])
+        if kind == NOTIFY:
+            return self._hosts(op, kind)
+        return kind in PARKED or (
+            kind == WAIT and (self.barrier[op.target] or self.awaited[op.target])
+        )
+
+    def _hosts(self, op: Op, kind: int) -> bool:
+        """Whether this is the end of a loop for the worker that has started it, which comes after
+        all that the loop does, or that this worker waits for it."""
+        return (kind == NOTIFY and op.value == 0) or (kind == WAIT and self.awaited[op.target])
 
     def _open(self, e: int, worker: int, op: Op, kind: int) -> bool:
         """Whether ``op`` could have happened in the state of its object before ``e``."""
-        if kind in PARKED:
+        if kind in PARKED or self._hosts(op, kind):
             return self._could(e, worker)
         if op.timeout is not None and (not self.virtual or self._late(e, worker, op)):
             return True  # by its timer at least
@@ -80,18 +104,28 @@ class Possible:
         wait: Any = op.value if op.kind == SLEEP else op.timeout
         return bool(0 < wait <= self.rows[e][EVENTS][0][5] - asked)
 
+    def _inside(self, worker: int, op: Op) -> bool:
+        """Whether ``op`` is in the middle of a step of a task. Nobody else of its loop goes on
+        then, so that it waits for what it is about alone, as an op of a thread does."""
+        gate = self.run.loops.get(worker) if self.run.loops else None
+        if gate is None or op.kind == CANCELLED or worker == gate.timers:
+            return False
+        if op.kind == CHECKPOINT:
+            return op.target != gate.number
+        return op.target < 0 or op.kind > GET or not self.awaited[op.target]
+
     def _possible(self, e: int, here: int, worker: int, op: Op, parked: bool) -> int:
         """Whether ``op`` of ``worker`` could go on before ``e``, given all not after ``e``."""
         kind = op.kind
         resource = 0
-        loop = self.shares(worker)
+        loop = 0 if self._inside(worker, op) else self.shares(worker)
         if loop:
             resource = self.life[worker] | loop
         elif self.cooperative:
             resource = self.life[worker]
             if parked:
                 resource |= self.static(op)[1]
-        elif kind in (ACQUIRE, PUT, GET, WAIT) and self._blocking(op, WAKE if parked else kind):
+        elif kind in _WAITING and self._blocking(op, WAKE if parked else kind):
             resource = self.bit[op.target]
         if kind == JOIN and op.blocking:
             if op.timeout is not None and (not self.virtual or self._late(e, worker, op)):

@@ -51,6 +51,7 @@ class DporScheduler(Scheduler):
 
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self.watched = [tuple(variables) for variables in watched]
+        self.missed = 0  # planned executions that turned out to be none
         self._begun = False
         self._planned = False  # the next execution is
         self._kept: list[Sleep] = []  # of a part: what sleeps at first, by depth
@@ -115,7 +116,7 @@ class DporScheduler(Scheduler):
             worker = self._plan[depth - fixed][0]
             if worker not in options:  # a reversal that cannot be had after all
                 worker = options[0]
-                self._give_up(depth)
+                self._miss(depth)
         elif self._sleeps[-1]:
             worker = self._awake(choice, depth)
         else:
@@ -128,6 +129,18 @@ class DporScheduler(Scheduler):
             self._starts.append(choice.seq)
         self._notes.append(self._history.note(choice.pending[worker], worker))  # type: ignore[arg-type]
         return worker
+
+    @property
+    def exhaustive(self) -> bool:
+        return super().exhaustive and not self.missed
+
+    def _miss(self, depth: int) -> None:
+        """What is planned at ``depth`` cannot be. Where threads go on beside the tasks of a loop
+        that is not foreseen, and what should have come after it is lost."""
+        loops = self._run.loops
+        if loops and self._stuck < 0 and any(event[0] not in loops for event in self._run.log):
+            self.missed += 1
+        self._give_up(depth)
 
     def _give_up(self, depth: int) -> None:
         if self._stuck < 0 or depth < self._stuck:
@@ -223,12 +236,13 @@ class DporScheduler(Scheduler):
         self._data = {kept: data for kept, data in self._data.items() if kept < depth}
 
     def _left(self) -> None:
-        """Who waits at the end, or was left there by a bound, may have gone on at some time."""
+        """Who waits at the end, or was left there by a bound or by the end of its loop, may have
+        gone on at some time."""
         run = self._run
         history = self._history
         history.grow()  # what a task waits for may get its name at the end
-        for worker in run.active:
-            op = run.pending[worker]
+        left = {**run.shut_out, **{worker: run.pending[worker] for worker in run.active}}
+        for worker, op in left.items():
             if op is not None and op.kind != JOIN:
                 for e in history.pending(worker, op, run.waiting[worker]):
                     self._reverse(e, history.unseen(e, worker, op))

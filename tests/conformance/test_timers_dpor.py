@@ -1,0 +1,119 @@
+"""``dpor`` and timers of a loop: one that fires wakes who waits, and that is all there is to it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import tracelock
+
+anyio = pytest.importorskip("anyio")
+
+HERE = __name__
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.n = 0
+        self.seen: list[int] = []
+
+
+async def wait_for(s: Seen) -> None:
+    try:
+        await asyncio.wait_for(asyncio.Event().wait(), 5)
+    except TimeoutError:
+        s.n += 1
+
+
+async def by_call_later(s: Seen) -> None:
+    event = asyncio.Event()
+    asyncio.get_running_loop().call_later(5, event.set)
+    await event.wait()
+    s.n += 1
+
+
+async def move_on_after(s: Seen) -> None:
+    with anyio.move_on_after(5):
+        await anyio.Event().wait()
+    s.n += 1
+
+
+async def fail_after(s: Seen) -> None:
+    try:
+        with anyio.fail_after(5):
+            await anyio.Event().wait()
+    except TimeoutError:
+        s.n += 1
+
+
+async def nested(s: Seen) -> None:
+    with anyio.move_on_after(5), anyio.move_on_after(5):
+        await anyio.Event().wait()
+    s.n += 1
+
+
+async def cancels_itself(s: Seen) -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await anyio.sleep(1)
+    s.n += 1
+
+
+def run(*workers: Any, check: Any, backend: str = "asyncio") -> tracelock.Explored:
+    return tracelock.explore(
+        setup=Seen, workers=list(workers), check=check, backend=backend, strategy="dpor",
+        instrument=[HERE],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "worker", [wait_for, by_call_later, move_on_after, fail_after, nested, cancels_itself]
+)
+def test_a_timer_that_wakes_one_task_has_one_order(worker: Any) -> None:
+    found = run(worker, check=lambda s: s.n == 1)
+    assert found.verdict == "verified"
+    assert found.executions == 1
+
+
+@pytest.mark.parametrize("worker", [move_on_after, fail_after])
+def test_two_scopes_that_are_up_have_few_orders(worker: Any) -> None:
+    found = run(worker, worker, check=lambda s: s.n == 2)
+    assert found.verdict == "verified"
+    assert found.executions <= 10
+
+
+@pytest.mark.parametrize("worker", [move_on_after, fail_after, nested])
+def test_on_trio_too(worker: Any) -> None:
+    pytest.importorskip("trio")
+    found = run(worker, check=lambda s: s.n == 1, backend="trio")
+    assert found.verdict == "verified"
+    assert found.executions == 1
+
+
+async def before_a_callback(s: Seen) -> None:
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def bump() -> None:
+        s.n = 5
+
+    def first() -> None:
+        future.set_result(None)
+        loop.call_soon(bump)
+
+    loop.call_later(1, first)
+    await future
+    s.seen.append(s.n)
+
+
+def test_a_callback_that_is_left_at_the_end_could_have_come_earlier() -> None:
+    ends: set[int] = set()
+
+    def check(s: Seen) -> bool:
+        ends.update(s.seen)
+        return True
+
+    assert run(before_a_callback, check=check).verdict == "verified"
+    assert ends == {0, 5}

@@ -1,0 +1,257 @@
+"""The points of operations in C on objects that may have others below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from tracelock import ops
+from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.accesses.containers import (
+    BELOW,
+    EXPORT,
+    EXTREME,
+    FILLING,
+    GIVEN,
+    HASH,
+    ORDER,
+    STEPS,
+    SUM,
+    TRUTH,
+    access_of,
+    is_walker,
+    owners,
+    reads,
+)
+from tracelock.instrument.accesses.places import namespaces, place_of
+from tracelock.instrument.accesses.reach import (
+    CODE,
+    FLAT,
+    MAPPING,
+    all_inert,
+    below,
+    inert,
+    keyed,
+    kind_of,
+    namespace_owner,
+    others,
+    point,
+)
+from tracelock.instrument.accesses.stand_ins import Walk
+from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.contexts import Context, identity
+from tracelock.instrument.rewrite.sites import Site
+from tracelock.instrument.steps import is_plain
+
+#: Operations that take one item after the other, and call code for each that has some.
+_ONE_BY_ONE: Final = frozenset({EXTREME, SUM, TRUTH, HASH})
+#: Operations to which it is all the same what gives the items.
+_ITERATING: Final = _ONE_BY_ONE | {"__iter__", ORDER}
+
+
+Look = Callable[[Any, str, Site, Context], Any]
+
+#: ``id`` of a type -> operation -> what makes its points, None where there are none.
+looks: Final = by_type()
+
+
+def plan_look(type_: type, operation: str) -> Look | None:
+    """What makes the points of an operation on objects of a type, remembered."""
+    plan = entry(looks, type_)[operation] = _plan_look(type_, operation)
+    return plan
+
+
+def _plan_look(type_: type, operation: str) -> Look | None:
+    found = reads(type_, operation)
+    if not found:
+        return None
+    if found is STEPS or operation == EXPORT or is_walker(type_):
+        return looked
+    if found is BELOW:
+        return _list if type_ is list else _tuple if type_ is tuple else looked
+    return _dict if issubclass(type_, dict) else _itself
+
+
+def look_of(type_: type, operation: str) -> Look | None:
+    """The same from the table, if it is there."""
+    try:
+        plan: Look | None = looks[identity(type_)][operation]
+    except KeyError:
+        plan = plan_look(type_, operation)
+    return plan
+
+
+def _itself(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    context.access(ops.READ, obj, None, site)
+    return obj
+
+
+def _dict(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    """Which may be the namespace of an object."""
+    if namespaces and type(obj) is dict:
+        return looked(obj, operation, site, context)
+    context.access(ops.READ, obj, None, site)
+    return obj
+
+
+def _list(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    if all_inert(obj, operation):
+        context.access(ops.READ, obj, None, site)
+        return obj
+    return _below(obj, operation, site, context, False)
+
+
+def _tuple(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    return obj if all_inert(obj, operation) else _below(obj, operation, site, context, False)
+
+
+def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = False) -> Any:
+    """Before an operation looks at ``obj``. Returns what it is to get: where code of Python is
+    called for each item (``code``: by the operation itself), what makes a point before each."""
+    found = reads(type(obj), operation)
+    if not found:
+        return obj
+    if found is STEPS:
+        if operation in _ITERATING and _calls_between(obj, code):
+            return StepWalk(obj, site)
+        enter(obj, site, context)
+        return obj
+    if type(obj) is list and not code and all_inert(obj, operation):
+        context.access(ops.READ, obj, None, site)
+        return obj
+    if found is BELOW or code:
+        return _below(obj, operation, site, context, code)
+    for owner in owners(obj):
+        if namespace_owner(owner) is not None:
+            point(below(operation, owner), operation, site, context)
+            continue
+        if operation == EXPORT:
+            why = f"{site.at} makes one; when it ends, so that others may grow, is not seen"
+            context.unsure([(owner, None)], "memoryview", why)
+        context.access(ops.READ, owner, None, site)
+    return obj
+
+
+def _calls_between(obj: Any, code: bool) -> bool:
+    """Whether code of Python is called between two steps of an iterator over containers."""
+    found = below("__iter__", obj)
+    return (code or found.code) and bool(found.parts)
+
+
+def _below(obj: Any, operation: str, site: Site, context: Context, code: bool) -> Any:
+    found = below(operation, obj)
+    top = bool(found.parts) and found.parts[0][0] is obj
+    if operation == HASH and top and kind_of(type(obj)) == MAPPING:
+        found.code = False  # hashes are known
+    if (found.code or code) and top and operation in _ONE_BY_ONE:
+        held = owners(obj)
+        del found.parts[:1]
+        point(found, operation, site, context)
+        for owner in held:
+            context.access(ops.READ, owner, None, site)
+        return Walk(iter(obj), held, site)
+    if operation == ORDER and top:
+        found.copied = 1  # the items are taken first, and compared then
+    point(found, operation, site, context)
+    return obj
+
+
+def compared(left: Any, right: Any, operation: str, site: Site, context: Context) -> None:
+    """Before an operator looks at both of its operands."""
+    deep: list[Any] = []
+    flat: list[tuple[Any, str | None]] = []
+    for each in (left, right):
+        if is_plain(each):
+            continue
+        plan = look_of(type(each), operation)
+        if plan is None:
+            continue
+        if plan is _tuple or plan is _list:
+            if all_inert(each, operation):
+                if plan is _list:
+                    flat.append((each, None))
+            else:
+                deep.append(each)
+        elif reads(type(each), operation) is BELOW:
+            deep.append(each)
+        else:
+            for owner in owners(each):
+                context.access(ops.READ, owner, None, site)
+    if deep:
+        flat += others(below(operation, *deep), operation, site, context)
+    if flat:
+        obj, name = flat[0]
+        context.access(ops.READ, obj, name, site, None, flat[1:])
+
+
+def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
+    """Before ``item in obj``."""
+    plan = look_of(type(obj), "__contains__")
+    plain = is_plain(item)
+    if plan is _tuple or plan is _list:
+        inner = "__contains__"
+        if not (plain or inert(type(item), inner)) or not all_inert(obj, inner):
+            point(below("__contains__", obj, item), "in", site, context)
+        elif plan is _list:
+            context.access(ops.READ, obj, None, site)
+        return
+    if plan is looked and reads(type(obj), "__contains__") is BELOW:
+        point(below("__contains__", obj, item), "in", site, context)
+        return
+    if not plain:
+        keyed(obj, item, site, context)
+    if plan is _dict and namespaces:
+        place, name = place_of(obj, item)
+        if name is not None:
+            context.access(ops.READ, place, name, site)
+            return
+    if plan is not None:
+        plan(obj, "__contains__", site, context)
+
+
+def combined(obj: Any, operand: Any, operation: str, site: Site, context: Context) -> Any:
+    """Before ``obj += operand`` and its like change a container; returns the operand."""
+    if not is_plain(operand) and access_of(type(operand), "__len__") is None:
+        new = looked(operand, "__iter__", site, context)
+        if new is not operand:
+            context.access(ops.WRITE, obj, None, site)
+            return new
+        found = below("__iter__", operand)
+        also = others(found, operation, site, context)
+        context.access(ops.WRITE, obj, None, site, operand, also)
+        return operand
+    context.access(ops.WRITE, obj, None, site, operand)
+    return operand
+
+
+def stepped(args: Iterable[Any], site: Site, context: Context) -> list[Any]:
+    """Arguments of a function in C that takes what iterators give."""
+    new = []
+    for each in args:
+        if not is_plain(each) and reads(type(each), "__iter__") is STEPS:
+            if _calls_between(each, False):
+                each = StepWalk(each, site)
+            else:
+                enter(each, site, context)
+        new.append(each)
+    return new
+
+
+def given(function: Any, roots: list[Any], site: Site, context: Context) -> None:
+    """Before a function in C, of which nothing else is known, looks at what it is given."""
+    roots = [each for each in roots if not is_plain(each)]
+    if not roots:
+        return
+    name = getattr(function, "__name__", GIVEN)
+    found = below(GIVEN, *roots)
+    if name in FILLING:
+        filled = [each for each in roots if kind_of(type(each)) == FLAT]
+        reading = [part[:2] for part in found.parts if part[0] not in filled]
+        context.together(reading, [(each, None) for each in filled], site)
+    elif found.parts or found.cut:
+        point(found, name, site, context)
+
+
+def calls_code(function: Any) -> bool:
+    """Whether a function that code in C is given is one of Python."""
+    return function is not None and kind_of(type(function)) == CODE

@@ -1,0 +1,83 @@
+"""What a worker notices of objects besides its accesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.hub import Hub, Phase
+from tracelock.instrument.naming import WHOLE
+from tracelock.ops import READ
+
+if TYPE_CHECKING:
+    from tracelock.instrument.worker import Worker
+
+
+class Noticing:
+    """The half of a worker that makes no scheduling points."""
+
+    hub: Hub
+    uncontrolled: int
+    number: int
+
+    __slots__ = ()
+
+    @property
+    def running(self) -> bool:
+        """Whether what it does is part of a schedule."""
+        return not self.uncontrolled and self.hub.phase is Phase.RUN
+
+    @property
+    def _me(self) -> Worker:
+        return self  # type: ignore[return-value]
+
+    def knows(self, obj: object) -> bool:
+        """Whether an object has a name already."""
+        return self.running and self.hub.names.knows(obj)
+
+    def found(self, obj: object, holder: object, name: str | None) -> None:
+        """``obj`` is in this attribute, or among the contents, of ``holder``."""
+        names = self.hub.names
+        if self.running and not names.knows(obj):
+            names.name_contents(names.variable(holder, name, self._me), obj, self._me)
+
+    def held(self) -> frozenset[object]:
+        """The locks that it holds, and its thread: tasks of one loop wait for one another."""
+        objects = self.hub.layout.objects
+        locks: list[object] = [
+            number
+            for number, model in enumerate(self.hub.controller.models)
+            if model is not None
+            and objects[number].type in ("lock", "rlock")
+            and self.number in model.holders()
+        ]
+        return frozenset((*locks, ("thread", self._me.ident)))
+
+    def unsure(self, parts: Iterable[tuple[object, str | None]], what: str, why: str) -> None:
+        """These are read by ``what`` now, and may be read again later."""
+        if self.running:
+            names = self.hub.names
+            for obj, name in parts:
+                variable = names.variable(obj, name, self._me)
+                names.unsure.setdefault(variable.name, (what, why))
+                names.guarded(variable, self._me)
+                if not variable.shared:
+                    names.used(variable, self.number, READ)
+
+    def whole(self, obj: object, what: str, site: Any) -> None:
+        """All attributes of ``obj`` that there are now are read; others may be added."""
+        if self.running:
+            self.hub.names.whole.add(identity(obj))
+            why = f"{site.at} reads all attributes at once, and others add some"
+            self.unsure([(obj, WHOLE)], what, why)
+
+    def doubt(self, what: str, why: str) -> None:
+        """Something is done now that others may depend on unseen: nothing is proved."""
+        if self.running:
+            self.hub.names.doubts.setdefault(what, why)
+
+    def referred(self, reference: Any) -> None:
+        """A weak reference was created."""
+        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
+            self.hub.names.mortals.created(reference, self._me if self.running else None)
