@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tracelock
@@ -148,6 +148,7 @@ def _kept(steps: Any) -> list[Any]:
 
 
 @given(steps=STEPS, count=st.integers(0, 9))
+@example(steps=[{"fetch_add": "flag", "by": "'on'"}], count=0)  # a text is added to nothing
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_worker_alone_does_what_the_simulated_backend_does(steps: list[Any], count: int) -> None:
     data = {

@@ -40,6 +40,8 @@ class Ending:
             parts += [mains.WORK, "\n\n"]
         if "same" in needs:
             parts += [mains.SAME, "\n\n"]
+        if "number" in needs:
+            parts += [mains.NUMBER, "\n\n"]
         parts.append(self._main())
         if self.context.lenient:
             parts.append(self._test())

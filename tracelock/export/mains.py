@@ -204,6 +204,14 @@ def same(a, b):
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 '''
 
+NUMBER: Final = '''\
+def number(value):
+    """What may be added to a variable."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"a number is added, not {value!r}")
+    return value
+'''
+
 #: Conditions whose woken waiters take the lock back in a turn of their own.
 HELD: Final = {
     "threading": '''

@@ -11,10 +11,10 @@ from typing import Final
 _WORDS: Final = """
 a alive anyio args asyncio atomic b back begin Condition condition ctx ctypes end ended ending
 error f failed failure failures faulthandler frame index InTurn item left line linecache main
-manual math mine multiprocessing name news nursery one os p patience PATIENCE process processes
-queue requests run run_all running same scope scopes signal spawn stack start started starting
-sys t take task tasks thread threading threads time traceback trio turn verdict waiting waits_at
-work worker workers wrong x
+manual math mine multiprocessing name news number nursery one os p patience PATIENCE process
+processes queue requests run run_all running same scope scopes signal spawn stack start started
+starting sys t take task tasks thread threading threads time traceback trio turn verdict
+waiting waits_at work worker workers wrong x
 """
 #: What the programs use themselves.
 TAKEN: Final = frozenset([*_WORDS.split(), *keyword.kwlist, *keyword.softkwlist, *dir(builtins)])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from tracelock.export.kinds import BOOL
+from tracelock.export.kinds import BOOL, OTHER
 from tracelock.export.turns import StepWriter
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
@@ -128,11 +128,15 @@ class VariableWriter(StepWriter):
     def on_fetch_add(self, step: verbs.FetchAdd, at: str) -> None:
         variable, (by,), (tree,) = self.modified(step, at)
         into = self.local(step.into)
+        checked = OTHER in self.context.kinds[self.reference(step)[0]] and not _number(tree)
+        if checked:  # a text would be added to a text
+            self.context.needs.add("number")
+            by = f"number({by})"
         with self.atomic():
             if into is None:
                 self.put(f"{variable} += {by}")
             else:
-                if not isinstance(tree, ast.Constant | ast.Name | ast.UnaryOp):
+                if not checked and not isinstance(tree, ast.Constant | ast.Name | ast.UnaryOp):
                     by = f"({by})"
                 self.put(f"{into}, {variable} = {variable}, {variable} + {by}")
         self.after_operation(at)
@@ -151,3 +155,8 @@ class VariableWriter(StepWriter):
             self.steps(step.atomic, f"{at}.atomic")
             self.guard, context.points, context.watched = outer
         self.after_operation(at)
+
+
+def _number(tree: ast.expr) -> bool:
+    """Whether this is a number as it stands."""
+    return isinstance(tree, ast.Constant) and isinstance(tree.value, int | float)
