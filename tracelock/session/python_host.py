@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from tracelock.engine.controller import Controller
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.engine.verdicts import STUCK
 from tracelock.errors import Divergence, UsageError
-from tracelock.explore.running import Executed, Runner, Tape
+from tracelock.explore.running import Executed, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
 from tracelock.instrument.following import PythonReplay
@@ -31,6 +31,7 @@ from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
+from tracelock.session.python_runner import PythonRunner, shared_in
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
     Restarting,
@@ -114,6 +115,7 @@ class PythonHost(Host):
                 self.names.preset(shared_in(self._known))
             self.isolation.begin()
             if self._known is not None:
+                self._look()
                 self._first_use()
             self._stack = stack.pop_all()
         return self
@@ -121,9 +123,22 @@ class PythonHost(Host):
     def _warm(self) -> None:
         """Processes are forked with what is set up at first use. Where there is no time for that,
         there is none for a schedule either."""
+        self._look()
         if self.isolation.apart and not self._used:
             with contextlib.suppress(Interrupted, TimeUp):
                 self._first_use()
+
+    def _look(self) -> None:
+        """Find out whether schedules have to run apart, before any has run here."""
+
+        def run() -> None:
+            with self.isolation.together():
+                run_once(self, self.backend.own_order())
+
+        with contextlib.suppress(Interrupted, TimeUp):
+            for name in self.isolation.look(run):
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
 
     def _died(self, trace: Trace) -> None:
         """A trace that ends with the death of the process is not followed in this one."""
@@ -135,6 +150,8 @@ class PythonHost(Host):
         a trace was recorded, and in all processes that are forked. Nothing is learnt."""
         names, backend, isolation = self.names, self.backend, self.isolation
         self._used = True
+        if isolation.leaks:
+            return  # what it is run in has to stay as it is
         frozen, names.frozen = names.frozen, True
         backend.counted = False
         try:
@@ -377,7 +394,7 @@ class PythonHost(Host):
 
     @property
     def lasting(self) -> list[str]:
-        return list(self.backend.kept.lasting)
+        return [*self.backend.kept.lasting, *self.isolation.leaks]
 
     def remarks(self, schedules: int) -> list[str]:
         schedules = self.backend.ran  # those of a warm-up, and those that were cut, among them
@@ -385,7 +402,7 @@ class PythonHost(Host):
             f"in {count} of {schedules} schedules: {told}"
             for told, count in sorted(self.backend.heard.items())
         ]
-        if lasting := self.lasting:
+        if lasting := list(self.backend.kept.lasting):
             shown = ", ".join(lasting[:5])
             more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
             remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
@@ -415,26 +432,3 @@ class PythonHost(Host):
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
         return self.backend.own_orders(cancellations)
-
-
-class PythonRunner(Runner):
-    """Runs schedules of real code where its ``isolation`` says, in this process or in others."""
-
-    def verdict(self, controller: Controller) -> Verdict:
-        isolation = self.backend
-        assert isinstance(isolation, Isolation)
-        return isolation.verdict() or super().verdict(controller)
-
-
-def shared_in(trace: Trace) -> list[str]:
-    """The shared parts of objects that a trace has accesses to, by their names."""
-    targets = {event.target for event in trace.events if event.op in ("read", "write")}
-    for event in trace.events:
-        if event.op == "atomic":  # one operation on several files
-            targets.update(*(part for part in (event.value, event.result) if part))
-    known = {event.target for event in trace.events}
-    for target in known:  # a queue whose mutex was used is the library's own code
-        queue, _, part = (target or "").rpartition(".")
-        if part == "mutex" and queue not in known:
-            targets.add(f"{queue} from outside")
-    return sorted(target for target in targets if target is not None)

@@ -44,6 +44,10 @@ class Holder:
     place = -1
     #: Whether it can be made what it was; else it is only seen to have changed.
     whole = True
+    #: Whether the changes of the first schedules may be what is set up at first use.
+    settles = False
+    #: The object itself, of what cannot always be put back.
+    thing: Any = None
 
     def __init__(self, label: str) -> None:
         self.label = label

@@ -223,6 +223,11 @@ class ProcessWide:
         self._take = [row.take for row in ROWS]
         self._then = [take() for take in self._take]
 
+    def accept(self, name: str) -> None:
+        """What the row of this name finds now is what it is to be."""
+        number = [row.name for row in ROWS].index(name)
+        self._then[number] = self._take[number]()
+
     def put_back(self) -> list[str]:
         """Put back what is not as it was; the names of that."""
         found = [take() for take in self._take]
