@@ -214,10 +214,11 @@ def test_what_a_bad_schedule_leaves_behind_is_gone_with_it() -> None:
 
 def test_each_process_begins_from_the_state_that_there_was() -> None:
     """Of what nothing puts back, too: here a number that C keeps."""
-    seen: list[int] = []
+    seen: list[Account] = []
 
     def worker(account: Account) -> None:
-        seen.append(ctypes.CDLL(None).srand(1) and 0)
+        ctypes.CDLL(None).srand(1)
+        seen.append(account)
         add(account)
 
     explore(worker, add_safely, schedules=50)

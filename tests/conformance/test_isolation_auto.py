@@ -264,6 +264,37 @@ def test_what_the_caller_alone_can_reach_is_the_callers() -> None:
     assert any("lives on from schedule to schedule: the generator" in one for one in found.notes)
 
 
+def test_what_forked_schedules_give_the_caller_is_sent_or_named() -> None:
+    """Plain data that is added to the caller's containers comes back; all else is named."""
+    totals: list[dict[str, int]] = []
+    ended: set[int] = set()
+    known: dict[int, int] = {}
+    objects: list[object] = []
+    calls = 0
+    mine = ticks()
+
+    def worker(account: Account) -> None:
+        nonlocal calls
+        add(account)
+        by_name(account)
+        totals.append({"total": account.total})
+        objects.append(account)
+        calls += 1
+        next(mine)
+
+    def check(account: Account) -> None:
+        ended.add(account.total)
+        known[account.total] = 1
+
+    found, isolation = explored(worker, add, check=check, schedules=30, strategy="random")
+    assert isolation.apart and found.schedules == 30 and found.verdict == "passed"
+    assert len(totals) >= 30 and ended == {1, 2} and known == {1: 1, 2: 1}
+    assert {one["total"] for one in totals} == {1, 2}
+    (note,) = [note for note in found.notes if "the caller's own objects was lost" in note]
+    assert "objects" in note and "calls" in note and "mine" in note and "totals" not in note
+    assert "ended" not in note and "known" not in note
+
+
 def test_a_leak_that_the_first_schedules_do_not_show_ends_with_them(to_leak: None) -> None:
     """What is left is the state that all later ones begin from, each in a process of its own."""
 
@@ -273,7 +304,7 @@ def test_a_leak_that_the_first_schedules_do_not_show_ends_with_them(to_leak: Non
         if account.total != total + 1:
             next(TICKS)
 
-    found, isolation = explored(worker, count, schedules=200, strategy="random")
+    found, isolation = explored(worker, count, schedules=80, strategy="random")
     assert found.verdict == "passed" and isolation.apart
     assert "the generator" in isolation.why
     assert next(TICKS) < 20

@@ -115,7 +115,7 @@ def main() -> None:
         importlib.import_module("neighbour")
     told = {}
     for name, worker in programs():
-        _, isolation = explored(worker, add, schedules=20, strategy="random")
+        _, isolation = explored(worker, add, schedules=8, strategy="random")
         told[name] = [isolation.apart, isolation.forks, isolation.why]
     print(json.dumps(told))
 

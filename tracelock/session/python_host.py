@@ -417,6 +417,11 @@ class PythonHost(Host):
                 "because its wait timed out: nobody was left to wake it, so that without the "
                 "timeout it would hang (a lost wake-up that the timeout hides?)"
             )
+        if lost := list(self.backend.kept.callers.lost):
+            remarks.append(
+                "isolation: what schedules did to the caller's own objects was lost with their "
+                f'processes (isolation="never" runs them here): {listed(lost)}'
+            )
         return [*remarks, *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:

@@ -33,8 +33,17 @@ _MADE_AT_RUN_TIME: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _IMPORT: Final = dis.opmap["IMPORT_NAME"]
 _flags: Final[Any] = type.__dict__["__flags__"].__get__
 _line: Final[Any] = type.__dict__["__mro__"].__get__
-_module: Final[Any] = type.__dict__["__module__"].__get__
+_said: Final[Any] = type.__dict__["__module__"].__get__
 _names: Final[Any] = type.__dict__["__dict__"].__get__
+
+
+def module_of(cls: type) -> str:
+    """The module that a class is said to be of."""
+    try:
+        found = _said(cls)
+    except AttributeError:
+        return ""
+    return found if type(found) is str else ""
 
 
 def package(module: object) -> str:
@@ -55,23 +64,27 @@ def in_c(value: Any) -> str:
         names = namespace(value)
         path, name = names.get("__file__"), names.get("__name__")
         extension = type(path) is str and path.endswith(_SUFFIXES)
-        return package(name) if extension or name in _FOREIGN else ""
+        return package(name) if extension or _is_foreign(name) else ""
     if cls is FunctionType:
-        return package(value.__module__) if value.__module__ in _FOREIGN else ""
+        return package(value.__module__) if _is_foreign(value.__module__) else ""
     if cls is BuiltinFunctionType:
         if type(value.__module__) is str:
             return package(value.__module__)
         owner = value.__self__
         return "" if owner is None or type(owner) is cls else in_c(owner)
     for base in _line(value if issubclass(cls, type) else cls):
-        found = package(_module(base))
+        found = package(module_of(base))
         if found and _made_in_c(base):
             return found
     return ""
 
 
+def _is_foreign(module: object) -> bool:
+    return type(module) is str and module in _FOREIGN
+
+
 def _made_in_c(cls: type) -> bool:
-    if _module(cls) in _FOREIGN or not _flags(cls) & _MADE_AT_RUN_TIME:
+    if module_of(cls) in _FOREIGN or not _flags(cls) & _MADE_AT_RUN_TIME:
         return True
     return any(
         type(part) in _OF_C and part.__objclass__ is cls for part in list(_names(cls).values())

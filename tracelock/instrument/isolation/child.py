@@ -91,7 +91,7 @@ class ForkedBatch:
         contexts.clear()
         die_with_parent(self._parent)
         backend.begin_apart(self.claims)
-        backend.kept.faults_untold()
+        backend.kept.begin_apart()
         backend.sees_to_it = self.journal.beat
         controller.models.clear()  # of what an object was taken for when they were made
         controller._objects.clear()

@@ -51,7 +51,7 @@ def look(
         for number in (1, 2):
             os.dup2(nowhere, number)
     backend.begin_apart(False)
-    backend.kept.faults_untold()
+    backend.kept.begin_apart()
     backend.sees_to_it = alive
     backend.names.frozen = False  # so that it is recorded what workers run through
     modules = set(sys.modules)

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument.account.extensions import in_c, named
+from tracelock.instrument.account.extensions import in_c, module_of, named
 from tracelock.instrument.contexts import identity
 
 _line: Final[Any] = type.__dict__["__mro__"].__get__
 _names: Final[Any] = type.__dict__["__dict__"].__get__
-_module: Final[Any] = type.__dict__["__module__"].__get__
 
 
 class CodeReach:
@@ -54,10 +53,11 @@ class CodeReach:
             self.in_c.setdefault(of)
         cls = type(value)
         if cls is FunctionType:
-            if self._is_own(value.__module__):
+            module: object = value.__module__
+            if type(module) is str and self._own(module):
                 self._look_at_function(value)
         elif issubclass(cls, type):
-            if self._is_own(_module(value)):
+            if self._own(module_of(value)):
                 self._todo += [*_names(value).values(), *_line(value)[1:]]
         elif cls is MethodType:
             self._todo += (value.__func__, value.__self__)
@@ -70,11 +70,8 @@ class CodeReach:
         elif not issubclass(cls, ModuleType):
             self.objects.append(value)
             if cls is functools._lru_cache_wrapper:
-                self._todo.append(value.__wrapped__)
+                self._todo.append(getattr(value, "__wrapped__", None))
             self._todo.append(cls)
-
-    def _is_own(self, module: object) -> bool:
-        return type(module) is str and self._own(module)
 
     def _look_at_function(self, function: FunctionType) -> None:
         self._todo += _named(function.__code__, function.__globals__)

@@ -350,9 +350,12 @@ class Contents(Holder):
         if self.base is list and len(now) > len(then) and _same(now, then):
             return now[len(then) :]
         if self.base is dict and len(now) > len(then):
-            return now if _same(now, then) and _same(now.values(), then.values()) else None
-        if self.base is set and len(now) > len(then):
-            return now if {*map(id, then)} <= {*map(id, now)} else None
+            if _same(now, then) and _same(now.values(), then.values()):
+                return dict(itertools.islice(now.items(), len(then), None))
+        elif self.base is set and len(now) > len(then):
+            known = {*map(id, then)}
+            if known <= {*map(id, now)}:
+                return [one for one in now if id(one) not in known]
         return None
 
     def give(self, parts: list[Any]) -> None:

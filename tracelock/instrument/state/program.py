@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.state.holders import Contents, Holder, NamesHeld
+from tracelock.instrument.state.callers import CallersObjects
+from tracelock.instrument.state.holders import Holder, NamesHeld
 from tracelock.instrument.state.places import covering, home_of, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
@@ -69,7 +70,7 @@ class KeptState:
         self._batches: list[HolderBatch] = []
         self._alone: list[Holder] = []
         self._batched = 0
-        self._kept: dict[Contents, list[Any]] = {}
+        self.callers = CallersObjects()
 
     def _take_modules(self) -> None:
         self._modules = len(sys.modules)
@@ -90,10 +91,22 @@ class KeptState:
             self._take_modules()
             self._whole = True
 
-    def faults_untold(self) -> None:
-        """In a process that may end: how it does is found out, and need not be told each time."""
+    # --- in a forked process ----------------------------------------------------------------------
+    def begin_apart(self) -> None:
+        """How this process ends is found out, and need not be told each time."""
         faulthandler.disable()
         self._process.accept("faulthandler")
+        self.callers.begin_apart()
+
+    def for_the_caller(self) -> list[tuple[int, list[Any]]]:
+        """No further schedule follows here: what there is to be sent of the caller's objects."""
+        for holder in self._dirty:
+            if holder in self._theirs:
+                self.callers.note(holder)
+        return self.callers.told()
+
+    def from_apart(self, told: list[tuple[int, list[Any]]]) -> None:
+        self.callers.hear(told, self._snapshot.found)
 
     # --- what is not put back -------------------------------------------------------------------
     def owns(self, module: str) -> bool:
@@ -151,7 +164,7 @@ class KeptState:
         for holder in self._theirs if self._look_everywhere() else self._theirs & self._hot.keys():
             if holder.changed():
                 self._hot[holder] = None
-                holder.accept()
+                self._accept(holder)
 
     def ran(self) -> None:
         """The workers have ended, or have been unwound: what is not as it was?"""
@@ -170,16 +183,19 @@ class KeptState:
         """``check`` has run. What it alone changes is nothing to the workers: it stays."""
         for holder in self._differing():
             if holder not in self._dirty:
-                holder.accept()
+                self._accept(holder)
         for holder in self._dirty:
             if isinstance(holder, NamesHeld):
                 holder.accept_others()
 
+    def _accept(self, holder: Holder) -> None:
+        if self.callers.apart and holder in self._theirs:
+            self.callers.note(holder)
+        holder.accept()
+
     def _restore(self, holder: Holder) -> None:
-        if isinstance(holder, Contents) and holder in self._theirs:
-            added = holder.added()
-            if added:
-                self._kept.setdefault(holder, []).append(added)
+        if holder in self._theirs:
+            self.callers.note(holder)
         holder.put_back()
         # what is set up at first use is there after the first schedules
         if not holder.whole and (not holder.settles or self._schedules > _FIRST):
@@ -228,10 +244,9 @@ class KeptState:
         for holder in last - self._theirs:
             holder.put_back()
         self._dirty.clear()
-        for box, added in self._kept.items():
-            box.give(added)
+        self.callers.give()
         self._process.put_back()
         # a task that never ended may keep all this for ever
         self._snapshot.forget()
-        for holders in (self._kept, self._hot, self._theirs, self._batches, self._alone):
+        for holders in (self._hot, self._theirs, self._batches, self._alone):
             holders.clear()
