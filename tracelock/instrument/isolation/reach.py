@@ -1,14 +1,15 @@
 """What the code of a program names, before any of it has run.
 
 Asked are the given functions, and functions and classes of the program's own modules that these
-name, and so on: so the answer is the same in any process that has loaded them.
+name, and so on, of classes the methods by whose names anything is called: so the answer is the same
+in any process that has loaded them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ class CodeReach:
         self._own = own
         self._seen: dict[int, Any] = {}
         self._todo: list[Any] = []
+        self._named: set[str] = set()
+        self._waiting: dict[str, list[Any]] = {}  # what classes have by names that nobody has named
         for function in functions:
             self._unwrap(function)
         while self._todo:
@@ -58,7 +61,7 @@ class CodeReach:
                 self._look_at_function(value)
         elif issubclass(cls, type):
             if self._own(module_of(value)):
-                self._todo += [*_names(value).values(), *_line(value)[1:]]
+                self._look_at_class(value)
         elif cls is MethodType:
             self._todo += (value.__func__, value.__self__)
         elif cls is functools.partial:
@@ -69,12 +72,31 @@ class CodeReach:
             self._todo += (value.fget, value.fset, value.fdel)
         elif not issubclass(cls, ModuleType):
             self.objects.append(value)
-            if cls is functools._lru_cache_wrapper:
+            if cls is functools.cached_property:
+                self._todo.append(value.func)
+            elif cls is functools._lru_cache_wrapper:
                 self._todo.append(getattr(value, "__wrapped__", None))
             self._todo.append(cls)
 
+    def _look_at_class(self, cls: type) -> None:
+        self._todo += _line(cls)[1:]
+        for name, part in list(_names(cls).items()):
+            if name in self._named or name.startswith("__"):  # the interpreter calls these
+                self._todo.append(part)
+            else:
+                self._waiting.setdefault(name, []).append(part)
+
+    def _look_at_code(self, code: CodeType, names: Mapping[str, Any]) -> None:
+        self._todo += named(code, names)
+        for name in code.co_names:
+            self._named.add(name)
+            self._todo += self._waiting.pop(name, ())
+        for inner in code.co_consts:
+            if type(inner) is CodeType:
+                self._look_at_code(inner, names)
+
     def _look_at_function(self, function: FunctionType) -> None:
-        self._todo += _named(function.__code__, function.__globals__)
+        self._look_at_code(function.__code__, function.__globals__)
         for cell in function.__closure__ or ():
             with contextlib.suppress(ValueError):
                 self._todo.append(cell.cell_contents)
@@ -82,11 +104,3 @@ class CodeReach:
         wrapped = function.__dict__.get("__wrapped__")
         if wrapped is not None:
             self._todo.append(wrapped)
-
-
-def _named(code: CodeType, names: Mapping[str, Any]) -> Iterator[Any]:
-    """What the code, and all code inside it, names."""
-    yield from named(code, names)
-    for inner in code.co_consts:
-        if type(inner) is CodeType:
-            yield from _named(inner, names)
