@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -327,6 +328,27 @@ def test_a_schedule_that_ends_its_process_in_the_look_is_found_afterwards(to_lea
     assert found.trace is not None and found.confirmed == {"threading": "1/1"}
     assert found.trace.verdict.message == "the process was killed by SIGSEGV"
     assert isolation.why.endswith("a schedule ended its process: the process was killed by SIGSEGV")
+
+
+@pytest.mark.parametrize("reason", ["code in C", "state that leaks"])
+def test_where_threads_are_alive_nothing_is_forked_and_a_note_says_so(
+    reason: str, to_leak: None
+) -> None:
+    def leaks(account: Account) -> None:
+        next(TICKS)
+
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait, name="somebody")
+    thread.start()
+    try:
+        worker = by_name if reason == "code in C" else leaks
+        found, isolation = explored(worker, count, schedules=20, strategy="random")
+    finally:
+        over.set()
+        thread.join()
+    assert isolation.forks == 0 and found.schedules == 20
+    assert any("in this process: threads are alive" in n and "somebody" in n for n in found.notes)
+    assert any("lives on" in note for note in found.notes) == (reason != "code in C")
 
 
 # --- what else is loaded has no say -----------------------------------------------------------
