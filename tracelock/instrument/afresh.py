@@ -8,6 +8,7 @@ Counters of the standard library from which threads and pools get their names, t
 from __future__ import annotations
 
 import _random
+import ctypes
 import itertools
 import random
 import sys
@@ -16,9 +17,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-#: What ``random.seed`` does with a number, in C.
 _generator: Final[Any] = random._inst
-_seed: Final = _random.Random.seed
 #: Owner, attribute, the first number, and whether it is the counter's own ``__next__``.
 _COUNTERS: Final = (
     (threading, "_counter", 1, True),
@@ -33,6 +32,31 @@ _LAST: Final = {
 #: With what the generator of ``random`` begins in each schedule, and its first number then.
 _SEED: Final = 1_700_000_000
 _FIRST: Final = random.Random(_SEED).random()
+#: What ``random.seed`` does with a number, in C.
+_seed: Final = _random.Random.seed
+
+
+def _place(generator: Any) -> Any:
+    """How many words a generator has given of its state, and the first three of these: the one
+    changes with each number, the others where it begins anew, and with another seed (but for the
+    very first). CPython has them side by side.
+    """
+    return (ctypes.c_uint32 * 4).from_address(id(generator) + object.__basicsize__)
+
+
+def _place_is_seen() -> bool:
+    if sys.implementation.name != "cpython" or _random.Random.__basicsize__ < 4 * _WORDS:
+        return False
+    generator = random.Random(_SEED)
+    place = _place(generator)
+    seeded = place[:]
+    generator.random()
+    return bool(seeded[0] == _WORDS and place[0] == 2 and place[1] != seeded[1])
+
+
+#: Words of the state of a generator.
+_WORDS: Final = 624
+_PLACE_SEEN: Final = _place_is_seen()
 
 
 class Afresh:
@@ -45,6 +69,9 @@ class Afresh:
         next(tempfile._get_candidate_names())  # type: ignore[attr-defined]  # its own generator
         self.drew = False
         self._random = random.getstate()
+        #: Where the generator is, if that can be seen, and where it is when a schedule begins.
+        self._place: Any = _place(_generator) if _PLACE_SEEN else ()
+        self._seeded: Any = ()
         #: Owner, attribute, the counter that was there, the first number, ``__next__`` or not.
         self._counters: list[tuple[Any, str, Any, int, bool]] = []
         for module, name, first, own in _COUNTERS:
@@ -62,12 +89,16 @@ class Afresh:
             setattr(owner, name, count.__next__ if own else count)
         for name in self._last:
             self._uuid[name] = _LAST[name]
-        _seed(_generator, _SEED)
+        if not self._seeded or self._place[:] != self._seeded:
+            _seed(_generator, _SEED)  # which takes as long as three steps of a worker
+            self._seeded = self._place[:]
         _generator.gauss_next = None
 
     def end(self) -> None:
         """It has ended."""
-        self.drew = self.drew or random.random() != _FIRST
+        if not self.drew:
+            seen = self._place[:]
+            self.drew = seen != self._seeded if seen else random.random() != _FIRST
 
     def close(self) -> None:
         """The exploration is over: the process goes on as if there had been none."""

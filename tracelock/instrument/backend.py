@@ -235,7 +235,7 @@ class PythonBackend:
 
     # --- setup and check ---------------------------------------------------------------------
     @contextlib.contextmanager
-    def _aside(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
+    def _aside(self, controller: OpenController, phase: int) -> Iterator[Main]:
         """While this is entered, user code may run that is no worker's: nothing is explored, and
         the record of the schedule stays as it is."""
         hub, number = self.hub, self.setup_number

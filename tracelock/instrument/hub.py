@@ -13,7 +13,6 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
@@ -47,14 +46,17 @@ PATIENCE: Final = 1.0
 LESS: Final = 0.1
 
 
-class Phase(IntEnum):
-    """What the hub is doing. In ``SETUP`` and ``CHECK`` nothing is chosen and nothing recorded."""
+class Phase:
+    """What the hub is doing. In ``SETUP`` and ``CHECK`` nothing is chosen and nothing recorded.
 
-    IDLE = 0
-    SETUP = 1
-    RUN = 2
-    CHECK = 3
-    UNWIND = 4
+    No enumeration: it is asked several times in each step, and that of an ``Enum`` takes longer.
+    """
+
+    IDLE: Final = 0
+    SETUP: Final = 1
+    RUN: Final = 2
+    CHECK: Final = 3
+    UNWIND: Final = 4
 
 
 class ScheduleOver(BaseException):
@@ -91,7 +93,7 @@ class Hub:
     def __init__(self, names: ObjectNames) -> None:
         self.names = names
         self.layout = names.layout
-        self.phase = Phase.IDLE
+        self.phase: int = Phase.IDLE
         self.schedule = 0
         self.main = new_baton()
         self.main.acquire()

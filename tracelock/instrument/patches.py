@@ -160,9 +160,10 @@ class Patches:
     def now(self, function: Any) -> Any:
         """What takes the place of ``function``, if it is one of the originals itself, or a method
         of a lock that exists already."""
-        owner = function.__self__ if type(function) is BuiltinMethodType else None
-        if type(owner) in (RAW_LOCK, RAW_RLOCK):
-            return getattr(self.hub.stand_in(owner), function.__name__)
+        if type(function) is BuiltinMethodType:
+            owner = function.__self__
+            if type(owner) in (RAW_LOCK, RAW_RLOCK):
+                return getattr(self.hub.stand_in(owner), function.__name__)
         return self._by.get(identity(function), function)
 
     def _own_code(self, row: Patch) -> bool:

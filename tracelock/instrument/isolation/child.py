@@ -129,7 +129,7 @@ class ForkedBatch:
         plain = backend._aside
 
         @contextlib.contextmanager
-        def aside(controller: OpenController, phase: Phase) -> Iterator[Any]:
+        def aside(controller: OpenController, phase: int) -> Iterator[Any]:
             with plain(controller, phase) as main:
                 self.journal.write(self._schedule, self._events, -1, phase)
                 yield main

@@ -299,7 +299,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
 
     # --- before and after --------------------------------------------------------------------
     @contextlib.contextmanager
-    def _aside(self, controller: OpenController, phase: Phase) -> Iterator[Main]:
+    def _aside(self, controller: OpenController, phase: int) -> Iterator[Main]:
         """The same in the loop's thread, where tasks go on in the loop's own order."""
         hub, tasks = self.hub, self.tasks
         failure, limit, phase_then = controller.failure, controller.limit, phase

@@ -161,6 +161,8 @@ class KeptState:
     def set_up(self) -> None:
         """What the given functions' own closures hold is not put back where ``setup`` alone
         changes it."""
+        if not self._theirs:
+            return
         for holder in self._theirs if self._look_everywhere() else self._theirs & self._hot.keys():
             if holder.changed():
                 self._hot[holder] = None

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend
 from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patches import COMMON, LOOPING
+from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.worker import Worker
 
 
@@ -24,6 +26,11 @@ class ThreadBackend(PythonBackend):
 
     settles = True
     patch_groups = (*COMMON, *LOOPING)
+
+    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
+        super().__init__(program, limits)
+        if any(map(inspect.iscoroutinefunction, program.workers)):
+            raise UsageError("coroutine functions are workers of the asyncio and trio backends")
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
@@ -71,6 +78,4 @@ class ThreadBackend(PythonBackend):
             yield worker, partial(self._pooled(number).take, worker, body)
 
     def _body(self, work: Callable[..., Any], state: Any) -> Callable[[], Any]:
-        if inspect.iscoroutinefunction(work):
-            raise UsageError("coroutine functions are workers of the asyncio and trio backends")
         return partial(work, *self.program.arguments(state))
