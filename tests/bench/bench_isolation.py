@@ -2,17 +2,19 @@
 
     python tests/bench/bench_isolation.py [--schedules N]
 
-Each program is explored with ``isolation="never"`` and with ``"always"``, by a random walk and by
-DPOR. The failing programs are shrunk and confirmed, where each trial is a process of its own.
-Nothing is asserted.
+Each program is explored with ``isolation="never"``, ``"auto"`` and ``"always"``, by a random walk
+and by DPOR; in one each schedule leaks state, and so has a process of its own. The failing programs
+are shrunk and confirmed, where each trial is a process of its own. Nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,32 @@ def four(account: Account) -> None:
     assert account.total == 4
 
 
+async def later(account: Account) -> None:
+    for _ in range(3):
+        account.total += 1
+        await asyncio.sleep(0)
+
+
+def ticks() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+TICKS = ticks()
+
+
+def leaks(account: Account) -> None:
+    add_twice(account)
+    next(TICKS)
+
+
 PROGRAMS: dict[str, tuple[list[Any], Any, str, dict[str, Any]]] = {
     "passes, random": ([add_safely, add_safely], None, "random", {}),
     "passes, dpor": ([add_twice, add_twice], None, "dpor", {}),
+    "tasks, random": ([later, later], None, "random", {}),
+    "state leaks": ([leaks, add_twice], None, "random", {"schedules": 200}),
     "every deadlock": ([one_way, other_way], None, "random", {"every": True, "shrink": False}),
     "a lost update": ([add_twice, add_twice], four, "auto", {}),
     "a death": ([dying(lambda: os._exit(3)), add_twice], None, "auto", {}),
@@ -52,11 +77,10 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{'':18}{'isolation':12}{'seconds':>9}{'schedules':>11}{'each second':>13}{'forks':>7}")
     for name, (workers, check, strategy, more) in PROGRAMS.items():
-        for isolation in ("never", "always"):
+        for isolation in ("never", "auto", "always"):
             code = PythonCode(workers, Account, check)
-            plan = Plan(
-                strategy=strategy, schedules=options.schedules, isolation=isolation, **more
-            )  # fmt: skip
+            bounds = {"schedules": options.schedules, **more}
+            plan = Plan(strategy=strategy, isolation=isolation, **bounds)
             with Exploration(target_for(code=code), plan) as exploration:
                 begun = time.perf_counter()
                 found = exploration.run()

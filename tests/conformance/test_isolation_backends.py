@@ -101,6 +101,21 @@ def ticks() -> Iterator[int]:
 TICKS: Any = None
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_state_that_leaks_from_tasks(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "TICKS", ticks())
+
+    async def first(account: Account) -> None:
+        await LIBRARIES[library](0)
+        assert next(TICKS) == 0
+
+    workers = [first, adding(library)]
+    found, isolation = explored(*workers, backend=library, strategy="random", schedules=15)
+    assert not found.failed and isolation.leaks, found.summary
+    found, _ = explored(*workers, backend=library, isolation="never")
+    assert found.failed
+
+
 # --- workers that are processes -----------------------------------------------------------------
 def bumps(shared: Any) -> None:
     number = shared.value

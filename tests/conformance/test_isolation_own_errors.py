@@ -12,7 +12,8 @@ import tracelock
 from tests.helpers.apart import Account, add, add_safely, dying
 from tests.helpers.forked import QUICK, explored, it_can_be_forked
 from tracelock.instrument.backend import PythonBackend
-from tracelock.instrument.isolation import child
+from tracelock.instrument.isolation import child, listening
+from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.watchdog import Watchdog
 from tracelock.instrument.worker import MainBlocked
 
@@ -20,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.usefixtures(it_can_be_forked.__name__),
 ]
+FAILED = "tracelock failed in the forked process"
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -52,6 +54,20 @@ def test_so_it_is_in_the_middle_of_a_schedule(monkeypatch: pytest.MonkeyPatch) -
     assert "In the forked process that ran the schedule" in note and "in broken" in note
 
 
+TICKS = iter(tick for tick in range(100))
+
+
+def next_tick(account: Account) -> None:
+    next(TICKS)
+
+
+def test_so_it_is_in_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KeptState, "leaking", broken)
+    with pytest.raises(tracelock.InternalError, match=FAILED) as raised:
+        explored(next_tick, add_safely)
+    assert "IndexError: a mistake of ours" in str(raised.value)
+
+
 def test_what_the_watchdog_raises_too_late_is_raised_nowhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -78,6 +94,30 @@ def test_what_the_watchdog_raises_too_late_is_raised_nowhere(
 def forever(account: Account) -> None:
     while True:
         pass
+
+
+def test_a_worker_that_is_being_seen_to_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine that may take longer than a process that stands still is waited for: what
+    another worker could end is no failure."""
+    import ctypes
+
+    libc, (there, here) = ctypes.CDLL(None), os.pipe()
+
+    def waits(account: Account) -> None:
+        add(account)
+        libc.read(there, ctypes.create_string_buffer(1), 1)
+
+    def ends(account: Account) -> None:
+        add(account)
+        libc.write(here, b"x", 1)
+
+    monkeypatch.setattr(listening, "MORE", 0.4)  # less than it takes to give up a worker
+    found, _ = explored(
+        waits, ends, isolation="always", limits=QUICK, schedules=4, strategy="random", shrink=False
+    )  # fmt: skip
+    os.close(there)
+    os.close(here)
+    assert not any(way.kind == "crashed" for way in found.ways)
 
 
 def test_a_program_that_ends_its_process_is_still_told_as_that() -> None:

@@ -316,14 +316,24 @@ TICKS = ticks()
 
 
 def test_what_cannot_be_put_back_is_named() -> None:
+    """Where it may be, each schedule has a process of its own, and so the state that there was."""
+
     def worker() -> None:
         next(TICKS)
 
-    explored = explore(worker, lambda: None, schedules=20, strategy="random")
-    assert any(
-        "lives on from schedule to schedule: the generator" in note and "TICKS" in note
-        for note in explored.notes
-    )
+    def told(isolation: str) -> str:
+        workers = [worker, lambda: None]
+        return "".join(
+            tracelock.explore(
+                workers=workers, schedules=20, strategy="random", isolation=isolation
+            ).notes
+        )
+
+    lives_on = "lives on from schedule to schedule: the generator"
+    apart = "ran in forked processes: what schedules change cannot be put back: the generator"
+    for isolation, wanted, other in (("never", lives_on, apart), ("auto", apart, lives_on)):
+        notes = told(isolation)
+        assert wanted in notes and "TICKS" in notes and other not in notes
 
 
 # --- the process -----------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import pytest
 import tracelock
 from tests.helpers.apart import Account
 from tracelock.engine.limits import RunLimits
-from tracelock.instrument.isolation.where import Isolation, unforkable
+from tracelock.instrument.isolation.forkable import unforkable
+from tracelock.instrument.isolation.where import Isolation
 from tracelock.session.code import PythonCode
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan

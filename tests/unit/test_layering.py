@@ -58,7 +58,7 @@ INNER: dict[str, set[str]] = {
     "instrument/accesses": {"rewrite"},
     "instrument/account": set(),
     "instrument/files": set(),
-    "instrument/isolation": {"processes", "rewrite"},
+    "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"threads"},
     "instrument/processes": {"files", "threads"},
     "instrument/rewrite": {"accesses"},

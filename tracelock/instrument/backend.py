@@ -91,6 +91,8 @@ class PythonBackend:
         self.given_up: GivenUp | None = None
         self.patient = False
         self.apart = False  # this is a forked process, which ends when something goes wrong
+        #: Called when a worker that is stuck is being seen to, which takes its time.
+        self.sees_to_it: Callable[[], None] = lambda: None
         self.bounds = Bounds(self._stop)
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
@@ -360,8 +362,7 @@ class PythonBackend:
 
     def _completed(self, controller: OpenController) -> bool:
         """Whether all workers have ended, and none by a failure."""
-        unfinished = controller.limit is not None or controller.active
-        return controller.failure is None and not unfinished
+        return controller.failure is None and controller.limit is None and not controller.active
 
     def _blocked(self, controller: OpenController, error: BaseException) -> str:
         """Why ``setup`` or ``check`` does not end. Raises a KeyboardInterrupt of the user's."""
@@ -410,6 +411,7 @@ class PythonBackend:
                 raise InternalError("the schedule does not go on, and no worker is running")
             if not warned:
                 warned, still = True, 0.0
+                self.sees_to_it()
                 controller.limit = controller.limit or stuck_message(worker)
                 if not over and not self.names.suspect(worker.last):
                     self.stuck = controller.limit
@@ -427,6 +429,7 @@ class PythonBackend:
     def _give_up(self, controller: OpenController, worker: Worker) -> None:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
+        self.sees_to_it()
         self.given_up = GivenUp.of(controller, worker)
         take_back(worker.ident)
         self.stuck = controller.limit or stuck_message(worker)

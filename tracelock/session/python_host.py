@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from tracelock.engine.controller import Controller
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.engine.verdicts import STUCK
 from tracelock.errors import Divergence, UsageError
-from tracelock.explore.running import Executed, Runner, Tape
+from tracelock.explore.running import Executed, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
 from tracelock.instrument.files.access import FILE
@@ -32,13 +32,13 @@ from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
-from tracelock.session.python_remarks import remarks_of
+from tracelock.session.python_remarks import remarks_of, withheld_of
+from tracelock.session.python_runner import PythonRunner, shared_in
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
     Restarting,
     difference,
     no_choice,
-    shared_in,
     steps_of,
 )
 from tracelock.trace import Trace, Verdict, environment
@@ -119,6 +119,7 @@ class PythonHost(Host):
                 self.names.preset(shared_in(self._known))
             self.isolation.begin()
             if self._known is not None:
+                self._look()
                 self._first_use()
             self._stack = stack.pop_all()
         return self
@@ -126,9 +127,22 @@ class PythonHost(Host):
     def _warm(self) -> None:
         """Processes are forked with what is set up at first use. Where there is no time for that,
         there is none for a schedule either."""
+        self._look()
         if self.isolation.apart and not self._used:
             with contextlib.suppress(Interrupted, TimeUp):
                 self._first_use()
+
+    def _look(self) -> None:
+        """Find out whether schedules have to run apart, before any has run here."""
+
+        def run() -> None:
+            with self.isolation.together():
+                run_once(self, self.backend.own_order())
+
+        with contextlib.suppress(Interrupted, TimeUp):
+            for name in self.isolation.look(run):
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
 
     def _died(self, trace: Trace) -> None:
         """A trace that ends with the death of the process is not followed in this one."""
@@ -140,6 +154,8 @@ class PythonHost(Host):
         a trace was recorded, and in all processes that are forked. Nothing is learnt."""
         names, backend, isolation = self.names, self.backend, self.isolation
         self._used = True
+        if isolation.leaks:
+            return  # what it is run in has to stay as it is
         frozen, names.frozen = names.frozen, True
         backend.counted = False
         try:
@@ -399,17 +415,14 @@ class PythonHost(Host):
 
     @property
     def withheld(self) -> list[str]:  # type: ignore[override]
-        found = ["where collections come in"] if self.program.collections else []
-        if self.backend.own_loops:
-            found.append("some orders of loops that the code starts itself")
-        return found
+        return withheld_of(self.backend)
 
     @property
     def lasting(self) -> list[str]:
-        return list(self.backend.kept.lasting)
+        return [*self.backend.kept.lasting, *self.isolation.leaks]
 
     def remarks(self, schedules: int) -> list[str]:
-        return [*remarks_of(self.backend, self.lasting), *filter(None, [self.isolation.why])]
+        return [*remarks_of(self.backend), *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:
         self.backend.bounds.deadline = deadline
@@ -424,12 +437,3 @@ class PythonHost(Host):
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
         return self.backend.own_orders(cancellations)
-
-
-class PythonRunner(Runner):
-    """Runs schedules of real code where its ``isolation`` says, in this process or in others."""
-
-    def verdict(self, controller: Controller) -> Verdict:
-        isolation = self.backend
-        assert isinstance(isolation, Isolation)
-        return isolation.verdict() or super().verdict(controller)

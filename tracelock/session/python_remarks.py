@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tracelock.instrument.account.account import listed
+
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
 
 
-def remarks_of(backend: PythonBackend, lasting: list[str]) -> list[str]:
+def remarks_of(backend: PythonBackend) -> list[str]:
     """Of all schedules so far, those of a warm-up and those that were cut among them."""
     schedules = backend.ran
     remarks = [
         f"in {count} of {schedules} schedules: {told}"
         for told, count in sorted(backend.heard.items())
     ]
-    if lasting:
+    if lasting := list(backend.kept.lasting):
         shown = ", ".join(lasting[:5])
         more = f" and {len(lasting) - 5} more" if len(lasting) > 5 else ""
         remarks.append(f"state that lives on from schedule to schedule: {shown}{more}")
@@ -30,4 +32,17 @@ def remarks_of(backend: PythonBackend, lasting: list[str]) -> list[str]:
             "because its wait timed out: nobody was left to wake it, so that without the "
             "timeout it would hang (a lost wake-up that the timeout hides?)"
         )
+    if lost := list(backend.kept.callers.lost):
+        remarks.append(
+            "isolation: what schedules did to the caller's own objects was lost with their "
+            f'processes (isolation="never" runs them here): {listed(lost)}'
+        )
     return remarks
+
+
+def withheld_of(backend: PythonBackend) -> list[str]:
+    """Why it is not claimed that all schedules were looked at, though what was seen of them was."""
+    found = ["where collections come in"] if backend.program.collections else []
+    if backend.own_loops:
+        found.append("some orders of loops that the code starts itself")
+    return found

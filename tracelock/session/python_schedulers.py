@@ -10,7 +10,6 @@ from tracelock.engine.open import OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.ops import NAMES, SPAWN
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
-from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.aim import Aim
@@ -104,17 +103,3 @@ def no_choice(log: Any) -> bool:
     return all(
         kind != SPAWN and (options is None or len(options) < 2) for _, kind, _, _, options, _ in log
     )
-
-
-def shared_in(trace: Trace) -> list[str]:
-    """The shared parts of objects that a trace has accesses to, by their names."""
-    targets = {event.target for event in trace.events if event.op in ("read", "write")}
-    for event in trace.events:
-        if event.op == "atomic":  # one operation on several files
-            targets.update(*(part for part in (event.value, event.result) if part))
-    known = {event.target for event in trace.events}
-    for target in known:  # a queue whose mutex was used is the library's own code
-        queue, _, part = (target or "").rpartition(".")
-        if part == "mutex" and queue not in known:
-            targets.add(f"{queue} from outside")
-    return sorted(target for target in targets if target is not None)

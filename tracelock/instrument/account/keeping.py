@@ -44,6 +44,11 @@ class AccountKeeper:
         if self._recorder is not None:
             self._recorder.caches = live.caches
 
+    @property
+    def in_c(self) -> list[str]:
+        """Packages written in C, ``ctypes`` and the like, that workers were seen to use."""
+        return [] if self._recorder is None else sorted(self._recorder.in_c.found)
+
     def restart(self) -> None:
         """Begin anew: more is looked into than was so far."""
         self.account.forget()

@@ -13,6 +13,7 @@ from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.extensions import UsedInC
 from tracelock.instrument.account.known import (
     ATOM,
     CHANCE,
@@ -96,6 +97,7 @@ class CallRecorder:
         self.profile = Profile(self._told)
         self.caches: list[Any] = []
         self.error: BaseException | None = None
+        self.in_c = UsedInC()
         self._codes: dict[int, KnownCode] = {}
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
@@ -149,6 +151,7 @@ class CallRecorder:
         self.account.chance |= self._chance
         if len(self._states) > 1:
             self.account.chance.add("random")
+        self.in_c.end()
         self._touched.clear()
         self._rebound.clear()
         self._uses, self._cached = [], {}
@@ -247,6 +250,7 @@ class CallRecorder:
         module = given if type(given) is str else "code of no module"
         fast = code.co_flags & _FAST == _FAST
         if self.looked(module, code.co_filename):
+            self.in_c.runs(code, frame.f_globals)
             self.account.looked.add(module)
             return KnownCode(
                 code, LOOKED, module, parameters(code) if fast else (), code.co_names,
@@ -254,6 +258,8 @@ class CallRecorder:
         if trusted(module) or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module)
         standard = is_standard(module)
+        if not standard:
+            self.in_c.runs(code, frame.f_globals)
         return KnownCode(
             code, OTHER, module, parameters(code) if fast else (),
             () if standard else code.co_names, () if standard else tuple(rebound(code)),
@@ -332,6 +338,8 @@ class CallRecorder:
             self._touch(value, worker)
         elif module and kind in (CONTAINER, INSTANCE):
             self._touch(value, worker, module)
+        if kind not in (ATOM, GUARDED):
+            self.in_c.has(value)
         if module:
             self._reached.add(value, worker, module)
 
@@ -376,6 +384,7 @@ class CallRecorder:
                 self._touch(owner, worker)
         elif caller.where == OTHER and kind in (CONTAINER, INSTANCE):
             self._touch(owner, worker, caller.module)
+        self.in_c.has(owner)
 
     def _function(self, caller: KnownCode, module: str, name: str, frame: FrameType) -> None:
         root = root_of(module)
@@ -396,6 +405,7 @@ class CallRecorder:
         elif root not in HARMLESS and root not in CONTROLLED:
             why = "it is written in C" if is_standard(root) else "an extension module in C"
             self.account.unseen.setdefault(SHOWN.get(root, root), why)
+            self.in_c.calls(module)
 
     def _outside(self, what: str) -> None:
         self.account.outside.add(what)

@@ -175,7 +175,8 @@ class Learnt:
         sources = self._sources
         return (
             callers.functions, callers._paths, sources.digests, sources.sites._functions,
-            self._backend.kept.lasting, self._backend.kept.changed, self._backend.names.doubts,
+            self._backend.kept.lasting, self._backend.kept.changed,
+            self._backend.kept.callers.lost, self._backend.names.doubts,
             self._backend.names.unsure, self._backend.names.exposed,
         )  # fmt: skip
 
@@ -184,7 +185,9 @@ class Learnt:
         backend = self._backend
         names, hub, keeper = backend.names, backend.hub, backend.account
         layout, mortals = names.layout, names.mortals
+        theirs = backend.kept.for_the_caller()
         return {
+            "theirs": theirs,
             "tables": [
                 list(islice(table.items(), begun, None))
                 for table, begun in zip(self._tables(), self._begun, strict=True)
@@ -212,6 +215,7 @@ class Learnt:
         backend = self._backend
         names, hub, keeper = backend.names, backend.hub, backend.account
         layout, mortals = names.layout, names.mortals
+        backend.kept.from_apart(taken["theirs"])
         for table, more in zip(self._tables(), taken["tables"], strict=True):
             for key, value in more:
                 table.setdefault(key, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import gc
 import os
 import struct
@@ -54,12 +53,13 @@ class ForkedBatch:
     """A batch of schedules for a forked process. Made in the parent, before the fork.
 
     ``done`` is the search's own, of which the child has a copy; ``claims``: that a worker is stuck
-    in C is a failure; ``death``: what ended the child that ran this batch before.
+    in C is a failure; ``most``: schedules of it; ``death``: what ended the child that ran this
+    batch before.
     """
 
     def __init__(
         self, backend: PythonBackend, controller: OpenController, done: Callable[[Any], bool],
-        learnt: Learnt, journal: SharedMark, claims: bool,
+        learnt: Learnt, journal: SharedMark, claims: bool, most: int = BATCH,
     ) -> None:  # fmt: skip
         self.backend = backend
         self.controller = controller
@@ -67,6 +67,7 @@ class ForkedBatch:
         self.learnt = learnt
         self.journal = journal
         self.claims = claims
+        self.most = most
         self.death: Death | None = None
         self.schedulers: list[Scheduler] = schedulers_in(controller.scheduler)
         hub, names = backend.hub, backend.names
@@ -87,10 +88,11 @@ class ForkedBatch:
         """Run the batch; the first ``skip`` schedules have been told before."""
         backend, controller = self.backend, self.controller
         gc.freeze()
-        faulthandler.disable()  # what is looked for need not be told each time
         contexts.clear()
         die_with_parent(self._parent)
         backend.begin_apart(self.claims)
+        backend.kept.begin_apart()
+        backend.sees_to_it = self.journal.beat
         controller.models.clear()  # of what an object was taken for when they were made
         controller._objects.clear()
         self._known = addresses([vars(each) for each in self.schedulers], self._shared)
@@ -153,7 +155,8 @@ class ForkedBatch:
         self.journal.write(self._schedule, 0, -1, Phase.IDLE)
         self._forget_death()
         disorder = controller.failure or controller.active or controller.crashed
-        last = bool(disorder) or controller.limit is not None or self._schedule >= BATCH
+        last = bool(disorder) or controller.limit is not None or self._schedule >= self.most
+        last = last or bool(self.backend.kept.leaking())
         if self.done(controller) or last or monotonic() > self._until:
             self._more = False
             return True

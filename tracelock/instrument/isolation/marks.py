@@ -7,6 +7,7 @@ import struct
 from typing import NamedTuple
 
 _LAYOUT = struct.Struct("<qqqq")
+_BEATS = struct.Struct("<q")
 
 
 class Mark(NamedTuple):
@@ -23,10 +24,18 @@ class SharedMark:
     """Written by the child, before it runs any code that could end it."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _LAYOUT.size)
+        self._memory = mmap.mmap(-1, _LAYOUT.size + _BEATS.size)
 
     def write(self, schedule: int, events: int, worker: int, phase: int) -> None:
         _LAYOUT.pack_into(self._memory, 0, schedule, events, worker, phase)
+
+    def beat(self) -> None:
+        """The child is at work, though its schedule does not go on."""
+        _BEATS.pack_into(self._memory, _LAYOUT.size, self.beats() + 1)
+
+    def beats(self) -> int:
+        beats: int = _BEATS.unpack_from(self._memory, _LAYOUT.size)[0]
+        return beats
 
     def read(self) -> Mark:
         return Mark(*_LAYOUT.unpack_from(self._memory))

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
-import sys
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from time import monotonic
-from types import ModuleType
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
+from tracelock.engine.limits import INTERRUPTED, TIME_UP
 from tracelock.engine.open import OpenController
-from tracelock.engine.verdicts import STUCK, EndOfProcess
-from tracelock.errors import InternalError, TracelockError
+from tracelock.errors import TracelockError
+from tracelock.instrument.account.account import listed
 from tracelock.instrument.isolation.carrying import Learnt, innermost, unpacked
 from tracelock.instrument.isolation.child import (
+    BATCH,
     ERROR,
-    HEAD,
-    SCHEDULE,
+    REST,
     Death,
     ForkedBatch,
     send,
 )
+from tracelock.instrument.isolation.forkable import unforkable
+from tracelock.instrument.isolation.listening import ChildProcess
 from tracelock.instrument.isolation.marks import SharedMark
+from tracelock.instrument.isolation.probing import Look, look
+from tracelock.instrument.isolation.reach import CodeReach
 from tracelock.instrument.processes import forking
 from tracelock.instrument.processes.remote import flush
 
@@ -38,18 +35,11 @@ if TYPE_CHECKING:
     from tracelock.instrument.rewrite.loading import Sources
     from tracelock.trace import Verdict
 
-#: How often the parent looks whether the child still gets on, in seconds.
-LOOK: Final = 0.1
-#: How much longer than a worker a child may stand still, and how long it may take to end when the
-#: exploration is to end, in seconds.
-MORE: Final = 2.0
-GRACE: Final = 1.25
 #: Deaths of one batch, each at a place where the one before was not.
 DEATHS: Final = 3
+#: What changes memory of its own alone.
+_NOT_HERE: Final = "process"
 _LIMITS: Final[dict[str | None, str]] = {INTERRUPTED: INTERRUPTED, TIME_UP: TIME_UP}
-#: Modules by which Python calls any function of C.
-_FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "cffi.api", "_cffi_backend"})
-_module_of: Final = type.__dict__["__module__"].__get__
 #: Schedules one after the other that ran apart and in which a worker got stuck, where that is no
 #: failure, before no more are run.
 HOPELESS: Final = {"always": 3, "auto": 2}
@@ -60,7 +50,8 @@ class Isolation:
 
     ``wanted``: ``auto``, ``always`` or ``never``. ``apart``: whether they run apart now; ``why``
     they do or, where that was wanted, do not; "" where there is nothing to say. ``forks``: how many
-    processes there were.
+    processes there were. ``leaks``: state that cannot be put back, so that each schedule has a
+    process of its own, which begins from what this one never changes.
     """
 
     def __init__(self, backend: PythonBackend, sources: Sources, wanted: str) -> None:
@@ -70,7 +61,10 @@ class Isolation:
         self.apart = False
         self.why = ""
         self.forks = 0
+        self.leaks: list[str] = []
         self._inside = False  # this is a forked process
+        self._looked = False
+        self._decided = False  # by what schedules that ran in this process have shown
         self._stuck = 0
         self._verdict: Verdict | None = None
 
@@ -95,12 +89,67 @@ class Isolation:
             self.apart = apart
 
     def begin(self) -> None:
-        """Control begins: schedules run apart if that is wanted, or to be feared."""
+        """Control begins: schedules run apart if that is wanted, or what the program names speaks
+        for it."""
+        if self.wanted == "never":
+            return
+        kept, account = self.backend.kept, self.backend.account
+        reach = CodeReach(kept.given, kept.owns)
+        kept.named = reach.objects
+        kept.ran_in = lambda: account.account.looked | account.account.unlooked
         if self.wanted == "always":
             self.separate()
-        elif self.wanted == "auto" and (module := into_c(self.sources)):
-            told = not self.backend.program.source  # who wrote a test looks at nothing afterwards
-            self.separate(f"{module} calls C functions, which may end a process" if told else "")
+        else:
+            self._decide(in_c=reach.in_c)
+
+    def look(self, run: Callable[[], object]) -> list[str]:
+        """Before the first schedule: find out in another process whether the program leaves state
+        behind that cannot be put back, if it reaches anything of which that may be so. ``run``:
+        runs one schedule. Returns the modules that it has imported, where they are to be imported
+        here."""
+        if self._looked or self.wanted == "never" or self.backend.noun == _NOT_HERE:
+            return []
+        self._looked = True
+        if not self.backend.kept.may_leak or unforkable():
+            return []
+        seen, died = Look(), ""
+        parent, journal = os.getpid(), SharedMark()
+        try:
+            pid, pipe = self._forked(
+                lambda to: send(to, REST, look(self.backend, run, parent, journal.beat))
+            )
+            child = ChildProcess(pid, pipe, self.backend, journal)
+            try:
+                told, died = child.listen([])
+            finally:
+                child.end()
+        finally:
+            journal.close()
+        if told is not None:
+            seen.hear(told)
+        self._decide(died, seen.leaks, seen.in_c)
+        return seen.imported if self.leaks else []
+
+    def _decide(
+        self, died: str = "", leaks: Iterable[str] = (), in_c: Iterable[str] = ()
+    ) -> None:  # fmt: skip
+        """Let schedules run apart where that is needed: how one of them ended its process, state
+        that they change and that cannot be put back, code written in C that they run through."""
+        leaked = [*leaks]
+        for found, why in (
+            ([died] if died else [], "a schedule ended its process"),
+            (leaked, "what schedules change cannot be put back"),
+            ([*in_c], "workers run through code in C, which may end their process"),
+        ):
+            if found:
+                self.tell_apart(f"{why}: {listed(found)}")
+        if self.apart:
+            self.leaks += [name for name in leaked if name not in self.leaks]
+
+    def tell_apart(self, why: str) -> None:
+        """Let schedules run apart, and say so, but not to who wrote a test: nobody looks at
+        anything afterwards."""
+        self.separate("" if self.backend.program.source else why)
 
     def here(self, function: Callable[..., Any] | None) -> Callable[..., Any] | None:
         """The function, which does nothing in a forked process."""
@@ -117,7 +166,7 @@ class Isolation:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
         self._verdict = None
         more = True
-        if not self.apart:
+        while more and not self.apart:
             more = self._together(controller, done)
         assert isinstance(controller, OpenController)
         while more:
@@ -125,27 +174,41 @@ class Isolation:
             more = self._batch(controller, done)
 
     def _together(self, controller: Controller, done: Callable[[Any], bool]) -> bool:
-        """Run schedules in this process. Whether more are to be run apart, since a worker got stuck
-        in C and was left behind."""
+        """Run schedules in this process. Whether more are to be run, now apart if they can be,
+        since a worker got stuck in C and was left behind, or by what they have shown."""
         more = False
 
         def ended(controller: Any) -> bool:
             nonlocal more
             over = done(controller)
             more = not over
-            return over
+            return over or self._has_shown()
 
-        backend = self.backend
-        backend.controlled(controller, ended if self.wanted == "auto" else done)
+        backend, kept = self.backend, self.backend.kept
+        backend.controlled(controller, ended)
         if backend.given_up is None:
-            return False
+            if not self._has_shown():
+                return False
+            self._decided = True
+            self._decide(leaks=kept.leaked, in_c=backend.account.in_c)
+            if self.apart:
+                kept.put_back()
+                for name in kept.leaked:  # no further
+                    kept.lasting.pop(name, None)
+            return more
         self.separate(f"of this process a thread was left behind: {backend.stuck}")
         if not self.apart:
             return False
         backend.stuck = ""
         backend.given_up = None
-        backend.kept.put_back()
+        kept.put_back()
         return more
+
+    def _has_shown(self) -> bool:
+        """Whether the schedules that ran in this process have shown what is to be decided."""
+        if self.wanted != "auto" or self._decided or self._inside:
+            return False
+        return bool(self.backend.kept.leaked or self.backend.account.in_c)
 
     def _batch(self, controller: OpenController, done: Callable[[Any], bool]) -> bool:
         """Run a batch of schedules in a forked process. Whether there may be more."""
@@ -153,7 +216,7 @@ class Isolation:
         records: list[bytes] = []
         batch = ForkedBatch(
             self.backend, controller, done, Learnt(self.backend, self.sources), journal,
-            self.wanted == "always",
+            self.wanted == "always", 1 if self.leaks else BATCH,
         )  # fmt: skip
         try:
             for _ in range(DEATHS):
@@ -214,8 +277,18 @@ class Isolation:
     def _fork(self, batch: ForkedBatch, records: list[bytes]) -> tuple[bytes | None, str]:
         """Run ``batch`` in a forked process. The schedules that it tells go to ``records``; returns
         its last message, or None and how it died."""
-        ours, theirs = os.pipe()
         told = len(records)
+        pid, pipe = self._forked(lambda to: batch.run(to, told))
+        child = ChildProcess(pid, pipe, self.backend, batch.journal)
+        try:
+            return child.listen(records)
+        finally:
+            child.end()
+
+    def _forked(self, run: Callable[[int], object]) -> tuple[int, int]:
+        """Call ``run`` in a forked process, with where it is to write to. Returns its number and
+        where that is read."""
+        ours, theirs = os.pipe()
         flush()
         with forking.quietly():
             pid = forking.real_fork()
@@ -225,7 +298,7 @@ class Isolation:
             try:
                 os.setpgid(0, 0)
                 os.close(ours)
-                batch.run(theirs, told)
+                run(theirs)
                 status = 0
             except BaseException:  # it is not the program that has ended this process
                 send(theirs, ERROR, traceback.format_exc().encode("utf-8", "replace"))
@@ -233,165 +306,4 @@ class Isolation:
                 forking.real_exit(status)
         self.forks += 1
         os.close(theirs)
-        child = _Child(pid, ours, self.backend, batch.journal)
-        try:
-            return child.listen(records)
-        finally:
-            child.end()
-
-
-class _Child:
-    """A forked process as its parent sees it."""
-
-    def __init__(self, pid: int, pipe: int, backend: PythonBackend, journal: SharedMark) -> None:
-        self.pid = pid
-        self.pipe = pipe
-        self.bounds = backend.bounds
-        self.journal = journal
-        limits = backend.limits
-        stall = min(limits.stall, limits.seconds)
-        self.patience = 2 * stall + MORE
-        self._buffer = bytearray()
-        self._status: int | None = None
-
-    def listen(self, records: list[bytes]) -> tuple[bytes | None, str]:
-        """See ``Isolation._fork``. Raises InternalError where the process does not end by what the
-        program does."""
-        seen, since, late = self.journal.read(), monotonic(), 0.0
-        while True:
-            try:
-                ready = select.select([self.pipe], [], [], LOOK)[0]
-            except KeyboardInterrupt:
-                self.bounds.interrupted()
-                continue
-            if not ready and self._ended():
-                ready = select.select([self.pipe], [], [], 0)[0]  # what it said last
-                if not ready:
-                    return None, self._how()
-            if ready:
-                data = os.read(self.pipe, 1 << 20)
-                if not data:
-                    self._wait()
-                    return None, self._how()
-                self._buffer += data
-                since = monotonic()
-                rest = self._messages(records)
-                if rest is not None:
-                    return rest, ""
-            now, mark = monotonic(), self.journal.read()
-            if mark != seen:
-                seen, since = mark, now
-            why = self.bounds.why()
-            if why and not late:
-                late = now
-                if why is INTERRUPTED:
-                    self._signal(signal.SIGINT)
-            if late and now - late > GRACE:
-                raise Interrupted if why is INTERRUPTED else TimeUp
-            if now - since > self.patience:
-                self.end()
-                return None, f"{STUCK}, which did not let go for {self.patience:g} seconds"
-
-    def _messages(self, records: list[bytes]) -> bytes | None:
-        """Take whole messages off what has come; the last one of the process, if that is there."""
-        buffer = self._buffer
-        at = 0
-        rest: bytes | None = None
-        while len(buffer) - at >= HEAD.size:
-            kind, size = HEAD.unpack_from(buffer, at)
-            end = at + HEAD.size + size
-            if len(buffer) < end:
-                break
-            body = bytes(buffer[at + HEAD.size : end])
-            at = end
-            if kind == SCHEDULE:
-                records.append(body)
-            elif kind == ERROR:
-                self.bounds.check()  # it may have been ended in the middle of something
-                raise InternalError(
-                    "isolation: tracelock failed in the forked process that runs the schedules:\n"
-                    + body.decode("utf-8", "replace")
-                )
-            else:
-                rest = body
-        del buffer[:at]
-        return rest
-
-    def _how(self) -> str:
-        status = self._status or 0
-        if os.WIFSIGNALED(status):
-            return EndOfProcess.by_signal(os.WTERMSIG(status))
-        return EndOfProcess.by_exit(os.WEXITSTATUS(status))
-
-    def _signal(self, number: int) -> None:
-        """Send a signal to the process and to all that it has forked."""
-        for signalled, whom in ((os.killpg, self.pid), (forking.real_kill, self.pid)):
-            try:
-                signalled(whom, number)
-                return
-            except OSError:
-                continue
-
-    def _ended(self, options: int = getattr(os, "WNOHANG", 0)) -> bool:
-        """Whether it has ended."""
-        if self._status is None:
-            try:
-                pid, status = forking.real_waitpid(self.pid, options)
-            except ChildProcessError:  # somebody else has waited for it
-                pid, status = self.pid, 0
-            if pid:
-                self._status = status
-        return self._status is not None
-
-    def _wait(self) -> None:
-        """It has closed its pipe: wait for its end."""
-        until = monotonic() + GRACE
-        while not self._ended() and monotonic() < until:
-            time.sleep(0.002)
-        self.end()
-
-    def end(self) -> None:
-        """End it, and all that it has forked. Safe to call twice."""
-        if self.pipe >= 0:
-            os.close(self.pipe)
-            self.pipe = -1
-        self._signal(signal.SIGKILL)
-        while not self._ended(0):
-            pass
-
-
-def into_c(sources: Sources) -> str:
-    """The first of the instrumented modules, those of the standard library aside, that calls
-    functions of C by ``ctypes`` or ``cffi``; "" where none does."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in sys.stdlib_module_names or not sources.covers(name):
-            continue
-        values = list(vars(module).values()) if issubclass(type(module), ModuleType) else ()
-        if any(_foreign(value) for value in values):
-            return name
-    return ""
-
-
-def _foreign(value: object) -> bool:
-    """Whether a value is of a module that calls functions of C. Runs no code of the program's."""
-    kind = value if issubclass(type(value), type) else type(value)
-    name = _module_of(kind) if kind is not ModuleType else vars(value).get("__name__")
-    return type(name) is str and name in _FOREIGN
-
-
-def unforkable() -> str:
-    """Why this process cannot be forked, "" where it can."""
-    if not hasattr(os, "fork") or not hasattr(os, "killpg"):
-        return "this platform cannot fork"
-    if sys.implementation.name != "cpython":
-        return "what a forked process sends back needs CPython"
-    if threading.current_thread() is not threading.main_thread():
-        return "this is not the main thread, and the others would be gone in a fork"
-    others = [
-        thread.name
-        for thread in threading.enumerate()
-        if thread is not threading.main_thread() and not hasattr(thread, "_tracelock_own")
-    ]
-    if others:
-        return f"threads are alive, which would be gone in a fork: {', '.join(sorted(others)[:5])}"
-    return ""
+        return pid, ours

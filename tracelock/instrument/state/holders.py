@@ -44,6 +44,10 @@ class Holder:
     place = -1
     #: Whether it can be made what it was; else it is only seen to have changed.
     whole = True
+    #: Whether the changes of the first schedules may be what is set up at first use.
+    settles = False
+    #: The object itself, of what cannot always be put back.
+    thing: Any = None
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -351,9 +355,12 @@ class Contents(Holder):
         if self.base is list and len(now) > len(then) and _same(now, then):
             return now[len(then) :]
         if self.base is dict and len(now) > len(then):
-            return now if _same(now, then) and _same(now.values(), then.values()) else None
-        if self.base is set and len(now) > len(then):
-            return now if {*map(id, then)} <= {*map(id, now)} else None
+            if _same(now, then) and _same(now.values(), then.values()):
+                return dict(itertools.islice(now.items(), len(then), None))
+        elif self.base is set and len(now) > len(then):
+            known = {*map(id, then)}
+            if known <= {*map(id, now)}:
+                return [one for one in now if id(one) not in known]
         return None
 
     def give(self, parts: list[Any]) -> None:

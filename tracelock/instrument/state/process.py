@@ -240,6 +240,13 @@ class ProcessWide:
         ]
         self._as_it_was = [take() for take in self._quick]
 
+    def accept(self, name: str) -> None:
+        """What the row of this name, no attribute, finds now is what it is to be."""
+        number = [row.name for row in ROWS].index(name)
+        self._then[number] = ROWS[number].take()
+        from_end = number - len(ROWS)
+        self._as_it_was[from_end] = self._quick[from_end]()
+
     def put_back(self) -> list[str]:
         """Put back what is not as it was; the names of that."""
         if [take() for take in self._quick] == self._as_it_was:

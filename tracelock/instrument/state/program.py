@@ -7,17 +7,20 @@ expressions, loggers, imported modules) is no state of the program: it stays.
 
 from __future__ import annotations
 
+import faulthandler
 import sys
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final
 
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.program import PythonProgram
-from tracelock.instrument.state.holders import Contents, Holder, NamesHeld
+from tracelock.instrument.state.callers import CallersObjects
+from tracelock.instrument.state.holders import Holder, NamesHeld
 from tracelock.instrument.state.places import covering, home_of, own_modules
 from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
-from tracelock.instrument.state.things import Cache
+from tracelock.instrument.state.things import Buffer
 from tracelock.instrument.state.together import HolderBatch, batches
 
 #: The first schedules, after each of which everything is looked at.
@@ -32,16 +35,21 @@ class KeptState:
     """What the program's own modules, classes, closures and objects hold, and the process.
 
     ``changed``: the names of what schedules have changed, in the order in which it was seen;
-    ``lasting``: those of them that could not be put back.
+    ``lasting``: those of them that could not be put back; ``leaked``: those of these that the
+    program's code reaches. ``named``: the objects that it names; ``ran_in``: tells the modules in
+    which workers were seen to run.
     """
 
     def __init__(self, program: PythonProgram, names: ObjectNames) -> None:
         self._names = names
         self.changed: dict[str, None] = {}
         self.lasting: dict[str, None] = {}
+        self.leaked: dict[str, None] = {}
+        self.named: list[Any] = []
+        self.ran_in: Callable[[], Iterable[str]] = tuple
         self._own: set[str] = set()
         functions = (*program.workers, program.setup, program.check)
-        given = [work for work in functions if work is not None]
+        self.given = given = [work for work in functions if work is not None]
         self._covers = covering([*program.instrument, *sorted({*map(home_of, given)})])
         self._snapshot = Snapshot(self._own.__contains__)
         self._process = ProcessWide()
@@ -62,7 +70,7 @@ class KeptState:
         self._batches: list[HolderBatch] = []
         self._alone: list[Holder] = []
         self._batched = 0
-        self._kept: dict[Contents, list[Any]] = {}
+        self.callers = CallersObjects()
 
     def _take_modules(self) -> None:
         self._modules = len(sys.modules)
@@ -82,6 +90,59 @@ class KeptState:
         if len(sys.modules) != self._modules:
             self._take_modules()
             self._whole = True
+
+    # --- in a forked process ----------------------------------------------------------------------
+    def begin_apart(self) -> None:
+        """How this process ends is found out, and need not be told each time."""
+        faulthandler.disable()
+        self._process.accept("faulthandler")
+        self.callers.begin_apart()
+
+    def for_the_caller(self) -> list[tuple[int, list[Any]]]:
+        """No further schedule follows here: what there is to be sent of the caller's objects."""
+        for holder in self._dirty:
+            if holder in self._theirs:
+                self.callers.note(holder)
+        return self.callers.told()
+
+    def from_apart(self, told: list[tuple[int, list[Any]]]) -> None:
+        self.callers.hear(told, self._snapshot.found)
+
+    # --- what is not put back -------------------------------------------------------------------
+    def owns(self, module: str) -> bool:
+        """Whether a module is the program's own."""
+        return module in self._own
+
+    @property
+    def may_leak(self) -> bool:
+        """Whether the program's code reaches anything that may change and not be put back."""
+        return bool(self._reached(
+            holder for holder in self._snapshot.found
+            if not holder.whole or isinstance(holder, Buffer)
+        ))  # fmt: skip
+
+    def leaking(self, first: bool = False) -> dict[str, None]:
+        """What the schedule that has just ended has changed and cannot be put back, by name; of the
+        ``first`` one without what it may have set up for all."""
+        found = self._reached(
+            holder for holder in self._dirty
+            if not holder.whole and not (first and holder.settles)
+        )  # fmt: skip
+        return {holder.label: None for holder in found}
+
+    def _reached(self, holders: Iterable[Holder]) -> list[Holder]:
+        """Those that the program's code names, or that the modules in which its workers ran lead
+        to: others change for reasons of their own. What the given functions alone reach is
+        theirs."""
+        wanted = [holder for holder in holders if holder not in self._theirs]
+        if not wanted:
+            return wanted
+        walk = Snapshot(self.owns)
+        walk.objects(self.named)
+        for name in sorted(self.ran_in()):
+            if name in self._own and name in sys.modules:
+                walk.module(name, sys.modules[name])
+        return [holder for holder in wanted if walk.has_seen(holder.thing)]
 
     # --- one schedule after the other ----------------------------------------------------------
     def put_back(self) -> None:
@@ -105,7 +166,7 @@ class KeptState:
         for holder in self._theirs if self._look_everywhere() else self._theirs & self._hot.keys():
             if holder.changed():
                 self._hot[holder] = None
-                holder.accept()
+                self._accept(holder)
 
     def ran(self) -> None:
         """The workers have ended, or have been unwound: what is not as it was?"""
@@ -124,19 +185,24 @@ class KeptState:
         """``check`` has run. What it alone changes is nothing to the workers: it stays."""
         for holder in self._differing():
             if holder not in self._dirty:
-                holder.accept()
+                self._accept(holder)
         for holder in self._dirty:
             if isinstance(holder, NamesHeld):
                 holder.accept_others()
 
+    def _accept(self, holder: Holder) -> None:
+        if self.callers.apart and holder in self._theirs:
+            self.callers.note(holder)
+        holder.accept()
+
     def _restore(self, holder: Holder) -> None:
-        if isinstance(holder, Contents) and holder in self._theirs:
-            added = holder.added()
-            if added:
-                self._kept.setdefault(holder, []).append(added)
+        if holder in self._theirs:
+            self.callers.note(holder)
         holder.put_back()
         # what is set up at first use is there after the first schedules
-        if not holder.whole and (isinstance(holder, Cache) or self._schedules > _FIRST):
+        if not holder.whole and (not holder.settles or self._schedules > _FIRST):
+            if holder.label not in self.lasting and self._reached([holder]):
+                self.leaked.setdefault(holder.label)
             self.lasting.setdefault(holder.label)
 
     def _look_everywhere(self) -> bool:
@@ -180,10 +246,9 @@ class KeptState:
         for holder in last - self._theirs:
             holder.put_back()
         self._dirty.clear()
-        for box, added in self._kept.items():
-            box.give(added)
+        self.callers.give()
         self._process.put_back()
         # a task that never ended may keep all this for ever
         self._snapshot.forget()
-        for holders in (self._kept, self._hot, self._theirs, self._batches, self._alone):
+        for holders in (self._hot, self._theirs, self._batches, self._alone):
             holders.clear()

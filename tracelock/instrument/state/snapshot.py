@@ -27,7 +27,7 @@ from types import (
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.live_objects import is_foreign
@@ -45,6 +45,7 @@ _ATOMS: Final = frozenset(map(identity, (
     int, float, str, bytes, bool, type(None), complex, CodeType, ModuleType, range, slice,
 )))  # fmt: skip
 #: Built-in types whose objects hold what the program put in.
+_ITERATORS: Final = frozenset(map(identity, map(type, (iter([]), iter(()), iter(range(0))))))
 _BOXES: Final = frozenset(map(identity, (*BOXES, defaultdict, SimpleNamespace)))
 
 
@@ -75,6 +76,14 @@ class Snapshot:
         """Look at what a function of the program holds: its closure, its object."""
         self._todo.append((work, label, None))
         self._go(root=True)
+
+    def objects(self, found: Iterable[Any]) -> None:
+        """Look at these, wherever they are from."""
+        self._todo.extend((obj, "", None) for obj in found)
+        self._go()
+
+    def has_seen(self, obj: object) -> bool:
+        return identity(obj) in self._seen
 
     def forget(self) -> None:
         """Let go of everything."""
@@ -153,7 +162,7 @@ class Snapshot:
         elif cls is io.StringIO or cls is io.BytesIO or cls is array:
             self._hold(things.Buffer(obj, label))
         elif cls is GeneratorType:
-            self._hold(things.Watched(partial(_stage, obj), f"the generator {label}"))
+            self._hold(things.Watched(obj, partial(_stage, obj), f"the generator {label}"))
         else:
             self._look_at_object(obj, cls, label)
 
@@ -207,7 +216,7 @@ class Snapshot:
         namespace = _plan(cls)[0]
         names = None if namespace is None else namespace.__get__(obj)
         if type(names) is dict:
-            self._hold(things.Watched(lambda: [*names, *names.values()], label))
+            self._hold(things.Watched(obj, lambda: [*names, *names.values()], label))
 
     def _elements(self, held: Iterable[Any], label: str, holder: Holder | None) -> None:
         if type(held) is bytes:
@@ -234,9 +243,16 @@ class Snapshot:
 
 
 def _stage(generator: GeneratorType[Any, Any, Any]) -> list[Any]:
-    """Where a generator is."""
-    frame = generator.gi_frame
-    return [] if frame is None else [frame.f_lasti, *frame.f_locals.values()]
+    """Where a generator is, and the one that it goes through by ``yield from``."""
+    frame, inner = generator.gi_frame, cast(Any, generator.gi_yieldfrom)
+    if frame is None:
+        return []
+    further: list[Any] = []
+    if type(inner) is GeneratorType:
+        further = _stage(inner)
+    elif identity(type(inner)) in _ITERATORS:
+        further = [inner.__length_hint__()]
+    return [frame.f_lasti, *frame.f_locals.values(), *further]
 
 
 def _runs_tests(cls: type) -> bool:

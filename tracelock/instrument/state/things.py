@@ -26,7 +26,7 @@ class Cache(Holder):
 
     def __init__(self, function: Any, label: str) -> None:
         super().__init__(label)
-        self.function = function
+        self.function = self.thing = function
         self.accept()
 
     def accept(self) -> None:
@@ -144,7 +144,7 @@ class Buffer(Holder):
 
     def __init__(self, buffer: Any, label: str) -> None:
         super().__init__(label)
-        self.buffer = buffer
+        self.buffer = self.thing = buffer
         self.then = self._now()
 
     def _now(self) -> Any:
@@ -154,7 +154,9 @@ class Buffer(Holder):
         return None if buffer.closed else (buffer.getvalue(), buffer.tell())
 
     def changed(self) -> bool:
-        return bool(self._now() != self.then)
+        now = self._now()
+        self.whole = now is not None or self.then is None
+        return bool(now != self.then)
 
     def accept(self) -> None:
         self.then = self._now()
@@ -169,7 +171,6 @@ class Buffer(Holder):
             buffer.truncate()
             buffer.write(text)
             buffer.seek(place)
-        self.whole = type(buffer) is array or not buffer.closed or self.then is None
 
 
 class Watched(Holder):
@@ -177,9 +178,11 @@ class Watched(Holder):
     parts of it that differ, by identity or value, when it has changed."""
 
     whole = False
+    settles = True
 
-    def __init__(self, probe: Callable[[], list[Any]], label: str) -> None:
+    def __init__(self, thing: Any, probe: Callable[[], list[Any]], label: str) -> None:
         super().__init__(label)
+        self.thing = thing
         self.probe = probe
         self.then = probe()
         self.size = len(self.then)
