@@ -309,6 +309,11 @@ class Hub:
 
     # --- objects -----------------------------------------------------------------------------
     @property
+    def running(self) -> bool:
+        """Whether the workers of a schedule run."""
+        return self.phase is Phase.RUN
+
+    @property
     def unwinding(self) -> bool:
         """Whether the schedule is over, and workers in the middle of their code are ended."""
         return self.phase is Phase.UNWIND

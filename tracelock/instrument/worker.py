@@ -331,8 +331,7 @@ class Worker(Noticing):
         current = contexts.get(get_ident(), self)
         current.error = failed
         if current is self:
-            if self.fresh or self.hub.names.mortal:
-                self.hub.names.let_die(self.fresh)
+            self.hub.names.let_die(self.fresh)
             self.finish()
         else:  # its code has forked, and this is the end of the new process
             current.end()

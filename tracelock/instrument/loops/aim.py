@@ -152,7 +152,7 @@ def cancellable() -> AbstractContextManager[None]:
         return _NOTHING
     worker: Any = contexts.get(get_ident())
     hub = getattr(worker, "hub", None)
-    if hub is None or hub.phase.name != "RUN":
+    if hub is None or not hub.running:
         return _NOTHING
     return CancellableBlock(hub.aim)
 
