@@ -339,3 +339,38 @@ def test_what_else_keeps_verified_away_is_told() -> None:
     assert "some orders of loops that the code starts itself" in found.summary
     found = tracelock.explore(workers=[lambda: None, lambda: None], gc=True, schedules=500)
     assert "not seen: where collections come in)" in found.summary, found.summary
+
+
+def goes_deep(level: int, most: int) -> int:
+    return goes_deep(level + 1, most) + 1 if level < most else 0
+
+
+def goes_deep_through_c(level: int, most: int) -> list[int]:
+    return sorted([level], key=lambda _: len(goes_deep_through_c(level + 1, most)))
+
+
+@pytest.mark.parametrize("deep", [goes_deep, goes_deep_through_c])
+@pytest.mark.parametrize("strategy", ["random", "dpor"])
+def test_a_recursion_that_never_ends_is_the_programs_own(
+    deep: Callable[[int, int], object], strategy: str
+) -> None:
+    def work(counter: Counter) -> None:
+        with pytest.raises(RecursionError):
+            deep(0, 1_000_000)
+        counter.add()
+
+    found = explore(
+        work, work, setup=Counter, check=lambda counter: counter.count == 2, strategy=strategy,
+        schedules=3,
+    )  # fmt: skip
+    assert found.verdict == "passed", found.summary
+    assert found.account is not None
+    assert found.account.unseen["calls"] == "a recursion goes deeper than they are recorded"
+
+
+def test_a_recursion_that_ends_is_recorded() -> None:
+    def work(counter: Counter) -> None:
+        assert goes_deep(0, 200) == 200
+        counter.add()
+
+    assert explore(work, work, setup=Counter, strategy="dpor").verdict == "verified"

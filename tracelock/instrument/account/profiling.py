@@ -8,6 +8,7 @@ function that C has for it does not; it is called through ``ctypes``.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
@@ -15,6 +16,8 @@ from typing import Any, Final
 #: What happened: a frame of Python code began or went on; a function written in C is called.
 CALL: Final = 0
 C_CALL: Final = 4
+#: The part of the limit of recursion up to which calls are recorded: a third.
+_PART: Final = 3
 
 _Function: Final = ctypes.PYFUNCTYPE(
     ctypes.c_int, ctypes.py_object, ctypes.py_object, ctypes.c_int, ctypes.c_void_p
@@ -47,16 +50,28 @@ class _Raiser:
 
 
 class Profile:
-    """``on_call`` is called for the threads on which this is ``on``."""
+    """``on_call`` is called for the threads on which this is ``on``; where that ends before its
+    time ``unseen`` gets the reason, under ``calls``.
+
+    Near the interpreter's limit of recursion this function would itself raise RecursionError, which
+    the program would get as a SystemError. So it ends long before that: calls of functions in C
+    count for the limit too (in 3.11), and cannot be seen.
+    """
 
     usable: Final = _set_profile is not None
 
-    def __init__(self, on_call: OnCall) -> None:
+    def __init__(self, on_call: OnCall, unseen: dict[str, str]) -> None:
         cast, py_object = ctypes.cast, ctypes.py_object
 
         def told(me: object, frame: FrameType, what: int, argument: int | None) -> int:
             if what == CALL:
-                on_call(frame, CALL, None)
+                try:
+                    sys._getframe(sys.getrecursionlimit() // _PART)
+                except ValueError:  # the stack is not so deep
+                    on_call(frame, CALL, None)
+                else:
+                    Profile.off()
+                    unseen["calls"] = "a recursion goes deeper than they are recorded"
             elif what == C_CALL and argument is not None:
                 on_call(frame, C_CALL, cast(argument, py_object).value)
             return 0

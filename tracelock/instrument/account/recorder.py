@@ -94,7 +94,7 @@ class CallRecorder:
         self.hub = hub
         self.account = account
         self.looked = looked
-        self.profile = Profile(self._told)
+        self.profile = Profile(self._told, account.unseen)
         self.caches: list[Any] = []
         self.error: BaseException | None = None
         self.in_c = UsedInC()
