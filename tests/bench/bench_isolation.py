@@ -14,7 +14,6 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from tests.helpers.apart import (  # noqa: E402
     dying,
     one_way,
     other_way,
+    ticks,
 )
 from tracelock.session.code import PythonCode  # noqa: E402
 from tracelock.session.exploring import Exploration  # noqa: E402
@@ -43,13 +43,6 @@ async def later(account: Account) -> None:
     for _ in range(3):
         account.total += 1
         await asyncio.sleep(0)
-
-
-def ticks() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
 
 
 TICKS = ticks()

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,22 +27,12 @@ from tests.helpers.apart import (
     one_way,
     other_way,
 )
-from tracelock.engine.limits import RunLimits
-from tracelock.instrument.isolation.forkable import unforkable
+from tests.helpers.forked import QUICK, it_can_be_forked, waiting_in_c
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-
-
-@pytest.fixture(autouse=True)
-def it_can_be_forked() -> None:
-    """Else what ends a process would end that of the tests: those before may have left threads."""
-    end = time.monotonic() + 20
-    while (why := unforkable()) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not why
-
-
-QUICK = RunLimits(steps=20_000, stall=0.4)
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+    pytest.mark.usefixtures(it_can_be_forked.__name__),
+]
 
 
 def two(account: Account) -> None:
@@ -113,20 +102,8 @@ def test_a_call_into_c_that_never_returns_is_told_and_ended(held: bool) -> None:
 
 def test_a_call_into_c_that_another_could_end_is_no_failure() -> None:
     """It may wait for what a worker has that does not go on as long as this one does not."""
-
-    libc, (there, here) = ctypes.CDLL(None), os.pipe()
-
-    def waits(account: Account) -> None:
-        add(account)
-        libc.read(there, ctypes.create_string_buffer(1), 1)
-
-    def ends(account: Account) -> None:
-        add(account)
-        libc.write(here, b"x", 1)
-
-    found = explore(waits, ends, limits=QUICK, schedules=4, strategy="random", shrink=False)
-    os.close(there)
-    os.close(here)
+    with waiting_in_c() as (waits, ends):
+        found = explore(waits, ends, limits=QUICK, schedules=4, strategy="random", shrink=False)
     assert not any(way.kind == "crashed" for way in found.ways)
     assert any("stuck outside" in way.message for way in found.ways if way.kind == "unfinished")
 

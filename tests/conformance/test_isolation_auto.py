@@ -22,7 +22,7 @@ from pydantic_core import to_json
 
 import tracelock
 from tests.helpers import decisions
-from tests.helpers.apart import Account, add, add_later, add_safely
+from tests.helpers.apart import Account, add, add_later, add_safely, ticks
 from tests.helpers.forked import explored, it_can_be_forked
 
 pytestmark = [
@@ -131,13 +131,6 @@ def test_never_forks_nothing(way: Callable[[Account], None]) -> None:
 
 
 # --- what leaks from schedule to schedule -----------------------------------------------------
-def ticks() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
-
-
 COUNTING = """
 class Counter:
     def __init__(self):

@@ -6,13 +6,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import tracelock
-from tests.helpers.apart import Account
+from tests.helpers.apart import Account, ticks
 from tests.helpers.forked import explored, it_can_be_forked
 
 trio = pytest.importorskip("trio")
@@ -89,13 +89,6 @@ def test_a_deadlock_of_tasks_leaves_nothing_behind(library: str) -> None:
     found, _ = explored(waits, adding(library), backend=library, isolation="always")
     assert found.trace is not None and found.trace.verdict.kind == "deadlock"
     assert found.confirmed == {library: "1/1"}
-
-
-def ticks() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
 
 
 TICKS: Any = None

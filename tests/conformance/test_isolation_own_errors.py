@@ -10,7 +10,7 @@ import pytest
 
 import tracelock
 from tests.helpers.apart import Account, add, add_safely, dying
-from tests.helpers.forked import QUICK, explored, it_can_be_forked
+from tests.helpers.forked import QUICK, explored, it_can_be_forked, waiting_in_c
 from tracelock.instrument.backend import PythonBackend
 from tracelock.instrument.isolation import child, listening
 from tracelock.instrument.state.program import KeptState
@@ -99,24 +99,12 @@ def forever(account: Account) -> None:
 def test_a_worker_that_is_being_seen_to_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine that may take longer than a process that stands still is waited for: what
     another worker could end is no failure."""
-    import ctypes
-
-    libc, (there, here) = ctypes.CDLL(None), os.pipe()
-
-    def waits(account: Account) -> None:
-        add(account)
-        libc.read(there, ctypes.create_string_buffer(1), 1)
-
-    def ends(account: Account) -> None:
-        add(account)
-        libc.write(here, b"x", 1)
-
     monkeypatch.setattr(listening, "MORE", 0.4)  # less than it takes to give up a worker
-    found, _ = explored(
-        waits, ends, isolation="always", limits=QUICK, schedules=4, strategy="random", shrink=False
-    )  # fmt: skip
-    os.close(there)
-    os.close(here)
+    with waiting_in_c() as (waits, ends):
+        found, _ = explored(
+            waits, ends, isolation="always", limits=QUICK, schedules=4, strategy="random",
+            shrink=False,
+        )  # fmt: skip
     assert not any(way.kind == "crashed" for way in found.ways)
 
 

@@ -15,12 +15,13 @@ import threading
 import types
 import weakref
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
 
 import tracelock
+from tests.helpers.apart import ticks
 from tracelock.instrument.state.places import covering, home_of, own_modules
 
 
@@ -305,13 +306,6 @@ def test_objects_that_schedules_made_die_when_state_is_put_back() -> None:
 
 
 # --- what cannot be put back -----------------------------------------------------------------
-def ticks() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
-
-
 TICKS = ticks()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -45,6 +45,14 @@ async def add_later(account: Account) -> None:
     total = account.total
     await asyncio.sleep(0)
     account.total = total + 1
+
+
+def ticks() -> Iterator[int]:
+    """A generator, whose place cannot be put back."""
+    number = 0
+    while True:
+        yield number
+        number += 1
 
 
 def dying(end: Callable[[], Any]) -> Callable[[Account], None]:

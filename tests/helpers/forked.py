@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import tracelock
-from tests.helpers.apart import Account
+from tests.helpers.apart import Account, add
 from tracelock.engine.limits import RunLimits
 from tracelock.instrument.isolation.forkable import unforkable
 from tracelock.instrument.isolation.where import Isolation
@@ -28,6 +30,26 @@ def it_can_be_forked() -> None:
     while (why := unforkable()) and time.monotonic() < end:
         time.sleep(0.05)
     assert not why
+
+
+@contextlib.contextmanager
+def waiting_in_c() -> Iterator[tuple[Callable[[Account], None], Callable[[Account], None]]]:
+    """A worker that waits in C for what another one does after its step, and that other one."""
+    import ctypes  # of what this module names nothing is to be feared
+
+    libc, (there, here) = ctypes.CDLL(None), os.pipe()
+
+    def waits(account: Account) -> None:
+        add(account)
+        libc.read(there, ctypes.create_string_buffer(1), 1)
+
+    def ends(account: Account) -> None:
+        add(account)
+        libc.write(here, b"x", 1)
+
+    yield waits, ends
+    os.close(there)
+    os.close(here)
 
 
 def explored(*workers: Callable[..., Any], **options: Any) -> tuple[tracelock.Explored, Isolation]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.plugin_tools import run
+from tests.system.plugin_tools import COUNTER, run
 
 pytest_plugins = ["pytester"]
 
@@ -248,49 +248,40 @@ def test_a_cancelled_task_alone_is_worth_it(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2, warnings=1)
 
 
+_REWRITTEN = (
+    """
+import threading
+import weakref
+
+import pytest
+"""
+    + COUNTER
+    + """
+@pytest.mark.tracelock(schedules=40)
+def test_reference():
+    assert weakref.ref(setattr)()
+    both(len.__repr__)
+
+
+@pytest.mark.tracelock(schedules=40, expected_errors=[AssertionError])
+def test_expected():
+    counter = Counter()
+
+    def looks():
+        counter.n += 1
+        assert counter.n == 17
+
+    both(looks)
+"""
+)
+
+
 def test_an_assertion_that_pytest_has_rewritten_is_the_same_assertion(
     pytester: pytest.Pytester,
 ) -> None:
     """What is looked at through a weak reference stays itself, and to put a failure into words
     is no use of what is shared."""
-    results = _results(
-        pytester,
-        """
-        import threading
-        import weakref
-
-        import pytest
-
-
-        class Counter:
-            n = 0
-
-
-        def both(function):
-            threads = [threading.Thread(target=function) for _ in range(2)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-
-
-        @pytest.mark.tracelock(schedules=40)
-        def test_reference():
-            assert weakref.ref(setattr)()
-            both(len.__repr__)
-
-
-        @pytest.mark.tracelock(schedules=40, expected_errors=[AssertionError])
-        def test_expected():
-            counter = Counter()
-
-            def looks():
-                counter.n += 1
-                assert counter.n == 17
-
-            both(looks)
-        """,
-    )
+    results = _results(pytester, _REWRITTEN)
     assert {name: one["verdict"] for name, one in results.items()} == {
         "test_reference": "verified", "test_expected": "verified",
     }, results  # fmt: skip

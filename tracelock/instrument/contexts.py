@@ -67,6 +67,9 @@ class Context(Protocol):
 #: Which object it is, as ``id`` says it; but ``id`` raises an auditing event, and a program whose
 #: audit hook is instrumented would be called from inside of its own hooks without end.
 identity: Final = object.__hash__
+#: The names of a class, and its line of classes, whatever its metaclass says of them.
+class_names: Final[Any] = type.__dict__["__dict__"].__get__
+class_line: Final[Any] = type.__dict__["__mro__"].__get__
 #: By identity, codes of ours that call a function of the program where its own code would.
 on_behalf: Final[set[int]] = set()
 #: Thread ident -> the worker on that thread. Empty: nothing is under control.

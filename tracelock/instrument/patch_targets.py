@@ -21,13 +21,12 @@ from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import class_names, identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
 from tracelock.instrument.rewrite.sites import globals_of
-from tracelock.instrument.state.holders import class_names
 from tracelock.instrument.threads import locks
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.

@@ -99,7 +99,12 @@ class CodeFlow:
         self.accesses = [
             access for one in self.instructions.values() if (access := access_of(one)) is not None
         ]
-        self._stops = {access.offset: access for access in self.accesses}
+
+    def operands(self, what: str, span: Span | None) -> list[ast.AST] | None:
+        """The operands of an operation that stands at ``span``; None where they are not known."""
+        if self.expressions is None or span is None:
+            return None
+        return self.expressions.operands(what, span)
 
     # --- what an instruction does ------------------------------------------------------------
     def effect(self, one: dis.Instruction, known: Known | None = None) -> Effect:
@@ -206,23 +211,17 @@ class CodeFlow:
         return bool(values) and all(plainness.drops_silently(value) for value in values or ())
 
     def _is_lock(self, one: dis.Instruction, known: Known | None) -> bool:
-        span = span_at(one)
-        if known is None or span is None or self.expressions is None:
-            return False
-        nodes = self.expressions.operands("enter", span)
-        values = known(span_of(nodes[0])) if nodes else None
+        nodes = self.operands("enter", span_at(one))
+        values = known(span_of(nodes[0])) if nodes and known is not None else None
         return bool(values) and all(isinstance(value, plainness.LOCKS) for value in values or ())
 
     def _verdict(self, one: dis.Instruction, what: str, known: Known | None) -> plainness.Verdict:
-        span = span_at(one)
-        if known is None or self.expressions is None or span is None:
-            return None
-        nodes = self.expressions.operands(what, span)
-        if not nodes or any(isinstance(node, ast.Starred) for node in nodes):
+        nodes = self.operands(what, span_at(one))
+        if known is None or not nodes or any(isinstance(node, ast.Starred) for node in nodes):
             return None
         seen = []
         for node in nodes:
-            values = _values(node, known)
+            values = values_of(node, known)
             if not values:
                 return None
             seen.append(values)
@@ -352,14 +351,11 @@ def _judge(one: dis.Instruction, what: str, values: list[Any]) -> plainness.Verd
     return plainness.operation(what, values)
 
 
-def _values(node: ast.AST, known: Known) -> Sequence[Any] | None:
+def values_of(node: ast.AST, known: Known) -> Sequence[Any] | None:
+    """The values that an expression had; None where that is not known."""
     if isinstance(node, ast.Constant):
         return [node.value]
     return known(span_of(node))
-
-
-def _position(node: ast.AST) -> Span:
-    return span_of(node)
 
 
 def _unsure(why: str) -> Effect:

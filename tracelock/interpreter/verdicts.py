@@ -14,7 +14,7 @@ from tracelock.interpreter.expressions import span_of
 from tracelock.interpreter.instructions import Access
 from tracelock.interpreter.plainness import LOCKS
 from tracelock.interpreter.statement import Statement, namespace
-from tracelock.interpreter.switches import CodeFlow, Known, SwitchClass
+from tracelock.interpreter.switches import CodeFlow, Known, SwitchClass, values_of
 
 _IMMUTABLE = (
     int, float, complex, bool, str, bytes, type(None), tuple, frozenset, range, type(...),
@@ -26,22 +26,11 @@ _LOCKED = (list, dict, set)
 #: Methods that hold that lock from their beginning to their end.
 _ONE_STEP: dict[type, frozenset[str]] = {
     list: frozenset({"append", "extend", "insert", "pop", "clear", "reverse", "copy"}),
-    dict: frozenset(
-        {
-            "get",
-            "setdefault",
-            "pop",
-            "popitem",
-            "update",
-            "clear",
-            "copy",
-            "keys",
-            "values",
-            "items",
-        }
-    ),
+    dict: frozenset({
+        "get", "setdefault", "pop", "popitem", "update", "clear", "copy", "keys", "values", "items",
+    }),
     set: frozenset({"add", "discard", "remove", "pop", "clear", "copy", "update"}),
-}
+}  # fmt: skip
 
 
 @dataclass
@@ -144,12 +133,10 @@ def _has_lock(one: Access, frame: CodeFlow, known: Known) -> bool:
     container of the language under the lock that each of them has there."""
     if one.what in ("attribute", "global", "name", "closure"):
         return True
-    nodes = None
-    if frame.expressions is not None and one.span is not None:
-        nodes = frame.expressions.operands(one.what, one.span)
+    nodes = frame.operands(one.what, one.span)
     if not nodes:
         return False
-    seen = [[n.value] if isinstance(n, ast.Constant) else known(span_of(n)) or () for n in nodes]
+    seen = [values_of(node, known) or () for node in nodes]
     if not all(seen):
         return False
     if one.what == "call":
@@ -213,10 +200,7 @@ def _is_shared(
         return one.how == "write" or name in written.names
     if one.what == "closure":
         return True
-    expressions = frame.expressions
-    nodes = None
-    if expressions is not None and one.span is not None:
-        nodes = expressions.operands(one.what, one.span)
+    nodes = frame.operands(one.what, one.span)
     if not nodes:
         return True  # nothing is known: it counts
     if one.what in ("attribute", "item") and one.how == "read" and one.span is not None:
@@ -234,7 +218,7 @@ def _is_shared(
         return _call_is_shared(nodes, known, shared)
     if one.what in ("attribute", "item"):
         nodes = nodes[:1]
-    seen = [[n.value] if isinstance(n, ast.Constant) else known(span_of(n)) for n in nodes]
+    seen = [values_of(node, known) for node in nodes]
     return any(v is None or any(_may_change(one, shared) for one in v) for v in seen)
 
 
@@ -286,10 +270,8 @@ def _text(one: Access, frame: CodeFlow) -> str:
         return f"the operator of {text!r}" if text else "an operator"
     if one.what == "enter":
         return "entering 'with'"
-    if one.what in ("truth", "iterate", "next", "unpack") and one.span is not None:
-        nodes = (
-            None if frame.expressions is None else frame.expressions.operands(one.what, one.span)
-        )
+    if one.what in ("truth", "iterate", "next", "unpack"):
+        nodes = frame.operands(one.what, one.span)
         if nodes:
             word = {"truth": "testing", "unpack": "unpacking"}.get(one.what, "going through")
             return f"{word} {ast.unparse(nodes[0])}"
@@ -301,9 +283,7 @@ def _fragile(shared: Sequence[Access], frame: CodeFlow) -> list[str]:
     """What has to stay as it is: each with the words that say what lets others in."""
     found: dict[str, None] = {}
     for one in shared:
-        nodes = None
-        if frame.expressions is not None and one.span is not None:
-            nodes = frame.expressions.operands(one.what, one.span)
+        nodes = frame.operands(one.what, one.span)
         words = [ast.unparse(node) for node in nodes or ()]
         if one.what == "attribute" and words:
             name = frame.instructions[one.offset].argval

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import class_line, identity
 
 #: What gives an object's namespace in its class.
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
-_bases: Final[Any] = type.__dict__["__mro__"].__get__
 #: ``id`` of a namespace -> the object it belongs to.
 namespaces: Final[dict[int, Callable[[], Any]]] = {}
 _held: Final[list[int]] = []  # those that are kept alive for it
@@ -72,7 +71,7 @@ def owner_of(namespace: dict[Any, Any]) -> Any:
 
 def namespace_of(obj: Any) -> Any:
     """The attributes of an object, asked for without running code of its class; None without."""
-    for cls in _bases(type(obj)):
+    for cls in class_line(type(obj)):
         found = cls.__dict__.get("__dict__")
         if type(found) in _SLOTS:  # and no property of that name
             try:

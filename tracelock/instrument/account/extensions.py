@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from tracelock.instrument.account.known import CONTROLLED, is_standard, root_of
 from tracelock.instrument.account.looks import namespace
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import class_line, class_names, identity
 
 #: Modules by which Python calls any function of C.
 _FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "_cffi_backend"})
@@ -32,9 +32,7 @@ _OF_C: Final = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescript
 _MADE_AT_RUN_TIME: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _IMPORT: Final = dis.opmap["IMPORT_NAME"]
 _flags: Final[Any] = type.__dict__["__flags__"].__get__
-_line: Final[Any] = type.__dict__["__mro__"].__get__
 _said: Final[Any] = type.__dict__["__module__"].__get__
-_names: Final[Any] = type.__dict__["__dict__"].__get__
 
 
 def module_of(cls: type) -> str:
@@ -72,7 +70,7 @@ def in_c(value: Any) -> str:
             return package(value.__module__)
         owner = value.__self__
         return "" if owner is None or type(owner) is cls else in_c(owner)
-    for base in _line(value if issubclass(cls, type) else cls):
+    for base in class_line(value if issubclass(cls, type) else cls):
         found = package(module_of(base))
         if found and _made_in_c(base):
             return found
@@ -87,7 +85,7 @@ def _made_in_c(cls: type) -> bool:
     if module_of(cls) in _FOREIGN or not _flags(cls) & _MADE_AT_RUN_TIME:
         return True
     return any(
-        type(part) in _OF_C and part.__objclass__ is cls for part in list(_names(cls).values())
+        type(part) in _OF_C and part.__objclass__ is cls for part in list(class_names(cls).values())
     )
 
 

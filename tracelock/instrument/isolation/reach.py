@@ -11,13 +11,10 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final
+from typing import Any
 
 from tracelock.instrument.account.extensions import in_c, module_of, named
-from tracelock.instrument.contexts import identity
-
-_line: Final[Any] = type.__dict__["__mro__"].__get__
-_names: Final[Any] = type.__dict__["__dict__"].__get__
+from tracelock.instrument.contexts import class_line, class_names, identity
 
 
 class CodeReach:
@@ -79,8 +76,8 @@ class CodeReach:
             self._todo.append(cls)
 
     def _look_at_class(self, cls: type) -> None:
-        self._todo += _line(cls)[1:]
-        for name, part in list(_names(cls).items()):
+        self._todo += class_line(cls)[1:]
+        for name, part in list(class_names(cls).items()):
             if name in self._named or name.startswith("__"):  # the interpreter calls these
                 self._todo.append(part)
             else:

@@ -14,6 +14,7 @@ from operator import is_
 from types import CellType, ModuleType
 from typing import Any, Final
 
+from tracelock.instrument.contexts import class_names
 from tracelock.instrument.steps import PLAIN
 
 #: Names that the interpreter and the tools set as they need them: no state of the program.
@@ -23,9 +24,6 @@ INTERNAL: Final = frozenset({
 })  # fmt: skip
 _OURS: Final = "_tracelock_"
 MISSING: Final = object()
-#: The names of a class, and its line of classes, whatever its metaclass says of them.
-class_names: Final[Any] = type.__dict__["__dict__"].__get__
-class_line: Final[Any] = type.__dict__["__mro__"].__get__
 
 
 def _same(now: Iterable[Any], then: Iterable[Any]) -> bool:

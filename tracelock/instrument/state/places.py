@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from tracelock.instrument.state.holders import class_names
+from tracelock.instrument.contexts import class_names
 
 #: Modules whose state is the tool's or the test runner's own.
 _TOOLS: Final = frozenset({"tracelock", "pytest", "_pytest", "pluggy", "conftest", "xdist"})

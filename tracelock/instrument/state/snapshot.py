@@ -29,10 +29,10 @@ from types import (
 )
 from typing import Any, Final, cast
 
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import class_line, class_names, identity
 from tracelock.instrument.live_objects import is_foreign
 from tracelock.instrument.state import holders, things
-from tracelock.instrument.state.holders import BOXES, Holder, class_line, class_names
+from tracelock.instrument.state.holders import BOXES, Holder
 from tracelock.instrument.state.places import plain_class
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, ControlledLock
 

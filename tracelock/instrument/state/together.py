@@ -15,13 +15,13 @@ from operator import attrgetter, is_
 from types import CellType, MappingProxyType
 from typing import Any, Final
 
+from tracelock.instrument.contexts import class_names
 from tracelock.instrument.state.holders import (
     CellHeld,
     ClassNames,
     Contents,
     Holder,
     NamesHeld,
-    class_names,
 )
 
 #: Holders of a batch.
