@@ -229,7 +229,12 @@ def test_the_room_needs_the_standard_library_alone() -> None:
     [
         ("self.n +=", "no Python"),
         ("", "no statement"),
-        ("await x", "cannot hold 'await'"),
+        ("await x", "object int can't be used in 'await' expression"),
+        ("return n", "leave 'return' away"),
+        ("global n; n += 1", "leave 'global' away"),
+        ("await f(); yield n", "awaits and yields"),
+        ("threading.Event().wait()", "waits for something that nobody does"),
+        ("await asyncio.Event().wait()", "waits for something that nobody does"),
         ("unheard_of += 1", "nothing is known of the name 'unheard_of'"),
         ("d['nothing'] += 1", "raises KeyError"),
     ],

@@ -43,6 +43,23 @@ class InterpreterAnswer:
 
 
 @dataclass(slots=True)
+class TasksAnswer:
+    """Of the tasks of one event loop: whether others come between the accesses of a statement with
+    ``await``. ``suspends``: each await, ``{"at", "how", "when"}``; ``how`` is ``suspends``, ``may``
+    or ``never``."""
+
+    atomic: bool
+    why: str
+    suspends: list[dict[str, str]]
+    stress: dict[str, Any] | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """As it stands in the JSON."""
+        data = {"atomic": self.atomic, "why": self.why, "suspends": self.suspends}
+        return data if self.stress is None else {**data, "stress": self.stress}
+
+
+@dataclass(slots=True)
 class Atomicity:
     """What ``tracelock.atomic`` came to.
 
@@ -51,6 +68,8 @@ class Atomicity:
     that neither order of the two statements explains; ``trace``: one that was found. ``cure``: the
     smallest change that helps. ``samples``: what the free names stood for. ``fragile``: what has to
     stay as it is for "atomic" to stay true. ``faults``: contradictions of stress and table.
+    ``tasks``: of a statement with ``await``, what the tasks of one loop do to each other; the
+    answers are then of threads, each with a loop of its own.
     """
 
     statement: str
@@ -64,11 +83,12 @@ class Atomicity:
     explored: Explored | None = None
     program: str | None = None
     faults: list[str] = field(default_factory=list)
+    tasks: TasksAnswer | None = None
 
     @property
     def atomic(self) -> bool:
-        """Whether it is on the running interpreter."""
-        return self.answers[0].atomic
+        """Whether it is on the running interpreter; with ``await``, among the tasks of a loop."""
+        return self.answers[0].atomic if self.tasks is None else self.tasks.atomic
 
     @property
     def trace(self) -> Trace | None:
@@ -84,6 +104,7 @@ class Atomicity:
             "accesses": self.accesses,
             "cure": self.cure,
             "trace": path,
+            **({} if self.tasks is None else {"tasks": self.tasks.to_data()}),
         }
 
 
@@ -123,10 +144,17 @@ def atomic(
         here["judged"][0]["accesses"], None, here["samples"], here["judged"][0]["fragile"],
         here["judged"][0]["bytecode"],
     )  # fmt: skip
-    if not all(answer.atomic for answer in result.answers):
-        result.cure = cure_of(statement)
-        if not locked:
+    if "tasks" in here:
+        result.tasks = TasksAnswer(**here["tasks"])
+        result.cure = None if result.tasks.atomic else cure_of(statement, tasks=True)
+        if here["serial"]:
             _search(result, here, folder)
+        _judge_tasks(result, result.tasks)
+    elif not all(answer.atomic for answer in result.answers):
+        result.cure = cure_of(statement)
+        if not locked and here["serial"]:
+            _search(result, here, folder)
+            _add_unseen(result)
     for answer in result.answers:
         found = answer.stress or {}
         if answer.atomic and found.get("anomalies"):
@@ -209,14 +237,29 @@ def _search(result: Atomicity, here: dict[str, Any], folder: str | None) -> None
         with imported(folder or spare, text) as (module, path):
             found = explore(
                 **workers_of(module), seconds=_SEARCH, schedules=1_000,
-                expected_errors=expected, backend="threading",
+                expected_errors=expected, backend="asyncio" if result.tasks else "threading",
             )  # fmt: skip
         result.explored = found
         if folder is not None and found.trace is not None:
             result.program = path
         elif folder is not None:
             os.unlink(path)
-    if not found.failed:
+
+
+_UNSEEN = "; no interleaving was found that shows in what the two leave"
+
+
+def _add_unseen(result: Atomicity) -> None:
+    if result.explored is None or not result.explored.failed:
         for answer in result.answers:
-            if not answer.atomic:
-                answer.why += "; no interleaving was found that shows in what the two leave"
+            answer.why += "" if answer.atomic else _UNSEEN
+
+
+def _judge_tasks(result: Atomicity, tasks: TasksAnswer) -> None:
+    found = result.explored is not None and result.explored.failed
+    if not tasks.atomic and result.explored is not None and not found:
+        tasks.why += _UNSEEN
+    anomalies = (tasks.stress or {}).get("anomalies")
+    if tasks.atomic and (found or anomalies):
+        what = "an interleaving shows it" if found else f"{anomalies} runs of tasks went wrong"
+        result.faults.append(f"a fault of tracelock: it says that no task comes in, and {what}")

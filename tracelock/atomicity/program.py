@@ -17,7 +17,7 @@ from tracelock.interpreter.statement import Statement, bound_names
 _HEAD = '''"""Two statements that run at the same time, written by ``tracelock atomic``."""
 
 from tracelock.interpreter.statement import Object
-from tracelock.interpreter.stress import state
+from tracelock.interpreter.stress import difference, state
 
 #: What they come to one after the other.
 IN_TURN = {in_turn!r}
@@ -27,7 +27,7 @@ _CHECK = """
 
 def check(shared):
     got = state({name: globals()[name] for name in NAMES if name in globals()})
-    assert got in IN_TURN, f"{got}: one after the other gives {' or '.join(IN_TURN)}"
+    assert got in IN_TURN, difference(got, IN_TURN)
 """
 
 
@@ -35,22 +35,34 @@ def module_text(first: Statement, second: Statement, source: str, in_turn: list[
     """The source of the module."""
     setup = ast.parse(source)
     names = bound_names(setup)
+    tasks = first.kind == "coroutine"
     return "".join(
         [
             _HEAD.format(in_turn=sorted(set(in_turn)), names=sorted(names)),
             _function("setup", "", setup.body, names),
-            _function("first", "shared", first.tree.body, first.stored & names),
-            _function("second", "shared", second.tree.body, second.stored & names),
+            _worker("first", first, names, tasks),
+            _worker("second", second, names, tasks),
             _CHECK,
         ]
     )
 
 
-def _function(name: str, argument: str, body: list[ast.stmt], shared: set[str]) -> str:
+def _worker(name: str, statement: Statement, names: set[str], tasks: bool) -> str:
+    body, shared = statement.tree.body, statement.stored & names
+    if statement.kind != "generator":
+        word = "async def" if tasks else "def"
+        return _function(name, "shared", body, shared, word)
+    going = f"{'async ' if tasks else ''}def {name}(shared):\n    for _ in _{name}():\n        pass"
+    return _function(f"_{name}", "", body, shared) + f"\n\n{going}\n"
+
+
+def _function(
+    name: str, argument: str, body: list[ast.stmt], shared: set[str], word: str = "def"
+) -> str:
     inside: list[str] = [f"global {', '.join(sorted(shared))}"] if shared else []
     inside += [ast.unparse(ast.fix_missing_locations(one)) for one in body]
     lines = "\n".join(inside).split("\n")
-    text = f"def {name}({argument}):\n" + "\n".join(f"    {line}" for line in lines)
+    text = f"{word} {name}({argument}):\n" + "\n".join(f"    {line}" for line in lines)
     # strings of several lines are written in one by unparse: nothing changes by the indentation
     return f"\n\n{text}\n"
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def atomic_command(options: argparse.Namespace, out: Output) -> int:
     """Ask as ``options`` say. 0: it is atomic on each interpreter that was asked, with its GIL;
-    1: it is not; 4: a run for real contradicts the table."""
+    1: it is not; 4: a run for real contradicts the table. Of a statement with ``await`` the tasks
+    of one loop decide."""
     if options.list:
         if options.statement is not None:
             raise UsageError("--list prints the table of common operations: it takes no statement")
@@ -42,6 +43,8 @@ def atomic_command(options: argparse.Namespace, out: Output) -> int:
         out.problem(fault)
     if found.faults:
         return 4
+    if found.tasks is not None:
+        return 0 if found.tasks.atomic else 1
     asked = [answer for number, answer in enumerate(found.answers) if number != 1]
     return 0 if all(answer.atomic for answer in asked) else 1
 

@@ -57,7 +57,12 @@ def picture(value: Any, depth: int = 0) -> str:
                 parts[name] = getattr(value, name)
     if not parts:
         return type(value).__name__
-    inside = sorted(f"{name}={picture(one, depth + 1)}" for name, one in parts.items())
+    # what tracelock writes into the objects of a schedule is no part of them
+    inside = sorted(
+        f"{name}={picture(one, depth + 1)}"
+        for name, one in parts.items()
+        if not name.startswith("_tracelock")
+    )
     return f"{type(value).__name__}({', '.join(inside)})"
 
 
@@ -67,6 +72,16 @@ def state(space: dict[str, Any]) -> str:
     kinds = types.ModuleType | types.FunctionType
     parts = [f"{n} = {picture(space[n])}" for n in names if not isinstance(space[n], kinds)]
     return "; ".join(part for part in parts if "Object'" not in part and part != "Object = Object")
+
+
+def difference(got: str, in_turn: Sequence[str]) -> str:
+    """What is wrong about a state, in words: the names that are as in all right ones are left
+    away."""
+    right = [one.split("; ") for one in in_turn]
+    parts = [part for part in got.split("; ") if not all(part in one for one in right)]
+    wanted = ["; ".join(part for part in one if part not in got.split("; ")) for one in right]
+    ends = " or ".join(dict.fromkeys(one for one in wanted if one)) or " or ".join(in_turn)
+    return f"{'; '.join(parts) or got}: one after the other gives {ends}"
 
 
 def serial(statements: Sequence[Statement], source: str) -> tuple[list[str], bool]:
@@ -99,8 +114,8 @@ def stress(
     """
     chunk = max(1, min(_CHUNK, rounds // _PARTS))
     try:
-        spaces = [_in_turn(statements, source, 40, how) for how in ("12", "21", "mixed")]
-        right = {chunk: _in_turn(statements, source, chunk, "12")}
+        spaces = [in_turn(statements, source, 40, how) for how in ("12", "21", "mixed")]
+        right = {chunk: in_turn(statements, source, chunk, "12")}
     except Exception as error:
         return Stressed(0, 0, None, f"repeated, it raises {type(error).__name__} by itself")
     if len(set(spaces)) > 1:
@@ -114,7 +129,7 @@ def stress(
         while done < rounds and time.monotonic() < end:
             number = min(chunk, rounds - done)
             if number not in right:
-                right[number] = _in_turn(statements, source, number, "12")
+                right[number] = in_turn(statements, source, number, "12")
             space = namespace(source)
             raised = _both([_loop(statement, space) for statement in statements], number)
             anomalies += raised or state(space) != right[number]
@@ -135,7 +150,8 @@ def _loop(statement: Statement, space: dict[str, Any]) -> Callable[[int], None]:
     return run
 
 
-def _in_turn(statements: Sequence[Statement], source: str, number: int, how: str) -> str:
+def in_turn(statements: Sequence[Statement], source: str, number: int, how: str) -> str:
+    """What comes of so many executions of each, one after the other: "12", "21" or "mixed"."""
     space = namespace(source)
     first, second = (_loop(statement, space) for statement in statements)
     if how == "12":
