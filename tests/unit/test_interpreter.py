@@ -84,7 +84,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=4), st.integers(0, 4))
 def test_a_call_of_python_code_never_makes_it_atomic(pieces: list[str], place: int) -> None:
     def gap(lines: list[str]) -> str:

@@ -94,9 +94,9 @@ def setup_source(statements: Sequence[Statement], setup: str) -> tuple[str, dict
     awaits = any(statement.kind == "coroutine" for statement in statements)
     lines = [f"import {', '.join([*_MODULES, 'asyncio'] if awaits else _MODULES)}"]
     samples: dict[str, str] = {}
-    trees = [*(statement.tree for statement in statements), given]
+    uses = _Uses([*(statement.tree for statement in statements), given])
     for name in sorted(free - bound - set(_MODULES)):
-        waited = _uses(name, trees, awaited=True)
+        waited = uses.of(name, awaited=True)
         if name in OBJECTS:
             samples[name] = _object(name, statements, given)
         elif name in _AWAITED and waited:
@@ -104,7 +104,7 @@ def setup_source(statements: Sequence[Statement], setup: str) -> tuple[str, dict
         elif name in SAMPLES:
             samples[name] = SAMPLES[name]
         elif not hasattr(builtins, name):
-            module, value = _module(name, trees), _guess(name, trees)
+            module, value = _module(name, uses.of(name)), _guess(uses.of(name))
             if module:
                 lines.append(module)
                 continue
@@ -124,35 +124,42 @@ def setup_source(statements: Sequence[Statement], setup: str) -> tuple[str, dict
     return "\n".join([*lines, setup]), samples
 
 
-def _uses(name: str, trees: Sequence[ast.AST], awaited: bool = False) -> set[str]:
-    """How a name is used: its attributes, "call", "item", "with", "bare"; if ``awaited``, only
-    where what comes of it is awaited."""
-    found: set[str] = set()
-    for tree in trees:
-        parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-        for node in ast.walk(tree):
-            if not _is_name(node, name):
-                continue
-            up = parents.get(node)
-            if isinstance(up, ast.Attribute):
-                use, up = up.attr, parents.get(up)
-                up = parents.get(up) if isinstance(up, ast.Call) else up
-            elif isinstance(up, ast.Call) and up.func is node:
-                use, up = "call", parents.get(up)
-            elif isinstance(up, ast.Subscript) and up.value is node:
-                use = "item"
-            elif isinstance(up, ast.withitem):
-                use, up = "with", parents.get(up)
-            else:
-                use = "bare"
-            if not awaited or isinstance(up, ast.Await | ast.AsyncWith | ast.AsyncFor):
-                found.add(use)
-    return found
+class _Uses:
+    """How names are used: their attributes, "call", "item", "with" and "bare"."""
+
+    def __init__(self, trees: Sequence[ast.AST]) -> None:
+        self._found: dict[str, set[tuple[str, bool]]] = {}
+        for tree in trees:
+            parents: dict[ast.AST, ast.AST] = {}
+            names: list[ast.Name] = []
+            for node in ast.walk(tree):
+                names += [node] if isinstance(node, ast.Name) else []
+                parents.update(dict.fromkeys(ast.iter_child_nodes(node), node))
+            for name in names:
+                self._found.setdefault(name.id, set()).add(_use_of(name, parents))
+
+    def of(self, name: str, awaited: bool = False) -> set[str]:
+        """The uses of a name; if ``awaited``, only where what comes of it is awaited."""
+        return {use for use, waits in self._found.get(name, ()) if waits or not awaited}
 
 
-def _module(name: str, trees: Sequence[ast.AST]) -> str | None:
+def _use_of(node: ast.Name, parents: dict[ast.AST, ast.AST]) -> tuple[str, bool]:
+    up = parents.get(node)
+    use = "bare"
+    if isinstance(up, ast.Attribute):
+        use, called = up.attr, parents.get(up)
+        up = parents.get(called) if isinstance(called, ast.Call) else called
+    elif isinstance(up, ast.Call) and up.func is node:
+        use, up = "call", parents.get(up)
+    elif isinstance(up, ast.Subscript) and up.value is node:
+        use = "item"
+    elif isinstance(up, ast.withitem):
+        use, up = "with", parents.get(up)
+    return use, isinstance(up, ast.Await | ast.AsyncWith | ast.AsyncFor)
+
+
+def _module(name: str, uses: set[str]) -> str | None:
     """The import of a module of the standard library that has all that is used of it."""
-    uses = _uses(name, trees)
     if name not in sys.stdlib_module_names or name in _LOUD or name.startswith("_"):
         return None
     if not uses or uses & {"call", "item", "with", "bare"}:
@@ -164,12 +171,11 @@ def _module(name: str, trees: Sequence[ast.AST]) -> str | None:
     return f"import {name}" if all(hasattr(module, use) for use in uses) else None
 
 
-def _guess(name: str, trees: Sequence[ast.AST]) -> str | None:
+def _guess(uses: set[str]) -> str | None:
     """A value that has what is used of a name; None where that says too little."""
-    uses = _uses(name, trees) - {"bare"}
-    if uses and uses <= {"with"}:
+    if "with" in uses and uses <= {"with", "bare"}:
         return "threading.Lock()"
-    methods = uses - {"item", "with"}
+    methods = uses - {"item", "with", "bare"}
     if not methods:
         return None
     return next((value for words, value in _BY_METHODS if methods <= words), None)
