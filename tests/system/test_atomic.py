@@ -95,7 +95,7 @@ def test_an_anomaly_of_what_is_called_atomic_is_a_fault_of_the_table(
     [
         (["self.n +="], "no Python"),
         (["unheard_of += 1"], "nothing is known of the name 'unheard_of'"),
-        (["bank:withdraw"], "the name of a function"),
+        (["no_bank:withdraw"], "there is no module 'no_bank'"),
         (["n += 1", "--python", "/no/such/python"], "cannot run /no/such/python"),
         (["n += 1", "--setup", "n = 1 / 0"], "the set-up raises ZeroDivisionError"),
         ([], "needs a STATEMENT"),

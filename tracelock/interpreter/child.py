@@ -9,8 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from tracelock.interpreter.functions import statement_of
+from tracelock.interpreter.samples import anew
 from tracelock.interpreter.statement import Statement, StatementProblem, setup_source
-from tracelock.interpreter.stress import Stressed, serial, stress
+from tracelock.interpreter.stress import Stressed, modules_of, serial, stress
 from tracelock.interpreter.switches import SwitchClass
 from tracelock.interpreter.tables import table_for
 from tracelock.interpreter.tasks import judge_tasks, stress_tasks
@@ -37,15 +39,21 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     except LookupError as problem:
         return {**here, "problem": str(problem.args[0])}
     try:
-        first = Statement(question["statement"])
-        second = Statement(question["with"]) if question.get("with") else first
-        source, samples = setup_source([first, second], question.get("setup", ""))
+        sys.path[:0] = [one for one in question.get("path", ()) if one not in sys.path]
+        setup = question.get("setup", "")
+        anew.clear()
+        first = statement_of(question["statement"], setup)
+        second = statement_of(question["with"], setup) if question.get("with") else first
+        source, samples = setup_source([first, second], setup)
+        anew.update(modules_of([first, second]))
         both = [first, second]
         judged = _bounded(first, lambda: judge_all(both, source))
         found: dict[str, Any] = {**here, "samples": samples, "source": source}
         found["judged"] = [_data(one) for one in judged]
         found["locked"] = judged[0].locked if _same_lock(judged) else ""
         found["kinds"] = [one.kind for one in both]
+        found["calls"] = [getattr(one, "call", "") for one in both]
+        found["modules"] = modules_of(both)
         if first.kind == "coroutine":
             found["tasks"] = judge_tasks(both, source)
         rounds, seconds = question.get("stress"), question.get("seconds", 60.0)

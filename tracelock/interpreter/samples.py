@@ -93,11 +93,18 @@ def setup_source(statements: Sequence[Statement], setup: str) -> tuple[str, dict
     free |= {n.id for n in ast.walk(given) if isinstance(n, ast.Name)} & {*SAMPLES, *OBJECTS}
     awaits = any(statement.kind == "coroutine" for statement in statements)
     lines = [f"import {', '.join([*_MODULES, 'asyncio'] if awaits else _MODULES)}"]
+    made: dict[str, str] = {}
+    for statement in statements:
+        lines += statement.setup_lines(setup)
+        made.update(statement.made)
+    bound |= {statement.module.partition(".")[0] for statement in statements if statement.module}
     samples: dict[str, str] = {}
     uses = _Uses([*(statement.tree for statement in statements), given])
     for name in sorted(free - bound - set(_MODULES)):
         waited = uses.of(name, awaited=True)
-        if name in OBJECTS:
+        if name in made:
+            samples[name] = made[name]
+        elif name in OBJECTS:
             samples[name] = _object(name, statements, given)
         elif name in _AWAITED and waited:
             samples[name] = _AWAITED[name]
@@ -251,8 +258,14 @@ def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
 
 
+#: Modules that are imported anew for each namespace: their state is a part of it.
+anew: set[str] = set()
+
+
 def namespace(source: str) -> dict[str, Any]:
     """The names that a set-up makes. Raises StatementProblem where it raises."""
+    for name in anew:
+        sys.modules.pop(name, None)
     space: dict[str, Any] = {"__name__": "statement", "Object": Object}
     try:
         exec(compile(source, "<setup>", "exec"), space)

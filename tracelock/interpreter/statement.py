@@ -36,8 +36,10 @@ _SHOWN = 120
 class Statement:
     """One statement, or several, as they were written. Raises StatementProblem."""
 
-    #: The name of a module that a worker's function is in; None: what it runs is its own text.
+    #: The module of the function that it is; None: it is a statement.
     module: str | None = None
+    #: The source of values that names of it have to have.
+    made: dict[str, str] = {}  # noqa: RUF012
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -128,6 +130,14 @@ class Statement:
                 if name.id in space_of and isinstance(name.ctx, ast.Store):
                     seen.note(*span_of(name), space_of[name.id])
         return seen.values.get
+
+    def setup_lines(self, setup: str) -> list[str]:
+        """What has to come before the rest of the set-up."""
+        return []
+
+    def shared(self, space: dict[str, Any]) -> dict[str, Any]:
+        """All that others may have too: what leads to it by names."""
+        return space
 
     def tree_names(self) -> list[ast.Name]:
         """All its plain names."""

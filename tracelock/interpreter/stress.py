@@ -31,6 +31,23 @@ class Stressed:
     why: str = ""
 
 
+def module_data(module: types.ModuleType) -> dict[str, Any]:
+    """The data of a module, and that of its classes, by their names."""
+    plain = types.FunctionType | types.BuiltinFunctionType | types.ModuleType | property
+    silent = (staticmethod, classmethod, types.GetSetDescriptorType, types.MemberDescriptorType)
+    found: dict[str, Any] = {}
+    for name, value in list(vars(module).items()):
+        if name.startswith("__") or isinstance(value, plain):
+            continue
+        if not isinstance(value, type):
+            found[f"{module.__name__}.{name}"] = value
+        elif value.__module__ == module.__name__:
+            for inner, one in list(vars(value).items()):
+                if not inner.startswith("__") and not isinstance(one, (plain, *silent)):
+                    found[f"{module.__name__}.{name}.{inner}"] = one
+    return found
+
+
 def picture(value: Any, depth: int = 0) -> str:
     """A value and all in it as text: the same for the same state, whatever object it is in."""
     if depth > _DEEPEST:
@@ -49,6 +66,8 @@ def picture(value: Any, depth: int = 0) -> str:
         return f"[{', '.join(inside)}]"
     if isinstance(value, types.ModuleType | types.FunctionType | type | types.BuiltinFunctionType):
         return getattr(value, "__name__", "")
+    if hasattr(type(value), "acquire") and hasattr(type(value), "release"):
+        return "a lock"  # in a schedule it is another class's
     parts = dict(getattr(value, "__dict__", {}))
     for owner in type(value).__mro__:
         slots = owner.__dict__.get("__slots__", ())
@@ -66,8 +85,11 @@ def picture(value: Any, depth: int = 0) -> str:
     return f"{type(value).__name__}({', '.join(inside)})"
 
 
-def state(space: dict[str, Any]) -> str:
-    """What the names of a namespace have come to."""
+def state(space: dict[str, Any], modules: Sequence[str] = ()) -> str:
+    """What the names of a namespace, and the data of modules, have come to."""
+    space = dict(space)
+    for name in modules:
+        space.update(module_data(sys.modules[name]))
     names = sorted(name for name in space if not name.startswith("__"))
     kinds = types.ModuleType | types.FunctionType
     parts = [f"{n} = {picture(space[n])}" for n in names if not isinstance(space[n], kinds)]
@@ -84,15 +106,47 @@ def difference(got: str, in_turn: Sequence[str]) -> str:
     return f"{'; '.join(parts) or got}: one after the other gives {ends}"
 
 
+class Results:
+    """What calls of functions came to, by who made them: one more part of the state."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def run(self, name: str, call: Callable[[], Any]) -> bool:
+        """Make a call; whether it raised."""
+        try:
+            self._found[name] = f"{name} gets {picture(call())}"
+        except Exception as error:
+            self._found[name] = f"{name} gets {type(error).__name__}"
+            return True
+        return False
+
+    def clear(self) -> None:
+        """Before the next schedule."""
+        self._found.clear()
+
+    def text(self) -> str:
+        """All of them."""
+        return "; ".join(self._found[name] for name in sorted(self._found))
+
+
+def modules_of(statements: Sequence[Statement]) -> list[str]:
+    """The modules whose functions are called."""
+    return sorted({one.module for one in statements if one.module is not None})
+
+
 def serial(statements: Sequence[Statement], source: str) -> tuple[list[str], bool]:
     """What comes of two statements one after the other, in each of the two orders; and whether one
     of them then raises."""
     found, raises = [], False
-    for order in (statements, statements[::-1]):
-        space = namespace(source)
-        for statement in order:
-            raises |= _raises(statement.worker(space))
-        found.append(state(space))
+    modules = modules_of(statements)
+    for order in ([0, 1], [1, 0]):
+        space, results = namespace(source), Results()
+        for place in order:
+            worker, name = statements[place].worker(space), ("first", "second")[place]
+            raises |= results.run(name, worker) if modules else _raises(worker)
+        got = state(space, modules)
+        found.append("; ".join(part for part in (results.text(), got) if part))
     return found, raises
 
 
@@ -132,7 +186,7 @@ def stress(
                 right[number] = in_turn(statements, source, number, "12")
             space = namespace(source)
             raised = _both([_loop(statement, space) for statement in statements], number)
-            anomalies += raised or state(space) != right[number]
+            anomalies += raised or state(space, modules_of(statements)) != right[number]
             chunks += 1
             done += number
     finally:
@@ -164,7 +218,7 @@ def in_turn(statements: Sequence[Statement], source: str, number: int, how: str)
         for _ in range(number):
             second(1)
             first(1)
-    return state(space)
+    return state(space, modules_of(statements))
 
 
 def _both(loops: Sequence[Callable[[int], None]], number: int) -> bool:

@@ -6,6 +6,7 @@ import ast
 import builtins
 import dis
 import inspect
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def judge(statement: Statement, source: str, written: Written) -> Judged:
     function = statement.code(space)
     frame = CodeFlow(function.__code__, statement.tree)
     known = statement.watched(space)
-    shared = shared_accesses(frame, known, space, written)
+    shared = shared_accesses(frame, known, statement.shared(space), written)
     worst, why = SwitchClass.ONLY_WITHOUT_GIL, ""
     after: dict[int, tuple[SwitchClass, str]] = {}
     pairs = [
@@ -202,7 +203,9 @@ def _reachable(space: dict[str, Any]) -> set[int]:
         if isinstance(value, tuple | frozenset):
             left += list(value)
         if isinstance(value, _IMMUTABLE):
-            if isinstance(value, type) and value.__module__ == "statement":
+            root = getattr(value, "__module__", None) or ""
+            own = root.partition(".")[0] not in sys.stdlib_module_names
+            if isinstance(value, type) and own:
                 found.add(id(value))
             continue
         found.add(id(value))
@@ -365,7 +368,13 @@ def _listing(frame: CodeFlow, marks: dict[int, str]) -> list[dict[str, Any]]:
     """The bytecode, with why a switch can come at an instruction."""
     hidden = ("CACHE", "RESUME", "EXTENDED_ARG")
     return [
-        {"offset": o, "opcode": one.opname, "argument": one.argrepr, "switch": marks.get(o)}
+        {
+            "offset": o,
+            "opcode": one.opname,
+            "argument": one.argrepr,
+            "switch": marks.get(o),
+            "line": None if one.positions is None else one.positions.lineno,
+        }
         for o, one in frame.instructions.items()
         if one.opname not in hidden and o in _body(frame)
     ]
@@ -387,6 +396,8 @@ def lock_of(
 ) -> str:  # fmt: skip
     """The lock that a statement holds from its beginning to its end; "" where it holds none."""
     body = statement.tree.body
+    if ast.get_docstring(statement.tree, clean=False) is not None:
+        body = body[1:]
     if len(body) != 1 or not isinstance(body[0], block) or len(body[0].items) != 1:
         return ""
     item = body[0].items[0]
