@@ -15,6 +15,7 @@ import dis
 import time
 import types
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tracelock.interpreter.expressions import Span, span_of
@@ -83,6 +84,7 @@ class _TaskFlow(CodeFlow):
 
     def __init__(self, code: types.FunctionType, tree: ast.AST, suspended: set[Span]) -> None:
         super().__init__(code.__code__, tree)
+        self.table = replace(self.table, jumps=frozenset())  # a loop lets no task in
         self._suspended = suspended
 
     def effect(self, one: dis.Instruction, known: Known | None = None) -> Effect:
