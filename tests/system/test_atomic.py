@@ -198,6 +198,14 @@ def test_the_table_of_common_operations(capsys: pytest.CaptureFixture[str]) -> N
     assert not any(rows[text].gil or rows[text].free for text in neither)
 
 
+def test_a_cure_is_one_step_itself_and_does_the_same() -> None:
+    assert tracelock.atomic("if x not in s: s.add(x)").cure == "s.add(x)"
+    assert tracelock.atomic("x = d[k] if k in d else 0").cure == "x = d.get(k, 0)"
+    python = "class K:\n    def __hash__(self): return 1\nk = K(); d = {k: 1}"
+    hashed = tracelock.atomic("if k in d: del d[k]", setup=python)
+    assert hashed.cure == "with lock:\n    if k in d: del d[k]"  # d.pop(k, None) calls __hash__
+
+
 @pytest.mark.parametrize(
     ("text", "cure"),
     [
@@ -206,6 +214,17 @@ def test_the_table_of_common_operations(capsys: pytest.CaptureFixture[str]) -> N
         ("if k not in d: d[k] = f()", "with lock:\n    if k not in d: d[k] = f()"),
         ("if k in d: del d[k]", "d.pop(k, None)"),
         ("d[k] += 1", "with lock: d[k] += 1"),
+        ("s |= {x}", "s.add(x)"),
+        ("s -= {x}", "s.discard(x)"),
+        ("s += {x}", "with lock: s += {x}"),
+        ("d |= {k: x}", "d.update({k: x})"),
+        ("if x not in s: s.add(x)", "s.add(x)"),
+        ("if x in s: s.remove(x)", "s.discard(x)"),
+        ("if q: q.popleft()", "try: q.popleft()\nexcept IndexError: pass"),
+        ("x = d[k] if k in d else 0", "x = d.get(k, 0)"),
+        ("d[k] = d.get(k, 0)", "d.setdefault(k, 0)"),
+        ("for y in l2: l.append(y)", "l.extend(l2)"),
+        ("for y in l2: l.append(y + 1)", "with lock:\n    for y in l2: l.append(y + 1)"),
     ],
 )
 def test_cures(text: str, cure: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tracelock.atomicity.cures import cure_of
+from tracelock.atomicity.cures import cure_of, lock_around
 from tracelock.atomicity.program import imported, module_text, workers_of
 from tracelock.errors import UsageError
 from tracelock.interpreter.asking import AskingProblem, ask, this_python
@@ -157,12 +157,12 @@ def atomic(
     result.is_function = bool(here["calls"][0])
     if "tasks" in here:
         result.tasks = TasksAnswer(**here["tasks"])
-        result.cure = None if result.tasks.atomic else cure_of(statement, tasks=True)
+        result.cure = None if result.tasks.atomic else lock_around(statement, tasks=True)
         if here["serial"]:
             _search(result, here, folder)
         _judge_tasks(result, result.tasks)
     elif not all(answer.atomic for answer in result.answers):
-        result.cure = cure_of(here["calls"][0] or statement)
+        result.cure = _cure(here, question)
         if not locked and here["serial"]:
             _search(result, here, folder)
             _add_unseen(result)
@@ -211,7 +211,9 @@ def with_gil(found: dict[str, Any]) -> InterpreterAnswer:
     for judged in found["judged"]:
         if judged["can"]:
             return InterpreterAnswer(name, True, False, judged["why"], stressed)
-    if any(judged["several"] for judged in found["judged"]):
+    if not any(judged["accesses"] for judged in found["judged"]):
+        why = _NOTHING
+    elif any(judged["several"] for judged in found["judged"]):
         why = "nothing between its accesses lets another thread go on while the GIL is held"
     else:
         why = "others can see one step of it alone"
@@ -234,7 +236,12 @@ def without_gil(found: dict[str, Any], name: str = "without the GIL") -> Interpr
             why = f"{texts[0]} may be several steps: nothing is known of locks in it"
             return InterpreterAnswer(name, False, False, why, stressed)
     why = "it is one step of one object, which has a lock of its own there"
+    if not any(judged["accesses"] for judged in found["judged"]):
+        why = _NOTHING
     return InterpreterAnswer(name, False, True, why, stressed)
+
+
+_NOTHING = "others can see nothing of it"
 
 
 def _held(found: dict[str, Any]) -> str:
@@ -263,6 +270,24 @@ def _search(result: Atomicity, here: dict[str, Any], folder: str | None) -> None
             result.program = path
         elif folder is not None:
             os.unlink(path)
+
+
+def _cure(here: dict[str, Any], question: dict[str, Any]) -> str:
+    """The smallest change that helps; another operation only if it is one step, with the GIL and
+    without, and does the same: it is asked of too."""
+    text = here["calls"][0] or question["statement"]
+    cure = cure_of(text)
+    if cure == lock_around(text) or here["calls"][0]:
+        return lock_around(text)
+    same = question["with"] is None
+    asking = {**question, "statement": cure, "stress": 0}
+    try:
+        (found,) = ask(this_python(), [asking])
+    except AskingProblem:
+        return lock_around(text)
+    if "problem" in found or not with_gil(found).atomic or not without_gil(found).atomic:
+        return lock_around(text)
+    return lock_around(text) if same and found["serial"] != here["serial"] else cure
 
 
 _UNSEEN = "; no interleaving was found that shows in what the two leave"
