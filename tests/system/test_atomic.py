@@ -150,6 +150,7 @@ def test_what_others_do_at_an_await_that_suspends_is_shown(
         ("x = n; await f(); n = x + 1", "async def f(): return 1", True, ["never"]),
         ("self.n += await self.load(k)", "", False, ["suspends"]),
         ("n += await q.get()", "", False, ["may"]),
+        ("await asyncio.gather(f(), f())", "", True, ["suspends"]),
     ],
 )
 def test_tasks(statement: str, setup: str, atomic: bool, how: list[str]) -> None:
@@ -177,6 +178,13 @@ def test_names_that_say_what_they_are_need_no_set_up() -> None:
     found = tracelock.atomic("data.append(random.random()); seen.add(1)")
     assert found.samples == {"data": "[3, 1, 2]", "seen": "{1}"}
     assert not tracelock.atomic("print(n)").answers[0].atomic
+
+
+def test_what_a_statement_prints_is_no_part_of_the_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["atomic", "print(n); n += 1", "--json", "--no-trace"]) == 1
+    assert json.loads(capsys.readouterr().out)["statement"] == "print(n); n += 1"
 
 
 def test_a_lock_around_both_makes_it_atomic() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -260,7 +261,10 @@ def _search(result: Atomicity, here: dict[str, Any], folder: str | None) -> None
     with tempfile.TemporaryDirectory() as spare:
         if folder is not None:
             os.makedirs(folder, exist_ok=True)
-        with imported(folder or spare, text) as (module, path):
+        with (  # what the statement prints is no answer
+            open(os.devnull, "w", encoding="utf-8") as silent, contextlib.redirect_stdout(silent),
+            imported(folder or spare, text) as (module, path),
+        ):  # fmt: skip
             found = explore(
                 **workers_of(module, modules), seconds=_SEARCH, schedules=1_000,
                 expected_errors=expected, backend="asyncio" if result.tasks else "threading",

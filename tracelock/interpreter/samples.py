@@ -22,6 +22,7 @@ SAMPLES: dict[str, str] = {
     "L2": "[6, 4]", "items": "[3, 1, 2]",
     "s": "{1, 2}", "s2": "{2, 3}", "q": "collections.deque([1, 2])",
     "n": "10", "count": "10", "total": "10", "i": "0", "j": "1", "x": "7", "y": "8",
+    "a": "1", "b": "2",
     "k": "'k'", "key": "'k'", "v": "7", "value": "7", "item": "7", "lock": "threading.Lock()",
 }  # fmt: skip
 #: Names of objects with attributes; which ones they have is taken from the statement.
@@ -115,7 +116,7 @@ def setup_source(statements: Sequence[Statement], setup: str) -> tuple[str, dict
             if module:
                 lines.append(module)
                 continue
-            if value is None and "call" in waited:
+            if value is None and ("call" in waited or (awaits and uses.of(name) == {"call"})):
                 samples[name] = _CALLED.format(name)
                 lines.append(f"{samples[name]}")
                 continue
