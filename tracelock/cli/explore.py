@@ -41,6 +41,7 @@ def plan_of(options: argparse.Namespace, target: Target) -> Plan:
         schedules=options.schedules, seconds=seconds, every=options.all,
         shrink=not options.no_shrink, confirm=0 if options.no_confirm else 3,
         depth=options.depth, spreading=spreading_of(options), isolation=options.isolation,
+        interpreter=options.interpreter,
     )  # fmt: skip
 
 
@@ -115,6 +116,8 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         ],
         "trace": paths.get(-1),
         "switches": explored.switches,
+        "interpreter": explored.interpreter or "any",
+        "needs": explored.needs or None,
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
         "summary": explored.summary,
@@ -134,6 +137,8 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"
         out.lines(verdict_block(trace.verdict, trace.workers, about, places))
         out.lines(confirmations(explored.confirmed))
+        if explored.needs:
+            out.line(f"  {explored.needs}")
         if explored.twin is not None:
             show_twin(explored.twin, exploration.trace_of, out)
         out.line()

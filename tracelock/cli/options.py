@@ -121,6 +121,12 @@ _ISOLATION: Final = _choice(
     "whether schedules of Python code run in forked processes, of which each may die (where they "
     "have to)", default="auto",
 )  # fmt: skip
+_INTERPRETER: Final = _value(
+    "--interpreter", "WHICH",
+    "between which accesses of threads of Python code another may come in: any (any two), this "
+    "(where this interpreter lets it), gil-3.12 and the like (where that one does, with its GIL)",
+    default="",
+)  # fmt: skip
 #: What all commands that run something have.
 _COMMON: Final = (
     _choice("--start-method", START_METHODS, "how multiprocessing starts its processes"),
@@ -239,7 +245,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("-o --output", "PATH", "where to (TRACE.min.json)"),
             _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file"),
             _flag("--no-confirm", "do not replay the result"),
-            _ISOLATION, *_COMMON,
+            _ISOLATION, _INTERPRETER, *_COMMON,
         )),
         "predict": ("tell what could have gone wrong near a passing trace, and try it", (
             _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,

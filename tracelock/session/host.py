@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
     from tracelock.instrument.account.account import Account
+    from tracelock.session.interpreters.which import Switched
 
 OnProgress = Callable[["Progress"], None]
 
@@ -192,6 +193,20 @@ class Host(ABC):
 
     def held(self) -> AbstractContextManager[None]:
         """While this is entered, what is learnt of the target does not change its schedules."""
+        return nullcontext()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was learnt of the target counts already."""
+        return True
+
+    def switched(self, executed: Executed) -> list[Switched] | None:
+        """The preemptive switches of a schedule of real code on threads, each with what the running
+        interpreter can do; None where that is not known."""
+        return None
+
+    def holding(self) -> AbstractContextManager[None]:
+        """While this is entered, schedules are those that the running interpreter can make."""
         return nullcontext()
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:

@@ -201,7 +201,7 @@ class Learnt:
                 name: [(pair.name, cause.name, stores) for pair, cause, stores in causes]
                 for name, causes in mortals._causes.items()
             },
-            "hub": (hub.numbered, hub.fork_copies, hub.imported),
+            "hub": (hub.numbered, hub.fork_copies, hub.imported, hub.gaps),
             "account": (keeper.account, keeper._schedules, keeper._next),
             "backend": [getattr(backend, name) for name in _OF_BACKEND],
             "drew": backend.afresh.drew,
@@ -234,7 +234,7 @@ class Learnt:
             mortals._causes[name] = [
                 (names.named(pair), names.named(cause), stores) for pair, cause, stores in causes
             ]
-        hub.numbered, hub.fork_copies, hub.imported = taken["hub"]
+        hub.numbered, hub.fork_copies, hub.imported, hub.gaps = taken["hub"]
         account, keeper._schedules, keeper._next = taken["account"]
         for field in fields(account):
             setattr(keeper.account, field.name, getattr(account, field.name))
