@@ -183,8 +183,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         )),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
         _number("--max-steps", "end a schedule after N events (5,000)"),
-        _ISOLATION,
-        *_COMMON,
+        _ISOLATION, _INTERPRETER, *_COMMON,
     )  # fmt: skip
 
 
@@ -230,6 +229,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                    "of Python code: cancel awaits of this worker alone (may be repeated)",
                    action="append"),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
+            _flag("--forecast",
+                  "of threads of Python code: list what passes on this interpreter and fails "
+                  "without its GIL"),
             _value("--instrument", "MODULE,...",
                    "of Python code: modules to look into besides your own; 'only' before them: no "
                    "others; 'all': every module in Python that the workers execute",
@@ -245,7 +247,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("-o --output", "PATH", "where to (TRACE.min.json)"),
             _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file"),
             _flag("--no-confirm", "do not replay the result"),
-            _ISOLATION, _INTERPRETER, *_COMMON,
+            _ISOLATION, *_COMMON,
         )),
         "predict": ("tell what could have gone wrong near a passing trace, and try it", (
             _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,

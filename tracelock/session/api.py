@@ -78,6 +78,7 @@ def explore(
     spreading: Spreading | None = None,
     isolation: str = "auto",
     interpreter: str | None = None,
+    forecast: bool = False,
 ) -> Explored:
     """Search the schedules of a scenario, or of real Python code, for one that goes wrong.
 
@@ -108,7 +109,9 @@ def explore(
     is lost then), ``never``, or ``auto``, where that is needed. ``interpreter``: of threads of
     Python code, where another may come in: between ``any`` two accesses (what the language
     promises and free-threaded builds do), where ``this`` interpreter lets it, or where CPython 3.12
-    with its GIL does (``gil-3.12``: of the running version alone). For scenarios alone: ``engine``
+    with its GIL does (``gil-3.12``: of the running version alone). ``forecast``: explore it as this
+    interpreter runs it, and then list what fails without the GIL (``Explored.forecast``). For
+    scenarios alone: ``engine``
     (``simulated``, or ``real``), ``allow_call``, ``start_method``, ``spreading``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
@@ -128,6 +131,10 @@ def explore(
         every=every, shrink=shrink, confirm=confirm, spreading=spreading or Spreading(),
         isolation=isolation, interpreter=interpreter or "",
     )  # fmt: skip
+    if forecast:
+        from tracelock.session.interpreters.forecasting import forecast_target
+
+        return forecast_target(target, plan, first, progress)
     return explore_target(target, plan, first, progress)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.instrument.account.account import Account
+    from tracelock.session.interpreters.forecasting import Breakage
     from tracelock.session.interpreters.preferring import Preferred
 
 
@@ -74,6 +75,8 @@ class Explored:
     preferred: Preferred | None = None
     #: What its switches take of an interpreter, in a sentence.
     needs: str = ""
+    #: What passes here and fails without the GIL, where that was asked for.
+    forecast: list[Breakage] | None = None
     #: Of which interpreter ``verified`` speaks, "" where of any.
     interpreter: str = ""
     #: Complete executions of the exhaustive search, where it was made.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -204,6 +204,10 @@ class Host(ABC):
         """The preemptive switches of a schedule of real code on threads, each with what the running
         interpreter can do; None where that is not known."""
         return None
+
+    def close_gaps(self, between: Collection[tuple[str, str]]) -> bool:
+        """Let nobody come in between these steps of real code. Only of targets with that."""
+        raise NotImplementedError
 
     def holding(self) -> AbstractContextManager[None]:
         """While this is entered, schedules are those that the running interpreter can make."""

@@ -50,15 +50,17 @@ class Gap:
 class Gil:
     """What the workers of one program under the GIL share.
 
-    ``holds``: whether nobody may come in where the interpreter lets nobody in.
+    ``holds``: whether nobody may come in where the interpreter lets nobody in; ``closed``: where
+    nobody may in any case, by the places of the steps before and after.
     """
 
     holds: bool = False
+    closed: set[tuple[str, str]] = field(default_factory=set)
     watch: FrameWatch = field(default_factory=FrameWatch)
 
     def worker(self, hub: Hub, number: int) -> Worker:
         """The worker of a thread."""
-        if self.holds or hub.gaps is not None:
+        if self.holds or self.closed or hub.gaps is not None:
             return GilWorker(hub, number, self)
         return Worker(hub, number)
 
@@ -104,7 +106,8 @@ class GilWorker(Worker):
             seq = len(controller.log)
             if hub.gaps is not None:
                 hub.gaps.append(Gap(seq, self.number, level, why, self.after, op.at))
-            if self.gil.holds and level is NO:
+            gil = self.gil
+            if level is NO and (gil.holds or (self.after, op.at) in gil.closed):
                 controller.goes_on = seq
         else:
             self.stack = []

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,9 +103,20 @@ class Interpreted:
         gil = self.backend.hub.gil
         if gil is not None and gil.holds is not on:
             gil.holds = on
-            self.runner = self.models = self.runner.with_rules(
-                replace(self.runner.rules, blocks=on)
-            )
+            self._in_blocks(on or bool(gil.closed))
+
+    def close_gaps(self, between: Collection[tuple[str, str]]) -> bool:
+        """Let nobody come in between these steps, by their places, where the GIL lets nobody in.
+        Whether any of them was open."""
+        closed = self.backend.hub.gil.closed
+        new = set(between) - closed
+        closed |= new
+        self._in_blocks(True)
+        return bool(new)
+
+    def _in_blocks(self, on: bool) -> None:
+        rules = replace(self.runner.rules, blocks=on)
+        self.runner = self.models = self.runner.with_rules(rules)
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
