@@ -45,6 +45,7 @@ _WATCHED: Final = frozenset({
     "CALL_INTRINSIC_2", "ASYNC_GEN_WRAP", "SETUP_ANNOTATIONS", "SET_ADD", "MAP_ADD",
     "LIST_TO_TUPLE", "STOPITERATION_ERROR", "MATCH_KEYS", "MATCH_CLASS", "GET_LEN",
 })  # fmt: skip
+_PLAIN: Final = frozenset({int, str, float, bool, bytes, types.NoneType, list, dict, tuple, set})
 #: Accesses that run no code of a library in C.
 _OF_PYTHON: Final = frozenset({"attribute", "global", "name", "closure", "super", "await", "match"})
 
@@ -168,6 +169,8 @@ def _is_bool(flow: CodeFlow, offset: int) -> bool:
 
 def _keeps(kind: type, what: str) -> bool:
     """Whether an operation on values of this type lets the GIL go in Python code at most."""
+    if kind in _PLAIN:
+        return True
     for name in METHODS.get(what, ("__enter__", "__exit__", "__getitem__", "__setitem__")):
         found: tuple[type, Any] | None = found_in(kind, name)
         if found is not None and isinstance(found[1], _IN_C):

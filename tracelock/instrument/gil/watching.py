@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from _thread import get_ident
 from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType
@@ -21,14 +22,15 @@ _OUTWARDS: Final = 8
 HOOKS: Final = frozenset(
     identity(one.__code__) for one in vars(hooks).values() if isinstance(one, FunctionType)
 )
-_codes: dict[int, tuple[CodeType, int]] = {}
+#: By the identity of a code object: itself, and whose it is.
+codes: dict[int, tuple[CodeType, int]] = {}
 OURS, STANDARD, OTHER = range(3)
 
 
 def whose(frame: FrameType) -> int:
     """Whose code a frame runs: tracelock's, the standard library's, or other code."""
     code = frame.f_code
-    found = _codes.get(identity(code))
+    found = codes.get(identity(code))
     if found is None:
         module = frame.f_globals.get("__name__")
         name = module if type(module) is str else ""
@@ -36,7 +38,7 @@ def whose(frame: FrameType) -> int:
             kind = OURS
         else:
             kind = STANDARD if is_standard(name) else OTHER
-        found = _codes[identity(code)] = code, kind
+        found = codes[identity(code)] = code, kind
     return found[1]
 
 
@@ -64,6 +66,10 @@ class FrameWatch:
     def whole(self) -> bool:
         return self.profile.usable and not self.unseen
 
+    #: Whether to be told of nothing for a while costs less than to be told: since 3.12 all code is
+    #: compiled anew for either.
+    pauses: Final = sys.version_info < (3, 12)
+
     def run(self, run: Callable[[], object]) -> None:
         """Run ``run``, watched, on this thread."""
         self.profile.on()
@@ -89,4 +95,4 @@ class FrameWatch:
         if caller is None or is_ours(caller):
             return
         if place_of(caller.f_code, caller.f_lasti).calls:
-            calls.append((id(caller), caller.f_lasti))
+            calls.append((identity(caller), caller.f_lasti))

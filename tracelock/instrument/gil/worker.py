@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType, FunctionType, MethodType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
@@ -13,7 +13,15 @@ from tracelock.instrument.files.access import FILE
 from tracelock.instrument.gil.gaps import CAN, NO, UNSURE, route
 from tracelock.instrument.gil.originals import CALL, ENTER, LEAVE, READ, WRITE, Place, place_of
 from tracelock.instrument.gil.values import Values
-from tracelock.instrument.gil.watching import HOOKS, FrameWatch, is_ours
+from tracelock.instrument.gil.watching import (
+    HOOKS,
+    OURS,
+    STANDARD,
+    FrameWatch,
+    codes,
+    is_ours,
+    whose,
+)
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.worker import Worker
 from tracelock.interpreter.instructions import span_at
@@ -27,7 +35,7 @@ from tracelock.ops import WRITE as WRITES
 _STEPS: Final = {READS: READ, WRITES: WRITE, ATOMIC: CALL, ACQUIRE: ENTER, RELEASE: LEAVE}
 _LOCKS: Final = frozenset({"lock", "rlock"})
 #: How many frames are looked at, from the one of a step outwards.
-_DEEP: Final = 24
+_DEEP: Final = 6
 
 
 @dataclass(slots=True)
@@ -65,8 +73,9 @@ class Gil:
         return Worker(hub, number)
 
 
-#: A frame: its identity, which is good while it lives, and where it is.
-Level = tuple[int, Place]
+#: A frame: its identity, which is good while it lives, its code, the instruction, and whether that
+#: is in a hook, which was called before the access itself.
+Level = tuple[int, CodeType, int, bool]
 
 
 class GilWorker(Worker):
@@ -96,6 +105,10 @@ class GilWorker(Worker):
 
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
         hub = self.hub
+        watch = self.gil.watch
+        pausing = watch.pauses and hub.recorder is None
+        if pausing:
+            watch.profile.off()
         if hub.running and not self.uncontrolled:
             self.uncontrolled += 1
             try:
@@ -115,6 +128,8 @@ class GilWorker(Worker):
         result = super().step(op, parked)
         self.frames = False
         self.calls.clear()
+        if pausing:
+            watch.profile.on()
         return result
 
     def _gap(self, op: Op, frame: FrameType | None) -> tuple[SwitchClass, str]:
@@ -153,13 +168,14 @@ class GilWorker(Worker):
         self, last: list[Level], kind: int, step: int, user: FrameType
     ) -> tuple[SwitchClass, str]:
         """The frames that the way leads through: from that of the last step out to this one's."""
-        here, place = self.stack[0]
-        depth = next((k for k, (frame, _) in enumerate(last) if frame == here), -1)
+        here = self.stack[0][0]
+        place = place_of(*self.stack[0][1:])
+        depth = next((k for k, level in enumerate(last) if level[0] == here), -1)
         if depth < 0 or place.flow is None:
             return UNSURE, "where it has gone is not known"
         worst, why = NO, ""
         for level in range(depth + 1):
-            origin = last[level][1]
+            origin = place_of(*last[level][1:])
             if origin.flow is None:
                 return UNSURE, f"the source of {origin.code.co_qualname} is not known"
             starts = origin.of(kind if level == 0 else CALL)
@@ -201,13 +217,17 @@ def _stack(frame: FrameType | None) -> tuple[list[Level], FrameType | None]:
     found: list[Level] = []
     innermost: FrameType | None = None
     hooked = False
+    known = codes
     while frame is not None and len(found) < _DEEP:
-        if is_ours(frame):
-            hooked = innermost is None and identity(frame.f_code) in HOOKS
+        code = frame.f_code
+        number = identity(code)
+        kind = known[number][1] if number in known else whose(frame)
+        if kind == OURS or (kind == STANDARD and is_ours(frame)):
+            hooked = innermost is None and number in HOOKS
         else:
             if innermost is None:
                 innermost = frame
-            found.append((id(frame), place_of(frame.f_code, frame.f_lasti, hooked)))
+            found.append((identity(frame), code, frame.f_lasti, hooked))
             hooked = False
         frame = frame.f_back
     return found, innermost

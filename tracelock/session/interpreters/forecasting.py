@@ -25,8 +25,8 @@ MOST: Final = 12
 class Breakage:
     """One way to fail that takes a switch which this interpreter never makes.
 
-    ``needs``: that switch in words; ``trace``: a minimal one; ``confirmed``: its replays that failed
-    of those that were made, by backend.
+    ``needs``: that switch in words; ``trace``: a minimal one; ``confirmed``: by backend, its replays
+    that failed of those that were made.
     """
 
     kind: str
