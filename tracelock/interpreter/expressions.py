@@ -158,6 +158,11 @@ class Expressions:
             return node if node and isinstance(self._parents.get(node), ast.Expr) else None
         return self._one(span, ast.Name) if "STORE" in opname or "DELETE" in opname else None
 
+    def nodes(self) -> Iterator[ast.AST]:
+        """All nodes that stand somewhere."""
+        for nodes in self._at.values():
+            yield from nodes
+
     def names(self) -> Iterator[ast.Name]:
         """All plain names."""
         for nodes in self._at.values():
