@@ -120,14 +120,34 @@ def _find(code: CodeType, at: int, hooked: bool) -> Place:
     by_span: defaultdict[Span | None, list[Access]] = defaultdict(list)
     for access in flow.accesses:
         by_span[access.span].append(access)
-    found: list[tuple[Access, ...]] = []
     spans = [_span(one) for one in code.co_positions()]
-    for offset in range(at + 2 if hooked else at, len(instructions) if hooked else at + 1, 2):
+    calls = called and _is_call(flow, spans[at // 2])
+    if not hooked:
+        same = _at_the_same(code, flow, at, spans, by_span[spans[at // 2]])
+        return Place(code, flow, (tuple(same),) if same else (), calls)
+    found: list[tuple[Access, ...]] = []
+    for offset in range(at + 2, len(instructions), 2):
         span = spans[offset // 2]
-        name = dis.opname[instructions[offset]]
-        if span in by_span and (name in ACCESSES or not hooked):
+        if span in by_span and dis.opname[instructions[offset]] in ACCESSES:
             found.append(tuple(by_span[span]))
-    return Place(code, flow, tuple(found[:_AHEAD]), called and _is_call(flow, spans[at // 2]))
+    return Place(code, flow, tuple(found[:_AHEAD]), calls)
+
+
+def _at_the_same(
+    code: CodeType, flow: CodeFlow, at: int, spans: list[Span | None], there: list[Access]
+) -> list[Access]:
+    """Of the accesses at one position (the items of a ``with`` may have one) that which the
+    instruction ``at`` is: the first, the second and so on of its kind."""
+    instructions, span = code.co_code, spans[at // 2]
+    name = dis.opname[instructions[at]]
+    alike = [one for one in there if flow.instructions[one.offset].opname == name]
+    mine = [
+        offset for offset in range(0, len(instructions), 2)
+        if dis.opname[instructions[offset]] == name and spans[offset // 2] == span
+    ]  # fmt: skip
+    if len(alike) == len(mine):
+        return [alike[mine.index(at)]]
+    return alike or there
 
 
 def _span(position: tuple[int | None, ...]) -> Span | None:

@@ -25,8 +25,8 @@ MOST: Final = 12
 class Breakage:
     """One way to fail that takes a switch which this interpreter never makes.
 
-    ``needs``: that switch in words; ``trace``: a minimal one; ``confirmed``: by backend, its replays
-    that failed of those that were made.
+    ``needs``: that switch in words; ``trace``: a minimal one; ``confirmed``: by backend, how
+    many of its replays failed.
     """
 
     kind: str
