@@ -68,9 +68,7 @@ def main() -> None:
     elif options.replay:
         result = replay(case, options.trace)
     else:
-        result = explore(
-            case, options.trace, options.seed, options.strategy, options.interpreter
-        )
+        result = explore(case, options.trace, options.seed, options.strategy, options.interpreter)
     # the programs may have put something else in the place of ``sys.stdout``
     print(json.dumps(result), file=sys.__stdout__, flush=True)
 

@@ -200,6 +200,10 @@ class Host(ABC):
         """Whether all that was learnt of the target counts already."""
         return True
 
+    def noticing(self) -> AbstractContextManager[Callable[[Any], list[Switched] | None]]:
+        """While this is entered, what gives the same for the schedule that has run, by its log."""
+        return nullcontext(lambda log: None)
+
     def switched(self, executed: Executed) -> list[Switched] | None:
         """The preemptive switches of a schedule of real code on threads, each with what the running
         interpreter can do; None where that is not known."""

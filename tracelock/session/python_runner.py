@@ -20,7 +20,7 @@ class PythonRunner(Runner):
         isolation = self.backend
         assert isinstance(isolation, Isolation)
         verdict = isolation.verdict() or super().verdict(controller)
-        if self.rules.blocks and isolation.backend.names.pending and verdict.kind in _UNSETTLED:
+        if self.rules.blocks and isolation.backend.names.learning and verdict.kind in _UNSETTLED:
             # Accesses that are no scheduling points yet were made: whether this interpreter lets
             # others in between them is not known. From now on they are, and the search goes on.
             return Verdict("passed", state=verdict.state)

@@ -195,7 +195,7 @@ class Learnt:
             "layout": (layout.names, layout.objects, layout.workers, layout._numbers,
                        layout._places, layout.short),
             "variables": [(v.name, v.number, v.shared) for v in names.variables.values()],
-            "pending": [variable.name for variable in names._pending],
+            "pending": ([variable.name for variable in names._pending], names.waiting),
             "mortal": names.mortal,
             "causes": {
                 name: [(pair.name, cause.name, stores) for pair, cause, stores in causes]
@@ -228,7 +228,8 @@ class Learnt:
         for name, number, shared in taken["variables"]:
             variable = names.named(name)
             variable.number, variable.shared = number, shared
-        names._pending[:] = [names.named(name) for name in taken["pending"]]
+        names._pending[:] = [names.named(name) for name in taken["pending"][0]]
+        names.waiting = taken["pending"][1]
         names.mortal = names.mortal or taken["mortal"]
         for name, causes in taken["causes"].items():
             mortals._causes[name] = [

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -129,26 +129,43 @@ class Interpreted:
         finally:
             self.hold(before)
 
-    def switched(self, executed: Executed) -> list[Switched] | None:
-        """The preemptive switches of a schedule, which is run again for that, each with its class;
-        None where that is not known: of processes, of tasks, of another interpreter than CPython.
-        """
+    @contextlib.contextmanager
+    def noticing(self) -> Iterator[Callable[[Any], list[Switched] | None]]:
+        """While this is entered, what lies between the steps of a schedule is kept. Gives what tells
+        its preemptive switches from its log; None where that is not known: of processes, of tasks,
+        of an interpreter without a table."""
         hub = self.backend.hub
-        if hub.gil is None or platform.python_implementation() != "CPython":
-            return None
-        try:
-            table_for(sys.version_info[:2])
-        except LookupError:
-            return None
+        if hub.gil is None or not _known():
+            yield lambda log: None
+            return
         before, hub.gaps = hub.gaps, []
         try:
-            again = self.runner.execute(executed.picks)
-            gaps = hub.gaps
+            yield lambda log: switches_in(log, hub.gaps)
         finally:
             hub.gaps = before
-        if again is None or [one[:2] for one in again.log] != [one[:2] for one in executed.log]:
-            return None
-        return switches_in(again.log, gaps)
+
+    def switched(self, executed: Executed) -> list[Switched] | None:
+        """The preemptive switches of a schedule, which is run again for that."""
+        with self.noticing() as noticed:
+            again = self.runner.execute(executed.picks)
+            if again is None or _steps(again.log) != _steps(executed.log):
+                return None
+            return noticed(again.log)
+
+
+def _known() -> bool:
+    """Whether there is a table of the running interpreter."""
+    if platform.python_implementation() != "CPython":
+        return False
+    try:
+        table_for(sys.version_info[:2])
+    except LookupError:
+        return False
+    return True
+
+
+def _steps(log: Any) -> list[Any]:
+    return [one[:2] for one in log]
 
 
 def switches_in(log: Any, gaps: Any) -> list[Switched]:
