@@ -58,6 +58,12 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_explore.py": {
         "test_every_file_of_the_library": 20,
     },
+    "conformance/test_gil_dpor.py": {
+        "test_same_final_states_as_brute_force_under_the_gil": 8,
+    },
+    "conformance/test_gil_programs.py": {
+        "test_this_interpreter_does_what_is_known_of_it": 2,
+    },
     "conformance/test_interpreter_cases.py": {
         "test_dpor_claims_nothing_false": 40,
         "test_the_default_strategy_knows_the_truth": 36,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tracelock.analysis.derived.switches import (
+    CAN,
+    CANNOT_TELL,
+    WITHOUT_GIL,
+    ClassedSwitch,
+    interpreter_of,
+    switches_of,
+)
 from tracelock.report.wording import clean
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
-CAN: Final = "can"
-WITHOUT_GIL: Final = "only-without-gil"
-CANNOT_TELL: Final = "cannot-tell"
 #: What a switch says after its reason, by its class.
 SHORT: Final = {
     CAN: "preempted (could have gone on; CPython can switch here)",
@@ -22,42 +26,6 @@ SHORT: Final = {
 }
 #: Who does make a switch that a CPython with its GIL does not.
 OTHERS: Final = "free-threaded builds, PyPy and CPython up to 3.9 do"
-
-
-@dataclass(frozen=True, slots=True)
-class ClassedSwitch:
-    """A preemptive switch of a trace. ``level``: its class; ``first``, ``then``: the places of the
-    steps that it comes between (``then``: "" where that worker made no further step)."""
-
-    seq: int
-    worker: str
-    level: str
-    first: str
-    then: str
-
-
-def switches_of(trace: Trace) -> list[ClassedSwitch]:
-    """The switches of which a trace says the class."""
-    events, workers = trace.events, trace.events.workers
-    found = []
-    for seq, extra in sorted(events.extras.items()):
-        level = extra.get("switch")
-        if level not in SHORT or seq < 1:
-            continue
-        left = workers[seq - 1]
-        then = next((n for n in range(seq, len(workers)) if workers[n] == left), None)
-        after = "" if then is None else events[then].at
-        found.append(
-            ClassedSwitch(seq, clean(trace.workers[left]), level, events[seq - 1].at, after)
-        )
-    return found
-
-
-def interpreter_of(trace: Trace) -> str:
-    """The interpreter with which a trace was made, as far as its switches go."""
-    about = trace.environment
-    version = ".".join(str(about.get("python") or "").split(".")[:2])
-    return clean(f"{about.get('implementation') or 'Python'} {version}".strip())
 
 
 def place(switch: ClassedSwitch, line: Callable[[str], str] | None = None) -> str:
@@ -78,7 +46,7 @@ def verdict_line(
     switch is needed. ``tried``: schedules that this interpreter can make and that did not fail
     (``every``: these are all that there are)."""
     switches = switches_of(trace)
-    name = f"{interpreter_of(trace)} with its GIL"
+    name = f"{clean(interpreter_of(trace))} with its GIL"
     never = [one for one in switches if one.level == WITHOUT_GIL]
     unknown = [one for one in switches if one.level == CANNOT_TELL]
     if never:

@@ -92,6 +92,6 @@ def _forecast(
 
 def never(trace: Trace) -> list[tuple[str, str]]:
     """The places of the steps between which it needs a switch that is never made here."""
-    from tracelock.report.switching import WITHOUT_GIL, switches_of
+    from tracelock.analysis.derived.switches import WITHOUT_GIL, switches_of
 
     return [(one.first, one.then) for one in switches_of(trace) if one.level == WITHOUT_GIL]

@@ -131,9 +131,9 @@ class Interpreted:
 
     @contextlib.contextmanager
     def noticing(self) -> Iterator[Callable[[Any], list[Switched] | None]]:
-        """While this is entered, what lies between the steps of a schedule is kept. Gives what tells
-        its preemptive switches from its log; None where that is not known: of processes, of tasks,
-        of an interpreter without a table."""
+        """While this is entered, what lies between the steps of a schedule is kept. Gives what
+        tells its preemptive switches from its log; None where that is not known: of processes and
+        tasks, and on an interpreter without a table."""
         hub = self.backend.hub
         if hub.gil is None or not _known():
             yield lambda log: None
