@@ -331,11 +331,13 @@ class Hub:
             self._marked.append(obj)
 
     def unmark(self) -> None:
-        """Control is over: remove our attributes from all objects that ``mark`` gave them to."""
+        """Control is over: remove our attributes from all objects that ``mark`` gave them to, and
+        keep none that has a name."""
         for obj in self._marked:
             for name in ("_tracelock_name", "_tracelock_bound", "_tracelock_number"):
                 obj.__dict__.pop(name, None)
         self._marked.clear()
+        self.bound = {}
 
     def bind(self, obj: object, name: str, born: int = 0) -> str:
         """The name of ``obj`` in this schedule: ``name``, unless another object has it.
