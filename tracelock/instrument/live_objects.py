@@ -12,10 +12,11 @@ import gc
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.account.known import LRU
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.threads.pool import LOCAL as THREAD_LOCAL
 
 #: What looks after threads, imports and tests itself.
@@ -25,6 +26,13 @@ UNTOUCHED: Final = frozenset(
         "trio",
     }
 )  # fmt: skip
+#: Whether the collector no longer lists what lives for ever: the free-threaded build of 3.13 makes
+#: functions, classes and modules immortal once there has been a thread, and its next collection
+#: forgets them (``update_refs`` in ``Python/gc_free_threading.c``). 3.14 does so no more.
+_FORGETS: Final = "t" in sys.abiflags and sys.version_info < (3, 14)
+_flags: Final = vars(type)["__flags__"].__get__
+_IN_PYTHON: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: those written in C are listed by no build
+_MANY: Final = 1_000
 _STANDARD: Final = sys.stdlib_module_names | UNTOUCHED | {"tracelock", "execnet", "xdist"}
 
 
@@ -51,7 +59,7 @@ class LiveObjects:
         if not new:
             gc.unfreeze()  # what is frozen is not listed
         take = self._take
-        for obj in gc.get_objects():
+        for obj in every_object():
             try:
                 add = take[type(obj)]
             except KeyError:
@@ -70,6 +78,30 @@ class LiveObjects:
         if is_foreign(cls.__module__) or cls is functools.cached_property:
             return self.others.append
         return None
+
+
+def every_object() -> list[Any]:
+    """All that the collector looks after, and what it has forgotten; not what is frozen."""
+    found = gc.get_objects()
+    left = found if _FORGETS else []
+    met: set[int] = set()
+    while left:
+        hidden: list[Any] = []
+        for at in range(0, len(left), _MANY):
+            for obj in gc.get_referents(*left[at : at + _MANY]):
+                if not gc.is_tracked(obj) and _lives_for_ever(obj) and identity(obj) not in met:
+                    met.add(identity(obj))
+                    hidden.append(obj)
+        found += hidden
+        left = hidden
+    return found
+
+
+def _lives_for_ever(obj: Any) -> bool:
+    cls = type(obj)
+    if issubclass(cls, type):
+        return bool(_flags(obj) & _IN_PYTHON)
+    return cls is FunctionType or cls is ModuleType
 
 
 def is_foreign(module: object) -> bool:
