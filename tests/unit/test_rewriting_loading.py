@@ -216,7 +216,7 @@ def test_what_the_collector_has_forgotten_is_rewritten_too(bank: Any) -> None:
     thread.join()
     gc.collect()
     listed = every_object()
-    for wanted in (bank.Account.__init__, bank.Account, bank):
+    for wanted in (bank.Account.__init__, bank.Account, bank, bank.__dict__):
         assert sum(each is wanted for each in listed) == 1
     watcher = Watcher()
     with Instrumentation(["race_bank"]), under(watcher):
