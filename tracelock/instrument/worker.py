@@ -18,6 +18,7 @@ from tracelock.instrument.hub import (
 )
 from tracelock.instrument.naming import SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
+from tracelock.instrument.threads.owning import APART, give
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
 #: What the event of a garbage collection is a call of.
@@ -181,6 +182,8 @@ class Worker(Noticing):
             return
         if names.mortal:
             names.let_die(self.fresh)
+            if APART and value is not None:
+                give(value)
         variable = names.variable(obj, name, self)
         if names.unsure:
             names.guarded(variable, self)

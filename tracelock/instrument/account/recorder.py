@@ -15,6 +15,7 @@ from typing import Any, Final
 from tracelock.instrument.account.account import Account
 from tracelock.instrument.account.extensions import UsedInC
 from tracelock.instrument.account.known import (
+    ASKING,
     ATOM,
     CHANCE,
     CONTAINER,
@@ -253,9 +254,7 @@ class CallRecorder:
         if self.looked(module, code.co_filename):
             self.in_c.runs(code, frame.f_globals)
             self.account.looked.add(module)
-            return KnownCode(
-                code, LOOKED, module, parameters(code) if fast else (), code.co_names,
-            )  # fmt: skip
+            return KnownCode(code, LOOKED, module, parameters(code) if fast else (), code.co_names)
         if trusted(module) or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module)
         standard = is_standard(module)
@@ -267,9 +266,9 @@ class CallRecorder:
             code.co_name in _MAKING,
         )  # fmt: skip
 
-    def _serves(self, frame: FrameType) -> bool:
-        """Whether this is code of the standard library that we call ourselves, or that shows what
-        a failed assertion was about."""
+    def _serves(self, frame: FrameType, asks: bool = True) -> bool:
+        """Whether this is code of the standard library that we call, or that shows what a failed
+        assertion was about, or by which what is trusted asks what a class has."""
         there: FrameType | None = frame
         while there is not None:
             about = self._code(there)
@@ -278,7 +277,8 @@ class CallRecorder:
                 continue
             if about.where != OTHER or not is_standard(about.module):
                 shows = about.where == OURS or about.module.startswith(SHOWING)
-                return shows and there is not frame
+                return (shows or (asks and about.where == TRUSTED)) and there is not frame
+            asks = asks and about.module == ASKING
             there = there.f_back
         return False
 

@@ -17,14 +17,14 @@ from itertools import compress
 from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Self
+from typing import Final, Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.accesses.plans import forget_changes
 from tracelock.instrument.contexts import identity, out_of_control
-from tracelock.instrument.live_objects import LiveObjects
+from tracelock.instrument.live_objects import LiveObjects, every_object
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.importing import RewritingFinder
 from tracelock.instrument.rewrite.sites import Sites, globals_of, source_path, stable_file
@@ -33,6 +33,7 @@ from tracelock.instrument.rewrite.standard import never, refuse, used_by
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
 _MOST_SOURCES = 1024
+_OPTIMIZED: Final = 1  # inspect.CO_OPTIMIZED: its local variables have places
 
 
 class Instrumentation:
@@ -181,6 +182,8 @@ class Instrumentation:
             if compiled_file.is_rewritten(function.__code__):
                 continue  # by another that is installed around this one
             code = function.__code__
+            if not code.co_flags & _OPTIMIZED:
+                continue  # the body of a class, which has run; some builds keep such functions
             new = compiled_file.replacement(code)
             if new is None or new.co_freevars != code.co_freevars:
                 if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
@@ -333,7 +336,7 @@ def _of_these(
 
 
 def _functions() -> list[FunctionType]:
-    return [each for each in gc.get_objects() if type(each) is FunctionType]
+    return [each for each in every_object() if type(each) is FunctionType]
 
 
 def _every_function() -> list[FunctionType]:
