@@ -11,19 +11,21 @@ without one must lose nothing there, and what is several steps is likely to.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.helpers.atomic_cases import CASES
+from tests.helpers.atomic_cases import CASES, Case
 from tracelock.atomicity.asked import with_gil
 from tracelock.interpreter.asking import AskingProblem, ask
 
 
-def measured(python: str, rounds: int, say: Callable[[str], None] = print) -> dict[str, int]:
+def measured(
+    python: str, rounds: int, say: Callable[[str], None] = print, cases: Sequence[Case] = CASES
+) -> dict[str, int]:
     """How many statements were called what, and how many of these were broken."""
     counts = dict.fromkeys(("statements", "atomic", "contradictions", "likely", "broken"), 0)
     name = python
-    for case in CASES:
+    for case in cases:
         question: dict[str, Any] = {
             "statement": case.statement, "setup": case.setup, "stress": rounds, "seconds": 120.0,
         }  # fmt: skip

@@ -302,8 +302,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _JSON,
         )),
         "atomic": ("say whether another thread can come into the middle of a statement", (
-            _value("statement", "STATEMENT", "such as 'd[k] += 1'", nargs="?"),
-            _value("--with", "STATEMENT", "what the other thread runs (the same)",
+            _value("statement", "STATEMENT",
+                   "such as 'd[k] += 1', or a function as module:function", nargs="?"),
+            _value("--with", "STATEMENT", "what the other thread runs, or a function (the same)",
                    dest="together"),
             _value("--setup", "CODE", "makes what the names of the statement stand for",
                    default=""),

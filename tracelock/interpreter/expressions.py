@@ -143,6 +143,10 @@ class Expressions:
             return None  # __exit__ and what is decorated are called at the same position
         return [node.func, *node.args, *(word.value for word in node.keywords)]
 
+    def _await(self, span: Span) -> list[ast.AST] | None:
+        node = self._one(span, ast.Await)
+        return [node.value] if isinstance(node, ast.Await) else None
+
     def text(self, what: str, span: Span) -> str:
         """The source of what stands at ``span``, as one line; "" where nothing does."""
         kinds: tuple[type[ast.AST], ...] = (ast.expr, ast.stmt)
