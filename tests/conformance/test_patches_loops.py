@@ -177,7 +177,7 @@ ASYNCIO_LOOP: dict[str, tuple[Use, str]] = {
     "asyncio.AbstractEventLoop.call_soon_threadsafe": (
         sent, "checkpoint spawn wait checkpoint wake"
     ),
-    "asyncio.AbstractEventLoop.run_in_executor": (in_an_executor, "checkpoint spawn checkpoint"),
+    "asyncio.AbstractEventLoop.run_in_executor": (in_an_executor, "checkpoint spawn"),
     "asyncio.Task.cancel": (cancelled, "checkpoint spawn checkpoint cancel"),
     "asyncio.AbstractEventLoop.time": (looked, "checkpoint"),
     "asyncio.AbstractEventLoop.call_exception_handler": (handled, "checkpoint"),

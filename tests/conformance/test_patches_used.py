@@ -25,7 +25,7 @@ import time
 import uuid
 from _thread import RLock as ImportedRLock
 from _thread import allocate_lock as imported_allocate
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import _base
 from datetime import datetime as ImportedDatetime
 from functools import partial
@@ -522,8 +522,18 @@ DYING: dict[str, tuple[Use, str]] = {
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 
+@pytest.fixture
+def by_fork() -> Iterator[None]:
+    """Processes are started by fork where nothing else is said: from 3.14 on it is the default no
+    more, and what is started in another way is not under control."""
+    before = mp.get_start_method(allow_none=True)
+    mp.set_start_method("fork", force=True)
+    yield
+    mp.set_start_method(before, force=True)
+
+
 @needs_fork
-def test_processes() -> None:
+def test_processes(by_fork: None) -> None:
     mp.RawValue("i")  # the memory of all of them is there then, whoever makes the first
     rows = [row for row in table("processes") if row.name not in {*ALONE, *DYING}]
     check(PROCESSES, rows, explore_uses(PROCESSES, fails=fails), PROCESS_MAKERS)

@@ -278,6 +278,10 @@ def by_forkserver(s: Any) -> None:
     mp.get_context("forkserver").Process(target=add_one, args=(1,)).start()
 
 
+def by_default(s: Any) -> None:
+    mp.Process(target=add_one, args=(1,)).start()
+
+
 def by_executor(s: Any) -> None:
     with concurrent.futures.ProcessPoolExecutor(1) as pool:
         assert pool.submit(add_one, 1).result() == 2
@@ -312,6 +316,10 @@ def caught(s: Any) -> None:
         (by_executor, "a ProcessPoolExecutor at"), (by_executor_of_spawn, "Executor at"),
         (by_pool, "a multiprocessing.Pool at"), (by_manager, "a multiprocessing.Manager at"),
         (caught, "a process by spawn at"),
+        pytest.param(
+            by_default, "a process by forkserver at",
+            marks=pytest.mark.skipif(sys.version_info < (3, 14), reason="the default is fork"),
+        ),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )  # fmt: skip

@@ -571,6 +571,8 @@ def test_help_imports_nothing_of_substance() -> None:
         "dataclasses",
         "json",
     }
+    if sys.version_info >= (3, 14):
+        heavy.remove("dataclasses")  # what is printed in colours needs them
     assert not modules & heavy
     assert {name for name in modules if name.startswith("tracelock")} == {
         "tracelock", "tracelock.cli", "tracelock.cli.main", "tracelock.cli.options",

@@ -23,6 +23,7 @@ import pytest
 
 from tests.helpers.watching import Watcher, under
 from tracelock.errors import UsageError
+from tracelock.instrument.live_objects import every_object
 from tracelock.instrument.rewrite.loading import Instrumentation
 from tracelock.instrument.rewrite.sites import stable_file
 
@@ -90,7 +91,7 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def _codes(module: types.ModuleType) -> dict[int, types.CodeType]:
     return {
         id(each): each.__code__
-        for each in gc.get_objects()
+        for each in every_object()
         if type(each) is types.FunctionType and each.__globals__ is module.__dict__
     }
 
@@ -208,6 +209,21 @@ def test_tracebacks_name_the_file_and_the_line(bank: Any) -> None:
     assert linecache.getline(bank.__file__, last.lineno or 0).strip() == "box.missing"
 
 
+def test_what_the_collector_has_forgotten_is_rewritten_too(bank: Any) -> None:
+    """The free-threaded build of 3.13 lists no function any more after this."""
+    thread = threading.Thread(target=bank.Account, args=(1,))
+    thread.start()
+    thread.join()
+    gc.collect()
+    listed = every_object()
+    for wanted in (bank.Account.__init__, bank.Account, bank, bank.__dict__):
+        assert sum(each is wanted for each in listed) == 1
+    watcher = Watcher()
+    with Instrumentation(["race_bank"]), under(watcher):
+        bank.Account(1)
+    assert watcher.events != []
+
+
 STDLIB = [
     "queue", "functools", "weakref", "_collections_abc", "asyncio.locks", "threading", "heapq",
     "collections", "dataclasses", "textwrap", "json", "_weakrefset",
@@ -215,7 +231,7 @@ STDLIB = [
 
 
 def test_the_standard_library_is_reached_through_its_sources() -> None:
-    functions = [each for each in gc.get_objects() if type(each) is types.FunctionType]
+    functions = [each for each in every_object() if type(each) is types.FunctionType]
     before = [each.__code__ for each in functions]
     watcher = Watcher()
     with Instrumentation(STDLIB) as made:

@@ -38,6 +38,8 @@ class Mortals:
         self._variables: dict[int, Variable] = {}  # by the identity of the weak reference
         self._watched: dict[int, ref[Any]] = {}
         self._early: list[ref[Any]] = []
+        #: Whether the program has made any.
+        self.seen = False
         #: What a look depends on besides: the pair's own variable, and what the object dies with.
         self._causes: dict[str, list[tuple[Variable, Variable, bool]]] = {}
 
@@ -53,7 +55,7 @@ class Mortals:
         called = reference.__callback__
         if called is not None and any(called is one for one in UNTOLD):
             return
-        self.names.mortal = True
+        self.names.mortal = self.seen = True
         if worker is None:
             self._early.append(reference)
         else:

@@ -16,6 +16,7 @@ one they are at it too. A search that has noticed something new begins again.
 
 from __future__ import annotations
 
+import gc
 import weakref
 from array import array
 from collections import OrderedDict, deque
@@ -30,6 +31,7 @@ from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import Mortals
+from tracelock.instrument.threads.owning import APART, count_together
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
 
@@ -47,6 +49,9 @@ _FRESH: Final = 8
 _OURS: Final = 2
 #: Of those that may be gone, so many are looked at in one step.
 _AT_ONCE: Final = 128
+_LATE: Final = (
+    "the program notices it, and without the GIL an object may die later than its last reference"
+)
 #: The part of an object that is which attributes it has.
 WHOLE: Final = "__dict__"
 _ATOMS: Final = (
@@ -109,6 +114,7 @@ class ObjectNames:
         #: Objects that only we may have, but for the last that each worker has met.
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
+        self.waiting = 0  # so many of them were there as the schedule began
         self._schedule = 0
         self._counts: dict[str, int] = {}
         self._listings: dict[str, tuple[int, int, int]] = {}
@@ -126,11 +132,17 @@ class ObjectNames:
         places.let_go()
         if not self.deferring:
             self.apply_pending()
+        self.waiting = len(self._pending)
 
     @property
     def pending(self) -> bool:
         """Whether variables were found to be shared that are not scheduling points yet."""
         return bool(self._pending)
+
+    @property
+    def learning(self) -> bool:
+        """Whether this schedule has found something to be shared, and not scheduled it yet."""
+        return len(self._pending) > self.waiting
 
     def apply_pending(self) -> list[Variable]:
         """Accesses of the variables that were found to be shared are scheduling points from now on.
@@ -299,6 +311,8 @@ class ObjectNames:
     def told(self) -> dict[str, str]:
         """``doubts``, and what was read in no exact way and is shared."""
         found = dict(self.doubts)
+        if APART and self.mortals.seen:
+            found.setdefault("when objects die", _LATE)
         for name, (what, why) in self.unsure.items():
             variable = self.variables.get(name)
             if variable is not None and variable.number != -1 and name in self.exposed:
@@ -370,6 +384,8 @@ class ObjectNames:
         self._walk(root)
         self.let_go(self._kept)
         self.mortals.settle(None)
+        if self.mortal and APART:
+            count_together(gc.get_objects())  # of which ``setup`` has made all
 
     def _walk(self, root: object) -> None:
         pending: deque[tuple[object, str]] = deque([(root, "state")])

@@ -18,6 +18,7 @@ from tracelock.instrument.hub import (
 )
 from tracelock.instrument.naming import SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
+from tracelock.instrument.threads.owning import APART, give
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
 #: What the event of a garbage collection is a call of.
@@ -181,6 +182,8 @@ class Worker(Noticing):
             return
         if names.mortal:
             names.let_die(self.fresh)
+            if APART and value is not None:
+                give(value)
         variable = names.variable(obj, name, self)
         if names.unsure:
             names.guarded(variable, self)
@@ -317,13 +320,9 @@ class Worker(Noticing):
     def live(self, run: Callable[[], object]) -> None:
         """Run its code on this thread, to the end. Its baton comes with its first op."""
         self.attach()
-        recorder = self.hub.recorder
         failed: BaseException | None = None
         try:
-            if recorder is None:
-                run()
-            else:
-                recorder.watch(run)
+            self.watched(run)
         except ScheduleOver:
             pass
         except BaseException as error:
@@ -335,6 +334,14 @@ class Worker(Noticing):
             self.finish()
         else:  # its code has forked, and this is the end of the new process
             current.end()
+
+    def watched(self, run: Callable[[], object]) -> None:
+        """Run its code, recorded where this schedule is."""
+        recorder = self.hub.recorder
+        if recorder is None:
+            run()
+        else:
+            recorder.watch(run)
 
     def launch(self, child: Worker, start: Callable[[], object]) -> None:
         """``start`` starts the thread of ``child``: return when that has come to its first op."""

@@ -3,20 +3,27 @@
 A thread gives the GIL to another one that waits for it only where it looks at the *eval breaker*,
 or where code in C lets the GIL go. The places, in CPython's own source:
 
-- 3.11, ``Python/ceval.c``: the macro ``CHECK_EVAL_BREAKER()``, in ``TARGET(JUMP_BACKWARD)``,
-  ``TARGET(POP_JUMP_BACKWARD_IF_*)``, ``TARGET(CALL)``, ``TARGET(PRECALL_*)``,
-  ``TARGET(CALL_FUNCTION_EX)``; ``TARGET(RESUME)`` goes to ``handle_eval_breaker`` where
-  ``oparg < 2``. ``Modules/gcmodule.c``: ``_PyObject_GC_Link`` collects then and there.
-- 3.12, ``Python/bytecodes.c``: the same in ``inst(RESUME)``, ``inst(JUMP_BACKWARD)``,
-  ``inst(CALL*)``; conditional jumps go forward only. ``Modules/gcmodule.c``: ``_Py_ScheduleGC``,
-  so that collections come where the eval breaker is looked at (``_Py_HandlePending``).
-- 3.13, ``Python/bytecodes.c``: ``_CHECK_PERIODIC`` in the macros ``CALL*``,
-  ``_CHECK_PERIODIC_IF_NOT_YIELD_FROM`` in ``RESUME``, whose place is in the low two bits
-  (``RESUME_OPARG_LOCATION_MASK``); ``CALL_KW`` is one more call.
-- 3.14, ``Python/bytecodes.c``: the same names; ``with`` enters by ``LOAD_SPECIAL`` and an ordinary
-  ``CALL``, which checks.
-- 3.15, ``Python/bytecodes.c``: the same; entering ``with`` has no check, measured on an early
-  build. ``LOAD_GLOBAL`` may have to finish a lazy import.
+- 3.11, ``Python/ceval.c``: the macro ``CHECK_EVAL_BREAKER()`` at the end of
+  ``TARGET(JUMP_BACKWARD_QUICK)`` (to which ``JUMP_BACKWARD`` leads), of
+  ``TARGET(POP_JUMP_BACKWARD_IF_*)`` where they jump, of ``TARGET(CALL)``, of the
+  ``TARGET(PRECALL_*)`` of callees in C and of ``TARGET(CALL_FUNCTION_EX)``;
+  ``TARGET(RESUME_QUICK)`` goes to ``handle_eval_breaker`` where ``oparg < 2``.
+  ``Modules/gcmodule.c``: ``_PyObject_GC_Link`` collects then and there.
+- 3.12, ``Python/bytecodes.c``: the same in ``inst(JUMP_BACKWARD)``, in ``inst(CALL)`` and its
+  specialised forms, in ``inst(CALL_FUNCTION_EX)``; ``inst(RESUME)`` as in 3.11; all conditional
+  jumps are forward. ``Modules/gcmodule.c``: ``_PyObject_GC_Link`` calls ``_Py_ScheduleGC``, so that
+  collections come where the eval breaker is looked at (``_Py_HandlePending`` in
+  ``Python/ceval_gil.c``).
+- 3.13, ``Python/bytecodes.c``: ``_CHECK_PERIODIC`` ends ``macro(CALL)`` and its forms;
+  ``inst(CALL_KW)`` is one more call; ``inst(RESUME)`` has its place in the low two bits and checks
+  below ``RESUME_AFTER_YIELD_FROM``; ``inst(BEFORE_WITH)`` calls ``__enter__`` without a check.
+  ``Python/gc.c`` has ``_Py_ScheduleGC``.
+- 3.14, ``Python/bytecodes.c``: ``macro(RESUME)`` has ``_CHECK_PERIODIC_IF_NOT_YIELD_FROM``; with
+  statements enter by ``LOAD_SPECIAL`` and an ordinary ``CALL``, which checks
+  (https://github.com/python/cpython/issues/148874; up to 3.14.10, measured).
+- 3.15, ``Python/bytecodes.c``: the same, but no check after a call that follows ``LOAD_SPECIAL``
+  (https://github.com/python/cpython/pull/154830; 3.15.2, measured). ``LOAD_GLOBAL`` may have to
+  finish a lazy import.
 
 The specialised forms of ``len``, ``isinstance``, ``type`` and ``list.append`` have no check and
 their unspecialised ones have: every call counts as one that checks.

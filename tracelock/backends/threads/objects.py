@@ -38,6 +38,9 @@ class Turnstile:
     def release(self) -> None:
         self.real.release()
 
+    def locked(self) -> bool:  # asked for from 3.15 on
+        return bool(self.real.locked())
+
     def __enter__(self) -> bool:
         return self.acquire()
 

@@ -77,8 +77,8 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
     ),
     collections.Counter: (
         _DICT_READ + " __add__ __and__ __neg__ __pos__ __sub__ _keep_positive elements"
-        " most_common total __missing__",
-        _DICT_WRITE + " __iadd__ __iand__ __isub__ subtract",
+        " most_common total __missing__ __xor__",
+        _DICT_WRITE + " __iadd__ __iand__ __isub__ __ixor__ subtract",
         _DICT_NOTHING + " __dict__ __module__ __weakref__",
     ),
     bytearray: (
@@ -87,7 +87,7 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         " join ljust lower lstrip partition removeprefix removesuffix replace rfind rindex"
         " rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title"
         " translate upper zfill",
-        _LIST_WRITE + " __release_buffer__",
+        _LIST_WRITE + " __release_buffer__ resize take_bytes",
         "fromhex maketrans",
     ),
     array.array: (
@@ -112,10 +112,10 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
     ),
     # What lies below is another object's, and may be shared between processes.
     memoryview: (
-        "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __lt__ __ne__ hex tobytes"
-        " tolist __repr__ __str__ __format__",
+        "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __lt__ __ne__ count hex"
+        " index tobytes tolist __repr__ __str__ __format__",
         "__setitem__ __exit__ release",
-        "__buffer__ __delitem__ __enter__ __len__ __release_buffer__"
+        "__buffer__ __class_getitem__ __delitem__ __enter__ __len__ __release_buffer__"
         " __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
         " contiguous f_contiguous format itemsize nbytes ndim obj readonly shape strides"
         " suboffsets toreadonly",
@@ -332,7 +332,8 @@ def generated(type_: type, name: str) -> bool:
 def owners(thing: object) -> list[object]:
     """The containers that a view or an iterator walks over; ``thing`` itself otherwise.
 
-    An exhausted iterator has no container any more: the list is empty.
+    An exhausted iterator has no container any more: the list is empty. (Of lists and some others
+    it has, on a free-threaded build, where it is then taken for a reader.)
     """
     if identity(type(thing)) not in _WALKERS:
         return [thing]

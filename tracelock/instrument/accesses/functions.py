@@ -199,7 +199,13 @@ def _globals(function: Callable[..., Any], about: None, site: Site, /) -> Any:
 #: Where functions are, what they are called, what is called instead, and what that has to know:
 #: of C functions that are given a list first, whether they change it.
 _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
-    (heapq, "heapify heappop heappush heappushpop heapreplace", _first, ops.WRITE),
+    (
+        heapq,
+        "heapify heappop heappush heappushpop heapreplace heapify_max heappop_max heappush_max"
+        " heappushpop_max heapreplace_max",
+        _first,
+        ops.WRITE,
+    ),  # the latter from 3.14 on
     (bisect, "insort insort_left insort_right", _first, ops.WRITE),
     (bisect, "bisect bisect_left bisect_right", _first, ops.READ),
     (operator, "setitem delitem", _first, ops.WRITE),
@@ -224,6 +230,7 @@ _BODIES: Final[dict[int, tuple[Callable[..., Any], Any]]] = {
         *((builtins, name, _reading, operation) for name, operation in READERS.items()),
     )
     for name in names.split()
+    if hasattr(module, name)
 }
 writers.update(
     number

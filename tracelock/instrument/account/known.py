@@ -40,6 +40,8 @@ CONTROLLED: Final = frozenset(
 )  # fmt: skip
 #: Modules of pytest that put into words what an assertion that has failed was about.
 SHOWING: Final = ("_pytest._io", "_pytest.assertion")
+#: By which those ask what a class has (``contextlib`` from 3.15 on).
+ASKING: Final = "inspect"
 #: Of these it is not: it is where modules are loaded at first use, by whoever comes first.
 LAZY: Final = "importlib.util"
 #: Modules in C whose functions change nothing but what they are given, which hooks see.

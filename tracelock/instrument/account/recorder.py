@@ -15,6 +15,7 @@ from typing import Any, Final
 from tracelock.instrument.account.account import Account
 from tracelock.instrument.account.extensions import UsedInC
 from tracelock.instrument.account.known import (
+    ASKING,
     ATOM,
     CHANCE,
     CONTAINER,
@@ -95,6 +96,7 @@ class CallRecorder:
         self.account = account
         self.looked = looked
         self.profile = Profile(self._told, account.unseen)
+        self.besides: Callable[[FrameType, int, Any], None] | None = None  # is told as well
         self.caches: list[Any] = []
         self.error: BaseException | None = None
         self.in_c = UsedInC()
@@ -119,8 +121,7 @@ class CallRecorder:
     def begin(self) -> None:
         """A schedule begins that is to be recorded."""
         self.quit = self._seeded = False
-        self._left = set()
-        self._chance = set()
+        self._left, self._chance = set(), set()
         import random
 
         self._random = getattr(random, "_inst", None)
@@ -144,8 +145,7 @@ class CallRecorder:
     def end(self, *, sharing: bool) -> None:
         """It is over: what was used by two workers without being seen goes into the account.
         ``sharing``: whether two workers may be in the middle of something at a time."""
-        names: Any = self.hub.names
-        names.__dict__.pop("name_contents", None)
+        vars(self.hub.names).pop("name_contents", None)
         if sharing:
             self._shared()
         self.account.chance |= self._chance
@@ -211,6 +211,8 @@ class CallRecorder:
 
     # --- calls -------------------------------------------------------------------------------
     def _told(self, frame: FrameType, what: int, function: Any) -> None:
+        if self.besides is not None:
+            self.besides(frame, what, function)
         worker: Any = contexts.get(get_ident())
         if worker is None or worker.uncontrolled or self.error is not None:
             return
@@ -252,9 +254,7 @@ class CallRecorder:
         if self.looked(module, code.co_filename):
             self.in_c.runs(code, frame.f_globals)
             self.account.looked.add(module)
-            return KnownCode(
-                code, LOOKED, module, parameters(code) if fast else (), code.co_names,
-            )  # fmt: skip
+            return KnownCode(code, LOOKED, module, parameters(code) if fast else (), code.co_names)
         if trusted(module) or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module)
         standard = is_standard(module)
@@ -266,9 +266,9 @@ class CallRecorder:
             code.co_name in _MAKING,
         )  # fmt: skip
 
-    def _serves(self, frame: FrameType) -> bool:
-        """Whether this is code of the standard library that we call ourselves, or that shows what
-        a failed assertion was about."""
+    def _serves(self, frame: FrameType, asks: bool = True) -> bool:
+        """Whether this is code of the standard library that we call, or that shows what a failed
+        assertion was about, or by which what is trusted asks what a class has."""
         there: FrameType | None = frame
         while there is not None:
             about = self._code(there)
@@ -277,7 +277,8 @@ class CallRecorder:
                 continue
             if about.where != OTHER or not is_standard(about.module):
                 shows = about.where == OURS or about.module.startswith(SHOWING)
-                return shows and there is not frame
+                return (shows or (asks and about.where == TRUSTED)) and there is not frame
+            asks = asks and about.module == ASKING
             there = there.f_back
         return False
 

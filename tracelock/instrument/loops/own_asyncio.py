@@ -7,7 +7,7 @@ import contextlib
 import sys
 from asyncio import base_events, events
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.loops import awaits
@@ -68,16 +68,26 @@ class OwnAsyncioTasks(OwnLoopTasks, AsyncioTasks):
         return self.loop._stopping
 
 
+def _policy(kind: str) -> Any:
+    """A class of policies; from 3.14 on all have an underscore before their names."""
+    name = f"{kind}DefaultEventLoopPolicy"
+    room: Any = events if kind else sys.modules[asyncio.SelectorEventLoop.__module__]
+    return getattr(room, f"_{name}", None) or getattr(room, name)
+
+
+#: What makes loops where the program has said nothing.
+_DEFAULT: Final = _policy("")
+
+
 def _name(loop: Any) -> str:
     return f"{type(loop).__module__}.{type(loop).__qualname__}"
 
 
 @patch(
-    "asyncio.DefaultEventLoopPolicy.new_event_loop",
-    of=events.BaseDefaultEventLoopPolicy, attribute="new_event_loop",
-)  # fmt: skip
+    "asyncio.DefaultEventLoopPolicy.new_event_loop", of=_policy("Base"), attribute="new_event_loop"
+)
 def new_event_loop(worker: Worker, real: Any, self: Any) -> Any:
-    if type(self) is not asyncio.DefaultEventLoopPolicy or worker.hub.phase is Phase.IDLE:
+    if type(self) is not _DEFAULT or worker.hub.phase is Phase.IDLE:
         return real(self)
     return OwnAsyncioTasks(worker.hub, worker).loop
 

@@ -63,13 +63,15 @@ def process_start(worker: Worker, real: Any, self: Any) -> None:
         return
     from multiprocessing import get_start_method
 
-    method = getattr(type(self), "_start_method", None) or get_start_method()
+    given = getattr(type(self), "_start_method", None)
+    method = given or get_start_method()
     if method != "fork":
         refuse_processes(
             worker,
             f"a process by {method}",
-            "start it by fork (multiprocessing.get_context('fork')), or call what it is to do "
-            "in threads",
+            "start it by fork (multiprocessing.get_context('fork')"
+            + ("" if given else ", or set_start_method('fork') for all")
+            + "), or call what it is to do in threads",
         )
     base = self._target.__name__ if hasattr(self._target, "__name__") else type(self).__name__
     if not self.name.startswith("Process-") and not self.name.startswith("ForkProcess-"):

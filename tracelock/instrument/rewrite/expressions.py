@@ -390,7 +390,13 @@ class ExpressionRewriter(TreeBuilder):
         self.scope = outer
         return node
 
-    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp
+    visit_SetComp = visit_GeneratorExp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.DictComp:
+        self.visit_ListComp(node)
+        if self.active and node.value is None:  # ``{**each for each in tables}``, from 3.15 on
+            node.key = self.reading(node.key, "__iter__")
+        return node
 
     def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
         before = node.value

@@ -11,18 +11,20 @@ import hashlib
 import importlib
 import sys
 from _weakref import ref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.abc import Loader
+from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Self
+from typing import Final, Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.accesses.plans import forget_changes
 from tracelock.instrument.contexts import identity, out_of_control
-from tracelock.instrument.live_objects import LiveObjects
+from tracelock.instrument.live_objects import LiveObjects, every_object
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.importing import RewritingFinder
 from tracelock.instrument.rewrite.sites import Sites, globals_of, source_path, stable_file
@@ -31,6 +33,7 @@ from tracelock.instrument.rewrite.standard import never, refuse, used_by
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}
 _MOST_SOURCES = 1024
+_OPTIMIZED: Final = 1  # inspect.CO_OPTIMIZED: its local variables have places
 
 
 class Instrumentation:
@@ -152,7 +155,7 @@ class Instrumentation:
     def rewrite_loaded(
         self,
         modules: Iterable[tuple[str, ModuleType]],
-        functions: Iterable[FunctionType] | None = None,
+        functions: Sequence[FunctionType] | None = None,
     ) -> None:
         """Give every live function of ``modules`` its rewritten code."""
         of_globals: dict[int, tuple[str, Compiled, set[str]]] = {}
@@ -172,14 +175,15 @@ class Instrumentation:
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
-        for function in _functions() if functions is None else functions:
-            entry = of_globals.get(identity(function.__globals__))
-            if entry is None or identity(function.__code__) in self._back:
+        for function in _of_these(_functions() if functions is None else functions, of_globals):
+            if identity(function.__code__) in self._back:
                 continue
-            name, compiled_file, filenames = entry
+            name, compiled_file, filenames = of_globals[identity(function.__globals__)]
             if compiled_file.is_rewritten(function.__code__):
                 continue  # by another that is installed around this one
             code = function.__code__
+            if not code.co_flags & _OPTIMIZED:
+                continue  # the body of a class, which has run; some builds keep such functions
             new = compiled_file.replacement(code)
             if new is None or new.co_freevars != code.co_freevars:
                 if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
@@ -322,8 +326,17 @@ class Sources(Instrumentation):
         return callers.functions.get(at) or self.sites.function(at)
 
 
+def _of_these(
+    functions: Sequence[FunctionType], wanted: Mapping[int, object]
+) -> Iterator[FunctionType]:
+    """Those that have these globals, by identity: a few of tens of thousands, which are asked
+    without a step of Python's for each."""
+    of = map(identity, map(attrgetter("__globals__"), functions))
+    return compress(functions, map(wanted.__contains__, of))
+
+
 def _functions() -> list[FunctionType]:
-    return [each for each in gc.get_objects() if type(each) is FunctionType]
+    return [each for each in every_object() if type(each) is FunctionType]
 
 
 def _every_function() -> list[FunctionType]:
