@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from _thread import get_ident
+from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
@@ -16,6 +16,9 @@ from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.gil.originals import place_of
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+#: Those of ``_thread``, before they are under control.
+_new_lock: Final = allocate_lock
+_start_thread: Final = start_new_thread
 #: How many frames outwards it is looked who has called the standard library.
 _OUTWARDS: Final = 8
 #: What rewritten code calls where the original calls nothing.
@@ -61,14 +64,31 @@ class FrameWatch:
         #: Whether all there was could be told.
         self.unseen: dict[str, str] = {}
         self.profile = Profile(self.told, self.unseen)
+        self._held: Any = None  # what the thread waits for that keeps this ready
 
     @property
     def whole(self) -> bool:
         return self.profile.usable and not self.unseen
 
-    #: Whether to be told of nothing for a while costs less than to be told: since 3.12 all code is
-    #: compiled anew for either.
-    pauses: Final = sys.version_info < (3, 12)
+    def hold(self) -> None:
+        """Let threads be watched, and rest from it, at little cost: from 3.12 on all code is made
+        anew where the first thread begins to be told and where the last one ends. So one that does
+        nothing else is told until ``close``. Does nothing twice."""
+        if self._held is None and sys.version_info >= (3, 12) and self.profile.usable:
+            self._held = _new_lock()
+            self._held.acquire()
+            _start_thread(self._wait, (self._held,))
+
+    def _wait(self, until: Any) -> None:
+        self.profile.on()
+        until.acquire()
+        self.profile.off()
+
+    def close(self) -> None:
+        """End what ``hold`` has begun."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
     def run(self, run: Callable[[], object]) -> None:
         """Run ``run``, watched, on this thread."""

@@ -69,6 +69,7 @@ class Gil:
     def worker(self, hub: Hub, number: int) -> Worker:
         """The worker of a thread."""
         if self.holds or self.closed or hub.gaps is not None:
+            self.watch.hold()
             return GilWorker(hub, number, self)
         return Worker(hub, number)
 
@@ -106,7 +107,7 @@ class GilWorker(Worker):
     def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
         hub = self.hub
         watch = self.gil.watch
-        pausing = watch.pauses and hub.recorder is None
+        pausing = hub.recorder is None
         if pausing:
             watch.profile.off()
         if hub.running and not self.uncontrolled:

@@ -34,6 +34,11 @@ class ThreadBackend(PythonBackend):
         if any(map(inspect.iscoroutinefunction, program.workers)):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
 
+    def close(self) -> None:
+        super().close()
+        if self.hub.gil is not None:
+            self.hub.gil.watch.close()
+
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
         self._sweep()
