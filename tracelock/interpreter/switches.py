@@ -101,6 +101,11 @@ class CodeFlow:
             access for one in self.instructions.values() if (access := access_of(one)) is not None
         ]
 
+    def is_special(self, offset: int) -> bool:
+        """Whether this is the call that enters ``with``, from 3.14 on."""
+        before = self._before.get(offset)
+        return before is not None and self.instructions[before].opname == "LOAD_SPECIAL"
+
     def operands(self, what: str, span: Span | None) -> list[ast.AST] | None:
         """The operands of an operation that stands at ``span``; None where they are not known."""
         if self.expressions is None or span is None:

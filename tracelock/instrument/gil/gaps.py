@@ -120,7 +120,7 @@ def _look(flow: CodeFlow, starts: Sequence[int], stops: Sequence[int], python: b
         return Route(CAN, GOES_BACK)
     for start in starts:
         if instructions[start].opname in flow.table.calls and not python:
-            special = _is_special(flow, start)
+            special = flow.is_special(start)
             if not special or flow.table.entering_with:
                 return Route(CAN, "entering 'with' is followed by a check" if special else _CALLED)
     for offset in between:
@@ -149,13 +149,6 @@ def _reach(edges: dict[int, list[int]], starts: Sequence[int], stops: set[int]) 
             found.add(at)
             work += edges[at]
     return found
-
-
-def _is_special(flow: CodeFlow, offset: int) -> bool:
-    """Whether this call enters ``with``, from 3.14 on."""
-    order = list(flow.instructions)
-    at = order.index(offset)
-    return at > 0 and flow.instructions[order[at - 1]].opname == "LOAD_SPECIAL"
 
 
 def _is_bool(flow: CodeFlow, offset: int) -> bool:

@@ -139,11 +139,22 @@ def _at_the_same(
     """Of the accesses at one position (the items of a ``with`` may have one) that which the
     instruction ``at`` is: the first, the second and so on of its kind."""
     instructions, span = code.co_code, spans[at // 2]
-    name = dis.opname[instructions[at]]
-    alike = [one for one in there if flow.instructions[one.offset].opname == name]
+
+    def kind(offset: int) -> tuple[str, bool]:
+        # since 3.14 a call enters ``with``, and another one, at the same position, leaves it
+        name, before = instructions[offset], offset - 2
+        while before > 0 and dis.opname[instructions[before]] == "CACHE":
+            before -= 2
+        return dis.opname[name], before >= 0 and dis.opname[instructions[before]] == "LOAD_SPECIAL"
+
+    wanted = kind(at)
+    alike = [
+        one for one in there
+        if (flow.instructions[one.offset].opname, flow.is_special(one.offset)) == wanted
+    ]  # fmt: skip
     mine = [
         offset for offset in range(0, len(instructions), 2)
-        if dis.opname[instructions[offset]] == name and spans[offset // 2] == span
+        if spans[offset // 2] == span and kind(offset) == wanted
     ]  # fmt: skip
     if len(alike) == len(mine):
         return [alike[mine.index(at)]]
