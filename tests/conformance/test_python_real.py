@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 import tracelock
+from tests.helpers.amount import FULL
 from tracelock.instrument.threads.locks import ControlledLock
 
 
@@ -416,7 +417,7 @@ def interrupting(schedule: int) -> Any:
 def test_ctrl_c_ends_a_search_with_what_is_known_and_raises_nothing() -> None:
     before = signal.getsignal(signal.SIGINT)
     for strategy in ("dpor", "random"):
-        for schedule in (1, 3, 6):
+        for schedule in (1, 3, 6) if FULL else (3,):
             explored = explore(
                 setup=Many, workers=[adds_often] * 2, check=interrupting(schedule),
                 strategy=strategy, schedules=None,
