@@ -11,7 +11,7 @@ the table calls atomic without one must lose nothing there, and what is several 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.helpers.atomic_cases import CASES, Case
@@ -19,16 +19,20 @@ from tracelock.atomicity.asked import with_gil
 from tracelock.atomicity.common import FAQ, MORE
 from tracelock.interpreter.asking import AskingProblem, ask
 
+#: Of the common operations it is not said before what they are.
+ALL = [*CASES, *(Case(text, "", setup) for text, setup in (*FAQ, *MORE))]
 #: Of statements: called atomic, of these compared (the end state of others is never wrong by
 #: itself), of these broken; likely to be broken, and of these broken.
 _COUNTS = ("statements", "atomic", "measured", "contradictions", "likely", "broken")
 
 
-def measured(python: str, rounds: int, say: Callable[[str], None] = print) -> dict[str, int]:
+def measured(
+    python: str, rounds: int, say: Callable[[str], None] = print, cases: Sequence[Case] = ALL
+) -> dict[str, int]:
     """How many statements were called what, and how many of these were broken."""
     counts = dict.fromkeys(_COUNTS, 0)
     name = python
-    for case in [*CASES, *(Case(text, "", setup) for text, setup in (*FAQ, *MORE))]:
+    for case in cases:
         question: dict[str, Any] = {
             "statement": case.statement, "setup": case.setup, "stress": rounds, "seconds": 120.0,
         }  # fmt: skip

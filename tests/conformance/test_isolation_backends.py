@@ -103,7 +103,7 @@ def test_state_that_leaks_from_tasks(library: str, monkeypatch: pytest.MonkeyPat
         assert next(TICKS) == 0
 
     workers = [first, adding(library)]
-    found, isolation = explored(*workers, backend=library, strategy="random", schedules=15)
+    found, isolation = explored(*workers, backend=library, strategy="random", schedules=6)
     assert not found.failed and isolation.leaks, found.summary
     found, _ = explored(*workers, backend=library, isolation="never")
     assert found.failed
@@ -166,7 +166,7 @@ def test_what_processes_change_of_their_own_leaks_nowhere(monkeypatch: pytest.Mo
     for isolation in ("auto", "always"):
         found, _ = explored(
             first, bumps, setup=shared, backend="multiprocessing", isolation=isolation,
-            schedules=15, strategy="random",
+            schedules=6, strategy="random",
         )  # fmt: skip
         assert not found.failed, found.summary
 

@@ -112,7 +112,7 @@ def thread_first(state: Any) -> bool:
 def test_timers_that_wait_for_threads_are_named() -> None:
     program: dict[str, Any] = {
         "setup": lambda: SimpleNamespace(order=[]), "workers": [works, waits],
-        "check": thread_first,
+        "check": thread_first, "schedules": 60,
     }  # fmt: skip
     found = tracelock.explore(**program)
     assert found.verdict == "passed"

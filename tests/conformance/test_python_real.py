@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 import tracelock
+from tracelock.instrument.threads.locks import ControlledLock
 
 
 def explore(**options: Any) -> tracelock.Explored:
@@ -746,6 +747,22 @@ def test_many_explorations_in_one_process_leave_nothing_behind() -> None:
     assert more - objects < 400, "objects are left behind"
     assert real == (threading.Lock, threading.Thread.start, time.sleep, queue.Queue.put)
     assert not FIRST.locked()
+
+
+def test_stand_ins_of_locks_go_with_their_exploration() -> None:
+    """Not with some later collection of all that there is: the next one looks through it all."""
+
+    def stand_ins() -> int:
+        return sum(isinstance(one, ControlledLock) for one in gc.get_objects())
+
+    gc.collect()
+    before, often = stand_ins(), gc.get_threshold()
+    gc.set_threshold(1_000_000)
+    try:
+        assert explore(workers=[first_then_second, first_then_second]).verdict == "verified"
+        assert stand_ins() == before
+    finally:
+        gc.set_threshold(*often)
 
 
 def test_a_worker_stuck_in_c_is_given_up_under_a_profiler_too() -> None:

@@ -18,16 +18,18 @@ from tests.corpus.cases import BY_NAME, Case
 SCHEDULES = 1_000
 
 
-def explore(case: Case, trace: str | None, seed: int = 0, strategy: str = "auto") -> dict[str, Any]:
+def explore(
+    case: Case, trace: str | None, seed: int = 0, strategy: str = "auto", interpreter: str = "any"
+) -> dict[str, Any]:
     """Explore a case; what was found, as plain data."""
     found = tracelock.explore(
         **case.arguments(), gc=case.gc, schedules=SCHEDULES, seed=seed, seconds=None,
-        strategy=strategy, clock=case.clock,
+        strategy=strategy, clock=case.clock, interpreter=interpreter,
     )  # fmt: skip
     result = {
         "verdict": found.verdict, "strategy": found.strategy, "schedules": found.schedules,
         "seconds": found.seconds, "summary": found.summary, "notes": found.notes,
-        "confirmed": found.confirmed,
+        "confirmed": found.confirmed, "needs": found.needs,
     }  # fmt: skip
     if found.trace is not None:
         verdict = found.trace.verdict
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("--replay", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strategy", default="auto")
+    parser.add_argument("--interpreter", default="any")
     options = parser.parse_args()
     case = BY_NAME[options.case]
     missing = case.missing()
@@ -65,7 +68,7 @@ def main() -> None:
     elif options.replay:
         result = replay(case, options.trace)
     else:
-        result = explore(case, options.trace, options.seed, options.strategy)
+        result = explore(case, options.trace, options.seed, options.strategy, options.interpreter)
     # the programs may have put something else in the place of ``sys.stdout``
     print(json.dumps(result), file=sys.__stdout__, flush=True)
 

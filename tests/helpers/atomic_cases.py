@@ -45,6 +45,10 @@ class Finalized:
     def __del__(self): pass
 def f(*a): return 1
 def generator(): yield 1
+class Guarded:
+    def __init__(self): self.__dict__["n"] = 0
+    def __setattr__(self, name, value): self.__dict__[name] = value
+async def nothing(): return 1
 c = C(); d = {"x": 1}; d2 = {"y": 1}; l = [1, 2, 3]; py = Python()
 import math
 """
@@ -146,5 +150,10 @@ CASES = [
     gap("for x in py: break", "broken"),
     gap("with py: u = 1", "broken"),
     gap("x = Finalized(); x = None", "broken"),
+    gap("g.n = 1", "broken", "g = Guarded()"),
+    Case("g.n += 1", "broken", CLASSES + "g = Guarded()"),
+    gap("await nothing()", "broken"),
+    gap("yield", "broken"),
+    gap("u = yield t", "broken"),
     gap("u = g(co())", "broken", "async def co(): return 1\ndef g(o):\n    o.close()\n"),
 ]

@@ -99,7 +99,7 @@ def test_an_anomaly_of_what_is_called_atomic_is_a_fault_of_the_table(
     [
         (["self.n +="], "no Python"),
         (["unheard_of += 1"], "nothing is known of the name 'unheard_of'"),
-        (["bank:withdraw"], "the name of a function"),
+        (["no_bank:withdraw"], "there is no module 'no_bank'"),
         (["n += 1", "--python", "/no/such/python"], "cannot run /no/such/python"),
         (["n += 1", "--setup", "n = 1 / 0"], "the set-up raises ZeroDivisionError"),
         ([], "needs a STATEMENT"),
@@ -124,6 +124,63 @@ def test_an_end_state_that_no_order_explains_is_found_and_one_that_one_does_is_n
     assert lost.trace is not None and "one after the other gives" in lost.trace.verdict.message
     same = tracelock.atomic("x.n = self.n", setup="x = Object(n=0); self = Object(n=10)")
     assert same.trace is None
+
+
+# --- await and yield -------------------------------------------------------------------------
+def test_what_others_do_at_an_await_that_suspends_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["atomic", "x = n; await f(); n = x + 1", "--json", "--stress", "100"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert list(data)[:6] == ["statement", "with", "answers", "accesses", "cure", "trace"]
+    tasks = data["tasks"]
+    assert not tasks["atomic"] and tasks["stress"]["anomalies"]
+    assert "suspends at 'await f()', between reading n and writing n" in tasks["why"]
+    assert data["cure"].startswith("async with lock:")
+    trace = tracelock.load_trace(data["trace"])
+    assert trace.verdict.message.startswith(
+        "AssertionError: n = 11: one after the other gives n = 12"
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "setup", "atomic", "how"),
+    [
+        ("x = await f(); n += 1", "", True, ["suspends"]),
+        ("await lock.acquire()", "", True, ["may"]),
+        ("await lock.acquire(); n += 1", "", True, ["may"]),
+        ("x = n; await lock.acquire(); n = x + 1; lock.release()", "", False, ["may"]),
+        ("async with lock: x = n; await f(); n = x + 1", "", True, ["may", "suspends"]),
+        ("x = n; await f(); n = x + 1", "async def f(): return 1", True, ["never"]),
+        ("self.n += await self.load(k)", "", False, ["suspends"]),
+        ("n += await q.get()", "", False, ["may"]),
+    ],
+)
+def test_tasks(statement: str, setup: str, atomic: bool, how: list[str]) -> None:
+    found = tracelock.atomic(statement, setup=setup)
+    assert found.tasks is not None and not found.faults
+    assert found.atomic == found.tasks.atomic == atomic, found.tasks
+    assert {one["how"] for one in found.tasks.suspends} == set(how)
+
+
+def test_a_generator_lets_others_in_where_it_yields() -> None:
+    found = tracelock.atomic("t = n; yield t; n = t + 1")
+    assert [one.atomic for one in found.answers] == [False, False]
+    assert found.trace is not None and found.tasks is None
+    whole = tracelock.atomic("yield x; n += 1")
+    assert whole.answers[0].atomic
+
+
+def test_what_waits_for_the_other_has_an_answer_and_no_end_to_compare_with() -> None:
+    found = tracelock.atomic("lock.acquire()", stress=10)
+    assert [one.atomic for one in found.answers] == [True, True] and found.trace is None
+    assert found.answers[0].stress is not None and found.answers[0].stress["anomalies"] is None
+
+
+def test_names_that_say_what_they_are_need_no_set_up() -> None:
+    found = tracelock.atomic("data.append(random.random()); seen.add(1)")
+    assert found.samples == {"data": "[3, 1, 2]", "seen": "{1}"}
+    assert not tracelock.atomic("print(n)").answers[0].atomic
 
 
 def test_a_lock_around_both_makes_it_atomic() -> None:

@@ -20,16 +20,20 @@ import tracelock
 from tests.oracles.brute import all_states
 from tracelock.backends.rules import MULTIPROCESSING_RULES, THREADING_RULES
 from tracelock.cli.main import main
-from tracelock.compare import costs
+from tracelock.compare import costs, gil
+from tracelock.compare.gil import UnderGil
 from tracelock.compare.leftovers import leftovers
 from tracelock.compare.native import Workshop
 from tracelock.compare.outcomes import OutcomeTable
 from tracelock.compare.stats import Z, apart, median_interval, spread, wilson
 from tracelock.compare.variants import AROUND, INSIDE, NONE, WRITTEN, rounds, shortened, variants
 from tracelock.errors import TraceError, UnsupportedError, UsageError
+from tracelock.interpreter.child import this_interpreter
+from tracelock.interpreter.tables import table_for
 from tracelock.report.comparison.page import comparison_html
 from tracelock.report.comparison.picture import costs_svg, duration
 from tracelock.report.comparison.text import comparison_lines
+from tracelock.report.comparison.words import summary
 from tracelock.report.terminal import Style
 from tracelock.scenario.language.models import BACKENDS, Scenario
 from tracelock.scenario.loading import load_scenario, scenario_from_data
@@ -179,6 +183,36 @@ def test_rows_that_differ_come_first_with_the_reason() -> None:
     assert "after buyer[0]'s read free and before its read free" in first["why"]
 
 
+# --- what the GIL makes of it ----------------------------------------------------------------
+def under_gil(scenario: Scenario) -> dict[str, str]:
+    found = UnderGil(scenario).search(20)
+    assert found is not None
+    return {key: can for key, can in found.items() if key not in ("", "passed")}
+
+
+@pytest.mark.skipif(not this_interpreter()["gil"], reason="there is no GIL")
+def test_what_the_gil_makes_of_a_scenario() -> None:
+    """Two statements in a row, or one, are not interrupted; a call lets others in."""
+    for name in ("unlocked_counter", "check_then_act", "peterson_reordered"):
+        assert under_gil(load_scenario(SCENARIOS / f"{name}.yaml")) == {}, name
+    (can,) = under_gil(load_scenario(SCENARIOS / "check_then_act_await.yaml")).values()
+    assert can == "possible"
+    data = load_scenario(SCENARIOS / "unlocked_counter.yaml").to_data()
+    steps = [{"read": "counter", "into": "t"}, {"write": "counter", "value": "t + 1"}]
+    data["workers"]["incrementer"]["steps"] = steps
+    assert under_gil(scenario_from_data(data)) == {}
+    steps.insert(1, {"let": {"x": "sqrt(2)"}})
+    assert [*under_gil(scenario_from_data(data)).values()] == ["possible"]
+    # whoever has one lock takes the next at once, up to 3.13: not the schedule that was found
+    (can,) = under_gil(load_scenario(SCENARIOS / "deadlock_ab_ba.yaml")).values()
+    assert can == ("possible" if table_for(sys.version_info[:2]).entering_with else "cannot tell")
+
+
+def test_without_a_table_nothing_is_said_of_the_gil(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gil, "TABLES", {})
+    assert UnderGil(load_scenario(SCENARIOS / "unlocked_counter.yaml")).search(1) is None
+
+
 def test_a_cut_search_says_not_found() -> None:
     survey = OutcomeTable(["threading"])
     survey.searched["threading"] = {"exhaustive": False, "schedules": 40, "states": 0}
@@ -286,6 +320,13 @@ def test_the_document(unlocked: dict[str, Any]) -> None:
     assert unlocked["complete"] and unlocked["notes"] == []
     row = unlocked["outcomes"]["rows"][0]
     assert row["differs"] and row["outcome"] == "failed: counter == 2 is false"
+    if this_interpreter()["gil"]:
+        assert row["gil"]["can"] == "impossible" and "never ends so" in row["gil"]["why"]
+        assert row["gil"]["interpreter"] == this_interpreter()["interpreter"]
+        assert row["gil"]["why"] in comparison_html(unlocked)
+        assert f"threading: {row['gil']['why'][:40]}" in "\n".join(
+            lines_of(unlocked, Style(80, True))
+        )
     threads, tasks = row["cells"]["threading"], row["cells"]["asyncio"]
     assert (threads["can"], threads["switches"], threads["runs"]) == ("possible", 1, 4)
     assert (tasks["can"], tasks["seen"], tasks["share"]) == ("impossible", 0, 0)
@@ -377,6 +418,19 @@ def classic() -> dict[str, Any]:
 
 def lines_of(data: dict[str, Any], style: Style) -> list[str]:
     return [line if isinstance(line, str) else line.plain for line in comparison_lines(data, style)]
+
+
+def test_what_went_wrong_in_free_runs_comes_first(unlocked: dict[str, Any]) -> None:
+    assert summary(classic()) == (
+        "With no locks it went wrong where it ran freely: in 9 of 9 on threading and in 9 of 9 on "
+        "multiprocessing. As it is written, nothing goes wrong on any of the backends, as far as "
+        "was seen."
+    )
+    data = json.loads(json.dumps(unlocked))
+    data["outcomes"]["rows"][0]["cells"]["threading"].update(seen=3, runs=4)
+    assert summary(data).startswith(
+        "Free runs went wrong: in 3 of 4 on threading. It depends on the backend."
+    )
 
 
 def test_eighty_columns_are_enough(unlocked: dict[str, Any]) -> None:

@@ -58,12 +58,13 @@ INNER: dict[str, set[str]] = {
     "instrument/accesses": {"rewrite"},
     "instrument/account": set(),
     "instrument/files": set(),
+    "instrument/gil": {"accesses", "account", "files"},
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"threads"},
     "instrument/processes": {"files", "threads"},
     "instrument/rewrite": {"accesses"},
     "instrument/state": {"threads"},
-    "instrument/threads": set(),
+    "instrument/threads": {"gil"},
     "report/comparison": set(),
     "report/html": set(),
     "scenario/checks": {"language"},
@@ -71,6 +72,7 @@ INNER: dict[str, set[str]] = {
     "scenario/documents": {"language"},
     "scenario/language": {"documents"},
     "schedulers/dpor": set(),
+    "session/interpreters": set(),
 }
 #: Nothing below the faces prints, exits or reads the command line.
 FACES = {"cli", "pytest_plugin", "__main__"}

@@ -299,7 +299,7 @@ def test_what_was_not_tried_in_time_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 # --- the options ------------------------------------------------------------------------------
 #: Arguments of ``explore`` that are no options of a search.
-ARGUMENTS = {"scenario", "first", "progress"}
+ARGUMENTS = {"scenario", "first", "progress", "forecast"}
 
 
 def test_every_option_of_explore_is_a_field_once() -> None:

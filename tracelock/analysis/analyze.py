@@ -7,6 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
 from tracelock.analysis.derived.facts import Facts, base_of
+from tracelock.analysis.derived.switches import (
+    CAN,
+    CANNOT_TELL,
+    WITHOUT_GIL,
+    interpreter_of,
+    switches_of,
+    worst_between,
+)
 from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.finders.atomicity import atomicity
 from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
@@ -105,7 +113,28 @@ def analyze(trace: Trace) -> Analysis:
         findings = _blame(facts, findings)
     explained = any(one.severity == ERROR for one in findings)
     findings = _once(facts, [*findings, *outcome(facts, explained=explained)])
+    if trace.events.extras:
+        findings = _with_switches(trace, findings)
     return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.usage.summary)
+
+
+def _with_switches(trace: Trace, findings: Sequence[Finding]) -> list[Finding]:
+    """Findings of real code on threads, with whether CPython makes the switch that each takes."""
+    switches = switches_of(trace)
+    name = f"{interpreter_of(trace)} with its GIL"
+    told = {
+        WITHOUT_GIL: f"It takes a switch that {name} never makes; a build without a GIL does.",
+        CANNOT_TELL: f"Whether {name} makes the switch that it takes cannot be told.",
+        CAN: f"{name} makes the switch that it takes.",
+    }
+    found = []
+    for one in findings:
+        level = worst_between(switches, one.events, one.workers)
+        if level:
+            text = f"{one.explanation} {told[level]}"
+            one = replace(one, explanation=text, switch=level)
+        found.append(one)
+    return found
 
 
 def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:

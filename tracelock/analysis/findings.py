@@ -33,6 +33,9 @@ class Finding:
 
     ``shows``: where another schedule would show it, the orders that would, the likeliest first:
     each is pairs (a, b) of ``seq``, event a before event b. Empty where there is nothing to try.
+
+    ``switch``: of real code, the class of the switch that it takes, see ``derived.switches``; ""
+    where the trace does not say it.
     """
 
     kind: str
@@ -43,6 +46,7 @@ class Finding:
     targets: tuple[str, ...]
     severity: str = WARNING
     shows: tuple[Pairs, ...] = ()
+    switch: str = ""
 
     def to_data(self) -> dict[str, Any]:
         """The finding as JSON data. ``shows`` is for the search and stays out."""
@@ -50,6 +54,7 @@ class Finding:
             "kind": self.kind, "severity": self.severity, "title": self.title,
             "explanation": self.explanation, "events": list(self.events),
             "workers": list(self.workers), "targets": list(self.targets),
+            **({"switch": self.switch} if self.switch else {}),
         }  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
+import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tracelock.atomicity.cures import cure_of
@@ -43,6 +43,23 @@ class InterpreterAnswer:
 
 
 @dataclass(slots=True)
+class TasksAnswer:
+    """Of the tasks of one event loop: whether others come between the accesses of a statement with
+    ``await``. ``suspends``: each await, ``{"at", "how", "when"}``; ``how`` is ``suspends``, ``may``
+    or ``never``."""
+
+    atomic: bool
+    why: str
+    suspends: list[dict[str, str]]
+    stress: dict[str, Any] | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """As it stands in the JSON."""
+        data = {"atomic": self.atomic, "why": self.why, "suspends": self.suspends}
+        return data if self.stress is None else {**data, "stress": self.stress}
+
+
+@dataclass(slots=True)
 class Atomicity:
     """What ``tracelock.atomic`` came to.
 
@@ -51,6 +68,8 @@ class Atomicity:
     that neither order of the two statements explains; ``trace``: one that was found. ``cure``: the
     smallest change that helps. ``samples``: what the free names stood for. ``fragile``: what has to
     stay as it is for "atomic" to stay true. ``faults``: contradictions of stress and table.
+    ``tasks``: of a statement with ``await``, what the tasks of one loop do to each other; the
+    answers are then of threads, each with a loop of its own.
     """
 
     statement: str
@@ -64,11 +83,26 @@ class Atomicity:
     explored: Explored | None = None
     program: str | None = None
     faults: list[str] = field(default_factory=list)
+    tasks: TasksAnswer | None = None
+    #: Whether it is a function, not a statement.
+    is_function: bool = False
+    #: The name of the module that was written for the search.
+    module: str = ""
+
+    def readable(self, trace: Trace) -> Trace:
+        """A copy of the trace, in which the names are those of the statement."""
+        events = trace.events.copy()
+        own = f"{self.module}."
+        events.table = [
+            shape._replace(target=shape.target.removeprefix(own)) if shape.target else shape
+            for shape in events.table
+        ]
+        return replace(trace, events=events)
 
     @property
     def atomic(self) -> bool:
-        """Whether it is on the running interpreter."""
-        return self.answers[0].atomic
+        """Whether it is on the running interpreter; with ``await``, among the tasks of a loop."""
+        return self.answers[0].atomic if self.tasks is None else self.tasks.atomic
 
     @property
     def trace(self) -> Trace | None:
@@ -84,6 +118,7 @@ class Atomicity:
             "accesses": self.accesses,
             "cure": self.cure,
             "trace": path,
+            **({} if self.tasks is None else {"tasks": self.tasks.to_data()}),
         }
 
 
@@ -96,7 +131,8 @@ def atomic(
     stress: int = 0,
     folder: str | None = None,
 ) -> Atomicity:
-    """Whether another thread can come between the accesses of a statement.
+    """Whether another thread can come between the accesses of a statement, or of the body of a
+    function, ``module:function`` or ``module:Class.method``.
 
     ``with_``: what the other thread runs (the same statement). ``setup``: code that makes what the
     names of the statement stand for; common names have a value without it. ``python``: paths of
@@ -106,14 +142,9 @@ def atomic(
     The statements run in processes of their own and under tracelock's schedules, nowhere else.
     Raises UsageError for a statement or an interpreter that cannot be asked.
     """
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", statement.strip()):
-        module, _, function = statement.strip().partition(":")
-        raise UsageError(
-            f"{statement!r} is the name of a function, and what is asked of is a statement: "
-            f"'{function}()', with --setup 'from {module} import {function}'"
-        )
     question = {
         "statement": statement, "with": with_, "setup": setup, "stress": stress, "seconds": 60.0,
+        "path": _own_path(),
     }  # fmt: skip
     here = _asked(this_python_or_usage(), question, stress)
     others = [_asked(path, question, stress) for path in python]
@@ -123,10 +154,18 @@ def atomic(
         here["judged"][0]["accesses"], None, here["samples"], here["judged"][0]["fragile"],
         here["judged"][0]["bytecode"],
     )  # fmt: skip
-    if not all(answer.atomic for answer in result.answers):
-        result.cure = cure_of(statement)
-        if not locked:
+    result.is_function = bool(here["calls"][0])
+    if "tasks" in here:
+        result.tasks = TasksAnswer(**here["tasks"])
+        result.cure = None if result.tasks.atomic else cure_of(statement, tasks=True)
+        if here["serial"]:
             _search(result, here, folder)
+        _judge_tasks(result, result.tasks)
+    elif not all(answer.atomic for answer in result.answers):
+        result.cure = cure_of(here["calls"][0] or statement)
+        if not locked and here["serial"]:
+            _search(result, here, folder)
+            _add_unseen(result)
     for answer in result.answers:
         found = answer.stress or {}
         if answer.atomic and found.get("anomalies"):
@@ -135,6 +174,13 @@ def atomic(
                 f"{found['anomalies']} of {found['chunks']} comparisons went wrong: report it"
             )
     return result
+
+
+def _own_path() -> list[str]:
+    """Where modules are found that do not belong to the interpreter."""
+    prefixes = {os.path.realpath(one) for one in (sys.prefix, sys.base_prefix)}
+    places = [os.path.realpath(one) for one in sys.path if not one.endswith(".zip")]
+    return [one for one in places if not any(one.startswith(prefix) for prefix in prefixes)]
 
 
 def this_python_or_usage() -> str:
@@ -199,24 +245,40 @@ def _search(result: Atomicity, here: dict[str, Any], folder: str | None) -> None
     """Look for an interleaving that neither order explains."""
     from tracelock.session.api import explore
 
-    first = Statement(result.statement)
-    second = Statement(result.other) if result.other else first
-    text = module_text(first, second, here["source"], here["serial"])
+    calls, modules = here["calls"], here["modules"]
+    first = Statement(calls[0] or result.statement)
+    second = Statement(calls[1] or result.other) if result.other else first
+    text = module_text(first, second, here["source"], here["serial"], calls, modules)
     expected = (Exception,) if here["raises"] else ()
     with tempfile.TemporaryDirectory() as spare:
         if folder is not None:
             os.makedirs(folder, exist_ok=True)
         with imported(folder or spare, text) as (module, path):
             found = explore(
-                **workers_of(module), seconds=_SEARCH, schedules=1_000,
-                expected_errors=expected, backend="threading",
+                **workers_of(module, modules), seconds=_SEARCH, schedules=1_000,
+                expected_errors=expected, backend="asyncio" if result.tasks else "threading",
             )  # fmt: skip
-        result.explored = found
+        result.explored, result.module = found, module.__name__
         if folder is not None and found.trace is not None:
             result.program = path
         elif folder is not None:
             os.unlink(path)
-    if not found.failed:
+
+
+_UNSEEN = "; no interleaving was found that shows in what the two leave"
+
+
+def _add_unseen(result: Atomicity) -> None:
+    if result.explored is None or not result.explored.failed:
         for answer in result.answers:
-            if not answer.atomic:
-                answer.why += "; no interleaving was found that shows in what the two leave"
+            answer.why += "" if answer.atomic else _UNSEEN
+
+
+def _judge_tasks(result: Atomicity, tasks: TasksAnswer) -> None:
+    found = result.explored is not None and result.explored.failed
+    if not tasks.atomic and result.explored is not None and not found:
+        tasks.why += _UNSEEN
+    anomalies = (tasks.stress or {}).get("anomalies")
+    if tasks.atomic and (found or anomalies):
+        what = "an interleaving shows it" if found else f"{anomalies} runs of tasks went wrong"
+        result.faults.append(f"a fault of tracelock: it says that no task comes in, and {what}")

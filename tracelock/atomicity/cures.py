@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 
 
-def cure_of(text: str) -> str:
-    """An operation of one step that does the same, where there is one; else a lock around it."""
+def cure_of(text: str, tasks: bool = False) -> str:
+    """An operation of one step that does the same, where there is one; else a lock around it.
+
+    ``tasks``: what must not come in between are other tasks of one event loop.
+    """
+    with_ = "async with" if tasks else "with"
     body = ast.parse(text).body
     one = body[0] if len(body) == 1 else None
     found = None
@@ -17,9 +21,9 @@ def cure_of(text: str) -> str:
     if found is not None:
         return found
     if one is not None and not isinstance(one, _COMPOUND) and "\n" not in text:
-        return f"with lock: {text.strip()}"
+        return f"{with_} lock: {text.strip()}"
     inside = "\n".join(f"    {line}" for line in text.splitlines())
-    return f"with lock:\n{inside}"
+    return f"{with_} lock:\n{inside}"
 
 
 _COMPOUND = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.cli.keeping import Keeper, keeper_for, replay_line
@@ -41,6 +42,7 @@ def plan_of(options: argparse.Namespace, target: Target) -> Plan:
         schedules=options.schedules, seconds=seconds, every=options.all,
         shrink=not options.no_shrink, confirm=0 if options.no_confirm else 3,
         depth=options.depth, spreading=spreading_of(options), isolation=options.isolation,
+        interpreter=options.interpreter,
     )  # fmt: skip
 
 
@@ -69,6 +71,8 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
             gc=options.gc or None, cancellable=options.cancellable,
         )  # fmt: skip
         target = target_for(scenario, code, allow_call=options.allow_call)
+    if options.forecast:
+        return forecast_command(options, target, first, out)
     exploration = Exploration(target, plan_of(options, target))
     plan = exploration.plan
     keeper = keeper_for(options, scenario, plan.backend)
@@ -81,6 +85,50 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         else:
             show(explored, paths, exploration, out)
     return STATUS[explored.verdict]
+
+
+def forecast_command(
+    options: argparse.Namespace, target: Target, first: Sequence[Trace], out: Output
+) -> int:
+    """Say what passes here and fails without the GIL; 1 where there is something."""
+    from tracelock.session.interpreters.forecasting import forecast_target
+
+    require(target, Capability.INTERPRETER)
+    plan = plan_of(options, target).completed(target)
+    keeper = keeper_for(options, load_scenario(options.scenario), plan.backend)
+    with search_progress(out, plan) as progress:
+        explored = forecast_target(target, replace(plan, interpreter=""), first, progress)
+    paths = keep(explored, keeper, options.all)
+    found = explored.forecast or []
+    if keeper is not None:
+        paths.update((number, keeper.keep(one.trace)) for number, one in enumerate(found))
+    if options.json:
+        data = explored_object(explored, paths)
+        data["forecast"] = [
+            {
+                "kind": one.kind, "message": one.message, "needs": one.needs,
+                "confirmed": one.confirmed, "trace": paths.get(number),
+            }
+            for number, one in enumerate(found)
+        ]  # fmt: skip
+        out.json(data)
+    else:
+        show_forecast(explored, paths, out)
+    return 1 if found else STATUS[explored.verdict]
+
+
+def show_forecast(explored: Explored, paths: dict[int, str], out: Output) -> None:
+    """Each way to fail without the GIL: its steps, and the switch that it takes."""
+    for number, one in enumerate(explored.forecast or ()):
+        out.line(f"{number + 1}. {clean(one.message.partition(chr(10))[0]) or one.kind}")
+        out.lines(steps(one.trace, out, sources=True))
+        out.line(f"  {one.needs}")
+        out.lines(confirmations(one.confirmed))
+        if number in paths:
+            out.line(f"  trace: {clean(paths[number])}")
+        out.line()
+    out.line(clean(explored.summary))
+    out.lines(f"  note: {clean(note)}" for note in explored.notes)
 
 
 def keep(explored: Explored, keeper: Keeper | None, every: bool) -> dict[int, str]:
@@ -115,6 +163,8 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         ],
         "trace": paths.get(-1),
         "switches": explored.switches,
+        "interpreter": explored.interpreter or "any",
+        "needs": explored.needs or None,
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
         "summary": explored.summary,
@@ -134,6 +184,8 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"
         out.lines(verdict_block(trace.verdict, trace.workers, about, places))
         out.lines(confirmations(explored.confirmed))
+        if explored.needs:
+            out.line(f"  {explored.needs}")
         if explored.twin is not None:
             show_twin(explored.twin, exploration.trace_of, out)
         out.line()

@@ -121,6 +121,12 @@ _ISOLATION: Final = _choice(
     "whether schedules of Python code run in forked processes, of which each may die (where they "
     "have to)", default="auto",
 )  # fmt: skip
+_INTERPRETER: Final = _value(
+    "--interpreter", "WHICH",
+    "between which accesses of threads of Python code another may come in: any (any two), this "
+    "(where this interpreter lets it), gil-3.12 and the like (where that one does, with its GIL)",
+    default="",
+)  # fmt: skip
 #: What all commands that run something have.
 _COMMON: Final = (
     _choice("--start-method", START_METHODS, "how multiprocessing starts its processes"),
@@ -177,8 +183,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         )),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
         _number("--max-steps", "end a schedule after N events (5,000)"),
-        _ISOLATION,
-        *_COMMON,
+        _ISOLATION, _INTERPRETER, *_COMMON,
     )  # fmt: skip
 
 
@@ -224,6 +229,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                    "of Python code: cancel awaits of this worker alone (may be repeated)",
                    action="append"),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
+            _flag("--forecast",
+                  "of threads of Python code: list what passes on this interpreter and fails "
+                  "without its GIL"),
             _value("--instrument", "MODULE,...",
                    "of Python code: modules to look into besides your own; 'only' before them: no "
                    "others; 'all': every module in Python that the workers execute",
@@ -294,8 +302,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _JSON,
         )),
         "atomic": ("say whether another thread can come into the middle of a statement", (
-            _value("statement", "STATEMENT", "such as 'd[k] += 1'", nargs="?"),
-            _value("--with", "STATEMENT", "what the other thread runs (the same)",
+            _value("statement", "STATEMENT",
+                   "such as 'd[k] += 1', or a function as module:function", nargs="?"),
+            _value("--with", "STATEMENT", "what the other thread runs, or a function (the same)",
                    dest="together"),
             _value("--setup", "CODE", "makes what the names of the statement stand for",
                    default=""),

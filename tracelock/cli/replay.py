@@ -55,7 +55,7 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
 
 
 def replay_object(result: ReplayResult) -> dict[str, Any]:
-    """``{"reproduced", "diverged", "verdict"}``."""
+    """``{"reproduced", "diverged", "verdict", "needs"}``."""
     diverged = result.diverged
     return {
         "reproduced": result.reproduced,
@@ -64,6 +64,7 @@ def replay_object(result: ReplayResult) -> dict[str, Any]:
             "why": diverged.why,
         },
         "verdict": result.verdict.to_data(),
+        "needs": result.needs or None,
     }  # fmt: skip
 
 
@@ -97,6 +98,8 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
             about += f" ({summary.preemptions:,} preemptive)"
     out.lines(verdict_block(result.verdict, result.trace.workers, about))
     if result.reproduced:
+        if result.needs:
+            out.line(f"  {result.needs}")
         out.line("reproduced: it ended as the trace says")
     else:
         recorded, now = (

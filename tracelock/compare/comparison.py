@@ -6,7 +6,9 @@ something; ``notes`` says what.
 
 - ``refused``: backend -> why it cannot do the scenario.
 - ``outcomes``: ``{"rows", "searched", "shortened"}``. A row is one way to end: ``outcome`` (words),
-  ``kind``, ``failure``, ``differs`` (backends disagree whether it can happen), ``why`` (a sentence)
+  ``kind``, ``failure``, ``differs`` (backends disagree whether it can happen), ``why`` (a
+  sentence), ``gil`` (of a failure that is possible on ``threading``: what the GIL of the running
+  ``interpreter`` makes of it: ``can``, which may also be ``cannot tell``, and ``why``; else None)
   and ``cells``: for each backend ``can`` (``possible``, ``impossible``: every schedule was tried,
   or ``not found``), ``tried`` (schedules and runs), ``switches`` (of the minimal trace),
   ``trace`` (``workers``, ``events``, ``verdict``; None where none was kept), ``seen`` of ``runs``
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.compare.gil import UnderGil, told
 from tracelock.errors import UnsupportedError, UsageError
 from tracelock.trace.files import write_whole
 
@@ -124,6 +127,7 @@ class _Comparing:
         self.begun = monotonic()
         self.backends, self.refused = self._chosen(backends)
         self.notes: list[str] = []
+        self.gil: tuple[str, dict[str, str]] | None = None
 
     def _chosen(self, wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
         from tracelock.session import backends_here, check_supported
@@ -172,6 +176,7 @@ class _Comparing:
             data["complete"] = False
         try:
             data["outcomes"]["rows"] = survey.finished(lambda: self.left() < -20)
+            self._add_gil(data["outcomes"]["rows"])
         except KeyboardInterrupt:
             data["complete"] = False
         if costs["cut"]:
@@ -238,6 +243,23 @@ class _Comparing:
                     f"{backend}: not every schedule was tried ({searched['schedules']:,} were), "
                     "so what was not found there may be possible all the same"
                 )
+
+        if "threading" in self.backends:
+            self.progress("searching under the GIL", 1.0)
+            under = UnderGil(short or self.scenario)
+            found = under.search(each)
+            self.gil = None if found is None else (under.name, found)
+
+    def _add_gil(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["gil"] = None
+            cell = row["cells"].get("threading")
+            if self.gil is None or cell is None or cell["can"] != "possible":
+                continue
+            if row["kind"] not in ("passed", "unfinished"):
+                name, found = self.gil
+                can = found.get(row["key"]) or found[""]
+                row["gil"] = {"interpreter": name, "can": can, "why": told(name, can)}
 
     def _free(self, survey: Any) -> None:
         each = max(1.0, self.left() * 0.3 / len(self.backends))

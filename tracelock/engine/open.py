@@ -160,6 +160,7 @@ class OpenController(Controller):
         super()._fresh()
         self.values = [None] * len(self.layout.names)
         self.late = False
+        self.goes_on = -1
         self.essential: set[int] = set()
         self.cut_daemons = False
         self.held = False  # a timer of a loop waited although the loop had nothing else to do
@@ -338,6 +339,8 @@ class OpenController(Controller):
                 options = [worker for worker in options if worker in self.lingering]
             elif options and self.timers and not self.adversarial:
                 self._idle(options)
+        if self.goes_on == len(self.log) and self.current in options:
+            return [self.current]
         return options
 
     def _idle(self, options: list[int]) -> None:

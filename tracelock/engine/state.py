@@ -93,6 +93,8 @@ class RunState:
         self.fired = False
         self.forced = False  # it did because nothing else could happen: time went on for it
         self.late = False  # whether timers fire although others can go on, see OpenController
+        #: The number of the event before which nobody else may come in, see ``Run``.
+        self.goes_on = -1
         self.thrown: BaseException | None = None
         #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
         self.fired_uid = -1

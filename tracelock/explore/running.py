@@ -213,6 +213,10 @@ class Runner:
         """The same runner with another clock."""
         return self if clock == self.clock else self._changed(clock=clock)
 
+    def with_rules(self, rules: Rules) -> Runner:
+        """The same runner with other rules."""
+        return self._changed(rules=rules)
+
     def with_limits(self, limits: RunLimits) -> Runner:
         """The same runner with other bounds of a run."""
         return self._changed(limits=limits)

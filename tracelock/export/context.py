@@ -27,6 +27,7 @@ class ExportContext:
     names: list[str]  # of the workers, by number
     lenient: bool = False  # a turn that does not come is waited for a second only
     always: str | None = None  # the condition that the trace ends with breaking
+    marked: bool = False  # each line of a worker ends with a comment that names its step
     needs: set[str] = field(default_factory=set)
     guarded: set[str] = field(default_factory=set)  # variables whose plain writes need the guard
     watched: set[str] = field(default_factory=set)  # and those whose plain reads do

@@ -70,13 +70,17 @@ def plain_program(
     *,
     origin: str | None = None,
     pytest: bool = False,
+    marked: bool = False,
 ) -> PlainProgram:
     """A scenario as a program for ``backend``; with a trace, forced through its events.
 
     ``origin``: the command line that made it, for the docstring. ``pytest``: the program is a test
-    module. The scenario must be one that the backend can do.
+    module. ``marked``: each line of a worker ends with a comment that names its step. The scenario
+    must be one that the backend can do.
     """
-    return _ProgramWriter(scenario, backend, trace, origin, pytest).build()
+    writer = _ProgramWriter(scenario, backend, trace, origin, pytest)
+    writer.context.marked = marked
+    return writer.build()
 
 
 class _ProgramWriter:

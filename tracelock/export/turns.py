@@ -75,6 +75,11 @@ class StepWriter(Unfolder):
             self.text[start:start] = first
         return self.text
 
+    def put(self, *lines: str) -> None:
+        if self.context.marked and self.at:
+            lines = tuple(f"{line}  # {self.at}" if line else line for line in lines)
+        super().put(*lines)
+
     def steps(self, steps: Sequence[BaseStep], path: str) -> None:
         """Write the steps of a block."""
         for place, step in enumerate(steps):

@@ -76,7 +76,7 @@ class PythonBackend:
         self.hub.listens = program.listens
         self.hub.collections = program.collections
         self.hub.pool = self._pooled
-        self.hub.stand_in = StandIns()
+        self.hub.stand_in = self._stand_ins = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
         self.ran = 0  # schedules that are counted
         self.ended_by_timeout: dict[tuple[str, str], int] = {}  # worker and place -> schedules
@@ -133,6 +133,7 @@ class PythonBackend:
         self.rest()
         self._locals = []
         self._stack.close()
+        self._stand_ins.forget()
 
     def _watch(self) -> None:
         """Have the thread that runs ``setup`` and ``check``, this one, watched."""
@@ -148,8 +149,7 @@ class PythonBackend:
         self._pool = []
         self.hub.main = new_baton()
         self.hub.main.acquire()
-        self.stuck = ""
-        self.given_up = None
+        self.stuck, self.given_up = "", None
         self._watch()
 
     def rest(self) -> None:

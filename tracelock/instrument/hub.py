@@ -126,11 +126,17 @@ class Hub:
         self.take_in: Callable[[list[str]], None]
         #: What is called for the errors of threads where the program sets nothing else.
         self.thread_hook: Any = None
+        #: Of threads: where the interpreter lets others in; what lies between their steps, where
+        #: that is asked for. See ``gil``.
+        self.gil: Any = None
+        self.gaps: list[Any] | None = None
         self._clear()
 
     def _clear(self) -> None:
         """Forget the previous schedule."""
         self.over = False
+        if self.gaps is not None:
+            self.gaps = []
         self.error: BaseException | None = None
         self.launching: Worker | None = None
         self.to_launch: deque[tuple[Worker, Callable[[], object]]] = deque()
@@ -325,11 +331,13 @@ class Hub:
             self._marked.append(obj)
 
     def unmark(self) -> None:
-        """Control is over: remove our attributes from all objects that ``mark`` gave them to."""
+        """Control is over: remove our attributes from all objects that ``mark`` gave them to, and
+        keep none that has a name."""
         for obj in self._marked:
             for name in ("_tracelock_name", "_tracelock_bound", "_tracelock_number"):
                 obj.__dict__.pop(name, None)
         self._marked.clear()
+        self.bound = {}
 
     def bind(self, obj: object, name: str, born: int = 0) -> str:
         """The name of ``obj`` in this schedule: ``name``, unless another object has it.

@@ -114,6 +114,7 @@ class ObjectNames:
         #: Objects that only we may have, but for the last that each worker has met.
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
+        self.waiting = 0  # so many of them were there as the schedule began
         self._schedule = 0
         self._counts: dict[str, int] = {}
         self._listings: dict[str, tuple[int, int, int]] = {}
@@ -131,11 +132,17 @@ class ObjectNames:
         places.let_go()
         if not self.deferring:
             self.apply_pending()
+        self.waiting = len(self._pending)
 
     @property
     def pending(self) -> bool:
         """Whether variables were found to be shared that are not scheduling points yet."""
         return bool(self._pending)
+
+    @property
+    def learning(self) -> bool:
+        """Whether this schedule has found something to be shared, and not scheduled it yet."""
+        return len(self._pending) > self.waiting
 
     def apply_pending(self) -> list[Variable]:
         """Accesses of the variables that were found to be shared are scheduling points from now on.

@@ -7,6 +7,7 @@ locks that exist when control begins in modules, classes and the attributes of o
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
 import functools
@@ -15,7 +16,7 @@ import itertools
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final, TypeVar
@@ -36,9 +37,14 @@ EXEMPT: Final = frozenset({
     "linecache", "tokenize", "traceback", "inspect",
 })  # fmt: skip
 #: How many objects are looked at together.
-_MANY: Final = 32
+_MANY: Final = 64
+_FEW: Final = 4
 _T = TypeVar("_T")
 _flat: Final = itertools.chain.from_iterable
+_DEFAULTS: Final = attrgetter("__defaults__")
+#: Types of what leads to more of ours; what no module has for itself.
+_LEADING_ON: Final = frozenset(map(identity, (dict, FunctionType)))
+_BUILTINS: Final = vars(builtins)
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
@@ -98,11 +104,11 @@ def replace_names(
     whatever name, as defaults of parameters, in closures, as attributes of classes and objects, in
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
-    wanted = by.keys()
+    wanted = frozenset(by)
     holding = _replace(changes, by, live)
     # the names of a class are set through the class
     left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
-    for names in _holding(live.dicts, wanted, _items):
+    for names in _holding(live.dicts, wanted, _referents):
         if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
     for cell in _holding(live.cells, wanted, _contents):
@@ -118,7 +124,7 @@ def replace_names(
 def _replace(changes: Changes, by: dict[int, Callable[..., Any]], live: LiveObjects) -> list[type]:
     """Replace what classes, defaults, factories and the attributes of objects hold; the classes
     that hold any of it, those of the standard library too, which are left as they are."""
-    wanted = by.keys()
+    wanted = frozenset(by)
     holding = [
         cls
         for cls in _holding(live.classes, wanted, _class_values)
@@ -127,55 +133,57 @@ def _replace(changes: Changes, by: dict[int, Callable[..., Any]], live: LiveObje
     for cls in holding:
         if _foreign(cls.__module__):
             _in_class(changes, cls, by)
-    for function in _holding(live.functions, wanted, _defaults):
+    with_defaults = [*itertools.compress(live.functions, map(_DEFAULTS, live.functions))]
+    for function in _holding(with_defaults, wanted, _defaults):
         _in_defaults(changes, function, by)
     for factories in live.factories:
         if identity(factories.default_factory) in by:
             factory = by[identity(factories.default_factory)]
             changes.set(factories, "default_factory", factory)
     # of most, the attributes are no dictionary before somebody asks
-    for obj in _holding(live.others, wanted, _attributes):
+    for obj in _holding(live.others, wanted, _referents):
         held = namespace_of(obj)
         if type(held) is dict and _holds(held, wanted):
             _in_names(changes, held, by)
     return holding
 
 
-def _class_values(classes: list[type]) -> Iterator[Any]:
-    return _flat(map(MappingProxyType.values, map(class_names, classes)))
+def _class_values(classes: list[type]) -> list[Any]:
+    names = gc.get_referents(*map(class_names, classes))  # the dictionaries of their attributes
+    return gc.get_referents(*names)
 
 
 def _defaults(functions: list[FunctionType]) -> Iterator[Any]:
-    return _flat(filter(None, map(attrgetter("__defaults__"), functions)))
-
-
-def _items(dicts: list[dict[Any, Any]]) -> Iterator[Any]:
-    return _flat(map(dict.values, dicts))
+    return _flat(filter(None, map(_DEFAULTS, functions)))
 
 
 def _contents(cells: list[CellType]) -> Iterator[Any]:
     return map(attrgetter("cell_contents"), cells)
 
 
-def _attributes(objects: list[Any]) -> list[Any]:
-    return gc.get_referents(*objects)
+def _referents(things: list[Any]) -> list[Any]:
+    """What dictionaries hold, or objects."""
+    return gc.get_referents(*things)
 
 
 def _holding(
-    things: list[_T], wanted: Set[int], parts: Callable[[list[_T]], Iterable[Any]]
+    things: list[_T],
+    wanted: frozenset[int],
+    parts: Callable[[list[_T]], Iterable[Any]],
+    many: int = _MANY,
 ) -> Iterator[_T]:
     """Those things that may hold an original: of a hundred thousand a few hundred do, so that
     many are asked at a time, without a step of Python's for each."""
-    for at in range(0, len(things), _MANY):
-        some = things[at : at + _MANY]
+    for at in range(0, len(things), many):
+        some = things[at : at + many]
         # another thread may change one meanwhile; a cell may be empty
         with contextlib.suppress(RuntimeError, ValueError):
             if wanted.isdisjoint(map(identity, parts(some))):
                 continue
-        yield from some
+        yield from some if many <= _FEW else _holding(some, wanted, parts, _FEW)
 
 
-def _holds(names: Mapping[Any, Any], wanted: Set[int]) -> bool:
+def _holds(names: Mapping[Any, Any], wanted: frozenset[int]) -> bool:
     """Whether one of these values is wanted, by its identity."""
     return not wanted.isdisjoint(map(identity, list(names.values())))
 
@@ -233,19 +241,17 @@ def _ours() -> set[int]:
             pending: list[Any] = [globals_of(module)]
             while pending:
                 held = pending.pop()
-                if identity(held) in ours:
-                    continue
-                if type(held) is dict:
+                if type(held) is not dict:
+                    ours.update(map(identity, held.__closure__ or ()))
+                elif identity(held) not in ours:
                     ours.add(identity(held))
+                    values = [*held.values()]
+                    telling = map(_LEADING_ON.__contains__, map(identity, map(type, values)))
                     pending += [
                         value
-                        for key, value in held.items()
-                        if type(value) in (dict, FunctionType)
-                        and key != "__builtins__"
-                        and getattr(value, "__module__", name) == name
+                        for value in itertools.compress(values, telling)
+                        if value is not _BUILTINS and getattr(value, "__module__", name) == name
                     ]
-                elif held.__closure__:
-                    ours.update(map(identity, held.__closure__))
     return ours
 
 
@@ -285,20 +291,36 @@ def adopt(
     get names."""
     adoption = _Adoption(changes, hub)
     untouched = EXEMPT | UNTOUCHED | {"tracelock"}
-    for name in list(sys.modules) if modules is None else modules:
-        module = sys.modules.get(name)
-        if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}:
-            adoption.look(globals_of(module), globals_of(module), name)
-    for cls in live.classes:
-        if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType:
-            adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
-    for at in range(0, len(live.others), _MANY):
-        some = live.others[at : at + _MANY]
-        if not adoption.all_plain(some):
-            for obj in some:
-                held = namespace_of(obj)
-                if type(held) is dict:
-                    adoption.look(held, held, _label(obj, type(obj)))
+    named = [
+        (name, globals_of(module))
+        for name, module in (
+            (name, sys.modules.get(name))
+            for name in ([*sys.modules] if modules is None else modules)
+        )
+        if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}
+    ]
+    for name, names in adoption.special(named, _of_modules):
+        adoption.look(names, names, name)
+    foreign = [
+        cls for cls in live.classes
+        if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType
+    ]  # fmt: skip
+    for cls in adoption.special(foreign, _class_values):
+        adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
+    for obj in adoption.special(live.others, _attributes):
+        held = namespace_of(obj)
+        if type(held) is dict:
+            adoption.look(held, held, _label(obj, type(obj)))
+
+
+def _of_modules(named: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    return gc.get_referents(*(names for _, names in named))
+
+
+def _attributes(objects: list[Any]) -> list[Any]:
+    """What objects hold, directly or in a dictionary."""
+    held = gc.get_referents(*objects)
+    return held + gc.get_referents(*(one for one in held if type(one) is dict))
 
 
 class _Adoption:
@@ -310,19 +332,22 @@ class _Adoption:
         #: The classes, by identity, of which nothing is ever put under control.
         self._plain: set[int] = set()
 
-    def all_plain(self, objects: list[Any]) -> bool:
-        """Whether none of these objects has an attribute that is put under control."""
-        held = gc.get_referents(*objects)
-        try:
-            held += _flat(dict.values(one) for one in held if type(one) is dict)
-        except RuntimeError:  # another thread changes one
-            return False
-        return self._all_plain(held)
+    def special(
+        self, things: list[_T], parts: Callable[[list[_T]], list[Any]], many: int = _MANY
+    ) -> Iterator[_T]:
+        """Those things that may have an attribute that is put under control; see ``_holding``."""
+        for at in range(0, len(things), many):
+            some = things[at : at + many]
+            if not self._all_plain(parts(some)):
+                yield from some if many <= _FEW else self.special(some, parts, _FEW)
 
     def _all_plain(self, values: list[Any]) -> bool:
-        if self._plain.issuperset(map(identity, map(type, values))):
+        classes = [*map(type, values)]
+        if self._plain.issuperset(map(identity, classes)):
             return True
-        return all(map(self._is_plain, map(type, values)))
+        each = dict(zip(map(identity, classes), classes, strict=True))
+        special = [cls for cls in each.values() if not self._is_plain(cls)]
+        return not special
 
     def _is_plain(self, cls: type) -> bool:
         if identity(cls) in self._plain:
@@ -335,8 +360,6 @@ class _Adoption:
 
     def look(self, owner: Any, names: Any, label: str) -> None:
         """Look at all that ``owner`` has by these names."""
-        if self._all_plain(list(names.values())):
-            return
         for name, value in list(names.items()):
             cls = type(value)
             if self._is_plain(cls):

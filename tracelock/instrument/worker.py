@@ -320,13 +320,9 @@ class Worker(Noticing):
     def live(self, run: Callable[[], object]) -> None:
         """Run its code on this thread, to the end. Its baton comes with its first op."""
         self.attach()
-        recorder = self.hub.recorder
         failed: BaseException | None = None
         try:
-            if recorder is None:
-                run()
-            else:
-                recorder.watch(run)
+            self.watched(run)
         except ScheduleOver:
             pass
         except BaseException as error:
@@ -338,6 +334,14 @@ class Worker(Noticing):
             self.finish()
         else:  # its code has forked, and this is the end of the new process
             current.end()
+
+    def watched(self, run: Callable[[], object]) -> None:
+        """Run its code, recorded where this schedule is."""
+        recorder = self.hub.recorder
+        if recorder is None:
+            run()
+        else:
+            recorder.watch(run)
 
     def launch(self, child: Worker, start: Callable[[], object]) -> None:
         """``start`` starts the thread of ``child``: return when that has come to its first op."""

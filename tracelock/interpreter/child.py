@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
+from tracelock.interpreter.functions import statement_of
+from tracelock.interpreter.samples import anew
 from tracelock.interpreter.statement import Statement, StatementProblem, setup_source
-from tracelock.interpreter.stress import serial, stress
+from tracelock.interpreter.stress import Stressed, modules_of, serial, stress
 from tracelock.interpreter.switches import SwitchClass
 from tracelock.interpreter.tables import table_for
+from tracelock.interpreter.tasks import judge_tasks, stress_tasks
 from tracelock.interpreter.verdicts import Judged, judge_all
+
+#: So long a statement may take to run once; what takes longer waits.
+_PATIENCE = 5.0
 
 
 def this_interpreter() -> dict[str, Any]:
@@ -31,22 +39,69 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     except LookupError as problem:
         return {**here, "problem": str(problem.args[0])}
     try:
-        first = Statement(question["statement"])
-        second = Statement(question["with"]) if question.get("with") else first
-        source, samples = setup_source([first, second], question.get("setup", ""))
-        judged = judge_all([first, second], source)
+        sys.path[:0] = [one for one in question.get("path", ()) if one not in sys.path]
+        setup = question.get("setup", "")
+        anew.clear()
+        first = statement_of(question["statement"], setup)
+        second = statement_of(question["with"], setup) if question.get("with") else first
+        source, samples = setup_source([first, second], setup)
+        anew.update(modules_of([first, second]))
+        both = [first, second]
+        judged = _bounded(first, lambda: judge_all(both, source))
         found: dict[str, Any] = {**here, "samples": samples, "source": source}
         found["judged"] = [_data(one) for one in judged]
         found["locked"] = judged[0].locked if _same_lock(judged) else ""
-        if not question.get("quick"):
-            found["serial"], found["raises"] = serial([first, second], source)
-        if question.get("stress"):
-            seconds = question.get("seconds", 60.0)
-            stressed = stress([first, second], source, question["stress"], seconds)
-            found["stress"] = vars(stressed)
+        found["kinds"] = [one.kind for one in both]
+        found["calls"] = [getattr(one, "call", "") for one in both]
+        found["modules"] = modules_of(both)
+        if first.kind == "coroutine":
+            found["tasks"] = judge_tasks(both, source)
+        rounds, seconds = question.get("stress"), question.get("seconds", 60.0)
+        found["serial"], found["raises"] = [], False
+        try:
+            if rounds or not question.get("quick"):
+                found["serial"], found["raises"] = _bounded(first, lambda: serial(both, source))
+        except Waits:
+            # one after the other they wait for ever: there is no end to compare with
+            if rounds:
+                why = "one after the other, they wait for ever"
+                found["stress"] = vars(Stressed(0, 0, None, why))
+            return found
+        if rounds:
+            found["stress"] = vars(stress(both, source, rounds, seconds))
+            if "tasks" in found:
+                found["tasks"]["stress"] = vars(stress_tasks(both, source, rounds, seconds))
     except StatementProblem as problem:
         return {**here, "problem": str(problem.args[0])}
     return found
+
+
+class Waits(StatementProblem):
+    """A statement waits for something that nobody does."""
+
+
+def _bounded(statement: Statement, run: Callable[[], Any]) -> Any:
+    """What ``run`` returns. Raises Waits where that takes too long, and leaves it behind."""
+    results: list[Any] = []
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(run())
+        except BaseException as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    if problems:
+        raise problems[0]
+    if not results:
+        raise Waits(
+            f"{statement.text!r} waits for something that nobody does: --setup can do it before, "
+            "as in --setup 'import queue; q = queue.Queue(); q.put(1)'"
+        )
+    return results[0]
 
 
 def _same_lock(judged: list[Judged]) -> bool:

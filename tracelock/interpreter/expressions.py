@@ -143,6 +143,10 @@ class Expressions:
             return None  # __exit__ and what is decorated are called at the same position
         return [node.func, *node.args, *(word.value for word in node.keywords)]
 
+    def _await(self, span: Span) -> list[ast.AST] | None:
+        node = self._one(span, ast.Await)
+        return [node.value] if isinstance(node, ast.Await) else None
+
     def text(self, what: str, span: Span) -> str:
         """The source of what stands at ``span``, as one line; "" where nothing does."""
         kinds: tuple[type[ast.AST], ...] = (ast.expr, ast.stmt)
@@ -157,6 +161,11 @@ class Expressions:
             node = self._one(span, ast.expr)
             return node if node and isinstance(self._parents.get(node), ast.Expr) else None
         return self._one(span, ast.Name) if "STORE" in opname or "DELETE" in opname else None
+
+    def nodes(self) -> Iterator[ast.AST]:
+        """All nodes that stand somewhere."""
+        for nodes in self._at.values():
+            yield from nodes
 
     def names(self) -> Iterator[ast.Name]:
         """All plain names."""

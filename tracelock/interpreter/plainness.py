@@ -271,7 +271,7 @@ _WHOLE = tuple(dict.fromkeys((
     "__call__", "__missing__", "__setitem__", "__delitem__", "__reversed__", "__instancecheck__",
     "__bytes__", "__trunc__", "__ceil__", "__floor__", "__init__", "__new__",
 )))  # fmt: skip
-_METHODS: dict[str, tuple[str, ...]] = {
+METHODS: dict[str, tuple[str, ...]] = {
     "operator": _ARITHMETIC,
     "unary": ("__neg__", "__pos__", "__invert__"),
     "compare": _COMPARING,
@@ -300,7 +300,7 @@ _ITERATED = (
 
 def operation(what: str, values: Sequence[Any]) -> Verdict:
     """An operator, comparison, ``in``, iteration, unpacking, formatting, on its operands."""
-    names = _METHODS.get(what)
+    names = METHODS.get(what)
     if names is None or not values:
         return None
     verdicts = [silent(value, names, what not in _SHALLOW) for value in values]

@@ -31,6 +31,23 @@ class Stressed:
     why: str = ""
 
 
+def module_data(module: types.ModuleType) -> dict[str, Any]:
+    """The data of a module, and that of its classes, by their names."""
+    plain = types.FunctionType | types.BuiltinFunctionType | types.ModuleType | property
+    silent = (staticmethod, classmethod, types.GetSetDescriptorType, types.MemberDescriptorType)
+    found: dict[str, Any] = {}
+    for name, value in list(vars(module).items()):
+        if name.startswith("__") or isinstance(value, plain):
+            continue
+        if not isinstance(value, type):
+            found[f"{module.__name__}.{name}"] = value
+        elif value.__module__ == module.__name__:
+            for inner, one in list(vars(value).items()):
+                if not inner.startswith("__") and not isinstance(one, (plain, *silent)):
+                    found[f"{module.__name__}.{name}.{inner}"] = one
+    return found
+
+
 def picture(value: Any, depth: int = 0) -> str:
     """A value and all in it as text: the same for the same state, whatever object it is in."""
     if depth > _DEEPEST:
@@ -49,6 +66,8 @@ def picture(value: Any, depth: int = 0) -> str:
         return f"[{', '.join(inside)}]"
     if isinstance(value, types.ModuleType | types.FunctionType | type | types.BuiltinFunctionType):
         return getattr(value, "__name__", "")
+    if hasattr(type(value), "acquire") and hasattr(type(value), "release"):
+        return "a lock"  # in a schedule it is another class's
     parts = dict(getattr(value, "__dict__", {}))
     for owner in type(value).__mro__:
         slots = owner.__dict__.get("__slots__", ())
@@ -57,27 +76,77 @@ def picture(value: Any, depth: int = 0) -> str:
                 parts[name] = getattr(value, name)
     if not parts:
         return type(value).__name__
-    inside = sorted(f"{name}={picture(one, depth + 1)}" for name, one in parts.items())
+    # what tracelock writes into the objects of a schedule is no part of them
+    inside = sorted(
+        f"{name}={picture(one, depth + 1)}"
+        for name, one in parts.items()
+        if not name.startswith("_tracelock")
+    )
     return f"{type(value).__name__}({', '.join(inside)})"
 
 
-def state(space: dict[str, Any]) -> str:
-    """What the names of a namespace have come to."""
+def state(space: dict[str, Any], modules: Sequence[str] = ()) -> str:
+    """What the names of a namespace, and the data of modules, have come to."""
+    space = dict(space)
+    for name in modules:
+        space.update(module_data(sys.modules[name]))
     names = sorted(name for name in space if not name.startswith("__"))
     kinds = types.ModuleType | types.FunctionType
     parts = [f"{n} = {picture(space[n])}" for n in names if not isinstance(space[n], kinds)]
     return "; ".join(part for part in parts if "Object'" not in part and part != "Object = Object")
 
 
+def difference(got: str, in_turn: Sequence[str]) -> str:
+    """What is wrong about a state, in words: the names that are as in all right ones are left
+    away."""
+    right = [one.split("; ") for one in in_turn]
+    parts = [part for part in got.split("; ") if not all(part in one for one in right)]
+    wanted = ["; ".join(part for part in one if part not in got.split("; ")) for one in right]
+    ends = " or ".join(dict.fromkeys(one for one in wanted if one)) or " or ".join(in_turn)
+    return f"{'; '.join(parts) or got}: one after the other gives {ends}"
+
+
+class Results:
+    """What calls of functions came to, by who made them: one more part of the state."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str] = {}
+
+    def run(self, name: str, call: Callable[[], Any]) -> bool:
+        """Make a call; whether it raised."""
+        try:
+            self._found[name] = f"{name} gets {picture(call())}"
+        except Exception as error:
+            self._found[name] = f"{name} gets {type(error).__name__}"
+            return True
+        return False
+
+    def clear(self) -> None:
+        """Before the next schedule."""
+        self._found.clear()
+
+    def text(self) -> str:
+        """All of them."""
+        return "; ".join(self._found[name] for name in sorted(self._found))
+
+
+def modules_of(statements: Sequence[Statement]) -> list[str]:
+    """The modules whose functions are called."""
+    return sorted({one.module for one in statements if one.module is not None})
+
+
 def serial(statements: Sequence[Statement], source: str) -> tuple[list[str], bool]:
     """What comes of two statements one after the other, in each of the two orders; and whether one
     of them then raises."""
     found, raises = [], False
-    for order in (statements, statements[::-1]):
-        space = namespace(source)
-        for statement in order:
-            raises |= _raises(statement.worker(space))
-        found.append(state(space))
+    modules = modules_of(statements)
+    for order in ([0, 1], [1, 0]):
+        space, results = namespace(source), Results()
+        for place in order:
+            worker, name = statements[place].worker(space), ("first", "second")[place]
+            raises |= results.run(name, worker) if modules else _raises(worker)
+        got = state(space, modules)
+        found.append("; ".join(part for part in (results.text(), got) if part))
     return found, raises
 
 
@@ -99,8 +168,8 @@ def stress(
     """
     chunk = max(1, min(_CHUNK, rounds // _PARTS))
     try:
-        spaces = [_in_turn(statements, source, 40, how) for how in ("12", "21", "mixed")]
-        right = {chunk: _in_turn(statements, source, chunk, "12")}
+        spaces = [in_turn(statements, source, 40, how) for how in ("12", "21", "mixed")]
+        right = {chunk: in_turn(statements, source, chunk, "12")}
     except Exception as error:
         return Stressed(0, 0, None, f"repeated, it raises {type(error).__name__} by itself")
     if len(set(spaces)) > 1:
@@ -114,10 +183,10 @@ def stress(
         while done < rounds and time.monotonic() < end:
             number = min(chunk, rounds - done)
             if number not in right:
-                right[number] = _in_turn(statements, source, number, "12")
+                right[number] = in_turn(statements, source, number, "12")
             space = namespace(source)
             raised = _both([_loop(statement, space) for statement in statements], number)
-            anomalies += raised or state(space) != right[number]
+            anomalies += raised or state(space, modules_of(statements)) != right[number]
             chunks += 1
             done += number
     finally:
@@ -135,7 +204,8 @@ def _loop(statement: Statement, space: dict[str, Any]) -> Callable[[int], None]:
     return run
 
 
-def _in_turn(statements: Sequence[Statement], source: str, number: int, how: str) -> str:
+def in_turn(statements: Sequence[Statement], source: str, number: int, how: str) -> str:
+    """What comes of so many executions of each, one after the other: "12", "21" or "mixed"."""
     space = namespace(source)
     first, second = (_loop(statement, space) for statement in statements)
     if how == "12":
@@ -148,7 +218,7 @@ def _in_turn(statements: Sequence[Statement], source: str, number: int, how: str
         for _ in range(number):
             second(1)
             first(1)
-    return state(space)
+    return state(space, modules_of(statements))
 
 
 def _both(loops: Sequence[Callable[[int], None]], number: int) -> bool:

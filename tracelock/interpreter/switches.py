@@ -57,6 +57,7 @@ class SwitchClass(IntEnum):
 #: The values that an expression was seen to have, by its position; None: never seen. The values,
 #: for a list of objects with an ``__eq__`` of their own is not as silent as one of numbers.
 Known = Callable[[Span], "Sequence[Any] | None"]
+GOES_BACK = "the way goes back: a loop"
 _NO, _UNSURE, _CAN = SwitchClass.ONLY_WITHOUT_GIL, SwitchClass.CANNOT_TELL, SwitchClass.CAN
 
 
@@ -250,21 +251,27 @@ class CodeFlow:
         return one.opname == "LOAD_ATTR" and any(isinstance(v, _BOUND) for v in got or ())
 
     # --- the ways ----------------------------------------------------------------------------
-    def _edges(self, offset: int, effect: Effect) -> list[tuple[int, SwitchClass, str]]:
+    def successors(self, offset: int) -> list[tuple[int, str]]:
+        """Where the frame can be next, and how it gets there: ``next``, by a ``jump``, by one that
+        checks (``back``), or because the instruction has raised (``raise``)."""
         one = self.instructions[offset]
-        name, after, why = one.opname, effect.after, effect.why
-        found: list[tuple[int, SwitchClass, str]] = []
+        name = one.opname
+        found = []
         if one.opcode in _JUMPS:
-            if name in self.table.jumps:
-                found.append((self._at(one.argval), _CAN, "the way goes back: a loop"))
-            else:
-                found.append((self._at(one.argval), after, why))
+            found.append((self._at(one.argval), "back" if name in self.table.jumps else "jump"))
         if name not in ENDS and name not in ALWAYS_JUMPS and offset in self.following:
-            found.append((self.following[offset], after, why))
+            found.append((self.following[offset], "next"))
         handler = innermost(self._handlers, offset)
         if handler is not None and (name not in SILENT or name in ("RERAISE", "LOAD_DEREF")):
-            found.append((self._at(handler), effect.raised, why))
+            found.append((self._at(handler), "raise"))
         return found
+
+    def _edges(self, offset: int, effect: Effect) -> list[tuple[int, SwitchClass, str]]:
+        levels = {
+            "next": (effect.after, effect.why), "jump": (effect.after, effect.why),
+            "back": (_CAN, GOES_BACK), "raise": (effect.raised, effect.why),
+        }  # fmt: skip
+        return [(to, *levels[how]) for to, how in self.successors(offset)]
 
     def _at(self, offset: int) -> int:
         while offset not in self.instructions:  # an inline cache stands there

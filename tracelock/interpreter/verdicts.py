@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import dis
+import inspect
+import sys
 import types
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +15,8 @@ from typing import Any
 from tracelock.interpreter.expressions import span_of
 from tracelock.interpreter.instructions import Access
 from tracelock.interpreter.plainness import LOCKS
-from tracelock.interpreter.statement import Statement, namespace
+from tracelock.interpreter.samples import namespace, only_waits
+from tracelock.interpreter.statement import Statement
 from tracelock.interpreter.switches import CodeFlow, Known, SwitchClass, values_of
 
 _IMMUTABLE = (
@@ -85,14 +88,17 @@ def judge_all(statements: Sequence[Statement], source: str) -> list[Judged]:
 def judge(statement: Statement, source: str, written: Written) -> Judged:
     """One statement, with the values that ``source`` makes. Raises StatementProblem."""
     space = namespace(source)
-    function = statement.worker(space)
+    function = statement.code(space)
     frame = CodeFlow(function.__code__, statement.tree)
-    shared_ids = _reachable(space)
     known = statement.watched(space)
-    shared = [one for one in frame.accesses if _is_shared(one, frame, known, shared_ids, written)]
+    shared = shared_accesses(frame, known, statement.shared(space), written)
     worst, why = SwitchClass.ONLY_WITHOUT_GIL, ""
     after: dict[int, tuple[SwitchClass, str]] = {}
-    pairs = frame.pairs(known, shared)
+    pairs = [
+        pair
+        for pair in frame.pairs(known, shared)
+        if pair.before is not pair.after or pair.before.what != "await"
+    ]
     marks: dict[int, str] = {}
     for pair in pairs:
         old = after.get(pair.before.offset, (SwitchClass.ONLY_WITHOUT_GIL, ""))
@@ -100,13 +106,15 @@ def judge(statement: Statement, source: str, written: Written) -> Judged:
         if pair.switch:
             marks[pair.at] = max(marks.get(pair.at, ""), pair.why)
         if pair.switch > worst:
-            between = f"between {_text(pair.before, frame)} and {_text(pair.after, frame)}"
+            between = (
+                f"between {access_text(pair.before, frame)} and {access_text(pair.after, frame)}"
+            )
             worst, why = pair.switch, f"{pair.why} ({between})"
     own_code = ""
     for one in shared:
         effect = frame.effect(frame.instructions[one.offset], known)
-        if effect.before and one.what != "enter":
-            own_code = own_code or f"{effect.why} ({_text(one, frame)})"
+        if effect.before and one.what != "enter" and not _is_of_lock(one, frame, known):
+            own_code = own_code or f"{effect.why} ({access_text(one, frame)})"
             marks.setdefault(one.offset, effect.why)
             if effect.before > worst:
                 worst, why = effect.before, own_code
@@ -114,7 +122,7 @@ def judge(statement: Statement, source: str, written: Written) -> Judged:
         statement.text,
         [
             {
-                "access": one.how, "of": one.what, "text": _text(one, frame),
+                "access": one.how, "of": one.what, "text": access_text(one, frame),
                 "line": None if one.span is None else one.span[0],
                 "column": None if one.span is None else one.span[2] + 1,
                 "then": _then(after, one),
@@ -122,10 +130,18 @@ def judge(statement: Statement, source: str, written: Written) -> Judged:
             for one in shared
         ],
         worst, why, bool(pairs), own_code, _fragile(shared, frame),
-        _listing(frame, marks), _locked(statement, known),
+        _listing(frame, marks), lock_of(statement, known),
         bool(own_code) or _opaque(statement, known),
         all(_has_lock(one, frame, known) for one in shared),
     )  # fmt: skip
+
+
+def shared_accesses(
+    frame: CodeFlow, known: Known, space: dict[str, Any], written: Written
+) -> list[Access]:
+    """The accesses that others can see, or whose result they can change."""
+    shared = _reachable(space)
+    return [one for one in frame.accesses if _is_shared(one, frame, known, shared, written)]
 
 
 def _has_lock(one: Access, frame: CodeFlow, known: Known) -> bool:
@@ -156,8 +172,19 @@ def _is_one_step(function: Any) -> bool:
     if any(function is known for known in (len, list, dict, set, sorted)):
         return True
     owner = getattr(function, "__self__", None)
+    if isinstance(owner, LOCKS):
+        return True
     name = getattr(function, "__name__", "")
     return any(type(owner) is kind and name in names for kind, names in _ONE_STEP.items())
+
+
+def _is_of_lock(one: Access, frame: CodeFlow, known: Known) -> bool:
+    """Whether an access is a method of a lock: who has to wait there has done nothing yet."""
+    nodes = frame.operands("call", one.span) if one.what == "call" else None
+    functions = known(span_of(nodes[0])) if nodes else None
+    return bool(functions) and all(
+        isinstance(getattr(function, "__self__", None), LOCKS) for function in functions or ()
+    )
 
 
 def _then(after: dict[int, tuple[SwitchClass, str]], one: Access) -> str | None:
@@ -176,7 +203,9 @@ def _reachable(space: dict[str, Any]) -> set[int]:
         if isinstance(value, tuple | frozenset):
             left += list(value)
         if isinstance(value, _IMMUTABLE):
-            if isinstance(value, type) and value.__module__ == "statement":
+            root = getattr(value, "__module__", None) or ""
+            own = root.partition(".")[0] not in sys.stdlib_module_names
+            if isinstance(value, type) and own:
                 found.add(id(value))
             continue
         found.add(id(value))
@@ -200,6 +229,10 @@ def _is_shared(
         return one.how == "write" or name in written.names
     if one.what == "closure":
         return True
+    if one.what == "await":
+        nodes = frame.operands("await", one.span)
+        awaited = known(span_of(nodes[0])) if nodes else None
+        return not awaited or not all(only_waits(value) for value in awaited)
     nodes = frame.operands(one.what, one.span)
     if not nodes:
         return True  # nothing is known: it counts
@@ -240,7 +273,11 @@ def _opaque(statement: Statement, known: Known) -> bool:
 
 def _call_is_shared(nodes: Sequence[ast.AST], known: Known, shared: set[int]) -> bool:
     functions = known(span_of(nodes[0]))
+    if functions and all(inspect.iscoroutinefunction(f) for f in functions):
+        return False  # what it makes does nothing until it is awaited
     if not functions or any(not isinstance(f, _IN_C) for f in functions):
+        return True
+    if any(_acts(f) for f in functions):
         return True
     values = [getattr(function, "__self__", None) for function in functions]
     for node in nodes[1:]:
@@ -253,6 +290,22 @@ def _call_is_shared(nodes: Sequence[ast.AST], known: Known, shared: set[int]) ->
     return any(_may_change(value, shared) for value in values)
 
 
+#: Modules in C whose functions only compute.
+_COMPUTING = frozenset({"builtins", "math", "cmath", "operator", "_operator", "time", "itertools"})
+#: Built-in functions that do something which others see.
+_ACTING = frozenset({"print", "input", "open", "exec", "eval", "__import__", "breakpoint"})
+
+
+def _acts(function: Any) -> bool:
+    """Whether a function in C may do something that others see, whatever it is given."""
+    owner = getattr(function, "__self__", None)
+    if not isinstance(owner, types.ModuleType):
+        return False
+    if owner is builtins:
+        return function.__name__ in _ACTING
+    return owner.__name__ not in _COMPUTING
+
+
 _IN_C = (types.BuiltinFunctionType, types.MethodWrapperType, type)
 
 
@@ -262,7 +315,8 @@ def _may_change(value: Any, shared: set[int]) -> bool:
     return id(value) in shared
 
 
-def _text(one: Access, frame: CodeFlow) -> str:
+def access_text(one: Access, frame: CodeFlow) -> str:
+    """An access in words."""
     text = ""
     if frame.expressions is not None and one.span is not None:
         text = frame.expressions.text(one.what, one.span)
@@ -270,6 +324,11 @@ def _text(one: Access, frame: CodeFlow) -> str:
         return f"the operator of {text!r}" if text else "an operator"
     if one.what == "enter":
         return "entering 'with'"
+    if one.what == "await":
+        nodes = frame.operands("await", one.span)
+        if not nodes:
+            return f"awaiting at {text.partition(':')[0]!r}"
+        return f"awaiting {ast.unparse(nodes[0])}"
     if one.what in ("truth", "iterate", "next", "unpack"):
         nodes = frame.operands(one.what, one.span)
         if nodes:
@@ -309,7 +368,13 @@ def _listing(frame: CodeFlow, marks: dict[int, str]) -> list[dict[str, Any]]:
     """The bytecode, with why a switch can come at an instruction."""
     hidden = ("CACHE", "RESUME", "EXTENDED_ARG")
     return [
-        {"offset": o, "opcode": one.opname, "argument": one.argrepr, "switch": marks.get(o)}
+        {
+            "offset": o,
+            "opcode": one.opname,
+            "argument": one.argrepr,
+            "switch": marks.get(o),
+            "line": None if one.positions is None else one.positions.lineno,
+        }
         for o, one in frame.instructions.items()
         if one.opname not in hidden and o in _body(frame)
     ]
@@ -325,15 +390,20 @@ def _placed(one: dis.Instruction) -> bool:
     return at is not None and at.col_offset is not None
 
 
-def _locked(statement: Statement, known: Known) -> str:
+def lock_of(
+    statement: Statement, known: Known,
+    block: type[ast.With] | type[ast.AsyncWith] = ast.With, locks: tuple[type, ...] = LOCKS,
+) -> str:  # fmt: skip
     """The lock that a statement holds from its beginning to its end; "" where it holds none."""
     body = statement.tree.body
-    if len(body) != 1 or not isinstance(body[0], ast.With) or len(body[0].items) != 1:
+    if ast.get_docstring(statement.tree, clean=False) is not None:
+        body = body[1:]
+    if len(body) != 1 or not isinstance(body[0], block) or len(body[0].items) != 1:
         return ""
     item = body[0].items[0]
     values = known(span_of(item.context_expr))
     if item.optional_vars is not None or not values:
         return ""
-    if all(isinstance(value, LOCKS) for value in values):
+    if all(isinstance(value, locks) for value in values):
         return ast.unparse(item.context_expr)
     return ""

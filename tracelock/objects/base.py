@@ -136,7 +136,7 @@ class Rules:
     next, as the notification might have been lost with it. ``wakes_all``: a semaphore's waiter
     that goes on or is cancelled wakes as many as there are permits for, not one. ``leaves``: an
     object notices when its holder ends. ``refuses``: features that the backend does not have,
-    each with the reason.
+    each with the reason. ``blocks``: between some steps of a worker nobody else may come in.
     """
 
     backend: str
@@ -152,4 +152,5 @@ class Rules:
     passes_notify_on: bool = False
     wakes_all: bool = False
     leaves: bool = False
+    blocks: bool = False
     refuses: dict[str, str] = field(default_factory=dict)

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from tracelock.session.explored import Explored
 
 #: Keywords of the marker that go to the search.
-_SEARCH: Final = ("schedules", "seconds", "strategy", "seed", "clock", "backend", "isolation")
+_SEARCH: Final = (
+    "schedules", "seconds", "strategy", "seed", "clock", "backend", "isolation", "interpreter",
+)  # fmt: skip
 KEYWORDS: Final = (*_SEARCH, *PROGRAM)
 
 _IDLE: Final = (

@@ -64,6 +64,7 @@ class Replaying:
         result = replay_target(target, self.trace, Settings(isolation=isolation))
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
+        notes += [result.needs] if result.needs else []
         if result.diverged is not None:
             lines = failure_lines(result.trace) if len(result.trace.events) else []
             text = f"the replay diverged: {result.diverged}"

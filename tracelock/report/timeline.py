@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from tracelock.report.state import State
+from tracelock.report.switching import SHORT
 from tracelock.report.wording import by_timer, clean, describe, waits
 from tracelock.trace import MISSING, Blocked, Event, Trace
 
@@ -201,7 +202,11 @@ class Reasons:
             return "timer", f"could have gone on: the timer of {self.names[event.worker]} fires"
         if self.cooperative:
             return self._suspended(previous, following)
-        return ("preempted", "preempted (could have gone on)") if able else _SYSTEM
+        if not able:
+            return _SYSTEM
+        return "preempted", SHORT.get(
+            str(event.extra.get("switch")), "preempted (could have gone on)"
+        )
 
     def _next(self, worker: int, seq: int) -> Event | None:
         if self.last.get(worker, -1) < seq:

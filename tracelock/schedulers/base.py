@@ -86,7 +86,8 @@ class Run(Protocol):
     last event, ``forced``: that it did because nothing else could happen. ``limit``: what cut the
     schedule short, if anything did (``INTERRUPTED``: Ctrl-C). ``loops``: of workers that are tasks
     of real code, the gate of their loop. ``shut_out``: what those would have done next whose loop,
-    or the schedule, has ended before that.
+    or the schedule, has ended before that. ``goes_on``: the number of the event that has to be of
+    the worker that made the last one, if that can go on; -1 where anybody's may be the next.
     """
 
     @property
@@ -117,6 +118,8 @@ class Run(Protocol):
     def loops(self) -> Mapping[int, Gate]: ...
     @property
     def shut_out(self) -> Mapping[int, Op]: ...
+    @property
+    def goes_on(self) -> int: ...
 
 
 def _of_inner(name: str) -> Any:

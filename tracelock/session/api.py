@@ -77,6 +77,8 @@ def explore(
     progress: Callable[[Progress], None] | None = None,
     spreading: Spreading | None = None,
     isolation: str = "auto",
+    interpreter: str | None = None,
+    forecast: bool = False,
 ) -> Explored:
     """Search the schedules of a scenario, or of real Python code, for one that goes wrong.
 
@@ -104,7 +106,12 @@ def explore(
     tried before anything else. ``limits``: of each schedule. ``progress``: called ten times a
     second. ``isolation``: whether schedules of Python code run in forked processes, of which each
     may die, hang, or be left in disorder: ``always`` (what workers do to objects of the caller's
-    is lost then), ``never``, or ``auto``, where that is needed. For scenarios alone: ``engine``
+    is lost then), ``never``, or ``auto``, where that is needed. ``interpreter``: of threads of
+    Python code, where another may come in: between ``any`` two accesses (what the language
+    promises and free-threaded builds do), where ``this`` interpreter lets it, or where CPython 3.12
+    with its GIL does (``gil-3.12``: of the running version alone). ``forecast``: explore it as this
+    interpreter runs it, and then list what fails without the GIL (``Explored.forecast``). For
+    scenarios alone: ``engine``
     (``simulated``, or ``real``), ``allow_call``, ``start_method``, ``spreading``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
@@ -122,8 +129,12 @@ def explore(
         engine="" if engine == "simulated" else engine,  # the default: the target's own
         schedules=target.schedules if schedules is None else schedules, seconds=seconds,
         every=every, shrink=shrink, confirm=confirm, spreading=spreading or Spreading(),
-        isolation=isolation,
+        isolation=isolation, interpreter=interpreter or "",
     )  # fmt: skip
+    if forecast:
+        from tracelock.session.interpreters.forecasting import forecast_target
+
+        return forecast_target(target, plan, first, progress)
     return explore_target(target, plan, first, progress)
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.instrument.account.account import Account
+    from tracelock.session.interpreters.forecasting import Breakage
+    from tracelock.session.interpreters.preferring import Preferred
 
 
 class SearchFailed(AssertionError):
@@ -69,6 +71,14 @@ class Explored:
     lasting: list[str] = field(default_factory=list)
     #: What besides keeps ``verified`` from being claimed.
     withheld: list[str] = field(default_factory=list)
+    #: Of a failure of real code on threads: whether the running interpreter can make it.
+    preferred: Preferred | None = None
+    #: What its switches take of an interpreter, in a sentence.
+    needs: str = ""
+    #: What passes here and fails without the GIL, where that was asked for.
+    forecast: list[Breakage] | None = None
+    #: Of which interpreter ``verified`` speaks, "" where of any.
+    interpreter: str = ""
     #: Complete executions of the exhaustive search, where it was made.
     executions: int = 0
 
@@ -83,13 +93,21 @@ class Explored:
         return self.verdict == "verified"
 
     @property
+    def never(self) -> bool:
+        """Whether the failure needs a switch that the running interpreter does not make."""
+        return self.preferred is not None and self.preferred.possible is False
+
+    @property
     def line(self) -> str:
         """Of real code: ``verified: 412 interleavings of 3 threads, 2 locks, 7 shared variables;
         not looked into: sqlite3``."""
         number = self.executions or self.schedules
         seen = "" if self.account is None else f" of {self.account.line}"
         every = "all " if self.whole else ""
-        return f"{self.verdict}: {every}{number:,} interleaving{'' if number == 1 else 's'}{seen}"
+        on = f" (on {self.interpreter})" if self.interpreter else ""
+        return (
+            f"{self.verdict}{on}: {every}{number:,} interleaving{'' if number == 1 else 's'}{seen}"
+        )
 
     def raise_for_failure(self) -> None:
         """Raises SearchFailed (an AssertionError) if a failing schedule was found."""
@@ -111,6 +129,8 @@ class Explored:
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
         lines += confirmations(self.confirmed)
+        if self.needs:
+            lines.append(f"  {self.needs}")
         if isinstance(self.twin, Twin):
             lines.append(f"  {self.twin.explanation}")
         lines += [f"  note: {note}" for note in self.notes]
@@ -137,10 +157,13 @@ def summarise(explored: Explored, executions: int, backend: str, noun: str, stuc
     were = "was" if explored.schedules == 1 else "were"
     account = explored.account
     seen = "" if account is None else f"; {account.line}"
+    if explored.interpreter:
+        noun = f"{noun} that {explored.interpreter} can make"
     if explored.verdict == "failed":
         count = preemptive(explored.switches) if explored.switches else "no preemptive switch"
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
-        return f"failed: found after {tried}; it takes {count}{proved}"
+        never = f"; {explored.needs}" if explored.never else ""
+        return f"failed: found after {tried}; it takes {count}{proved}{never}"
     if stuck:
         return f"unfinished: {stuck.splitlines()[0]}"
     if explored.verdict == "verified":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,8 @@ from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
 from tracelock.session.explored import DistinctEnding, Explored, summarise
 from tracelock.session.host import Opened, run_once
+from tracelock.session.interpreters.preferring import prefer
+from tracelock.session.interpreters.which import called, mark
 from tracelock.session.plan import Plan
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import Spreader, below
@@ -251,13 +254,14 @@ class Exploration(Opened):
         )  # fmt: skip
         account = explored.account
         explored.executions = self.executions
+        explored.interpreter = called(plan.interpreter)
         explored.lasting = host.lasting
         explored.withheld = list(host.withheld)
         if found.exhaustive and account is not None:
             explored.whole = not account.clean or bool(explored.withheld)
         remarks = host.remarks(found.schedules)
         if failures:
-            self.show(explored, failures[0])
+            self.show(explored, self._chosen(explored, failures[0]))
         host.notes += remarks
         explored.summary = summarise(
             explored, self.executions, plan.backend, self.target.noun, host.stuck
@@ -297,6 +301,14 @@ class Exploration(Opened):
         strategy: dict[str, Any] = {"name": self.plan.strategy_name, "seed": self.plan.seed}
         return self.host.trace(executed.log, strategy, executed.verdict)
 
+    def _chosen(self, explored: Explored, outcome: Outcome) -> Outcome:
+        """The failure to show: one that the running interpreter can make, if one is found."""
+        if outcome.kind == "livelock":
+            return outcome
+        found = prefer(self.host, outcome, self.plan.seed or 0, self._end)
+        explored.preferred = found
+        return found.outcome
+
     def show(self, explored: Explored, outcome: Outcome) -> None:
         """Shrink a failing schedule, find its twin, and confirm it on the real backend."""
         self._executed = outcome.first
@@ -304,11 +316,16 @@ class Exploration(Opened):
         with self.host.held():
             try:
                 if self.plan.shrink and not livelock and not self.host.lasts(outcome.first.verdict):
-                    self._make_small(explored)
+                    chosen = explored.preferred
+                    possible = chosen is not None and chosen.possible
+                    with self.host.holding() if possible else nullcontext():
+                        self._make_small(explored)
             except (TimeUp, Interrupted) as over:
                 self._cut_short("the failing schedule is not as small as it could be", over)
             explored.switches = self._executed.switches
             explored.trace = trace = self.trace_of(self._executed)
+            if not livelock:
+                self._tell_switches(explored, trace)
             missing = "the failing schedule was not run again"
             try:
                 if self.plan.confirm and not livelock:
@@ -318,6 +335,24 @@ class Exploration(Opened):
                     self.host.notes.append(self._own_order(trace))
             except (TimeUp, Interrupted) as over:
                 self._cut_short(missing, over)
+
+    def _tell_switches(self, explored: Explored, trace: Trace) -> None:
+        """Put the class of each switch into the trace, and into words."""
+        try:
+            mark(trace, self.host.switched(self._executed))
+            explored.needs = self._needs(explored, trace)
+        except (TimeUp, Interrupted) as over:
+            self._cut_short("what the switches of the failing schedule take was not told", over)
+
+    def _needs(self, explored: Explored, trace: Trace) -> str:
+        if not trace.events.extras:
+            return ""
+        from tracelock.instrument.source_lines import source_lines
+        from tracelock.report.switching import verdict_line
+
+        chosen = explored.preferred
+        tried, every = (chosen.tried, chosen.all) if chosen is not None else (0, False)
+        return verdict_line(trace, source_lines(trace), tried, every=every)
 
     def _make_small(self, explored: Explored) -> None:
         """Shrink the failing schedule, and find its passing twin."""

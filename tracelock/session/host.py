@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
     from tracelock.instrument.account.account import Account
+    from tracelock.session.interpreters.which import Switched
 
 OnProgress = Callable[["Progress"], None]
 
@@ -192,6 +193,28 @@ class Host(ABC):
 
     def held(self) -> AbstractContextManager[None]:
         """While this is entered, what is learnt of the target does not change its schedules."""
+        return nullcontext()
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was learnt of the target counts already."""
+        return True
+
+    def noticing(self) -> AbstractContextManager[Callable[[Any], list[Switched] | None]]:
+        """While this is entered, what gives the same for the schedule that has run, by its log."""
+        return nullcontext(lambda log: None)
+
+    def switched(self, executed: Executed) -> list[Switched] | None:
+        """The preemptive switches of a schedule of real code on threads, each with what the running
+        interpreter can do; None where that is not known."""
+        return None
+
+    def close_gaps(self, between: Collection[tuple[str, str]]) -> bool:
+        """Let nobody come in between these steps of real code. Only of targets with that."""
+        raise NotImplementedError
+
+    def holding(self) -> AbstractContextManager[None]:
+        """While this is entered, schedules are those that the running interpreter can make."""
         return nullcontext()
 
     def own_orders(self, cancellations: int) -> Iterable[Scheduler]:

@@ -20,6 +20,7 @@ from tracelock.schedulers.strategies import (
     run_names,
     strategy_named,
 )
+from tracelock.session.interpreters.which import ANY, check_interpreter
 from tracelock.session.target import Capability, Target, refusal, require
 from tracelock.trace import Trace
 
@@ -51,7 +52,9 @@ class Settings:
     ``real`` for the backend's own threads, processes or tasks, ``simulated`` for the models of
     their objects ("": the target's own). ``rules``: whose rules the simulated backend follows.
     ``isolation``: of real code, whether its schedules run in forked processes, ``always``,
-    ``never`` or where they have to (``auto``).
+    ``never`` or where they have to (``auto``). ``interpreter``: of threads of real code, between
+    which accesses another may come in: ``any`` two, where ``this`` interpreter lets it, or where
+    one with its GIL does (``gil-3.12``); "": what is natural for the target.
     """
 
     backend: str = ""
@@ -64,6 +67,7 @@ class Settings:
     engine: str = "real"
     rules: str = "threading"
     isolation: str = "auto"
+    interpreter: str = ""
 
     def completed(self, target: Target) -> Self:
         """These settings for a target: what was left open is what is natural for it.
@@ -73,6 +77,7 @@ class Settings:
         made = replace(
             self, backend=self.backend or target.natural_backend(),
             engine=self.engine or target.engine, limits=self.bounds(target),
+            interpreter=self.interpreter or target.interpreter,
         )  # fmt: skip
         made.check(target)
         return made
@@ -93,6 +98,9 @@ class Settings:
             )
         if self.isolation == "always":
             require(target, Capability.ISOLATION)
+        check_interpreter(self.interpreter)
+        if self.interpreter != ANY:
+            require(target, Capability.INTERPRETER)
         if self.strategy is None and (
             self.backend == "simulated" or refusal(target, Capability.FREE_RUNS)
         ):

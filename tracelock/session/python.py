@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import TraceError
 from tracelock.session.host import Host
+from tracelock.session.interpreters.which import ANY
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.python_host import PythonHost
 from tracelock.session.target import Capability, Target, require
@@ -59,9 +60,12 @@ class PythonTarget(Target):
             "the workers of this scenario are Python code: it can be run and explored",
     }  # fmt: skip
 
-    def __init__(self, load: Callable[[], PythonProgram], name: str) -> None:
+    def __init__(
+        self, load: Callable[[], PythonProgram], name: str, interpreter: str = ANY
+    ) -> None:
         self._load = load
         self.name = name
+        self.interpreter = interpreter
 
     @cached_property
     def program(self) -> PythonProgram:

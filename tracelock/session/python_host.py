@@ -30,6 +30,7 @@ from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
+from tracelock.session.interpreters.which import Interpreted, holds
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
 from tracelock.session.python_remarks import remarks_of, withheld_of
@@ -53,7 +54,7 @@ _AGAIN: Final = 3
 _OVER: Final = ("failure", "interrupted", "seconds")
 
 
-class PythonHost(Host):
+class PythonHost(Interpreted, Host):
     """One program on one backend, whose patches are made when this is entered.
 
     ``names``: what the objects are called, and which of their parts are shared. Which those are is
@@ -81,6 +82,7 @@ class PythonHost(Host):
             program, self.backend.rules, clock=settings.clock, limits=limits,
             backend=self.isolation, kind=OpenController,
         )  # fmt: skip
+        self.hold(holds(settings.interpreter))
         self._known: Trace | None = None
         self._used = False  # what is set up at first use is there
         self._alone = False  # no schedule so far had a choice
@@ -334,9 +336,6 @@ class PythonHost(Host):
                 one.writers for name, one in self.names.variables.items() if name.startswith(FILE)
             )
         )  # fmt: skip
-
-    def settle(self) -> None:
-        self.names.apply_pending()
 
     @property
     def has_loops(self) -> bool:  # type: ignore[override]

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tracelock.errors import Divergence
+from tracelock.report.switching import verdict_line
 from tracelock.session.host import Host
+from tracelock.session.interpreters.which import mark
 from tracelock.session.plan import Settings
 from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict, frozen
+
+if TYPE_CHECKING:
+    from tracelock.session.interpreters.which import Switched
 
 
 @dataclass(slots=True)
@@ -18,7 +25,8 @@ class ReplayResult:
     ``reproduced``: it followed the trace to its end and ended with the same verdict.
     ``diverged``: the :class:`~tracelock.errors.Divergence` that stopped it, or None.
     ``verdict``: how the replay itself ended (``unfinished`` where it diverged). ``trace``: the
-    trace of the replay, as far as it came. ``notes``: what else there is to say of it.
+    trace of the replay, as far as it came. ``notes``: what else there is to say of it. ``needs``:
+    of threads of real code, whether this interpreter can make its switches by itself, in words.
     """
 
     reproduced: bool
@@ -26,25 +34,29 @@ class ReplayResult:
     verdict: Verdict
     trace: Trace
     notes: list[str] = field(default_factory=list)
+    needs: str = ""
 
 
 def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayResult:
     """Execute a trace of ``target`` again, as ``settings`` say. Raises TraceError where the
     trace's workers are not those of the target."""
     with target.replaying(trace, settings) as host:
-        return follow(host, trace)
+        return follow(host, trace, tell=True)
 
 
-def follow(host: Host, trace: Trace) -> ReplayResult:
-    """Execute a trace again on a host, event by event."""
+def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
+    """Execute a trace again on a host, event by event. ``tell``: say what its switches take."""
     from tracelock.engine.replaying import EndOfTrace
 
     follower = host.follower(trace)
     controller = host.runner.controller(follower)
     follower.follow(controller)
     diverged: Divergence | None = None
+    switches: list[Switched] | None = None
     try:
-        host.runner.backend.controlled(controller, lambda _: True)
+        with host.noticing() if tell else nullcontext(lambda log: None) as noticed:
+            host.runner.backend.controlled(controller, lambda _: True)
+            switches = noticed(controller.log)
         follower.check_end()
     except EndOfTrace:
         if controller.failure is None and not controller.crashed:
@@ -58,7 +70,13 @@ def follow(host: Host, trace: Trace) -> ReplayResult:
         verdict = host.runner.verdict(controller)
         reproduced = same_ending(verdict, trace.verdict, roughly=bool(follower.changed))
     record = host.trace(controller.log, follower.describe(), verdict)
-    return ReplayResult(reproduced, diverged, verdict, record, follower.remarks())
+    mark(record, switches)
+    needs = ""
+    if switches and reproduced:
+        from tracelock.instrument.source_lines import source_lines
+
+        needs = verdict_line(record, source_lines(record))
+    return ReplayResult(reproduced, diverged, verdict, record, follower.remarks(), needs)
 
 
 def same_ending(a: Verdict, b: Verdict, *, roughly: bool = False) -> bool:

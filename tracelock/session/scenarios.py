@@ -62,6 +62,9 @@ class ScenarioTarget(Target):
     lacks: Mapping[Capability, str] = {
         Capability.INJECTIONS:
             "--cancellations, --gc and --instrument are for scenarios of Python code",
+        Capability.INTERPRETER:
+            "of the steps of a scenario each may be followed by any other worker's, whatever the "
+            "interpreter: interpreter= is for Python code",
         Capability.ISOLATION: "--isolation is for scenarios of Python code",
     }  # fmt: skip
 

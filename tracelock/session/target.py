@@ -37,6 +37,7 @@ class Capability(StrEnum):
     CHECKPOINT = "have a search kept in a file"
     PREFIX = "have a search begun at a prefix"
     ISOLATION = "have its schedules run in forked processes"
+    INTERPRETER = "be explored as one interpreter runs it"
     INJECTIONS = "have cancellations and garbage collections injected"
     OTHER_BACKEND = "have a trace replayed on another backend than its own"
     REDUCE = "be made smaller itself"
@@ -52,12 +53,14 @@ class Target(ABC):
     ``noun``: what messages call it. ``schedules``: how many are tried unless told otherwise (None:
     no bound). ``engine``: what searches it unless told otherwise. ``run_limits``,
     ``search_limits``: the default bounds of a single run, and of each schedule of a search.
-    ``lacks``: for each capability that it has not, the reason.
+    ``interpreter``: the one that it is explored for unless told otherwise. ``lacks``: for each
+    capability that it has not, the reason.
     """
 
     name: str
     noun: str
     schedules: int | None
+    interpreter = "any"
     engine: str
     run_limits: RunLimits
     search_limits: RunLimits

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import UsageError
+from tracelock.session.interpreters.which import ANY
 from tracelock.session.scenarios import ScenarioTarget
 from tracelock.session.target import Capability, Target, require
 from tracelock.trace import Trace
@@ -84,8 +85,9 @@ def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) 
 
     given = code or PythonCode()
     return PythonTarget(
-        lambda: program_of(scenario, allow_call=allow_call, given=given), scenario.name
-    )
+        lambda: program_of(scenario, allow_call=allow_call, given=given), scenario.name,
+        scenario.python.interpreter or ANY,
+    )  # fmt: skip
 
 
 def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool = False) -> Target:

@@ -19,6 +19,8 @@ from tracelock.trace.text import dumps, encode
 
 __all__ = ["CHUNK", "LARGEST", "Events"]
 
+#: Keys of an event that depend on the interpreter: they are no part of a digest.
+OF_MACHINE: Final = frozenset({"switch"})
 LARGEST: Final = 2**63 - 1  # of a time in nanoseconds: 292 years
 CHUNK: Final = 8192  # events: some 1 MB of text, so that a long trace is never in memory as text
 
@@ -304,6 +306,8 @@ class Events(Sequence[Event]):
                 ends = [choices[c] + end for c, end in zip(chosen, ends, strict=True)]
             for seq in _within(self.extras, first, last):
                 for key, value in self.extras[seq].items():
+                    if key in OF_MACHINE and not times:
+                        continue
                     text = dumps(value, f"event {seq}: {key}", canonical=canonical)
                     ends[seq - first] += f", {dumps(key, 'a key')}: {text}"
             yield ",\n".join([

@@ -96,6 +96,7 @@ class CallRecorder:
         self.account = account
         self.looked = looked
         self.profile = Profile(self._told, account.unseen)
+        self.besides: Callable[[FrameType, int, Any], None] | None = None  # is told as well
         self.caches: list[Any] = []
         self.error: BaseException | None = None
         self.in_c = UsedInC()
@@ -120,8 +121,7 @@ class CallRecorder:
     def begin(self) -> None:
         """A schedule begins that is to be recorded."""
         self.quit = self._seeded = False
-        self._left = set()
-        self._chance = set()
+        self._left, self._chance = set(), set()
         import random
 
         self._random = getattr(random, "_inst", None)
@@ -145,8 +145,7 @@ class CallRecorder:
     def end(self, *, sharing: bool) -> None:
         """It is over: what was used by two workers without being seen goes into the account.
         ``sharing``: whether two workers may be in the middle of something at a time."""
-        names: Any = self.hub.names
-        names.__dict__.pop("name_contents", None)
+        vars(self.hub.names).pop("name_contents", None)
         if sharing:
             self._shared()
         self.account.chance |= self._chance
@@ -212,6 +211,8 @@ class CallRecorder:
 
     # --- calls -------------------------------------------------------------------------------
     def _told(self, frame: FrameType, what: int, function: Any) -> None:
+        if self.besides is not None:
+            self.besides(frame, what, function)
         worker: Any = contexts.get(get_ident())
         if worker is None or worker.uncontrolled or self.error is not None:
             return

@@ -195,13 +195,13 @@ class Learnt:
             "layout": (layout.names, layout.objects, layout.workers, layout._numbers,
                        layout._places, layout.short),
             "variables": [(v.name, v.number, v.shared) for v in names.variables.values()],
-            "pending": [variable.name for variable in names._pending],
+            "pending": ([variable.name for variable in names._pending], names.waiting),
             "mortal": names.mortal,
             "causes": {
                 name: [(pair.name, cause.name, stores) for pair, cause, stores in causes]
                 for name, causes in mortals._causes.items()
             },
-            "hub": (hub.numbered, hub.fork_copies, hub.imported),
+            "hub": (hub.numbered, hub.fork_copies, hub.imported, hub.gaps),
             "account": (keeper.account, keeper._schedules, keeper._next),
             "backend": [getattr(backend, name) for name in _OF_BACKEND],
             "drew": backend.afresh.drew,
@@ -228,13 +228,14 @@ class Learnt:
         for name, number, shared in taken["variables"]:
             variable = names.named(name)
             variable.number, variable.shared = number, shared
-        names._pending[:] = [names.named(name) for name in taken["pending"]]
+        names._pending[:] = [names.named(name) for name in taken["pending"][0]]
+        names.waiting = taken["pending"][1]
         names.mortal = names.mortal or taken["mortal"]
         for name, causes in taken["causes"].items():
             mortals._causes[name] = [
                 (names.named(pair), names.named(cause), stores) for pair, cause, stores in causes
             ]
-        hub.numbered, hub.fork_copies, hub.imported = taken["hub"]
+        hub.numbered, hub.fork_copies, hub.imported, hub.gaps = taken["hub"]
         account, keeper._schedules, keeper._next = taken["account"]
         for field in fields(account):
             setattr(keeper.account, field.name, getattr(account, field.name))

@@ -39,6 +39,7 @@ class ProcessBackend(ThreadBackend):
         import multiprocessing.synchronize  # noqa: F401  (so that it is patched)
 
         super().__init__(program, limits)
+        self.hub.gil = None  # each process has its own
         self._relays: list[Relay] = []
 
     def take_control(self, live: LiveObjects) -> None:

@@ -11,8 +11,10 @@ import hashlib
 import importlib
 import sys
 from _weakref import ref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.abc import Loader
+from itertools import compress
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Final, Self
@@ -153,7 +155,7 @@ class Instrumentation:
     def rewrite_loaded(
         self,
         modules: Iterable[tuple[str, ModuleType]],
-        functions: Iterable[FunctionType] | None = None,
+        functions: Sequence[FunctionType] | None = None,
     ) -> None:
         """Give every live function of ``modules`` its rewritten code."""
         of_globals: dict[int, tuple[str, Compiled, set[str]]] = {}
@@ -173,11 +175,10 @@ class Instrumentation:
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
-        for function in _functions() if functions is None else functions:
-            entry = of_globals.get(identity(function.__globals__))
-            if entry is None or identity(function.__code__) in self._back:
+        for function in _of_these(_functions() if functions is None else functions, of_globals):
+            if identity(function.__code__) in self._back:
                 continue
-            name, compiled_file, filenames = entry
+            name, compiled_file, filenames = of_globals[identity(function.__globals__)]
             if compiled_file.is_rewritten(function.__code__):
                 continue  # by another that is installed around this one
             code = function.__code__
@@ -323,6 +324,15 @@ class Sources(Instrumentation):
     def function(self, at: str) -> str | None:
         """The function that is at a place now."""
         return callers.functions.get(at) or self.sites.function(at)
+
+
+def _of_these(
+    functions: Sequence[FunctionType], wanted: Mapping[int, object]
+) -> Iterator[FunctionType]:
+    """Those that have these globals, by identity: a few of tens of thousands, which are asked
+    without a step of Python's for each."""
+    of = map(identity, map(attrgetter("__globals__"), functions))
+    return compress(functions, map(wanted.__contains__, of))
 
 
 def _functions() -> list[FunctionType]:

@@ -92,15 +92,15 @@ class NamesHeld(Holder):
         self.then = dict.copy(names)
         self.size = len(names)
         self._noted: list[str] | None = None
-        self._seen()
+        #: What there was when it was seen that this makes no difference: names that are not state.
+        self._equal: dict[Any, Any] | None = None
 
     def _seen(self) -> None:
-        now = dict.copy(self.names)
-        self._keys, self._values = list(now), list(dict.values(now))
+        self._equal = dict.copy(self.names)
 
     def accept(self) -> None:
         self.then = dict.copy(self.names)
-        self._seen()
+        self._equal = None
 
     def was_held(self) -> Iterable[Any]:
         return self.then.values()
@@ -135,11 +135,8 @@ class NamesHeld(Holder):
 
     def changed(self) -> bool:
         now = dict.copy(self.names)
-        if (
-            len(now) == len(self._keys)
-            and _same(now, self._keys)
-            and _same(dict.values(now), self._values)
-        ):
+        equal = self.then if self._equal is None else self._equal
+        if len(now) == len(equal) and _same(now, equal) and _same(now.values(), equal.values()):
             return False
         different = [name for name in self._differences() if not self._imported(name)]
         if not different:

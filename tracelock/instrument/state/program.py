@@ -250,5 +250,6 @@ class KeptState:
         self._process.put_back()
         # a task that never ended may keep all this for ever
         self._snapshot.forget()
+        self.named = []
         for holders in (self._hot, self._theirs, self._batches, self._alone):
             holders.clear()

@@ -27,7 +27,7 @@ from types import (
     ModuleType,
     SimpleNamespace,
 )
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from tracelock.instrument.contexts import class_line, class_names, identity
 from tracelock.instrument.live_objects import is_foreign
@@ -61,7 +61,7 @@ class Snapshot:
         self.full = False
         self._seen: dict[int, object] = {}  # they are kept, so that no address comes twice
         self._counters: dict[int, things.Counter] = {}
-        self._plans: dict[int, tuple[Any, list[Any], type | None]] = {}
+        self._plans: dict[int, _Plan | None] = {}
         self._todo: deque[tuple[Any, str, Holder | None]] = deque()
 
     def module(self, name: str, module: ModuleType) -> None:
@@ -113,7 +113,7 @@ class Snapshot:
         )
 
     def _go(self, root: bool = False) -> None:
-        todo = self._todo
+        todo, seen = self._todo, self._seen
         while todo:
             obj, label, holder = todo.popleft()
             cls = type(obj)
@@ -122,19 +122,24 @@ class Snapshot:
             if cls is itertools.count or cls is MethodWrapperType:
                 self._count(obj, label, holder)
                 continue
-            if not self._new(obj):
+            address = identity(obj)
+            if address in seen:
                 continue
-            if len(self._seen) > MOST:
+            seen[address] = obj
+            if len(seen) > MOST:
                 self.full = True
                 todo.clear()
                 return
-            self._look(obj, cls, label, root)
+            if cls is FunctionType:
+                if root or self.own(obj.__module__ or ""):
+                    self._look_at_function(obj, label)
+            elif identity(cls) in self._plans:
+                self._look_at_object(obj, cls, label)
+            else:
+                self._look(obj, cls, label, root)
 
     def _look(self, obj: Any, cls: type, label: str, root: bool) -> None:
-        if cls is FunctionType:
-            if root or self.own(obj.__module__ or ""):
-                self._look_at_function(obj, label)
-        elif issubclass(cls, type):
+        if issubclass(cls, type):
             if self._own_class(obj):
                 holder = self._hold(holders.ClassNames(obj, label))
                 self._all(dict(class_names(obj)), label, holder)
@@ -171,13 +176,15 @@ class Snapshot:
         return type(module) is str and self.own(module)
 
     def _look_at_function(self, function: FunctionType, label: str) -> None:
-        for cell, name in zip(
-            function.__closure__ or (), function.__code__.co_freevars, strict=False
-        ):
-            if self._new(cell):
-                self._look_at_cell(cell, f"{function.__qualname__}.{name}")
-        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self._todo.append((value, f"{label}'s default", None))
+        cells = function.__closure__
+        if cells:
+            for cell, name in zip(cells, function.__code__.co_freevars, strict=False):
+                if self._new(cell):
+                    self._look_at_cell(cell, f"{function.__qualname__}.{name}")
+        defaults, more = function.__defaults__, function.__kwdefaults__
+        if defaults or more:
+            for value in (*(defaults or ()), *(more or {}).values()):
+                self._todo.append((value, f"{label}'s default", None))
         names = function.__dict__
         if names and self._new(names):
             holder = self._hold(holders.NamesHeld(names, label))
@@ -189,32 +196,39 @@ class Snapshot:
             self._todo.append((cell.cell_contents, label, holder))
 
     def _look_at_object(self, obj: Any, cls: type, label: str) -> None:
-        own = self._own_class(cls) or plain_class(cls)
-        if not own and identity(cls) not in _BOXES:
-            if is_foreign(class_names(cls).get("__module__")) and not _runs_tests(cls):
-                self._watch(obj, cls, label)
-            return
-        plan = self._plans.get(identity(cls))
+        try:
+            plan = self._plans[identity(cls)]
+        except KeyError:
+            plan = self._plans[identity(cls)] = self._plan_of(cls)
         if plan is None:
-            plan = self._plans[identity(cls)] = _plan(cls)
-        namespace, members, base = plan
-        if base is not None:
-            holder = self._hold(holders.Contents(obj, base, label))
+            return
+        if plan.foreign:
+            self._watch(obj, plan, label)
+            return
+        if plan.base is not None:
+            holder = self._hold(holders.Contents(obj, plan.base, label))
             self._elements(holder.then, label, holder)  # type: ignore[attr-defined]
-        if namespace is not None:
-            names = namespace.__get__(obj)
+        if plan.namespace is not None:
+            names = plan.namespace.__get__(obj)
             if type(names) is dict and self._new(names):
                 holder = self._hold(holders.NamesHeld(names, label))
                 self._all(names, label, holder)
-        if members:
-            slots = holders.Slots(obj, members, label)
+        if plan.members:
+            slots = holders.Slots(obj, plan.members, label)
             self._hold(slots)
             self._todo.extend((value, label, None) for value in slots.then)
 
-    def _watch(self, obj: Any, cls: type, label: str) -> None:
+    def _plan_of(self, cls: type) -> _Plan | None:
+        """How to look at objects of this class; None where they are not looked at."""
+        if self._own_class(cls) or plain_class(cls) or identity(cls) in _BOXES:
+            return _plan(cls)
+        if is_foreign(class_names(cls).get("__module__")) and not _runs_tests(cls):
+            return _plan(cls)._replace(foreign=True)
+        return None
+
+    def _watch(self, obj: Any, plan: _Plan, label: str) -> None:
         """An object of a library: it is seen whether its attributes change."""
-        namespace = _plan(cls)[0]
-        names = None if namespace is None else namespace.__get__(obj)
+        names = None if plan.namespace is None else plan.namespace.__get__(obj)
         if type(names) is dict:
             self._hold(things.Watched(obj, lambda: [*names, *names.values()], label))
 
@@ -263,9 +277,18 @@ def _runs_tests(cls: type) -> bool:
     )
 
 
-def _plan(cls: type) -> tuple[Any, list[Any], type | None]:
-    """What gives the attributes of objects of this class, without any code of its own: the
-    descriptor of ``__dict__``, those of slots, and the built-in container that it is."""
+class _Plan(NamedTuple):
+    """What gives the attributes of objects of a class, without any code of its own: the descriptor
+    of ``__dict__``, those of slots, and the built-in container that it is. ``foreign``: it is seen
+    whether they change, no more."""
+
+    namespace: Any
+    members: list[Any]
+    base: type | None
+    foreign: bool = False
+
+
+def _plan(cls: type) -> _Plan:
     namespace, members = None, []
     for one in class_line(cls):
         for name, value in list(class_names(one).items()):
@@ -277,4 +300,4 @@ def _plan(cls: type) -> tuple[Any, list[Any], type | None]:
     base = next((one for one in BOXES if issubclass(cls, one)), None)
     if identity(cls) in _BOXES and base is not None:
         members = []
-    return namespace, members, base
+    return _Plan(namespace, members, base)

@@ -11,6 +11,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.gil.worker import Gil
 from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patches import COMMON, LOOPING
@@ -29,6 +30,7 @@ class ThreadBackend(PythonBackend):
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
+        self.hub.gil = Gil()
         if any(map(inspect.iscoroutinefunction, program.workers)):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
 
@@ -73,7 +75,7 @@ class ThreadBackend(PythonBackend):
 
     def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
         for number, work in enumerate(self.program.workers):
-            worker = Worker(self.hub, number)
+            worker = self.hub.gil.worker(self.hub, number)
             body = self._body(self._patches.now(work), state)
             yield worker, partial(self._pooled(number).take, worker, body)
 

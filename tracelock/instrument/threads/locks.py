@@ -140,6 +140,11 @@ class StandIns:
         self._known: dict[int, ControlledLock] = {}
         self._counts: dict[str, int] = {}
 
+    def forget(self) -> None:
+        """Control is over."""
+        self._known.clear()
+        self._counts.clear()
+
     def __call__(self, raw: Any, name: str = "") -> Any:
         """The controlled lock for a real one; anything else as it is."""
         known = self._known.get(identity(raw))

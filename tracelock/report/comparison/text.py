@@ -75,6 +75,9 @@ def _outcomes(data: dict[str, Any], width: int) -> Iterator[Text | str]:
         if row["why"]:
             for part in wrap(clean(row["why"]), width - 2):
                 yield f"  {part}"
+        if row.get("gil"):
+            for part in wrap(f"threading: {clean(row['gil']['why'])}", width - 2):
+                yield f"  {part}"
     for name, reason in data["refused"].items():
         yield from wrap(f"{clean(name)} refuses it: {clean(reason)}", width)
     runs = {row["cells"][name].get("runs") for row in rows for name in backends} - {None, 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tracelock.report.comparison.picture import duration, interval, three_digits
+from tracelock.report.comparison.picture import duration, interval, place_of, three_digits
 from tracelock.report.wording import clean
 
 
@@ -62,8 +62,9 @@ def speed(value: float) -> str:
 
 
 def summary(data: dict[str, Any]) -> str:
-    """The comparison in a sentence or two."""
+    """The comparison in a few sentences: first of all what went wrong where it ran freely."""
     rows = data["outcomes"]["rows"]
+    happened = [*_free_runs(data), *_measured(data)]
     differ = [row for row in rows if row["differs"] and row["kind"] != "passed"]
     wrong = [row for row in rows if row["kind"] not in ("passed", "unfinished")]
     if differ:
@@ -72,13 +73,50 @@ def summary(data: dict[str, Any]) -> str:
         no = [b for b, cell in row["cells"].items() if cell["can"] == "impossible"]
         text = f"It depends on the backend. “{clean(row['outcome'])}” is possible on "
         text += f"{listed(yes)} and impossible on {listed(no)}."
+        gil = row.get("gil")
+        if gil and gil["can"] == "impossible":
+            text += f" On threads {gil['why']}"
     elif any(cell["can"] == "possible" for row in wrong for cell in row["cells"].values()):
         text = "It can go wrong, and the backends do not differ in that as far as was seen."
     else:
         text = "Nothing goes wrong on any of the backends, as far as was seen."
+        if happened:
+            text = f"As it is written, {text[0].lower()}{text[1:]}"
+    text = " ".join([*happened, text])
     if not data["complete"]:
         text += " The comparison is not complete; see the notes."
     return text
+
+
+def _free_runs(data: dict[str, Any]) -> list[str]:
+    """How often free runs of the scenario as it is went wrong."""
+    told = []
+    for backend in data["backends"]:
+        cells = [
+            row["cells"][backend]
+            for row in data["outcomes"]["rows"]
+            if row["kind"] not in ("passed", "unfinished")
+        ]
+        seen = sum(cell["seen"] for cell in cells)
+        if seen:
+            told.append(f"in {seen} of {cells[0]['runs']} on {backend}")
+    return [f"Free runs went wrong: {listed(told)}."] if told else []
+
+
+def _measured(data: dict[str, Any]) -> list[str]:
+    """How often timed runs of its other forms did: with fewer locks, for one."""
+    forms: dict[str, list[str]] = {}
+    for row in data["costs"]["rows"]:
+        wrong = sum(row["ends"].get(end, 0) for end in ("failed", "deadlock"))
+        if wrong and not row["own"] and row["switch_interval"] is None:
+            place = place_of({**row, "other": True}) if not row.get("gil", True) else row["backend"]
+            forms.setdefault(row["variant"], []).append(
+                f"in {wrong} of {sum(row['ends'].values())} on {place}"
+            )
+    return [
+        f"With {clean(form)} it went wrong where it ran freely: {listed(told)}."
+        for form, told in forms.items()
+    ]
 
 
 def listed(names: Sequence[str]) -> str:

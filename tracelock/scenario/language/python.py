@@ -108,6 +108,11 @@ class PythonDecl(DocumentModel):
     gc: FlagOrWhole = Field(
         False, description="Whether a garbage collection may come at any step; a number: so many."
     )
+    interpreter: OptionalText = Field(
+        None,
+        description="Between which accesses another thread may come in: any (any two), this (where "
+        "the running interpreter lets it), gil-3.12 and the like.",
+    )
     collections: OptionalWhole = at_least(0, "Recorded: what gc was.")
     pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
     exploration: OptionalWhole = Field(

@@ -74,9 +74,13 @@ class History(Possible):
         self.group, self.bit, self.life = prints.group, prints.bit, prints.life
         self.static = prints.static
         self.cooperative = run.rules.cooperative
+        self.blocks = run.rules.blocks
+        #: What a transition of several events touches where it is reversed is not known before.
+        self.unforeseen = self.cooperative or self.blocks
         self.leaves = run.rules.leaves
         self.virtual = not run.adversarial
-        self.plain = not self.cooperative and prints.change == prints.bit
+        plain = not (self.cooperative or self.blocks)
+        self.plain = plain and prints.change == prints.bit
         self.shares = prints.shared_thread
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier: list[bool] = []
@@ -115,6 +119,8 @@ class History(Possible):
         """What has to be kept of the state before a transition: asked before it happens."""
         if self.cooperative:
             return op, self.run.waiting[worker], tuple(self.run.pending)
+        if self.blocks:  # it may go on to any other object
+            return [None if model is None else model.snapshot() for model in self.run.models]
         if ACQUIRE <= op.kind <= GET:
             return self.run.models[self.group[op.target]].snapshot()  # type: ignore[union-attr]
         if op.kind <= WRITE:  # of real code, also what an object shows of itself
@@ -131,11 +137,13 @@ class History(Possible):
         fired: bool,
         after: Sequence[Op | None] = (),
         forced: bool | None = None,
+        held: Op | None = None,
     ) -> Step:
         """The next transition: its events, what ``note`` gave, data choices, whether by a timer.
 
         ``after``: of tasks, the pending ops right after it. ``forced``: whether time had to go on
-        for the timer (None: all timers of virtual time are like that).
+        for the timer (None: all timers of virtual time are like that). ``held``: what it would
+        have gone on with if that had been possible then: it has looked at that object.
         """
         worker, kind, op, result, _, _ = events[0]
         here = len(self.steps)
@@ -157,7 +165,7 @@ class History(Possible):
             or self.shares(worker)
         ):
             forced = self.virtual and fired and forced is not False
-            return self._general(events, note, cover, picks, forced, after)
+            return self._general(events, note, cover, picks, forced, after, held)
         thing = self.group[op.target]
         if kind > ATOMIC and self.readers[thing]:
             # an object that was only looked at (is an event set, a lock held), which real code does
@@ -230,6 +238,7 @@ class History(Possible):
         picks: tuple[int, ...],
         forced: bool,
         after: Sequence[Op | None],
+        held: Op | None = None,
     ) -> Step:
         worker, kind, op, _, _, _ = events[0]
         here = len(self.steps)
@@ -243,7 +252,7 @@ class History(Possible):
         undo = [line]
         reads, writes = 0, own
         for event in events:
-            r, w = self.prints.footprint(event, note)
+            r, w = self.prints.footprint(event, None if self.blocks else note)
             reads |= r
             writes |= w
             if event[1] in (JOIN, CANCEL, SPAWN):
@@ -251,13 +260,15 @@ class History(Possible):
                 undo.append((self.spawns if good else self.about)[event[2].target])
         if self.leaves and after[worker] is None:
             writes |= self.prints.held(worker)
+        if held is not None:
+            reads |= self.static(held)[1]
         if forced:
             # only when nothing else could happen: after all before it, and before all after it.
             # Without it the op would have gone on waiting.
             reads, writes = self.static(asked)
             writes |= own
             races = self._races(here, cover, worker, asked, parked, reads, writes)
-            last: Step | None = (worker, (), -1 if self.cooperative else reads, writes)
+            last: Step | None = (worker, (), -1 if self.unforeseen else reads, writes)
             exact = step = (worker, picks, -1, -1)
             hb = (1 << here) - 1
             self.timers.append(here)
@@ -276,8 +287,10 @@ class History(Possible):
                 step = (worker, picks, -1, -1)
             elif kind == ATOMIC:
                 step = (worker, picks, 0, own | self.static(op)[1])
-            known = kind not in (COMPARE_EXCHANGE, SPAWN) or self.cooperative
+            known = kind not in (COMPARE_EXCHANGE, SPAWN) or self.unforeseen
             last = (worker, (), step[2], step[3]) if known else None
+            if self.blocks:
+                last = (worker, (), -1, -1)
             left = (both & self.all) >> self.prints.base
             while left:
                 thing = (left & -left).bit_length() - 1
@@ -340,7 +353,7 @@ class History(Possible):
         """The step that ``op`` would be after the first ``here`` transitions (-1: all of them),
         less ``e`` and all that happens after ``e``."""
         own = self.life[worker]
-        if self.cooperative:
+        if self.unforeseen:
             return worker, (), -1, -1
         here = len(self.steps) if here < 0 else here
         reads, writes = self.static(op)

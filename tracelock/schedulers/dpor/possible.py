@@ -50,6 +50,7 @@ class Possible:
     static: Callable[[Op], tuple[int, int]]
     shares: Callable[[int], int]
     cooperative: bool
+    blocks: bool
     virtual: bool
     barrier: list[bool]
     awaited: list[bool]
@@ -85,7 +86,14 @@ class Possible:
         if not self.probes:
             self.probes = make_models(self.run.layout, self.run.rules)
         probe: Model = self.probes[self.group[op.target]]  # type: ignore[assignment]
-        probe.restore(self.rows[e][NOTE])
+        kept = self.rows[e][NOTE]
+        if self.blocks:
+            thing = self.group[op.target]
+            kept = kept[thing] if thing < len(kept) else None
+        if kept is None:  # there was no such object yet
+            probe.reset()
+        else:
+            probe.restore(kept)
         return probe.enabled(op, worker)
 
     def _could(self, e: int, worker: int) -> bool:

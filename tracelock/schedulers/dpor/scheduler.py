@@ -29,8 +29,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tracelock.ops import CHECKPOINT, JOIN, SLEEP
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.ops import CHECKPOINT, JOIN, SLEEP, Op
+from tracelock.schedulers.base import WORKER, Choice, Entry, Run, Scheduler
 from tracelock.schedulers.dpor.happens import History
 from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place
 
@@ -58,6 +58,7 @@ class DporScheduler(Scheduler):
         self._history: History
         self._steps: list[Step]
         self._cooperative = False
+        self._blocks = False  # a transition may be of several events
         self._run: Run
         # by depth, which is the number of transitions before
         self._trees: list[list[Node]] = [[]]  # what is to be explored from there, besides this
@@ -71,6 +72,7 @@ class DporScheduler(Scheduler):
         self._starts: list[int] = []  # of the new transitions: number of the first event
         self._notes: list[Any] = []
         self._fired: dict[int, bool] = {}  # by its timer; whether because nothing else could be
+        self._held: dict[int, Op] = {}  # what it would have gone on with, but had to wait for
         self._data: dict[int, tuple[list[int], list[tuple[int, ...]]]] = {}
         self._at = (-1, 0)  # depth of the last data choice, and how many it had
 
@@ -82,6 +84,7 @@ class DporScheduler(Scheduler):
             self._history = History(run, self.watched)
             self._steps = self._history.steps
             self._cooperative = self._history.cooperative
+            self._blocks = self._cooperative or self._history.blocks
 
     # --- an execution ------------------------------------------------------------------------
     def begin(self) -> bool:
@@ -96,17 +99,23 @@ class DporScheduler(Scheduler):
         self._starts.clear()
         self._notes.clear()
         self._fired.clear()
+        self._held.clear()
         return True
 
     def pick(self, choice: Choice) -> int:
         if choice.kind is not WORKER:
             return self._option(choice)
+        run = self._run
         depth = self._depth
-        self._depth = depth + 1
         fixed = self._fixed
+        if run.goes_on == choice.seq:
+            if choice.current in choice.options:
+                return choice.current  # of the same transition
+            if depth > fixed:
+                self._held[depth - 1] = choice.pending[choice.current]  # type: ignore[assignment]
+        self._depth = depth + 1
         if depth < fixed:
             return self._steps[depth][0]
-        run = self._run
         if len(run.layout.names) != self._history.things:
             self._history.grow()
         if depth > fixed and run.fired:
@@ -125,7 +134,7 @@ class DporScheduler(Scheduler):
                 worker = _busy(choice)
             elif choice.pending[worker].kind == CHECKPOINT and len(options) > 1:  # type: ignore[union-attr]
                 worker = options[options[0] == worker]  # who spins should let others on
-        if self._cooperative:
+        if self._blocks:
             self._starts.append(choice.seq)
         self._notes.append(self._history.note(choice.pending[worker], worker))  # type: ignore[arg-type]
         return worker
@@ -204,6 +213,11 @@ class DporScheduler(Scheduler):
         if self._depth > self._fixed and self._run.fired:
             self._fired[self._depth - 1] = self._run.forced
         self._at = (-1, 0)
+        run = self._run
+        if run.goes_on == len(run.log) and self._depth > self._fixed:
+            waits = run.pending[run.log[-1][0]]
+            if waits is not None:
+                self._held[self._depth - 1] = waits
         self._look_at(self._depth if self._stuck < 0 else self._stuck)
         self._kept = []
         if self._stuck >= 0:
@@ -231,7 +245,7 @@ class DporScheduler(Scheduler):
         self._shorten(depth)
         if depth in self._data and depth >= self._fixed:
             new = depth - self._fixed
-            worker = self._run.log[self._starts[new] if self._cooperative else depth][0]
+            worker = self._run.log[self._starts[new] if self._blocks else depth][0]
             self._other_options(depth, (worker, (), -1, -1))
         self._data = {kept: data for kept, data in self._data.items() if kept < depth}
 
@@ -273,13 +287,13 @@ class DporScheduler(Scheduler):
             data = self._data.get(depth) if self._data else None
             picks = () if data is None else tuple(data[0])
             if not self._cooperative:
-                step = add((log[depth],), notes[new], picks, depth in fired, (), fired.get(depth))
+                events: Sequence[Entry] = (log[depth],) if not self._blocks else self._events(new)
+                held = self._held.get(depth)
+                step = add(events, notes[new], picks, depth in fired, (), fired.get(depth), held)
             elif new + 1 < len(notes):
-                events = log[self._starts[new] : self._starts[new + 1]]
-                step = add(events, notes[new], picks, False, notes[new + 1][2])
+                step = add(self._events(new), notes[new], picks, False, notes[new + 1][2])
             else:
-                events = log[self._starts[new] :]
-                step = add(events, notes[new], picks, False, self._run.pending)
+                step = add(self._events(new), notes[new], picks, False, self._run.pending)
             asleep = sleeps[depth]
             if depth + 1 < len(self._kept):
                 asleep = self._kept[depth + 1]
@@ -291,6 +305,11 @@ class DporScheduler(Scheduler):
         for _ in range(len(sleeps) - len(self._trees)):
             self._trees.append([])
             self._done.append(0)
+
+    def _events(self, new: int) -> Sequence[Entry]:
+        """Those of a transition, by its number among the new ones."""
+        starts = self._starts
+        return self._run.log[starts[new] : starts[new + 1] if new + 1 < len(starts) else None]
 
     def _still_asleep(self, depth: int, step: Step) -> Sleep:
         """Those that sleep at ``depth`` and are not woken by ``step``, if that does not sleep."""

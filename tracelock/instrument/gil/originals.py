@@ -1,0 +1,161 @@
+"""The code of a frame as it was written: where in it a rewritten frame stands.
+
+Rewritten code has the positions of the source that it was made from, so an instruction of it leads
+to those of the original code object at the same place. The original is compiled again from the
+file, once for each.
+"""
+
+from __future__ import annotations
+
+import ast
+import dis
+import linecache
+from collections import defaultdict
+from dataclasses import dataclass
+from types import CodeType
+from typing import Final
+
+from tracelock.instrument.contexts import identity
+from tracelock.interpreter.expressions import Span
+from tracelock.interpreter.instructions import Access, span_at
+from tracelock.interpreter.switches import CodeFlow, look
+from tracelock.interpreter.tables import ACCESSES
+
+#: How many accesses after a hook are looked at for the one that it was called for.
+_AHEAD: Final = 8
+
+#: What a step is in the code.
+READ, WRITE, ENTER, LEAVE, CALL = range(5)
+#: What stands in the code for that.
+_HOW: Final = {
+    READ: ("read", "call"), WRITE: ("write", "call"), ENTER: ("call",), LEAVE: ("call",),
+    CALL: ("call", "write", "read"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a frame is. ``flow``: of the original code, None where that is not known; ``there``:
+    the accesses of that in their order, from this place on; ``calls``: whether this is a call in
+    the original, too."""
+
+    code: CodeType  # kept, so that its identity stays its own
+    flow: CodeFlow | None
+    there: tuple[tuple[Access, ...], ...]
+    calls: bool
+
+    def of(self, kind: int) -> list[int]:
+        """Where in the original code a step of this kind is: offsets of instructions."""
+        for accesses in self.there:
+            if kind in (ENTER, LEAVE) and any(one.what == "enter" for one in accesses):
+                found = [one for one in accesses if (one.what == "enter") is (kind == ENTER)]
+                return [one.offset for one in found if one.how == "call"]
+            found = [one for one in accesses if one.how in _HOW[kind]]
+            if found:
+                return [one.offset for one in found]
+        return []
+
+
+_places: dict[tuple[int, int, bool], Place] = {}
+_flows: dict[int, tuple[CodeType, CodeFlow | None]] = {}
+_files: dict[str, dict[tuple[str, int], list[CodeType]]] = {}
+_trees: dict[str, ast.Module] = {}
+
+
+def place_of(code: CodeType, at: int, hooked: bool = False) -> Place:
+    """Where ``code`` is at instruction ``at`` (``f_lasti``). ``hooked``: in a hook, which rewritten
+    code calls before the access itself."""
+    key = identity(code), at, hooked
+    found = _places.get(key)
+    if found is None:
+        found = _places[key] = _find(code, at, hooked)
+    return found
+
+
+def flow_of(code: CodeType) -> CodeFlow | None:
+    """The flow of the original of a code object; None where it is not known."""
+    found = _flows.get(identity(code))
+    if found is None:
+        found = _flows[identity(code)] = code, _original(code)
+    return found[1]
+
+
+def _original(code: CodeType) -> CodeFlow | None:
+    name = code.co_filename
+    if name not in _files:
+        _files[name] = _compiled(name)
+    found = _files[name].get((code.co_qualname, code.co_firstlineno), ())
+    if len(found) == 1:
+        return look(found[0], _trees[name])
+    # code that was made by ``exec`` is not rewritten
+    return None if found or name in _trees else look(code)
+
+
+def _compiled(name: str) -> dict[tuple[str, int], list[CodeType]]:
+    source = "".join(linecache.getlines(name))
+    codes: defaultdict[tuple[str, int], list[CodeType]] = defaultdict(list)
+    if not source:
+        return codes
+    try:
+        tree = ast.parse(source)
+        left = [compile(source, name, "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError):
+        return codes
+    _trees[name] = tree
+    while left:
+        one = left.pop()
+        codes[one.co_qualname, one.co_firstlineno].append(one)
+        left += [inner for inner in one.co_consts if isinstance(inner, CodeType)]
+    return codes
+
+
+def _find(code: CodeType, at: int, hooked: bool) -> Place:
+    flow = flow_of(code)
+    if flow is None:
+        return Place(code, None, (), True)
+    instructions = code.co_code
+    while at > 0 and dis.opname[instructions[at]] == "CACHE":
+        at -= 2  # where 3.11 says that a call is
+    called = dis.opname[instructions[at]].startswith("CALL")
+    by_span: defaultdict[Span | None, list[Access]] = defaultdict(list)
+    for access in flow.accesses:
+        by_span[access.span].append(access)
+    spans = [_span(one) for one in code.co_positions()]
+    calls = called and _is_call(flow, spans[at // 2])
+    if not hooked:
+        same = _at_the_same(code, flow, at, spans, by_span[spans[at // 2]])
+        return Place(code, flow, (tuple(same),) if same else (), calls)
+    found: list[tuple[Access, ...]] = []
+    for offset in range(at + 2, len(instructions), 2):
+        span = spans[offset // 2]
+        if span in by_span and dis.opname[instructions[offset]] in ACCESSES:
+            found.append(tuple(by_span[span]))
+    return Place(code, flow, tuple(found[:_AHEAD]), calls)
+
+
+def _at_the_same(
+    code: CodeType, flow: CodeFlow, at: int, spans: list[Span | None], there: list[Access]
+) -> list[Access]:
+    """Of the accesses at one position (the items of a ``with`` may have one) that which the
+    instruction ``at`` is: the first, the second and so on of its kind."""
+    instructions, span = code.co_code, spans[at // 2]
+    name = dis.opname[instructions[at]]
+    alike = [one for one in there if flow.instructions[one.offset].opname == name]
+    mine = [
+        offset for offset in range(0, len(instructions), 2)
+        if dis.opname[instructions[offset]] == name and spans[offset // 2] == span
+    ]  # fmt: skip
+    if len(alike) == len(mine):
+        return [alike[mine.index(at)]]
+    return alike or there
+
+
+def _span(position: tuple[int | None, ...]) -> Span | None:
+    return None if None in position else position  # type: ignore[return-value]
+
+
+def _is_call(flow: CodeFlow, span: Span | None) -> bool:
+    return any(
+        one.opname in flow.table.calls and span_at(one) == span
+        for one in flow.instructions.values()
+    )

@@ -1,0 +1,98 @@
+"""What the thread of a worker does between two steps, told by the interpreter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import get_ident
+from collections.abc import Callable
+from types import CodeType, FrameType, FunctionType
+from typing import Any, Final
+
+from tracelock.instrument.accesses import hooks
+from tracelock.instrument.account.known import is_standard
+from tracelock.instrument.account.profiling import CALL, Profile
+from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.gil.originals import place_of
+
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+#: How many frames outwards it is looked who has called the standard library.
+_OUTWARDS: Final = 8
+#: What rewritten code calls where the original calls nothing.
+HOOKS: Final = frozenset(
+    identity(one.__code__) for one in vars(hooks).values() if isinstance(one, FunctionType)
+)
+#: By the identity of a code object: itself, and whose it is.
+codes: dict[int, tuple[CodeType, int]] = {}
+OURS, STANDARD, OTHER = range(3)
+
+
+def whose(frame: FrameType) -> int:
+    """Whose code a frame runs: tracelock's, the standard library's, or other code."""
+    code = frame.f_code
+    found = codes.get(identity(code))
+    if found is None:
+        module = frame.f_globals.get("__name__")
+        name = module if type(module) is str else ""
+        if code.co_filename.startswith(_OURS) or name.partition(".")[0] == "tracelock":
+            kind = OURS
+        else:
+            kind = STANDARD if is_standard(name) else OTHER
+        found = codes[identity(code)] = code, kind
+    return found[1]
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether a frame is of tracelock's own, or of the standard library and called by that."""
+    for _ in range(_OUTWARDS):
+        kind = whose(frame)
+        if kind != STANDARD or frame.f_back is None:
+            return kind == OURS
+        frame = frame.f_back
+    return False
+
+
+class FrameWatch:
+    """Tells workers of what they have done: ``frames``, whether a frame of the program's has begun
+    or gone on, and ``calls``, where it has called something (the frame's identity, its code, the
+    instruction), since they have set them back."""
+
+    def __init__(self) -> None:
+        #: Whether all there was could be told.
+        self.unseen: dict[str, str] = {}
+        self.profile = Profile(self.told, self.unseen)
+
+    @property
+    def whole(self) -> bool:
+        return self.profile.usable and not self.unseen
+
+    #: Whether to be told of nothing for a while costs less than to be told: since 3.12 all code is
+    #: compiled anew for either.
+    pauses: Final = sys.version_info < (3, 12)
+
+    def run(self, run: Callable[[], object]) -> None:
+        """Run ``run``, watched, on this thread."""
+        self.profile.on()
+        try:
+            run()
+        finally:
+            self.profile.off()
+
+    def told(self, frame: FrameType, what: int, function: Any) -> None:
+        """A frame has begun or gone on, or a function in C is called."""
+        worker: Any = contexts.get(get_ident())
+        calls = getattr(worker, "calls", None)
+        if calls is None or worker.uncontrolled:
+            return
+        caller: FrameType | None = frame
+        if what == CALL:
+            if not is_ours(frame):
+                worker.frames = True
+                return
+            caller = frame.f_back
+            if identity(frame.f_code) in HOOKS:
+                return
+        if caller is None or is_ours(caller):
+            return
+        if place_of(caller.f_code, caller.f_lasti).calls:
+            calls.append((identity(caller), caller.f_lasti))
