@@ -19,8 +19,9 @@ from tracelock.session.targets import target_for
 pytestmark = pytest.mark.skipif(not has_gil(), reason="this interpreter has no GIL")
 
 
-def states_of(module: object, interpreter: str) -> tuple[set[object], set[object], int, int]:
-    """By DPOR and by brute force: the final states, and how many schedules each has run."""
+def states_of(module: object, interpreter: str) -> tuple[set[object], set[object]]:
+    """The final states by DPOR and by brute force. What a transition of several steps touches where
+    it is reversed is not known before, so that DPOR may run some of them more than once."""
 
     def check(state: object) -> None:
         STATES.append(repr(module.final(state)))  # type: ignore[attr-defined]
@@ -36,7 +37,7 @@ def states_of(module: object, interpreter: str) -> tuple[set[object], set[object
         assert dpor.exhaustive
         every, brute = seen.run(Every)
         assert brute.exhaustive
-    return some, every, dpor.schedules, brute.schedules
+    return some, every
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -44,9 +45,8 @@ def test_same_final_states_as_brute_force_under_the_gil(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = written(seed, tmp_path, monkeypatch)
-    some, every, schedules, brute = states_of(module, "this")
+    some, every = states_of(module, "this")
     assert some == every
-    assert schedules <= brute
 
 
 def test_under_the_gil_there_are_fewer_states_than_without(
