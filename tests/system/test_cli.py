@@ -341,7 +341,7 @@ def test_replay_that_diverges(shell: Shell, failed: str) -> None:
     status, out, _ = shell("replay", other, "--json")
     assert status == 3
     data = json.loads(out)
-    assert list(data) == ["reproduced", "diverged", "verdict"]
+    assert list(data) == ["reproduced", "diverged", "verdict", "needs"]
     assert list(data["diverged"]) == ["seq", "expected", "got", "why"]
     assert data["diverged"]["seq"] == 2
 
@@ -353,6 +353,7 @@ def test_replay_as_json(shell: Shell, failed: str) -> None:
         "reproduced": True,
         "diverged": None,
         "verdict": tracelock.load_trace(failed).verdict.to_data(),
+        "needs": None,
     }
 
 

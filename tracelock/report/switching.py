@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tracelock.analysis.derived.switches import (
-    CAN,
     CANNOT_TELL,
     WITHOUT_GIL,
     ClassedSwitch,
@@ -18,12 +17,6 @@ from tracelock.report.wording import clean
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
-#: What a switch says after its reason, by its class.
-SHORT: Final = {
-    CAN: "preempted (could have gone on; CPython can switch here)",
-    WITHOUT_GIL: "preempted (only without the GIL)",
-    CANNOT_TELL: "preempted (could have gone on; under the GIL: not known)",
-}
 #: Who does make a switch that a CPython with its GIL does not.
 OTHERS: Final = "free-threaded builds, PyPy and CPython up to 3.9 do"
 

@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Final
 
 from tracelock.report.state import State
-from tracelock.report.switching import SHORT
 from tracelock.report.wording import by_timer, clean, describe, waits
 from tracelock.trace import MISSING, Blocked, Event, Trace
 
@@ -143,6 +142,12 @@ def preemptions(trace: Trace) -> list[int]:
     ]  # fmt: skip
 
 
+#: What is said of a preemption, by its class: see ``analysis.derived.switches``.
+_PREEMPTED: Final = {
+    "can": "preempted (could have gone on; CPython can switch here)",
+    "only-without-gil": "preempted (only without the GIL)",
+    "cannot-tell": "preempted (could have gone on; under the GIL: not known)",
+}
 #: A recorded run does not say who could have gone on.
 _SYSTEM: Final = ("system", "the system switched")
 
@@ -204,7 +209,7 @@ class Reasons:
             return self._suspended(previous, following)
         if not able:
             return _SYSTEM
-        return "preempted", SHORT.get(
+        return "preempted", _PREEMPTED.get(
             str(event.extra.get("switch")), "preempted (could have gone on)"
         )
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tracelock.errors import Divergence
-from tracelock.report.switching import verdict_line
 from tracelock.session.host import Host
 from tracelock.session.interpreters.which import mark
 from tracelock.session.plan import Settings
@@ -74,6 +73,7 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
     needs = ""
     if switches and reproduced:
         from tracelock.instrument.source_lines import source_lines
+        from tracelock.report.switching import verdict_line
 
         needs = verdict_line(record, source_lines(record))
     return ReplayResult(reproduced, diverged, verdict, record, follower.remarks(), needs)

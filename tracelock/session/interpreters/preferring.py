@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from tracelock.session.host import Host
     from tracelock.session.interpreters.which import Switched
 
-#: What is spent on looking for one: schedules of each strategy, seconds of all.
-SCHEDULES: Final = 100
-SECONDS: Final = 2.0
-_STRATEGIES: Final = ("dpor", "auto")
+#: What is spent on looking for one: schedules by strategy, seconds of all.
+SCHEDULES: Final = {"dpor": 80, "auto": 40}
+SECONDS: Final = 1.5
 WITHOUT: Final = "only-without-gil"
 
 
@@ -58,11 +57,11 @@ def _look(host: Host, found: Preferred, seed: int, deadline: float | None) -> No
     end = monotonic() + SECONDS
     if deadline is not None:
         end = min(end, (monotonic() + deadline) / 2)
-    for strategy in _STRATEGIES:
+    for strategy, schedules in SCHEDULES.items():
         left = end - monotonic()
         if left <= 0:
             return
-        searched = host.search(strategy, seed, None, Budget(SCHEDULES, left), False, None)
+        searched = host.search(strategy, seed, None, Budget(schedules, left), False, None)
         found.tried += searched.schedules
         for one in searched.failures():
             if (one.kind, one.failure) == (wanted.kind, wanted.failure):
