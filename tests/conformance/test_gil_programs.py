@@ -97,7 +97,7 @@ def test_a_failure_that_takes_another_interpreter_says_so_everywhere() -> None:
     assert f"which {NAME} never makes (all 2 schedules that it can make pass)" in found.needs
     assert found.needs.endswith("free-threaded builds, PyPy and CPython up to 3.9 do")
     assert found.needs in found.summary and found.needs in found.story()
-    assert "preempted (only without the GIL)" in found.story(200)
+    assert "preempted, only without the GIL" in found.story(200)
     switches = [event.extra["switch"] for event in found.trace.events if event.extra]
     assert switches == ["only-without-gil"]
     [update] = [one for one in analyze(found.trace) if one.kind == "lost-update"]

@@ -145,7 +145,7 @@ def preemptions(trace: Trace) -> list[int]:
 #: What is said of a preemption, by its class: see ``analysis.derived.switches``.
 _PREEMPTED: Final = {
     "can": "preempted (could have gone on; CPython can switch here)",
-    "only-without-gil": "preempted (only without the GIL)",
+    "only-without-gil": "preempted, only without the GIL",
     "cannot-tell": "preempted (could have gone on; under the GIL: not known)",
 }
 #: A recorded run does not say who could have gone on.
