@@ -81,6 +81,11 @@ class Route:
 _routes: dict[tuple[int, tuple[int, ...], tuple[int, ...], bool], tuple[CodeFlow, Route]] = {}
 
 
+def forget() -> None:
+    """What is known of ways through code that is not kept any more."""
+    _routes.clear()
+
+
 def route(
     flow: CodeFlow, starts: Sequence[int], stops: Sequence[int], python: bool = False
 ) -> Route:

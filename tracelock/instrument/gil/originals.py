@@ -24,6 +24,8 @@ from tracelock.interpreter.tables import ACCESSES
 #: How many accesses after a hook are looked at for the one that it was called for.
 _AHEAD: Final = 8
 
+#: Source files of which all is kept from one exploration to the next: syntax trees are large.
+_FILES: Final = 12
 #: What a step is in the code.
 READ, WRITE, ENTER, LEAVE, CALL = range(5)
 #: What stands in the code for that.
@@ -60,6 +62,18 @@ _places: dict[tuple[int, int, bool], Place] = {}
 _flows: dict[int, tuple[CodeType, CodeFlow | None]] = {}
 _files: dict[str, dict[tuple[str, int], list[CodeType]]] = {}
 _trees: dict[str, ast.Module] = {}
+
+
+def forget() -> bool:
+    """An exploration has ended, and with it the code that was rewritten for it. Whether what is
+    known of source files was let go of too: of more than a few it is."""
+    _places.clear()
+    _flows.clear()
+    if len(_files) <= _FILES:
+        return False
+    _files.clear()
+    _trees.clear()
+    return True
 
 
 def place_of(code: CodeType, at: int, hooked: bool = False) -> Place:

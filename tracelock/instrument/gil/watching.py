@@ -86,6 +86,7 @@ class FrameWatch:
 
     def close(self) -> None:
         """End what ``hold`` has begun."""
+        codes.clear()
         if self._held is not None:
             self._held.release()
             self._held = None

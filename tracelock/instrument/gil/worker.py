@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import FILE
+from tracelock.instrument.gil import gaps, originals
 from tracelock.instrument.gil.gaps import CAN, NO, UNSURE, route
 from tracelock.instrument.gil.originals import CALL, ENTER, LEAVE, READ, WRITE, Place, place_of
 from tracelock.instrument.gil.values import Values
@@ -65,6 +66,12 @@ class Gil:
     holds: bool = False
     closed: set[tuple[str, str]] = field(default_factory=set)
     watch: FrameWatch = field(default_factory=FrameWatch)
+
+    def close(self) -> None:
+        """The exploration is over."""
+        self.watch.close()
+        if originals.forget():
+            gaps.forget()
 
     def worker(self, hub: Hub, number: int) -> Worker:
         """The worker of a thread."""

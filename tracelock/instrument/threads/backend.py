@@ -37,7 +37,7 @@ class ThreadBackend(PythonBackend):
     def close(self) -> None:
         super().close()
         if self.hub.gil is not None:
-            self.hub.gil.watch.close()
+            self.hub.gil.close()
 
     def _schedule(self, controller: OpenController) -> None:
         hub, program = self.hub, self.program
