@@ -24,8 +24,8 @@ from tracelock.interpreter.tables import ACCESSES
 #: How many accesses after a hook are looked at for the one that it was called for.
 _AHEAD: Final = 8
 
-#: Source files of which all is kept from one exploration to the next: syntax trees are large.
-_FILES: Final = 12
+#: So many functions are known from one exploration to the next.
+_FUNCTIONS: Final = 200
 #: What a step is in the code.
 READ, WRITE, ENTER, LEAVE, CALL = range(5)
 #: What stands in the code for that.
@@ -60,19 +60,20 @@ class Place:
 
 _places: dict[tuple[int, int, bool], Place] = {}
 _flows: dict[int, tuple[CodeType, CodeFlow | None]] = {}
-_files: dict[str, dict[tuple[str, int], list[CodeType]]] = {}
-_trees: dict[str, ast.Module] = {}
+_files: dict[str, tuple[ast.Module | None, dict[tuple[str, int], list[CodeType]]]] = {}
+_known: dict[tuple[str, str, int], CodeFlow | None] = {}
 
 
 def forget() -> bool:
-    """An exploration has ended, and with it the code that was rewritten for it. Whether what is
-    known of source files was let go of too: of more than a few it is."""
+    """An exploration has ended: let go of the code that was rewritten for it, and of whole syntax
+    trees, whose many objects would be in the way of all that looks at objects. Whether what is
+    known of single functions was let go of too: of more than a few it is."""
     _places.clear()
     _flows.clear()
-    if len(_files) <= _FILES:
-        return False
     _files.clear()
-    _trees.clear()
+    if len(_known) <= _FUNCTIONS:
+        return False
+    _known.clear()
     return True
 
 
@@ -95,32 +96,49 @@ def flow_of(code: CodeType) -> CodeFlow | None:
 
 
 def _original(code: CodeType) -> CodeFlow | None:
-    name = code.co_filename
-    if name not in _files:
-        _files[name] = _compiled(name)
-    found = _files[name].get((code.co_qualname, code.co_firstlineno), ())
-    if len(found) == 1:
-        return look(found[0], _trees[name])
-    # code that was made by ``exec`` is not rewritten
-    return None if found or name in _trees else look(code)
+    key = code.co_filename, code.co_qualname, code.co_firstlineno
+    if key not in _known:
+        name = code.co_filename
+        if name not in _files:
+            _files[name] = _compiled(name)
+        tree, codes = _files[name]
+        found = codes.get(key[1:], ())
+        if tree is None:  # code that was made by ``exec`` is not rewritten
+            return look(code)
+        _known[key] = CodeFlow(found[0], _part(tree, found[0])) if len(found) == 1 else None
+    return _known[key]
 
 
-def _compiled(name: str) -> dict[tuple[str, int], list[CodeType]]:
+def _part(tree: ast.Module, code: CodeType) -> ast.AST:
+    """Of the syntax tree of a file what a code object was made of."""
+    lines = [line for _, _, line in code.co_lines() if line is not None]
+    first, last = code.co_firstlineno, max(lines, default=code.co_firstlineno)
+    part: ast.AST = tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            begins = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+            if begins <= first and last <= (node.end_lineno or 0):
+                part = node  # the walk goes inwards
+    return part
+
+
+def _compiled(
+    name: str,
+) -> tuple[ast.Module | None, dict[tuple[str, int], list[CodeType]]]:  # fmt: skip
     source = "".join(linecache.getlines(name))
     codes: defaultdict[tuple[str, int], list[CodeType]] = defaultdict(list)
     if not source:
-        return codes
+        return None, codes
     try:
         tree = ast.parse(source)
         left = [compile(source, name, "exec", dont_inherit=True)]
     except (SyntaxError, ValueError):
-        return codes
-    _trees[name] = tree
+        return None, codes
     while left:
         one = left.pop()
         codes[one.co_qualname, one.co_firstlineno].append(one)
         left += [inner for inner in one.co_consts if isinstance(inner, CodeType)]
-    return codes
+    return tree, codes
 
 
 def _find(code: CodeType, at: int, hooked: bool) -> Place:
