@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from tracelock.session.interpreters.which import Switched
 
 #: What is spent on looking for one: schedules by strategy, seconds of all.
-SCHEDULES: Final = {"dpor": 80, "auto": 40}
-SECONDS: Final = 1.5
+SCHEDULES: Final = {"dpor": 40, "auto": 20}
+SECONDS: Final = 1.0
 WITHOUT: Final = "only-without-gil"
 
 
