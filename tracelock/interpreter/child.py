@@ -111,7 +111,7 @@ def _same_lock(judged: list[Judged]) -> bool:
 def _data(judged: Judged) -> dict[str, Any]:
     return {
         **vars(judged),
-        "switch": judged.switch.name.lower().replace("_", "-"),
+        "switch": judged.switch.word,
         "can": judged.switch > SwitchClass.ONLY_WITHOUT_GIL,
     }
 

@@ -53,6 +53,11 @@ class SwitchClass(IntEnum):
     CANNOT_TELL = 1
     CAN = 2
 
+    @property
+    def word(self) -> str:
+        """As it stands in JSON: ``only-without-gil``."""
+        return self.name.lower().replace("_", "-")
+
 
 #: The values that an expression was seen to have, by its position; None: never seen. The values,
 #: for a list of objects with an ``__eq__`` of their own is not as silent as one of numbers.
@@ -103,8 +108,12 @@ class CodeFlow:
 
     def is_special(self, offset: int) -> bool:
         """Whether this is the call that enters ``with``, from 3.14 on."""
+        return self.previous(offset) == "LOAD_SPECIAL"
+
+    def previous(self, offset: int) -> str:
+        """The name of the instruction before this one, "" where it is the first."""
         before = self._before.get(offset)
-        return before is not None and self.instructions[before].opname == "LOAD_SPECIAL"
+        return "" if before is None else self.instructions[before].opname
 
     def operands(self, what: str, span: Span | None) -> list[ast.AST] | None:
         """The operands of an operation that stands at ``span``; None where they are not known."""
@@ -181,8 +190,7 @@ class CodeFlow:
         return _unsure("a value is let go of, whose finalizer may run")
 
     def _call(self, one: dis.Instruction, known: Known | None) -> Effect:
-        before = self._before.get(one.offset)
-        if before is not None and self.instructions[before].opname == "LOAD_SPECIAL":
+        if self.is_special(one.offset):
             waits = self._is_lock(one, known)
             after = _CAN if self.table.entering_with else _NO if waits else _UNSURE
             return Effect(_CAN if waits else _UNSURE, after, _UNSURE, "__enter__ is called")

@@ -189,7 +189,7 @@ def _is_of_lock(one: Access, frame: CodeFlow, known: Known) -> bool:
 
 def _then(after: dict[int, tuple[SwitchClass, str]], one: Access) -> str | None:
     level = after.get(one.offset)
-    return None if level is None else level[0].name.lower().replace("_", "-")
+    return None if level is None else level[0].word
 
 
 def _reachable(space: dict[str, Any]) -> set[int]:

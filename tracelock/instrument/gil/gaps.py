@@ -158,9 +158,7 @@ def _reach(edges: dict[int, list[int]], starts: Sequence[int], stops: set[int]) 
 
 def _is_bool(flow: CodeFlow, offset: int) -> bool:
     """Whether a jump tests what a comparison has just given."""
-    order = list(flow.instructions)
-    at = order.index(offset)
-    return at > 0 and flow.instructions[order[at - 1]].opname in (
+    return flow.previous(offset) in (
         "COMPARE_OP", "CONTAINS_OP", "IS_OP", "TO_BOOL", "UNARY_NOT",
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import FILE
 from tracelock.instrument.gil import gaps, originals
 from tracelock.instrument.gil.gaps import CAN, NO, UNSURE, route
-from tracelock.instrument.gil.originals import CALL, ENTER, LEAVE, READ, WRITE, Place, place_of
+from tracelock.instrument.gil.originals import CALL, ENTER, LEAVE, READ, WRITE, place_of
 from tracelock.instrument.gil.values import Values
 from tracelock.instrument.gil.watching import (
     HOOKS,
@@ -26,7 +26,7 @@ from tracelock.instrument.gil.watching import (
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.worker import Worker
 from tracelock.interpreter.instructions import span_at
-from tracelock.interpreter.switches import SwitchClass
+from tracelock.interpreter.switches import CodeFlow, SwitchClass
 from tracelock.objects import VARIABLE
 from tracelock.ops import ACQUIRE, ATOMIC, RELEASE, Op, Value
 from tracelock.ops import READ as READS
@@ -190,7 +190,7 @@ class GilWorker(Worker):
             stops = place.of(step) if level == depth else []
             if not starts or (level == depth and not stops):
                 return UNSURE, "where it stands in the source is not known"
-            python = level > 0 and self._calls_python(origin, starts, user, level == depth)
+            python = level == depth > 0 and _calls_python(origin.flow, starts[0], user)
             found = route(origin.flow, starts, stops, python)
             judged, reason = found.level, found.why
             if level == depth:
@@ -201,20 +201,12 @@ class GilWorker(Worker):
                 worst, why = judged, reason
         return worst, why
 
-    def _calls_python(
-        self, origin: Place, starts: list[int], user: FrameType, current: bool
-    ) -> bool:
-        """Whether what was called there, and has returned, is a function of Python code."""
-        flow = origin.flow
-        assert flow is not None
-        if not current:
-            return False
-        nodes = flow.operands("call", span_at(flow.instructions[starts[0]]))
-        return bool(nodes) and callable_in_python(Values(user).of(nodes[0]))  # type: ignore[index]
 
-
-def callable_in_python(function: object) -> bool:
-    """Whether to call this begins a frame of Python code with nothing in C around it."""
+def _calls_python(flow: CodeFlow, offset: int, frame: FrameType) -> bool:
+    """Whether what was called there, and has returned, is a function of Python code, whose frame
+    has nothing in C around it."""
+    nodes = flow.operands("call", span_at(flow.instructions[offset]))
+    function = Values(frame).of(nodes[0]) if nodes else None
     if isinstance(function, MethodType):
         function = function.__func__
     return isinstance(function, FunctionType)

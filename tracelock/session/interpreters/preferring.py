@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 #: What is spent on looking for one: schedules by strategy, seconds of all.
 SCHEDULES: Final = {"dpor": 40, "auto": 20}
 SECONDS: Final = 1.0
-WITHOUT: Final = "only-without-gil"
 
 
 @dataclass(slots=True)
@@ -33,7 +32,11 @@ class Preferred:
 
 def can_be(switches: list[Switched] | None) -> bool | None:
     """Whether a schedule with these switches is one that the interpreter can make."""
-    return None if switches is None else all(one.level != WITHOUT for one in switches)
+    if switches is None:
+        return None
+    from tracelock.analysis.derived.switches import WITHOUT_GIL
+
+    return all(one.level != WITHOUT_GIL for one in switches)
 
 
 def prefer(host: Host, outcome: Outcome, seed: int, deadline: float | None) -> Preferred:

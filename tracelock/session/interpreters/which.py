@@ -176,8 +176,7 @@ def switches_in(log: Any, gaps: Any) -> list[Switched]:
             continue
         worker, _, _, _, options, _ = log[gap.seq]
         if worker != gap.worker and gap.after and options is not None and gap.worker in options:
-            word = gap.level.name.lower().replace("_", "-")
-            found.append(Switched(gap.seq, gap.worker, word, gap.why))
+            found.append(Switched(gap.seq, gap.worker, gap.level.word, gap.why))
     return found
 
 
