@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import tracelock
 from tests.programs_interpreter import PROGRAMS, Program
 from tracelock.analysis.analyze import analyze
 from tracelock.cli.main import main
+from tracelock.session.exploring import Exploration
 from tracelock.session.interpreters.which import has_gil
 
 pytestmark = pytest.mark.skipif(not has_gil(), reason="this interpreter has no GIL")
@@ -148,8 +150,24 @@ def test_a_trace_keeps_the_class_and_a_replay_tells_it(tmp_path: Path) -> None:
 
 
 # --- the forecast ----------------------------------------------------------------------------
-def test_the_forecast_lists_each_way_to_fail_without_the_gil() -> None:
-    found = explored(pays_and_counts, check=right_twice, forecast=True)
+def test_the_forecast_lists_each_way_to_fail_without_the_gil(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends: list[float | None] = []
+    search = Exploration.search
+
+    def told(self: Exploration, progress: object, end: float | None = None) -> object:
+        ends.append(end)
+        return search(self, None, end)
+
+    monkeypatch.setattr(Exploration, "search", told)
+    before = time.monotonic()
+    found = explored(pays_and_counts, check=right_twice, forecast=True, seconds=60)
+    after = time.monotonic()
+    here, *there = ends  # the seconds are those of all searches
+    assert here is not None and here <= after + 30
+    assert len(there) == 3 and len(set(there)) == 1
+    assert there[0] is not None and before + 60 <= there[0] <= after + 60
     assert found.verdict == "verified" and found.forecast is not None
     assert found.summary.endswith("forecast: 2 ways to fail without the GIL")
     first, second = found.forecast

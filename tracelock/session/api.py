@@ -110,9 +110,9 @@ def explore(
     Python code, where another may come in: between ``any`` two accesses (what the language
     promises and free-threaded builds do), where ``this`` interpreter lets it, or where CPython 3.12
     with its GIL does (``gil-3.12``: of the running version alone). ``forecast``: explore it as this
-    interpreter runs it, and then list what fails without the GIL (``Explored.forecast``). For
-    scenarios alone: ``engine``
-    (``simulated``, or ``real``), ``allow_call``, ``start_method``, ``spreading``.
+    interpreter runs it, and then list what fails without the GIL (``Explored.forecast``);
+    ``seconds`` are those of both. For scenarios alone: ``engine`` (``simulated``, or ``real``),
+    ``allow_call``, ``start_method``, ``spreading``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
     InternalError where a failure that was found cannot be confirmed.

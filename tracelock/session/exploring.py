@@ -77,15 +77,20 @@ class Exploration(Opened):
         self.host.until(end)
         found = self.earlier(first)
         if found is None or (self.plan.every and not found.stopped):
-            searched = self.search(progress)
+            searched = self.search(progress, end)
             if found is not None:
                 found.merge(searched)
             else:
                 found = searched
+        self.afterwards(end)
+        return self.finish(found, monotonic() - begun)
+
+    def afterwards(self, end: float | None) -> None:
+        """The search is over: what is done with a failure has until ``end`` (on the monotonic
+        clock, None: no bound), and some time in any case."""
         if end is not None:
             self._end = max(end, monotonic() + AFTERWARDS)
             self.host.until(self._end)
-        return self.finish(found, monotonic() - begun)
 
     def earlier(self, traces: Sequence[Trace]) -> Searched | None:
         """Try the failing schedules of earlier runs; None where none of them fails now."""
@@ -111,17 +116,21 @@ class Exploration(Opened):
                 return found
         return found if found.failures() else None
 
-    def search(self, progress: Callable[[Progress], None] | None) -> Searched:
-        """Run what has to be run before, then the strategy, within the budget."""
+    def search(
+        self, progress: Callable[[Progress], None] | None, end: float | None = None
+    ) -> Searched:
+        """Run what has to be run before, then the strategy, within the budget; with ``end`` its
+        seconds are those until then, on the monotonic clock."""
         plan, host = self.plan, self.host
         begun = monotonic()
+        seconds = plan.seconds if end is None else max(0.05, end - begun)
         found = host.warm_up(plan.every)
         if found.stopped in ("failure", "interrupted", "seconds"):
             return found
         if host.stuck:
             found.stopped = "stuck"
             return found
-        budget = Budget(plan.schedules, plan.seconds)
+        budget = Budget(plan.schedules, seconds)
         if found.schedules:
             budget = self._left(budget, found.schedules, begun)
             if budget.schedules == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import UsageError
@@ -41,7 +42,8 @@ def forecast_target(
     progress: Callable[[Progress], None] | None = None,
 ) -> Explored:  # fmt: skip
     """Explore a target as this interpreter runs it, then as one without a GIL does; what fails in
-    the second alone is in ``forecast``. Each has the whole budget of ``plan``.
+    the second alone is in ``forecast``. ``plan.seconds`` are those of all that, of which the first
+    takes half at most; its schedules are those of each search.
 
     Raises UsageError where the running interpreter has no GIL, or ``plan`` names another one.
     """
@@ -49,28 +51,33 @@ def forecast_target(
         raise UsageError("a forecast is of this interpreter: leave interpreter= away")
     if not has_gil():
         raise UsageError("a forecast is made on an interpreter with a GIL: this one has none")
-    with Exploration(target, replace(plan, interpreter=THIS)) as here:
+    end = None if plan.seconds is None else monotonic() + plan.seconds
+    half = None if plan.seconds is None else plan.seconds / 2
+    with Exploration(target, replace(plan, interpreter=THIS, seconds=half)) as here:
         explored = here.run(first, progress)
     if explored.failed:
         explored.notes.append("it fails here already: mend that first, nothing was forecast")
     elif explored.stopped == "interrupted":
         explored.notes.append("interrupted: nothing was forecast")
     else:
-        _forecast(explored, target, plan, progress)
+        _forecast(explored, target, plan, end, progress)
     return explored
 
 
 def _forecast(
-    explored: Explored, target: Target, plan: Plan, progress: Callable[[Progress], None] | None
-) -> None:
+    explored: Explored, target: Target, plan: Plan, end: float | None,
+    progress: Callable[[Progress], None] | None,
+) -> None:  # fmt: skip
     """One failure after the other: the switches that one needs are none from then on."""
     explored.forecast = []
     with Exploration(target, replace(plan, interpreter=ANY)) as there:
         while len(explored.forecast) < MOST:
-            found = there.search(progress)
+            there.host.until(end)
+            found = there.search(progress, end)
             failures = found.failures()
             if not failures:
                 break
+            there.afterwards(end)
             shown = Explored("failed", found.strategy, 1, 0, 0, 0.0, [])
             there.show(shown, failures[0])
             trace = shown.trace
@@ -86,7 +93,8 @@ def _forecast(
     ways = {0: "nothing was found that fails", 1: "1 way to fail"}.get(
         count, f"{count} ways to fail"
     )
-    cut = "" if not failures else "; there may be more"
+    stopped = found.stopped if found.stopped in ("seconds", "interrupted") else ""
+    cut = "; there may be more" if failures or stopped else ""
     explored.summary += f"; forecast: {ways} without the GIL{cut}"
 
 
