@@ -488,3 +488,48 @@ def test_the_first_steps_of_tasks_are_in_the_order_of_their_creation() -> None:
     )
     assert found.verdict == "verified"
     assert len(seen) == 6  # the second ones in any order
+
+
+async def two_of(s: State, first: int, second: int) -> None:
+    async def adds(turns: int, what: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        s.n = s.n * 10 + what
+
+    await asyncio.gather(adds(first, 1), adds(second, 2))
+
+
+def runs_in_turn(s: State) -> None:
+    asyncio.run(two_of(s, 1, 3))
+
+
+def runs_out_of_turn(s: State) -> None:
+    asyncio.run(two_of(s, 3, 1))
+
+
+async def in_trio(s: State) -> None:
+    async def adds(what: int) -> None:
+        await trio.sleep(0)
+        s.n = s.n * 10 + what
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(adds, 1)
+        nursery.start_soon(adds, 2)
+
+
+def runs_trio(s: State) -> None:
+    trio.run(in_trio, s)
+
+
+@pytest.mark.parametrize("isolation", ["never", "always"])
+def test_whether_the_loop_reaches_it_by_itself_is_told(isolation: str) -> None:
+    found = explore(runs_in_turn, check=is_(12), isolation=isolation)
+    assert found.failed and any("first served) does not reach this" in one for one in found.notes)
+    found = explore(runs_out_of_turn, check=is_(12), isolation=isolation)
+    assert found.failed and any("first served) reaches this too" in one for one in found.notes)
+    found = explore(runs_trio, check=is_(12), isolation=isolation)
+    assert found.failed and any("trio's own order" in one for one in found.notes)
+    assert any("reaches this too" in one for one in found.notes)
+    # there are orders that threads have, of which a loop knows nothing
+    found = explore(runs_in_turn, lambda s: s.queue.put(1), check=is_(12), isolation=isolation)
+    assert found.failed and not any("reach" in one for one in found.notes)

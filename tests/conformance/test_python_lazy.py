@@ -119,3 +119,42 @@ def test_timers_that_wait_for_threads_are_named() -> None:
     assert found.account is not None
     assert "timers that fire while another thread is at work" in found.account.not_seen
     assert tracelock.explore(**program, clock="adversarial").failed
+
+
+class Stranger:
+    """Stands in ``sys.modules`` and says that it is a module; all it does is counted."""
+
+    asked = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":
+            return type(sys)
+        Stranger.asked += 1
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("name", ["tests.conformance.stranger", "stranger"])
+def test_what_says_it_is_a_module_and_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Stranger()
+    assert isinstance(stranger, type(sys))
+    monkeypatch.setitem(sys.modules, name, stranger)
+    monkeypatch.setitem(
+        globals(), "stranger", stranger
+    )  # where tasks of its library are looked for
+    Stranger.asked = 0
+
+    def loses(state: SimpleNamespace) -> None:
+        state.n = state.n + 1
+
+    async def adds(state: SimpleNamespace) -> None:
+        n = state.n
+        await asyncio.sleep(0)
+        state.n = n + 1
+
+    for worker in (loses, adds):
+        found = tracelock.explore(
+            setup=lambda: SimpleNamespace(n=0), workers=[worker, worker],
+            check=lambda state: state.n == 2, schedules=40, confirm=1,
+        )  # fmt: skip
+        assert found.failed and found.confirmed
+    assert Stranger.asked == 0

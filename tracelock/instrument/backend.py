@@ -7,7 +7,7 @@ import contextlib
 import gc
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from time import process_time
 from typing import Any, Final
 
@@ -55,12 +55,13 @@ class PythonBackend:
     patch_groups: tuple[str, ...] = COMMON
     #: What its objects are like; set by the one that creates it.
     rules: Rules
-    #: Whether all workers are tasks of one loop; what the order of that loop is called.
+    #: Whether all workers are tasks of one loop.
     one_loop = False
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
     #: Whether the program has started loops of its own.
     own_loops = False
+    #: The order that its loops have of themselves: see ``loops.own_order``.
     own_name = ""
     #: What its workers are.
     noun = "thread"
@@ -162,10 +163,6 @@ class PythonBackend:
         """One schedule without preemption; of tasks in the order of their loop."""
         return InOrder(backwards=False)
 
-    def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
-        """Schedules that a loop makes by itself, where it has an order of its own."""
-        return ()
-
     # --- schedules ---------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
@@ -203,6 +200,7 @@ class PythonBackend:
         stuck = hub.unwind()
         if hub.own_loops:
             self.own_loops = True
+            self.own_name = self.own_name or hub.own_loops[0].own_name
             if not stuck:
                 hub.abandon_loops()
         hub.phase = Phase.IDLE

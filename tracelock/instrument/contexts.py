@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from _thread import get_ident
 from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, Final, Protocol
 
 from tracelock.instrument.rewrite.sites import Site
@@ -67,8 +68,9 @@ class Context(Protocol):
 #: Which object it is, as ``id`` says it; but ``id`` raises an auditing event, and a program whose
 #: audit hook is instrumented would be called from inside of its own hooks without end.
 identity: Final = object.__hash__
-#: The names of a class, and its line of classes, whatever its metaclass says of them.
+#: The names of a class, of a module, and the line of classes, whatever those say of them.
 class_names: Final[Any] = type.__dict__["__dict__"].__get__
+module_names: Final[Any] = vars(ModuleType)["__dict__"].__get__
 class_line: Final[Any] = type.__dict__["__mro__"].__get__
 #: By identity, codes of ours that call a function of the program where its own code would.
 on_behalf: Final[set[int]] = set()

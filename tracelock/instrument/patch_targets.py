@@ -14,11 +14,10 @@ import functools
 import gc
 import itertools
 import queue
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from types import CellType, FunctionType, MappingProxyType, ModuleType
+from types import CellType, FunctionType, MappingProxyType
 from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
@@ -27,7 +26,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
-from tracelock.instrument.rewrite.sites import globals_of
+from tracelock.instrument.rewrite.sites import all_loaded, globals_of, loaded
 from tracelock.instrument.threads import locks
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
@@ -218,8 +217,8 @@ def give_back(
     being with them have the originals again that they took by name."""
     later, by = _Later(), {identity(row.by): row.what for row in rows}
     for name in modules:
-        module = sys.modules.get(name)
-        if isinstance(module, ModuleType) and name.partition(".")[0] != "tracelock":
+        module = loaded(name)
+        if module is not None and name.partition(".")[0] != "tracelock":
             _in_names(later, globals_of(module), by)
     if live is not None:
         _replace(later, by, live)
@@ -234,10 +233,8 @@ def _ours() -> set[int]:
         if type(row.by) is FunctionType:
             ours.add(identity(row.by.__dict__))
             ours.update(map(identity, row.by.__closure__ or ()))
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and (
-            name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
-        ):
+    for name, module in all_loaded():
+        if name in EXEMPT or name == "tracelock" or name.startswith("tracelock."):
             pending: list[Any] = [globals_of(module)]
             while pending:
                 held = pending.pop()
@@ -292,13 +289,9 @@ def adopt(
     adoption = _Adoption(changes, hub)
     untouched = EXEMPT | UNTOUCHED | {"tracelock"}
     named = [
-        (name, globals_of(module))
-        for name, module in (
-            (name, sys.modules.get(name))
-            for name in ([*sys.modules] if modules is None else modules)
-        )
-        if isinstance(module, ModuleType) and not untouched & {name, name.partition(".")[0]}
-    ]
+        (name, globals_of(module)) for name, module in all_loaded()
+        if (modules is None or name in modules) and not untouched & {name, name.partition(".")[0]}
+    ]  # fmt: skip
     for name, names in adoption.special(named, _of_modules):
         adoption.look(names, names, name)
     foreign = [

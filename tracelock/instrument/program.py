@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
 from tracelock.instrument.loops.aim import Aim, chosen_of
+from tracelock.instrument.rewrite.sites import all_loaded
 from tracelock.ops import Value
 
 #: Threads and tasks that one schedule may start, beside the workers that were given.
@@ -159,9 +160,8 @@ class PythonProgram:
         names = {module_of(work) for work in self.workers}
         below = tuple(f"{name}." for name in self.instrument)
         return [
-            module for name, module in list(sys.modules.items())
-            if (name in names or name in self.instrument or name.startswith(below))
-            and isinstance(module, ModuleType)
+            module for name, module in all_loaded()
+            if name in names or name in self.instrument or name.startswith(below)
         ]  # fmt: skip
 
     def to_data(self, sources: dict[str, str], places: dict[str, str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from tracelock.instrument.accesses.noticing import Noticing
@@ -342,6 +343,10 @@ class Worker(Noticing):
             run()
         else:
             recorder.watch(run)
+
+    def hosting(self) -> AbstractContextManager[None]:
+        """While this is entered, a loop of the program's runs on this worker's thread."""
+        return nullcontext()
 
     def launch(self, child: Worker, start: Callable[[], object]) -> None:
         """``start`` starts the thread of ``child``: return when that has come to its first op."""

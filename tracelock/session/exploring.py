@@ -341,7 +341,7 @@ class Exploration(Opened):
                     explored.confirmed[self.plan.backend] = self.confirm(trace)
                 if self.host.own_name:
                     missing = f"whether {self.host.own_name} reaches this too was not tried"
-                    self.host.notes.append(self._own_order(trace))
+                    self.host.notes += self._own_order(trace)
             except (TimeUp, Interrupted) as over:
                 self._cut_short(missing, over)
 
@@ -398,16 +398,19 @@ class Exploration(Opened):
                 return f"{number}/{times}"
         return f"{times}/{times}"
 
-    def _own_order(self, trace: Trace) -> str:
-        """Whether a loop that goes on in its own order fails like that too, in one sentence."""
+    def _own_order(self, trace: Trace) -> list[str]:
+        """Whether a loop that goes on in its own order fails like that too, in one sentence;
+        nothing where threads have a choice besides, for which it has no order."""
         host = self.host
         injected = sum(event.op == "cancelled" for event in trace.events)
         for scheduler in host.own_orders(injected):
             verdict = run_once(host, scheduler, clock="virtual")
             if (verdict.kind, verdict.failure) == (trace.verdict.kind, trace.verdict.failure):
-                return f"{host.own_name} reaches this too"
+                return [f"{host.own_name} reaches this too"]
+            if scheduler.threads:
+                return []
         more = " with the same cancellations elsewhere" if injected else ""
-        return (
+        return [
             f"{host.own_name}{more} does not reach this: it takes other timing, a task that "
             "goes on later than it could (after input or output, or slow work of another)"
-        )
+        ]

@@ -20,7 +20,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from tracelock.errors import UsageError
-from tracelock.instrument.rewrite.sites import globals_of, source_path
+from tracelock.instrument.rewrite.sites import globals_of, loaded, source_path
 
 #: Words that may stand for modules: no more than those that are named, and all that are executed.
 ONLY: Final = "only"
@@ -131,8 +131,8 @@ class Project:
                 found.setdefault(name)
         pending, asked = list(found), set(found)
         while pending:
-            module = sys.modules.get(pending.pop(0))
-            if not isinstance(module, ModuleType):
+            module = loaded(pending.pop(0))
+            if module is None:
                 continue
             for name in _names_in(module):
                 if name in asked:
@@ -144,8 +144,8 @@ class Project:
         return list(found)
 
     def _has(self, name: str) -> bool:
-        module = sys.modules.get(name)
-        return isinstance(module, ModuleType) and self.owns(name, source_path(module))
+        module = loaded(name)
+        return module is not None and self.owns(name, source_path(module))
 
 
 def _names_in(module: ModuleType) -> Iterator[str]:

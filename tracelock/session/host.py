@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.shards import Job
     from tracelock.instrument.account.account import Account
+    from tracelock.instrument.loops.own_order import OwnOrder
     from tracelock.session.interpreters.which import Switched
 
 OnProgress = Callable[["Progress"], None]
@@ -217,10 +218,14 @@ class Host(ABC):
         """While this is entered, schedules are those that the running interpreter can make."""
         return nullcontext()
 
-    def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
-        """Schedules that the backend's own event loop may make, where it has one order of its own;
+    def own_orders(self, cancellations: int) -> Iterable[OwnOrder]:
+        """Schedules that event loops make by themselves, where they have an order of their own;
         with so many cancellations."""
-        return ()
+        if not self.own_name:
+            return ()
+        from tracelock.instrument.loops.own_order import own_orders
+
+        return own_orders(self.own_name, cancellations)
 
 
 class Opened:

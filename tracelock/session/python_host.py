@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
@@ -76,7 +76,6 @@ class PythonHost(Interpreted, Host):
         self.looking = Looking(program, self.sources, self.backend)
         self.names = self.backend.names
         self.entangled = self.backend.one_loop
-        self.own_name = self.backend.own_name
         self.isolation = Isolation(self.backend, self.sources, settings.isolation)
         self.runner = self.models = PythonRunner(
             program, self.backend.rules, clock=settings.clock, limits=limits,
@@ -434,5 +433,6 @@ class PythonHost(Interpreted, Host):
         finally:
             self.names.deferring = False
 
-    def own_orders(self, cancellations: int) -> Iterable[Scheduler]:
-        return self.backend.own_orders(cancellations)
+    @property
+    def own_name(self) -> str:  # type: ignore[override]
+        return self.backend.own_name

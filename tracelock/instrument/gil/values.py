@@ -9,6 +9,7 @@ import types
 from types import FrameType
 from typing import Any, Final
 
+from tracelock.instrument.contexts import module_names
 from tracelock.interpreter.plainness import found_in
 
 #: Nothing is known.
@@ -19,7 +20,6 @@ _MAKE_PLAIN: Final[tuple[Any, ...]] = (
     int, float, str, bool, bytes, len, list, dict, set, tuple, frozenset, range, sorted, repr, hash,
     id, ord, chr, isinstance, issubclass, callable, hasattr, round, divmod, enumerate, zip,
 )  # fmt: skip
-_names: Final[Any] = vars(types.ModuleType)["__dict__"].__get__
 _SCALARS: Final = frozenset({int, float, complex, bool, str, bytes, types.NoneType})
 _EXACT: Final = (list, tuple, dict)
 
@@ -61,7 +61,7 @@ class Values:
         if value is UNKNOWN:
             return UNKNOWN
         if isinstance(value, types.ModuleType):
-            return _names(value).get(node.attr, UNKNOWN)
+            return module_names(value).get(node.attr, UNKNOWN)
         found = found_in(type(value), node.attr)
         try:
             own = object.__getattribute__(value, "__dict__")

@@ -46,7 +46,9 @@ _BY_VALUE: Final = frozenset(
     {"builtins", "tracelock", "collections", "array", "enum", "datetime", "copyreg"}
 )
 _GONE: Final = 0
-_OF_BACKEND: Final = ("heard", "ended_by_timeout", "cut_daemons", "own_loops", "ran", "starved")
+_OF_BACKEND: Final = (
+    "heard", "ended_by_timeout", "cut_daemons", "own_loops", "own_name", "ran", "starved",
+)  # fmt: skip
 
 
 def _remade(cls: Any, text: str, args: Any, state: dict[str, Any]) -> BaseException:
@@ -77,7 +79,7 @@ class _Sender(pickle.Pickler):
         if issubclass(cls, type) or cls is FunctionType:
             return None if _has_name(obj) else self._address(obj)
         if cls is BuiltinFunctionType:
-            return None if isinstance(obj.__self__, ModuleType) else _GONE
+            return None if issubclass(type(obj.__self__), ModuleType) else _GONE
         if issubclass(cls, _REFERRED):
             return self._address(obj)
         if issubclass(cls, (BaseException, Scheduler, random.Random)):

@@ -19,7 +19,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from tracelock.errors import UsageError
-from tracelock.instrument.contexts import contexts
+from tracelock.instrument.contexts import class_names, contexts, module_names
 
 _NOTHING: Final = nullcontext()
 #: Whether what runs in this context is a worker that may be cancelled, or was started by one; and
@@ -76,9 +76,10 @@ class Aim:
     def look(self, modules: Iterable[ModuleType]) -> None:
         """See what the program uses of its library."""
         for module in modules:
-            for value in list(vars(module).values()):
+            for value in list(module_names(module).values()):
                 self.anyio = self.anyio or _home(value).partition(".")[0] == "anyio"
-                parts = list(vars(value).values()) if isinstance(value, type) else [value]
+                is_class = issubclass(type(value), type)
+                parts = list(class_names(value).values()) if is_class else [value]
                 self.scopes = self.scopes or any(map(_speaks_of_scopes, parts))
 
     def admits(self, context: Context | None) -> bool:
@@ -90,11 +91,12 @@ class Aim:
 
 def _home(value: Any) -> str:
     """The module that a module, function or class of a program's names is of."""
-    if isinstance(value, ModuleType):
-        return str(vars(value).get("__name__", ""))
-    if isinstance(value, FunctionType):
+    cls = type(value)
+    if issubclass(cls, ModuleType):
+        return str(module_names(value).get("__name__", ""))
+    if cls is FunctionType:
         return str(value.__module__)
-    return str(vars(value).get("__module__", "")) if isinstance(value, type) else ""
+    return str(class_names(value).get("__module__", "")) if issubclass(cls, type) else ""
 
 
 def _speaks_of_scopes(value: Any) -> bool:

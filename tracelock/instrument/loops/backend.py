@@ -21,7 +21,7 @@ from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
-from tracelock.instrument.loops.own_order import OwnOrder
+from tracelock.instrument.loops.own_order import FIRST_COME, OwnOrder
 from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
@@ -30,8 +30,6 @@ from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.schedulers.base import Scheduler
 
 TasksT = TypeVar("TasksT", bound=LoopTasks)
-#: Schedules in a loop's own order that are tried to see whether they fail too.
-TRIES: Final = 200
 #: Steps before a bound that are looked at, and the places that they may be at in a livelock.
 ROUNDS: Final = 600
 PLACES: Final = 6
@@ -66,19 +64,11 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
 
     # --- the loop's own order ------------------------------------------------------------------
     one_loop = True
-    own_name = "the loop's own order (first come, first served)"
+    own_name = FIRST_COME
 
     def own_order(self) -> Scheduler:
         """The order in which the loop itself would go on."""
         return OwnOrder(once=True)
-
-    def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
-        """Schedules in that order, with one cancellation or none."""
-        first = OwnOrder(once=True)
-        yield first
-        if cancellations:
-            for place in range(min(first.places, TRIES)):
-                yield OwnOrder(once=True, inject=place)
 
     noun = "task"
 

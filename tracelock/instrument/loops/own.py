@@ -83,7 +83,8 @@ class OwnLoopTasks(LoopTasks):
         with self.entered(ident):
             self._begin(host, ident)
             try:
-                self._run(host)
+                with host.hosting():
+                    self._run(host)
             except ScheduleOver:
                 if isinstance(host, Main):
                     raise MainBlocked from None

@@ -1,9 +1,10 @@
-"""The order of the loop itself: first come, first served."""
+"""The orders that loops have of themselves: first come, first served, or shuffled batches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from tracelock.schedulers.base import INJECT, LAST, WORKER, Choice, Run, Scheduler
 
@@ -12,7 +13,8 @@ class OwnOrder(Scheduler):
     """Whatever is first in the line of a loop goes on; threads when they can, and go on then.
 
     ``once``: for one schedule. Timers fire when they must. ``inject``: at which of the places for
-    a cancellation there is one, -1: at none; ``places`` counts them.
+    a cancellation there is one, -1: at none; ``places`` counts them. ``threads``: whether a thread
+    could have gone on where another was picked, which no loop has an order for.
     """
 
     sized = False
@@ -21,6 +23,7 @@ class OwnOrder(Scheduler):
         self.once = once
         self.inject = inject
         self.places = 0
+        self.threads = False
         self._done = False
         self._run: Run
 
@@ -43,6 +46,7 @@ class OwnOrder(Scheduler):
         for worker in options:
             gate = loops.get(worker)
             if gate is None:
+                self.threads = True
                 if worker == choice.current:
                     return worker
                 place = LAST
@@ -84,3 +88,35 @@ class Batches(OwnOrder):
                     return worker
             self._batch = sorted(tasks)
             self._random.shuffle(self._batch)
+
+
+#: The orders of asyncio's loops, and of trio's, as they are called.
+FIRST_COME: Final = "the loop's own order (first come, first served)"
+SHUFFLED: Final = "trio's own order (batches of all that can go on, shuffled)"
+#: How many schedules of one such order are tried at most, with a cancellation at each place.
+_TRIES: Final = 200
+
+
+def _first_come(cancellations: int) -> Iterator[OwnOrder]:
+    first = OwnOrder(once=True)
+    yield first
+    for place in range(min(first.places, _TRIES) if cancellations else 0):
+        yield OwnOrder(once=True, inject=place)
+
+
+def _shuffled(cancellations: int) -> Iterator[OwnOrder]:
+    for seed in range(_TRIES // 4):
+        first = Batches(seed)
+        yield first
+        for place in range(min(first.places, 8) if cancellations else 0):
+            yield Batches(seed, place)
+
+
+_ORDERS: Final[dict[str, Callable[[int], Iterator[OwnOrder]]]] = {
+    FIRST_COME: _first_come, SHUFFLED: _shuffled,
+}  # fmt: skip
+
+
+def own_orders(name: str, cancellations: int) -> Iterator[OwnOrder]:
+    """Schedules in the order of this name, with one cancellation or none."""
+    return _ORDERS[name](cancellations)

@@ -17,6 +17,7 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops.aim import AIMED
 from tracelock.instrument.loops.awaits import awaiting, stack
 from tracelock.instrument.loops.cancelling import Injections, Way
+from tracelock.instrument.loops.own_order import FIRST_COME
 from tracelock.instrument.naming import SETUP
 from tracelock.instrument.worker import Worker
 from tracelock.ops import (
@@ -107,6 +108,8 @@ class LoopTasks:
     """
 
     open = True
+    #: The order that the loop has of itself.
+    own_name = FIRST_COME
     #: What ends a task that was cancelled, beside asyncio's own.
     cancelled_errors: tuple[type[BaseException], ...] = ()
     #: What leaves a block whose deadline has come.

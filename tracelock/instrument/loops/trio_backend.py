@@ -11,13 +11,12 @@ from typing import Any
 import sniffio
 
 from tracelock.instrument.callers import place_of_function
-from tracelock.instrument.loops.backend import TRIES, LoopBackend, call_work
-from tracelock.instrument.loops.own_order import Batches
+from tracelock.instrument.loops.backend import LoopBackend, call_work
+from tracelock.instrument.loops.own_order import SHUFFLED
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.loops.trio_patches import WAITING, sends_to
 from tracelock.instrument.loops.trio_tasks import TrioTasks
 from tracelock.instrument.patches import COMMON, LOOPING
-from tracelock.schedulers.base import Scheduler
 
 
 class TrioLoopBackend(LoopBackend[TrioTasks]):
@@ -25,14 +24,7 @@ class TrioLoopBackend(LoopBackend[TrioTasks]):
 
     patch_groups = (*COMMON, *LOOPING)
     waiting = WAITING
-    own_name = "trio's own order (batches of all that can go on, shuffled)"
-
-    def own_orders(self, cancellations: int) -> Iterator[Scheduler]:
-        for seed in range(TRIES // 4):
-            first = Batches(seed)
-            yield first
-            for place in range(min(first.places, 8) if cancellations else 0):
-                yield Batches(seed, place)
+    own_name = SHUFFLED
 
     def make_tasks(self) -> TrioTasks:
         return TrioTasks(self.hub, self._baton)

@@ -22,6 +22,7 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting
 from tracelock.instrument.loops.cancelling import Way
+from tracelock.instrument.loops.own_order import SHUFFLED
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
 
 #: The code of the task that calls what threads have sent.
@@ -91,6 +92,7 @@ class TaskObserver(trio.abc.Instrument):
 class TrioTasks(LoopTasks):
     """What runs in one controlled run of trio."""
 
+    own_name = SHUFFLED
     cancelled_errors = (trio.Cancelled,)
     late_errors = (TimeoutError, trio.TooSlowError)
 

@@ -27,7 +27,14 @@ from tracelock.instrument.contexts import identity, out_of_control
 from tracelock.instrument.live_objects import LiveObjects, every_object
 from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
 from tracelock.instrument.rewrite.importing import RewritingFinder
-from tracelock.instrument.rewrite.sites import Sites, globals_of, source_path, stable_file
+from tracelock.instrument.rewrite.sites import (
+    Sites,
+    all_loaded,
+    globals_of,
+    loaded,
+    source_path,
+    stable_file,
+)
 from tracelock.instrument.rewrite.standard import never, refuse, used_by
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
@@ -101,28 +108,24 @@ class Instrumentation:
             return
         self._finder = RewritingFinder(self)
         sys.meta_path.insert(0, self._finder)
-        loaded = [
-            (name, module) for name, module in list(sys.modules.items())
-            if isinstance(module, ModuleType) and self.covers(name)
-        ]  # fmt: skip
+        found = [(name, module) for name, module in all_loaded() if self.covers(name)]
         # __main__ may have been imported a second time under its own name: one file, two modules.
-        self.rewrite_loaded(loaded, live.functions if live else None)
+        self.rewrite_loaded(found, live.functions if live else None)
 
     def look_into(self, names: Iterable[str]) -> None:
         """Further modules, which have been imported, are scheduling points from now on."""
         new = [name for name in names if not self.covers(name)]
         self.modules += new
         self._looked.clear()
-        found = ((name, sys.modules.get(name)) for name in new)
-        loaded = [(name, module) for name, module in found if isinstance(module, ModuleType)]
-        if self._finder is None or not loaded:
+        found = [(name, module) for name in new if (module := loaded(name)) is not None]
+        if self._finder is None or not found:
             return
         functions = _every_function()
         for function in functions:  # created meanwhile, and frozen from now on
             pair = self._back.get(identity(function.__code__))
             if pair is not None:
                 self._changed.append((ref(function), pair[1]))
-        self.rewrite_loaded(loaded, functions)
+        self.rewrite_loaded(found, functions)
 
     def uninstall(self) -> None:
         """Undo ``install`` completely. Does nothing when not installed."""
@@ -290,10 +293,7 @@ class Sources(Instrumentation):
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
-        self.standard = used_by(
-            module for name, module in list(sys.modules.items())
-            if isinstance(module, ModuleType) and self.covers(name)
-        )  # fmt: skip
+        self.standard = used_by(module for name, module in all_loaded() if self.covers(name))
 
     def close(self) -> None:
         """Undo everything. Safe to call twice."""

@@ -90,6 +90,21 @@ def globals_of(module: ModuleType) -> dict[str, Any]:
     return found
 
 
+def loaded(name: str) -> ModuleType | None:
+    """The module of this name, None where none is: what else a program puts into ``sys.modules``
+    may say of itself that it is one, and run code of its own to say so."""
+    module = sys.modules.get(name)
+    return module if issubclass(type(module), ModuleType) else None
+
+
+def all_loaded() -> list[tuple[str, ModuleType]]:
+    """The modules that there are, with the names under which they have been imported."""
+    return [
+        (name, module) for name, module in list(sys.modules.items())
+        if issubclass(type(module), ModuleType)
+    ]  # fmt: skip
+
+
 def source_path(module: ModuleType) -> str | None:
     """The source file of a loaded module; frozen ones name theirs in their spec."""
     names = globals_of(module)
@@ -108,5 +123,5 @@ def source_path(module: ModuleType) -> str | None:
 
 def source_of(name: str) -> str | None:
     """The source file of the module of this name, None where none is loaded or it has none."""
-    module = sys.modules.get(name)
-    return source_path(module) if isinstance(module, ModuleType) else None
+    module = loaded(name)
+    return None if module is None else source_path(module)
