@@ -26,6 +26,7 @@ from tracelock.ops import ACQUIRE, RELEASE, Layout, ObjectSpec, Op, Value, Worke
 from tracelock.report.render import render_report
 from tracelock.scenario.language.objects import OBJECTS
 from tracelock.scenario.language.usage import features_of
+from tracelock.scenario.language.verbs import VERBS
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.schedulers.simple import RoundRobinScheduler
@@ -232,3 +233,10 @@ def test_a_new_finding_is_one_finder_and_one_entry(monkeypatch: pytest.MonkeyPat
     assert toy in tuple(analysis.analyze(trace))
     monkeypatch.undo()
     assert "toy" not in {one.kind for one in analysis.analyze(trace)}
+
+
+def test_each_field_of_a_step_is_listed_once() -> None:
+    for verb, row in VERBS.items():
+        names = [part.name for part in row.model.parts]
+        assert len(names) == len(set(names)), verb
+        assert set(names) <= set(row.model.model_fields), verb

@@ -7,12 +7,13 @@ what a name means is the business of :mod:`tracelock.scenario.checks.scenario`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic.fields import FieldInfo
 
 from tracelock.scenario.language.base import (
     Assignments,
@@ -371,14 +372,20 @@ else:
 #: The steps of a worker.
 Steps = Annotated[list[Step], FieldKind("block")]
 
+
+def _marks(info: FieldInfo) -> Iterator[FieldKind]:
+    """What a field holds. pydantic before 2.12 lists what marks a forward reference twice."""
+    found = [mark for mark in info.metadata if isinstance(mark, FieldKind)]
+    return (mark for number, mark in enumerate(found) if mark not in found[:number])
+
+
 for _verb, _row in VERBS.items():
     _row.model.verb = _verb
     _row.model.model_rebuild()
     _row.model.parts = tuple(
         StepField(name, info.serialization_alias or name, mark)
         for name, info in _row.model.model_fields.items()
-        for mark in info.metadata
-        if isinstance(mark, FieldKind)
+        for mark in _marks(info)
     )
 #: verb -> its other keys, as written in a document.
 KEYS: Final[dict[str, tuple[str, ...]]] = {
