@@ -536,6 +536,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
         "test_samplers_are_the_same_however_many_work": 12,
     },
+    "unit/test_trace_files.py": {
+        "test_a_file_made_to_fill_memory_is_refused_before_it_does": 7,
+    },
     "unit/test_linearise.py": {
         "test_any_execution_can_be_put_in_order": 50,
     },

@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -506,15 +508,82 @@ def test_limits(tmp_path):
     bomb = tmp_path / "bomb.json.gz"
     bomb.write_bytes(gzip.compress(b'{"format": "' + b" " * 30_000_000))
     assert bomb.stat().st_size < 100_000
-    with pytest.raises(TraceError, match="larger than the limit of 1000000 bytes of text"):
+    with pytest.raises(TraceError, match="too large: its text has more than"):
         load_trace(bomb, limits=Limits(text=1_000_000))
     path = tmp_path / "run.json"
     path.write_text(EXAMPLE)
-    with pytest.raises(TraceError, match="larger than the limit of 500 bytes"):
+    with pytest.raises(TraceError, match="too large: its text has more than 500 bytes"):
         load_trace(path, limits=Limits(text=500))
     assert len(load_trace(path, limits=Limits(text=len(EXAMPLE))).events) == 4
     with pytest.raises(TraceError, match="nested deeper than 1 level"):
         load_trace_text(edited('"result": 0', '"result": [[]]'), "x", limits=Limits(depth=1))
+
+
+def lines(events, header=""):
+    """A trace with one event a line, as our own writer has it."""
+    start, end = EXAMPLE.index('\n "events": ['), EXAMPLE.index("\n ]")
+    return (
+        f'{EXAMPLE[:start]}{header}\n "events": [\n' + ",\n".join(events) + EXAMPLE[end:]
+    ).encode()
+
+
+def event(seq, more):
+    return f'  {{"seq": {seq}, "worker": 0, "op": "checkpoint", "at": "x", "t": {seq}, {more}}}'
+
+
+BOMBS = {
+    "compressed well": lambda: gzip.compress(b'{"format": "' + b"A" * 60_000_000, 1),
+    "the same, one event a line": lambda: gzip.compress(
+        lines([event(0, '"value": "' + "A" * 400 + '"')] * 120_000), 1
+    ),
+    "lists in one event": lambda: lines([event(0, '"value": [' + "[]," * 8_500_000 + "[]]")]),
+    "lists in many events": lambda: lines(
+        [event(n, '"result": [' + "[]," * 50_000 + "[]]") for n in range(180)]
+    ),
+    "lists under keys of others": lambda: lines(
+        [event(n, '"more": [' + "[]," * 50_000 + "[]]") for n in range(180)]
+    ),
+    "lists in the header": lambda: lines([], ' "scenario": [' + "[]," * 4_500_000 + "[]],"),
+    "lists, and no trace": lambda: b'{"a": [' + b"[]," * 9_000_000 + b"[]]}",
+}
+LOADS = """
+import resource, sys
+from tracelock import errors, load_trace
+from tracelock.trace.recovery import recover
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+most = before * 1024 + (900 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+for read in load_trace, recover:
+    try:
+        read(sys.argv[1])
+        print("read")
+    except errors.TraceError as problem:
+        print(problem)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_file_made_to_fill_memory_is_refused_before_it_does(name, tmp_path):
+    path = tmp_path / "bomb.json"
+    path.write_bytes(BOMBS[name]())
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, str(path)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    assert [f"{path} is too large" in line for line in done.stdout.splitlines()] == [True, True]
+
+
+def test_a_device_is_not_read_for_ever():
+    with pytest.raises(TraceError, match="not a JSON object"):
+        load_trace("/dev/zero")
+
+
+def test_how_many_events_and_values_there_may_be():
+    few = Limits(values=3)
+    with pytest.raises(TraceError, match="too large: it has more than 3 events"):
+        load_trace_text(lines([event(n, '"n": 1') for n in range(4)]), "x", limits=few)
+    with pytest.raises(TraceError, match="too large: its events have more than 3 values"):
+        load_trace_text(lines([event(0, '"value": [1, 2, 3]')]), "x", limits=few)
 
 
 def test_not_there_or_not_a_file(tmp_path):

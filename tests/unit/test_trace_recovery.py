@@ -188,7 +188,7 @@ def test_what_cannot_be_recovered(tmp_path, content, message):
 def test_recover_is_bounded(tmp_path):
     path = tmp_path / "run.json.gz"
     path.write_bytes(gzip.compress(b'{"' + b" " * 10_000_000))
-    with pytest.raises(TraceError, match="larger than the limit"):
+    with pytest.raises(TraceError, match="too large"):
         recover(path, limits=Limits(text=100_000))
     with pytest.raises(TraceError, match="No such file"):
         recover(tmp_path / "missing")

@@ -18,8 +18,12 @@ from tracelock.trace.event import MISSING, Missing
 from tracelock.trace.events import LARGEST, Events
 from tracelock.trace.header import shown
 
-__all__ = ["Broken", "EventBuilder", "PartialTrace", "decode_events", "depth_of", "read_document"]
+__all__ = [
+    "Broken", "EventBuilder", "PartialTrace", "TooLarge", "check_parts_of", "decode_events",
+    "read_document",
+]  # fmt: skip
 
+_LENGTH: Final = 10  # of the values in events, on the average at least
 _REQUIRED: Final = frozenset({"seq", "worker", "op", "at", "t"})
 _KNOWN: Final = _REQUIRED | {
     "target", "value", "expect", "timeout", "n", "result", "enabled", "waited",
@@ -70,10 +74,23 @@ def decode_events(lines: str) -> list[Any]:
     return found
 
 
-def depth_of(value: Any, limit: int) -> int:
-    """How deeply lists and dicts are nested (0 for a scalar); stops counting beyond ``limit``."""
-    depth, level = 0, [value]
+class TooLarge(TraceError):
+    """It is beyond the limits, and nothing of it is looked at any further."""
+
+
+def check_parts_of(text: str, most: int) -> None:
+    """Raises :class:`TooLarge` for a text of JSON that has more values than that, and more than
+    events have for its length: the shortest take twenty times the memory that their text does."""
+    if sum(map(text.count, "[{,")) > max(most, len(text) // _LENGTH):
+        raise TooLarge(f"it has more than {most} values in it")
+
+
+def size_of(value: Any, limit: int) -> tuple[int, int]:
+    """How deeply lists and dicts are nested (0 for a scalar), and how many values are in them;
+    stops counting beyond the depth ``limit``."""
+    depth, count, level = 0, 0, [value]
     while depth <= limit:
+        count += len(level)
         inner: list[Any] = []
         nested = False
         for one in level:
@@ -86,21 +103,27 @@ def depth_of(value: Any, limit: int) -> int:
         if not nested:
             break
         depth, level = depth + 1, inner
-    return depth
+    return depth, count
 
 
 # --- events ----------------------------------------------------------------------------------
 class EventBuilder:
-    """Turns events as data into columns, checking each; ``depth`` is the most nesting allowed."""
+    """Turns events as data into columns, checking each; ``depth`` is the most nesting allowed,
+    ``most`` how many there may be, and as many values in their lists and objects. Beyond that
+    each method raises :class:`TooLarge`."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, most: int) -> None:
         self.events = Events()
         self._depth = depth
+        self._most = most
+        self._left = most  # of the values that lists and objects may hold
         self._shapes: dict[tuple[Any, ...], int] = {}
 
     def add(self, data: Any) -> None:
         """Check and add the next event. Raises :class:`TraceError` (and adds nothing)."""
         events = self.events
+        if len(events) >= self._most:
+            raise TooLarge(f"it has more than {self._most} events")
         if type(data) is not dict:
             raise TraceError(f"it is {shown(data)}, not an object")
         for key in ("seq", "worker", "op", "at", "t"):
@@ -124,6 +147,7 @@ class EventBuilder:
         for held in (value, result, expect, *extra.values()):
             self._check_depth(held)
         if extra:
+            self._left -= len(extra)
             events.extras[len(events)] = extra
         events.append(worker, shape, t, value, result, expect, waited, enabled)
 
@@ -143,6 +167,8 @@ class EventBuilder:
             before = len(self.events)
             for data in chunk:
                 self.add(data)
+        except TooLarge:
+            raise
         except (TraceError, TypeError, OverflowError):
             if not keys <= _KNOWN:
                 self.events = self.events.part(0, before)
@@ -151,6 +177,8 @@ class EventBuilder:
 
     def _add_columns(self, chunk: list[dict[str, Any]], keys: set[str]) -> bool:
         start, size = len(self.events), len(chunk)
+        if start + size > self._most:
+            raise TooLarge(f"it has more than {self._most} events")
         seqs = [data["seq"] for data in chunk]
         workers = [data["worker"] for data in chunk]
         times = [data["t"] for data in chunk]
@@ -219,8 +247,14 @@ class EventBuilder:
         return self.events.shape(op, None if target is MISSING else target, at, timeout, n)
 
     def _check_depth(self, value: Any) -> None:
-        if type(value) in (list, dict) and depth_of(value, self._depth) > self._depth:
+        if type(value) not in (list, dict):
+            return
+        depth, count = size_of(value, self._depth)
+        self._left -= count
+        if depth > self._depth:
             raise TraceError(f"a value is nested deeper than {self._depth} levels")
+        if self._left < 0:
+            raise TooLarge(f"its events have more than {self._most} values in lists and objects")
 
 
 _SHAPE: Final = ("op", "target", "at", "timeout", "n")
@@ -241,10 +275,10 @@ class PartialTrace:
     was reached.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, most: int) -> None:
         self.fields: dict[str, Any] = {}
         self.keys: set[str] = set()
-        self.builder = EventBuilder(depth)
+        self.builder = EventBuilder(depth, most)
         self.starts: array[int] = array("Q")
         self.end = -1
 
@@ -280,7 +314,7 @@ def read_document(
             position = _read_events(text, position, document)
         else:
             value, after = _value(_header, text, position)
-            if depth_of(value, depth) > depth:
+            if size_of(value, depth)[0] > depth:
                 raise Broken(f"{key} is nested deeper than {depth} levels", position)
             if key != "events":
                 document.fields[key] = value
@@ -313,6 +347,8 @@ def _read_events(text: str, position: int, document: PartialTrace) -> int:
             raise Broken("", after, True)  # a number may go on beyond the end
         try:
             builder.add(data)
+        except TooLarge:
+            raise
         except TraceError as problem:
             raise Broken(f"event {len(starts)}: {problem}", position) from None
         starts.append(position)

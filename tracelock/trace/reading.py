@@ -16,14 +16,22 @@ import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import IO
 
 from tracelock.errors import TraceError
 from tracelock.trace.header import check_format, check_header, wrong_worker
 from tracelock.trace.model import Trace
-from tracelock.trace.parsing import Broken, EventBuilder, PartialTrace, decode_events, read_document
+from tracelock.trace.parsing import (
+    Broken,
+    EventBuilder,
+    PartialTrace,
+    TooLarge,
+    check_parts_of,
+    decode_events,
+    read_document,
+)
 from tracelock.trace.verdict import Verdict
 
 __all__ = [
@@ -33,6 +41,7 @@ __all__ = [
 
 _BLOCK = 1 << 20
 _LONGEST = 1 << 24  # of the header, or of a line, where the quick way is tried
+_SMALL = 1 << 24  # of text: whatever it was compressed to
 _GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 
@@ -41,10 +50,23 @@ Source = Callable[[], IO[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a trace may be at most: ``text`` in bytes, uncompressed; ``depth`` of nesting."""
+    """What a trace may be at most.
+
+    ``text``: in bytes, uncompressed; ``whole``: where it is not one event a line, so that it has to
+    be in memory as a whole. ``growth``: so many times the bytes that it has compressed (our own
+    grow some 20 times, one made to fill memory 1,000 times). ``values``: events, and values in
+    lists and objects. ``depth``: of nesting.
+    """
 
     text: int = 2 << 30
+    whole: int = 1 << 28
+    growth: int = 50
+    values: int = 8_000_000
     depth: int = 200
+
+    def text_from(self, packed: int) -> int:
+        """How many bytes may come of so many compressed ones."""
+        return min(self.text, _SMALL + self.growth * packed)
 
 
 DEFAULT = Limits()
@@ -80,7 +102,9 @@ def opened(name: str, limits: Limits) -> Source:
                 pass
             return lambda: open(name, "rb")
         with open(name, "rb") as pipe:  # it can be read once only
-            data = pipe.read(limits.text + 1)
+            data = pipe.read(_BLOCK)
+            if _may_be_one(data):
+                data += pipe.read(limits.whole + 1 - len(data))
         return lambda: io.BytesIO(data)
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
@@ -109,6 +133,8 @@ def _load(source: Source, name: str, limits: Limits) -> Trace:
         try:
             trace = _by_lines(source, limits)
             return _whole(source, name, limits) if trace is None else trace
+        except TooLarge as problem:
+            raise TraceError(f"{name} is too large: {problem}") from None
         except OSError as problem:
             raise TraceError(f"cannot read {name}: {problem.strerror or problem}") from problem
 
@@ -127,8 +153,11 @@ def _by_lines(source: Source, limits: Limits) -> Trace | None:
         with source() as raw:
             magic = raw.read(2)
             raw.seek(0)
-            stream = gzip.GzipFile(fileobj=raw) if magic == _GZIP else raw
-            return _lines(_Bounded(stream, limits.text), limits)
+            packed = magic == _GZIP
+            stream = gzip.GzipFile(fileobj=raw) if packed else raw
+            return _lines(_Bounded(stream, limits, raw.tell if packed else None), limits)
+    except TooLarge:
+        raise
     except (Broken, TraceError, ValueError, RecursionError):
         return None
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -145,7 +174,7 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
         buffer += more
     at = buffer.index(mark) + len(mark)
     head, buffer = buffer[: at - 1], buffer[at:]
-    builder = EventBuilder(limits.depth)
+    builder = EventBuilder(limits.depth, limits.values)
     while True:
         end = buffer.find(b"\n ]")
         stop = end if end >= 0 else buffer.rfind(b"},\n") + 1
@@ -170,9 +199,10 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
             return None
     rest = b"".join(tail)
     stand_in = sha256(head + rest).hexdigest()
-    document = PartialTrace(limits.depth)
-    frame = b'%s"%s"%s' % (head.removeprefix(BOM), stand_in.encode(), rest)
-    read_document(frame.decode("utf-8"), document, limits.depth, stand_in)
+    document = PartialTrace(limits.depth, limits.values)
+    frame = (b'%s"%s"%s' % (head.removeprefix(BOM), stand_in.encode(), rest)).decode("utf-8")
+    check_parts_of(frame, limits.values)
+    read_document(frame, document, limits.depth, stand_in)
     if not document.keys.issuperset(("events", "verdict")):
         return None
     verdict = Verdict.from_data(document.fields.pop("verdict"))
@@ -180,23 +210,27 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
 
 
 class _Bounded:
-    """A stream read in blocks that ends in a ValueError beyond a number of bytes."""
+    """A stream read in blocks that ends beyond the limits, with :class:`TooLarge`. ``packed``:
+    how many compressed bytes it has come from so far."""
 
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile, most: int) -> None:
+    def __init__(
+        self, stream: IO[bytes] | gzip.GzipFile, limits: Limits, packed: Callable[[], int] | None
+    ) -> None:
         self._stream = stream
-        self._left = most
+        self._limits = limits
+        self._packed = packed
+        self._size = 0
 
     def read(self) -> bytes:
         block = self._stream.read(_BLOCK)
-        self._left -= len(block)
-        if self._left < 0:
-            raise ValueError("too large")
+        self._size += len(block)
+        _check_size(self._size, self._limits, None if self._packed is None else self._packed())
         return block
 
 
 # --- any document ----------------------------------------------------------------------------
 def _whole(source: Source, name: str, limits: Limits) -> Trace:
-    data, cut = read_all(source, name, limits)
+    data, cut = read_all(source, name, limits, most=limits.whole)
     text, wrong_byte = decoded(data)
     if wrong_byte is not None and not wrong_byte.cut:
         line = data.count(b"\n", 0, wrong_byte.position) + 1
@@ -204,7 +238,8 @@ def _whole(source: Source, name: str, limits: Limits) -> Trace:
             f"{name}:{line}: not UTF-8 text (byte {wrong_byte.position}), so not a trace"
         )
     cut = cut or wrong_byte is not None
-    document = PartialTrace(limits.depth)
+    document = PartialTrace(limits.depth, limits.values)
+    check_parts_of(text, limits.values)
     try:
         read_document(text, document, limits.depth)
     except Broken as problem:
@@ -256,24 +291,25 @@ def _cut_off(name: str, document: PartialTrace) -> str:
 
 
 def read_all(
-    source: Source, name: str, limits: Limits, *, damaged: bool = False
+    source: Source, name: str, limits: Limits, *, most: int, damaged: bool = False
 ) -> tuple[bytes, bool]:
     """All bytes, uncompressed, and whether the compressed stream is cut off.
 
     With ``damaged`` a stream that is damaged in the middle counts as cut off there. Raises
-    :class:`TraceError` for one that is, and for more than ``limits.text`` bytes.
+    :class:`TraceError` for one that is, and :class:`TooLarge` for more than ``most`` bytes.
     """
+    limits = replace(limits, text=most)
     with source() as raw:
         first = raw.read(_BLOCK)
         if first[:2] != _GZIP[: len(first)] or len(first) < 2:
             kept, size = [first], len(first)
-            if first.removeprefix(BOM).lstrip(b" \t\r\n")[:1] not in (b"{", b""):
-                return first, False  # no JSON object: do not read gigabytes of something else
+            if not _may_be_one(first):
+                return first, False  # do not read gigabytes of something else
+            _check_size(size, limits)
             while more := raw.read(_BLOCK):
                 kept.append(more)
                 size += len(more)
-                _check_size(size, name, limits)
-            _check_size(size, name, limits)
+                _check_size(size, limits)
             return b"".join(kept), False
         return _unpacked(raw, first, name, limits, damaged)
 
@@ -283,9 +319,10 @@ def _unpacked(
 ) -> tuple[bytes, bool]:
     unpacker = zlib.decompressobj(wbits=31)
     kept: list[bytes] = []
-    size = 0
+    size = packed = 0
     while block:
         bite = block
+        packed += len(block)
         while bite:
             if unpacker.eof:  # padding, or another member: a gzip file may have several
                 bite = bite.lstrip(b"\0")
@@ -302,8 +339,8 @@ def _unpacked(
                 return b"".join(kept), True
             kept.append(out)
             size += len(out)
-            _check_size(size, name, limits)
             bite = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            _check_size(size, limits, packed - len(bite))
         block = raw.read(_BLOCK)
     if not unpacker.eof:
         kept.append(unpacker.flush())
@@ -319,9 +356,19 @@ def _bytewise(unpacker: zlib._Decompress, data: bytes) -> Iterator[bytes]:
             return
 
 
-def _check_size(size: int, name: str, limits: Limits) -> None:
+def _may_be_one(start: bytes) -> bool:
+    """Whether a file that begins like this may be a trace: an object of JSON, or compressed."""
+    plain = start.removeprefix(BOM).lstrip(b" \t\r\n")[:1]
+    return plain in (b"{", b"") or start[:2] == _GZIP
+
+
+def _check_size(size: int, limits: Limits, packed: int | None = None) -> None:
     if size > limits.text:
-        raise TraceError(f"{name} is larger than the limit of {limits.text} bytes of text")
+        raise TooLarge(f"its text has more than {limits.text} bytes")
+    if packed is not None and size > limits.text_from(packed):
+        raise TooLarge(
+            f"its text has more than {limits.growth} times the bytes that it was compressed to"
+        )
 
 
 def decoded(data: bytes) -> tuple[str, Broken | None]:
