@@ -23,7 +23,7 @@ from tracelock.cli.main import main
 from tracelock.compare import costs, gil
 from tracelock.compare.gil import UnderGil
 from tracelock.compare.leftovers import leftovers
-from tracelock.compare.native import Workshop
+from tracelock.compare.native import BOUNDS, Workshop
 from tracelock.compare.outcomes import OutcomeTable
 from tracelock.compare.stats import Z, apart, median_interval, spread, wilson
 from tracelock.compare.variants import AROUND, INSIDE, NONE, WRITTEN, rounds, shortened, variants
@@ -516,3 +516,27 @@ def test_the_command_line_offers_what_there_is() -> None:
     from tracelock.session.exporting import TARGETS
 
     assert EXPORTS == TARGETS
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_a_native_program_has_bounds_of_memory_and_time(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of a stranger's program that would have 900 million items, and a loop without end."""
+    grow: list[Any] = [{"let": {"x": "[0] * 900000"}}]
+    grow += [{"let": {"x": "x + x"}}] * 10 + [{"write": "n", "value": 1}]
+    data = {
+        "format": "tracelock-scenario/1", "name": "grows", "shared": {"n": 0},
+        "workers": {"w": {"steps": grow}, "v": {"steps": [{"write": "n", "value": 2}]}},
+    }  # fmt: skip
+    assert BOUNDS["RLIMIT_AS"] >= 1 << 30
+    monkeypatch.setitem(BOUNDS, "RLIMIT_AS", 600 << 20)
+    with Workshop() as workshop:
+        prepared = workshop.prepare(scenario_from_data(data), backend, 1.0)
+        found = workshop.run(prepared, seconds=60.0)
+        assert found["status"] == 1 and found["state"] == {"n": 2}, found
+        if backend == "threading":
+            assert "MemoryError" in found["output"]
+        with open(prepared.file, "a", encoding="utf-8") as program:
+            program.write("\nwhile True: pass\n")
+        assert "error" in workshop.run(prepared, seconds=1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import signal
@@ -16,11 +17,23 @@ from typing import Any, Final
 from tracelock.export.program import plain_program
 from tracelock.scenario.language.models import Scenario
 
+#: What each of its processes may take at most, of memory (addresses, in bytes) and of files that it
+#: writes: the program is a stranger's, and runs without us. Processor time: see ``Workshop.run``.
+BOUNDS: Final = {"RLIMIT_AS": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}
 #: What runs there. It must not need tracelock: the interpreter may be another one.
 CHILD: Final = r'''
 import contextlib, io, json, sys, time
 
 config = json.loads(sys.argv[1])
+try:
+    import resource
+except ImportError:  # no such bounds on this system
+    pass
+else:
+    for name, bound in config["bounds"].items():
+        hard = resource.getrlimit(getattr(resource, name))[1]
+        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(getattr(resource, name), (bound, bound))
 file = config["file"]
 if config["switch_interval"] is not None:
     sys.setswitchinterval(config["switch_interval"])
@@ -222,9 +235,10 @@ class Workshop:
         """Run once; what the child printed, or ``{"error": ...}`` where it could not.
 
         ``timed``: with locks that measure. ``seconds``: after which it is killed, with all that
-        it has started.
+        it has started; what it may take of memory is in ``BOUNDS``.
         """
-        config = dict(prepared.config, switch_interval=switch_interval)
+        bounds = {**BOUNDS, "RLIMIT_CPU": math.ceil(seconds) + 1}
+        config = dict(prepared.config, switch_interval=switch_interval, bounds=bounds)
         if not timed:
             config["timed"] = []
         command = [python or sys.executable, "-E", "-s", self.child, json.dumps(config)]
