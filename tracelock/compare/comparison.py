@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.compare.gil import UnderGil, told
 from tracelock.errors import UnsupportedError, UsageError
-from tracelock.trace.files import write_whole
+from tracelock.trace.outputs import write_whole
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
