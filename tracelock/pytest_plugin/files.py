@@ -23,7 +23,11 @@ _KINDS: Final = {"passes": (), "fails": ("failed", "crashed"), "deadlock": ("dea
 
 
 def _allowed(config: pytest.Config) -> bool:
-    return bool(config.getoption("--tracelock-allow-call") or config.getini("tracelock_allow_call"))
+    from tracelock.backends.calls import check_calls
+
+    allowed = config.getoption("--tracelock-allow-call") or config.getini("tracelock_allow_call")
+    check_calls(bool(allowed))
+    return bool(allowed)
 
 
 class _Item(pytest.Item):
