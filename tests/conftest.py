@@ -536,6 +536,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
         "test_samplers_are_the_same_however_many_work": 12,
     },
+    "system/test_terminals.py": {
+        "test_every_command_on_a_hostile_scenario": 2,
+        "test_every_command_on_what_is_wrong": 2,
+    },
     "unit/test_linearise.py": {
         "test_any_execution_can_be_put_in_order": 50,
     },

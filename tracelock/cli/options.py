@@ -39,6 +39,9 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, **more)
 
     def error(self, message: str) -> NoReturn:
+        from tracelock.cli.output import harmless
+
+        message = harmless(message)  # names of files may come from a pattern of the shell
         self.exit(2, f"{self.prog}: {message}\n(see {self.prog} --help)\n")
 
 

@@ -74,10 +74,9 @@ class Output:
 
     def problem(self, text: str) -> None:
         """Print what is wrong on standard error, with nothing in it that a terminal obeys."""
-        from tracelock.report.wording import clean
+        from tracelock.report.wording import clean_lines
 
-        for line in text.split("\n"):
-            self.note(clean(line))
+        self.note(clean_lines(text))
 
     @property
     def stderr(self) -> TextIO | None:

@@ -227,7 +227,9 @@ def _stream_at(file: os.stat_result) -> int | None:
 
 
 def _into(path: AnyPath, descriptor: int, parts: Iterable[str]) -> int:
-    """Write into a file that is open. A reader of standard output that has gone wants no more."""
+    """Write into a file that is open. A reader of standard output that has gone wants no more.
+
+    Standard streams end at terminals: what these would obey is written as JSON writes it."""
     if descriptor > 2:
         with writing(path), os.fdopen(os.dup(descriptor), "wb") as sink:
             return _fill(sink, parts)
@@ -238,7 +240,7 @@ def _into(path: AnyPath, descriptor: int, parts: Iterable[str]) -> int:
     with writing(path), suppress(BrokenPipeError):
         stream.flush()
         for part in parts:
-            data = text.encode(part)
+            data = text.encode(text.visible(part))
             size += len(data)
             if hasattr(stream, "buffer"):
                 stream.buffer.write(data)
