@@ -247,6 +247,14 @@ def test_an_index_with_a_text_in_it_is_no_part_of_an_f_string(target: str, tmp_p
     assert watched([source]) == [[]] or target == "multiprocessing"
 
 
+def test_a_program_says_which_code_it_runs_that_the_scenario_names() -> None:
+    steps = [{"call": "os:system", "args": ["'true'"]}]
+    data = {"format": "tracelock-scenario/1", "name": "n", "workers": {"w": {"steps": steps}}}
+    for target in ("threading", "trio"):
+        made = ast.get_docstring(ast.parse(export(scenario_from_data(data), target))) or ""
+        assert "It runs Python code that the scenario names; read that first: os:system" in made
+
+
 def test_names_that_are_no_python_are_not_written() -> None:
     for name in ("class:f", "a.import:f", "os:lambda", "a²:f"):
         steps = [{"call": name}]

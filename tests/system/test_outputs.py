@@ -301,6 +301,26 @@ def test_the_owner_stays_and_links_of_others_in_open_folders_are_not_followed(
     assert (tmp_path / "victim").read_text() == "before" and not (tmp_path / "none").exists()
 
 
+def test_a_link_is_not_followed_where_the_tool_chose_the_name(tmp_path: Path) -> None:
+    """Who unpacks an archive, or clones a repository, gets links with it."""
+    (tmp_path / "in").mkdir()
+    trace = tmp_path / "in" / "lost.json"
+    trace.write_bytes(Path(LOST).read_bytes()[:-9])
+    for name in ("lost.json.recovered.json", "lost.min.json"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / f"planted-{name}")
+    assert main(["recover", str(trace)]) == 0
+    assert (tmp_path / "in" / "lost.json.recovered-2.json").is_file()
+    trace.write_bytes(Path(LOST).read_bytes())
+    assert main(["shrink", str(trace), "--no-confirm"]) == 2
+    link = tmp_path / "in" / "kept.json"
+    link.symlink_to(tmp_path / "victim")
+    (tmp_path / "victim").write_text("before")
+    write_whole(link, ["after"], follow=False)
+    assert not link.is_symlink() and link.read_text() == "after"
+    assert (tmp_path / "victim").read_text() == "before"
+    assert not list(tmp_path.glob("planted*"))
+
+
 def test_what_is_an_open_file_of_this_process() -> None:
     assert [descriptor_of(path) for path in ("/dev/stdout", "/dev/stderr", "/dev/fd/7")] == [
         1,

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from tracelock.report.wording import clean
@@ -79,6 +80,10 @@ def _make(folder: str) -> None:
 
 
 def _save_new(trace: Trace, start: str, end: str, number: int) -> str:
-    """Save under the first name ``start`` N ``end`` that is free, whoever else looks for one."""
-    names = (f"{start}{n}{end}" for n in range(number, _MOST))
+    """Save under the first name ``start`` N ``end`` that is free."""
+    return save_new(trace, (f"{start}{n}{end}" for n in range(number, _MOST)))
+
+
+def save_new(trace: Trace, names: Iterable[str]) -> str:
+    """Save under the first of these names that is free, whoever else looks for one."""
     return write_new(names, parts_of(trace.header(), trace.events, trace.verdict))

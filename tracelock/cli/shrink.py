@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from tracelock.cli.explore import show_twin
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import Keeper, save_new
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.cli.show import steps
@@ -24,7 +24,7 @@ def shrink_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.trace)
     find_modules(options)
     target = options.output or _path_with(options.trace, "min")
-    if os.path.exists(target) and options.output is None:
+    if os.path.lexists(target) and options.output is None:
         raise UsageError(f"{target} is there already: name another file with -o")
     keeper = Keeper(target, "", "")
     small = shrink(
@@ -32,7 +32,11 @@ def shrink_command(options: argparse.Namespace, out: Output) -> int:
         allow_call=options.allow_call, start_method=options.start_method,
         isolation=options.isolation,
     )  # fmt: skip
-    path = keeper.keep(small.trace)
+    path = target
+    if options.output is None:
+        save_new(small.trace, [target])
+    else:
+        keeper.keep(small.trace)
     if options.scenario is not None and small.reduced is not None:
         write_whole(options.scenario, [small.reduced.scenario.to_yaml()], make_folder=True)
     if options.json:

@@ -93,6 +93,7 @@ class FlowWriter(VariableWriter):
             if not part.isidentifier() or keyword.iskeyword(part):
                 raise UsageError(f"cannot write {at}: {step.call} cannot be said in Python source")
         self.context.needs.add(f"import {module}")
+        self.context.calls.append(step.call)
         arguments = ", ".join(self.value(tree, apart) for tree in trees)
         self.assign(self.local(step.into), f"{module}.{function}({arguments})")
         self.after_operation(at)

@@ -160,6 +160,10 @@ class _ProgramWriter:
             told = f"Forced through one interleaving by events at the switches. It ends: {kind}"
             told += f", {verdict.message}." if verdict.message else "."
             paragraphs += ["", *textwrap.wrap(told, WIDTH - 1)]
+        if self.context.calls:
+            named = ", ".join(dict.fromkeys(self.context.calls))
+            told = f"It runs Python code that the scenario names; read that first: {named}"
+            paragraphs += ["", *textwrap.wrap(told, WIDTH - 1)]
         if self.origin:
             paragraphs += ["", *textwrap.wrap(f"Written by: {self.origin}", WIDTH - 1)]
         return docstring(paragraphs)

@@ -130,11 +130,17 @@ def _place_of(path: AnyPath, make_folder: bool) -> Path:
 
 
 # --- whole files ---------------------------------------------------------------------------------
-def write_whole(path: AnyPath, parts: Iterable[str], *, make_folder: bool = False) -> int:
+def write_whole(
+    path: AnyPath, parts: Iterable[str], *, make_folder: bool = False, follow: bool = True
+) -> int:
     """Write a file as a whole or not at all, compressed if it is a ``.gz``; its size in bytes.
 
-    ``make_folder``: make the folder that it goes to. Raises UsageError where it cannot be written.
+    ``make_folder``: make the folder that it goes to. ``follow``: write what a link leads to, as is
+    right for a name that the user has given; else the link itself is replaced, which somebody may
+    have put where the tool was to write. Raises UsageError where it cannot be written.
     """
+    if not follow and os.path.islink(path):
+        return _replace(path, Path(path), None, parts)
     descriptor = descriptor_of(path)
     if descriptor is not None:
         return _into(path, descriptor, parts)
@@ -153,12 +159,13 @@ def write_whole(path: AnyPath, parts: Iterable[str], *, make_folder: bool = Fals
 
 def write_new(names: Iterable[str], parts: Iterable[str]) -> str:
     """Write a file under the first of these names that is free, which is returned; they are in one
-    folder. Raises UsageError where it cannot be written, or none is free."""
+    folder. A name that is a link is taken, wherever that leads. Raises UsageError where it cannot
+    be written, or none is free."""
     name = temporary = None
     try:
         for name in names:
             if temporary is None:
-                temporary = _written(name, Path(os.path.realpath(name)), None, parts)[0]
+                temporary = _written(name, Path(name), None, parts)[0]
             with writing(name), suppress(FileExistsError):
                 _give_name(temporary, name)
                 return name
