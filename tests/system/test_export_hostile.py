@@ -191,6 +191,11 @@ def test_every_place_of_a_scenario(tmp_path: Path) -> None:
             except TracelockError:
                 continue
             for target in TARGETS if FULL else (TARGETS[(number + turn) % len(TARGETS)],):
+                halves = any("\ud800" <= char <= "\udfff" for char in text)
+                if target == "pytest" and halves and "\\ud800" in json.dumps(scenario.to_data()):
+                    with pytest.raises(TracelockError, match="half a character"):
+                        export(scenario, target)
+                    continue
                 source = export(scenario, target, origin=f"tracelock export {text}")
                 check(source, own_names(data))
                 kept[target, path] = source
@@ -200,8 +205,7 @@ def test_every_place_of_a_scenario(tmp_path: Path) -> None:
                         for node in ast.parse(source).body
                         if isinstance(node, ast.Assign)
                     ]
-                    form = "json" if '"json")' in source else "yaml"
-                    again = load_scenario_text(kept_text, "again", form)
+                    again = load_scenario_text(kept_text, "again", "yaml")
                     assert again.to_data() == scenario.to_data()
             went[path] += 1
     # what is refused is no test of what is written: texts in these places are not

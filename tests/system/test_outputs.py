@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -185,6 +186,31 @@ def test_a_checkpoint_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a checkpoint" in capsys.readouterr().err and Path("mine").read_text() == "mine"
 
 
+#: Modules that open files to write them, or as ``os.open`` does, and which.
+WRITERS = {
+    "trace/outputs.py": "all that a command, a test or a caller is to find",
+    "compare/native.py": "programs, in a temporary folder",
+    "atomicity/asked.py": "/dev/null",
+    "atomicity/program.py": "a module, in a temporary folder",
+    "instrument/rewrite/caching.py": "rewritten code beside Python's own, if it can be",
+    "instrument/isolation/probing.py": "/dev/null",
+    "cli/streams.py": "/dev/null",
+}
+
+
+def test_there_is_one_writer() -> None:
+    opens = re.compile(
+        r"""open\(.*["'](?:[wax]b?|r\+b?)["']|\.write_(?:text|bytes)\(|\bos\.open\("""
+    )
+    package = ROOT / "tracelock"
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if opens.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == set(WRITERS)
+
+
 # --- the writer --------------------------------------------------------------------------------
 def failing(error: BaseException) -> Iterator[str]:
     yield "half"
@@ -211,6 +237,24 @@ def test_a_full_device(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("run", "html", "program"):
         assert main([*COMMANDS[command], "/dev/full"]) == 2
         assert "cannot write /dev/full: No space left on device" in capsys.readouterr().err
+
+
+def test_where_there_is_no_room(tmp_path: Path) -> None:
+    """No file may be larger than a few hundred bytes here: that is a disk that is full half-way."""
+    (tmp_path / "there.html").write_text("before")
+    for words, path in (
+        (COMMANDS["html"], "there.html"), (COMMANDS["html"], "new.html"),
+        (COMMANDS["run"], "t.json"),
+    ):  # fmt: skip
+        done = subprocess.run(
+            ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", sys.executable, "-m", "tracelock", *words,
+             path],
+            capture_output=True, text=True, timeout=100, check=False,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # Python's own would be half there
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert f"cannot write {path}: File too large (nothing is left in its place" in done.stderr
+    assert os.listdir() == ["there.html"] and Path("there.html").read_text() == "before"
 
 
 def test_a_new_name_is_one_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from tracelock.errors import UsageError
 from tracelock.export.naming import plain_name
 from tracelock.export.writing import docstring, lined, quoted
 from tracelock.scenario.language.models import Scenario
@@ -22,7 +23,7 @@ SCENARIO = {scenario}
 
 
 def test_{name}():
-    scenario = tracelock.load_scenario_text(SCENARIO, {file}, {form})
+    scenario = tracelock.load_scenario_text(SCENARIO, {file}, "yaml")
     explored = tracelock.explore(scenario, backend={backend}, seconds=60)
     explored.raise_for_failure()
     assert explored.verdict != "unfinished", explored.summary
@@ -30,20 +31,20 @@ def test_{name}():
 
 
 def searching_test(scenario: Scenario, backend: str, origin: str | None = None) -> str:
-    """The source of a pytest module that explores ``scenario`` on the rules of ``backend``."""
-    name = plain_name(scenario.name)
+    """The source of a pytest module that explores ``scenario`` on the rules of ``backend``.
+
+    Raises UsageError for a scenario that no file could hold.
+    """
+    name, data = plain_name(scenario.name), scenario.to_data()
     about = [scenario.name + ".", "", *_ABOUT]
     if origin:
         about += ["", f"Written by: {origin}"]
-    form, text = "yaml", scenario.to_yaml()
-    data = json.dumps(scenario.to_data(), indent=2, ensure_ascii=False)
-    if any("\ud800" <= char <= "\udfff" for char in data):  # half a character: YAML has no way
-        form, text = "json", data
+    if any("\ud800" <= char <= "\udfff" for char in json.dumps(data, ensure_ascii=False)):
+        raise UsageError("a text of the scenario holds half a character: no file can say that")
     return _TEXT.format(
         about="\n".join(docstring(about)),
-        scenario=lined(text.rstrip("\n") + "\n"),
+        scenario=lined(scenario.to_yaml().rstrip("\n") + "\n"),
         name=name,
-        file=quoted(f"{name}.{form}"),
-        form=quoted(form),
+        file=quoted(f"{name}.yaml"),
         backend=quoted(backend),
     )
