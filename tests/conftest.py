@@ -536,8 +536,16 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
         "test_samplers_are_the_same_however_many_work": 12,
     },
-    "unit/test_trace_files.py": {
-        "test_a_file_made_to_fill_memory_is_refused_before_it_does": 7,
+    "system/test_trace_bombs.py": {"test_it_is_refused_before_it_does": 7},
+    "system/test_outputs.py": {
+        "test_a_device_stays_a_device": 2,
+        "test_a_file_is_replaced_whole": 2,
+        "test_folders_and_what_is_read_are_refused_before_anything_is_run": 2,
+        "test_standard_output": 3,
+    },
+    "system/test_terminals.py": {
+        "test_every_command_on_a_hostile_scenario": 2,
+        "test_every_command_on_what_is_wrong": 2,
     },
     "unit/test_linearise.py": {
         "test_any_execution_can_be_put_in_order": 50,

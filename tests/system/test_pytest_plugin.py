@@ -62,6 +62,16 @@ def kept(pytester: pytest.Pytester) -> list[Path]:
     return sorted(pytester.path.glob(".tracelock/*"))
 
 
+def test_a_trace_that_cannot_be_kept_is_no_end_of_the_run(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_race=RACE)
+    (pytester.path / ".tracelock").write_text("no folder")
+    result = run(pytester, "--tracelock-json=none/out.json")
+    result.assert_outcomes(failed=1)
+    told = result.stdout.str() + result.stderr.str()
+    assert "(not kept: cannot write" in told and "INTERNALERROR" not in told
+    assert "--tracelock-json: cannot write none/out.json: No such file or directory" in told
+
+
 # --- marked tests ----------------------------------------------------------------------------
 def test_a_race_is_found_shown_kept_and_tried_first(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_race=RACE)

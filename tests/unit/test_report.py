@@ -892,9 +892,9 @@ def test_a_twin_that_is_given_or_found(shell: Shell, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["t.json"], "where to?"),
-        (["t.json", "-o", "-"], "-o - has no name to go by"),
+        (["t.json", "-o", "-"], "standard output has no name to go by"),
         (["t.json", "-o", "x.pdf"], "what x.pdf is to be is not clear"),
-        (["t.json", "-o", "t.json"], "is the trace itself"),
+        (["t.json", "-o", "t.json"], "is what this command reads"),
         (["t.json", "-o", "no/such/x.html"], "cannot write no/such/x.html"),
         (["none.json", "-o", "x.html"], "none.json"),
         (["t.json", "-o", "x.html", "--around", "2"], "there is no event 2 in 2 events"),

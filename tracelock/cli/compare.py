@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tracelock.cli.export import check_writable
 from tracelock.cli.output import Output
 from tracelock.cli.progress import progress as progress_bar
 from tracelock.cli.run import find_modules
@@ -13,9 +12,10 @@ from tracelock.compare import Comparison, compare
 from tracelock.report.comparison.page import comparison_html
 from tracelock.report.comparison.picture import costs_svg
 from tracelock.report.comparison.text import comparison_lines
+from tracelock.report.wording import clean
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario
-from tracelock.trace.files import write_whole
+from tracelock.trace.outputs import write_whole
 
 
 def compare_command(options: argparse.Namespace, out: Output) -> int:
@@ -25,8 +25,6 @@ def compare_command(options: argparse.Namespace, out: Output) -> int:
     comparison is not complete.
     """
     scenario: Scenario = load_scenario(options.scenario)
-    for path in (options.output, options.html, options.svg):
-        check_writable(path)
     find_modules(options)
     backends = None
     if options.backends is not None:
@@ -60,4 +58,4 @@ def show(found: Comparison, options: Any, out: Output) -> None:
         ("comparison", options.output), ("page", options.html), ("picture", options.svg)
     ):  # fmt: skip
         if path is not None:
-            out.line(f"\n{name}: {path}")
+            out.line(f"\n{name}: {clean(path)}")

@@ -1,4 +1,4 @@
-"""Where traces go, and under which names. Only what ``--trace`` names is ever overwritten."""
+"""Where traces go, and under which names. Only what ``--trace`` names is ever replaced."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from tracelock.errors import UsageError
 from tracelock.report.wording import clean
+from tracelock.trace.files import parts_of
+from tracelock.trace.outputs import check_output, descriptor_of, write_new, writing
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -37,11 +39,11 @@ class Keeper:
         """Save one trace; where it is now. Raises UsageError where it cannot be written."""
         self.saved += 1
         if self.path is None:
-            os.makedirs(FOLDER, exist_ok=True)
+            _make(FOLDER)
             start = os.path.join(FOLDER, f"{self.stem}-{trace.verdict.kind}-")
             return _save_new(trace, start, ".json", 1)
-        if self.saved == 1:
-            trace.save(self.path)
+        if self.saved == 1 or not os.path.isfile(self.path) or descriptor_of(self.path) is not None:
+            trace.save(self.path)  # a pipe gets all of them, one after the other
             return self.path
         folder, name = os.path.split(self.path)
         first, dot, rest = name.partition(".")
@@ -49,19 +51,8 @@ class Keeper:
         return _save_new(trace, start, dot + rest if rest else ".json", 2)
 
     def _check(self) -> None:
-        if self.path is not None and os.path.isdir(self.path):
-            raise UsageError(f"cannot write {self.path}: it is a folder")
-        if self.path == "":
-            raise UsageError("--trace needs the name of a file")
-        folder = FOLDER if self.path is None else os.path.dirname(self.path)
-        what = folder if self.path is None else self.path
-        existing = os.path.abspath(folder or ".")
-        while not os.path.exists(existing) and existing != os.path.dirname(existing):
-            existing = os.path.dirname(existing)
-        if not os.path.isdir(existing):
-            raise UsageError(f"cannot write {what}: {existing} is not a folder")
-        if not os.access(existing, os.W_OK) and not (self.path and os.path.exists(self.path)):
-            raise UsageError(f"cannot write {what}: no permission to write in {existing}")
+        where = os.path.join(FOLDER, self.stem) if self.path is None else self.path
+        check_output(where, make_folder=True)
 
 
 def keeper_for(options: argparse.Namespace, scenario: Scenario, backend: str) -> Keeper | None:
@@ -71,6 +62,8 @@ def keeper_for(options: argparse.Namespace, scenario: Scenario, backend: str) ->
 
 def replay_line(path: str, allow_call: bool) -> str:
     """How to replay a trace that was kept."""
+    if descriptor_of(path) is not None:
+        return "replay it: tracelock replay FILE, with what was written here"
     allow = " --allow-call" if allow_call else ""
     return f"replay it: tracelock replay {shlex.quote(clean(path))}{allow}"
 
@@ -81,21 +74,16 @@ def slug(name: str) -> str:
     return plain or "scenario"
 
 
+def _make(folder: str) -> None:
+    with writing(folder):
+        os.makedirs(folder, exist_ok=True)
+
+
 def _save_new(trace: Trace, start: str, end: str, number: int) -> str:
     """Save under the first name ``start`` N ``end`` that is free."""
-    for n in range(number, _MOST):
-        path = f"{start}{n}{end}"
-        try:
-            # taken at once, so that two commands in one folder cannot choose the same
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from error
-        try:
-            trace.save(path)
-        except BaseException:
-            os.unlink(path)
-            raise
-        return path
-    raise UsageError(f"cannot write {start}N{end}: there are {_MOST:,} of them already")
+    return save_new(trace, (f"{start}{n}{end}" for n in range(number, _MOST)))
+
+
+def save_new(trace: Trace, names: Iterable[str]) -> str:
+    """Save under the first of these names that is free, whoever else looks for one."""
+    return write_new(names, parts_of(trace.header(), trace.events, trace.verdict))

@@ -74,6 +74,14 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
     command: str = options.command
     module = import_module(f"tracelock.cli.{_MODULES.get(command, command)}")
     run: Callable[[argparse.Namespace, Output], int] = getattr(module, f"{command}_command")
+    if getattr(options, "allow_call", False):
+        from tracelock.backends.calls import check_calls
+
+        check_calls()
+    if options.files:
+        from tracelock.cli.outputs import claim_outputs
+
+        claim_outputs(options, out)
     return run(options, out)
 
 

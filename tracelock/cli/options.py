@@ -39,6 +39,9 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(*args, **more)
 
     def error(self, message: str) -> NoReturn:
+        from tracelock.cli.output import harmless
+
+        message = harmless(message)  # names of files may come from a pattern of the shell
         self.exit(2, f"{self.prog}: {message}\n(see {self.prog} --help)\n")
 
 
@@ -73,32 +76,40 @@ def _seconds(text: str) -> float:
     return number
 
 
+#: What a command does with a file that an argument names, see ``outputs``: the first is read, the
+#: others are written. A trace makes its folder; a new file must not be there yet; a checkpoint is
+#: read where it is there.
+READ, WRITE, TRACE, NEW, CHECKPOINT = "read", "write", "trace", "new", "checkpoint"
+
+
 class Option(NamedTuple):
-    """One argument of a command: its names and what ``add_argument`` gets besides them."""
+    """One argument of a command: its names, what ``add_argument`` gets besides them, and what is
+    done with the file that it names, if it does."""
 
     names: tuple[str, ...]
     how: dict[str, Any]
+    file: str = ""
 
-    def add_to(self, parser: argparse._ActionsContainer) -> None:
-        parser.add_argument(*self.names, **self.how)
+    def add_to(self, parser: argparse._ActionsContainer) -> dict[str, str]:
+        action = parser.add_argument(*self.names, **self.how)
+        return {action.dest: self.file} if self.file else {}
 
 
 class Either(tuple[Option, ...]):
     """Options of which one may be given."""
 
-    def add_to(self, parser: argparse._ActionsContainer) -> None:
+    def add_to(self, parser: argparse._ActionsContainer) -> dict[str, str]:
         group = parser.add_mutually_exclusive_group()
-        for option in self:
-            option.add_to(group)
+        return {dest: file for option in self for dest, file in option.add_to(group).items()}
 
 
 def _flag(name: str, about: str) -> Option:
     return Option((name,), {"action": "store_true", "help": about})
 
 
-def _value(names: str, metavar: str, about: str, **how: Any) -> Option:
+def _value(names: str, metavar: str, about: str, file: str = "", **how: Any) -> Option:
     """An argument with a value; ``names``: its names with a space between them."""
-    return Option(tuple(names.split()), {"metavar": metavar, "help": about, **how})
+    return Option(tuple(names.split()), {"metavar": metavar, "help": about, **how}, file)
 
 
 def _number(name: str, about: str, least: int = 1, **how: Any) -> Option:
@@ -110,8 +121,8 @@ def _choice(name: str, allowed: tuple[str, ...], about: str, **how: Any) -> Opti
     return _value(name, word, f"{about}: {', '.join(allowed)}", choices=allowed, **how)
 
 
-_SCENARIO: Final = _value("scenario", "SCENARIO", "a YAML or JSON file")
-_TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz")
+_SCENARIO: Final = _value("scenario", "SCENARIO", "a YAML or JSON file", READ)
+_TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz", READ)
 _NO_TRACE: Final = _flag("--no-trace", "keep no trace")
 _EVERY_ROW: Final = _flag("--all", "print every event (else the first and last hundred)")
 _JSON: Final = _flag("--json", "print one JSON object and nothing else")
@@ -140,7 +151,7 @@ _COMMON: Final = (
 #: What a page of a trace is to show.
 _PICTURED: Final = (
     Either((
-        _value("--twin", "TRACE", "a run that passes, to be set beside it"),
+        _value("--twin", "TRACE", "a run that passes, to be set beside it", READ),
         _flag("--find-twin", "look for the nearest schedule that passes"),
     )),
     _number("--around", "show the part around event N (the failure)", 0),
@@ -165,7 +176,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         _flag("--no-confirm", "do not replay a failure on the real backend"),
         _choice("--engine", ("simulated", "real"),
                 "what runs the schedules (simulated; Python code always runs itself)"),
-        _value("--first", "TRACE", "failing traces of earlier runs, tried first", nargs="+"),
+        _value("--first", "TRACE", "failing traces of earlier runs, tried first", READ, nargs="+"),
         Either((
             _number("--jobs", "share the search among N processes (1)", default=1),
             _value("--dask", "ADDRESS",
@@ -174,11 +185,13 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         )),
         _value("--checkpoint", "FILE",
                "keep what was found and what is left in FILE, and go on from it if it is there; "
-               "--schedules then counts those before too; states cannot be kept"),
+               "--schedules then counts those before too; states cannot be kept", CHECKPOINT),
         _value("--prefix", "TRACE:K",
                "explore only schedules that begin with the first K events of TRACE"),
         Either((
-            _value("--trace", "PATH", "where the failing trace goes (a new file in traces/)"),
+            _value("--trace", "PATH",
+                   "where the failing trace goes, - for standard output (a new file in traces/)",
+                   TRACE),
             _NO_TRACE,
         )),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
@@ -202,8 +215,10 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "run N times and count the outcomes; the first trace of each failure is kept"),
             Either((
                 _value("--trace", "PATH",
-                       "where the trace goes; .json.gz compresses (a new file in traces/); with "
-                       "--runs, further kinds of failure go to PATH-2 and so on"),
+                       "where the trace goes; .json.gz compresses, - is standard output (a new "
+                       "file in traces/); with --runs, further kinds of failure go to PATH-2 and "
+                       "so on",
+                       TRACE),
                 _NO_TRACE,
             )),
             _choice("--clock", CLOCKS,
@@ -238,14 +253,15 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                    type=_names),
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (
-            _value("old", "TRACE", "the trace of the failure that was mended"),
-            _value("scenario", "SCENARIO", "the mended scenario"),
+            _value("old", "TRACE", "the trace of the failure that was mended", READ),
+            _value("scenario", "SCENARIO", "the mended scenario", READ),
             *_search("the old trace's"),
         )),
         "shrink": ("make a failing trace as small as it can be", (
             _TRACE,
-            _value("-o --output", "PATH", "where to (TRACE.min.json)"),
-            _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file"),
+            _value("-o --output", "PATH", "where to (TRACE.min.json)", TRACE),
+            _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file",
+                   NEW),
             _flag("--no-confirm", "do not replay the result"),
             _ISOLATION, *_COMMON,
         )),
@@ -261,10 +277,10 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             Either((_JSON, _flag("--step", "step through it, key by key"))),
         )),
         "report": ("write a trace as a page, as Markdown or for another tool", (
-            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz"),
+            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz", READ),
             _value("-o --output", "FILE",
                    "where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
-                   "- for standard output"),
+                   "- for standard output", WRITE),
             _choice("--as", REPORTS, "the form (else by the ending of FILE)", dest="form"),
             *_PICTURED,
         )),
@@ -272,10 +288,10 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE, *_PICTURED,
         )),
         "export": ("write a scenario or trace as a plain Python program or test", (
-            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force"),
+            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ),
             _value("--as", "KIND", f"what to write: {', '.join(EXPORTS)}", dest="target",
                    choices=EXPORTS, required=True),
-            _value("-o --output", "FILE", "where to (standard output)"),
+            _value("-o --output", "FILE", "where to (standard output)", WRITE),
             _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),
             _flag("--allow-call",
                   "let 'call' steps run, where a trace has to be shrunk or replayed first"),
@@ -295,9 +311,9 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--switch-interval", "S",
                    "also time threads with this sys.setswitchinterval (0.005); may be repeated",
                    action="append", type=_seconds, default=[]),
-            _value("--html", "FILE", "write the comparison as a page, too"),
-            _value("--svg", "FILE", "write the picture of the costs alone, too"),
-            _value("-o --output", "FILE", "write the comparison as JSON, too"),
+            _value("--html", "FILE", "write the comparison as a page, too", WRITE),
+            _value("--svg", "FILE", "write the picture of the costs alone, too", WRITE),
+            _value("-o --output", "FILE", "write the comparison as JSON, too", WRITE),
             _flag("--allow-call", "let 'call' steps run the Python code that they name"),
             _JSON,
         )),
@@ -319,7 +335,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
         )),
         "schema": ("print the JSON Schema of the scenario language, for editors", ()),
         "recover": ("save what is whole in a damaged trace", (
-            _TRACE, _value("-o --output", "PATH", "where to (TRACE.recovered.json)"),
+            _TRACE, _value("-o --output", "PATH", "where to (TRACE.recovered.json)", TRACE),
         )),
         "backends": ("list what each backend can do on this machine", (_JSON,)),
     }  # fmt: skip
@@ -336,6 +352,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name, (about, options) in _commands().items():
         description = about[0].upper() + about[1:] + "."
         command = commands.add_parser(name, help=about, description=description)
+        files: dict[str, str] = {}
         for option in options:
-            option.add_to(command)
+            files |= option.add_to(command)
+        command.set_defaults(files=files)
     return parser

@@ -29,7 +29,8 @@ class Output:
         self._stdout: TextIO | None = stdout or sys.stdout
         self._stderr: TextIO | None = stderr or sys.stderr
         self._console: Console | None = None
-        self._plain = not coloured(self._stdout)
+        self._lines = self._stdout
+        self._plain = not coloured(self._lines)
 
     @property
     def style(self) -> Style:
@@ -44,32 +45,38 @@ class Output:
             self.line(line)
 
     def line(self, line: Text | str = "") -> None:
-        """Print one line on standard output."""
+        """Print one line on standard output, with nothing in it that a terminal obeys."""
         if isinstance(line, str):
-            self._write(self._stdout, line + "\n")
-        elif self._plain:
-            self._write(self._stdout, line.plain + "\n")
-        else:
-            self._write(self._stdout, self._painted(line))
+            self._write(self._lines, harmless(line) + "\n")
+            return
+        plain = harmless(line.plain)
+        if plain != line.plain:
+            line = line.copy()
+            line.plain = plain
+        self._write(self._lines, plain + "\n" if self._plain else self._painted(line))
 
     def text(self, text: str) -> None:
         """Print a whole document on standard output as it is."""
         self._write(self._stdout, text)
+
+    def say_beside(self) -> None:
+        """A document of the command's goes to standard output: its lines go to standard error."""
+        self._lines = self._stderr
+        self._plain = not coloured(self._lines)
 
     def json(self, data: Any) -> None:
         """Print one JSON document on standard output: pure ASCII, on one line."""
         self._write(self._stdout, json_text(data) + "\n")
 
     def note(self, text: str) -> None:
-        """Print on standard error."""
-        self._write(self._stderr, text + "\n")
+        """Print on standard error, with nothing in it that a terminal obeys."""
+        self._write(self._stderr, harmless(text) + "\n")
 
     def problem(self, text: str) -> None:
         """Print what is wrong on standard error, with nothing in it that a terminal obeys."""
-        from tracelock.report.wording import clean
+        from tracelock.report.wording import clean_lines
 
-        for line in text.split("\n"):
-            self.note(clean(line))
+        self.note(clean_lines(text))
 
     @property
     def stderr(self) -> TextIO | None:
@@ -84,7 +91,7 @@ class Output:
             from rich.console import Console
 
             self._console = Console(
-                file=self._stdout, force_terminal=True, highlight=False, markup=False, emoji=False
+                file=self._lines, force_terminal=True, highlight=False, markup=False, emoji=False
             )
         with self._console.capture() as captured:
             self._console.print(line, soft_wrap=True)
@@ -114,7 +121,19 @@ class Output:
             self._stdout = None
         else:
             self._stderr = None
+        if stream is self._lines:
+            self._lines = None
         discard_output(stream)
+
+
+def harmless(text: str) -> str:
+    """``text`` as a terminal may be given it: what it would obey is shown as something unknown.
+
+    The last gate, for what was not made visible before (by ``clean``): a character for each, so
+    that colours and columns stay where they are."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
 
 
 def json_text(data: Any) -> str:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from tracelock.cli.output import Output
+from tracelock.cli.outputs import is_standard
 from tracelock.errors import TraceError, UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
+from tracelock.report.wording import clean
 from tracelock.session.targets import python_of
 from tracelock.trace import Trace, load_trace
-from tracelock.trace.files import write_whole
+from tracelock.trace.outputs import write_whole
 from tracelock.trace.verdict import FAILED
 
 #: What a comparison's file has for its format.
@@ -32,11 +34,9 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
     path = options.output
     if path is None and options.form is None:
         raise UsageError("where to? -o FILE (or -o - for standard output, with --as FORM)")
-    if path == "-" and options.form is None:
-        raise UsageError("-o - has no name to go by: say --as FORM")
+    if is_standard(path) and options.form is None:
+        raise UsageError("standard output has no name to go by: say --as FORM")
     form = options.form or form_of(path)
-    if path not in (None, "-") and _same_file(path, options.trace):
-        raise UsageError(f"{path} is the trace itself: it would be overwritten")
     comparison = _comparison(options.trace)
     if comparison is not None:
         if form != "html":
@@ -49,11 +49,12 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         # what another tool draws holds every event, and no findings
         plain = form in ("chrome", "shiviz")
         text = render(Subject(trace) if plain else subject_of(options, trace), form)
-    if path in (None, "-"):
+    if path is None:
         out.text(text)
         return 0
     size = write_whole(path, [text])
-    out.note(f"{path}: {form}, {size / 1_000:,.0f} kB")
+    if not is_standard(path):
+        out.note(f"{clean(path)}: {form}, {size / 1_000:,.0f} kB")
     return 0
 
 
@@ -141,11 +142,3 @@ def _comparison(path: str) -> dict[str, Any] | None:
     if not isinstance(data, dict) or data.get("format") != COMPARISON:
         return None
     return data
-
-
-# --- files -----------------------------------------------------------------------------------
-def _same_file(path: str, other: str) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from tracelock.cli.explore import show_twin
-from tracelock.cli.keeping import Keeper
+from tracelock.cli.keeping import Keeper, save_new
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.cli.show import steps
@@ -16,6 +16,7 @@ from tracelock.report.wording import clean
 from tracelock.session.explored import confirmations, preemptive
 from tracelock.session.shrinking import ShrunkTrace, predict, shrink
 from tracelock.trace import load_trace
+from tracelock.trace.outputs import write_whole
 
 
 def shrink_command(options: argparse.Namespace, out: Output) -> int:
@@ -23,20 +24,21 @@ def shrink_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.trace)
     find_modules(options)
     target = options.output or _path_with(options.trace, "min")
-    if os.path.exists(target) and options.output is None:
+    if os.path.lexists(target) and options.output is None:
         raise UsageError(f"{target} is there already: name another file with -o")
     keeper = Keeper(target, "", "")
-    if options.scenario is not None and os.path.exists(options.scenario):
-        raise UsageError(f"{options.scenario} is there already: name a new file")
     small = shrink(
         trace, reduce=options.scenario is not None, confirm=0 if options.no_confirm else 3,
         allow_call=options.allow_call, start_method=options.start_method,
         isolation=options.isolation,
     )  # fmt: skip
-    path = keeper.keep(small.trace)
+    path = target
+    if options.output is None:
+        save_new(small.trace, [target])
+    else:
+        keeper.keep(small.trace)
     if options.scenario is not None and small.reduced is not None:
-        with open(options.scenario, "w", encoding="utf-8") as file:
-            file.write(small.reduced.scenario.to_yaml())
+        write_whole(options.scenario, [small.reduced.scenario.to_yaml()], make_folder=True)
     if options.json:
         out.json(shrunk_object(small, path, len(trace.events)))
     else:

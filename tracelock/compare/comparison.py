@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.compare.gil import UnderGil, told
 from tracelock.errors import UnsupportedError, UsageError
-from tracelock.trace.files import write_whole
+from tracelock.trace.outputs import write_whole
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -110,7 +110,7 @@ class _Comparing:
         from tracelock.session.scenarios import compile_program
         from tracelock.session.targets import target_for
 
-        compile_program(target_for(scenario).scenario())
+        compile_program(target_for(scenario, allow_call=allow_call).scenario())
         if not 0 < seconds < float("inf"):
             raise UsageError("the seconds for a comparison have to be more than none")
         if runs is not None and runs < 1:
@@ -160,7 +160,7 @@ class _Comparing:
         from tracelock.compare.outcomes import OutcomeTable
         from tracelock.trace import environment
 
-        survey = OutcomeTable(self.backends)
+        survey = OutcomeTable(self.backends, self.allow_call)
         costs: dict[str, Any] = {"variants": [], "rows": [], "noise": [], "cut": True, "notes": []}
         data: dict[str, Any] = {
             "format": FORMAT, "tracelock": __version__, "scenario": self.scenario.to_data(),
@@ -247,7 +247,7 @@ class _Comparing:
         if "threading" in self.backends:
             self.progress("searching under the GIL", 1.0)
             under = UnderGil(short or self.scenario)
-            found = under.search(each)
+            found = under.search(each, self.allow_call)
             self.gil = None if found is None else (under.name, found)
 
     def _add_gil(self, rows: list[dict[str, Any]]) -> None:
@@ -265,7 +265,7 @@ class _Comparing:
         each = max(1.0, self.left() * 0.3 / len(self.backends))
         for place, backend in enumerate(self.backends):
             self.progress(f"running on {backend}", place / len(self.backends))
-            survey.free(self.scenario, backend, self.free_runs, each, self.allow_call)
+            survey.free(self.scenario, backend, self.free_runs, each)
             if survey.runs[backend] < self.free_runs:
                 self.notes.append(
                     f"{backend}: {survey.runs[backend]} of {self.free_runs} free runs fitted in"

@@ -115,11 +115,11 @@ class UnderGil:
             at += 1
         return found
 
-    def search(self, seconds: float) -> Searched | None:
+    def search(self, seconds: float, allow_call: bool = False) -> Searched | None:
         """What can happen there, as far as the time goes; None where that cannot be told."""
         if self.merged is None:
             return None
-        table = OutcomeTable(["threading"])
+        table = OutcomeTable(["threading"], allow_call)
         table.search(self.merged, "threading", seconds)
         found: Searched = {}
         for row in table.finished(lambda: True):

@@ -40,8 +40,9 @@ def label_of(kind: str, failure: str | None, message: str, state: dict[str, Any]
 class OutcomeTable:
     """Gathers rows of outcomes, with a cell for each backend."""
 
-    def __init__(self, backends: Sequence[str]) -> None:
+    def __init__(self, backends: Sequence[str], allow_call: bool = False) -> None:
         self.backends = list(backends)
+        self.allow_call = allow_call
         self.rows: dict[str, dict[str, Any]] = {}
         self.searched: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, int] = dict.fromkeys(backends, 0)
@@ -61,7 +62,10 @@ class OutcomeTable:
 
     def search(self, scenario: Scenario, backend: str, seconds: float) -> None:
         """Try every schedule on the rules of a backend, as far as the time goes."""
-        plan = Plan(backend, seconds=seconds, every=True, shrink=False, confirm=0, allow_call=True)
+        plan = Plan(
+            backend, seconds=seconds, every=True, shrink=False, confirm=0,
+            allow_call=self.allow_call,
+        )  # fmt: skip
         with Exploration(scenario, plan) as exploration:
             found = exploration.search(None)
             bounded = any(one.kind == "unfinished" for one in found.outcomes.values())
@@ -96,13 +100,11 @@ class OutcomeTable:
         if outcome.kind != "livelock":
             self.traces[row["key"], backend] = exploration.trace_of(executed)
 
-    def free(
-        self, scenario: Scenario, backend: str, runs: int, seconds: float, allow_call: bool
-    ) -> None:
+    def free(self, scenario: Scenario, backend: str, runs: int, seconds: float) -> None:
         """Run freely, and count how it ends."""
         end = monotonic() + seconds
         settings = Settings(
-            backend, allow_call=allow_call,
+            backend, allow_call=self.allow_call,
             limits=RunLimits(seconds=max(1.0, min(10.0, seconds))),
         )  # fmt: skip
         with Session(scenario, settings) as session:
@@ -179,7 +181,9 @@ class OutcomeTable:
             try:
                 from tracelock.session import replay
 
-                divergences[backend] = replay(trace, backend=backend, allow_call=True).diverged
+                divergences[backend] = replay(
+                    trace, backend=backend, allow_call=self.allow_call
+                ).diverged
             except TracelockError:
                 divergences[backend] = None
         return why(trace, with_trace[0], divergences)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tracelock.export.expressions import negated
 from tracelock.export.flow import FlowWriter
+from tracelock.export.writing import fits_in_text, numbered, quoted
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.base import BaseStep
 from tracelock.scenario.language.usage import steps_in
@@ -222,12 +223,16 @@ class Body(FlowWriter):
         if index is not None:
             place = self.value(index, apart)
             if place.isdigit():
-                return [(f'"{group}[{place}]"' if count > 1 else f'"{group}"', function, place)]
+                return [(quoted(f"{group}[{place}]" if count > 1 else group), function, place)]
             if count == 1:
-                return [(f'"{group}"', function, "0")]
+                return [(quoted(group), function, "0")]
             if place.startswith("-") and place[1:].isdigit():
                 place = str(count - int(place[1:]))
-            return [(f'f"{group}[{{{place}}}]"', function, place)]
+            if not fits_in_text(place):
+                kept = self.temporary("place")
+                self.put(f"{kept} = {place}")
+                place = kept
+            return [(numbered(group, place), function, place)]
         if count == 1:
-            return [(f'"{group}"', function, "")]
-        return [(f'"{group}[{place}]"', function, str(place)) for place in range(count)]
+            return [(quoted(group), function, "")]
+        return [(quoted(f"{group}[{place}]"), function, str(place)) for place in range(count)]

@@ -29,6 +29,7 @@ class ExportContext:
     always: str | None = None  # the condition that the trace ends with breaking
     marked: bool = False  # each line of a worker ends with a comment that names its step
     needs: set[str] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)  # functions that the scenario names
     guarded: set[str] = field(default_factory=set)  # variables whose plain writes need the guard
     watched: set[str] = field(default_factory=set)  # and those whose plain reads do
 

@@ -11,7 +11,7 @@ from tracelock.export.constructors import constructor
 from tracelock.export.context import ExportContext
 from tracelock.export.expressions import Namespace, negated
 from tracelock.export.naming import plain_name
-from tracelock.export.writing import WIDTH, Lines, quoted
+from tracelock.export.writing import WIDTH, Lines, numbered, quoted
 from tracelock.scenario.compile.layout import elements
 from tracelock.scenario.language.expressions import tree_of
 from tracelock.scenario.language.models import ObjectDecl
@@ -70,7 +70,7 @@ class Ending:
         if "ended" in needs:
             event = constructor(self.backend, EVENT, None)
             rows = Lines()
-            rows.long("ended = {", [f'"{name}": {event}' for name in names], "}")
+            rows.long("ended = {", [f"{quoted(name)}: {event}" for name in names], "}")
             head += rows.text
         if self.backend == "multiprocessing":
             if "requests" in needs:
@@ -81,7 +81,7 @@ class Ending:
                     for name in self._names(group)
                 ]
                 head.append("requests = ctx.SimpleQueue()")
-                listed = ", ".join(f'"{name}"' for name in manual)
+                listed = ", ".join(map(quoted, manual))
                 head.append(f"starting = {{name: ctx.Semaphore(1) for name in [{listed}]}}")
                 head += self._table()
             return head
@@ -95,7 +95,7 @@ class Ending:
             if "spawn" in needs:
                 head.append("started = set()")
             if "cancel" in needs:
-                listed = ", ".join(f'"{name}"' for name in names)
+                listed = ", ".join(map(quoted, names))
                 head.append(f"scopes = {{name: trio.CancelScope() for name in [{listed}]}}")
             head.append("patience = trio.CancelScope()")
         if self.backend != "threading":
@@ -164,7 +164,7 @@ class Ending:
         lines.depth = 1
         first = True
         for group, own, count in self._instances():
-            name = f'"{group}"' if count == 1 else f'f"{group}[{{index}}]"'
+            name = quoted(group) if count == 1 else numbered(group, "index")
             args = [own] if count == 1 else [own, "index"]
             text = ", ".join(args) + ("," if len(args) == 1 else "")
             call = f"{own}({'' if count == 1 else 'index'})"
@@ -195,10 +195,10 @@ class Ending:
         lines.depth = depth
         for group, own, count in self._instances():
             if count == 1:
-                lines.put(f'{begin}"{group}", {own})')
+                lines.put(f"{begin}{quoted(group)}, {own})")
             else:
                 with lines.block(f"for index in range({count}):"):
-                    lines.put(f'{begin}f"{group}[{{index}}]", {own}, index)')
+                    lines.put(f"{begin}{numbered(group, 'index')}, {own}, index)")
         return "\n".join(lines.text or ["    " * depth + "pass"])
 
     def _table(self) -> list[str]:
@@ -208,7 +208,7 @@ class Ending:
                 own = self.context.workers[group]
                 for place, name in enumerate(self._names(group)):
                     index = f", {place}" if decl.count > 1 else ","
-                    rows.append(f'    "{name}": ({own}{index}),')
+                    rows.append(f"    {quoted(name)}: ({own}{index}),")
         return [*rows, "}"]
 
     def _names(self, group: str) -> list[str]:
@@ -235,11 +235,10 @@ class Ending:
                 for name in dict.fromkeys(re.findall(r"[^\W\d]\w*", text))
                 if name in self.scenario.shared
             ]
-            told = [f'"{name} =", {self._shown(name)}' for name in names]
+            told = [part for name in names for part in (quoted(f"{name} ="), self._shown(name))]
             said = quoted(f"failed: {text} is false" + (":" if told else ""))
             with rows.block(f"if {negated(space, tree_of(expr))}:"):
-                flat = [part for one in [said, *told] for part in _parts(one)]
-                rows.long("print(", flat, ")")
+                rows.long("print(", [said, *told], ")")
                 rows.put("return 1")
         return "".join(f"{line}\n" for line in rows.text)
 
@@ -253,7 +252,7 @@ class Ending:
         else:
             parts = [('"passed:"')]
             for name in self.scenario.shared:
-                parts += [f'"{name} ="', self._shown(name)]
+                parts += [quoted(f"{name} ="), self._shown(name)]
             lines.long("print(", parts, ")")
         return "".join(f"{line}\n" for line in lines.text)
 
@@ -278,9 +277,3 @@ def _broken(call: str) -> list[str]:
     name, _, rest = call.partition("(")
     inside, _, end = rest.rpartition(")")
     return [f"    {name}(", f"        {inside}", f"    ){end}"]
-
-
-def _parts(text: str) -> list[str]:
-    """``"counter =", counter`` as the two arguments it is."""
-    head, comma, rest = text.partition('", ')
-    return [head + '"', rest] if comma and text.startswith('"') else [text]

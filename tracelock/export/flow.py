@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Sequence
 
+from tracelock.errors import UsageError
 from tracelock.export.variables import VariableWriter
 from tracelock.export.writing import quoted
 from tracelock.scenario.language import verbs
@@ -87,7 +89,11 @@ class FlowWriter(VariableWriter):
     def on_call(self, step: verbs.Call, at: str) -> None:
         trees, apart = self.begin(step, at)
         module, _, function = step.call.partition(":")
+        for part in (*module.split("."), *function.split(".")):
+            if not part.isidentifier() or keyword.iskeyword(part):
+                raise UsageError(f"cannot write {at}: {step.call} cannot be said in Python source")
         self.context.needs.add(f"import {module}")
+        self.context.calls.append(step.call)
         arguments = ", ".join(self.value(tree, apart) for tree in trees)
         self.assign(self.local(step.into), f"{module}.{function}({arguments})")
         self.after_operation(at)

@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tracelock.errors import TraceError
 from tracelock.export import mains
 from tracelock.export.body import Body
 from tracelock.export.constructors import constructor
@@ -19,7 +20,7 @@ from tracelock.export.naming import Naming
 from tracelock.export.points import Points, points_of
 from tracelock.export.tasks import AsyncioBody, TrioBody
 from tracelock.export.threads import ProcessBody, ThreadBody
-from tracelock.export.writing import WIDTH, Lines
+from tracelock.export.writing import WIDTH, Lines, docstring
 from tracelock.scenario.compile.layout import build_layout
 from tracelock.scenario.language import verbs
 from tracelock.scenario.language.models import ObjectDecl, Scenario
@@ -105,8 +106,7 @@ class _ProgramWriter:
             points = points_of(trace)
             failure = trace.verdict.failure
             if failure == "always":
-                number = int(re.sub(r"\D", "", trace.verdict.at or "0") or 0)
-                expr = scenario.always[number]
+                expr = _broken_condition(scenario, trace)
                 always = expr if isinstance(expr, str) else repr(expr)
         self.context = ExportContext(
             scenario, layout, naming, naming.all(scenario.shared), naming.all(scenario.objects),
@@ -160,13 +160,13 @@ class _ProgramWriter:
             told = f"Forced through one interleaving by events at the switches. It ends: {kind}"
             told += f", {verdict.message}." if verdict.message else "."
             paragraphs += ["", *textwrap.wrap(told, WIDTH - 1)]
+        if self.context.calls:
+            named = ", ".join(dict.fromkeys(self.context.calls))
+            told = f"It runs Python code that the scenario names; read that first: {named}"
+            paragraphs += ["", *textwrap.wrap(told, WIDTH - 1)]
         if self.origin:
             paragraphs += ["", *textwrap.wrap(f"Written by: {self.origin}", WIDTH - 1)]
-        text = "\n".join(paragraphs)
-        safe = "".join(c if c.isprintable() or c == "\n" else " " for c in text)
-        safe = safe.replace("\\", "\\\\").replace('"""', "'''").rstrip('"')
-        quoted = f'"""{safe}\n"""' if len(paragraphs) > 1 else f'"""{safe}"""'
-        return quoted.split("\n")
+        return docstring(paragraphs)
 
     def _function(self, group: str) -> list[str]:
         naming = copy.deepcopy(self.context.naming)  # names of locals are free again elsewhere
@@ -263,6 +263,16 @@ class _ProgramWriter:
         if decl.count is not None:
             source = f"[{source} for {place} in range({decl.count})]"
         lines.put(f"{self.context.objects[name]} = {source}")
+
+
+def _broken_condition(scenario: Scenario, trace: Trace) -> Any:
+    """The condition of ``always`` that the trace ends with breaking."""
+    at = trace.verdict.at or "always[0]"
+    found = re.fullmatch(r"always\[([0-9]{1,9})\]", at)
+    number = int(found[1]) if found is not None else len(scenario.always)
+    if number >= len(scenario.always):
+        raise TraceError(f"verdict: the scenario has no condition {at}")
+    return scenario.always[number]
 
 
 def _seconds(step: Any) -> float:

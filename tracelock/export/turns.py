@@ -11,7 +11,7 @@ from tracelock.export.context import ExportContext
 from tracelock.export.expressions import Namespace, Unfolder
 from tracelock.export.naming import Naming
 from tracelock.export.points import Action
-from tracelock.export.writing import quoted
+from tracelock.export.writing import comment, quoted
 from tracelock.scenario.language.base import BaseStep
 from tracelock.scenario.language.expressions import parse_reference, tree_of
 from tracelock.scenario.language.usage import steps_of
@@ -77,7 +77,7 @@ class StepWriter(Unfolder):
 
     def put(self, *lines: str) -> None:
         if self.context.marked and self.at:
-            lines = tuple(f"{line}  # {self.at}" if line else line for line in lines)
+            lines = tuple(f"{line}  {comment(self.at)}" if line else line for line in lines)
         super().put(*lines)
 
     def steps(self, steps: Sequence[BaseStep], path: str) -> None:
@@ -211,7 +211,7 @@ class StepWriter(Unfolder):
             if what == "give":
                 whose = points.whose[number]
                 note = "the rest" if whose is None else f"{self.context.names[whose]} goes on"
-                self.put(f"turn[{number}].set()  # {note}")
+                self.put(f"turn[{number}].set()  {comment(note)}")
             elif what == "back":
                 self.put(f"back[{self.me}] = turn[{number}]")
             else:
@@ -219,7 +219,8 @@ class StepWriter(Unfolder):
                 self.put(f"{self.wait}{take}")
 
     def temporary(self, wanted: str) -> str:
-        name = wanted if wanted.isidentifier() else "value"
+        # Python of another age may not know a letter of another script
+        name = wanted if wanted.isidentifier() and wanted.isascii() else "value"
         taken = set(self.space.locals.values()) | set(self.space.shared.values())
         number = 1
         candidate = name

@@ -13,6 +13,7 @@ import pytest
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, failure_lines, failure_text
+from tracelock.report.wording import clean, clean_lines
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -23,7 +24,11 @@ _KINDS: Final = {"passes": (), "fails": ("failed", "crashed"), "deadlock": ("dea
 
 
 def _allowed(config: pytest.Config) -> bool:
-    return bool(config.getoption("--tracelock-allow-call") or config.getini("tracelock_allow_call"))
+    from tracelock.backends.calls import check_calls
+
+    allowed = config.getoption("--tracelock-allow-call") or config.getini("tracelock_allow_call")
+    check_calls(bool(allowed))
+    return bool(allowed)
 
 
 class _Item(pytest.Item):
@@ -35,7 +40,7 @@ class _Item(pytest.Item):
         if isinstance(excinfo.value, TracelockError) and not isinstance(
             excinfo.value, InternalError
         ):
-            return str(excinfo.value)
+            return clean_lines(str(excinfo.value))
         if isinstance(excinfo.value, ScheduleFailed):
             return excinfo.getrepr(style="value")
         return super().repr_failure(excinfo, *more, **named)
@@ -53,7 +58,7 @@ class ScenarioFile(pytest.File):
         try:
             scenario = load_scenario(self.path)
         except TracelockError as error:
-            raise self.CollectError(str(error)) from error
+            raise self.CollectError(clean_lines(str(error))) from error
         backends: Iterable[str] = scenario.expect
         if not scenario.expect:
             backends = ["python" if scenario.python is not None else "threading"]
@@ -79,14 +84,14 @@ class ScenarioItem(_Item):
             if explored.failed:
                 raise ScheduleFailed(failure_text(explored))
             if explored.verdict == "unfinished":
-                pytest.fail(f"{explored.summary}, and it should pass", pytrace=False)
+                pytest.fail(f"{clean(explored.summary)}, and it should pass", pytrace=False)
             return
         kind = explored.trace.verdict.kind if explored.trace is not None else None
         if kind not in wanted:
             # something else goes wrong too, and was found first
             found = {way.kind for way in self._explore(every=True).ways} if explored.failed else ()
             if not set(wanted) & set(found):
-                pytest.fail(f"expected: {verdict}; {explored.summary}", pytrace=False)
+                pytest.fail(f"expected: {verdict}; {clean(explored.summary)}", pytrace=False)
             return
         self._switches(explored)
 
@@ -98,7 +103,8 @@ class ScenarioItem(_Item):
         wrong = found != expected if explored.minimum == "proved" else found < expected
         if wrong:
             pytest.fail(
-                f"expected: {expected} preemptive switches at the fewest; {explored.summary}",
+                f"expected: {expected} preemptive switches at the fewest; "
+                f"{clean(explored.summary)}",
                 pytrace=False,
             )
 
@@ -135,7 +141,7 @@ class TraceItem(_Item):
         result = replay(trace, allow_call=allowed)
         if result.reproduced:
             return
-        why = f"the replay diverged: {result.diverged}"
+        why = f"the replay diverged: {clean_lines(str(result.diverged))}"
         if result.diverged is None:
             why = f"not reproduced: it ended {result.verdict.kind}, not {trace.verdict.kind}"
         lines = failure_lines(result.trace) if len(result.trace.events) else []

@@ -106,14 +106,17 @@ def settle(item: pytest.Item, report: pytest.TestReport, error: BaseException | 
 
 
 def _save(item: pytest.Item, kept: Kept) -> str:
+    from tracelock.errors import TracelockError
     from tracelock.session.targets import python_of
+    from tracelock.trace.files import parts_of
+    from tracelock.trace.outputs import write_whole
 
     trace = kept.trace
     assert trace is not None
     try:
-        kept.path.parent.mkdir(exist_ok=True)
-        trace.save(kept.path)
-    except OSError as error:
+        parts = parts_of(trace.header(), trace.events, trace.verdict)
+        write_whole(kept.path, parts, make_folder=True, follow=False)
+    except TracelockError as error:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
     allow = " --allow-call" if python_of(trace) is not None else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -145,8 +144,11 @@ def _account(result: dict[str, Any]) -> Iterator[str]:
 def _write(path: str, results: list[tuple[str, dict[str, Any]]]) -> str:
     """Write the results as JSON; what went wrong with that."""
     data = {"tests": dict(sorted(results))}
+    from tracelock.errors import UsageError
+    from tracelock.trace.outputs import write_whole
+
     try:
-        Path(path).write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except OSError as error:
-        return f"--tracelock-json: {path} cannot be written: {error.strerror}"
+        write_whole(path, [json.dumps(data, indent=2, sort_keys=True), "\n"])
+    except UsageError as error:
+        return f"--tracelock-json: {error}"
     return ""

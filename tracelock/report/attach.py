@@ -6,6 +6,7 @@ from typing import Final
 
 from tracelock.report.about import Subject, how_to_replay
 from tracelock.report.markdown import code, fenced, markdown
+from tracelock.trace.text import visible
 
 __all__ = ["attachment"]
 
@@ -20,7 +21,7 @@ def attachment(subject: Subject) -> str:
     else a sentence that says to attach the file."""
     trace = subject.trace
     report = markdown(subject)
-    text = trace.to_text() if len(trace.events) <= 2_000 else ""
+    text = visible(trace.to_text()) if len(trace.events) <= 2_000 else ""
     fold = (
         "<details><summary>The trace: save it as <code>trace.json</code></summary>\n\n"
         f"{fenced(text, 'json')}\n\n</details>\n"

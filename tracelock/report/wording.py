@@ -30,6 +30,11 @@ def clean(text: str) -> str:
     )
 
 
+def clean_lines(text: str) -> str:
+    """``text`` with all that is not printable made visible, but for the ends of its lines."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
 def shown(value: Any) -> str:
     """A value as JSON writes it, cut where it gets long."""
     try:

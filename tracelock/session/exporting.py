@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from tracelock.backends.calls import check_calls
 from tracelock.errors import Divergence, TracelockError, UsageError
 from tracelock.session.backends import REAL, check_supported
 from tracelock.session.plan import Settings
@@ -69,6 +70,7 @@ def export(
     from tracelock.export.program import plain_program
     from tracelock.export.testing import searching_test
 
+    check_calls(allow_call)
     if target not in TARGETS:
         raise UsageError(f"cannot export as {target!r}: it is one of {', '.join(TARGETS)}")
     if backend is not None and (target != "pytest" or backend not in REAL):

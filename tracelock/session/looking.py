@@ -6,6 +6,7 @@ import contextlib
 import importlib
 from typing import TYPE_CHECKING, Final
 
+from tracelock.backends.calls import may_import
 from tracelock.instrument.rewrite.sites import source_of
 from tracelock.instrument.rewrite.standard import BESIDE, never, stood_on
 from tracelock.session.first_party import exactly, named
@@ -63,6 +64,7 @@ class Looking:
         if self.program.owns is None or not recorded:
             return
         names = [name for name in named(recorded).names if not self.sources.covers(name)]
+        names = may_import(names)
         for name in names:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tracelock.backends.calls import find_call
+from tracelock.backends.calls import check_calls, find_call
 from tracelock.errors import Problem, ScenarioError, TraceError
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
@@ -143,6 +143,7 @@ class _Importer:
         return error
 
     def _find(self, at: str, name: str) -> Any:
+        check_calls()
         try:
             return find_call(name)
         except Exception as error:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
+from tracelock.backends.calls import check_calls
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import UsageError
 from tracelock.schedulers import strategies
@@ -88,6 +89,7 @@ class Settings:
 
     def check(self, target: Target) -> None:
         """Raises UsageError for a combination that makes no sense, or not for this target."""
+        check_calls(self.allow_call)
         if self.backend == "simulated":
             require(target, Capability.SIMULATED_BACKEND)
         if self.clock not in CLOCKS:

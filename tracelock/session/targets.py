@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.backends.calls import check_calls, may_import
 from tracelock.errors import UsageError
 from tracelock.session.interpreters.which import ANY
 from tracelock.session.scenarios import ScenarioTarget
@@ -39,6 +40,7 @@ def target_for(
     the code is imported when it is needed: not before, and only with ``allow_call``. Raises
     UsageError for what does not go together.
     """
+    check_calls(allow_call)
     if subject is not None and not isinstance(subject, Target):
         _check_scenario(subject)
     if subject is not None and code is not None and (code.workers or code.setup or code.check):
@@ -97,6 +99,7 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
     again; without, they are imported by the names in the trace, when they are needed, and only with
     ``allow_call``.
     """
+    check_calls(allow_call)
     python = python_of(trace)
     if python is None and (code is None or not code.workers):
         from tracelock.scenario.loading import scenario_from_data
@@ -110,7 +113,9 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
     def load() -> PythonProgram:
         recorded = python or {}
         if code is not None and code.workers:
-            modules = exactly(recorded) if code.instrument is None else code.instrument
+            modules: Any = code.instrument
+            if modules is None and (known := exactly(recorded)) is not None:
+                modules = [*known[:1], *may_import(known[1:])]
             return replace(
                 code, instrument=modules, cancellations=int(recorded.get("cancellations", 0)),
                 cancellable=recorded.get("cancellable"),

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -19,11 +17,11 @@ from tracelock.errors import TraceError, UsageError
 from tracelock.trace import text
 from tracelock.trace.events import Events
 from tracelock.trace.header import check_header, check_workers
+from tracelock.trace.outputs import beside, gzipped, target_of, write_whole, writing
 from tracelock.trace.verdict import Verdict
 
 __all__ = ["TraceWriter", "check_parts", "parts_of", "save", "write_whole"]
 
-_TRIES = 1000
 _SYNC_POINT = 1 << 16  # each costs the compressor a few bytes and its recent past
 
 
@@ -60,93 +58,6 @@ def save(
     write_whole(path, parts_of(header, events, verdict), make_folder=True)
 
 
-def write_whole(
-    path: str | os.PathLike[str], parts: Iterable[str], *, make_folder: bool = False
-) -> int:
-    """Write a file as a whole or not at all, compressed if it is a ``.gz``; its size in bytes.
-
-    ``make_folder``: make the folder that it goes to. Raises UsageError where it cannot be written.
-    """
-    target = _target(path, make_folder)
-    if target is None:  # a device or a pipe: there is nothing to rename onto
-        with _writing(path), open(path, "wb") as sink:
-            return _fill(sink, parts)
-    temporary, raw = _beside(target, f".{target.name}.{os.getpid()}", ".tmp", path)
-    try:
-        with _writing(path):
-            with raw:
-                size = _fill(raw, parts, packed=target.suffix == ".gz")
-            os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return size
-
-
-def _fill(raw: IO[bytes], parts: Iterable[str], packed: bool = False) -> int:
-    with _gzip(raw) if packed else nullcontext(raw) as sink:
-        size = sum(sink.write(text.encode(part)) for part in parts)
-    return raw.tell() if packed else size
-
-
-def _gzip(raw: IO[bytes]) -> gzip.GzipFile:
-    # No name and no time in it, so that equal traces are equal bytes. Level 6 costs a third of
-    # the time of 9 for two per cent more size.
-    return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=raw, mtime=0)
-
-
-def _target(path: str | os.PathLike[str], make_folder: bool = True) -> Path | None:
-    """The file to be replaced (links followed), its folder made; None for a device or pipe."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        mode = stat.S_IFREG
-    except (OSError, ValueError) as problem:
-        raise _cannot(path, problem) from problem
-    if stat.S_ISDIR(mode):
-        raise UsageError(f"cannot write {os.fspath(path)}: it is a folder")
-    if not stat.S_ISREG(mode):
-        return None
-    target = Path(os.path.realpath(path))
-    if make_folder:
-        with _writing(path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-    return target
-
-
-def _beside(
-    target: Path, stem: str, suffix: str, path: str | os.PathLike[str]
-) -> tuple[Path, IO[bytes]]:
-    """A new file in the target's folder, under the first free name. ``path``: what the user calls
-    the target.
-
-    Not ``tempfile``: its files are readable by their owner alone, and a trace is to be shared.
-    """
-    for number in range(1, _TRIES):
-        middle = "" if number == 1 else f".{number}"
-        temporary = target.with_name(f"{stem}{middle}{suffix}")
-        try:
-            return temporary, open(temporary, "xb")
-        except FileExistsError:
-            continue
-        except OSError as problem:
-            raise _cannot(path, problem) from problem
-    raise UsageError(f"cannot write {path}: {_TRIES} unfinished files lie beside it")
-
-
-def _cannot(path: str | os.PathLike[str], problem: Exception) -> UsageError:
-    why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-    return UsageError(f"cannot write {os.fspath(path)}: {why}")
-
-
-@contextmanager
-def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What the system refuses in this block is a :class:`UsageError` that names ``path``."""
-    try:
-        yield
-    except OSError as problem:
-        raise _cannot(path, problem) from problem
-
-
 class TraceWriter:
     """Writes a trace as the run goes, to ``TARGET.partial``, renamed to TARGET by `close`.
 
@@ -171,7 +82,7 @@ class TraceWriter:
         self, path: str | os.PathLike[str], header: dict[str, Any], *, sync: bool = False
     ) -> None:
         check_header(header)
-        target = _target(path)
+        target = target_of(path)
         if target is None:
             raise UsageError(f"cannot write {os.fspath(path)} as the run goes: it is no file")
         head = text.header_text(header)
@@ -179,10 +90,10 @@ class TraceWriter:
         self._sync = sync
         self._pending = 0  # characters that wait for the compressor
         self.path = target
-        self.partial, self._raw = _beside(target, target.name, ".partial", target)
+        self.partial, self._raw = beside(target, target.name, ".partial", target)
         self._sink: IO[bytes] | gzip.GzipFile = self._raw
         if target.suffix == ".gz":
-            self._sink = _gzip(self._raw)
+            self._sink = gzipped(self._raw)
         self.written = 0  # events
         self._open = True
         self._put(head)
@@ -201,7 +112,7 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Hand everything written to the system, so that it outlives this process."""
-        with _writing(self.partial):
+        with writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.flush()  # zlib's sync point: all so far can be decompressed
             self._raw.flush()
@@ -216,7 +127,7 @@ class TraceWriter:
         self._put(_tail(data))
         self.flush()
         self.abort()
-        with _writing(self.path):
+        with writing(self.path):
             os.replace(self.partial, self.path)
         return self.path
 
@@ -225,7 +136,7 @@ class TraceWriter:
         if not self._open:
             return
         self._open = False
-        with _writing(self.partial):
+        with writing(self.partial):
             if self._sink is not self._raw:
                 self._sink.close()
             self._raw.close()
@@ -238,7 +149,7 @@ class TraceWriter:
     def _put(self, part: str) -> None:
         if not self._open:
             raise TraceError(f"{self.path} is closed")
-        with _writing(self.partial):
+        with writing(self.partial):
             self._sink.write(text.encode(part))
             self._pending += len(part)
 

@@ -19,7 +19,7 @@ from tracelock.trace.events import LARGEST, Events
 from tracelock.trace.header import shown
 
 __all__ = [
-    "Broken", "EventBuilder", "PartialTrace", "TooLarge", "check_parts_of", "decode_events",
+    "Broken", "EventBuilder", "PartialTrace", "TraceTooLarge", "check_parts_of", "decode_events",
     "read_document",
 ]  # fmt: skip
 
@@ -74,15 +74,15 @@ def decode_events(lines: str) -> list[Any]:
     return found
 
 
-class TooLarge(TraceError):
+class TraceTooLarge(TraceError):
     """It is beyond the limits, and nothing of it is looked at any further."""
 
 
 def check_parts_of(text: str, most: int) -> None:
-    """Raises :class:`TooLarge` for a text of JSON that has more values than that, and more than
+    """Raises :class:`TraceTooLarge` for a text of JSON that has more values than that, and more than
     events have for its length: the shortest take twenty times the memory that their text does."""
     if sum(map(text.count, "[{,")) > max(most, len(text) // _LENGTH):
-        raise TooLarge(f"it has more than {most} values in it")
+        raise TraceTooLarge(f"it has more than {most} values in it")
 
 
 def size_of(value: Any, limit: int) -> tuple[int, int]:
@@ -110,7 +110,7 @@ def size_of(value: Any, limit: int) -> tuple[int, int]:
 class EventBuilder:
     """Turns events as data into columns, checking each; ``depth`` is the most nesting allowed,
     ``most`` how many there may be, and as many values in their lists and objects. Beyond that
-    each method raises :class:`TooLarge`."""
+    each method raises :class:`TraceTooLarge`."""
 
     def __init__(self, depth: int, most: int) -> None:
         self.events = Events()
@@ -123,7 +123,7 @@ class EventBuilder:
         """Check and add the next event. Raises :class:`TraceError` (and adds nothing)."""
         events = self.events
         if len(events) >= self._most:
-            raise TooLarge(f"it has more than {self._most} events")
+            raise TraceTooLarge(f"it has more than {self._most} events")
         if type(data) is not dict:
             raise TraceError(f"it is {shown(data)}, not an object")
         for key in ("seq", "worker", "op", "at", "t"):
@@ -167,7 +167,7 @@ class EventBuilder:
             before = len(self.events)
             for data in chunk:
                 self.add(data)
-        except TooLarge:
+        except TraceTooLarge:
             raise
         except (TraceError, TypeError, OverflowError):
             if not keys <= _KNOWN:
@@ -178,7 +178,7 @@ class EventBuilder:
     def _add_columns(self, chunk: list[dict[str, Any]], keys: set[str]) -> bool:
         start, size = len(self.events), len(chunk)
         if start + size > self._most:
-            raise TooLarge(f"it has more than {self._most} events")
+            raise TraceTooLarge(f"it has more than {self._most} events")
         seqs = [data["seq"] for data in chunk]
         workers = [data["worker"] for data in chunk]
         times = [data["t"] for data in chunk]
@@ -254,7 +254,9 @@ class EventBuilder:
         if depth > self._depth:
             raise TraceError(f"a value is nested deeper than {self._depth} levels")
         if self._left < 0:
-            raise TooLarge(f"its events have more than {self._most} values in lists and objects")
+            raise TraceTooLarge(
+                f"its events have more than {self._most} values in lists and objects"
+            )
 
 
 _SHAPE: Final = ("op", "target", "at", "timeout", "n")
@@ -347,7 +349,7 @@ def _read_events(text: str, position: int, document: PartialTrace) -> int:
             raise Broken("", after, True)  # a number may go on beyond the end
         try:
             builder.add(data)
-        except TooLarge:
+        except TraceTooLarge:
             raise
         except TraceError as problem:
             raise Broken(f"event {len(starts)}: {problem}", position) from None

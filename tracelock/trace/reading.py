@@ -27,7 +27,7 @@ from tracelock.trace.parsing import (
     Broken,
     EventBuilder,
     PartialTrace,
-    TooLarge,
+    TraceTooLarge,
     check_parts_of,
     decode_events,
     read_document,
@@ -133,7 +133,7 @@ def _load(source: Source, name: str, limits: Limits) -> Trace:
         try:
             trace = _by_lines(source, limits)
             return _whole(source, name, limits) if trace is None else trace
-        except TooLarge as problem:
+        except TraceTooLarge as problem:
             raise TraceError(f"{name} is too large: {problem}") from None
         except OSError as problem:
             raise TraceError(f"cannot read {name}: {problem.strerror or problem}") from problem
@@ -156,7 +156,7 @@ def _by_lines(source: Source, limits: Limits) -> Trace | None:
             packed = magic == _GZIP
             stream = gzip.GzipFile(fileobj=raw) if packed else raw
             return _lines(_Bounded(stream, limits, raw.tell if packed else None), limits)
-    except TooLarge:
+    except TraceTooLarge:
         raise
     except (Broken, TraceError, ValueError, RecursionError):
         return None
@@ -210,7 +210,7 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
 
 
 class _Bounded:
-    """A stream read in blocks that ends beyond the limits, with :class:`TooLarge`. ``packed``:
+    """A stream read in blocks that ends beyond the limits, with :class:`TraceTooLarge`. ``packed``:
     how many compressed bytes it has come from so far."""
 
     def __init__(
@@ -296,7 +296,7 @@ def read_all(
     """All bytes, uncompressed, and whether the compressed stream is cut off.
 
     With ``damaged`` a stream that is damaged in the middle counts as cut off there. Raises
-    :class:`TraceError` for one that is, and :class:`TooLarge` for more than ``most`` bytes.
+    :class:`TraceError` for one that is, and :class:`TraceTooLarge` for more than ``most`` bytes.
     """
     limits = replace(limits, text=most)
     with source() as raw:
@@ -364,9 +364,9 @@ def _may_be_one(start: bytes) -> bool:
 
 def _check_size(size: int, limits: Limits, packed: int | None = None) -> None:
     if size > limits.text:
-        raise TooLarge(f"its text has more than {limits.text} bytes")
+        raise TraceTooLarge(f"its text has more than {limits.text} bytes")
     if packed is not None and size > limits.text_from(packed):
-        raise TooLarge(
+        raise TraceTooLarge(
             f"its text has more than {limits.growth} times the bytes that it was compressed to"
         )
 

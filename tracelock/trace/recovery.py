@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from tracelock.errors import TraceError
 from tracelock.trace.header import check_header, wrong_worker
 from tracelock.trace.model import Trace
-from tracelock.trace.parsing import Broken, PartialTrace, TooLarge, check_parts_of, read_document
+from tracelock.trace.parsing import (
+    Broken,
+    PartialTrace,
+    TraceTooLarge,
+    check_parts_of,
+    read_document,
+)
 from tracelock.trace.reading import (
     BOM,
     DEFAULT,
@@ -49,7 +55,7 @@ def recover(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Recove
     with collector_paused():
         try:
             data, cut = read_all(opened(name, limits), name, limits, most=limits.text, damaged=True)
-        except TooLarge as problem:
+        except TraceTooLarge as problem:
             raise TraceError(f"{name} is too large: {problem}") from None
         except OSError as problem:
             raise TraceError(f"cannot read {name}: {problem.strerror or problem}") from problem
@@ -59,7 +65,7 @@ def recover(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Recove
         try:
             check_parts_of(text, limits.values)
             read_document(text, document, limits.depth)
-        except TooLarge as problem:
+        except TraceTooLarge as problem:
             raise TraceError(f"{name} is too large: {problem}") from None
         except Broken as problem:
             why = "the file was cut off" if problem.cut else f"the file is damaged ({problem})"

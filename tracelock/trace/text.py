@@ -7,7 +7,7 @@ from typing import Any
 
 from tracelock.errors import TraceError
 
-__all__ = ["dumps", "encode", "header_text"]
+__all__ = ["dumps", "encode", "header_text", "visible"]
 
 _plain = JSONEncoder(ensure_ascii=False, allow_nan=False)
 _sorted = JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True)
@@ -24,6 +24,20 @@ def dumps(value: Any, what: str, *, canonical: bool = False) -> str:
 def encode(text: str) -> bytes:
     """UTF-8. A lone surrogate, which UTF-8 has no place for, becomes JSON's own escape."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def visible(text: str) -> str:
+    """A document as people may be shown it: what a terminal would obey, or nobody would see, is
+    written as JSON and most other languages do (``\\u009b``); it stands within texts only."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else _plain_ascii(char) for char in text
+    )
+
+
+def _plain_ascii(char: str) -> str:
+    return JSONEncoder().encode(char)[1:-1]
 
 
 def header_text(header: dict[str, Any]) -> str:

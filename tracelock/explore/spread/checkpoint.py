@@ -21,7 +21,7 @@ from tracelock.errors import UsageError
 from tracelock.explore.search import Searched
 from tracelock.explore.spread.coordinator import add_seen
 from tracelock.explore.spread.sources import Source
-from tracelock.trace.files import write_whole
+from tracelock.trace.outputs import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
