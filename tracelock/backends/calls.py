@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import threading
 from typing import Any
 
 from tracelock.engine.effects import raised
@@ -32,5 +34,14 @@ def run_call(op: Op, allowed: bool) -> Value:
         raise refuse_call()
     try:
         return find_call(str(op.body))(*op.value)
+    except KeyboardInterrupt as error:
+        # Python raises it in the main thread alone, and where SIGINT is not ignored
+        if threading.current_thread() is threading.main_thread() and (
+            signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        ):
+            raise
+        return raised(error)
+    except SystemExit as error:
+        return raised(error)
     except Exception as error:
         return raised(error)
