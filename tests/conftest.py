@@ -441,6 +441,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_module_that_a_worker_imports_is_looked_into": 2,
         "test_it_keeps_nothing_of_ours": 0,
     },
+    "system/test_no_internal_error.py": {
+        "test_a_condition_without_a_value_is_one_that_does_not_hold": 2,
+        "test_a_free_run_that_is_cut_is_recorded_in_a_true_order": 2,
+    },
     "system/test_pytest_async.py": {
         "test_a_kept_trace_of_tasks_is_replayed": 0,
         "test_an_async_test_is_explored_whoever_else_runs_such_tests": 9,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -66,5 +68,14 @@ def run_call(op: Op, allowed: bool) -> Value:
     check_calls()
     try:
         return find_call(str(op.body))(*op.value)
+    except KeyboardInterrupt as error:
+        # Python raises it in the main thread alone, and where SIGINT is not ignored
+        if threading.current_thread() is threading.main_thread() and (
+            signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        ):
+            raise
+        return raised(error)
+    except SystemExit as error:
+        return raised(error)
     except Exception as error:
         return raised(error)

@@ -62,9 +62,13 @@ def _guarded(options: argparse.Namespace, out: Output) -> int:
         out.flush()
         out.note("interrupted")
         return INTERRUPTED
-    except Exception:
+    except Exception as error:
         out.flush()
-        return _report(out, 125 if bisect else INTERNAL)
+        lacking = _lacking(error)
+        if lacking is None:
+            return _report(out, 125 if bisect else INTERNAL)
+        out.problem(lacking)
+        return 125 if bisect else 2
 
 
 def dispatch(options: argparse.Namespace, out: Output) -> int:
@@ -83,6 +87,26 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
 
         claim_outputs(options, out)
     return run(options, out)
+
+
+def _lacking(error: BaseException) -> str | None:
+    """What the machine, or a bound that this process was given, has too little of; what to do."""
+    import errno
+
+    wanted = {
+        errno.EMFILE: "open files than this process may have: raise `ulimit -n`",
+        errno.ENFILE: "open files than this machine has: end other programs",
+        errno.EAGAIN: "processes than this user may have: raise `ulimit -u`, or use fewer --jobs",
+        errno.ENOMEM: "memory than this process may have: raise `ulimit -v`, or end other programs",
+        errno.ENOSPC: "room than the disk has: make some, or write elsewhere",
+        errno.EDQUOT: "room on the disk than this user may have: make some, or write elsewhere",
+    }
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError):
+        number = errno.ENOMEM
+    elif isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        number = errno.EAGAIN
+    return f"this takes more {wanted[number]}" if number in wanted else None
 
 
 def _report(out: Output, status: int) -> int:

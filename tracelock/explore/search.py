@@ -13,6 +13,7 @@ from typing import Any
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
+from tracelock.engine.verdicts import first_failure
 from tracelock.explore.running import Executed, Runner, Tape, preemptions
 from tracelock.schedulers.base import Scheduler
 from tracelock.trace import Verdict, frozen
@@ -145,7 +146,7 @@ def search(
             and not controller.active
             and not controller.crashed
             and controller.limit is None
-            and all(check.holds(controller.values) for check in finally_)
+            and first_failure(finally_, "finally", controller.values) is None
         )
         if passed:
             values = controller.values

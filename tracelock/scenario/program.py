@@ -12,7 +12,7 @@ from typing import Final
 from tracelock.errors import StepFailure
 from tracelock.ops import Layout, Value
 from tracelock.scenario.compile import values
-from tracelock.scenario.compile.codegen import run_source
+from tracelock.scenario.compile.codegen import PAID, run_source
 from tracelock.scenario.compile.compiler import compile_worker
 from tracelock.scenario.compile.layout import build_layout
 from tracelock.scenario.compile.runtime import Machine, TimeoutScope
@@ -42,19 +42,22 @@ class CompiledCheck:
         pool = GlobalNames()
         names = NameTable(layout)
         tree = names.tree(expr)
-        direct = Direct(names, pool, "v[{}]", "list(v[{}:{}])")
+        direct = Direct(names, pool, "v[{}]", "listed(list(v[{}:{}]))")
         test = direct.source(tree)
         seen: list[tuple[str, str]] = []
         direct.witnesses = seen
         witnessed = direct.source(tree)
         variables = [variable for _, variable in seen]
         pool.names.update(Exception=Exception, failure=self._failure)
+        begin = [" afresh()"] if PAID.search(test) else []
         lines = [
             "def holds(v):",
+            *begin,
             " try: return True if " + test + " else False",
             " except Exception as error: e = error",
             " raise failure(e) from None",
             "def parts(v):",
+            *begin,
             f" {' = '.join([*variables, 'q'])} = U",
             f" {witnessed}",
             " return (" + "".join(f"({text!r}, {name}), " for text, name in seen) + ")",
@@ -109,4 +112,5 @@ class Program:
         machine.L = template[:]
         machine.busy = busy
         machine.op = None
+        machine.spent = 0
         return machine

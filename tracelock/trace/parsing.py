@@ -79,7 +79,7 @@ class TraceTooLarge(TraceError):
 
 
 def check_parts_of(text: str, most: int) -> None:
-    """Raises :class:`TraceTooLarge` for a text of JSON that has more values than that, and more than
+    """Raises :class:`TraceTooLarge` for a text of JSON with more values than that, and more than
     events have for its length: the shortest take twenty times the memory that their text does."""
     if sum(map(text.count, "[{,")) > max(most, len(text) // _LENGTH):
         raise TraceTooLarge(f"it has more than {most} values in it")

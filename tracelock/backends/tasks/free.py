@@ -84,7 +84,8 @@ class FreeTasks(FreeState):
         machine, values = self.machines[me], self.values
         record, resume = self._record, self.machines[me].resume
         op = self.ops[me]
-        assert op is not None
+        if op is None:  # it failed on the way to its first op, or has none
+            return
         if caught is not None and not (
             op.kind in self.backend.rules.before and cancellable(op, self.layout)
         ):

@@ -18,6 +18,7 @@ from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
 from tracelock.engine.linearise.history import FreeRun
 from tracelock.ops import GET, JOIN, WAIT, Op
 
+STOPPING: Final = 1.0  # seconds that workers have to stop when a run is over
 POLL: Final = 0.02  # seconds between two looks at the workers
 
 
@@ -47,10 +48,12 @@ class FreeThreads(ThreadWorkers):
             blocked = self.watch(start)
         except KeyboardInterrupt:
             self.limit = INTERRUPTED
-        lengths = [len(log) for log in self.logs]
         self.over = True
+        self.stop()
+        lengths = [len(log) for log in self.logs]
+        self.parted.set()
         self.end()
-        if blocked:
+        if blocked or self.limit is not None:
             self.forget(lengths)
         if self.errors:
             raise self.errors[0]
@@ -148,7 +151,7 @@ class FreeThreads(ThreadWorkers):
         return all(self.blocked[worker] is op for worker, op in blocked.items())
 
     def forget(self, lengths: list[int]) -> None:
-        """Strike out what workers did when they were unwound from a deadlock.
+        """Strike out what workers did when they were unwound.
 
         A wait that has begun is noted only when it ends: that one event stays.
         """
@@ -156,6 +159,23 @@ class FreeThreads(ThreadWorkers):
             if len(log) > length and log[length][0] == WAIT and log[length][2] is None:
                 length += 1
             log.cut(length)
+
+    def stop(self) -> None:
+        """Wait until each worker has stopped where it is: then their records fit together.
+
+        One that waits at an object does nothing either; one that is in a long call or in a
+        computation is given up after ``STOPPING`` seconds.
+        """
+        deadline = time.monotonic() + STOPPING
+        while time.monotonic() < deadline and not self.errors:
+            if all(
+                self.ended[n].is_set()
+                or n in self.still
+                or ((op := self.blocked[n]) is not None and op.kind == WAIT)
+                for n in list(self.threads)
+            ):
+                return
+            time.sleep(0.001)
 
     def end(self) -> None:
         """Unwind every worker that still waits; those stuck elsewhere are left as daemons."""

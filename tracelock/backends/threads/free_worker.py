@@ -48,6 +48,7 @@ from tracelock.scenario.language.usage import guarded
 from tracelock.scenario.program import Program
 
 SLICE: Final = 0.05  # seconds a blocked worker sleeps before it looks whether the run is over
+PATIENCE: Final = 10.0  # seconds one that has stopped waits at most before it lets go
 
 
 class ThreadWorkers:
@@ -76,6 +77,10 @@ class ThreadWorkers:
         #: How often a blocked worker has tried in vain: see ``FreeThreads.suspect``.
         self.looks = [0] * count
         self.gate = threading.Event()
+        #: Who has stopped because the run is over, and holds what it held until ``parted`` is set:
+        #: what others did with a lock that was let go of before would be no part of this run.
+        self.still: set[int] = set()
+        self.parted = threading.Event()
         self.recording = True
         self.holder: dict[int, int] = {}  # who took a lock last, where nothing is recorded
 
@@ -97,6 +102,8 @@ class ThreadWorkers:
         except LimitReached as limit:
             self.limit = f"{self.layout.workers[me].name}: {limit}"
         except (Unwind, Cancelled):
+            self.still.add(me)
+            self.parted.wait(PATIENCE)
             self.let_go(me)
         except BaseException as error:
             self.errors.append(error)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tracelock.engine.linearise.history import NEVER, OrderProgress, Record, agrees, describe
 from tracelock.engine.linearise.strands import Strand, is_on_object, make_strand, pair_items
-from tracelock.errors import InternalError
+from tracelock.errors import InternalError, LimitReached
 from tracelock.objects import PARKED, Model, Rules, frozen
 from tracelock.objects.locks import ConditionModel
 from tracelock.objects.queues import QueueModel
@@ -75,6 +75,7 @@ class Placing:
         self.all = models
         self.progress = progress
         self.models = [model for n in sorted(self.numbers) if (model := models[n]) is not None]
+        self.budget = 0  # steps of the search that are left
         self.turns = array("i")
         self.woken: list[tuple[int, int, list[int]]] = []
         self.moments: list[tuple[int, int, int]] = []
@@ -100,6 +101,8 @@ class Placing:
             for strand in self.strands:
                 strand.linked = bytearray(len(strand.linked))
             if not linked or not self._search():
+                if self.budget < 0:
+                    raise LimitReached(self._gives_up())
                 raise InternalError(self._complaint())
         self._tell()
 
@@ -116,10 +119,10 @@ class Placing:
         points: list[tuple[int, list[Option], Any]] = []
         dead: set[Hashable] = set()
         total = sum(len(strand.places) for strand in strands)
-        budget = 200 * total + 200_000
+        self.budget = 200 * total + 200_000
         while len(self.path) < total:
-            budget -= 1
-            if budget < 0:
+            self.budget -= 1
+            if self.budget < 0:
                 return False
             options = self._options()
             if options is None:
@@ -147,12 +150,19 @@ class Placing:
                     points.pop()
                     dead.add(self._key())
                     continue
-                budget -= 1
+                self.budget -= 1
                 if self._happens(left.pop(0)):
                     break
             else:
                 return False
         return True
+
+    def _gives_up(self) -> str:
+        names = ", ".join(self.layout.names[number] for number in sorted(self.numbers))
+        return (
+            f"a free run has {sum(len(s.places) for s in self.strands):,} events on {names}, whose "
+            "order was not found in the time that it is worth: use a --strategy, which knows it"
+        )
 
     def _options(self) -> list[Option] | None:
         """What could come next, best first; None if a quiet event was taken on the way."""
@@ -216,6 +226,7 @@ class Placing:
             for j in range(start, len(other.places)):
                 if other.low[j] > strand.high[i]:
                     break
+                self.budget -= 1
                 if other.out_low[j] > high and other.high[j] < low:
                     return True
         return False

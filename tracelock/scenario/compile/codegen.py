@@ -9,6 +9,7 @@ of their own otherwise. A line of source belongs to one block, hence to one erro
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +21,8 @@ from tracelock.scenario.compile.translate import GlobalNames
 SHORT: Final = 8
 #: Python refuses source that is indented a hundred levels.
 DEEP: Final = 40
+#: Source that pays for something (``costs``); where none does, no step begins an account.
+PAID: Final = re.compile(r"\b(add|mul|spent|listed|sum_|min_|max_|float|checked|scalar)\(")
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +89,11 @@ class Writer:
                 if successor not in seen:
                     seen.add(successor)
                     todo.append(successor)
+        paid = any(
+            PAID.search(text)
+            for block in seen
+            for text in (block.test or "", block.op or "", *[text for _, text, _ in block.lines])
+        )
         for root in roots:
             root.preds += 2  # never written into another only
             self.name(root)
@@ -98,6 +106,8 @@ class Writer:
             self.put(f"def {self.names[block]}(m, r):", "", block.handler)
             if any("L[" in text for text, _, _ in self._function):
                 self.put(" L = m.L", "", block.handler)
+            if paid and block in resumed:
+                self.put(" afresh(m)", "", block.handler)
             if self._hungry and block in resumed:
                 self.put(" m.fuel = FUEL", "", block.handler)
             for line in self._function:

@@ -369,7 +369,7 @@ class Flow(Regions):
         slot = self.temporary()
         name = f"a{len(self.pool.names)}"
         block, native, self.block = self.block, self.native, BasicBlock(None)
-        direct = Direct(self.names, self.pool, "read({})", "list(map(read, range({}, {})))")
+        direct = Direct(self.names, self.pool, "read({})", "listed(list(map(read, range({}, {}))))")
         self.native, self.direct = direct, True
         self.steps(step.atomic, f"{at}.atomic")
         self.functions.append((f"def {name}(L, read, write):", at))

@@ -209,7 +209,7 @@ class Lowering:
             for place in range(length):
                 self.emit(self.fixed(Op(READ, first + place, self.at)))
                 parts.append(self.keep("r"))
-            return self._witness(node.id, f"[{', '.join(parts)}]")
+            return self._witness(node.id, f"listed([{', '.join(parts)}])")
         counter = self.temporary()
         base = self.temporary(length)
         table = self.pool.add("T", tuple(Op(READ, first + n, self.at) for n in range(length)))
@@ -224,7 +224,7 @@ class Lowering:
         self.line(f"L[{counter}] += 1")
         self.branch(f"L[{counter}] < {length}", head, after)
         self.start(after)
-        return self._witness(node.id, f"L[{base}:{base + length}]")
+        return self._witness(node.id, f"listed(L[{base}:{base + length}])")
 
     def _read_one(self, number: int) -> str:
         self.emit(self.fixed(Op(READ, number, self.at)))

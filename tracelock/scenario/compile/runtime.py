@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
 from tracelock.ops import ATOMIC, AtomicBody, Op, Value
+from tracelock.scenario.compile.costs import afresh, spend
 from tracelock.scenario.compile.values import freeze, reason
 
 Segment = Callable[["Machine", Any], Any]
@@ -106,12 +107,13 @@ class Machine:
     LimitReached (too many rounds without a visible step).
     """
 
-    __slots__ = ("L", "at", "busy", "fuel", "op")
+    __slots__ = ("L", "at", "busy", "fuel", "op", "spent")
     L: list[Any]
     at: Segment
     busy: bool
     op: Op | None  # the last one that was made for this machine alone
     fuel: int  # rounds left; set by each segment that may use it
+    spent: int  # what the operations of its expressions have cost (costs.Spender)
 
     worker: ClassVar[int] = -1
     code: ClassVar[Code]
@@ -140,6 +142,7 @@ class Machine:
     def throw(self, error: BaseException) -> Op | None:
         """``error`` is raised at the pending op. Blocks around it may yield further ops first."""
         place = self.code.places.get(self.at)
+        afresh(self)
         return self._unwind(error, None if place is None else place.handler)
 
     def _unwind(self, error: BaseException, handler: Handler | None) -> Op | None:
@@ -160,6 +163,7 @@ class Machine:
         new.L = self.L[:]
         new.busy = self.busy
         new.op = self.op
+        new.spent = self.spent
         return new
 
     def rebind(self, op: Op) -> Op:
@@ -233,6 +237,7 @@ class AtomicBlock(AtomicBody):
         write: Callable[[int, Value], None],
     ) -> StepFailure | None:
         code = self.machine.code
+        afresh(self.machine)
         try:
             type(self).function(slots, read, write)
         except Exception as error:
@@ -246,17 +251,17 @@ class AtomicBlock(AtomicBody):
 
 
 def _ours(error: BaseException, file: str) -> bool:
-    """Whether generated code, or a function of ``values`` under it, raised ``error``."""
+    """Whether generated code, or ``values`` or ``costs`` under it, raised ``error``."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     if trace is None:
         return False
     code = trace.tb_frame.f_code
-    return code.co_filename == file or code.co_filename == _VALUES
+    return code.co_filename == file or code.co_filename in _LANGUAGE
 
 
-_VALUES: Final = reason.__code__.co_filename
+_LANGUAGE: Final = frozenset({reason.__code__.co_filename, spend.__code__.co_filename})
 
 
 def as_failure(error: BaseException, at: str) -> BaseException:

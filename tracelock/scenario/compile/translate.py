@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tracelock.ops import Layout, Value
-from tracelock.scenario.compile import values
+from tracelock.scenario.compile import costs, values
 from tracelock.scenario.language.expressions import parse
 
 # What is known of a value before it exists. Each kind is included in the next.
@@ -32,7 +32,9 @@ _SPELLED: Final = {"sum": "sum_", "int": "int_", "round": "round_"}
 #: What generated code may name, besides its own.
 NAMESPACE: Final[dict[str, Any]] = {
     "__builtins__": {},
-    "len": len, "min": min, "max": max, "abs": abs, "float": float, "bool": bool, "int": int,
+    "len": len, "min": min, "max": max, "min_": values.min_, "max_": values.max_, "abs": abs,
+    "float": values.float_, "bool": bool, "int": int, "spent": costs.spent, "listed": costs.listed,
+    "afresh": costs.afresh,
     "type": type, "range": range, "list": list, "map": map,
     "sum_": values.sum_, "int_": values.int_,
     "round_": values.round_, "sqrt": math.sqrt, "add": values.add, "mul": values.mul,
@@ -80,6 +82,7 @@ class NameTable:
             return ast.Constant(text)
         tree = self._folded.get(text)
         if tree is None:
+            costs.afresh()
             tree = self._folded[text] = self.fold(parse(text))
         return tree
 
@@ -177,6 +180,11 @@ class NameTable:
                 return max(self.growth(body), self.growth(orelse))
         return self.kind(node)
 
+    def small(self, node: ast.expr) -> bool:
+        """Whether going over the value of ``node`` costs nothing: it is no text or list that can
+        be longer than the expression itself."""
+        return isinstance(node, ast.Constant) or self.kind(node) < ANY
+
     def spans(self, node: ast.expr) -> bool:
         """Whether ``node`` is a whole array, whose value is a list."""
         found = self.variable(node)
@@ -240,17 +248,45 @@ class Translator:
             case ast.UnaryOp(op=unary):
                 return f"({_SYMBOLS[type(unary)]}{parts[0]})"
             case ast.Compare(ops=ops):
+                parts = self._paid(node, parts)
                 words = [parts[0]]
                 for comparison, part in zip(ops, parts[1:], strict=True):
                     words += [_SYMBOLS[type(comparison)], part]
                 return f"({' '.join(words)})"
-            case ast.List():
-                return f"[{', '.join(parts)}]"
+            case ast.List(elts=items):
+                source = f"[{', '.join(parts)}]"
+                return source if all(map(self.names.small, items)) else f"listed({source})"
             case ast.Subscript():
                 return f"{parts[0]}[{parts[1]}]"
+            case ast.Call(func=ast.Name(id="min" | "max" as name), args=args):
+                plain = len(args) > 1 and all(map(self.names.small, args))
+                return f"{name if plain else name + '_'}({', '.join(parts)})"
             case ast.Call(func=ast.Name(id=name)) if name in values.FUNCTIONS:
                 return f"{_SPELLED.get(name, name)}({', '.join(parts)})"
         raise TypeError(f"{type(node).__name__} is not part of the language")
+
+    def _paid(self, node: ast.Compare, parts: Sequence[str]) -> list[str]:
+        """The sides of a comparison, each paid for if the comparison may go over it.
+
+        To compare with what is small takes no time, nor does ``is``; ``in`` goes over its right
+        side, unless that is a list of small things that stands there.
+        """
+        sides = [node.left, *node.comparators]
+        costly = [False] * len(sides)
+        small = [self.names.small(side) for side in sides]
+        for place, comparison in enumerate(node.ops):
+            right = sides[place + 1]
+            match comparison:
+                case ast.Is() | ast.IsNot():
+                    continue
+                case ast.In() | ast.NotIn():
+                    if isinstance(right, ast.List) and all(map(self.names.small, right.elts)):
+                        continue
+                    costly[place] |= not small[place]
+                    costly[place + 1] |= not small[place + 1]
+                case _ if not small[place] and not small[place + 1]:
+                    costly[place] = costly[place + 1] = True
+        return [f"spent({part})" if pay else part for pay, part in zip(costly, parts, strict=True)]
 
 
 class Direct(Translator):

@@ -1,8 +1,9 @@
 """What worker programs compute with: the values of the language, with bounds on their size.
 
 Scenarios come from strangers, so an expression may neither blow up memory nor run for ever. An
-operation that can grow a value goes through a function of this module, and a value is checked
-again where it is stored; in between it can grow by no more than the text of one expression.
+operation that can make a value larger, or goes over one, goes through a function of this module
+or of ``costs``, which knows what it costs; a value is checked again where it is stored. Whole
+numbers alone grow in between, by no more than the text of one expression.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ from typing import Any, Final, NoReturn
 
 from tracelock.errors import LimitReached, ScopeExpired, StepFailure
 from tracelock.ops import Value
+from tracelock.scenario.compile.costs import (
+    MAX_BITS,
+    MAX_SIZE,
+    SMALL,
+    TooLarge,
+    TooMuch,
+    size,
+    spend,
+    spent,
+    total,
+)
 
-MAX_BITS: Final = 4096  # of a stored whole number
-MAX_SIZE: Final = 1_000_000  # characters of a text; elements of a list, those of inner lists too
-MAX_NESTING: Final = 50  # lists in lists
+__all__ = ["MAX_BITS", "MAX_SIZE", "SMALL", "TooLarge", "TooMuch"]
+
 MAX_DIGITS: Final = 1300  # of a text that int() reads: more than MAX_BITS needs
 MAX_PLACES: Final = 400  # of round(): doubles have no more
 MAX_SECONDS: Final = 1e9
 MAX_WORK: Final = 1_000_000_000
-SMALL: Final = 2**63  # whole numbers below it need no closer look
-
-
-class TooLarge(Exception):
-    """A value beyond the bounds of this module; its text says which."""
 
 
 class Unset:
@@ -48,8 +54,8 @@ UNSET: Final = Unset()
 
 # --- operations that can grow a value --------------------------------------------------------
 def add(a: Any, b: Any) -> Any:
-    """``a + b``; raises TooLarge where a text or list would."""
-    if isinstance(a, str | list) and isinstance(b, str | list) and len(a) + len(b) > MAX_SIZE:
+    """``a + b``; raises TooLarge for a text or list beyond ``MAX_SIZE``."""
+    if isinstance(a, str | list) and isinstance(b, str | list) and size(a) + size(b) > MAX_SIZE:
         raise TooLarge(f"more than {MAX_SIZE:,} elements")
     return a + b
 
@@ -60,11 +66,18 @@ def mul(a: Any, b: Any) -> Any:
         if a.bit_length() + b.bit_length() > 2 * MAX_BITS:
             raise TooLarge(f"more than {MAX_BITS} bits")
     elif isinstance(a, str | list):
-        if isinstance(b, int) and len(a) * b > MAX_SIZE:
-            raise TooLarge(f"more than {MAX_SIZE:,} elements")
-    elif isinstance(b, str | list) and isinstance(a, int) and len(b) * a > MAX_SIZE:
-        raise TooLarge(f"more than {MAX_SIZE:,} elements")
+        _repeated(a, b)
+    elif isinstance(b, str | list):
+        _repeated(b, a)
     return a * b
+
+
+def _repeated(part: str | list[Any], times: Any) -> None:
+    if isinstance(times, int) and times > 0:
+        many = size(part) * times
+        if many > MAX_SIZE:
+            raise TooLarge(f"more than {MAX_SIZE:,} elements")
+        spend(many)
 
 
 def mod(a: Any, b: Any) -> Any:
@@ -94,11 +107,26 @@ def sum_(items: Any, start: Any = 0) -> Any:
     """``sum`` of numbers: of lists it would take time that grows with the square."""
     if not isinstance(start, int | float):
         raise TypeError("sum is for numbers")
-    return sum(items, start)
+    return total(items, start)
+
+
+def min_(*values: Any) -> Any:
+    """``min``, of one list or of several values."""
+    return min(*map(spent, values))
+
+
+def max_(*values: Any) -> Any:
+    """``max``, of one list or of several values."""
+    return max(*map(spent, values))
+
+
+def float_(a: Any) -> float:
+    """``float(a)``."""
+    return float(spent(a))
 
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
-    "len": len, "min": min, "max": max, "abs": abs, "sum": sum_, "int": int_, "float": float,
+    "len": len, "min": min_, "max": max_, "abs": abs, "sum": sum_, "int": int_, "float": float_,
     "bool": bool, "round": round_, "sqrt": math.sqrt,
 }  # fmt: skip
 #: NameTable of node types of Python's ``ast`` -> the operation.
@@ -119,29 +147,25 @@ def checked(value: Any) -> Value:
         if value.bit_length() > MAX_BITS:
             raise TooLarge(f"more than {MAX_BITS} bits")
     elif kind is str:
-        if len(value) > MAX_SIZE:
-            raise TooLarge(f"more than {MAX_SIZE:,} elements")
+        size(value)
     elif kind is list:
-        _count(value, 0, 0)
+        size(value)
+        _check(value)
     elif not (kind is float or kind is bool or value is None):
         raise TypeError(f"a {kind.__name__} is no value of the language")
     return value
 
 
-def _count(items: list[Any], sofar: int, depth: int) -> int:
-    # A list that holds one list many times counts it as often: printed, it is as large.
-    sofar += len(items)
-    if sofar > MAX_SIZE or depth > MAX_NESTING:
-        raise TooLarge(f"more than {MAX_SIZE:,} elements or {MAX_NESTING} lists in lists")
+def _check(items: list[Any]) -> None:
     for item in items:
         kind = type(item)
         if kind is list:
-            sofar = _count(item, sofar, depth + 1)
-        elif kind is not int or not -SMALL < item < SMALL:
-            checked(item)
-            if kind is str:
-                sofar += len(item)
-    return sofar
+            _check(item)
+        elif kind is int:
+            if not -SMALL < item < SMALL:
+                checked(item)
+        elif not (kind is str or kind is float or kind is bool or item is None):
+            raise TypeError(f"a {kind.__name__} is no value of the language")
 
 
 def scalar(value: Any) -> Value:
@@ -216,13 +240,27 @@ def describe(value: Any) -> str:
         if value.bit_length() > 200:
             return f"a whole number of {value.bit_length()} bits"
         return str(value)
-    if isinstance(value, str | list) and len(value) > 100:
-        value = value[:100]
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(_beginning(value, 100), ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _beginning(value: Any, room: int) -> Any:
+    """No more of ``value`` than what fills a text of ``room`` characters."""
+    if isinstance(value, str):
+        return value[: room + 1]
+    if not isinstance(value, list):
+        return value
+    kept: list[Any] = []
+    for item in value:
+        if room <= 0:
+            break
+        part = _beginning(item, room - 2)
+        kept.append(part)
+        room -= 3 if not isinstance(part, str | list) else len(json.dumps(part))
+    return kept
 
 
 def explain(text: str, parts: Sequence[tuple[str, Any]]) -> str:
@@ -243,6 +281,8 @@ def reason(error: BaseException) -> str:
     kind, text = type(error).__name__, str(error)
     if isinstance(error, TooLarge):
         return f"value too large: {text}"
+    if isinstance(error, TooMuch):
+        return f"too much work: {text}"
     if isinstance(error, ZeroDivisionError):
         text = "division by zero"
     elif isinstance(error, IndexError):
