@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from tests.unit.test_trace_files import event, lines
+from tracelock import load_trace
+from tracelock.cli.main import main
 
 BOMBS = {
     "compressed well": lambda: gzip.compress(b'{"format": "' + b"A" * 60_000_000, 1),
@@ -48,3 +50,18 @@ def test_it_is_refused_before_it_does(name, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-500:]
     assert [f"{path} is too large" in line for line in done.stdout.splitlines()] == [True, True]
+
+
+def test_a_long_trace_is_no_bomb(tmp_path):
+    path = tmp_path / "run.json.gz"
+    path.write_bytes(gzip.compress(lines([event(n, '"n": 1') for n in range(200_000)]), 9))
+    assert len(load_trace(path).events) == 200_000
+
+
+def test_a_packed_comparison_is_bounded(tmp_path, capsys):
+    path = tmp_path / "c.json.gz"
+    start = b'{"format": "tracelock-comparison/1", "x": "'
+    path.write_bytes(gzip.compress(start + b"x" * 70_000_000, 1))
+    assert main(["report", str(path), "-o", str(tmp_path / "c.html")]) == 2
+    assert "larger than any comparison" in capsys.readouterr().err
+    assert not (tmp_path / "c.html").exists()

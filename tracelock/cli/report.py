@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ COMPARISON: Final = "tracelock-comparison/1"
 _PEEK: Final = 4_096
 #: Sources larger than this are not read: they are no source files.
 _LARGEST_SOURCE: Final = 4_000_000
+_LARGEST_COMPARISON: Final = 64 << 20
 
 
 def report_command(options: argparse.Namespace, out: Output) -> int:
@@ -134,8 +136,11 @@ def _comparison(path: str) -> dict[str, Any] | None:
             start = file.read(_PEEK)
             if COMPARISON.encode() not in start:
                 return None
-            data = json.loads(start + file.read())
-    except (OSError, EOFError):
+            content = start + file.read(_LARGEST_COMPARISON)
+            if len(content) > _LARGEST_COMPARISON:
+                raise TraceError(f"{path}: larger than any comparison is")
+            data = json.loads(content)
+    except (OSError, EOFError, zlib.error):
         return None  # reading it as a trace says what is wrong
     except (ValueError, RecursionError) as problem:
         raise TraceError(f"{path}: not readable as a comparison: {problem}") from None

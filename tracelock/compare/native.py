@@ -237,7 +237,7 @@ class Workshop:
         ``timed``: with locks that measure. ``seconds``: after which it is killed, with all that
         it has started; what it may take of memory is in ``BOUNDS``.
         """
-        bounds = {**BOUNDS, "RLIMIT_CPU": math.ceil(seconds) + 1}
+        bounds = {**BOUNDS, "RLIMIT_CPU": math.ceil(seconds * (os.cpu_count() or 1)) + 1}
         config = dict(prepared.config, switch_interval=switch_interval, bounds=bounds)
         if not timed:
             config["timed"] = []
