@@ -106,3 +106,14 @@ def test_an_order_that_takes_too_long_to_find_is_a_limit(
     trace = ["--trace", str(tmp_path / "t.json")]
     assert cli.main(["run", written(tmp_path, document), *trace]) == LimitReached.exit_status
     assert "use a --strategy" in capsys.readouterr().err
+
+
+def test_an_interrupt_before_the_command_begins_is_one_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "build_parser", interrupted)
+    assert cli.main(["schema"]) == cli.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 as it should be, 1 a failure was found or a replay ended differently, 2 bad usage or input,
     3 a replay diverged, 4 internal error, 5 unfinished.
     """
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:  # before a command begins, or when it has ended
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+
+
+def _main(argv: Sequence[str] | None) -> int:
     with closed_quietly():
         try:
             options = build_parser().parse_args(argv)

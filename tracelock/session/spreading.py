@@ -84,6 +84,7 @@ class Spreader:
         self._stages: dict[str, tuple[Source, Searched]] = {}
         if self.how.prefix is not None:
             self.base = base_of(host.runner, self.how.prefix)
+        self.resumed = False  # a stage goes on from the checkpoint: what it does is what that says
         self.checkpoint: CheckpointFile | None = None
         if self.how.checkpoint is not None:
             from tracelock.explore.spread.checkpoint import CheckpointFile, digest
@@ -106,6 +107,7 @@ class Spreader:
         What was found since it was last asked for the stage: the first time, that is all of it.
         """
         from tracelock.explore.search import Searched
+        from tracelock.explore.spread.checkpoint import DAMAGED
         from tracelock.explore.spread.coordinator import spread
         from tracelock.explore.spread.sources import make_source
 
@@ -121,6 +123,7 @@ class Spreader:
             source = make_source(job, None, runner, here=here, base=base)
             total = Searched(strategy)
             if checkpoint is not None:
+                self.resumed |= strategy in checkpoint.stages
                 total = checkpoint.resume(strategy, source, runner, base)
             self._stages[strategy] = (source, total)
         source, total = self._stages[strategy]
@@ -143,6 +146,7 @@ class Spreader:
                 both.merge(copied(found))
             return both
 
+        damaged = False
         try:
             with self._workers(found, progress, here) as (submit, width):
                 spread(
@@ -153,8 +157,14 @@ class Spreader:
             raise InternalError(
                 "a process that ran a part of the search died (killed, or out of memory)"
             ) from error
+        except DAMAGED as error:
+            if checkpoint is None or not self.resumed:
+                raise
+            damaged = True
+            raise checkpoint.damaged(error) from error
         finally:
-            keep(now=True)
+            if not damaged:  # a file that cannot be gone on from is left as it is
+                keep(now=True)
             # what is returned is merged into what others found: it must not be what is kept here
             self._stages[strategy] = (source, copied(whole()))
         return found

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock import __version__
-from tracelock.errors import UsageError
+from tracelock.errors import InternalError, UsageError
 from tracelock.explore.search import Searched
 from tracelock.explore.spread.coordinator import add_seen
 from tracelock.explore.spread.sources import Source
@@ -56,6 +56,14 @@ def _plain(value: Any) -> Any:
 def rules_digest(rules: Rules) -> str:
     """A digest of a backend's rules: they differ between versions of Python."""
     return digest(asdict(rules))[:16]
+
+
+#: What a search comes to whose tree is not one that a search can leave behind: it was read from a
+#: file that somebody may have changed, so that it is no error of the search.
+DAMAGED: Final = (
+    InternalError, LookupError, TypeError, ValueError, AttributeError, AssertionError,
+    OverflowError, RecursionError,
+)  # fmt: skip
 
 
 class CheckpointFile:
@@ -105,6 +113,13 @@ class CheckpointFile:
             "this one away"
         )
 
+    def damaged(self, error: BaseException) -> UsageError:
+        """What to say where the content of the file led to ``error``, one of ``DAMAGED``."""
+        return UsageError(
+            f"{self.path}: this checkpoint is damaged ({type(error).__name__}: {error}). "
+            "Take it away to begin anew"
+        )
+
     def resume(
         self, stage: str, source: Source, runner: Runner, base: Sequence[Step] = ()
     ) -> Searched:
@@ -120,8 +135,8 @@ class CheckpointFile:
                 add_seen(found, runner, [int(pick) for pick in picks], int(count), int(schedule))
             found.schedules = int(kept["schedules"])
             source.go_on(kept["left"], found.schedules, base)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise UsageError(f"{self.path}: this checkpoint is damaged ({error!r})") from error
+        except DAMAGED as error:
+            raise self.damaged(error) from error
         found.exhaustive = source.exhaustive
         return found
 

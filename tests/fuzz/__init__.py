@@ -1,0 +1,1 @@
+"""Inputs that nobody meant well: mutated scenarios and traces, given to every reader."""
