@@ -137,3 +137,28 @@ def test_it():
     others = [f"-pno:{name}" for name in ("xdist", "asyncio", "anyio", "hypothesispytest")]
     result = pytester.runpytest_subprocess(*PLUGIN, *others, "--tracelock")
     result.stdout.fnmatch_lines(["1 test explored: 1 *; 0 not explored"])
+
+
+def test_a_test_may_put_other_modules_in_the_place_of_all(pytester: pytest.Pytester) -> None:
+    """As one does to see what happens where a module is not there."""
+    pytester.makepyfile("""
+        import sys, threading
+
+        def test_nothing_is_there(monkeypatch):
+            monkeypatch.setattr(sys, "modules", {})
+            assert "threading" not in sys.modules
+
+        def test_with_a_thread(monkeypatch):
+            monkeypatch.setattr(sys, "modules", dict(sys.modules))
+            thread = threading.Thread(target=print)
+            thread.start()
+            thread.join()
+
+        def test_the_next_one():
+            pass
+    """)
+    result = run(pytester, "--tracelock", "-v")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(
+        ["*test_with_a_thread*not explored: it puts something else in the place of sys.modules"]
+    )

@@ -28,6 +28,8 @@ FOLDER: Final = ".tracelock"
 #: Of a test: what its explorations came to, in their order.
 EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
 _LONGEST: Final = 80
+#: A test may put something else in the place of ``sys.modules``.
+_THIS: Final = sys.modules[__name__]
 
 
 @dataclass(slots=True)
@@ -71,9 +73,9 @@ def earlier(path: Path) -> list[Trace]:
 
 def note(item: pytest.Item, number: int, trace: Trace | None, text: str = "") -> None:
     """An exploration of a test has ended, with a failing trace or without."""
-    plugins, this = item.config.pluginmanager, sys.modules[__name__]
-    if not plugins.is_registered(this):
-        plugins.register(this)  # to be asked when the test is over
+    plugins = item.config.pluginmanager
+    if not plugins.is_registered(_THIS):
+        plugins.register(_THIS)  # to be asked when the test is over
     item.stash.setdefault(EXPLORED, []).append(Kept(path_for(item, number), trace, text))
 
 

@@ -22,6 +22,8 @@ _KEY: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 ALONE: Final = "alone"
 LEFT: Final = "not explored"
 _ORDER: Final = ("verified", "passed", "unfinished", "failed")
+#: A test may put something else in the place of ``sys.modules``.
+_THIS: Final = sys.modules[__name__]
 
 
 def result_of(explored: Explored, inputs: int = 0) -> dict[str, Any]:
@@ -42,9 +44,9 @@ def left(why: str) -> dict[str, Any]:
 
 def note(item: pytest.Item, result: dict[str, Any]) -> None:
     """This is what became of a test."""
-    plugins, this = item.config.pluginmanager, sys.modules[__name__]
-    if not plugins.is_registered(this):
-        plugins.register(this)  # to be asked when the test is over
+    plugins = item.config.pluginmanager
+    if not plugins.is_registered(_THIS):
+        plugins.register(_THIS)  # to be asked when the test is over
     item.stash[_KEY] = result
 
 

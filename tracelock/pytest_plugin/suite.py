@@ -12,6 +12,7 @@ that does what cannot be controlled, counts as *not explored*, and is named at t
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ from tracelock.pytest_plugin.failure_text import ScheduleFailed, show_as_text
 from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.output import ItemOutput
 from tracelock.pytest_plugin.program import OTHERWISE
-from tracelock.pytest_plugin.watching import PROCESSES, Watch
+from tracelock.pytest_plugin.watching import MODULES, PROCESSES, Watch
 
 if TYPE_CHECKING:
     from tracelock.pytest_plugin.unmarked import Found
@@ -136,6 +137,8 @@ class Suite:
             return None
         if self.watch.outside:
             return ", ".join(self.watch.outside)
+        if sys.modules is not MODULES:
+            return "it puts something else in the place of sys.modules"
         if standing:
             return f"something that a fixture has started runs meanwhile: {', '.join(standing)}"
         if not isinstance(item, pytest.Function):

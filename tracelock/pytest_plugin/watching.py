@@ -15,6 +15,8 @@ from types import FrameType
 from typing import Any, Final
 
 _THREADS: Final = frozenset({"_thread.start_new_thread", "_thread.start_joinable_thread"})
+#: The modules that there are. A test may put something else in the place of ``sys.modules``.
+MODULES: Final = sys.modules
 #: What is said of a test that starts any.
 PROCESSES: Final = "it starts processes"
 _PROCESSES: Final = (
@@ -85,7 +87,7 @@ class Watch:
         self.outside = {}
         self._processes = _count_of_processes()
         self.on = True
-        self._trio_comes = "trio" in sys.modules
+        self._trio_comes = "trio" in MODULES
         self.look_for_trio()
 
     def end(self) -> None:
@@ -109,7 +111,7 @@ class Watch:
 
     def look_for_trio(self) -> None:
         """Let the nurseries of trio tell of tasks, as soon as there is such a thing."""
-        nursery = getattr(sys.modules.get("trio"), "Nursery", None)
+        nursery = getattr(MODULES.get("trio"), "Nursery", None)
         if not self._trio_comes or nursery is None:
             return
         self._trio_comes = False
@@ -213,5 +215,5 @@ def _by_a_tool(frame: FrameType | None, importing: bool = False) -> bool:
 
 def _count_of_processes() -> str:
     """Of ``multiprocessing``: those that it spawns are not told by an event."""
-    module = sys.modules.get("multiprocessing.process")
+    module = MODULES.get("multiprocessing.process")
     return str(getattr(module, "_process_counter", "count(1)"))  # as when it is imported
