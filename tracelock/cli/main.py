@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(options: argparse.Namespace, out: Output) -> int:
-    from tracelock.errors import InternalError, TracelockError
+    from tracelock.errors import InternalError, TracelockError, UsageError, exhausted
 
     # To git bisect every status but 0 and 125 says "bad": what could not be tried is 125.
     bisect = bool(getattr(options, "bisect", False))
@@ -62,8 +62,11 @@ def _guarded(options: argparse.Namespace, out: Output) -> int:
         out.flush()
         out.note("interrupted")
         return INTERRUPTED
-    except Exception:
+    except Exception as problem:
         out.flush()
+        if said := exhausted(problem):
+            out.problem(said)
+            return 125 if bisect else UsageError.exit_status
         return _report(out, 125 if bisect else INTERNAL)
 
 

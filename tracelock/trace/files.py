@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from tracelock.errors import TraceError, UsageError
+from tracelock.errors import TraceError, UsageError, cure_of
 from tracelock.trace import text
 from tracelock.trace.events import Events
 from tracelock.trace.header import check_header, check_workers
@@ -135,7 +135,7 @@ def _beside(
 
 def _cannot(path: str | os.PathLike[str], problem: Exception) -> UsageError:
     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-    return UsageError(f"cannot write {os.fspath(path)}: {why}")
+    return UsageError(f"cannot write {os.fspath(path)}: {why}{cure_of(problem)}")
 
 
 @contextmanager
