@@ -152,18 +152,18 @@ class StepFailure(Exception):
 
 
 _ELSEWHERE: Final = "; give another place for it"
-#: What can be done about what the system refuses, whoever it was that asked.
+#: What can be done where this process has run out of something, whoever it was that asked.
 _CURES: Final = {
     errno.EMFILE: "; raise the limit on open files (ulimit -n)",
     errno.ENFILE: "; the system has too many open files",
     errno.ENOMEM: "; raise the limit on memory (ulimit -v)",
     errno.EAGAIN: "; raise the limit on processes and threads (ulimit -u)",
-}
-#: The same for a file that cannot be written.
-_CURES_OF_FILES: Final = {
     errno.ENOSPC: "; free some space, or give another place for it",
     errno.EDQUOT: "; free some of the quota, or give another place for it",
     errno.EFBIG: "; raise the limit on the size of files (ulimit -f), or give another place for it",
+}
+#: Besides these, where a file cannot be written.
+_CURES_OF_FILES: Final = {
     errno.EROFS: _ELSEWHERE,
     errno.EACCES: _ELSEWHERE,
     errno.EPERM: _ELSEWHERE,

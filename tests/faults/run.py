@@ -17,6 +17,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,9 +66,7 @@ class Ended:
 
 def commands(folder: Path, backends: Sequence[str] = BACKENDS) -> dict[str, list[str]]:
     """One command line for each command, by what it is called in the table."""
-    scenario, trace = str(folder / "long.yaml"), str(ROOT / "traces" / "atomic_update.json")
-    if not os.path.exists(trace):
-        trace = str(sorted((ROOT / "traces").glob("*.json"))[0])
+    scenario, trace = str(folder / "long.yaml"), str(folder / "aba.json")
     lines = {f"run on {name}": ["run", scenario, "--backend", name, "--json"] for name in backends}
     lines["run often"] = ["run", scenario, "--runs", "100", "--json"]
     lines["explore"] = ["explore", scenario, "--max-seconds", "1", "--json"]
@@ -234,6 +233,8 @@ class in_folder(tempfile.TemporaryDirectory):  # type: ignore[type-arg]
     def __enter__(self) -> Path:  # type: ignore[override]
         folder = Path(super().__enter__())
         (folder / "long.yaml").write_text(LONG)
+        # a copy: some commands write beside the trace that they are given
+        shutil.copy(ROOT / "traces" / "aba.json", folder)
         return folder
 
 

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_signal_leaves_whole_files_and_no_process(folder: Path, number: int) -> None:
     line = commands(folder)["run on multiprocessing"]
     ended = trial(line, folder, number=number, after=0.4)
@@ -65,6 +65,7 @@ def test_what_has_run_out_is_said() -> None:
     assert "ulimit -v" in exhausted(MemoryError())
     assert "ulimit -u" in exhausted(RuntimeError("can't start new thread"))
     assert "ulimit -n" in exhausted(OSError(errno.EMFILE, "Too many open files"))
+    assert "ulimit -f" in exhausted(OSError(errno.EFBIG, "File too large"))
     assert exhausted(OSError(errno.EROFS, "x")) == exhausted(RuntimeError("other")) == ""
     assert "another place" in cure_of(OSError(errno.ENOSPC, "x"))
     assert cure_of(ValueError("x")) == ""
