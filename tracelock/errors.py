@@ -7,8 +7,10 @@ The tree is small on purpose: a caller who wants "anything tracelock objects to"
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 
 class TracelockError(Exception):
@@ -147,3 +149,41 @@ class StepFailure(Exception):
         self.message = message
         self.at = at
         super().__init__(message)
+
+
+_ELSEWHERE: Final = "; give another place for it"
+#: What can be done where this process has run out of something, whoever it was that asked.
+_CURES: Final = {
+    errno.EMFILE: "; raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "; the system has too many open files",
+    errno.ENOMEM: "; raise the limit on memory (ulimit -v)",
+    errno.EAGAIN: "; raise the limit on processes and threads (ulimit -u)",
+    errno.ENOSPC: "; free some space, or give another place for it",
+    errno.EDQUOT: "; free some of the quota, or give another place for it",
+    errno.EFBIG: "; raise the limit on the size of files (ulimit -f), or give another place for it",
+}
+#: Besides these, where a file cannot be written.
+_CURES_OF_FILES: Final = {
+    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.ENOTDIR: _ELSEWHERE,
+    errno.EBUSY: "; something is mounted on it, which nothing can replace: name another file",
+}
+
+
+def cure_of(problem: Exception) -> str:
+    """What to do where a file cannot be written, to come after the reason; "" where unknown."""
+    number = problem.errno if isinstance(problem, OSError) else None
+    return (_CURES | _CURES_OF_FILES).get(number or 0, "")
+
+
+def exhausted(problem: Exception) -> str:
+    """What this process has run out of and what to do, in a line; "" for any other problem."""
+    if isinstance(problem, MemoryError):
+        return f"the system refuses more memory{_CURES[errno.ENOMEM]}"
+    number = problem.errno if isinstance(problem, OSError) else None
+    if isinstance(problem, RuntimeError) and str(problem) == "can't start new thread":
+        number = errno.EAGAIN
+    cure = _CURES.get(number or 0)
+    return f"the system refuses: {getattr(problem, 'strerror', problem)}{cure}" if cure else ""

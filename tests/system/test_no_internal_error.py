@@ -33,12 +33,14 @@ def written(folder: Path, document: dict[str, Any]) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "asyncio", "trio"])
 @pytest.mark.parametrize("bound", [["--max-steps", "500"], ["--max-seconds", "0.03"]])
 def test_a_free_run_that_is_cut_is_recorded_in_a_true_order(
-    bound: list[str], tmp_path: Path
+    bound: list[str], backend: str, tmp_path: Path
 ) -> None:
     trace = str(tmp_path / "t.json")
-    assert cli.main(["run", written(tmp_path, LOCKED), *bound, "--trace", trace]) in (0, 5)
+    run = ["run", written(tmp_path, LOCKED), *bound, "--backend", backend, "--trace", trace]
+    assert cli.main(run) in (0, 5)
     assert cli.main(["replay", trace]) == 0
     assert len(load_trace(trace).events) > 0
 
@@ -75,10 +77,10 @@ def test_an_interrupt_that_a_called_function_raises_is_its_own(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.EMFILE, "Too many open files"), "raise `ulimit -n`"),
-        (OSError(errno.ENOSPC, "No space left on device"), "write elsewhere"),
-        (RuntimeError("can't start new thread"), "raise `ulimit -u`"),
-        (MemoryError(), "raise `ulimit -v`"),
+        (OSError(errno.EMFILE, "Too many open files"), "(ulimit -n)"),
+        (OSError(errno.ENOSPC, "No space left on device"), "give another place"),
+        (RuntimeError("can't start new thread"), "(ulimit -u)"),
+        (MemoryError(), "(ulimit -v)"),
     ],
 )
 def test_what_the_machine_lacks_is_said(

@@ -56,7 +56,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _guarded(options: argparse.Namespace, out: Output) -> int:
-    from tracelock.errors import InternalError, TracelockError
+    from tracelock.errors import InternalError, TracelockError, UsageError, exhausted
 
     # To git bisect every status but 0 and 125 says "bad": what could not be tried is 125.
     bisect = bool(getattr(options, "bisect", False))
@@ -73,13 +73,12 @@ def _guarded(options: argparse.Namespace, out: Output) -> int:
         out.flush()
         out.note("interrupted")
         return INTERRUPTED
-    except Exception as error:
+    except Exception as problem:
         out.flush()
-        lacking = _lacking(error)
-        if lacking is None:
-            return _report(out, 125 if bisect else INTERNAL)
-        out.problem(lacking)
-        return 125 if bisect else 2
+        if said := exhausted(problem):
+            out.problem(said)
+            return 125 if bisect else UsageError.exit_status
+        return _report(out, 125 if bisect else INTERNAL)
 
 
 def dispatch(options: argparse.Namespace, out: Output) -> int:
@@ -98,26 +97,6 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
 
         claim_outputs(options, out)
     return run(options, out)
-
-
-def _lacking(error: BaseException) -> str | None:
-    """What the machine, or a bound that this process was given, has too little of; what to do."""
-    import errno
-
-    wanted = {
-        errno.EMFILE: "open files than this process may have: raise `ulimit -n`",
-        errno.ENFILE: "open files than this machine has: end other programs",
-        errno.EAGAIN: "processes than this user may have: raise `ulimit -u`, or use fewer --jobs",
-        errno.ENOMEM: "memory than this process may have: raise `ulimit -v`, or end other programs",
-        errno.ENOSPC: "room than the disk has: make some, or write elsewhere",
-        errno.EDQUOT: "room on the disk than this user may have: make some, or write elsewhere",
-    }
-    number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError):
-        number = errno.ENOMEM
-    elif isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        number = errno.EAGAIN
-    return f"this takes more {wanted[number]}" if number in wanted else None
 
 
 def _report(out: Output, status: int) -> int:

@@ -248,6 +248,10 @@ class Controller(Timing):
         self._look = min(seq + 1024, self.max_steps)
         return self.limit is not None
 
+    def can_go_on(self) -> bool:
+        """Whether some worker can take its next step now, timers aside."""
+        return (self._cooperative and not self.suspended) or bool(self._options())
+
     def _options(self) -> list[int]:
         pending = self.pending
         options = []

@@ -90,13 +90,21 @@ class Replay(OneSchedule):
         """Compare every event of ``controller`` with the trace."""
         self.controller = controller
         controller.observer = self.observe
-        if any(self._killed(event) for event in self.events):
-            controller.before = self._kill
+        cut = self.verdict.kind == "unfinished"
+        if cut or any(self._killed(event) for event in self.events):
+            controller.before = self._step_begins
 
     @staticmethod
     def _killed(event: Event) -> bool:
         """Whether this is a death that came from outside: a step's own has no value."""
         return event.op == NAMES[CRASH] and isinstance(event.value, str)
+
+    def _step_begins(self, controller: Controller) -> None:
+        self._kill(controller)
+        # where only one can go on nobody is picked, who would be told that the trace ends here
+        at_end = self.position >= len(self.events) and self.verdict.kind == "unfinished"
+        if at_end and controller.can_go_on():
+            raise EndOfTrace
 
     def _kill(self, controller: Controller) -> None:
         while self.position < len(self.events) and self._killed(self.events[self.position]):

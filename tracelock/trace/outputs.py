@@ -8,7 +8,6 @@ standard stream of this process) is written into, and stays what it is.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import os
 import re
@@ -19,7 +18,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Final
 
-from tracelock.errors import UsageError
+from tracelock.errors import UsageError, cure_of
 from tracelock.trace import text
 
 __all__ = [
@@ -35,13 +34,6 @@ _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/(self|thread-self|[0-9]+))/fd/([0
 _MOST_LINKS: Final = 40  # as many as Linux follows
 _TRIES: Final = 1000
 _LONGEST: Final = 40  # characters of a name that a temporary file has of it
-_FULL: Final = "nothing is left in its place; make room, or name a file on another disk"
-#: What to do where the system's own words do not say it.
-_HINTS: Final = {
-    errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _FULL,
-    errno.EBUSY: "something is mounted on it, which nothing can replace: name another file",
-    errno.EROFS: "name a file on another disk",
-}  # fmt: skip
 
 
 # --- where to ------------------------------------------------------------------------------------
@@ -301,8 +293,7 @@ def _no_entry(path: AnyPath, folder: AnyPath) -> UsageError:
 def cannot(path: AnyPath, problem: Exception) -> UsageError:
     """What to tell the user who wants this file written."""
     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else problem
-    hint = _HINTS.get(problem.errno or 0) if isinstance(problem, OSError) else None
-    return UsageError(f"cannot write {os.fspath(path)}: {why}" + (f" ({hint})" if hint else ""))
+    return UsageError(f"cannot write {os.fspath(path)}: {why}{cure_of(problem)}")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.engine.linearise.history import FreeRun
-from tracelock.errors import UsageError
+from tracelock.errors import UsageError, exhausted
 
 if TYPE_CHECKING:
     from tracelock.backends.processes.pool import ProcessPool
@@ -56,7 +56,15 @@ class MultiprocessingBackend(Backend):
         if self.pool is None:
             from tracelock.backends.processes.pool import ProcessPool
 
-            self.pool = ProcessPool(self.program, self.start_method, self.options.limits.steps)
+            try:
+                self.pool = ProcessPool(self.program, self.start_method, self.options.limits.steps)
+            except OSError as problem:
+                if exhausted(problem):
+                    raise
+                raise UsageError(
+                    f"cannot start processes: {problem.strerror or problem}; their semaphores need "
+                    "a /dev/shm that can be written: make it so, or choose another --backend"
+                ) from problem
             self._driver.unusable = False
         return self.pool
 

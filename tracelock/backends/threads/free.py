@@ -50,6 +50,13 @@ class FreeThreads(ThreadWorkers):
             self.limit = INTERRUPTED
         self.over = True
         self.stop()
+        limits = self.options.limits
+        if (
+            self.limit in (seconds_reached(limits.seconds), steps_reached(limits.steps))
+            and not self.still
+            and all(self.ended[n].is_set() for n in self.threads)
+        ):
+            self.limit = None  # each had come to its end before it was stopped
         lengths = [len(log) for log in self.logs]
         self.parted.set()
         self.end()
