@@ -163,6 +163,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_two_loops_in_two_threads_are_in_one_schedule": 0,
     },
     "conformance/test_own_loops_cases.py": {
+        "test_whether_the_loop_reaches_it_by_itself_is_told": 2,
         "test_a_loop_in_the_background_that_setup_starts": 2,
         "test_a_loop_that_is_none_of_asyncio_is_refused_by_name": 0,
         "test_a_worker_runs_them_as_without_control": 12,
@@ -292,6 +293,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_tasks_begin_in_the_order_of_their_creation": 12,
         "test_the_workers_that_were_given_begin_in_any_order": 0,
     },
+    "conformance/test_python_lazy.py": {"test_what_says_it_is_a_module_and_is_none": 2},
     "conformance/test_python_processes.py": {
         "test_a_child_that_never_leaves_ends_with_the_worker": 0,
         "test_a_condition_waits_for_a_predicate_and_not_for_a_signal_alone": 0,
