@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_whole_files_and_no_process(folder: Path, number: int) -> None:
     line = commands(folder)["run on multiprocessing"]
     ended = trial(line, folder, number=number, after=0.4)

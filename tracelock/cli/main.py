@@ -9,9 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from tracelock.cli.options import build_parser
-from tracelock.cli.streams import closed_quietly
-
 if TYPE_CHECKING:
     import argparse
 
@@ -40,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    # here, where an interrupt is answered: most of the time that a start takes is imports
+    from tracelock.cli.options import build_parser
+    from tracelock.cli.streams import closed_quietly
+
     with closed_quietly():
         try:
             options = build_parser().parse_args(argv)
