@@ -116,6 +116,6 @@ def test_an_interrupt_before_the_command_begins_is_one_too(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "build_parser", interrupted)
+    monkeypatch.setattr("tracelock.cli.options.build_parser", interrupted)
     assert cli.main(["schema"]) == cli.INTERRUPTED
     assert capsys.readouterr().err == "interrupted\n"
