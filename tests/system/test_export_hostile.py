@@ -162,7 +162,7 @@ def compiles_on_old_python(sources: list[str], folder: Path) -> None:
 
 # --- the ways into source ----------------------------------------------------------------------
 @given(text=TEXTS)
-@settings(max_examples=amount(200, 5_000))
+@settings(max_examples=amount(200, 1_000))
 def test_text_stays_where_it_is_put(text: str) -> None:
     assert ast.literal_eval(quoted(text)) == text
     assert ast.literal_eval(lined(text)) == text
@@ -279,7 +279,7 @@ def trace_data() -> list[Any]:
 
 
 @given(data=st.data())
-@settings(max_examples=amount(60, 5_000))
+@settings(max_examples=amount(60, 500))
 def test_every_place_of_a_trace(data: st.DataObject) -> None:
     whole = data.draw(st.sampled_from(trace_data()))
     path = data.draw(st.sampled_from(list(places(whole))))

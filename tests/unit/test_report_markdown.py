@@ -68,7 +68,7 @@ FIXED = ("heading_open", "table_open", "th_open", "td_open", "tr_open", "blockqu
 
 
 @given(texts=st.lists(ANY, min_size=3, max_size=3))
-@settings(max_examples=amount(40, 2_000))
+@settings(max_examples=amount(40, 400))
 def test_no_text_becomes_markdown(texts: list[str]) -> None:
     subject, text = report_of(texts)
     found = Counter(token.type for token in tokens(text))
@@ -89,7 +89,7 @@ def test_no_text_becomes_markdown(texts: list[str]) -> None:
 
 
 @given(texts=st.lists(ANY, min_size=3, max_size=3))
-@settings(max_examples=amount(20, 1_000))
+@settings(max_examples=amount(20, 200))
 def test_a_trace_that_is_folded_in_stays_in_its_fold(texts: list[str]) -> None:
     subject, _ = report_of(texts)
     text = attachment(subject)
@@ -102,7 +102,7 @@ def test_a_trace_that_is_folded_in_stays_in_its_fold(texts: list[str]) -> None:
 
 
 @given(text=ANY)
-@settings(max_examples=amount(150, 10_000))
+@settings(max_examples=amount(150, 2_000))
 def test_what_is_written_is_what_is_read(text: str) -> None:
     wanted = clean(text)
     read = shown(f"x {plain(text)} x")
