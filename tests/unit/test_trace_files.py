@@ -540,6 +540,8 @@ def test_how_many_events_and_values_there_may_be():
         load_trace_text(lines([event(n, '"n": 1') for n in range(4)]), "x", limits=few)
     with pytest.raises(TraceError, match="too large: its events have more than 3 values"):
         load_trace_text(lines([event(0, '"value": [1, 2, 3]')]), "x", limits=few)
+    with pytest.raises(TraceError, match="too large: its events have more than 3 values"):
+        load_trace_text(lines([event(n, '"mine": 1, "x": 2') for n in range(2)]), "x", limits=few)
 
 
 def test_not_there_or_not_a_file(tmp_path):

@@ -147,7 +147,7 @@ class EventBuilder:
         for held in (value, result, expect, *extra.values()):
             self._check_depth(held)
         if extra:
-            self._left -= len(extra)
+            self._pay(len(extra))
             events.extras[len(events)] = extra
         events.append(worker, shape, t, value, result, expect, waited, enabled)
 
@@ -250,9 +250,13 @@ class EventBuilder:
         if type(value) not in (list, dict):
             return
         depth, count = size_of(value, self._depth)
-        self._left -= count
         if depth > self._depth:
             raise TraceError(f"a value is nested deeper than {self._depth} levels")
+        self._pay(count)
+
+    def _pay(self, count: int) -> None:
+        """Count so many values that are kept as they are."""
+        self._left -= count
         if self._left < 0:
             raise TraceTooLarge(
                 f"its events have more than {self._most} values in lists and objects"

@@ -54,22 +54,24 @@ def recover(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Recove
     name = os.fspath(path)
     with collector_paused():
         try:
-            data, cut = read_all(opened(name, limits), name, limits, most=limits.text, damaged=True)
+            return _recovered(name, limits)
         except TraceTooLarge as problem:
             raise TraceError(f"{name} is too large: {problem}") from None
         except OSError as problem:
             raise TraceError(f"cannot read {name}: {problem.strerror or problem}") from problem
-        text, wrong_byte = decoded(data)
-        document = PartialTrace(limits.depth, limits.values)
-        why = "the file was cut off" if cut or wrong_byte is not None else ""
-        try:
-            check_parts_of(text, limits.values)
-            read_document(text, document, limits.depth)
-        except TraceTooLarge as problem:
-            raise TraceError(f"{name} is too large: {problem}") from None
-        except Broken as problem:
-            why = "the file was cut off" if problem.cut else f"the file is damaged ({problem})"
-        return _put_together(name, document, text, len(data.removeprefix(BOM)), why)
+
+
+def _recovered(name: str, limits: Limits) -> Recovered:
+    data, cut = read_all(opened(name, limits), name, limits, most=limits.text, damaged=True)
+    text, wrong_byte = decoded(data)
+    check_parts_of(text, limits.values)
+    document = PartialTrace(limits.depth, limits.values)
+    why = "the file was cut off" if cut or wrong_byte is not None else ""
+    try:
+        read_document(text, document, limits.depth)
+    except Broken as problem:
+        why = "the file was cut off" if problem.cut else f"the file is damaged ({problem})"
+    return _put_together(name, document, text, len(data.removeprefix(BOM)), why)
 
 
 def _put_together(name: str, document: PartialTrace, text: str, size: int, why: str) -> Recovered:
