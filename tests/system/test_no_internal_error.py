@@ -14,9 +14,36 @@ from tracelock.engine.linearise import placing
 from tracelock.errors import LimitReached
 from tracelock.trace.reading import load_trace
 
-LOCKED = {"objects": {"l": "lock"}, "workers": {
-    "a": {"count": 3, "steps": [{"repeat": 3000, "do": [{"acquire": "l"}, {"release": "l"}]}]},
-}}  # fmt: skip
+
+def again(*steps: dict[str, Any], times: int = 3000) -> list[dict[str, Any]]:
+    return [{"repeat": times, "do": list(steps)}]
+
+
+#: Runs that are cut while some worker waits, by what it waits for.
+CUT = {
+    "lock": {"objects": {"l": "lock"}, "workers": {
+        "a": {"count": 3, "steps": again({"acquire": "l"}, {"release": "l"})},
+    }},
+    "timed": {"objects": {"l": "lock"}, "workers": {
+        "a": {"count": 3, "steps": again(
+            {"acquire": "l", "timeout": 0.0005, "into": "g"},
+            {"if": "g", "then": [{"sleep": 0.001}, {"release": "l"}]},
+        )},
+    }},
+    "queue": {"objects": {"q": {"type": "queue", "maxsize": 2}}, "workers": {
+        "p": {"count": 2, "steps": again({"put": "q", "value": 1})},
+        "c": {"count": 2, "steps": again({"get": "q", "into": "t"})},
+    }},
+    "condition": {"objects": {"c": "condition"}, "workers": {
+        "w": {"count": 2, "steps": again(
+            {"acquire": "c"}, {"wait": "c", "timeout": 0.001}, {"release": "c"}
+        )},
+        "n": {"steps": again({"acquire": "c"}, {"notify": "c"}, {"release": "c"})},
+    }},
+    "semaphore": {"objects": {"s": {"type": "semaphore", "value": 2}}, "workers": {
+        "a": {"count": 4, "steps": again({"acquire": "s"}, {"release": "s"}, times=1000)},
+    }},
+}  # fmt: skip
 EARLY = {"shared": {"x": 0}, "workers": {
     "a": {"steps": [{"assert": "1 == 2"}]}, "b": {"steps": [{"write": "x", "value": 1}]},
     "c": {"steps": []},
@@ -35,11 +62,12 @@ def written(folder: Path, document: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("backend", ["threading", "multiprocessing", "asyncio", "trio"])
 @pytest.mark.parametrize("bound", [["--max-steps", "500"], ["--max-seconds", "0.03"]])
+@pytest.mark.parametrize("waits", sorted(CUT))
 def test_a_free_run_that_is_cut_is_recorded_in_a_true_order(
-    bound: list[str], backend: str, tmp_path: Path
+    waits: str, bound: list[str], backend: str, tmp_path: Path
 ) -> None:
     trace = str(tmp_path / "t.json")
-    run = ["run", written(tmp_path, LOCKED), *bound, "--backend", backend, "--trace", trace]
+    run = ["run", written(tmp_path, CUT[waits]), *bound, "--backend", backend, "--trace", trace]
     assert cli.main(run) in (0, 5)
     assert cli.main(["replay", trace]) == 0
     assert len(load_trace(trace).events) > 0

@@ -57,6 +57,9 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
             host.runner.backend.controlled(controller, lambda _: True)
             switches = noticed(controller.log)
         follower.check_end()
+        if trace.mode == "recorded" and trace.verdict.kind == "unfinished":
+            # the free run was cut when its workers had just ended
+            raise EndOfTrace
     except EndOfTrace:
         if controller.failure is None and not controller.crashed:
             controller.limit = controller.limit or "the trace ends here"

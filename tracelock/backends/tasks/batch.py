@@ -153,7 +153,17 @@ class Batch(TaskWorkers):
 
     # --- the baton ---------------------------------------------------------------------------
     def _pass_on(self) -> None:
-        """Decide who goes on, and give that worker the baton; none when the schedule is over."""
+        """Decide who goes on, and give that worker the baton; none when the schedule is over.
+
+        An error ends the batch, and is not raised here: the task that decides may be in the
+        middle of a real operation, and leaves that as every other does.
+        """
+        try:
+            self._decide()
+        except BaseException as error:
+            self.abort(error)
+
+    def _decide(self) -> None:
         controller = self.controller
         while True:
             worker = controller.next()

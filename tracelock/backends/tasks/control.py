@@ -166,6 +166,7 @@ class GrantedTasks(Batch):
             elif kind != GET and kind != PUT and loop.shielded(trap):
                 return (yield from self._finish(me, op, work, trap))
             else:
+                loop.forget(trap)
                 raise mismatch(self.layout, me, op, controller.result, "waits")
             if self.leaving[me]:
                 self.loop.forget(trap)
