@@ -18,6 +18,7 @@ from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, search
 from tracelock.explore.spread.checkpoint import FORMAT, digest
 from tracelock.explore.spread.shards import CHUNK
+from tracelock.explore.spread.sources import Tree
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.loading import load_scenario
 from tracelock.scenario.program import Program
@@ -208,7 +209,8 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
         ("[" * 200_000, "this is not a checkpoint"),
         (json.dumps({**whole, "tracelock": "0.0.1"}), "made by tracelock 0.0.1"),
         (json.dumps({**whole, "stages": 3}), "damaged"),
-        (json.dumps({**whole, "stages": {"dpor": {}}}), "damaged"),
+        (json.dumps({**whole, "stages": {"dpor": {}}}), "its content is not what was written"),
+        (json.dumps({**whole, "digest": None, "stages": {"dpor": {}}}), "is damaged .KeyError"),
     ]:
         file.write_text(text, encoding="utf-8")
         with pytest.raises(UsageError, match=message):
@@ -216,6 +218,20 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot write"):
         search_all(oracle("inc-3"), "dpor", checkpoint=str(tmp_path / "no" / "c.json"))
     assert [one.name for one in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_a_search_that_goes_wrong_after_a_whole_checkpoint_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = str(tmp_path / "c.json")
+    search_all(oracle("inc-3"), "dpor", schedules=10, checkpoint=file)
+
+    def wrong(*_: Any) -> None:
+        raise LookupError("of our own")
+
+    monkeypatch.setattr(Tree, "go_on", wrong)
+    with pytest.raises(UsageError, match=r"of our own.*as it was written: please report this"):
+        search_all(oracle("inc-3"), "dpor", checkpoint=file)
 
 
 def test_digests_do_not_go_by_the_order_of_keys() -> None:

@@ -519,6 +519,23 @@ def test_the_command_line_offers_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
+def test_what_a_native_program_prints_is_bounded(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {
+        "format": "tracelock-scenario/1", "name": "prints", "shared": {"n": 0},
+        "workers": {"w": {"steps": [{"write": "n", "value": 1}]}},
+    }  # fmt: skip
+    monkeypatch.setitem(BOUNDS, "RLIMIT_FSIZE", 1 << 20)
+    with Workshop() as workshop:
+        prepared = workshop.prepare(scenario_from_data(data), backend, 1.0)
+        with open(prepared.file, "a", encoding="utf-8") as program:
+            program.write("\nimport sys\nwhile True: sys.stderr.write('line' * 1000)\n")
+        found = workshop.run(prepared, seconds=60.0)
+    assert "line" in found["error"] and len(found["error"]) <= 200
+
+
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing"])
 def test_a_native_program_has_bounds_of_memory_and_time(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from tracelock.export.program import plain_program
 from tracelock.scenario.language.models import Scenario
 
 #: What each of its processes may take at most, of memory (addresses, in bytes) and of files that it
-#: writes: the program is a stranger's, and runs without us. Processor time: see ``Workshop.run``.
+#: writes, what it prints among them: the program is a stranger's, and runs without us. Processor
+#: time: see ``Workshop.run``.
 BOUNDS: Final = {"RLIMIT_AS": 4 << 30, "RLIMIT_FSIZE": 64 << 20, "RLIMIT_CORE": 0}
 #: What runs there. It must not need tracelock: the interpreter may be another one.
 CHILD: Final = r'''
@@ -242,20 +243,26 @@ class Workshop:
         if not timed:
             config["timed"] = []
         command = [python or sys.executable, "-E", "-s", self.child, json.dumps(config)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return {"error": f"not done after {seconds:.0f} s"}
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.returncode != 0 or not out.strip():
-            last = (err.strip().splitlines() or ["no output"])[-1]
-            return {"error": last[:200]}
-        found: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
+        # into files, not pipes: its bound on files is one on what it prints, too
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(command, stdout=out, stderr=err, start_new_session=True)
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return {"error": f"not done after {seconds:.0f} s"}
+            finally:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            last = _last_line(out)
+            if process.returncode != 0 or not last:
+                return {"error": (_last_line(err) or "no output")[:200]}
+        found: dict[str, Any] = json.loads(last)
         return found
+
+
+def _last_line(file: IO[bytes]) -> str:
+    """The last line of a file that is not blank, else nothing."""
+    file.seek(0)
+    lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""

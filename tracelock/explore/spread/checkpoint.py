@@ -53,6 +53,11 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
+def _sum(stages: dict[str, Any]) -> str:
+    """A digest of stages as they stand in a file: keys are text there, in the order written."""
+    return hashlib.sha256(json.dumps(stages, separators=(",", ":")).encode()).hexdigest()
+
+
 def rules_digest(rules: Rules) -> str:
     """A digest of a backend's rules: they differ between versions of Python."""
     return digest(asdict(rules))[:16]
@@ -77,6 +82,7 @@ class CheckpointFile:
         self.path = path
         self.identity = identity
         self.stages: dict[str, dict[str, Any]] = {}
+        self._as_written = False  # the file is known to be what a search left behind
         self._last = monotonic()
         if os.path.exists(path):
             self._read()
@@ -105,6 +111,13 @@ class CheckpointFile:
                 if key in ("scenario", "rules", "prefix"):
                     raise self._other(f"it is of another {name}")
                 raise self._other(f"its {name} is {was}, not {now}")
+        kept = data.get("digest")
+        if kept is not None and kept != _sum(stages):
+            raise UsageError(
+                f"{self.path}: this checkpoint is damaged: its content is not what was written. "
+                "Take it away to begin anew"
+            )
+        self._as_written = kept is not None
         self.stages = stages
 
     def _other(self, why: str) -> UsageError:
@@ -115,9 +128,14 @@ class CheckpointFile:
 
     def damaged(self, error: BaseException) -> UsageError:
         """What to say where the content of the file led to ``error``, one of ``DAMAGED``."""
+        what = f"{type(error).__name__}: {error}"
+        if self._as_written:
+            return UsageError(
+                f"cannot go on from {self.path} ({what}), although it is as it was written: "
+                "please report this, with the file. Take it away to begin anew"
+            )
         return UsageError(
-            f"{self.path}: this checkpoint is damaged ({type(error).__name__}: {error}). "
-            "Take it away to begin anew"
+            f"{self.path}: this checkpoint is damaged ({what}). Take it away to begin anew"
         )
 
     def resume(
@@ -160,7 +178,7 @@ class CheckpointFile:
         text = json.dumps(
             {
                 "format": FORMAT, "tracelock": __version__, "search": self.identity,
-                "stages": self.stages,
+                "digest": _sum(self.stages), "stages": self.stages,
             },
             separators=(",", ":"),
         )  # fmt: skip
