@@ -498,6 +498,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_condition_without_a_value_is_one_that_does_not_hold": 2,
         "test_a_free_run_that_is_cut_is_recorded_in_a_true_order": 2,
     },
+    "system/test_rescue.py": {
+        "test_a_killed_recorder_leaves_what_it_had": 9,
+    },
     "system/test_outputs.py": {
         "test_a_device_stays_a_device": 2,
         "test_a_file_is_replaced_whole": 2,

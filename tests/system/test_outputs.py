@@ -195,6 +195,7 @@ WRITERS = {
     "instrument/rewrite/caching.py": "rewritten code beside Python's own, if it can be",
     "instrument/isolation/probing.py": "/dev/null",
     "cli/streams.py": "/dev/null",
+    "trace/rescue.py": "/dev/null",
 }
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.free_histories import Run, accept, layout_of, random_layout
+from tracelock.engine.linearise.free import events_so_far
+from tracelock.engine.linearise.history import FreeRun, Log
 from tracelock.engine.linearise.order import Linear, linearise
 from tracelock.engine.linearise.survey import OrderSurvey
 from tracelock.errors import InternalError
@@ -177,6 +179,19 @@ def test_an_atomic_step_touches_several_variables_at_once() -> None:
 def test_a_version_cut_off_before_its_record_is_as_if_it_never_was() -> None:
     logs = [[(READ, op(READ, 0), (0, -1, -1), 10, 0)], []]
     assert put_in_order([], logs, versions=((5, 1, 0),)).result == [0]
+
+
+def test_of_a_run_that_was_stopped_anywhere_the_last_moments_may_be_left_out() -> None:
+    """One worker got what another had put and not recorded yet."""
+    layout = layout_of([ObjectSpec("q", "queue")], 2, 1, 0)
+    logs = [Log(), Log()]
+    ms = 1_000_000
+    for n in range(10):
+        logs[0].add(PUT, op(PUT, 1, n), True, (2 * n + 1) * ms, 2 * n * ms + 1)
+        logs[1].add(GET, op(GET, 1), n, (2 * n + 2) * ms, (2 * n + 1) * ms + 1)
+    logs[1].add(GET, op(GET, 1), 10, 21 * ms, 20 * ms + 1)
+    events = events_so_far(layout, THREADS, FreeRun(logs, [[(0, -1, -1)]], 1))
+    assert [event.worker for event in events] == [0, 1] * 10
 
 
 def test_a_version_that_was_never_recorded() -> None:

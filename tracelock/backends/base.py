@@ -7,7 +7,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
@@ -29,6 +29,24 @@ class Options:
     allow_call: bool = False
 
 
+class FreeRecord(Protocol):
+    """A free run under way, to be looked at in a copy of its process."""
+
+    def recorded(self) -> int:
+        """How many events have been recorded, as far as is known here."""
+
+    def so_far(self) -> FreeRun:
+        """What has been recorded. Only for a process that has no part in the run any more."""
+
+
+#: What is told of a free run when it has begun.
+Begun = Callable[[FreeRecord], None]
+
+
+def nobody(record: FreeRecord) -> None:
+    """Nobody looks at a run that goes on."""
+
+
 class Backend(ABC):
     """One backend, set up for one program. Use as a context manager: ``close`` ends its workers."""
 
@@ -48,8 +66,8 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def free(self, record: bool = True) -> FreeRun:
-        """Let the workers run as they like, once."""
+    def free(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
+        """Let the workers run as they like, once. ``begun`` is told of it as soon as it goes on."""
 
     def close(self) -> None:  # noqa: B027 - there may be nothing to end
         """End every worker that is left. Safe to call twice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracelock.backends.base import Backend, Options
+from tracelock.backends.base import Backend, Begun, Options, nobody
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.engine.linearise.history import FreeRun
@@ -65,5 +65,5 @@ class SimulatedBackend(Backend):
             if done(controller) or controller.limit is INTERRUPTED:
                 return
 
-    def free(self, record: bool = True) -> FreeRun:
+    def free(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         raise InternalError("the simulated backend has no free runs: nothing runs by itself")

@@ -50,6 +50,10 @@ class Keeper:
         start = os.path.join(folder, f"{first}-")
         return _save_new(trace, start, dot + rest if rest else ".json", 2)
 
+    def unsaved(self) -> str:
+        """The name of the trace of a run that never came to its end."""
+        return self.path or os.path.join(FOLDER, f"{self.stem}-killed.json")
+
     def _check(self) -> None:
         where = os.path.join(FOLDER, self.stem) if self.path is None else self.path
         check_output(where, make_folder=True)

@@ -6,10 +6,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
@@ -25,7 +25,11 @@ from tracelock.session.running import Session
 from tracelock.session.target import Capability, Target, refusal
 from tracelock.session.targets import target_for
 from tracelock.trace import Verdict
+from tracelock.trace.outputs import descriptor_of
 from tracelock.trace.verdict import FAILED, KINDS
+
+if TYPE_CHECKING:
+    from tracelock.trace.rescue import Rescue
 
 UNFINISHED: Final = 5
 
@@ -94,7 +98,12 @@ class _Run:
         started = perf_counter()
         outcome: RunOutcome | None = None
         try:
-            with closing(self.session.each(1, record=self.keeper is not None)) as outcomes:
+            with (
+                self._rescue() as rescue,
+                closing(
+                    self.session.each(1, record=self.keeper is not None, rescue=rescue)
+                ) as outcomes,
+            ):
                 outcome = next(outcomes, None)
                 seconds = perf_counter() - started
                 path = self._keep(outcome) if outcome is not None else None
@@ -109,6 +118,14 @@ class _Run:
         else:
             self._print_one(outcome, path, seconds)
         return _status({verdict.kind})
+
+    def _rescue(self) -> AbstractContextManager[Rescue | None]:
+        """What keeps the record of a long run if this process is killed."""
+        if self.keeper is None or descriptor_of(self.keeper.unsaved()) is not None:
+            return nullcontext()
+        from tracelock.trace.rescue import Rescue
+
+        return Rescue(self.keeper.unsaved())
 
     def _keep(self, outcome: RunOutcome) -> str | None:
         return self.keeper.keep(outcome.trace()) if self.keeper is not None else None

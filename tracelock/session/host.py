@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tracelock.instrument.account.account import Account
     from tracelock.instrument.loops.own_order import OwnOrder
     from tracelock.session.interpreters.which import Switched
+    from tracelock.trace.rescue import Rescue
 
 OnProgress = Callable[["Progress"], None]
 
@@ -119,7 +120,7 @@ class Host(ABC):
         """
 
     # --- runs --------------------------------------------------------------------------------
-    def free_run(self, record: bool) -> RunOutcome:
+    def free_run(self, record: bool, rescue: Rescue | None = None) -> RunOutcome:
         """A run in whatever order the system chooses. Only of targets with that capability."""
         raise NotImplementedError
 

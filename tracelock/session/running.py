@@ -13,11 +13,12 @@ from tracelock.session.host import Opened, RunOutcome
 from tracelock.session.plan import Settings, make_scheduler
 from tracelock.session.target import Target
 from tracelock.session.targets import target_for
-from tracelock.trace import Trace
+from tracelock.trace import Trace, Verdict
 
 if TYPE_CHECKING:
     from tracelock.explore.running import ScheduleDriver
     from tracelock.scenario.language.models import Scenario
+    from tracelock.trace.rescue import Rescue
 
 
 class Session(Opened):
@@ -46,29 +47,37 @@ class Session(Opened):
         assert strategy is not None and seed is not None
         return self.host.injecting(make_scheduler(strategy, seed), seed)
 
-    def each(self, runs: int, record: bool = True) -> Generator[RunOutcome]:
+    def each(
+        self, runs: int, record: bool = True, rescue: Rescue | None = None
+    ) -> Generator[RunOutcome]:
         """Run ``runs`` times and give each outcome as it comes. Before the first controlled run of
         real code unreported schedules are run, from which it is learnt what is shared.
 
         A generator: closing it ends the runs. An outcome's ``trace()`` may only be asked for
-        before the next one is.
+        before the next one is. ``rescue`` keeps what is recorded of the first if this process
+        should be killed.
         """
         if self.settings.strategy is None:
             for _ in range(runs):
-                outcome = self.host.free_run(record)
+                outcome = self.host.free_run(record, rescue)
                 yield outcome
                 if outcome.verdict.message == INTERRUPTED:
                     return
         else:
-            yield from self._controlled(runs)
+            yield from self._controlled(runs, rescue)
 
-    def _controlled(self, runs: int) -> Iterator[RunOutcome]:
+    def _controlled(self, runs: int, rescue: Rescue | None) -> Iterator[RunOutcome]:
         host = self.host
         host.warm_up(every=False)
         host.settle()
         scheduler = self.scheduler()
         controller = self.controller(scheduler)
         verdict_of, trace_of = host.runner.verdict, host.trace
+        if rescue is not None:
+            rescue.watch(
+                lambda: len(getattr(controller, "log", ())),
+                lambda: trace_of(controller.log, scheduler.describe(), Verdict("unfinished")),
+            )
         left = runs
         while left > 0:
             # A backend runs whole batches, outcomes are wanted one at a time: batches of one

@@ -26,6 +26,7 @@ from tracelock.trace import Events, Trace, Verdict, environment
 from tracelock.trace.reading import collector_paused
 
 if TYPE_CHECKING:
+    from tracelock.backends.base import FreeRecord
     from tracelock.engine.linearise.history import FreeRun
     from tracelock.engine.replaying import Replay
     from tracelock.explore.running import Executed, Runner
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tracelock.explore.states.search import StatesProgress
     from tracelock.scenario.language.models import Scenario
     from tracelock.scenario.program import Program
+    from tracelock.trace.rescue import Rescue
 
 #: Events of one schedule of a search: a spin loop under an unfair schedule ends there.
 SEARCH_STEPS: Final = 5_000
@@ -276,29 +278,35 @@ class ScenarioHost(Host):
         }  # fmt: skip
 
     # --- free runs ---------------------------------------------------------------------------
-    def free_run(self, record: bool) -> RunOutcome:
+    def free_run(self, record: bool, rescue: Rescue | None = None) -> RunOutcome:
         # the record is a million objects and no cycle: a collection costs several recordings
         with collector_paused():
-            return self._free_run(record or bool(self.program.always))
+            return self._free_run(record or bool(self.program.always), rescue)
 
-    def _free_run(self, recording: bool) -> RunOutcome:
-        from tracelock.engine.linearise.free import finish_free_run
+    def _free_run(self, recording: bool, rescue: Rescue | None) -> RunOutcome:
+        from tracelock.engine.linearise.free import events_so_far, finish_free_run
 
-        free: FreeRun = self.backend.free(recording)
         program = self.program
+
+        def begun(run: FreeRecord) -> None:
+            if rescue is not None:
+                rescue.watch(run.recorded, lambda: traced(
+                    events_so_far(program.layout, self.rules, run.so_far()), Verdict("unfinished")
+                ))  # fmt: skip
+
+        def traced(events: Events, verdict: Verdict) -> Trace:
+            return Trace(
+                self.target.data, self.settings.backend, "recorded", None, "real",
+                environment(self._method()), self.workers, events, verdict,
+            )  # fmt: skip
+
+        free: FreeRun = self.backend.free(recording, begun)
         events, verdict = finish_free_run(
             program.layout, self.rules, program.always, program.finally_, free, self._follow
         )
         count = len(events) if events is not None else sum(map(len, free.logs))
-
-        def trace() -> Trace:
-            return Trace(
-                self.target.data, self.settings.backend, "recorded", None, "real",
-                environment(self._method()), self.workers,
-                events if events is not None else Events(), verdict,
-            )  # fmt: skip
-
-        return RunOutcome(verdict, count, trace)
+        recorded = events if events is not None else Events()
+        return RunOutcome(verdict, count, lambda: traced(recorded, verdict))
 
     def _follow(self, events: Events, verdict: Verdict) -> Verdict:
         """Execute the events of a free run on the models, and say how it ends there."""

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tracelock.backends.base import Backend, Options
+from tracelock.backends.base import Backend, Begun, Options, nobody
 from tracelock.backends.rules import MULTIPROCESSING_RULES
 from tracelock.engine.controller import Controller
 from tracelock.engine.cores import one_core
@@ -112,13 +112,13 @@ class MultiprocessingBackend(Backend):
         if not self._driver.restore(pool):
             self.discard()
 
-    def free(self, record: bool = True) -> FreeRun:
+    def free(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         from tracelock.backends.processes.free import FreeProcesses
 
         pool = self.ready()
         try:
             run = FreeProcesses(self.program, self.options, pool)
-            result = run.run(record)
+            result = run.run(record, begun)
             if run.unusable:
                 self.discard()
             else:

@@ -9,7 +9,7 @@ import time
 from time import monotonic_ns as clock
 from typing import Any, Final
 
-from tracelock.backends.base import Options
+from tracelock.backends.base import Begun, Options, nobody
 from tracelock.backends.processes import wire
 from tracelock.backends.processes.board import BUSY, FLUSHES, IDLE, WAITS, Board, Place
 from tracelock.backends.processes.journal import SIZE, Notes, cells_of, read_journal
@@ -49,8 +49,9 @@ class FreeProcesses:
         self.blocked: dict[int, int] = {}  # number of the op
         self.progress = [0] * count
         self.moved = time.monotonic()
+        self.start = 0
 
-    def run(self, record: bool = True) -> FreeRun:
+    def run(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         """Let the workers run until they end, are deadlocked, or a bound is reached."""
         setup = self.setup
         for file in (setup.store, *setup.journals, *setup.notes):
@@ -60,22 +61,29 @@ class FreeProcesses:
         for worker in sorted(self.live):
             with contextlib.suppress(BrokenPipeError):  # dead: its message will be empty
                 wire.send(self.pool.down[worker], wire.RUN + wire.pack(settings))
-        start = 0
         try:
             for worker in sorted(self.live):
                 self._receive(worker)
-            start = clock()
+            self.start = clock()
+            begun(self)
             self.board.begin()
-            self._watch(start)
+            self._watch(self.start)
         except KeyboardInterrupt:
             self.limit = INTERRUPTED
         finally:
             if self.live:
                 self.unusable = True
                 self.pool.stop()
-        result = self._gather(start, record)
+        result = self._gather(self.start, record)
         self.board.close()
         return result
+
+    def recorded(self) -> int:
+        return 0  # what workers record is shared memory: any copy of this process sees all of it
+
+    def so_far(self) -> FreeRun:
+        self.pool.abandon()
+        return self._gather(self.start, True)
 
     # --- watching ----------------------------------------------------------------------------
     def _watch(self, start: int) -> None:

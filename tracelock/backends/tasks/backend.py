@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import anyio
 
-from tracelock.backends.base import Backend
+from tracelock.backends.base import Backend, Begun, nobody
 from tracelock.backends.tasks.control import GrantedTasks
 from tracelock.backends.tasks.free import FreeTasks
 from tracelock.backends.tasks.loop import Loop
@@ -35,8 +35,9 @@ class TaskBackend(Backend):
             controller.scheduler.end(len(controller.log))
             done(controller)
 
-    def free(self, record: bool = True) -> FreeRun:
+    def free(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         crew = FreeTasks(self, self.adapter, record)
+        begun(crew)
         try:
             self._in_loop(crew.run, crew)
         except KeyboardInterrupt:

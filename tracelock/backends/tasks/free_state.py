@@ -88,6 +88,16 @@ class FreeState(TaskWorkers):
         left.cells = [[(value, -1, -1)] for value in self.values]
         return left
 
+    def recorded(self) -> int:
+        return self.events
+
+    def so_far(self) -> FreeRun:
+        left = self.result()
+        left.start = left.start or monotonic_ns()
+        # an event is in the order before it is in the log of its worker
+        left.order = [one for one in self.order if one[1] < len(self.logs[one[0]])]
+        return left
+
     # --- the run -----------------------------------------------------------------------------
     async def run(self) -> None:
         """Start the workers, and wait until they have ended or cannot go on."""

@@ -13,7 +13,15 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.backends.base import Backend, Options, agree, mismatch, stuck_thread
+from tracelock.backends.base import (
+    Backend,
+    Begun,
+    Options,
+    agree,
+    mismatch,
+    nobody,
+    stuck_thread,
+)
 from tracelock.backends.calls import run_call
 from tracelock.backends.real import ERRORS, build
 from tracelock.backends.rules import THREADING_RULES
@@ -256,7 +264,7 @@ class ThreadingBackend(Backend):
             raise mismatch(self.layout, controller.current, op, controller.result, real)
 
     # --- free --------------------------------------------------------------------------------
-    def free(self, record: bool = True) -> FreeRun:
+    def free(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         from tracelock.backends.threads.free import FreeThreads
 
-        return FreeThreads(self.program, self.options).run(record)
+        return FreeThreads(self.program, self.options).run(record, begun)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import monotonic_ns as clock
 from typing import Final
 
-from tracelock.backends.base import stuck_thread
+from tracelock.backends.base import Begun, nobody, stuck_thread
 from tracelock.backends.threads.free_worker import ThreadWorkers
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
 from tracelock.engine.linearise.history import FreeRun
@@ -35,9 +35,11 @@ class Suspicion:
 class FreeThreads(ThreadWorkers):
     """One free run. Make a new one for each."""
 
-    def run(self, record: bool = True) -> FreeRun:
+    def run(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         """Let the workers run until they end, are deadlocked, or a bound is reached."""
         self.recording = record
+        self.began = clock()
+        begun(self)
         for number, spec in enumerate(self.layout.workers):
             if not spec.manual:
                 self.start(number)
@@ -68,6 +70,14 @@ class FreeThreads(ThreadWorkers):
             self.logs, self.cells, start, failures=self.failures, blocked=blocked,
             limit=self.limit, recorded=record, waits=self.waits,
         )  # fmt: skip
+
+    def recorded(self) -> int:
+        return sum(map(len, self.logs))
+
+    def so_far(self) -> FreeRun:
+        for log in self.logs:
+            log.cut(len(log))  # a record that was being made
+        return FreeRun(self.logs, self.cells, self.began, waits=self.waits)
 
     def watch(self, start: int) -> dict[int, Op]:
         """Wait for the end. Returns what each worker waits for, if they wait for ever."""

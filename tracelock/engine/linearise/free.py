@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tracelock.engine.effects import change
 from tracelock.engine.linearise.history import FreeRun
 from tracelock.engine.linearise.order import Linear, linearise
 from tracelock.engine.recording import record_columns
 from tracelock.engine.verdicts import StateCheck, blocked_of, first_failure, judge, state_of
-from tracelock.errors import StepFailure
+from tracelock.errors import InternalError, LimitReached, StepFailure
 from tracelock.objects import Rules
 from tracelock.ops import ATOMIC, READ, WRITE, Layout, Value
 from tracelock.trace import Events, Verdict
+
+#: The last ns of a run that was stopped anywhere that are tried to be left out.
+LOST: Final = tuple(int(1e6 * ms) for ms in (1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1000, 2000))
 
 
 def finish_free_run(
@@ -52,6 +55,32 @@ def finish_free_run(
     if left.blocked or left.crashed:
         verdict = follow(events, verdict)
     return events, verdict
+
+
+def events_so_far(layout: Layout, rules: Rules, left: FreeRun) -> Events:
+    """The events of a run whose workers were stopped anywhere, in one true order.
+
+    What has happened and is not recorded yet may be what a recorded event depends on: then the
+    last moments are left out, as many as have to be.
+    """
+    last = max((log[-1][3] for log in left.logs if len(log)), default=left.start)
+    for lost in (*LOST, last):
+        try:
+            linear = (
+                in_order(left.logs, left.order)
+                if left.order is not None
+                else linearise(left.logs, left.cells, layout, rules)
+            )
+        except (InternalError, LimitReached):
+            if left.order is not None:
+                raise
+            left.until(last - lost)
+            continue
+        return record_columns(
+            layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
+            left.waits or [{} for _ in layout.workers],
+        )  # fmt: skip
+    return Events()
 
 
 def _judge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
@@ -131,6 +132,12 @@ class FreeRun:
     limit: str | None = None
     recorded: bool = True
     waits: list[dict[int, int]] = field(default_factory=list)
+
+    def until(self, moment: int) -> None:
+        """Strike out what is stamped later than ``moment``; its logs are :class:`Log`."""
+        for log in self.logs:
+            assert isinstance(log, Log)
+            log.cut(bisect_right(log.times, moment))
 
 
 def stamps(log: Sequence[Record]) -> Sequence[int]:

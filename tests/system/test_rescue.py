@@ -1,0 +1,172 @@
+"""A recorder that is killed leaves what it had recorded; a run that ends leaves nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracelock.cli.main import main
+from tracelock.errors import TraceError
+from tracelock.trace import Events, Trace, Verdict, load_trace, recover, rescue
+
+BOUND = 60.0  # seconds until what is waited for is given up
+
+
+def again(*steps: dict[str, Any], times: int = 10_000_000) -> list[dict[str, Any]]:
+    # slow enough to be replayed soon
+    return [{"repeat": times, "do": [*steps, {"sleep": 0.001}]}]
+
+
+#: Runs without an end.
+ENDLESS = {
+    "lock": {"objects": {"l": "lock"}, "shared": {"x": 0}, "workers": {
+        "a": {"count": 3, "steps": again(
+            {"acquire": "l"}, {"read": "x", "into": "t"}, {"write": "x", "value": "t + 1"},
+            {"release": "l"},
+        )},
+    }},
+    "queue": {"objects": {"q": {"type": "queue", "maxsize": 5}}, "workers": {
+        "p": {"count": 2, "steps": again({"put": "q", "value": 1})},
+        "c": {"count": 2, "steps": again({"get": "q", "into": "t"})},
+    }},
+    "try": {"objects": {"s": {"type": "semaphore", "value": 2}}, "workers": {
+        "a": {"count": 4, "steps": again(
+            {"acquire": "s", "blocking": False, "into": "g"},
+            {"if": "g", "then": [{"release": "s"}]},
+        )},
+    }},
+}  # fmt: skip
+
+
+def written(folder: Path, document: dict[str, Any]) -> str:
+    path = folder / "scenario.json"
+    path.write_text(json.dumps({"format": "tracelock-scenario/1", "name": "s", **document}))
+    return str(path)
+
+
+def partials(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.partial"))
+
+
+def events_of(partial: Path) -> int:
+    try:
+        return recover(partial).events_kept
+    except TraceError:
+        return 0
+
+
+def copied(recorder: int) -> int:
+    """Wait until the recorder has a copy: a process of its that has a session of its own."""
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[1]) == recorder and int(fields[3]) == int(stat.parent.name):
+                    return int(fields[2])
+        time.sleep(0.05)
+    raise AssertionError("the run was not copied")
+
+
+def ended(process: int) -> bool:
+    """Whether a process comes to its end; nobody may have asked for its status yet."""
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        try:
+            stat = Path(f"/proc/{process}/stat").read_text()
+        except OSError:
+            return True
+        if stat.rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def settled(folder: Path) -> Path:
+    """What was left, when it grows no more."""
+    before, deadline = -1, time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        found = partials(folder)
+        now = events_of(found[0]) if found else -1
+        if now > 0 and now == before:
+            return found[0]
+        before = now
+        time.sleep(0.3)
+    raise AssertionError(f"nothing whole was left in {os.listdir(folder)}")
+
+
+REAL = ["threading", "multiprocessing", "asyncio", "trio"]
+#: Under control nothing takes time: these have many events.
+CONTROLLED = ["simulated", "threading --strategy random"]
+HOW = [(how, waits) for how in REAL for waits in sorted(ENDLESS)]
+HOW += [(how, "lock") for how in CONTROLLED]
+
+
+@pytest.mark.parametrize(("how", "waits"), HOW)
+def test_a_killed_recorder_leaves_what_it_had(how: str, waits: str, tmp_path: Path) -> None:
+    trace = tmp_path / "t.json"
+    scenario = written(tmp_path, ENDLESS[waits])
+    run = ["run", scenario, "--trace", str(trace), "--backend", *how.split()]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tracelock", *run],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        copy = copied(child.pid)
+    finally:
+        os.killpg(child.pid, 9)
+    assert child.communicate(timeout=BOUND) == (b"", b"")
+    partial = settled(tmp_path)
+    assert ended(copy)
+    assert not trace.exists()
+    assert main(["recover", str(partial), "-o", str(trace)]) == 0
+    found = load_trace(str(trace))
+    assert found.verdict.kind == "unfinished" and len(found.events) > 500
+    assert main(["replay", str(trace)]) == 0
+
+
+def test_a_run_that_ends_leaves_its_trace_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    fork = rescue.Rescue._fork
+
+    def noted(self: rescue.Rescue, so_far: Any) -> int:
+        made.append(fork(self, so_far))
+        return made[-1]
+
+    monkeypatch.setattr(rescue, "FIRST", 0.01)
+    monkeypatch.setattr(rescue.Rescue, "_fork", noted)
+    scenario = written(tmp_path, ENDLESS["lock"])
+    trace = tmp_path / "t.json"
+    assert main(["run", scenario, "--trace", str(trace), "--max-seconds", "0.5"]) == 5
+    assert sorted(os.listdir(tmp_path)) == ["scenario.json", "t.json"]
+    assert made
+    for copy in made:
+        with pytest.raises(ProcessLookupError):
+            os.kill(copy, 0)
+
+
+def test_a_short_run_is_never_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> int:
+        raise AssertionError("a copy of a short run")
+
+    monkeypatch.setattr(rescue, "FIRST", 30)
+    monkeypatch.setattr(rescue.Rescue, "_fork", never)
+    short = {"shared": {"x": 0}, "workers": {"a": {"steps": [{"write": "x", "value": 1}]}}}
+    assert main(["run", written(tmp_path, short), "--trace", str(tmp_path / "t.json")]) == 0
+
+
+def test_nothing_is_left_of_a_run_without_events(tmp_path: Path) -> None:
+    keeper = rescue.Rescue(str(tmp_path / "t.json"))
+    keeper._save(Trace({}, "simulated", "controlled", None, "virtual", {}, ["a"], Events(),
+                       Verdict("unfinished")))  # fmt: skip
+    assert os.listdir(tmp_path) == []
