@@ -139,8 +139,8 @@ def test_a_run_that_ends_leaves_its_trace_and_nothing_else(
     made: list[int] = []
     fork = rescue.Rescue._fork
 
-    def noted(self: rescue.Rescue, so_far: Any) -> int:
-        made.append(fork(self, so_far))
+    def noted(self: rescue.Rescue, so_far: Any, files: bool) -> int:
+        made.append(fork(self, so_far, files))
         return made[-1]
 
     monkeypatch.setattr(rescue, "FIRST", 0.01)
@@ -153,6 +153,27 @@ def test_a_run_that_ends_leaves_its_trace_and_nothing_else(
     for copy in made:
         with pytest.raises(ProcessLookupError):
             os.kill(copy, 0)
+
+
+def test_a_pipe_that_is_closed_is_closed_for_its_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the process has copies of what is open in it: none of them may stay open."""
+    (tmp_path / "piping.py").write_text(
+        "import os, select, time\n"
+        "def through():\n"
+        "    reader, writer = os.pipe()\n"
+        "    time.sleep(0.5)\n"
+        "    os.close(writer)\n"
+        "    assert select.select([reader], [], [], 5)[0]\n"
+        "    os.close(reader)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(rescue, "FIRST", 0.1)
+    monkeypatch.setattr(rescue, "PAUSE", 60)
+    calls = {"workers": {"a": {"count": 2, "steps": again({"call": "piping:through"}, times=2)}}}
+    scenario, trace = written(tmp_path, calls), str(tmp_path / "t.json")
+    assert main(["run", scenario, "--backend", "threading", "--allow-call", "--trace", trace]) == 0
 
 
 def test_a_short_run_is_never_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,12 @@ class Options:
 
 
 class FreeRecord(Protocol):
-    """A free run under way, to be looked at in a copy of its process."""
+    """A free run under way, to be looked at in a copy of its process.
+
+    ``in_files``: what is recorded is in files that the process has open.
+    """
+
+    in_files: bool
 
     def recorded(self) -> int:
         """How many events have been recorded, as far as is known here."""

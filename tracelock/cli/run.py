@@ -123,6 +123,8 @@ class _Run:
         """What keeps the record of a long run if this process is killed."""
         if self.keeper is None or descriptor_of(self.keeper.unsaved()) is not None:
             return nullcontext()
+        if refusal(self.session.target, Capability.FREE_RUNS):
+            return nullcontext()  # Python code may not be copied while it runs
         from tracelock.trace.rescue import Rescue
 
         return Rescue(self.keeper.unsaved())

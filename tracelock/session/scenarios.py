@@ -292,7 +292,7 @@ class ScenarioHost(Host):
             if rescue is not None:
                 rescue.watch(run.recorded, lambda: traced(
                     events_so_far(program.layout, self.rules, run.so_far()), Verdict("unfinished")
-                ))  # fmt: skip
+                ), files=run.in_files)  # fmt: skip
 
         def traced(events: Events, verdict: Verdict) -> Trace:
             return Trace(

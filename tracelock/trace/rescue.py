@@ -69,24 +69,27 @@ class Rescue:
             os.close(end)
         self._ends = ()
 
-    def watch(self, count: Callable[[], int], so_far: Callable[[], Trace]) -> None:
+    def watch(
+        self, count: Callable[[], int], so_far: Callable[[], Trace], *, files: bool = False
+    ) -> None:
         """A run has begun: ``count()`` gives how many events it has, ``so_far()``, which is called
-        in a copy of this process, the trace of what has been recorded."""
+        in a copy of this process, the trace of what has been recorded. ``files``: it needs the
+        files that are open here."""
         if self._thread is not None or not hasattr(os, "fork"):
             return
         self._ends = (*os.pipe(), *os.pipe())
         self._thread = threading.Thread(
-            target=self._renew, args=(count, so_far), name="tracelock:rescue", daemon=True
+            target=self._renew, args=(count, so_far, files), name="tracelock:rescue", daemon=True
         )
         self._thread.start()
 
-    def _renew(self, count: Callable[[], int], so_far: Callable[[], Trace]) -> None:
+    def _renew(self, count: Callable[[], int], so_far: Callable[[], Trace], files: bool) -> None:
         """Copy the process as often as is to be, until the run is over."""
         pause = FIRST
         while not self._over.wait(pause):
             before, began = self._copy, time.thread_time()
             try:
-                copy = self._fork(so_far)
+                copy = self._fork(so_far, files)
             except OSError:
                 return  # no more processes: what there is stays
             # until it has left the group of the recorder, a signal to that would reach it, too
@@ -102,17 +105,17 @@ class Rescue:
                     break
             pause = 0.0
 
-    def _fork(self, so_far: Callable[[], Trace]) -> int:
+    def _fork(self, so_far: Callable[[], Trace], files: bool) -> int:
         recorder = os.getpid()
         with warnings.catch_warnings():
             # that other threads may hold locks in C: the copy needs none of theirs
             warnings.simplefilter("ignore", DeprecationWarning)
             copy = os.fork()
         if copy == 0:
-            self._outlive(recorder, so_far)
+            self._outlive(recorder, so_far, files)
         return copy
 
-    def _outlive(self, recorder: int, so_far: Callable[[], Trace]) -> NoReturn:
+    def _outlive(self, recorder: int, so_far: Callable[[], Trace], files: bool) -> NoReturn:
         """In the copy: wait for the recorder's death, and save what there is."""
         try:
             os.setsid()
@@ -121,8 +124,12 @@ class Rescue:
             nothing = os.open(os.devnull, os.O_RDWR)
             for standard in range(3):  # who reads what the recorder says must see its end
                 os.dup2(nothing, standard)
-            os.close(self._ends[1])
             os.write(self._ends[3], b"!")
+            os.close(self._ends[1])
+            if not files:
+                # a pipe that what is run closes must be closed: its reader waits for that
+                os.closerange(3, self._ends[0])
+                os.closerange(self._ends[0] + 1, os.sysconf("SC_OPEN_MAX"))
             while os.getppid() == recorder and not select.select([self._ends[0]], [], [], LIVES)[0]:
                 pass
             signal.signal(signal.SIGALRM, signal.SIG_DFL)

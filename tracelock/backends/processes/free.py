@@ -34,6 +34,8 @@ GRACE: Final = 2.0
 class FreeProcesses:
     """One free run. ``unusable`` afterwards: the pool is not fit for another."""
 
+    in_files = True
+
     def __init__(self, program: Program, options: Options, pool: ProcessPool) -> None:
         self.layout = program.layout
         self.options = options

@@ -40,6 +40,8 @@ class Alarm:
 class FreeState(TaskWorkers):
     """One free run, without what its workers do."""
 
+    in_files = False
+
     def __init__(self, backend: Backend, adapter: type[Loop], record: bool) -> None:
         super().__init__(backend, adapter)
         n = self.count

@@ -35,6 +35,8 @@ class Suspicion:
 class FreeThreads(ThreadWorkers):
     """One free run. Make a new one for each."""
 
+    in_files = False
+
     def run(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         """Let the workers run until they end, are deadlocked, or a bound is reached."""
         self.recording = record
