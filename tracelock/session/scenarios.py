@@ -301,6 +301,8 @@ class ScenarioHost(Host):
             )  # fmt: skip
 
         free: FreeRun = self.backend.free(recording, begun)
+        if rescue is not None:
+            rescue.hold()
         events, verdict = finish_free_run(
             program.layout, self.rules, program.always, program.finally_, free, self._follow
         )

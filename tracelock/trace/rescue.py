@@ -6,8 +6,8 @@ killed. Where the recorder dies first, the copy puts in order what had been reco
 made, and leaves it as ``TARGET.partial``, which ``recover`` reads. Nothing is encoded or written
 while the run goes, and a run that is over within ``FIRST`` seconds is never copied.
 
-A new copy takes the place of the last one every half second, and sooner where ``OFTEN`` events
-have come: but only so often that copying takes a twentieth of the time. A fork stops the other
+A new copy takes the place of the last one every half second; sooner where ``OFTEN`` events have
+come, if copying takes no more than a twentieth of the time then. A fork stops the other
 threads of the process between two of their instructions, so that what it shows is one moment.
 """
 
@@ -33,7 +33,7 @@ PAUSE: Final = 0.5
 OFTEN: Final = 5_000
 #: Seconds between two looks at how many events have come.
 LOOK: Final = 0.01
-#: The share of the time that copies may take.
+#: The share of the time that copies may take which are made sooner.
 SHARE: Final = 0.05
 #: Seconds that a copy may take to be ready.
 READY: Final = 5.0
@@ -61,9 +61,7 @@ class Rescue:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.hold()
         self._end(self._copy)
         for end in self._ends:
             os.close(end)
@@ -83,6 +81,12 @@ class Rescue:
         )
         self._thread.start()
 
+    def hold(self) -> None:
+        """The run is over: no copy is made any more, the last one goes on waiting."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
     def _renew(self, count: Callable[[], int], so_far: Callable[[], Trace], files: bool) -> None:
         """Copy the process as often as is to be, until the run is over."""
         pause = FIRST
@@ -101,7 +105,8 @@ class Rescue:
             soonest = copied + (time.thread_time() - began) / SHARE
             while not self._over.wait(LOOK):
                 now = time.monotonic()
-                if now > soonest and (now > copied + PAUSE or count() >= events + OFTEN):
+                new = count() - events
+                if new and (now > copied + PAUSE or (now > soonest and new >= OFTEN)):
                     break
             pause = 0.0
 
