@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.cases import CASES, scenario
+from tests.helpers.commands import lives
 from tests.helpers.support import assert_same_as_simulated, schedules
 from tracelock.backends.base import Options
 from tracelock.backends.processes.backend import MultiprocessingBackend
@@ -489,13 +490,6 @@ def test_workers_die_with_their_parent(method: str, death: signal.Signals) -> No
     parent.send_signal(death)
     parent.communicate(timeout=10)
     deadline = time.monotonic() + 5
-
-    def lives(pid: int) -> bool:
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        return stat.rpartition(")")[2].split()[0] != "Z"
 
     while any(map(lives, workers)) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.helpers.commands import written
 from tracelock.cli import main as cli
 from tracelock.engine.linearise import placing
 from tracelock.errors import LimitReached
@@ -52,12 +52,6 @@ NO_VALUE = {"shared": {"x": 0}, "finally": ["1 // 0 == 1"], "workers": {
     "a": {"count": 2, "steps": [{"write": "x", "value": 1}]},
 }}  # fmt: skip
 CALLING = {"workers": {"a": {"steps": [{"call": "raising:interrupt"}]}}}
-
-
-def written(folder: Path, document: dict[str, Any]) -> str:
-    path = folder / "scenario.json"
-    path.write_text(json.dumps({"format": "tracelock-scenario/1", "name": "s", **document}))
-    return str(path)
 
 
 @pytest.mark.parametrize("backend", ["threading", "multiprocessing", "asyncio", "trio"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.commands import lives, written
 from tracelock.cli.main import main
 from tracelock.errors import TraceError
 from tracelock.trace import Events, Trace, Verdict, load_trace, recover, rescue
@@ -46,12 +46,6 @@ ENDLESS = {
 }  # fmt: skip
 
 
-def written(folder: Path, document: dict[str, Any]) -> str:
-    path = folder / "scenario.json"
-    path.write_text(json.dumps({"format": "tracelock-scenario/1", "name": "s", **document}))
-    return str(path)
-
-
 def partials(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.partial"))
 
@@ -77,17 +71,11 @@ def copied(recorder: int) -> int:
 
 
 def ended(process: int) -> bool:
-    """Whether a process comes to its end; nobody may have asked for its status yet."""
+    """Whether a process comes to its end."""
     deadline = time.monotonic() + BOUND
-    while time.monotonic() < deadline:
-        try:
-            stat = Path(f"/proc/{process}/stat").read_text()
-        except OSError:
-            return True
-        if stat.rpartition(")")[2].split()[0] == "Z":
-            return True
+    while lives(process) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return False
+    return not lives(process)
 
 
 def settled(folder: Path) -> Path:

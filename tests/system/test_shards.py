@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.commands import lives
 from tests.oracles.classes import Watch, class_of
 from tests.oracles.generate import THEMES, generate
 from tracelock.backends.rules import ASYNCIO_RULES, MULTIPROCESSING_RULES, THREADING_RULES
@@ -362,17 +363,9 @@ def test_no_orphans(how: signal.Signals) -> None:
         assert "interrupted" in output
         assert "Traceback" not in output
     end = time.monotonic() + 5
-    while any(alive(pid) for pid in started) and time.monotonic() < end:
+    while any(lives(pid) for pid in started) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not [pid for pid in started if alive(pid)]
-
-
-def alive(pid: int) -> bool:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return text.rpartition(")")[2].split()[0] != "Z"
+    assert not [pid for pid in started if lives(pid)]
 
 
 # --- dask ------------------------------------------------------------------------------------

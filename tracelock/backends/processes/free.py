@@ -69,14 +69,14 @@ class FreeProcesses:
             self.start = clock()
             begun(self)
             self.board.begin()
-            self._watch(self.start)
+            self._watch()
         except KeyboardInterrupt:
             self.limit = INTERRUPTED
         finally:
             if self.live:
                 self.unusable = True
                 self.pool.stop()
-        result = self._gather(self.start, record)
+        result = self._gather(record)
         self.board.close()
         return result
 
@@ -85,10 +85,10 @@ class FreeProcesses:
 
     def so_far(self) -> FreeRun:
         self.pool.abandon()
-        return self._gather(self.start, True)
+        return self._gather(True)
 
     # --- watching ----------------------------------------------------------------------------
-    def _watch(self, start: int) -> None:
+    def _watch(self) -> None:
         poller = select.poll()
         for worker in self.live:
             poller.register(self.pool.up[worker], select.POLLIN)
@@ -107,7 +107,7 @@ class FreeProcesses:
             if not acting:
                 self._release_unstarted()
                 return
-            if (clock() - start) / 1e9 > limits.seconds:
+            if (clock() - self.start) / 1e9 > limits.seconds:
                 self.limit = seconds_reached(limits.seconds)
                 return
             if all(place[0] in (WAITS, FLUSHES) for place in acting.values()):
@@ -202,7 +202,7 @@ class FreeProcesses:
             self._receive(worker)
 
     # --- gathering ---------------------------------------------------------------------------
-    def _gather(self, start: int, record: bool) -> FreeRun:
+    def _gather(self, record: bool) -> FreeRun:
         layout, setup = self.layout, self.setup
         cells, own = cells_of(layout, setup.store)
         notes = [Notes(file.content()) for file in setup.notes]
@@ -238,6 +238,6 @@ class FreeProcesses:
             log.add(CRASH, Op(CRASH, -1, at, how), None, max(last, self.died[worker]))
         failures = [(worker, len(logs[worker]), error) for worker, error in self.failures]
         return FreeRun(
-            logs, cells, start, failures=failures, blocked=blocked, crashed=crashed,
+            logs, cells, self.start, failures=failures, blocked=blocked, crashed=crashed,
             limit=self.limit, recorded=record, waits=waits,
         )  # fmt: skip

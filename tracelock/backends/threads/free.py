@@ -40,16 +40,15 @@ class FreeThreads(ThreadWorkers):
     def run(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         """Let the workers run until they end, are deadlocked, or a bound is reached."""
         self.recording = record
-        self.began = clock()
-        begun(self)
         for number, spec in enumerate(self.layout.workers):
             if not spec.manual:
                 self.start(number)
-        start = clock()
+        self.began = clock()
+        begun(self)
         self.gate.set()
         blocked: dict[int, Op] = {}
         try:
-            blocked = self.watch(start)
+            blocked = self.watch()
         except KeyboardInterrupt:
             self.limit = INTERRUPTED
         self.over = True
@@ -69,7 +68,7 @@ class FreeThreads(ThreadWorkers):
         if self.errors:
             raise self.errors[0]
         return FreeRun(
-            self.logs, self.cells, start, failures=self.failures, blocked=blocked,
+            self.logs, self.cells, self.began, failures=self.failures, blocked=blocked,
             limit=self.limit, recorded=record, waits=self.waits,
         )  # fmt: skip
 
@@ -81,7 +80,7 @@ class FreeThreads(ThreadWorkers):
             log.cut(len(log))  # a record that was being made
         return FreeRun(self.logs, self.cells, self.began, waits=self.waits)
 
-    def watch(self, start: int) -> dict[int, Op]:
+    def watch(self) -> dict[int, Op]:
         """Wait for the end. Returns what each worker waits for, if they wait for ever."""
         limits = self.options.limits
         progress: tuple[int, ...] = ()
@@ -102,7 +101,7 @@ class FreeThreads(ThreadWorkers):
                     return blocked
             else:
                 suspicion = None
-            seconds = (clock() - start) / 1e9
+            seconds = (clock() - self.began) / 1e9
             if seconds > limits.seconds:
                 self.limit = seconds_reached(limits.seconds)
                 return {}

@@ -39,17 +39,10 @@ def finish_free_run(
         failure = left.failures[0] if left.failures else None
         ended = (failure[0], failure[2]) if failure is not None else None
         return None, _judge(layout, state, ended, left, finally_, values)
-    linear = (
-        in_order(left.logs, left.order)
-        if left.order is not None
-        else linearise(left.logs, left.cells, layout, rules)
-    )
+    linear = _linear(layout, rules, left)
     # the record is in the columns now; a long run's need not be there twice
     left.logs, left.cells = [], []
-    events = record_columns(
-        layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
-        left.waits or [{} for _ in layout.workers],
-    )  # fmt: skip
+    events = _events(layout, linear, left)
     ended = earliest(linear, left.failures, always, layout)
     verdict = _judge(layout, state, ended, left, finally_, values)
     if left.blocked or left.crashed:
@@ -66,21 +59,25 @@ def events_so_far(layout: Layout, rules: Rules, left: FreeRun) -> Events:
     last = max((log[-1][3] for log in left.logs if len(log)), default=left.start)
     for lost in (*LOST, last):
         try:
-            linear = (
-                in_order(left.logs, left.order)
-                if left.order is not None
-                else linearise(left.logs, left.cells, layout, rules)
-            )
+            return _events(layout, _linear(layout, rules, left), left)
         except (InternalError, LimitReached):
             if left.order is not None:
                 raise
             left.until(last - lost)
-            continue
-        return record_columns(
-            layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
-            left.waits or [{} for _ in layout.workers],
-        )  # fmt: skip
     return Events()
+
+
+def _linear(layout: Layout, rules: Rules, left: FreeRun) -> Linear:
+    if left.order is not None:
+        return in_order(left.logs, left.order)
+    return linearise(left.logs, left.cells, layout, rules)
+
+
+def _events(layout: Layout, linear: Linear, left: FreeRun) -> Events:
+    return record_columns(
+        layout, linear.worker, linear.kind, linear.op, linear.result, linear.t, left.start,
+        left.waits or [{} for _ in layout.workers],
+    )  # fmt: skip
 
 
 def _judge(

@@ -1,0 +1,23 @@
+"""Shared by the tests of whole commands: files for them, and what became of their processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def written(folder: Path, document: dict[str, Any]) -> str:
+    """The path of a new file with a scenario."""
+    path = folder / "scenario.json"
+    path.write_text(json.dumps({"format": "tracelock-scenario/1", "name": "s", **document}))
+    return str(path)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended; one that has may wait for somebody to ask for its status."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
