@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -172,6 +173,26 @@ def test_a_short_run_is_never_copied(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rescue.Rescue, "_fork", never)
     short = {"shared": {"x": 0}, "workers": {"a": {"steps": [{"write": "x", "value": 1}]}}}
     assert main(["run", written(tmp_path, short), "--trace", str(tmp_path / "t.json")]) == 0
+
+
+def test_a_run_does_without_where_no_file_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def pipe() -> tuple[int, int]:
+        if made:
+            raise OSError(errno.EMFILE, "Too many open files")
+        made.extend(real())
+        return made[0], made[1]
+
+    real = os.pipe
+    monkeypatch.setattr(rescue.os, "pipe", pipe)
+    with rescue.Rescue(str(tmp_path / "t.json")) as keeper:
+        keeper.watch(lambda: 0, lambda: pytest.fail("nobody was to be asked"))
+    for end in made:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(end)
 
 
 def test_nothing_is_left_of_a_run_without_events(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ LIVES: Final = 0.5
 class Rescue:
     """For one run whose trace is to be saved at ``path``. A context manager around both.
 
-    Does nothing where processes cannot be forked.
+    Does nothing where processes cannot be forked, or there are no more files.
     """
 
     def __init__(self, path: str) -> None:
@@ -75,7 +75,11 @@ class Rescue:
         files that are open here."""
         if self._thread is not None or not hasattr(os, "fork"):
             return
-        self._ends = (*os.pipe(), *os.pipe())
+        try:
+            for _ in range(2):
+                self._ends += os.pipe()
+        except OSError:
+            return  # no more files: the run can do without
         self._thread = threading.Thread(
             target=self._renew, args=(count, so_far, files), name="tracelock:rescue", daemon=True
         )
