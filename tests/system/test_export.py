@@ -208,6 +208,10 @@ def test_forced_programs_fail_every_time() -> None:
     with ThreadPoolExecutor(200) as pool:
         results = list(pool.map(lambda job: ran(job[2], patience=2.0), jobs))
     for (name, trace, source), result in zip(jobs, results, strict=True):
+        if "turn[" in result.text:
+            # Some hundred threads share the machine: a worker whose turn had come was not woken in
+            # two seconds. A turn that never comes shows with any patience.
+            result = ran(source, patience=60.0)
         assert shows(result, trace), (name, result, source)
 
 
