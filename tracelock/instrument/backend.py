@@ -40,8 +40,9 @@ from tracelock.schedulers.base import Scheduler
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
-#: Schedules after which garbage is collected, between two of them.
+#: Schedules after which garbage is collected, between two of them; and all that there is.
 SWEEP: Final = 200
+SWEEP_ALL: Final = 3_200
 
 
 class PythonBackend:
@@ -65,6 +66,8 @@ class PythonBackend:
     own_name = ""
     #: What its workers are.
     noun = "thread"
+    #: A schedule of the search has failed, and went well when it was run again.
+    unlike = False
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         self.program = program
@@ -163,6 +166,12 @@ class PythonBackend:
         """One schedule without preemption; of tasks in the order of their loop."""
         return InOrder(backwards=False)
 
+    @contextlib.contextmanager
+    def searching(self, scheduler: Scheduler, clock: str) -> Iterator[None]:
+        """While this is entered, only how schedules end has to be known: those that go wrong, and
+        the first that ends in some state, are kept with their record."""
+        yield
+
     # --- schedules ---------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
         """Run schedules until ``controller.begin()`` is False or ``done(controller)`` is True."""
@@ -224,9 +233,9 @@ class PythonBackend:
         """Before a schedule: put the process in order, and collect garbage now and then."""
         self.afresh.begin()
         self._since_sweep += 1
-        if self._since_sweep >= SWEEP or self.hub.collections:
-            self._since_sweep = 0
-            gc.collect()
+        if self.hub.collections or self._since_sweep % SWEEP == 0:
+            # most garbage is that of the last schedules: to look at all objects takes much longer
+            gc.collect(2 if self.hub.collections or self._since_sweep % SWEEP_ALL == 0 else 1)
 
     def _reap(self) -> None:
         from tracelock.instrument.processes.forking import reap
@@ -343,24 +352,13 @@ class PythonBackend:
             controller.active.clear()
         return result
 
-    def _heard(self, controller: OpenController, tasks: Any) -> None:
-        """What a loop has reported besides, in a schedule that is over."""
-        lost = tasks.unretrieved()
-        messages = {*tasks.errors, *(told for told, _ in lost)}.difference(controller.heard)
-        controller.heard.extend(tasks.errors)
-        for message in messages if self.counted else ():
-            self.heard[message] = self.heard.get(message, 0) + 1
-        for told, error in (*tasks.raised, *lost):
-            unexpected = isinstance(error, Exception) and not self.hub.excuses(error)
-            ended_well = self._completed(controller) and self.program.outcome.failure is None
-            if unexpected and ended_well:  # else there is more to say already
-                failure = failure_of(error)
-                failure.message = f"{told}\n{failure.message}"
-                controller.failure = (tasks.callbacks.number, failure)
-
     def _completed(self, controller: OpenController) -> bool:
         """Whether all workers have ended, and none by a failure."""
         return controller.failure is None and controller.limit is None and not controller.active
+
+    def well(self, controller: OpenController) -> bool:
+        """Whether the schedule that has just ended went well."""
+        return self._completed(controller) and self.program.outcome.failure is None
 
     def _blocked(self, controller: OpenController, error: BaseException) -> str:
         """Why ``setup`` or ``check`` does not end. Raises a KeyboardInterrupt of the user's."""
@@ -397,7 +395,8 @@ class PythonBackend:
             over = self.bounds.why()
             if over:
                 controller.limit = over
-            steps = (hub.schedule, len(getattr(controller, "log", ())))  # none before the first
+            done = len(getattr(controller, "log", ())) + getattr(controller, "unrecorded", 0)
+            steps = (hub.schedule, done)  # none before the first
             if hub.phase is Phase.IDLE:  # a strategy looks at the schedule that has ended: it works
                 steps = (hub.schedule, int(process_time() * 20))  # while the processor is used
             still = still + LOOK if steps == seen else 0.0

@@ -1,14 +1,19 @@
-"""What went wrong in a worker: the exception, where, and its traceback without our own frames."""
+"""What went wrong in a worker: the exception, where, and its traceback without our own frames; and
+what a loop has reported beside that."""
 
 from __future__ import annotations
 
 import os
 import traceback
 from types import FrameType, TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import StepFailure
 from tracelock.instrument.callers import PLUMBING, file_label
+
+if TYPE_CHECKING:
+    from tracelock.engine.open import OpenController
+    from tracelock.instrument.backend import PythonBackend
 
 #: The package, whose frames are left out of tracebacks.
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -46,3 +51,19 @@ def _frames(found: TracebackType | None) -> list[tuple[str, int, str, bool]]:
             frames.append((label, found.tb_lineno, code.co_qualname, module in PLUMBING))
         found = found.tb_next
     return frames
+
+
+def hear(backend: PythonBackend, controller: OpenController, tasks: Any) -> None:
+    """The schedule is over: what the loop of these tasks has reported counts, and an error that
+    nobody has handled is a failure."""
+    lost = tasks.unretrieved()
+    messages = {*tasks.errors, *(told for told, _ in lost)}.difference(controller.heard)
+    controller.heard.extend(tasks.errors)
+    for message in messages if backend.counted else ():
+        backend.heard[message] = backend.heard.get(message, 0) + 1
+    for told, error in (*tasks.raised, *lost):
+        unexpected = isinstance(error, Exception) and not backend.hub.excuses(error)
+        if unexpected and backend.well(controller):  # else there is more to say already
+            failure = failure_of(error)
+            failure.message = f"{told}\n{failure.message}"
+            controller.failure = (tasks.callbacks.number, failure)

@@ -135,6 +135,8 @@ class Hub:
     def _clear(self) -> None:
         """Forget the previous schedule."""
         self.over = False
+        #: The tasks of this schedule, if no record is kept of it; see ``loops.unrecorded``.
+        self.unrecorded: Any = None
         if self.gaps is not None:
             self.gaps = []
         self.error: BaseException | None = None

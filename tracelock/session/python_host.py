@@ -15,7 +15,7 @@ from tracelock.engine.open import OpenController
 from tracelock.engine.recording import record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.engine.verdicts import STUCK
-from tracelock.errors import Divergence, UsageError
+from tracelock.errors import Divergence, InternalError, UsageError
 from tracelock.explore.running import Executed, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
@@ -268,10 +268,8 @@ class PythonHost(Interpreted, Host):
                 f"it failed as {imported} was first imported, which is done once in a process, and "
                 f"did not fail again in this one ({why})"
             )
-        return (
-            "the program is not deterministic: the failing schedule did not fail again "
-            f"({why}). {LOOK_FOR}"
-        )
+        told = "the program is not deterministic: the failing schedule did not fail again"
+        return f"{told} ({why}). {LOOK_FOR}"
 
     # --- searches ----------------------------------------------------------------------------
     def warm_up(self, every: bool) -> Searched:
@@ -367,12 +365,15 @@ class PythonHost(Interpreted, Host):
             scheduler = Restarting(make, names, self.program.aim)
         names.deferring = scheduler.systematic
         try:
-            found = search(
-                self.runner, scheduler, budget, every=every,
-                progress=self.isolation.here(progress),
-            )  # fmt: skip
+            with self.backend.searching(scheduler, self.settings.clock):
+                found = search(
+                    self.runner, scheduler, budget, every=every,
+                    progress=self.isolation.here(progress),
+                )  # fmt: skip
         finally:
             names.deferring = False
+        if self.backend.unlike and not found.failures():
+            raise InternalError(self.not_confirmed("it went well when it was run again", 1, 1))
         if (names.pending or self.program.aim.pending) and found.exhaustive:
             found.exhaustive = False
         if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:

@@ -12,15 +12,21 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import StepFailure
 from tracelock.instrument.hub import Phase, contexts
+from tracelock.instrument.loops.asyncio_loop import NewLoops
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.backend import LAST_STEPS, LoopBackend, call_work
 from tracelock.instrument.loops.cancel_ways import in_scope
+from tracelock.instrument.loops.retelling import Retelling
 from tracelock.instrument.loops.tasks import TaskWorker
+from tracelock.instrument.loops.unrecorded import UnrecordedTasks
 from tracelock.instrument.patches import COMMON, LOOPING
+from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.worker import MainBlocked
+from tracelock.schedulers.base import Scheduler
 
 
 class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
@@ -28,8 +34,29 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
 
     patch_groups = (*COMMON, *LOOPING)
 
+    def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
+        super().__init__(program, limits)
+        self._new_loop = NewLoops()
+
     def make_tasks(self) -> AsyncioTasks:
-        return AsyncioTasks(self.hub, self._baton)
+        return AsyncioTasks(self.hub, self._baton, new_loop=self._new_loop)
+
+    @contextlib.contextmanager
+    def searching(self, scheduler: Scheduler, clock: str) -> Iterator[None]:
+        program = self.program
+        recorded = (
+            scheduler.systematic or program.collections or program.cancellations or self.apart
+            or self.names.mortal or clock != "virtual"
+        )  # fmt: skip
+        retelling = self.retelling = None if recorded else Retelling()
+        try:
+            yield
+        finally:
+            self.retelling = None
+            self.unlike = retelling is not None and retelling.unlike
+
+    def make_unrecorded(self) -> UnrecordedTasks:
+        return UnrecordedTasks(self.hub, self._baton, self._new_loop)
 
     @contextlib.contextmanager
     def running(self, tasks: AsyncioTasks) -> Iterator[None]:

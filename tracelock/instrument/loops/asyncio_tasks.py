@@ -8,7 +8,7 @@ import re
 from _weakref import ref
 from asyncio import events
 from asyncio.log import logger
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final
@@ -37,7 +37,10 @@ class AsyncioTasks(LoopTasks):
 
     loop_class: type[ControlledLoop] = ControlledLoop
 
-    def __init__(self, hub: Hub, baton: Any, prefix: str = "") -> None:
+    def __init__(
+        self, hub: Hub, baton: Any, prefix: str = "",
+        new_loop: Callable[[Any], ControlledLoop] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(hub, baton, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
@@ -47,7 +50,7 @@ class AsyncioTasks(LoopTasks):
         self._ended: TaskWorker | None = None
         self._lost: list[tuple[str, BaseException]] = []  # of those that have died
         self._created = 0
-        self.loop = self.loop_class(self)
+        self.loop = (new_loop or self.loop_class)(self)
         self.ready: ControlledReadyQueue = self.loop._ready
 
     # --- tasks -------------------------------------------------------------------------------

@@ -17,11 +17,13 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.failures import hear
 from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import FIRST_COME, OwnOrder
+from tracelock.instrument.loops.retelling import Retelling
 from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
@@ -55,6 +57,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._more = True
         self._raised: BaseException | None = None
         self._left_behind = False
+        self._ended_well = False
+        #: Which schedules are run without a record; None: none is.
+        self.retelling: Retelling | None = None
 
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
@@ -80,6 +85,10 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """A loop, for one schedule, in its thread."""
         raise NotImplementedError
 
+    def make_unrecorded(self) -> Any:
+        """The same for a schedule of which no record is kept."""
+        raise NotImplementedError
+
     @contextlib.contextmanager
     def running(self, tasks: TasksT) -> Iterator[None]:
         """While this is entered, the loop is the one that runs on this thread."""
@@ -99,6 +108,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def begin_apart(self, patient: bool) -> None:
         super().begin_apart(patient)
         self._left_behind = False  # that thread is not here
+        self.retelling = None  # what is sent back is the record
 
     def _progress(self) -> None:
         """Nothing for the watchdog: the main thread looks at the loop's thread itself."""
@@ -146,7 +156,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                     break
                 self.kept.put_back()
                 self._schedule(controller)
-                controller.scheduler.end(len(controller.log))
+                controller.scheduler.end(controller.unrecorded or len(controller.log))
                 over = self.bounds.why()
                 if over:
                     controller.limit = over
@@ -161,30 +171,59 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             back.release()
 
     def _schedule(self, controller: OpenController) -> None:
-        hub = self.hub
         self._sweep()
-        hub.begin(controller)
+        self.hub.begin(controller)
+        retelling = self.retelling
+        if retelling is None or self.hub.recorder is not None or not retelling.tries():
+            self.recorded(controller)
+        else:
+            retelling.run(self, controller)
+
+    def unrecorded(self, controller: OpenController) -> tuple[bool, Any]:
+        """Run a schedule of which no record is kept: whether it is known to have gone well, and
+        its tasks. Another one is to follow, with a record, where it has not."""
+        self._ended_well = False
+        self._begin_life(controller, self.make_unrecorded, self._without_record)
+        well = self._ended_well and self.hub.error is None
+        self.hub.phase = Phase.IDLE
+        self.afresh.end()
+        return well, self.tasks
+
+    def begin_again(self, controller: OpenController) -> None:
+        """The same schedule comes once more."""
+        self.names.begin()
+        controller.begin()
+        self.kept.put_back()
+        self._sweep()
+        self.hub.begin(controller)
+
+    def _begin_life(self, controller: OpenController, make: Any, phases: Any) -> None:
         controller.settles = self.settles
         self.program.outcome.failure = None
         baton = self._baton = new_baton()
         baton.acquire()
-        hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
-        contextvars.Context().run(self._life, controller)
+        self.hub.batons[-1] = baton  # the worker that finds the schedule over wakes the loop
+        contextvars.Context().run(self._life, controller, make, phases)
         self._go_on()
+
+    def recorded(self, controller: OpenController) -> None:
+        """Run a schedule with its record."""
+        hub = self.hub
+        self._begin_life(controller, self.make_tasks, self._phases)
         self._unwind(controller)
         if controller.held:
             hub.names.doubts.setdefault(*_HELD)
         self.kept.ran()
 
-    def _life(self, controller: OpenController) -> None:
+    def _life(self, controller: OpenController, make: Any, phases: Any) -> None:
         """One schedule, in the thread of the loop."""
         hub = self.hub
         hub.phase = Phase.SETUP
         try:
-            tasks = self.tasks = self.make_tasks()
+            tasks = self.tasks = make()
             with self.running(tasks):
                 try:
-                    self._phases(controller, tasks)
+                    phases(controller, tasks)
                 finally:
                     hub.phase = Phase.UNWIND
                     tasks.close()
@@ -204,7 +243,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         if self._left_behind:
             raise Stuck
 
-    def _phases(self, controller: OpenController, tasks: TasksT) -> None:
+    def _start_workers(self, controller: OpenController, tasks: TasksT) -> Any:
+        """Call ``setup`` and start the tasks of the workers; the state."""
         hub, program = self.hub, self.program
         state = self._set_up(controller)
         self._go_on()
@@ -215,10 +255,35 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             hub.recorder.profile.on()
         tasks.wake_all()
         for number, work in enumerate(program.workers):
-            worker = TaskWorker(hub, number, tasks, None, True)
+            worker = tasks.task_worker(hub, number, tasks, None, True)
             tasks.enter(worker)
             controller.essential.add(number)
             self.start(tasks, worker, work, program.arguments(state))
+        return state
+
+    def _without_record(self, controller: OpenController, tasks: Any) -> None:
+        """The same as ``_phases``, as long as all goes well."""
+        state = self._start_workers(controller, tasks)
+        well = tasks.go()
+        self._go_on()
+        self.hub.over = True
+        controller.active.clear()
+        self.kept.ran()
+        if not well:
+            return
+        if self.program.check is not None or self.hub.at_exit:
+            self._check(controller, state)
+            self._go_on()
+            self.kept.checked()
+            self._exit(controller)
+            self._go_on()
+        tasks.failed = self.program.outcome.failure is not None and not tasks.beyond
+        if not (tasks.errors or tasks.raised or tasks.unretrieved() or tasks.beyond):
+            self._ended_well = self.well(controller)
+
+    def _phases(self, controller: OpenController, tasks: TasksT) -> None:
+        hub, program = self.hub, self.program
+        state = self._start_workers(controller, tasks)
         tasks.run()
         self._go_on()
         hub.over = True
@@ -238,7 +303,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self._exit(controller)
             self._go_on()
         for loop in (tasks, *hub.own_loops):
-            self._heard(controller, loop)
+            hear(self, controller, loop)
         if completed and self._completed(controller) and program.outcome.failure is None:
             self.finish(controller, tasks)
 

@@ -19,8 +19,10 @@ from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, SET, WAKE, Op
 
 def _record(kind: int, obj: Any, value: Any) -> None:
     worker: Any = here()
-    tasks = getattr(worker, "tasks", None)
     if worker is None or worker.hub.phase is not Phase.RUN:
+        return
+    tasks = getattr(worker, "tasks", None)
+    if tasks is not None and tasks is worker.hub.unrecorded:
         return
     if tasks is not None:
         tasks.record(kind, tasks.thing(obj, worker), value)

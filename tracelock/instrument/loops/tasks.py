@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 from collections.abc import Iterable
 from contextvars import Context
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.clock import START
@@ -114,6 +114,9 @@ class LoopTasks:
     cancelled_errors: tuple[type[BaseException], ...] = ()
     #: What leaves a block whose deadline has come.
     late_errors: tuple[type[BaseException], ...] = (TimeoutError,)
+    #: What its workers are.
+    loop_worker: ClassVar[type[LoopWorker]] = LoopWorker
+    task_worker: ClassVar[type[TaskWorker]] = TaskWorker
 
     def __init__(self, hub: Hub, baton: Any, prefix: str = "") -> None:
         self.hub = hub
@@ -125,8 +128,8 @@ class LoopTasks:
         self.errors: list[str] = []
         self.raised: list[tuple[str, BaseException]] = []
         layout = hub.layout
-        self.callbacks = LoopWorker(hub, layout.worker(prefix + CALLBACKS), baton)
-        self.timers = LoopWorker(hub, layout.worker(prefix + TIMERS), baton)
+        self.callbacks = self.loop_worker(hub, layout.worker(prefix + CALLBACKS), baton)
+        self.timers = self.loop_worker(hub, layout.worker(prefix + TIMERS), baton)
         self.gate = Gate(hub.number_for(ObjectSpec(prefix + LOOP, "awaited")))
         self.gate.timers, self.gate.callbacks = self.timers.number, self.callbacks.number
         if not prefix:
@@ -268,7 +271,7 @@ class LoopTasks:
     def spawned(self, coro: Any, name: Any, parent: Any) -> TaskWorker:
         """A worker for a task that ``parent`` starts."""
         number = self.hub.layout.worker(self._label(coro, name, parent))
-        worker = TaskWorker(self.hub, number, self, coro, False)
+        worker = self.task_worker(self.hub, number, self, coro, False)
         self.enter(worker)
         if self.hub.phase is Phase.RUN:
             parent.step(Op(SPAWN, number, caller()))

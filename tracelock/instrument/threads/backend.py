@@ -11,6 +11,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.failures import hear
 from tracelock.instrument.gil.worker import Gil
 from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase
@@ -64,7 +65,7 @@ class ThreadBackend(PythonBackend):
         if self.settles and hub.error is None and self._completed(controller):
             self._check_apart(controller, state)
         for loop in hub.own_loops:
-            self._heard(controller, loop)
+            hear(self, controller, loop)
         self._unwind(controller)
         if not self.settles and self._completed(controller):
             self._check_apart(controller, state)

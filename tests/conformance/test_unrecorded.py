@@ -1,0 +1,263 @@
+"""Searches of tasks of which only the failing schedules are recorded find what others find.
+
+With the random walk schedule k depends on the seed alone: with and without records the ends, and
+how often each comes, are the same. And every schedule that is run again goes the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import tracelock
+from tracelock.errors import InternalError
+from tracelock.instrument.loops import asyncio_backend, retelling
+from tracelock.session.explored import Explored
+
+REAL = threading.Lock()
+
+
+class State:
+    def __init__(self) -> None:
+        self.n = 0
+        self.items: list[int] = []
+        self.names: dict[str, int] = {}
+        self.locks = [asyncio.Lock(), asyncio.Lock()]
+        self.condition = asyncio.Condition()
+        self.event = asyncio.Event()
+        self.queue: asyncio.Queue[int] = asyncio.Queue(1)
+        self.semaphore = asyncio.Semaphore(1)
+        self.future: Any = None
+        self.kept: set[Any] = set()
+
+    def __repr__(self) -> str:
+        return "State()"
+
+
+async def add(s: State) -> None:
+    n = s.n
+    await asyncio.sleep(0)
+    s.n = n + 1
+
+
+async def hold(s: State, which: int) -> None:
+    async with s.locks[which]:
+        await asyncio.sleep(0)
+        async with s.locks[1 - which]:
+            s.n += 1
+
+
+async def permit(s: State) -> None:
+    async with s.semaphore:
+        await add(s)
+
+
+async def wait(s: State) -> None:
+    async with s.condition:
+        await asyncio.wait_for(s.condition.wait(), 0.2)
+
+
+async def notify(s: State) -> None:
+    async with s.condition:
+        s.condition.notify()
+
+
+async def put(s: State) -> None:
+    await s.queue.put(s.n)
+
+
+async def get(s: State) -> None:
+    s.items.append(await s.queue.get())
+
+
+async def hurry(s: State) -> None:
+    try:
+        async with asyncio.timeout(0.1):
+            s.names["late"] = await s.queue.get()
+    except TimeoutError:
+        s.names["none"] = 1
+
+
+async def group(s: State) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(add(s))
+        tasks.create_task(add(s))
+
+
+async def behind(s: State) -> None:
+    task = asyncio.get_running_loop().create_task(add(s))
+    s.kept.add(task)
+    task.add_done_callback(s.kept.discard)
+
+
+async def forget(s: State) -> None:
+    task = asyncio.create_task(add(s))
+    await asyncio.sleep(0)
+    task.cancel()
+
+
+async def answer(s: State) -> None:
+    loop = asyncio.get_running_loop()
+    if s.future is None:
+        s.future = loop.create_future()
+        loop.call_later(0.1, s.future.set_result, 1)
+    s.n += await asyncio.shield(s.future)
+
+
+async def both(s: State) -> None:
+    await asyncio.gather(add(s), asyncio.sleep(0.1), return_exceptions=True)
+
+
+async def insist(s: State) -> None:
+    await asyncio.sleep(0)
+    assert s.n < 2, f"{s.n}"
+
+
+async def threads(s: State) -> None:
+    with REAL:  # which is beyond what is not recorded
+        s.n += 1
+    await asyncio.sleep(0)
+
+
+async def away(s: State) -> None:
+    s.n += await asyncio.to_thread(len, "a")
+
+
+async def opened(s: State) -> None:
+    s.event.set()
+    await asyncio.sleep(0)
+    s.event.clear()
+
+
+STEPS: dict[str, Callable[[State], Any]] = {
+    "add": add, "hold 0": lambda s: hold(s, 0), "hold 1": lambda s: hold(s, 1), "permit": permit,
+    "wait": wait, "notify": notify, "put": put, "get": get, "hurry": hurry, "group": group,
+    "behind": behind, "forget": forget, "answer": answer, "both": both, "insist": insist,
+    "threads": threads, "away": away, "opened": opened, "event": lambda s: s.event.wait(),
+    "sleep": lambda s: asyncio.sleep(0.1),
+}  # fmt: skip
+
+
+def worker(steps: list[str]) -> Callable[[State], Any]:
+    async def run(s: State) -> None:
+        for step in steps:
+            await STEPS[step](s)
+
+    return run
+
+
+def explored(programs: list[list[str]], schedules: int = 60, **more: Any) -> Explored:
+    def check(s: State) -> bool:
+        return s.n != 3
+
+    return tracelock.explore(
+        setup=State, workers=[worker(steps) for steps in programs], check=check, every=True,
+        strategy="random", schedules=schedules, shrink=False, confirm=1, backend="asyncio",
+        instrument=[__name__], **more,
+    )  # fmt: skip
+
+
+def ends(found: Explored) -> list[tuple[Any, ...]]:
+    return sorted(
+        (end.kind, end.failure or "", end.message, sorted(map(str, end.state.items())), end.count)
+        for end in found.ways
+    )
+
+
+@contextmanager
+def all_recorded() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio_backend, "Retelling", lambda: None)
+        yield
+
+
+@contextmanager
+def all_compared() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retelling, "CHECK", True)
+        yield
+
+
+PROGRAMS = st.lists(
+    st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=3), min_size=2, max_size=3
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(PROGRAMS)
+@example([["hold 0"], ["hold 1"]])
+@example([["behind", "forget"], ["answer", "group"]])
+@example([["threads", "add"], ["away"]])
+@example([["wait", "add"], ["notify", "insist"], ["add"]])
+def test_the_same_ends_are_found(programs: list[list[str]]) -> None:
+    found = explored(programs)
+    with all_recorded():
+        assert ends(found) == ends(explored(programs))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(PROGRAMS, st.sampled_from(["random", "pct", "pos", "surw", "auto"]))
+@example([["hold 0", "hurry"], ["hold 1", "put"]], "pct")
+def test_every_schedule_goes_the_same_way_with_a_record(
+    programs: list[list[str]], strategy: str
+) -> None:
+    with all_compared():  # which raises where one does not
+        explored(programs, 40)
+        tracelock.explore(
+            setup=State, workers=[worker(steps) for steps in programs], strategy=strategy,
+            schedules=30, shrink=False, confirm=1, backend="asyncio", every=True,
+        )  # fmt: skip
+
+
+def test_most_schedules_have_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    class Counted(retelling.Retelling):
+        def run(self, backend: Any, controller: Any) -> None:
+            super().run(backend, controller)
+            lengths.append(len(controller.log))
+
+    monkeypatch.setattr(asyncio_backend, "Retelling", Counted)
+    found = explored([["permit"], ["permit"]], 100)
+    assert found.verdict == "passed"
+    assert len(lengths) > 80
+    assert sum(map(bool, lengths)) == 1  # the one that showed its end first
+
+
+def test_what_fails_has_its_whole_story() -> None:
+    found = explored([["permit", "add"], ["add"]], 100)
+    assert found.verdict == "failed"
+    assert found.trace is not None
+    told = {(event.op, event.target) for event in found.trace.events}
+    assert {op for op, _ in told} >= {"acquire", "release", "read", "write"}
+    assert found.confirmed == {"asyncio": "1/1"}
+
+
+def test_a_failure_that_does_not_come_again_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Once(retelling.Retelling):
+        """As if a schedule had failed that goes well when it is run again."""
+
+        def run(self, backend: Any, controller: Any) -> None:
+            original = backend.unrecorded
+
+            def failing(controller: Any) -> tuple[bool, Any]:
+                _, tasks = original(controller)
+                tasks.failed = True
+                return False, tasks
+
+            backend.unrecorded = failing
+            try:
+                super().run(backend, controller)
+            finally:
+                del backend.unrecorded
+
+    monkeypatch.setattr(asyncio_backend, "Retelling", Once)
+    with pytest.raises(InternalError, match="not deterministic"):
+        explored([["permit"], ["permit"]], 100)
