@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import tracelock
 from tracelock.errors import InternalError
-from tracelock.instrument.loops import asyncio_backend, retelling
+from tracelock.instrument.loops import backend, retelling
 from tracelock.session.explored import Explored
 
 REAL = threading.Lock()
@@ -145,22 +146,126 @@ STEPS: dict[str, Callable[[State], Any]] = {
 }  # fmt: skip
 
 
-def worker(steps: list[str]) -> Callable[[State], Any]:
-    async def run(s: State) -> None:
+class TrioState:
+    def __init__(self) -> None:
+        self.n = 0
+        self.items: list[int] = []
+        self.names: dict[str, int] = {}
+        self.locks = [trio.Lock(), trio.Lock()]
+        self.condition = trio.Condition()
+        self.event = trio.Event()
+        self.send, self.receive = trio.open_memory_channel[int](1)
+        self.semaphore = trio.Semaphore(1)
+
+    def __repr__(self) -> str:
+        return "TrioState()"
+
+
+async def trio_add(s: TrioState) -> None:
+    n = s.n
+    await trio.lowlevel.checkpoint()
+    s.n = n + 1
+
+
+async def trio_hold(s: TrioState, which: int) -> None:
+    async with s.locks[which]:
+        await trio.lowlevel.checkpoint()
+        async with s.locks[1 - which]:
+            s.n += 1
+
+
+async def trio_permit(s: TrioState) -> None:
+    async with s.semaphore:
+        await trio_add(s)
+
+
+async def trio_wait(s: TrioState) -> None:
+    with trio.fail_after(0.2):
+        async with s.condition:
+            await s.condition.wait()
+
+
+async def trio_notify(s: TrioState) -> None:
+    async with s.condition:
+        s.condition.notify()
+
+
+async def trio_get(s: TrioState) -> None:
+    s.items.append(await s.receive.receive())
+
+
+async def trio_hurry(s: TrioState) -> None:
+    with trio.move_on_after(0.1) as scope:
+        s.names["late"] = await s.receive.receive()
+    s.names["none"] = int(scope.cancelled_caught)
+
+
+async def trio_group(s: TrioState) -> None:
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(trio_add, s)
+        tasks.start_soon(trio_add, s)
+
+
+async def trio_forget(s: TrioState) -> None:
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(trio_add, s)
+        await trio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+async def trio_insist(s: TrioState) -> None:
+    await trio.lowlevel.checkpoint()
+    assert s.n < 2, f"{s.n}"
+
+
+async def trio_threads(s: TrioState) -> None:
+    with REAL:
+        s.n += 1
+    await trio.lowlevel.checkpoint()
+
+
+async def trio_away(s: TrioState) -> None:
+    s.n += await trio.to_thread.run_sync(len, "a")
+
+
+async def trio_open(s: TrioState) -> None:
+    s.event.set()
+    await trio.lowlevel.checkpoint()
+
+
+TRIO_STEPS: dict[str, Callable[[TrioState], Any]] = {
+    "add": trio_add, "hold 0": lambda s: trio_hold(s, 0), "hold 1": lambda s: trio_hold(s, 1),
+    "permit": trio_permit, "wait": trio_wait, "notify": trio_notify, "get": trio_get,
+    "put": lambda s: s.send.send(s.n), "hurry": trio_hurry, "group": trio_group,
+    "forget": trio_forget, "insist": trio_insist, "threads": trio_threads, "away": trio_away,
+    "opened": trio_open, "event": lambda s: s.event.wait(), "sleep": lambda s: trio.sleep(0.1),
+}  # fmt: skip
+MADE: dict[str, tuple[type[Any], dict[str, Callable[[Any], Any]]]] = {
+    "asyncio": (State, STEPS),
+    "trio": (TrioState, TRIO_STEPS),
+}
+
+
+def worker(steps: list[str], library: str) -> Callable[[Any], Any]:
+    async def run(s: Any) -> None:
         for step in steps:
-            await STEPS[step](s)
+            await MADE[library][1][step](s)
 
     return run
 
 
-def explored(programs: list[list[str]], schedules: int = 60, **more: Any) -> Explored:
-    def check(s: State) -> bool:
-        return s.n != 3
+def explored(
+    programs: list[list[str]], schedules: int = 60, library: str = "asyncio", **more: Any
+) -> Explored:
+    def check(s: Any) -> bool:
+        return bool(s.n != 3)
 
+    options: dict[str, Any] = {
+        "check": check, "every": True, "strategy": "random", "instrument": [__name__], **more,
+    }  # fmt: skip
     return tracelock.explore(
-        setup=State, workers=[worker(steps) for steps in programs], check=check, every=True,
-        strategy="random", schedules=schedules, shrink=False, confirm=1, backend="asyncio",
-        instrument=[__name__], **more,
+        setup=MADE[library][0], workers=[worker(steps, library) for steps in programs],
+        schedules=schedules, shrink=False, confirm=1, backend=library, **options,
     )  # fmt: skip
 
 
@@ -174,7 +279,7 @@ def ends(found: Explored) -> list[tuple[Any, ...]]:
 @contextmanager
 def all_recorded() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio_backend, "Retelling", lambda: None)
+        patch.setattr(backend, "Retelling", lambda: None)
         yield
 
 
@@ -185,35 +290,39 @@ def all_compared() -> Iterator[None]:
         yield
 
 
-PROGRAMS = st.lists(
-    st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=3), min_size=2, max_size=3
-)
+@st.composite
+def programs_of_one_library(draw: Any) -> tuple[str, list[list[str]]]:
+    library = draw(st.sampled_from(sorted(MADE)))
+    steps = st.lists(st.sampled_from(sorted(MADE[library][1])), min_size=1, max_size=3)
+    return library, draw(st.lists(steps, min_size=2, max_size=3))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(PROGRAMS)
-@example([["hold 0"], ["hold 1"]])
-@example([["behind", "forget"], ["answer", "group"]])
-@example([["threads", "add"], ["away"]])
-@example([["wait", "add"], ["notify", "insist"], ["add"]])
-def test_the_same_ends_are_found(programs: list[list[str]]) -> None:
-    found = explored(programs)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs_of_one_library())
+@example(("asyncio", [["hold 0"], ["hold 1"]]))
+@example(("asyncio", [["behind", "forget"], ["answer", "group"]]))
+@example(("asyncio", [["threads", "add"], ["away"]]))
+@example(("asyncio", [["wait", "add"], ["notify", "insist"], ["add"]]))
+@example(("trio", [["hold 0", "away"], ["hold 1"]]))
+@example(("trio", [["wait", "add"], ["notify", "insist"], ["forget", "group"]]))
+def test_the_same_ends_are_found(program: tuple[str, list[list[str]]]) -> None:
+    library, programs = program
+    found = explored(programs, library=library)
     with all_recorded():
-        assert ends(found) == ends(explored(programs))
+        assert ends(found) == ends(explored(programs, library=library))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-@given(PROGRAMS, st.sampled_from(["random", "pct", "pos", "surw", "auto"]))
-@example([["hold 0", "hurry"], ["hold 1", "put"]], "pct")
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs_of_one_library(), st.sampled_from(["random", "pct", "pos", "surw", "auto"]))
+@example(("asyncio", [["hold 0", "hurry"], ["hold 1", "put"]]), "pct")
+@example(("trio", [["hold 0", "hurry"], ["hold 1", "put"]]), "surw")
 def test_every_schedule_goes_the_same_way_with_a_record(
-    programs: list[list[str]], strategy: str
+    program: tuple[str, list[list[str]]], strategy: str
 ) -> None:
+    library, programs = program
     with all_compared():  # which raises where one does not
-        explored(programs, 40)
-        tracelock.explore(
-            setup=State, workers=[worker(steps) for steps in programs], strategy=strategy,
-            schedules=30, shrink=False, confirm=1, backend="asyncio", every=True,
-        )  # fmt: skip
+        explored(programs, 40, library)
+        explored(programs, 30, library, strategy=strategy, check=None, instrument=None)
 
 
 def test_most_schedules_have_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +333,7 @@ def test_most_schedules_have_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
             super().run(backend, controller)
             lengths.append(len(controller.log))
 
-    monkeypatch.setattr(asyncio_backend, "Retelling", Counted)
+    monkeypatch.setattr(backend, "Retelling", Counted)
     found = explored([["permit"], ["permit"]], 100)
     assert found.verdict == "passed"
     assert len(lengths) > 80
@@ -258,6 +367,6 @@ def test_a_failure_that_does_not_come_again_is_no_pass(monkeypatch: pytest.Monke
             finally:
                 del backend.unrecorded
 
-    monkeypatch.setattr(asyncio_backend, "Retelling", Once)
+    monkeypatch.setattr(backend, "Retelling", Once)
     with pytest.raises(InternalError, match="not deterministic"):
         explored([["permit"], ["permit"]], 100)

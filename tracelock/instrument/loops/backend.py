@@ -105,6 +105,20 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def finish(self, controller: OpenController, tasks: TasksT) -> None:
         """The check has been made: what the loop does at its end."""
 
+    @contextlib.contextmanager
+    def searching(self, scheduler: Scheduler, clock: str) -> Iterator[None]:
+        program = self.program
+        recorded = (
+            scheduler.systematic or program.collections or program.cancellations or self.apart
+            or self.names.mortal or clock != "virtual"
+        )  # fmt: skip
+        retelling = self.retelling = None if recorded else Retelling()
+        try:
+            yield
+        finally:
+            self.retelling = None
+            self.unlike = retelling is not None and retelling.unlike
+
     def begin_apart(self, patient: bool) -> None:
         super().begin_apart(patient)
         self._left_behind = False  # that thread is not here

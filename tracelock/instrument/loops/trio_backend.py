@@ -16,7 +16,24 @@ from tracelock.instrument.loops.own_order import SHUFFLED
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.loops.trio_patches import WAITING, sends_to
 from tracelock.instrument.loops.trio_tasks import TrioTasks
+from tracelock.instrument.loops.unrecorded import UnrecordedTasks
 from tracelock.instrument.patches import COMMON, LOOPING
+
+
+class UnrecordedTrioTasks(UnrecordedTasks, TrioTasks):
+    """What runs in one run of trio in a schedule of which no record is kept."""
+
+    def look(self) -> None:
+        runner = self.runner
+        if not len(self.run_queue) and runner.waiting_for_idle:
+            self._pass()
+        if runner.entry_queue.queue or runner.entry_queue.idempotent_queue or self.watches():
+            self.beyond = True
+
+    def next_time(self) -> float | None:
+        found = self.next_deadline()
+        self.beyond = self.beyond or self.signals()
+        return None if found is None else found[0]
 
 
 class TrioLoopBackend(LoopBackend[TrioTasks]):
@@ -28,6 +45,9 @@ class TrioLoopBackend(LoopBackend[TrioTasks]):
 
     def make_tasks(self) -> TrioTasks:
         return TrioTasks(self.hub, self._baton)
+
+    def make_unrecorded(self) -> UnrecordedTrioTasks:
+        return UnrecordedTrioTasks(self.hub, self._baton)
 
     @contextlib.contextmanager
     def running(self, tasks: TrioTasks) -> Iterator[None]:

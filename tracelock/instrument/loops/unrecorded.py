@@ -1,4 +1,4 @@
-"""The tasks of one asyncio loop in a schedule of which no record is kept.
+"""The tasks of one loop in a schedule of which no record is kept.
 
 While all that happens are steps of tasks and callbacks of the loop, a schedule is determined by
 which of them came next: what they read and write, and for what they wait, is neither a choice nor
@@ -9,22 +9,17 @@ record from the beginning (see ``retelling``).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 
 from tracelock.engine.effects import run_atomic
 from tracelock.engine.open import REST
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
-from tracelock.instrument.loops.asyncio_loop import ControlledLoop, ControlledTask
-from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
-from tracelock.instrument.loops.cancel_ways import redelivers
-from tracelock.instrument.loops.tasks import EPOCH, LoopWorker, TaskWorker
+from tracelock.instrument.loops.tasks import LoopTasks, LoopWorker, TaskWorker
 from tracelock.instrument.naming import CONTAINERS
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ATOMIC, READ, WRITE, Op, Value
-from tracelock.schedulers.base import LAST, WORKER
+from tracelock.schedulers.base import WORKER
 
 
 class Unrecorded(Worker):
@@ -110,22 +105,31 @@ class UnrecordedLoop(Unrecorded, LoopWorker):
     """What a loop does beside its tasks, without a record."""
 
 
-class UnrecordedTasks(AsyncioTasks):
-    """What runs on one loop. ``beyond``: more has happened than steps of tasks and callbacks.
-    ``failed``:
-    a worker has failed, or waits for ever. ``picks``: what was chosen."""
+class UnrecordedTasks(LoopTasks):
+    """What runs on one loop, before the class of the library's tasks. ``beyond``: more has happened
+    than steps of tasks and callbacks. ``failed``: a worker has failed, or waits for ever.
+    ``picks``: what was chosen."""
 
     loop_worker: ClassVar[type[LoopWorker]] = UnrecordedLoop
     task_worker: ClassVar[type[TaskWorker]] = UnrecordedTask
 
-    def __init__(self, hub: Hub, baton: Any, new_loop: Callable[[Any], ControlledLoop]) -> None:
+    def __init__(self, hub: Hub, *arguments: Any, **options: Any) -> None:
         self.beyond = self.failed = False
         self.picks: list[int] = []
         hub.unrecorded = self
-        super().__init__(hub, baton, new_loop=new_loop)
-        self._step = self.op("")
+        super().__init__(hub, *arguments, **options)
+        self.plain_step = self.op("")
 
-    # --- what would be recorded, or asked for ------------------------------------------------
+    # --- what each kind of loop does in its own way --------------------------------------------
+    def look(self) -> None:
+        """Before a step: is there anything else than steps?"""
+        raise NotImplementedError
+
+    def next_time(self) -> float | None:
+        """When the next timer fires, in seconds since the schedule began."""
+        raise NotImplementedError
+
+    # --- what would be recorded ----------------------------------------------------------------
     def spawned(self, coro: Any, name: Any, parent: Any) -> TaskWorker:
         if self.hub.phase is not Phase.RUN:
             return super().spawned(coro, name, parent)
@@ -134,86 +138,43 @@ class UnrecordedTasks(AsyncioTasks):
         self.enter(worker)
         return worker
 
-    def start(
-        self, worker: TaskWorker, name: Any = None, context: Any = None, **kwargs: Any
-    ) -> ControlledTask:
-        hub = self.hub
-        if hub.phase is not Phase.RUN:
-            return super().start(worker, name, context, **kwargs)
-        self._created += 1
-        self.order.append(worker)
-        task = ControlledTask(
-            worker.coro, worker, loop=self.loop, context=context,
-            name=f"Task-{self._created}" if name is None else name, **kwargs,
-        )  # fmt: skip
-        worker.task = task
-        hub.controller.pending[worker.number] = self._step
-        return task
-
-    def worker_of(self, task: Any) -> TaskWorker:
-        if task.__class__ is ControlledTask:
-            return task.worker  # type: ignore[no-any-return]
-        self.beyond = True
-        return super().worker_of(task)
-
-    def on_another_thread(self, what: str) -> None:
-        self.beyond = True
-
     def record(self, kind: int, target: int, value: Any = None) -> None:
         pass
-
-    def callbacks_come(self, place: int, handle: Any) -> None:
-        if self.hub.phase is not Phase.RUN:
-            super().callbacks_come(place, handle)
-            return
-        gate, number = self.gate, self.callbacks.number
-        gate.first = gate.ready[number] = place
-        if redelivers(handle):
-            self.beyond = True
-        self.hub.controller.pending[number] = self._step
-
-    def callbacks_gone(self) -> None:
-        if self.hub.phase is not Phase.RUN:
-            super().callbacks_gone()
-            return
-        gate = self.gate
-        gate.first = LAST
-        gate.ready.pop(self.callbacks.number, None)
 
     # --- the schedule ------------------------------------------------------------------------
     def go(self) -> bool:
         """Go on until no worker can. Whether all have ended, and well."""
-        hub, gate, loop = self.hub, self.gate, self.loop
+        hub, gate = self.hub, self.gate
         controller: Any = hub.controller
         ready, members, pending = gate.ready, self.members, controller.pending
         essential: set[int] = controller.essential
         timers, callbacks = self.timers.number, self.callbacks.number
         for worker in self.order:
-            pending[worker.number] = None if worker.task.done() else self._step
-        pending[timers] = self._step
+            pending[worker.number] = None if self.done(worker) else self.plain_step
+        pending[timers] = pending[callbacks] = self.plain_step
         choice, pick = controller._choice, controller.scheduler.pick
         choice.kind, choice.pending = WORKER, pending
-        watched = vars(loop._selector)  # something, where real input and output is waited for
         current, settling, picks = -1, 0, self.picks
         while True:
-            if self.beyond or watched or controller.limit is not None:
+            self.look()
+            if self.beyond or controller.limit is not None:
                 return False
             first = gate.first
-            options = [worker for worker, place in ready.items() if place <= first]
+            options = [number for number, place in ready.items() if place <= first]
             if not essential:
                 settling += 1
-                if all(worker.task is None or worker.task.done() for worker in self.order):
+                if all(map(self.done, self.order)):
                     return True
                 if not options or settling > REST:
                     return False
             if len(options) > 1:
                 options.sort()
             elif not options:
-                handle: Any = loop.next_timer()
-                if handle is None or handle._when == math.inf:
-                    self.failed = not self.ready.asleep
+                when = self.next_time()
+                if when is None:
+                    self.failed = True
                     return False
-                controller.now = max(controller.now, handle._when - EPOCH)
+                controller.now = max(controller.now, when)
                 options = [timers]
             steps = len(picks)
             choice.options, choice.current, choice.seq = options, current, steps
@@ -224,25 +185,24 @@ class UnrecordedTasks(AsyncioTasks):
             if steps >= controller._look and controller._over(steps):
                 return False
             if current == timers:
-                loop.fire_timers()
+                self.fire_timers()
                 continue
             gate.inside = current
-            worker = members[current]
-            contexts[self.ident] = worker
+            member = members[current]
+            contexts[self.ident] = member
             if current == callbacks:
-                worker.uncontrolled = 0
+                member.uncontrolled = 0
                 self.run_callbacks()
                 self.leave()
                 self.callbacks_ran()
                 continue
             del ready[current]
-            worker.begun = True
-            self.run_step(worker)
-            task = worker.task
-            if task.done():
+            member.begun = True
+            self.run_step(member)
+            if self.done(member):
                 pending[current] = None
                 if current in essential:
-                    if not task.cancelled() and not hub.excuses(task.exception()):
+                    if not hub.excuses(self.error_of(member)):
                         self.failed = not self.beyond
                         return False
                     essential.discard(current)
