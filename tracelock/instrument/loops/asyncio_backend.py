@@ -32,6 +32,18 @@ from tracelock.schedulers.base import LAST
 class UnrecordedAsyncioTasks(UnrecordedTasks, AsyncioTasks):
     """What runs on one loop of asyncio in a schedule of which no record is kept."""
 
+    def close(self) -> None:
+        super().close()
+        # without circles all this goes at once, and not with a collection of many such
+        for worker in self.order:
+            worker.task = worker.coro = None
+        self.order.clear()
+        self.members.clear()
+        self.loop = self.ready = None  # type: ignore[assignment]
+
+    def reported(self, context: dict[str, Any]) -> bool:
+        return self.loop is not None and super().reported(context)
+
     def look(self) -> None:
         if vars(self.loop._selector):  # real input and output is waited for
             self.beyond = True
