@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import tracelock
 from tracelock.errors import InternalError
 from tracelock.instrument.loops import backend, retelling
+from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session.explored import Explored
 
 REAL = threading.Lock()
@@ -344,6 +345,21 @@ def test_most_schedules_have_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.verdict == "passed"
     assert len(lengths) > 80
     assert sum(map(bool, lengths)) == 1  # the one that showed its end first
+
+
+def test_a_scheduler_of_the_users_sees_every_event() -> None:
+    seen: list[int] = []
+
+    class Own(RandomScheduler):
+        def attach(self, run: Any) -> None:
+            self.run = run
+
+        def end(self, steps: int) -> None:
+            seen.append(len(self.run.log))
+
+    explored([["permit"], ["permit"]], 40, strategy=Own(1))
+    assert len(seen) > 30
+    assert min(seen) > 4
 
 
 def test_what_fails_has_its_whole_story() -> None:

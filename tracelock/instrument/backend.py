@@ -167,9 +167,10 @@ class PythonBackend:
         return InOrder(backwards=False)
 
     @contextlib.contextmanager
-    def searching(self, scheduler: Scheduler, clock: str) -> Iterator[None]:
+    def searching(self, scheduler: Scheduler, clock: str, ours: bool) -> Iterator[None]:
         """While this is entered, only how schedules end has to be known: those that go wrong, and
-        the first that ends in some state, are kept with their record."""
+        the first that ends in some state, are kept with their record. ``ours``: the scheduler is
+        no user's, who may look at the record."""
         yield
 
     # --- schedules ---------------------------------------------------------------------------

@@ -365,7 +365,7 @@ class PythonHost(Interpreted, Host):
             scheduler = Restarting(make, names, self.program.aim)
         names.deferring = scheduler.systematic
         try:
-            with self.backend.searching(scheduler, self.settings.clock):
+            with self.backend.searching(scheduler, self.settings.clock, isinstance(strategy, str)):
                 found = search(
                     self.runner, scheduler, budget, every=every,
                     progress=self.isolation.here(progress),

@@ -106,11 +106,11 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """The check has been made: what the loop does at its end."""
 
     @contextlib.contextmanager
-    def searching(self, scheduler: Scheduler, clock: str) -> Iterator[None]:
+    def searching(self, scheduler: Scheduler, clock: str, ours: bool) -> Iterator[None]:
         program = self.program
         recorded = (
-            scheduler.systematic or program.collections or program.cancellations or self.apart
-            or self.names.mortal or clock != "virtual"
+            not ours or scheduler.systematic or program.collections or program.cancellations
+            or self.apart or self.names.mortal or clock != "virtual"
         )  # fmt: skip
         retelling = self.retelling = None if recorded else Retelling()
         try:
