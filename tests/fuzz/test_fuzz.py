@@ -16,7 +16,11 @@ from tests.fuzz.run import pieces_of
 from tests.fuzz.targets import TARGETS, Target, Tried, try_one
 
 #: Inputs that were crashes when they were found: target, number.
-FOUND: tuple[tuple[str, int], ...] = (("checkpoint", 67), ("checkpoint", 96))
+FOUND: tuple[tuple[str, int], ...] = (
+    ("checkpoint", 67), ("checkpoint", 96), ("recover", 874), ("shrink", 1607), ("validate", 2871),
+)  # fmt: skip
+#: Beside the threads of pytest-xdist, which the forked processes do not need.
+forks = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 _BY_NAME = {target.name: target for target in TARGETS}
 
 
@@ -77,6 +81,7 @@ def tried(piece: Piece, limit: float = 60.0) -> Came:
     return whole
 
 
+@forks
 def test_a_piece_is_tried_in_a_process_of_its_own() -> None:
     came = tried(Piece("show", 10, 5))
     assert (came.done, came.wrong) == (5, [])
@@ -84,6 +89,7 @@ def test_a_piece_is_tried_in_a_process_of_its_own() -> None:
     assert {came.slowest, came.largest} <= set(range(10, 15))
 
 
+@forks
 @pytest.mark.parametrize("how", ["dies", "hangs", "raises"])
 def test_a_crash_is_of_the_input_it_was_met_with(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def does(target: Target, number: int, folder: Path, limit: float) -> Tried:

@@ -1,6 +1,7 @@
 """A trace that is written as the run goes, and what is left of it when the run is killed."""
 
 import gzip
+import json
 import os
 
 import pytest
@@ -266,3 +267,14 @@ def test_a_writer_refuses_what_could_not_be_loaded(tmp_path):
         with pytest.raises(TraceError, match="verdict: worker is 1"):
             writer.close(Verdict("passed", worker=1))
     assert recover(writer.partial).events_kept == 0
+
+
+def test_a_file_without_a_verdict_is_damaged(tmp_path):
+    path = tmp_path / "run.json"
+    data = json.loads(sample().to_text())
+    del data["verdict"]
+    path.write_text(json.dumps(data))
+    found = recover(path)
+    assert found.events_kept == 6
+    assert found.note == "the file is damaged (it has no verdict) after event 5"
+    assert found.trace.verdict.kind == "unfinished"

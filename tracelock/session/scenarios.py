@@ -15,7 +15,7 @@ from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.recording import record_log
 from tracelock.engine.verdicts import verdict_of
-from tracelock.errors import Divergence, InternalError, ScenarioError, TraceError
+from tracelock.errors import Divergence, InternalError, ScenarioError
 from tracelock.ops import Value
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.backends import check_supported, make_backend, rules_of
@@ -111,14 +111,8 @@ class ScenarioTarget(Target):
             settings, backend=where, strategy="round-robin", seed=0, start_method=method,
             clock=clock or "adversarial", rules=rules,
         ).completed(self)  # fmt: skip
-        host = self.open(completed)
-        if host.workers != list(trace.workers):
-            host.close()
-            raise TraceError(
-                f"the trace's workers ({', '.join(trace.workers)}) are not those of its scenario "
-                f"({', '.join(host.workers)})"
-            )
-        return host
+        trace.check_workers(self.workers)
+        return self.open(completed)
 
     def places(self, verdict: Verdict) -> dict[str, str]:
         places = {}
@@ -214,6 +208,7 @@ class ScenarioHost(Host):
         return self.runner.execute(picks)
 
     def shrinkable(self, trace: Trace) -> Executed | Trace:
+        trace.check_workers(self.workers)
         return trace
 
     def confirming(self, trace: Trace) -> AbstractContextManager[Host]:

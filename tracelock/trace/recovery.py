@@ -90,6 +90,8 @@ def _put_together(name: str, document: PartialTrace, text: str, size: int, why: 
         events, end = events.part(0, wrong[0]), document.starts[wrong[0]]
     if not why:
         try:
+            if "verdict" not in document.fields:
+                raise TraceError("it has no verdict")
             verdict = Verdict.from_data(document.fields["verdict"])
             trace = Trace.from_parts(header, events, verdict)
             return Recovered(trace, len(events), 0, "the file is whole: nothing was dropped")
