@@ -168,6 +168,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
         "summary": explored.summary,
+        "notes": explored.notes,
         "account": None if explored.account is None else explored.account.to_data(),
     }  # fmt: skip
 
