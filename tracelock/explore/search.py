@@ -67,7 +67,8 @@ class Searched:
 
     ``exhaustive``: nothing is left to try under the strategy's own terms. ``redundant``: schedules
     of a systematic search that were cut because they repeat others. ``stopped``: what ended it
-    before: "failure", "schedules", "seconds", "interrupted", or "".
+    before: "failure", "schedules", "seconds", "interrupted", "killed" (the process of a worker, by
+    something outside), or "".
     """
 
     strategy: str
@@ -141,6 +142,11 @@ def search(
             # a systematic search noticed that this repeats another: no schedule
             return end is not None and late(controller)
         found.schedules += 1
+        if controller.killed:  # by nothing that the scenario says: an end of it is another one
+            verdict = Verdict("unfinished", message=controller.killed)
+            add_outcome(found, Executed(tape.picks, controller.log, verdict, 0))
+            found.stopped = "killed"
+            return True
         passed = (
             controller.failure is None
             and not controller.active
