@@ -156,7 +156,8 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "seconds": round(explored.seconds, 6),
         "outcomes": [
             {
-                "kind": way.kind, "failure": way.failure, "count": way.count,
+                "kind": way.kind, "failure": way.failure, "message": way.message,
+                "count": way.count,
                 "trace": paths.get(number), "state": way.state,
             }
             for number, way in enumerate(explored.ways)

@@ -125,7 +125,7 @@ class Exploration(Opened):
         begun = monotonic()
         seconds = plan.seconds if end is None else max(0.05, end - begun)
         found = host.warm_up(plan.every)
-        if found.stopped in ("failure", "interrupted", "seconds"):
+        if found.stopped in ("failure", "interrupted", "killed", "seconds"):
             return found
         if host.stuck:
             found.stopped = "stuck"
