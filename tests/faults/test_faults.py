@@ -57,10 +57,11 @@ def test_a_long_recording_that_is_killed_is_recovered(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "strike"), [
-    ("run often", Strike(signal.SIGTERM, 1.0)), ("run often", Strike(signal.SIGKILL, 1.0)),
-    ("explore with jobs", Strike(signal.SIGINT, 1.0, typed=True)),
-    ("show step by step", Strike(signal.SIGTERM, 1.0)),
-    ("show step by step", Strike(signal.SIGINT, 1.0, typed=True)),
+    ("run often", Strike(signal.SIGTERM, 0.1, drawn=True)),
+    ("run often", Strike(signal.SIGKILL, 0.1, drawn=True)),
+    ("explore with jobs", Strike(signal.SIGINT, 0.1, typed=True, drawn=True)),
+    ("show step by step", Strike(signal.SIGTERM, 0.1, drawn=True)),
+    ("show step by step", Strike(signal.SIGINT, 0.1, typed=True, drawn=True)),
 ])  # fmt: skip
 def test_a_terminal_is_left_as_it_was(tmp_path: Path, name: str, strike: Strike) -> None:
     fill(tmp_path)
@@ -98,6 +99,7 @@ def test_what_is_wrong_is_noticed(tmp_path: Path) -> None:
     assert said(Ended(0, b"", b"Traceback\nXError: y")) == ["traceback (XError: y)"]
     assert said(Ended(5, b"", b"unfinished", struck="python worker"))[0].startswith("nothing is")
     assert said(Ended(5, b"", b"b died", struck="python worker")) == []
+    assert said(Ended(0, b"", b"", struck="python worker")) == []
     assert said(Ended(0, b"", b"", terminal=["others"])) == ["others"]
     assert not_recovered(tmp_path) == ["0 .partial files"]
 
