@@ -15,6 +15,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.verdicts import first_failure
 from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.scenario.compile.rounds import rounds_until
 from tracelock.schedulers.base import Scheduler
 from tracelock.trace import Verdict, frozen
 
@@ -200,7 +201,8 @@ def search(
         return add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
 
     try:
-        runner.run(tape, done)
+        with rounds_until(end, TIME_UP):
+            runner.run(tape, done)
     except Interrupted:
         found.stopped = "interrupted"
     except TimeUp:
