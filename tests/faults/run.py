@@ -26,7 +26,7 @@ from tests.faults.lines import commands, in_folder, on_terminal, with_workers
 from tests.faults.trials import STATUSES, Ended, Strike, faults_of, not_recovered, trial
 
 #: Seconds after the start in which a recording has gone on for more than one.
-RECORDED = 2.0
+RECORDED = 3.0
 Lines = Callable[[Path], dict[str, list[str]]]
 Draw = Callable[[], Strike]
 KILLED = signal.SIGKILL

@@ -51,7 +51,7 @@ def test_a_killed_worker_is_told(tmp_path: Path, name: str) -> None:
 
 def test_a_long_recording_that_is_killed_is_recovered(folder: Path) -> None:
     line = ["run", str(folder / "endless.yaml"), "--trace", str(folder / "t.json")]
-    ended = trial(line, folder, Strike(signal.SIGKILL, 2.0))
+    ended = trial(line, folder, Strike(signal.SIGKILL, 1.0, begun=True))
     assert faults_of(ended, line, folder, (-signal.SIGKILL,)) == []
     assert not_recovered(folder) == []
 

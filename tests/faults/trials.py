@@ -43,13 +43,14 @@ TOLD = re.compile(rb"died|killed|outside|exit status")
 class Strike:
     """A signal after some seconds. ``worker``: to a process that the command started, and which
     of them (a share of their number); ``typed``: as Ctrl-C on its terminal; ``drawn``: seconds
-    after it has begun to draw on that."""
+    after it has begun to draw on that; ``begun``: after it has started a process."""
 
     number: int
     after: float
     worker: float | None = None
     typed: bool = False
     drawn: bool = False
+    begun: bool = False
 
     def __str__(self) -> str:
         how = "Ctrl-C" if self.typed else signal.Signals(self.number).name
@@ -247,6 +248,10 @@ def trial(
     struck = ""
     if strike is not None and strike.drawn and isinstance(running, OnTerminal):
         running.draws()
+    if strike is not None and strike.begun:
+        end = time.monotonic() + LONGEST
+        while set(marked(mark)) <= mine and not running.ended(0.02) and time.monotonic() < end:
+            pass
     if strike is not None and not running.ended(strike.after):
         struck = _strike(strike, running, lambda: sorted(set(marked(mark)) - mine))
     late = not (running.press(keys) if isinstance(running, OnTerminal) else running.ended(LONGEST))
