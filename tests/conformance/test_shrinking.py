@@ -19,6 +19,7 @@ from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
 from tracelock.errors import ImpossibleHere, TraceError, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
+from tracelock.explore.shrink import twin
 from tracelock.explore.shrink.best import Effort, Shrinking, sort_key
 from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
@@ -464,6 +465,23 @@ def test_what_cannot_be_shrunk() -> None:
     trace.verdict.at = "finally[7]"
     with pytest.raises(UsageError, match="does not end here as it says"):
         shrink(runner, trace)
+
+
+def test_the_twin_of_a_shrunk_trace_has_as_much_time_as_the_shrink(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = next(path for path in FILES if path.stem == "unlocked_counter")
+    runner = runner_of(path, "threading")
+    given: list[float | None] = []
+
+    def noted(*arguments: Any, seconds: float | None = None) -> Any:
+        given.append(seconds)
+        return twin.NoTwin(False, 0)
+
+    monkeypatch.setattr(twin, "passing_twin", noted)
+    result = shrink_trace(trace_of(runner, next(failures(runner, 1)), "virtual"), confirm=0)
+    assert isinstance(result.twin, twin.NoTwin)
+    assert given == [Effort().seconds] != [None]
 
 
 def test_a_trace_of_more_workers_than_there_are() -> None:

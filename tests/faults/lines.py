@@ -116,7 +116,7 @@ def with_workers(folder: Path) -> dict[str, list[str]]:
                                  *processes],
         "replay": ["replay", str(folder / "processes.json"), "--json"],
         "run Python": ["run", *code],
-        "run Python often": ["run", *code, "--runs", "60"],
+        "run Python often": ["run", *code, "--runs", "30"],
         "explore Python": ["explore", *code, "--seconds", "2"],
         "explore Python apart": ["explore", python, "--allow-call", "--isolation", "always",
                                  "--backend", "threading", "--seconds", "2", "--json"],
