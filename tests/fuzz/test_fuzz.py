@@ -18,7 +18,7 @@ from tests.fuzz.targets import TARGETS, Target, Tried, try_one
 #: Inputs that were crashes when they were found: target, number.
 FOUND: tuple[tuple[str, int], ...] = (
     ("checkpoint", 67), ("checkpoint", 96), ("recover", 874), ("shrink", 1607), ("validate", 2871),
-    ("validate yaml", 14915),
+    ("validate yaml", 14915), ("explore", 8597),
 )  # fmt: skip
 #: Beside the threads of pytest-xdist, which the forked processes do not need.
 forks = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

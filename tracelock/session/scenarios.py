@@ -17,6 +17,7 @@ from tracelock.engine.recording import record_log
 from tracelock.engine.verdicts import verdict_of
 from tracelock.errors import Divergence, InternalError, ScenarioError
 from tracelock.ops import Value
+from tracelock.scenario.language.expressions import parse
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.backends import check_supported, make_backend, rules_of
 from tracelock.session.host import Host, OnProgress, RunOutcome
@@ -340,7 +341,7 @@ def watched(program: Program) -> list[list[int]]:
     groups = []
     for check in program.always:
         numbers: set[int] = set()
-        for node in ast.walk(ast.parse(check.text.strip(), mode="eval")):
+        for node in ast.walk(parse(check.text)):
             if isinstance(node, ast.Name) and node.id in layout.arrays:
                 start, length = layout.arrays[node.id]
                 numbers.update(range(start, start + (1 if length is None else length)))
