@@ -18,7 +18,10 @@ All that tracelock raises of its own is a :class:`TracelockError`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+# as typing has it, whose import takes longer than all else before a command answers Ctrl-C
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 __version__: Final = "0.1.0"
 

@@ -3,6 +3,7 @@ is left of it: not after a deadlock, a crash, or the death of anybody."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -23,10 +24,14 @@ from tracelock.backends.base import Options
 from tracelock.backends.processes.backend import MultiprocessingBackend
 from tracelock.backends.processes.objects import attempt, make_objects, restore, senders, wait
 from tracelock.backends.rules import MULTIPROCESSING_RULES
+from tracelock.cli.main import main
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.linearise.order import linearise
+from tracelock.engine.replaying import Replay
 from tracelock.errors import UsageError
+from tracelock.explore.running import Runner
+from tracelock.explore.search import Budget, search
 from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, WAIT, Layout, ObjectSpec, Op, Raised
 from tracelock.scenario.language.usage import features_of
 from tracelock.scenario.loading import load_scenario, scenario_from_data
@@ -282,6 +287,46 @@ def test_killed_from_outside_while_controlled(name: str, at: int) -> None:
         backend.controlled(controller, done)
         assert ends == [[(0, "killed by signal 9")], []]
         assert_same_as_simulated(backend, program, 2, 5, "virtual")
+
+
+def test_a_search_ends_where_a_worker_is_killed_from_outside() -> None:
+    program = compiled("condition")
+    with MultiprocessingBackend(program, Options(start_method=QUICK)) as backend:
+        runner = Runner(program, backend.rules, backend=backend)
+        found = search(runner, Killing(backend, 0, 4, 5), Budget(5), every=True)
+    assert (found.stopped, found.schedules, found.exhaustive) == ("killed", 1, False)
+    assert not found.failures()
+    (outcome,) = found.outcomes.values()
+    said = "the process of {} was ended from outside (killed by signal 9)"
+    assert outcome.message == said.format(program.layout.workers[0].name)
+
+
+def test_a_replay_whose_worker_is_killed_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.json"
+    made = scenario("s", {w: [{"write": "x", "value": "x + 1"}] * 8 for w in "ab"}, shared={"x": 0})
+    (tmp_path / "s.json").write_text(json.dumps(made))
+    options = ["--backend", "multiprocessing", "--strategy", "random", "--trace", str(path)]
+    assert main(["run", str(tmp_path / "s.json"), *options]) == 0
+    kept = path.read_bytes()
+    pick = Replay.pick
+    killed: list[str] = []
+
+    def kills(self: Replay, choice: Choice) -> int:
+        if self.position >= 3 and not killed:
+            child = multiprocessing.active_children()[0]
+            child.kill()
+            child.join()
+            killed.append(child.name.removeprefix("tracelock:"))
+        return pick(self, choice)
+
+    monkeypatch.setattr(Replay, "pick", kills)
+    capsys.readouterr()
+    assert main(["replay", str(path)]) == 5
+    said = f"the replay was cut off: the process of {killed[0]} was ended from outside"
+    assert said in capsys.readouterr().err
+    assert path.read_bytes() == kept
 
 
 def test_a_full_pipe_is_a_limit() -> None:

@@ -17,6 +17,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.errors import ImpossibleHere, UnsupportedError, UsageError
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.session import Session, Settings, replay, run
+from tracelock.session.api import explore
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "data" / "examples"
 BACKENDS = ("threading", "multiprocessing", "asyncio", "trio")
@@ -242,3 +243,34 @@ def test_a_sum_that_is_too_large_is_the_workers_error_everywhere() -> None:
             assert trace.verdict.failure == "error" and trace.verdict.state == {"x": 1.7e308}
             assert "OverflowError" in trace.verdict.message
             assert replay(trace).reproduced
+
+
+@pytest.mark.parametrize("strategy", [None, "random"])
+@pytest.mark.parametrize(
+    "backend", ["threading", "multiprocessing", "asyncio", "trio", "simulated"]
+)
+def test_the_seconds_of_a_run_hold_in_the_middle_of_a_step(
+    backend: str, strategy: str | None
+) -> None:
+    """Ten million rounds without a visible step take seconds."""
+    steps = [{"let": {"k": 0}}, {"repeat": 9_000_000, "do": [{"let": {"k": "k * 31 % 1009"}}]},
+             {"write": "x", "value": "k"}]  # fmt: skip
+    made = scenario_from_data(scenario("rounds", {"w": steps}, shared={"x": 0}))
+    if backend == "simulated":
+        strategy = "random"
+    limits = RunLimits(seconds=0.2)
+    trace = run(made, backend=backend, strategy=strategy, limits=limits)
+    assert trace.verdict.kind == "unfinished"
+    assert "the limit of 0.2 seconds was reached" in trace.verdict.message
+
+
+@pytest.mark.parametrize("how", [
+    {"strategy": "random"}, {"strategy": "dpor"}, {"strategy": "states"},
+    {"strategy": "random", "backend": "multiprocessing", "engine": "real"},
+])  # fmt: skip
+def test_the_seconds_of_a_search_hold_in_the_middle_of_a_step(how: dict[str, Any]) -> None:
+    steps = [{"write": "x", "value": 1}, {"while": True, "do": []}]
+    made = scenario_from_data(scenario("rounds", {"w": steps, "v": steps}, shared={"x": 0}))
+    found = explore(made, seconds=0.3, **how)
+    assert (found.verdict, found.stopped) == ("unfinished", "seconds")
+    assert found.schedules <= 2  # of which each would take seconds

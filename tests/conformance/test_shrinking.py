@@ -17,8 +17,9 @@ from tests.helpers.support import random_run
 from tests.oracles.brute import all_states
 from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
-from tracelock.errors import ImpossibleHere, UsageError
+from tracelock.errors import ImpossibleHere, TraceError, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
+from tracelock.explore.shrink import twin
 from tracelock.explore.shrink.best import Effort, Shrinking, sort_key
 from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
@@ -30,6 +31,7 @@ from tracelock.scenario.loading import scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.session import replay, rules_of, run
+from tracelock.session.shrinking import shrink as shrink_trace
 from tracelock.trace import Trace, environment
 
 FAILED = ("failed", "deadlock", "crashed")
@@ -463,6 +465,39 @@ def test_what_cannot_be_shrunk() -> None:
     trace.verdict.at = "finally[7]"
     with pytest.raises(UsageError, match="does not end here as it says"):
         shrink(runner, trace)
+
+
+def test_the_twin_of_a_shrunk_trace_has_as_much_time_as_the_shrink(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = next(path for path in FILES if path.stem == "unlocked_counter")
+    runner = runner_of(path, "threading")
+    given: list[float | None] = []
+
+    def noted(*arguments: Any, seconds: float | None = None) -> Any:
+        given.append(seconds)
+        return twin.NoTwin(False, 0)
+
+    monkeypatch.setattr(twin, "passing_twin", noted)
+    result = shrink_trace(trace_of(runner, next(failures(runner, 1)), "virtual"), confirm=0)
+    assert isinstance(result.twin, twin.NoTwin)
+    assert given == [Effort().seconds] != [None]
+
+
+def test_a_trace_of_more_workers_than_there_are() -> None:
+    path = next(path for path in FILES if path.stem == "unlocked_counter")
+    runner = runner_of(path, "threading")
+    trace = trace_of(runner, next(failures(runner, 1)), "virtual")
+    few = scenario_in(path).to_data()
+    few["workers"] = {name: {**spec, "count": 1} for name, spec in few["workers"].items()}
+    fewer = Runner(Program(scenario_from_data(few)), rules_of("threading"))
+    assert len(fewer.program.layout.workers) < len(trace.workers)
+    with pytest.raises(TraceError, match=r"has steps of 2 workers, the scenario has 1"):
+        shrink(fewer, trace)
+    trace.scenario = few
+    for work in (shrink_trace, replay):
+        with pytest.raises(TraceError, match="are not those of its scenario"):
+            work(trace)
 
 
 # --- the effort ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -91,7 +92,8 @@ def mutated(random: Random, document: Any) -> Any:
         if not places:
             break
         holder, key = random.choice(places)
-        _CHANGES[random.randrange(len(_CHANGES))](random, holder, key, places)
+        with suppress(RecursionError):  # of what nested lists were put into each other before
+            _CHANGES[random.randrange(len(_CHANGES))](random, holder, key, places)
     return document
 
 
@@ -158,7 +160,10 @@ _CHANGES: Final = (_hostile, _moved, _word, _gone, _renamed, _again, _nudged, _n
 def written(random: Random, document: Any) -> bytes:
     """The bytes of a document, sometimes damaged."""
     lines = random.random() < 0.3
-    data = json.dumps(document, indent=1 if lines else None).encode()
+    try:
+        data = json.dumps(document, indent=1 if lines else None).encode()
+    except RecursionError:  # deeper than the encoder goes: as deep as that, at least
+        data = b"[" * 5000 + b"]" * 5000
     if random.random() < 0.25:
         for _ in range(random.choice((1, 1, 3))):
             at = random.randrange(len(data) + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import resource
 import shutil
 import signal
@@ -37,14 +38,24 @@ SEARCH: Final = (
 GOOD: Final = mutate.ROOT / "scenarios" / "unlocked_counter.yaml"
 
 
+#: Shares of the inputs: of what reads, of what runs a schedule or some, and of what searches.
+QUICK: Final = 10
+RUNS: Final = 3
+SEARCHES: Final = 1
+
+
 @dataclass(frozen=True)
 class Target:
-    """``make`` gives the bytes of the input; one of ``commands`` is drawn."""
+    """``make`` gives the bytes of the input; one of ``commands`` is drawn.
+
+    ``share``: how many inputs it gets for one of a target that takes ten times as long.
+    """
 
     name: str
     make: Callable[[Random], bytes]
     commands: tuple[tuple[str, ...], ...]
     ending: str = ".json"
+    share: int = QUICK
 
 
 class TooLong(BaseException):
@@ -85,8 +96,9 @@ TARGETS: Final = (
     Target("validate", _SCENARIO, (("validate", "FILE"),)),
     Target("validate yaml", _SCENARIO, (("validate", "FILE"),), ".yaml"),
     Target("run", _SCENARIO, (("run", "FILE", "--backend", "simulated", "--max-steps", "200",
-                              "--max-seconds", "1", "--no-trace"),)),
-    Target("explore", _SCENARIO, (("explore", "FILE", *SEARCH, "--no-trace", "--no-confirm"),)),
+                              "--max-seconds", "1", "--no-trace"),), share=RUNS),
+    Target("explore", _SCENARIO, (("explore", "FILE", *SEARCH, "--no-trace", "--no-confirm"),),
+           share=SEARCHES),
     Target("show", _TRACE, (("show", "FILE"), ("show", "FILE", "--json"),
                            ("show", "FILE", "--around", "3"))),
     Target("analyze", _TRACE, (("analyze", "FILE"), ("analyze", "FILE", "--json"))),
@@ -95,14 +107,17 @@ TARGETS: Final = (
     )),
     Target("attach", _TRACE, (("attach", "FILE"), ("attach", "FILE", "--around", "2"))),
     Target("replay", _TRACE, (("replay", "FILE"), ("replay", "FILE", "--backend", "simulated"),
-                             ("replay", "FILE", "--backend", "asyncio", "--json"))),
+                             ("replay", "FILE", "--backend", "asyncio", "--json")),
+           share=RUNS),
     Target("shrink", _TRACE, (("shrink", "FILE", "-o", "OUT", "--no-confirm"),)),
-    Target("predict", _TRACE, (("predict", "FILE", "--no-trace"),)),
+    Target("predict", _TRACE, (("predict", "FILE", "--no-trace"),), share=RUNS),
     Target("recover", _TRACE, (("recover", "FILE", "-o", "OUT"),)),
     Target("checkpoint", checkpoint, (
         ("explore", str(mutate.ROOT / "scenarios" / "philosophers.yaml"), "--strategy", "dpor",
-         "--all", "--no-trace", "--checkpoint", "FILE", "--schedules", "20", "--seconds", "1"),)),
-    Target("first", _TRACE, (("explore", str(GOOD), "--first", "FILE", "--no-trace", *SEARCH),)),
+         "--all", "--no-trace", "--checkpoint", "FILE", "--schedules", "20", "--seconds", "1"),),
+           share=SEARCHES),
+    Target("first", _TRACE, (("explore", str(GOOD), "--first", "FILE", "--no-trace", *SEARCH),),
+           share=RUNS),
     Target(".tracelock", kept, ()),
 )  # fmt: skip
 
@@ -117,10 +132,12 @@ def quiet() -> Any:
 
 @dataclass
 class Tried:
-    """How one input went: seconds, and what is wrong (None: nothing)."""
+    """How one input went: seconds, what is wrong (None: nothing), and whether the command took
+    it as good."""
 
     seconds: float
     wrong: str | None
+    taken: bool = False
 
 
 def try_one(target: Target, number: int, folder: Path, limit: float) -> Tried:
@@ -128,8 +145,12 @@ def try_one(target: Target, number: int, folder: Path, limit: float) -> Tried:
     random = Random(f"{target.name} {number}")
     data = target.make(random)
     work = folder / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
+    work.mkdir(exist_ok=True)
+    for entry in os.scandir(work):  # sooner done than to make the folder anew
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry)
+        else:
+            os.unlink(entry)
     path = work / f"input{target.ending}"
     path.write_bytes(data)
     names = {"FILE": str(path), "OUT": str(work / "out")}
@@ -139,7 +160,7 @@ def try_one(target: Target, number: int, folder: Path, limit: float) -> Tried:
 
     before = signal.signal(signal.SIGALRM, late)
     begun = time.monotonic()
-    wrong = None
+    wrong, status = None, 0
     try:
         signal.setitimer(signal.ITIMER_REAL, limit)
         with quiet() as text:
@@ -159,7 +180,7 @@ def try_one(target: Target, number: int, folder: Path, limit: float) -> Tried:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return Tried(time.monotonic() - begun, wrong)
+    return Tried(time.monotonic() - begun, wrong, wrong is None and status != 2)
 
 
 def peak() -> float:

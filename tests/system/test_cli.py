@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -495,6 +496,37 @@ def test_an_interrupted_tally_is_printed(shell: Shell, monkeypatch: pytest.Monke
     assert out.startswith("20 runs of locked-counter")
     data = json.loads(shell(*arguments, "--json")[1])
     assert (data["runs"], data["outcomes"][0]["count"]) == (20, 20)
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("panic", [ImportError, SystemError, BaseException])
+def test_what_an_import_makes_of_an_interrupt(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, panic: type[BaseException],
+    arrives: bool,
+) -> None:  # fmt: skip
+    """Code in C that is being imported may turn it into something else."""
+    (tmp_path / "turning.py").write_text(
+        "import signal\n"
+        "try:\n"
+        f"    {arrives} and signal.raise_signal(signal.SIGINT)\n"
+        "finally:\n"
+        f"    raise {panic.__name__}('panic')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def turning(*arguments: object, **more: object) -> int:
+        import_module("turning")
+        return 0
+
+    monkeypatch.setattr("tracelock.cli.documents.validate_command", turning)
+    if arrives:
+        assert shell("validate", LOCKED) == (130, "", "interrupted\n")
+    elif issubclass(panic, Exception):
+        status, _, said = shell("validate", LOCKED)
+        assert status == 4 and "panic" in said
+    else:
+        with pytest.raises(panic, match="panic"):
+            shell("validate", LOCKED)
 
 
 def test_an_interrupt_before_anything_happened(

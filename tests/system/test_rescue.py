@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,16 @@ def events_of(partial: Path) -> int:
         return 0
 
 
-def copied(recorder: int) -> int:
-    """Wait until the recorder has a copy: a process of its that has a session of its own."""
+def copied(recorder: int, known: Collection[int] = ()) -> int:
+    """Wait until the recorder has a copy beside those that are known: a process of its that has a
+    session of its own."""
     deadline = time.monotonic() + BOUND
     while time.monotonic() < deadline:
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 fields = stat.read_text().rpartition(")")[2].split()
-                if int(fields[1]) == recorder and int(fields[3]) == int(stat.parent.name):
+                leads = int(fields[3]) == int(stat.parent.name)
+                if int(fields[1]) == recorder and leads and int(fields[2]) not in known:
                     return int(fields[2])
         time.sleep(0.05)
     raise AssertionError("the run was not copied")
@@ -120,6 +123,30 @@ def test_a_killed_recorder_leaves_what_it_had(how: str, waits: str, tmp_path: Pa
     found = load_trace(str(trace))
     assert found.verdict.kind == "unfinished" and len(found.events) > 500
     assert main(["replay", str(trace)]) == 0
+
+
+def test_of_two_copies_one_saves(tmp_path: Path) -> None:
+    """The recorder may die when a new copy is ready and the one before is not yet ended."""
+    trace = tmp_path / "t.json"
+    program = (
+        "import sys\n"
+        "from tracelock.cli.main import main\n"
+        "from tracelock.trace.rescue import Rescue\n"
+        "Rescue._end = staticmethod(lambda copy: None)\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    run = ["run", written(tmp_path, ENDLESS["lock"]), "--trace", str(trace)]
+    child = subprocess.Popen([sys.executable, "-c", program, *run], start_new_session=True)
+    try:
+        copies: set[int] = set()
+        while len(copies) < 3:
+            copies.add(copied(child.pid, copies))
+    finally:
+        os.killpg(child.pid, 9)
+        child.wait(BOUND)
+    assert all(ended(copy) for copy in copies)
+    settled(tmp_path)
+    assert len(partials(tmp_path)) == 1
 
 
 def test_a_run_that_ends_leaves_its_trace_and_nothing_else(

@@ -12,7 +12,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tracelock.backends.rules import ASYNCIO_RULES, MULTIPROCESSING_RULES, THREA
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.verdicts import first_failure
-from tracelock.errors import InternalError, UsageError
+from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.explore.spread import executors
@@ -223,6 +224,90 @@ def spread_over(
         source, found, runner, executors.on(executor), Budget(limit), width=width, every=every
     )  # fmt: skip
     return found
+
+
+class Dying:
+    """An executor whose process dies when it is handed shard number ``at``, once or always; the
+    shards before that are done."""
+
+    def __init__(self, at: int, deaths: int = 1) -> None:
+        self.at, self.deaths, self.renewed = at, deaths, 0
+        self.broken = False
+        self.handed = 0
+
+    def submit(self, shard: Shard) -> Future[ShardResult]:
+        if self.broken:
+            raise BrokenExecutor
+        future: Future[ShardResult] = Future()
+        self.handed += 1
+        if self.handed >= self.at and self.deaths:
+            self.broken = True
+            self.deaths -= 1
+            future.set_exception(BrokenExecutor())
+        else:
+            future.set_result(run_shard(shard))
+        return future
+
+    def renew(self) -> None:
+        self.renewed += 1
+        self.broken = False
+
+
+@pytest.mark.parametrize(("strategy", "at"), [
+    ("random", 1), ("random", 2), ("random", 3), ("dpor", 1), ("preemption", 1), ("preemption", 2),
+])  # fmt: skip
+def test_what_a_process_had_that_died_is_searched_again(strategy: str, at: int) -> None:
+    scenario = load_scenario(DATA / "inc-3.json")
+    limit = 3 * CHUNK if strategy == "random" else None
+    with ThreadPoolExecutor(1) as pool:
+        whole = spread_over(scenario, strategy, pool, 2, limit)
+    runner = Runner(Program(scenario), THREADING_RULES, limits=RunLimits(steps=2000))
+    job = Job(json.dumps(scenario.to_data()), "threading", strategy, seed=3, every=True)
+    found, dying = Searched(strategy), Dying(at, deaths=2)
+    source = make_source(job, limit, runner, here=False)
+    spread(source, found, runner, dying.submit, Budget(limit), width=2, every=True,
+           renew=dying.renew)  # fmt: skip
+    assert dying.renewed >= 1
+    assert found.schedules == whole.schedules
+    assert found.exhaustive == whole.exhaustive
+    assert counts(found).keys() == counts(whole).keys()
+    if strategy == "random":
+        assert counts(found) == counts(whole)
+    found, dying = Searched(strategy), Dying(at, deaths=1)
+    source = make_source(job, limit, runner, here=False)
+    with pytest.raises(LimitReached, match="died"):
+        spread(source, found, runner, dying.submit, Budget(limit), width=2, every=True)
+
+
+@pytest.mark.parametrize("deaths", [3, 0])
+def test_a_killed_process_is_told(
+    deaths: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(executors, "DEATHS", deaths)
+    submit = executors.Processes.submit
+    killed: list[int] = []
+
+    def kills(self: executors.Processes, shard: Shard) -> Future[ShardResult]:
+        future = submit(self, shard)
+        if not killed:
+            killed.append(next(child.pid for child in active_children() if child.pid))
+            os.kill(killed[0], signal.SIGKILL)
+        return future
+
+    monkeypatch.setattr(executors.Processes, "submit", kills)
+    scenario = load_scenario(DATA / "inc-3.json")
+    how = {"strategy": "random", "schedules": 4 * CHUNK, "shrink": False, "confirm": 0}
+    if not deaths:
+        with pytest.raises(LimitReached, match=r"was killed by SIGKILL.*given up"):
+            explore(scenario, every=True, spreading=Spreading(jobs=2), **how)
+    else:
+        found = explore(scenario, every=True, spreading=Spreading(jobs=2), **how)
+        assert found.schedules == 4 * CHUNK
+        assert found.notes == [
+            "a process that ran a part of the search was killed by SIGKILL: others searched that "
+            "part"
+        ]
+    assert killed and not active_children()
 
 
 def counts(found: Searched) -> dict[Any, Any]:

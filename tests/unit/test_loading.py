@@ -121,6 +121,7 @@ expect: {threding: fails}
         ("{into: x}", "this step has no verb, only into"),
         ("{}", "this step is empty"),
         ("chekpoint", 'unknown verb "chekpoint" (did you mean "checkpoint"?)'),
+        ("': x'", 'unknown verb ": x"'),
         ("acquire", '"acquire" is no bare word: write "acquire: ..."'),
         ("acquire m", '"acquire" is no bare word'),
         ("7", "a step belongs here, not a number"),

@@ -11,6 +11,7 @@ import pytest
 from tracelock import ops
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
 from tracelock.ops import EMPTY, NAMES, Op
+from tracelock.scenario.compile import rounds
 from tracelock.scenario.language.models import Scenario
 from tracelock.scenario.program import Machine, Program
 
@@ -490,6 +491,37 @@ def test_a_million_rounds_are_shallow() -> None:
 def test_loops_without_a_visible_step_run_out_of_fuel(steps: list[Any]) -> None:
     with pytest.raises(LimitReached, match="100,000 rounds"):
         build(steps, fuel=100_000).machine(0).begin()
+
+
+@pytest.mark.parametrize("body", [1, 60])
+@pytest.mark.parametrize("jumps", [True, False])
+def test_the_clock_is_looked_at_now_and_then(
+    body: int, jumps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(rounds, "monotonic", lambda: looks.append(0.0) or 0.0)
+    do: list[Any] = [{"let": {"x": 1}}] * body
+    if jumps:  # a loop that is left and entered by its segments
+        do.append({"if": "x == 0", "then": ["checkpoint"]})
+    assert build([{"repeat": 50_000, "do": do}]).machine(0).begin() is None
+    lines = 50_000 * body
+    assert lines / rounds.WORK <= len(looks) <= 30 + 60 * lines / rounds.WORK
+
+
+def test_rounds_end_with_the_time_there_is() -> None:
+    endless = build([{"while": True, "do": []}])
+    with rounds.rounds_until(0.0, "the time is up"):
+        with pytest.raises(LimitReached, match="the time is up"):
+            endless.machine(0).begin()
+        with rounds.rounds_until(1e9, "much later"), pytest.raises(LimitReached, match="is up"):
+            endless.machine(0).begin()
+        with rounds.rounds_until(None, ""):
+            rounds.no_more_rounds("at once")
+            with pytest.raises(LimitReached, match="at once"):
+                endless.machine(0).begin()
+        assert rounds.seconds_left() == 0
+    rounds.look()
+    assert rounds.seconds_left() > 1e9
 
 
 def test_fuel_is_for_the_way_between_two_visible_steps() -> None:

@@ -1,7 +1,9 @@
 """A trace that is written as the run goes, and what is left of it when the run is killed."""
 
 import gzip
+import json
 import os
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from tracelock.trace import (
     reading,
     recover,
     recovered_name,
+    recovery,
     text,
 )
 from tracelock.trace import events as event_columns
@@ -149,6 +152,74 @@ def test_damage_anywhere_keeps_a_true_prefix(tmp_path_factory, start, junk, pack
     assert same_events(found.trace.events.part(0, whole), trace.events)
 
 
+def damaged(random, data):
+    """``data`` with one or two things wrong with it."""
+    for _ in range(random.choice((1, 1, 2))):
+        at = random.randrange(len(data))
+        match random.randrange(6):
+            case 0:
+                data = data[:at] or b"{"
+            case 1:
+                data = (
+                    data[:at] + bytes([random.choice(b'[]{}",\n :\xff\x009eE.-')]) + data[at + 1 :]
+                )
+            case 2:
+                data = data[:at] + data[at + random.randrange(1, 9) :]
+            case 3:
+                piece = random.choice(
+                    (b"\n ]", b"},\n", b'"', b"[", b"{", reading.BOM, reading.EVENTS)
+                )
+                data = data[:at] + piece + data[at:]
+            case 4:
+                data = (data[:at] + data[random.randrange(len(data)) :]) or b"{"
+            case _:
+                data = data.replace(b'"worker": 1', b'"worker": 7', 1)
+    if random.random() < 0.2:
+        data = gzip.compress(data, mtime=0)
+        if random.random() < 0.7:
+            data = data[: random.randrange(2, len(data))]
+    return data
+
+
+@pytest.mark.parametrize("block", [50, 300, 1 << 20])
+def test_by_lines_and_as_a_whole_recover_the_same(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(reading, "_BLOCK", block)
+    by_lines, path, random = recovery._by_lines, tmp_path / "run.json", Random(block)
+    data = text.encode(sample(30).to_text())
+
+    def found(way):
+        monkeypatch.setattr(recovery, "_by_lines", way)
+        try:
+            return recover(path)
+        except TraceError as problem:
+            return str(problem)
+
+    kept = set()
+    for _ in range(amount(150, 2000)):
+        path.write_bytes(damaged(random, data))
+        one = found(by_lines)
+        assert one == found(lambda *_: None), path.read_bytes()
+        kept.add(one if isinstance(one, str) else one.events_kept)
+    assert len(kept) > 20
+
+
+def test_of_a_long_file_only_what_is_damaged_is_looked_at_closely(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK", 1000)
+    path = tmp_path / "run.json"
+    data = text.encode(sample(5000).to_text())
+    path.write_bytes(data[: len(data) - 300])
+    seen = []
+    read = recovery.read_document
+
+    def noted(content, *more):
+        seen.append(len(content))
+        read(content, *more)
+
+    monkeypatch.setattr(recovery, "read_document", noted)
+    assert recover(path, limits=Limits(whole=10)).events_kept > 4990
+    assert len(seen) == 2 and max(seen) < 5000 < len(data)
+
+
 def test_damage_in_the_middle(tmp_path):
     path = tmp_path / "run.json"
     data = text.encode(sample().to_text())
@@ -266,3 +337,14 @@ def test_a_writer_refuses_what_could_not_be_loaded(tmp_path):
         with pytest.raises(TraceError, match="verdict: worker is 1"):
             writer.close(Verdict("passed", worker=1))
     assert recover(writer.partial).events_kept == 0
+
+
+def test_a_file_without_a_verdict_is_damaged(tmp_path):
+    path = tmp_path / "run.json"
+    data = json.loads(sample().to_text())
+    del data["verdict"]
+    path.write_text(json.dumps(data))
+    found = recover(path)
+    assert found.events_kept == 6
+    assert found.note == "the file is damaged (it has no verdict) after event 5"
+    assert found.trace.verdict.kind == "unfinished"

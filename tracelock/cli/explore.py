@@ -156,7 +156,8 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "seconds": round(explored.seconds, 6),
         "outcomes": [
             {
-                "kind": way.kind, "failure": way.failure, "count": way.count,
+                "kind": way.kind, "failure": way.failure, "message": way.message,
+                "count": way.count,
                 "trace": paths.get(number), "state": way.state,
             }
             for number, way in enumerate(explored.ways)
@@ -168,6 +169,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
         "summary": explored.summary,
+        "notes": explored.notes,
         "account": None if explored.account is None else explored.account.to_data(),
     }  # fmt: skip
 

@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
 
+# as typing has it, whose import takes longer than all else before an interrupt is answered
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
+    from typing import Final
 
+    from tracelock.cli.interrupts import Interrupted
     from tracelock.cli.output import Output
 
 #: The modules of commands that do not have one of their own name.
@@ -31,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _main(argv)
     except KeyboardInterrupt:  # before a command begins, or when it has ended
+        import contextlib
+
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write("interrupted\n")
         return INTERRUPTED
@@ -50,13 +54,18 @@ def _main(argv: Sequence[str] | None) -> int:
         from tracelock.cli.output import Output
 
         out = Output()
-        with one_interrupt():
-            status = _guarded(options, out)
-            out.flush()
+        with one_interrupt() as interrupted:
+            try:
+                status = _guarded(options, out, interrupted)
+                out.flush()
+            except BaseException as problem:  # a panic of Rust is no Exception
+                if not interrupted(problem):
+                    raise
+                raise KeyboardInterrupt from None
         return status
 
 
-def _guarded(options: argparse.Namespace, out: Output) -> int:
+def _guarded(options: argparse.Namespace, out: Output, interrupted: Interrupted) -> int:
     from tracelock.errors import InternalError, TracelockError, UsageError, exhausted
 
     # To git bisect every status but 0 and 125 says "bad": what could not be tried is 125.
@@ -79,6 +88,8 @@ def _guarded(options: argparse.Namespace, out: Output) -> int:
         if said := exhausted(problem):
             out.problem(said)
             return 125 if bisect else UsageError.exit_status
+        if interrupted(problem):
+            raise
         return _report(out, 125 if bisect else INTERNAL)
 
 

@@ -33,10 +33,16 @@ def progress(out: Output, name: str, left: bool = False) -> Iterator[Advance | N
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    class WithCursor(Console):
+        """Leaves the cursor to be seen: a process that is killed cannot bring it back."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False
+
     time_left = [TimeRemainingColumn()] if left else []
     bar = Progress(
         TextColumn(name), BarColumn(), TextColumn("{task.description}"), *time_left,
-        console=Console(file=out.stderr), auto_refresh=False, transient=True,
+        console=WithCursor(file=out.stderr), auto_refresh=False, transient=True,
         redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
     task = bar.add_task("", total=1.0)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tracelock.cli.output import Output
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
-from tracelock.errors import ImpossibleHere, UsageError
+from tracelock.errors import ImpossibleHere, LimitReached, UsageError
 from tracelock.report.wording import clean, outcome_name
 from tracelock.session.api import replay
 from tracelock.session.replaying import ReplayResult
@@ -43,6 +43,8 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
             raise
         out.note("interrupted")
         return UNFINISHED
+    if result.killed:
+        raise LimitReached(f"the replay was cut off: {result.killed}")
     if options.json:
         out.json(replay_object(result))
     else:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Final
 
 from rich.text import Text
@@ -101,16 +105,34 @@ def screen(one: Story, at: int, style: Style) -> Iterator[Text]:
 
 
 class _Raw:
-    """The terminal with keys as they are pressed; as it was before when this ends."""
+    """The terminal with keys as they are pressed; as it was before when this ends, also by a
+    signal that ends the process."""
 
     def __enter__(self) -> Callable[[], str]:
         self._terminal = sys.stdin.fileno()
         self._before = termios.tcgetattr(self._terminal)
+        self._handlers = {
+            number: signal.signal(number, self._ended)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+            if signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread()
+        }
         tty.setcbreak(self._terminal)
         return self._read
 
     def __exit__(self, *problem: object) -> None:
-        termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+        self._restore()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _restore(self) -> None:
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
+
+    def _ended(self, number: int, frame: FrameType | None) -> None:
+        """Let the signal end the process as it would have."""
+        self._restore()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
     def _read(self) -> str:
         """One key. What a key sends comes in one piece."""

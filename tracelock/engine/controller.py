@@ -123,7 +123,7 @@ class Controller(Timing):
 
     def stop(self, worker: int, limit: LimitReached) -> None:
         """``worker`` came to a bound of its own (a loop without visible steps)."""
-        self.limit = f"{self.layout.workers[worker].name}: {limit}"
+        self.limit = self.limit or f"{self.layout.workers[worker].name}: {limit}"
         self._end(worker)
 
     def crash(self, worker: int, how: str) -> None:

@@ -46,6 +46,10 @@ __all__ = ["ALWAYS", "Caller", "Entry", "RunState"]
 class RunState:
     """The state of one schedule, and the fixed things that it is about."""
 
+    #: Whose process something outside has ended and how, in words: no schedule does that. Of the
+    #: class, for one whose schedules run apart and that never begins one itself.
+    killed = ""
+
     def __init__(
         self,
         layout: Layout,
@@ -122,6 +126,7 @@ class RunState:
         if self._interrupts is not None:
             self._interrupts.reset()
         self.crashed: list[tuple[int, str]] = []
+        self.killed = ""
         self.failure: tuple[int, StepFailure] | None = None
         self.limit: str | None = None
         self.now = 0.0

@@ -20,7 +20,6 @@ from tracelock.analysis.finders.lock_order import lock_order
 from tracelock.analysis.finders.races import races
 from tracelock.analysis.finders.reversible import reversible
 from tracelock.analysis.findings import NOTE, Finding, Pairs
-from tracelock.errors import TraceError
 from tracelock.explore.running import Executed, Runner, same_failure
 from tracelock.explore.search import FAILED, Budget
 from tracelock.ops import KIND_OF, ON_WORKER
@@ -80,12 +79,7 @@ def predict(
     called with the findings tried so far and their number. Raises TraceError where the trace's
     workers are not those of the runner's program.
     """
-    names = [worker.name for worker in runner.program.layout.workers]
-    if names != list(trace.workers):
-        raise TraceError(
-            f"the trace's workers ({', '.join(trace.workers)}) are not those of the scenario "
-            f"({', '.join(names)})"
-        )
+    trace.check_workers([worker.name for worker in runner.program.layout.workers])
     facts = Facts(trace)
     findings = [*lock_order(facts), *atomicity(facts), *races(facts), *reversible(facts)]
     # what is only worth a note is tried last, and told if it proves to be more than that

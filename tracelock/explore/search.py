@@ -15,6 +15,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.verdicts import first_failure
 from tracelock.explore.running import Executed, Runner, Tape, preemptions
+from tracelock.scenario.compile.rounds import rounds_until
 from tracelock.schedulers.base import Scheduler
 from tracelock.trace import Verdict, frozen
 
@@ -67,7 +68,8 @@ class Searched:
 
     ``exhaustive``: nothing is left to try under the strategy's own terms. ``redundant``: schedules
     of a systematic search that were cut because they repeat others. ``stopped``: what ended it
-    before: "failure", "schedules", "seconds", "interrupted", or "".
+    before: "failure", "schedules", "seconds", "interrupted", "killed" (the process of a worker, by
+    something outside), or "".
     """
 
     strategy: str
@@ -141,6 +143,11 @@ def search(
             # a systematic search noticed that this repeats another: no schedule
             return end is not None and late(controller)
         found.schedules += 1
+        if controller.killed:  # by nothing that the scenario says: an end of it is another one
+            verdict = Verdict("unfinished", message=controller.killed)
+            add_outcome(found, Executed(tape.picks, controller.log, verdict, 0))
+            found.stopped = "killed"
+            return True
         passed = (
             controller.failure is None
             and not controller.active
@@ -194,7 +201,8 @@ def search(
         return add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
 
     try:
-        runner.run(tape, done)
+        with rounds_until(end, TIME_UP):
+            runner.run(tape, done)
     except Interrupted:
         found.stopped = "interrupted"
     except TimeUp:

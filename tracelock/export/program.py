@@ -23,6 +23,7 @@ from tracelock.export.threads import ProcessBody, ThreadBody
 from tracelock.export.writing import WIDTH, Lines, docstring
 from tracelock.scenario.compile.layout import build_layout
 from tracelock.scenario.language import verbs
+from tracelock.scenario.language.expressions import parse
 from tracelock.scenario.language.models import ObjectDecl, Scenario
 from tracelock.scenario.language.usage import base_name, guarded_names, steps_in, steps_of
 from tracelock.scenario.language.verbs import VERBS
@@ -283,7 +284,7 @@ def _seconds(step: Any) -> float:
         if isinstance(value, str):
             numbers = [
                 abs(float(node.value))
-                for node in ast.walk(ast.parse(value.strip(), mode="eval"))
+                for node in ast.walk(parse(value))
                 if isinstance(node, ast.Constant) and isinstance(node.value, int | float)
             ]
             total += sum(numbers)

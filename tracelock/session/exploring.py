@@ -125,7 +125,7 @@ class Exploration(Opened):
         begun = monotonic()
         seconds = plan.seconds if end is None else max(0.05, end - begun)
         found = host.warm_up(plan.every)
-        if found.stopped in ("failure", "interrupted", "seconds"):
+        if found.stopped in ("failure", "interrupted", "killed", "seconds"):
             return found
         if host.stuck:
             found.stopped = "stuck"
@@ -239,7 +239,7 @@ class Exploration(Opened):
         return found
 
     def _enough(self, found: Searched, budget: Budget) -> bool:
-        if found.stopped in ("failure", "interrupted"):
+        if found.stopped in ("failure", "interrupted", "killed"):
             return True
         if budget.schedules is not None and found.schedules >= budget.schedules:
             found.stopped = "schedules"
@@ -392,6 +392,9 @@ class Exploration(Opened):
         for number in range(times):
             with self.host.confirming(trace) as host:
                 result = follow(host, trace)
+            if not result.reproduced and result.killed:
+                self.host.notes.append(f"a confirmation was cut off: {result.killed}")
+                return f"{number}/{times}"
             if not result.reproduced:
                 why = result.diverged or f"it ended {result.verdict.kind}: {result.verdict.message}"
                 self.host.notes.append(self.host.not_confirmed(str(why), number + 1, times))

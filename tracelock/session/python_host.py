@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 #: How often a schedule is run again because it has run modules that were not looked into.
 _AGAIN: Final = 3
 #: How a search has ended that is not gone on with.
-_OVER: Final = ("failure", "interrupted", "seconds")
+_OVER: Final = ("failure", "interrupted", "killed", "seconds")
 
 
 class PythonHost(Interpreted, Host):
@@ -307,7 +307,7 @@ class PythonHost(Interpreted, Host):
                 self.backend.counted = True
             logs = [outcome.first.log for outcome in part.outcomes.values()]
             choice = choice or not logs or not all(map(no_choice, logs))
-            if number < 2:
+            if number < 2 or part.stopped in ("interrupted", "killed"):
                 found.merge(part)
             else:
                 seen.append(steps_of(self.program.layout, logs[0] if logs else ()))

@@ -26,6 +26,7 @@ class ReplayResult:
     ``verdict``: how the replay itself ended (``unfinished`` where it diverged). ``trace``: the
     trace of the replay, as far as it came. ``notes``: what else there is to say of it. ``needs``:
     of threads of real code, whether this interpreter can make its switches by itself, in words.
+    ``killed``: whose process was ended from outside in the middle of the replay, in words.
     """
 
     reproduced: bool
@@ -34,6 +35,7 @@ class ReplayResult:
     trace: Trace
     notes: list[str] = field(default_factory=list)
     needs: str = ""
+    killed: str = ""
 
 
 def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayResult:
@@ -65,7 +67,11 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
             controller.limit = controller.limit or "the trace ends here"
     except Divergence as error:
         diverged = error
-    if diverged is not None:
+    if controller.killed:
+        diverged = None  # or it would be said of the program
+        verdict = Verdict("unfinished", None, controller.killed)
+        reproduced = False
+    elif diverged is not None:
         verdict = Verdict("unfinished", None, f"the replay diverged: {diverged}")
         reproduced = False
     else:
@@ -79,7 +85,10 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
         from tracelock.report.switching import verdict_line
 
         needs = verdict_line(record, source_lines(record))
-    return ReplayResult(reproduced, diverged, verdict, record, follower.remarks(), needs)
+    remarks = follower.remarks()
+    return ReplayResult(
+        reproduced, diverged, verdict, record, remarks, needs, controller.killed
+    )  # fmt: skip
 
 
 def same_ending(a: Verdict, b: Verdict, *, roughly: bool = False) -> bool:

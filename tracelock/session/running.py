@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.limits import INTERRUPTED
+from tracelock.engine.limits import INTERRUPTED, seconds_reached
 from tracelock.errors import UsageError
+from tracelock.scenario.compile.rounds import rounds_until
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.host import Opened, RunOutcome
 from tracelock.session.plan import Settings, make_scheduler
@@ -59,12 +62,17 @@ class Session(Opened):
         """
         if self.settings.strategy is None:
             for _ in range(runs):
-                outcome = self.host.free_run(record, rescue)
+                with self._rounds():
+                    outcome = self.host.free_run(record, rescue)
                 yield outcome
                 if outcome.verdict.message == INTERRUPTED:
                     return
         else:
             yield from self._controlled(runs, rescue)
+
+    def _rounds(self, runs: int = 1) -> AbstractContextManager[None]:
+        seconds = self.host.settings.bounds(self.target).seconds
+        return rounds_until(monotonic() + runs * seconds, seconds_reached(seconds))
 
     def _controlled(self, runs: int, rescue: Rescue | None) -> Iterator[RunOutcome]:
         host = self.host
@@ -95,7 +103,8 @@ class Session(Opened):
                 )
                 return len(outcomes) >= batch
 
-            self.backend.controlled(controller, done)
+            with self._rounds(batch):
+                self.backend.controlled(controller, done)
             left -= len(outcomes)
             yield from outcomes
             if len(outcomes) < batch or controller.limit == INTERRUPTED or host.stuck:

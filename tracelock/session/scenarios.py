@@ -15,8 +15,9 @@ from tracelock.backends.rules import rules_name
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.recording import record_log
 from tracelock.engine.verdicts import verdict_of
-from tracelock.errors import Divergence, InternalError, ScenarioError, TraceError
+from tracelock.errors import Divergence, InternalError, ScenarioError
 from tracelock.ops import Value
+from tracelock.scenario.language.expressions import parse
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.backends import check_supported, make_backend, rules_of
 from tracelock.session.host import Host, OnProgress, RunOutcome
@@ -111,14 +112,8 @@ class ScenarioTarget(Target):
             settings, backend=where, strategy="round-robin", seed=0, start_method=method,
             clock=clock or "adversarial", rules=rules,
         ).completed(self)  # fmt: skip
-        host = self.open(completed)
-        if host.workers != list(trace.workers):
-            host.close()
-            raise TraceError(
-                f"the trace's workers ({', '.join(trace.workers)}) are not those of its scenario "
-                f"({', '.join(host.workers)})"
-            )
-        return host
+        trace.check_workers(self.workers)
+        return self.open(completed)
 
     def places(self, verdict: Verdict) -> dict[str, str]:
         places = {}
@@ -214,6 +209,7 @@ class ScenarioHost(Host):
         return self.runner.execute(picks)
 
     def shrinkable(self, trace: Trace) -> Executed | Trace:
+        trace.check_workers(self.workers)
         return trace
 
     def confirming(self, trace: Trace) -> AbstractContextManager[Host]:
@@ -345,7 +341,7 @@ def watched(program: Program) -> list[list[int]]:
     groups = []
     for check in program.always:
         numbers: set[int] = set()
-        for node in ast.walk(ast.parse(check.text.strip(), mode="eval")):
+        for node in ast.walk(parse(check.text)):
             if isinstance(node, ast.Name) and node.id in layout.arrays:
                 start, length = layout.arrays[node.id]
                 numbers.update(range(start, start + (1 if length is None else length)))

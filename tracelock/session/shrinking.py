@@ -110,12 +110,13 @@ def _fewest(
 
 def _finished(exploration: Exploration, shrunk: Shrunk) -> ShrunkTrace:
     """The small trace, its twin, and how often it was confirmed."""
+    from tracelock.explore.shrink.best import Effort
     from tracelock.explore.shrink.twin import passing_twin
 
     executed = shrunk.executed
     small = exploration.host.trace(executed.log, {"name": "shrink"}, executed.verdict)
     small.clock = shrunk.clock
-    twin = passing_twin(exploration.host.models, executed)
+    twin = passing_twin(exploration.host.models, executed, seconds=Effort().seconds)
     result = ShrunkTrace(small, shrunk, twin, exploration.trace_of)
     if exploration.plan.confirm:
         result.confirmed[exploration.plan.backend] = exploration.confirm(small)

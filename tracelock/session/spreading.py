@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from tracelock.errors import InternalError, UsageError
+from tracelock.errors import UsageError
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.session.host import Host
@@ -148,15 +147,11 @@ class Spreader:
 
         damaged = False
         try:
-            with self._workers(found, progress, here) as (submit, width):
+            with self._workers(found, progress, here) as (submit, width, renew):
                 spread(
                     source, found, runner, submit, budget, width=width, every=plan.every,
-                    progress=None if here else progress, keep=keep,
+                    progress=None if here else progress, keep=keep, renew=renew,
                 )  # fmt: skip
-        except BrokenExecutor as error:
-            raise InternalError(
-                "a process that ran a part of the search died (killed, or out of memory)"
-            ) from error
         except DAMAGED as error:
             if checkpoint is None or not self.resumed:
                 raise
@@ -172,8 +167,9 @@ class Spreader:
     @contextmanager
     def _workers(
         self, found: Searched, progress: Callable[[Progress], None] | None, here: bool
-    ) -> Generator[tuple[Submit, int]]:
+    ) -> Generator[tuple[Submit, int, Callable[[], None]]]:
         from tracelock.explore.spread import executors
+        from tracelock.explore.spread.coordinator import given_up
 
         how = self.how
         if here:
@@ -186,15 +182,15 @@ class Spreader:
                     count = found.schedules + at.schedules
                     progress(replace(at, schedules=count, seconds=seconds, failures=failures))
 
-            yield executors.here(self.host.runner, tell), 1
+            yield executors.here(self.host.runner, tell), 1, given_up
         elif how.dask is not None:
-            with executors.dask(how.dask) as workers:
-                yield workers
+            with executors.dask(how.dask) as (submit, width):
+                yield submit, width, given_up
         elif how.executor is not None:
-            yield executors.on(how.executor), how.width
+            yield executors.on(how.executor), how.width, given_up
         else:
-            with executors.processes(how.jobs) as submit:
-                yield submit, how.jobs
+            with executors.Processes(how.jobs, self.host.notes.append) as pool:
+                yield pool.submit, how.jobs, pool.renew
 
 
 def copied(found: Searched) -> Searched:

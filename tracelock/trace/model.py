@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracelock.errors import TraceError
 from tracelock.trace.events import Events
 from tracelock.trace.files import check_parts, parts_of, save
 from tracelock.trace.header import FORMAT, HEADER
@@ -55,6 +56,14 @@ class Trace:
             header["clock"], header["environment"], header["workers"], events, verdict,
             header["tracelock"], extra,
         )  # fmt: skip
+
+    def check_workers(self, names: list[str]) -> None:
+        """Raises :class:`TraceError` where these are not the workers that the run had."""
+        if list(self.workers) != names:
+            raise TraceError(
+                f"the trace's workers ({', '.join(self.workers)}) are not those of its scenario "
+                f"({', '.join(names)})"
+            )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, whole or not at all; ``.gz`` at the end of the name compresses.

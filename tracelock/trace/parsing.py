@@ -278,7 +278,8 @@ class PartialTrace:
 
     ``fields``: the top level without ``events``; ``keys``: with it. ``starts``: where in the
     text each event begins; ``end``: where the last whole event ends, -1 before ``events``
-    was reached.
+    was reached. ``follows``: the first event of the text is to be there, as others and a comma
+    have come before it that the builder has.
     """
 
     def __init__(self, depth: int, most: int) -> None:
@@ -287,6 +288,7 @@ class PartialTrace:
         self.builder = EventBuilder(depth, most)
         self.starts: array[int] = array("Q")
         self.end = -1
+        self.follows = False
 
 
 def read_document(
@@ -344,7 +346,7 @@ def _read_events(text: str, position: int, document: PartialTrace) -> int:
         raise Broken("events is not an array", position)
     document.end = position + 1
     position = _skip(text, position + 1)
-    if text[position : position + 1] == "]":
+    if text[position : position + 1] == "]" and not document.follows:
         return position + 1
     builder, starts = document.builder, document.starts
     while True:
@@ -356,7 +358,8 @@ def _read_events(text: str, position: int, document: PartialTrace) -> int:
         except TraceTooLarge:
             raise
         except TraceError as problem:
-            raise Broken(f"event {len(starts)}: {problem}", position) from None
+            number = len(builder.events)
+            raise Broken(f"event {number}: {problem}", position) from None
         starts.append(position)
         document.end = after
         position = _skip(text, after)

@@ -35,15 +35,16 @@ from tracelock.trace.parsing import (
 from tracelock.trace.verdict import Verdict
 
 __all__ = [
-    "BOM", "Limits", "Source", "collector_paused", "decoded", "load_trace", "load_trace_text",
-    "opened", "read_all", "recovered_name",
+    "BOM", "EVENTS", "LONGEST", "Limits", "Pieces", "Source", "collector_paused", "decoded",
+    "load_trace", "load_trace_text", "opened", "read_all", "recovered_name",
 ]  # fmt: skip
 
 _BLOCK = 1 << 20
-_LONGEST = 1 << 24  # of the header, or of a line, where the quick way is tried
+LONGEST = 1 << 24  # of the header, or of a line, where the quick way is tried
 _SMALL = 1 << 24  # of text: whatever it was compressed to
 _GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+EVENTS = b'\n "events": ['  # where they begin, one a line
 
 Source = Callable[[], IO[bytes]]
 
@@ -165,14 +166,13 @@ def _by_lines(source: Source, limits: Limits) -> Trace | None:
 
 
 def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
-    mark = b'\n "events": ['
     buffer = b""
-    while mark not in buffer:
+    while EVENTS not in buffer:
         more = stream.read()
-        if not more or len(buffer) > _LONGEST:
+        if not more or len(buffer) > LONGEST:
             return None
         buffer += more
-    at = buffer.index(mark) + len(mark)
+    at = buffer.index(EVENTS) + len(EVENTS)
     head, buffer = buffer[: at - 1], buffer[at:]
     builder = EventBuilder(limits.depth, limits.values)
     while True:
@@ -189,13 +189,13 @@ def _lines(stream: _Bounded, limits: Limits) -> Trace | None:
             break
         buffer = buffer[stop + 1 :] if stop > 0 else buffer
         more = stream.read()
-        if not more or len(buffer) > _LONGEST:
+        if not more or len(buffer) > LONGEST:
             return None
         buffer += more
     tail = [buffer[end + 3 :]]
     while more := stream.read():
         tail.append(more)
-        if len(tail) * _BLOCK > _LONGEST:
+        if len(tail) * _BLOCK > LONGEST:
             return None
     rest = b"".join(tail)
     stand_in = sha256(head + rest).hexdigest()
@@ -230,7 +230,7 @@ class _Bounded:
 
 # --- any document ----------------------------------------------------------------------------
 def _whole(source: Source, name: str, limits: Limits) -> Trace:
-    data, cut = read_all(source, name, limits, most=limits.whole)
+    data, cut = read_all(source, name, limits)
     text, wrong_byte = decoded(data)
     if wrong_byte is not None and not wrong_byte.cut:
         line = data.count(b"\n", 0, wrong_byte.position) + 1
@@ -291,60 +291,74 @@ def _cut_off(name: str, document: PartialTrace) -> str:
 
 
 def read_all(
-    source: Source, name: str, limits: Limits, *, most: int, damaged: bool = False
+    source: Source, name: str, limits: Limits, *, damaged: bool = False
 ) -> tuple[bytes, bool]:
-    """All bytes, uncompressed, and whether the compressed stream is cut off.
+    """All bytes, uncompressed, and whether the compressed stream is cut off: see ``Pieces``. No
+    more than a document may have that has to be in memory as a whole."""
+    pieces = Pieces(source, name, replace(limits, text=limits.whole), damaged=damaged)
+    return b"".join(pieces), pieces.cut
+
+
+class Pieces:
+    """The bytes of a file, uncompressed, piece by piece. Once they have come, ``cut`` says whether
+    the compressed stream is cut off; ``size`` is how many have.
 
     With ``damaged`` a stream that is damaged in the middle counts as cut off there. Raises
-    :class:`TraceError` for one that is, and :class:`TraceTooLarge` for more than ``most`` bytes.
+    :class:`TraceError` for one that is, and :class:`TraceTooLarge` beyond the limits.
     """
-    limits = replace(limits, text=most)
-    with source() as raw:
-        first = raw.read(_BLOCK)
-        if first[:2] != _GZIP[: len(first)] or len(first) < 2:
-            kept, size = [first], len(first)
+
+    def __init__(self, source: Source, name: str, limits: Limits, *, damaged: bool = False) -> None:
+        self._source = source
+        self._name = name
+        self._limits = limits
+        self._damaged = damaged
+        self.cut = False
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._source() as raw:
+            first = raw.read(_BLOCK)
+            if first[:2] == _GZIP[: len(first)] and len(first) >= 2:
+                yield from self._unpacked(raw, first)
+                return
+            yield self._counted(first, None)
             if not _may_be_one(first):
-                return first, False  # do not read gigabytes of something else
-            _check_size(size, limits)
+                return  # do not read gigabytes of something else
             while more := raw.read(_BLOCK):
-                kept.append(more)
-                size += len(more)
-                _check_size(size, limits)
-            return b"".join(kept), False
-        return _unpacked(raw, first, name, limits, damaged)
+                yield self._counted(more, None)
 
+    def _counted(self, piece: bytes, packed: int | None) -> bytes:
+        self.size += len(piece)
+        _check_size(self.size, self._limits, packed)
+        return piece
 
-def _unpacked(
-    raw: IO[bytes], block: bytes, name: str, limits: Limits, damaged: bool
-) -> tuple[bytes, bool]:
-    unpacker = zlib.decompressobj(wbits=31)
-    kept: list[bytes] = []
-    size = packed = 0
-    while block:
-        bite = block
-        packed += len(block)
-        while bite:
-            if unpacker.eof:  # padding, or another member: a gzip file may have several
-                bite = bite.lstrip(b"\0")
-                if not bite:
-                    break
-                unpacker = zlib.decompressobj(wbits=31)
-            before = unpacker.copy() if damaged else None
-            try:
-                out = unpacker.decompress(bite, _BLOCK)
-            except zlib.error as problem:
-                if before is None:
-                    raise TraceError(f"{name} is damaged: {problem}") from None
-                kept.extend(_bytewise(before, bite))
-                return b"".join(kept), True
-            kept.append(out)
-            size += len(out)
-            bite = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
-            _check_size(size, limits, packed - len(bite))
-        block = raw.read(_BLOCK)
-    if not unpacker.eof:
-        kept.append(unpacker.flush())
-    return b"".join(kept), not unpacker.eof
+    def _unpacked(self, raw: IO[bytes], block: bytes) -> Iterator[bytes]:
+        unpacker = zlib.decompressobj(wbits=31)
+        packed = 0
+        while block:
+            bite = block
+            packed += len(block)
+            while bite:
+                if unpacker.eof:  # padding, or another member: a gzip file may have several
+                    bite = bite.lstrip(b"\0")
+                    if not bite:
+                        break
+                    unpacker = zlib.decompressobj(wbits=31)
+                before = unpacker.copy() if self._damaged else None
+                try:
+                    out = unpacker.decompress(bite, _BLOCK)
+                except zlib.error as problem:
+                    if before is None:
+                        raise TraceError(f"{self._name} is damaged: {problem}") from None
+                    self.cut = True
+                    yield from (self._counted(one, None) for one in _bytewise(before, bite))
+                    return
+                bite = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+                yield self._counted(out, packed - len(bite))
+            block = raw.read(_BLOCK)
+        if not unpacker.eof:
+            self.cut = True
+            yield self._counted(unpacker.flush(), None)
 
 
 def _bytewise(unpacker: zlib._Decompress, data: bytes) -> Iterator[bytes]:

@@ -13,9 +13,11 @@ threads of the process between two of their instructions, so that what it shows 
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
+import struct
 import threading
 import time
 import warnings
@@ -52,8 +54,11 @@ class Rescue:
     def __init__(self, path: str) -> None:
         self.path = path
         self._copy = 0  # its process
-        #: A pipe that ends with the recorder, and one by which a copy says that it is ready.
+        #: A pipe that ends with the recorder, one by which a copy says that it is ready, and one
+        #: with a byte in it, which that copy takes that saves.
         self._ends: tuple[int, ...] = ()
+        self._made = 0  # copies
+        self._newest = mmap.mmap(-1, 8)  # the last copy that was ready, for all of them to see
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -76,10 +81,12 @@ class Rescue:
         if self._thread is not None or not hasattr(os, "fork"):
             return
         try:
-            for _ in range(2):
+            for _ in range(3):
                 self._ends += os.pipe()
         except OSError:
             return  # no more files: the run can do without
+        os.set_blocking(self._ends[4], False)
+        os.write(self._ends[5], b"!")
         self._thread = threading.Thread(
             target=self._renew, args=(count, so_far, files), name="tracelock:rescue", daemon=True
         )
@@ -116,6 +123,7 @@ class Rescue:
 
     def _fork(self, so_far: Callable[[], Trace], files: bool) -> int:
         recorder = os.getpid()
+        self._made += 1
         with warnings.catch_warnings():
             # that other threads may hold locks in C: the copy needs none of theirs
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -133,19 +141,33 @@ class Rescue:
             nothing = os.open(os.devnull, os.O_RDWR)
             for standard in range(3):  # who reads what the recorder says must see its end
                 os.dup2(nothing, standard)
+            self._newest[:] = struct.pack("q", self._made)
             os.write(self._ends[3], b"!")
             os.close(self._ends[1])
             if not files:
                 # a pipe that what is run closes must be closed: its reader waits for that
-                os.closerange(3, self._ends[0])
-                os.closerange(self._ends[0] + 1, os.sysconf("SC_OPEN_MAX"))
+                first, second = sorted((self._ends[0], self._ends[4]))
+                os.closerange(3, first)
+                os.closerange(first + 1, second)
+                os.closerange(second + 1, os.sysconf("SC_OPEN_MAX"))
             while os.getppid() == recorder and not select.select([self._ends[0]], [], [], LIVES)[0]:
                 pass
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(PATIENCE)
-            self._save(so_far())
+            if self._chosen():
+                self._save(so_far())
         finally:
             os._exit(0)
+
+    def _chosen(self) -> bool:
+        """Whether it is this copy that saves, where the recorder died before it could end the one
+        before the newest: the newest does, if it was ready."""
+        if struct.unpack("q", self._newest)[0] > self._made:
+            return False
+        try:
+            return bool(os.read(self._ends[4], 1))
+        except BlockingIOError:
+            return False
 
     def _save(self, trace: Trace) -> None:
         if len(trace.events):

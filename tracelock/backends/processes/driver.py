@@ -38,10 +38,13 @@ from tracelock.ops import (
     Value,
     same,
 )
+from tracelock.scenario.compile.rounds import look, seconds_left
 from tracelock.scenario.program import Program
 
 #: Decoded messages kept per worker: schedules of one program say the same things again and again.
 CACHE: Final = 4096
+#: Seconds after the time of a run in which a worker may still answer.
+GRACE: Final = 0.05
 #: What follows a message that did not come.
 DIED: Final = object()
 #: Kinds that take no more than the word to do it, unless a timer fired.
@@ -65,7 +68,7 @@ class Driver:
         self._asleep: dict[int, list[int]] = {}  # by object: parked and not yet woken
         self._late: set[int] = set()  # whose time at a condition is up
         self._killed_sleepers = 0  # dead ones among those that the granted event wakes
-        self._first = [self._begin(number) for number in range(count)]
+        self._first: dict[int, Op | StepFailure | None] = {}
         #: By kind of event: makes ready for it, and returns the word for it (none: said already).
         self._words: dict[int, Callable[[Controller, int], bytes]] = {
             TIMEOUT: self._word_of_timeout, WAIT: self._word_of_wait, WAKE: self._word_of_wake,
@@ -123,20 +126,26 @@ class Driver:
                 raise mismatch(self.layout, worker, controller.op, model, real)
             ask(worker, op)
 
-    def _begin(self, worker: int) -> Op | StepFailure | LimitReached | None:
+    def _begin(self, worker: int) -> Op | StepFailure | None:
         """What a worker comes to first. It depends on nothing shared, so it is asked here once."""
         try:
             op = self.program.machine(worker).begin()
-        except (StepFailure, LimitReached) as error:
+        except StepFailure as error:
             return error
         return None if op is None else self._op(worker, wire.op_fields(op))
 
     def _start(self, controller: Controller, worker: int) -> None:
+        try:
+            if worker not in self._first:
+                self._first[worker] = self._begin(worker)
+        except LimitReached as limit:
+            controller.stop(worker, limit)
+            return
         first = self._first[worker]
-        if first.__class__ is Op or first is None:
-            controller.ask(worker, first)
+        if isinstance(first, StepFailure):
+            controller.fail(worker, first)
         else:
-            self._ended(controller, worker, first)  # type: ignore[arg-type]
+            controller.ask(worker, first)
 
     def _ended(
         self, controller: Controller, worker: int, error: StepFailure | LimitReached
@@ -156,9 +165,15 @@ class Driver:
 
     def _reply(self, worker: int) -> bytes:
         """One message of a worker; empty where it is dead, or stuck, which ends the schedule."""
-        if not self._pool.pollers[worker].poll(1000.0 * self.options.limits.stall):
-            self._controller.limit = stuck(self.layout, worker)
+        patience = min(self.options.limits.stall, seconds_left() + GRACE)
+        if not self._pool.pollers[worker].poll(1000.0 * patience):
             self.unusable = True
+            try:
+                look()
+            except LimitReached as limit:  # it goes round a loop, and looks at no clock of ours
+                self._controller.stop(worker, limit)
+                return b""
+            self._controller.limit = stuck(self.layout, worker)
             return b""
         return wire.receive(self._pool.up[worker])
 
@@ -344,6 +359,8 @@ class Driver:
         event = Op(CRASH, -1, op.at if op is not None else "", how)
         controller.log.append((worker, CRASH, event, None, None, controller.now))
         controller.crash(worker, how)
+        name = self.layout.workers[worker].name
+        controller.killed = f"the process of {name} was ended from outside ({how})"
 
     def _died(self, controller: Controller, worker: int) -> None:
         """A granted worker did not answer, because it is dead or does not answer at all."""

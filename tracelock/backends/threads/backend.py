@@ -45,6 +45,7 @@ from tracelock.ops import (
     Op,
     Value,
 )
+from tracelock.scenario.compile.rounds import no_more_rounds, rounds_until
 from tracelock.scenario.program import Machine, Program
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
@@ -113,7 +114,7 @@ class ThreadingBackend(Backend):
 
     # --- one schedule ------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
-        with one_core():
+        with one_core(), rounds_until(None, ""):
             if not self._threads:
                 self._start_pool()
             self._controller = controller
@@ -154,6 +155,7 @@ class ThreadingBackend(Backend):
             except KeyboardInterrupt:
                 # the controller sees it at its next step, and gives the baton back
                 controller.limit = INTERRUPTED
+                no_more_rounds(INTERRUPTED)
                 continue
             steps = len(controller.log)
             still = still + LOOK if steps == seen else 0.0

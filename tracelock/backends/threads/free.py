@@ -17,6 +17,7 @@ from tracelock.backends.threads.free_worker import ThreadWorkers
 from tracelock.engine.limits import INTERRUPTED, seconds_reached, steps_reached
 from tracelock.engine.linearise.history import FreeRun
 from tracelock.ops import GET, JOIN, WAIT, Op
+from tracelock.scenario.compile.rounds import no_more_rounds, rounds_until
 
 STOPPING: Final = 1.0  # seconds that workers have to stop when a run is over
 POLL: Final = 0.02  # seconds between two looks at the workers
@@ -39,6 +40,10 @@ class FreeThreads(ThreadWorkers):
 
     def run(self, record: bool = True, begun: Begun = nobody) -> FreeRun:
         """Let the workers run until they end, are deadlocked, or a bound is reached."""
+        with rounds_until(None, ""):
+            return self._run(record, begun)
+
+    def _run(self, record: bool, begun: Begun) -> FreeRun:
         self.recording = record
         for number, spec in enumerate(self.layout.workers):
             if not spec.manual:
@@ -52,6 +57,7 @@ class FreeThreads(ThreadWorkers):
         except KeyboardInterrupt:
             self.limit = INTERRUPTED
         self.over = True
+        no_more_rounds(self.limit or "the run is over")
         self.stop()
         limits = self.options.limits
         if (

@@ -100,7 +100,8 @@ class ThreadWorkers:
         except StepFailure as error:
             self.failures.append((me, len(self.logs[me]), error))
         except LimitReached as limit:
-            self.limit = f"{self.layout.workers[me].name}: {limit}"
+            self.limit = self.limit or f"{self.layout.workers[me].name}: {limit}"
+            self.still.add(me)  # it has not come to its end
         except (Unwind, Cancelled):
             self.still.add(me)
             self.parted.wait(PATIENCE)

@@ -17,7 +17,7 @@ from tracelock.backends.rules import rules_name
 from tracelock.engine.controller import Controller, Entry
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.replaying import EndOfTrace, Replay
-from tracelock.errors import Divergence, UsageError
+from tracelock.errors import Divergence, TraceError, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.trace import Trace, Verdict
@@ -195,12 +195,19 @@ def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdi
     Also the verdict that they end with, and the runner they are for: where a timer of the trace
     fired earlier than the runner's clock allows, as it may in a free run, that runner's clock is
     ``adversarial``. Raises Divergence where the trace cannot be followed (ImpossibleHere: not
-    under these rules), UsageError for one that a schedule alone cannot repeat.
+    under these rules), UsageError for one that a schedule alone cannot repeat, TraceError for one
+    with more workers than there are.
     """
     if any(event.op == "crash" and isinstance(event.value, str) for event in trace.events):
         raise UsageError(
             "a worker of this trace was killed from outside: no schedule does that, "
             "so there is nothing to search"
+        )
+    # a scenario that was changed since may have others, but not fewer
+    places = len(runner.program.layout.workers)
+    if any(event.worker >= places for event in trace.events):
+        raise TraceError(
+            f"the trace has steps of {len(trace.workers)} workers, the scenario has {places}"
         )
     clocks = [runner.clock]
     if runner.clock != "adversarial":

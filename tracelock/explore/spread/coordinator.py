@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from tracelock.errors import InternalError
+from tracelock.errors import InternalError, LimitReached
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Outcome, Progress, Searched, outcome_key
 from tracelock.explore.spread.shards import Shard, ShardResult
 from tracelock.explore.spread.sources import Chunks, Source, Tree
 
 Submit = Callable[[Shard], "Future[ShardResult]"]
+
+
+def given_up() -> None:
+    """A worker has died, and there is no way to have a new one."""
+    raise LimitReached("a process that ran a part of the search died (killed, or out of memory)")
 
 
 def spread(
@@ -28,32 +33,40 @@ def spread(
     every: bool = False,
     progress: Callable[[Progress], None] | None = None,
     keep: Callable[[], None] | None = None,
+    renew: Callable[[], None] = given_up,
 ) -> None:
     """Run the shards of ``source`` on ``width`` workers, adding to ``found``.
 
-    ``submit`` hands one out. ``keep`` is called whenever ``found`` and ``source`` agree. Whatever
-    ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
+    ``submit`` hands one out. ``keep`` is called whenever ``found`` and ``source`` agree. ``renew``
+    makes new workers where one died: the shards that were out are then handed out again.
+    Whatever ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
     """
     begun = monotonic()
     end = None if budget.seconds is None else begun + budget.seconds
     flying: dict[Future[ShardResult], Shard] = {}
+    lost: list[Shard] = []
     found.stopped = ""
     try:
         while not found.stopped:
             left = None if end is None else max(0.0, end - monotonic())
             while left != 0.0 and len(flying) < (1 if width == 1 else 2 * width):
-                shard = source.next(not flying)
+                shard = lost.pop(0) if lost else source.next(not flying)
                 if shard is None:
                     break
                 if left is not None and (shard.seconds is None or shard.seconds > left):
                     shard = replace(shard, seconds=max(left, 0.001))
-                flying[submit(shard)] = shard
+                try:
+                    flying[submit(shard)] = shard
+                except BrokenExecutor:
+                    lost = [*flying.values(), shard, *lost]
+                    flying.clear()
+                    renew()
             if isinstance(source, Tree):
                 _count(found, runner, source.run_here(), every)
                 if found.stopped:
                     break
             if not flying:
-                if left == 0.0 and not source.finished:
+                if left == 0.0 and (lost or not source.finished):
                     found.stopped = "seconds"
                 elif not source.finished or isinstance(source, Chunks):
                     found.stopped = "schedules"
@@ -62,7 +75,14 @@ def spread(
             for future in sorted(done, key=lambda one: flying[one].number):
                 shard = flying.pop(future)
                 hungry = len(flying) < width and width > 1
-                _count(found, runner, source.take(shard, future.result(), hungry), every)
+                try:
+                    result = future.result()
+                except BrokenExecutor:  # the others of it are no better
+                    lost = [shard, *flying.values(), *lost]
+                    flying.clear()
+                    renew()
+                    break
+                _count(found, runner, source.take(shard, result, hungry), every)
             if progress is not None:
                 seconds = found.seconds + monotonic() - begun
                 progress(Progress(found.schedules, seconds, len(found.failures()), None))

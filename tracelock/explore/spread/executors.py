@@ -8,9 +8,9 @@ import threading
 from collections.abc import Generator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.errors import UsageError
+from tracelock.errors import LimitReached, UsageError
 from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import Flag, Shard, ShardResult, run_on, run_shard
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Progress
     from tracelock.explore.spread.coordinator import Submit
 
+#: How often processes may die before a search is given up.
+DEATHS: Final = 3
 #: Seconds to wait for a cluster to answer.
 ANSWER = 10.0
 
@@ -41,24 +43,76 @@ def on(executor: Executor) -> Submit:
     return lambda shard: executor.submit(run_shard, shard)
 
 
-@contextmanager
-def processes(count: int) -> Generator[Submit]:
+class Processes:
     """``count`` processes of this machine. When it is left they are gone, whatever happened.
 
     They are spawned: a script that uses this has to keep what it does under
-    ``if __name__ == "__main__":``.
+    ``if __name__ == "__main__":``. Where one dies all are started anew: ``tell`` is called with
+    how it died.
     """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
 
-    context = get_context("spawn")
-    over = context.Event()
-    pool = ProcessPoolExecutor(count, context, _in_worker, (over,))
+    def __init__(self, count: int, tell: Callable[[str], None]) -> None:
+        self._count = count
+        self._tell = tell
+        self._deaths = 0
+        self._children: set[Any] = set()
+
+    def __enter__(self) -> Processes:
+        self._start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._end()
+
+    def _start(self) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        context = get_context("spawn")
+        self._over = context.Event()
+        self._pool = ProcessPoolExecutor(self._count, context, _in_worker, (self._over,))
+
+    def _end(self) -> None:
+        self._over.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, shard: Shard) -> Future[ShardResult]:
+        """Hand a shard out. Raises BrokenExecutor where a process has died."""
+        from multiprocessing import active_children
+
+        future = self._pool.submit(run_shard, shard)
+        self._children.update(active_children())
+        return future
+
+    def renew(self) -> None:
+        """A process has died. Raises LimitReached where that happens again and again."""
+        self._end()
+        how = self._how()
+        self._children.clear()
+        self._deaths += 1
+        if self._deaths > DEATHS:
+            raise LimitReached(
+                f"a process that ran a part of the search {how}, as others did before: the search "
+                "was given up (fewer --jobs need less memory)"
+            )
+        self._tell(f"a process that ran a part of the search {how}: others searched that part")
+        self._start()
+
+    def _how(self) -> str:
+        """How the first one died. The executor itself ends the others, by SIGTERM."""
+        codes = [child.exitcode for child in self._children if child.exitcode]
+        code = next((one for one in codes if one != -signal.SIGTERM), next(iter(codes), None))
+        if code is None:  # it was gone before it was known
+            return "died"
+        return f"was killed by {name_of(-code)}" if code < 0 else f"died (exit status {code})"
+
+
+def name_of(number: int) -> str:
+    """What a signal is called."""
     try:
-        yield on(pool)
-    finally:
-        over.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _in_worker(over: Flag) -> None:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from time import monotonic
 from typing import Final
 
-from tracelock.engine.limits import RunLimits
+from tracelock.engine.limits import TIME_UP, RunLimits
 from tracelock.errors import InternalError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import FAILED, Budget, Key, Outcome, outcome_key
@@ -22,6 +22,7 @@ from tracelock.explore.states.cycles import Component, cycle_text, find_cycles, 
 from tracelock.explore.states.space import StateSpace
 from tracelock.explore.states.sweep import Sweep
 from tracelock.objects import Rules
+from tracelock.scenario.compile.rounds import rounds_until
 from tracelock.scenario.program import Program
 
 #: States to look at for an end of the run after a failure.
@@ -145,11 +146,12 @@ class StateSearch:
         seconds = None if budget is None else budget.seconds
         self._until = None if seconds is None else begun + seconds
         self._progress = progress
-        try:
-            found = self._search(False)
-        except _Inexact:
-            # deadlines to the nanosecond were too coarse: again, with the very sums
-            found = self._search(True)
+        with rounds_until(self._until, TIME_UP):
+            try:
+                found = self._search(False)
+            except _Inexact:
+                # deadlines to the nanosecond were too coarse: again, with the very sums
+                found = self._search(True)
         found.seconds = monotonic() - begun
         return found
 

@@ -181,9 +181,20 @@ class Relay:
         if self.hub.phase is Phase.UNWIND:
             return
         how = self.hub.killed.get(self.worker.number)
-        if how != "":
-            self.hub.controller.crash(self.worker.number, how or self._how())
+        if how is None:
+            how = self._how()
+            if self.status == -signal.SIGKILL:
+                self._ended_from_outside()
+        if how:
+            self.hub.controller.crash(self.worker.number, how)
         self._drop()
+
+    def _ended_from_outside(self) -> None:
+        """Nothing that the program has asked for: the user, or the system without memory. What the
+        process did of its last step nobody knows, and so how the others would go on."""
+        controller, name = self.hub.controller, self.worker.label
+        controller.killed = f"the process of {name} was ended from outside (SIGKILL)"
+        controller.limit = controller.limit or controller.killed
 
     def _how(self) -> str:
         if self.reaps:

@@ -14,6 +14,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tracelock.scenario.compile.rounds import WORK
 from tracelock.scenario.compile.runtime import JUMP, Code, Handler, Machine, YieldPoint, done
 from tracelock.scenario.compile.translate import GlobalNames
 
@@ -109,7 +110,7 @@ class Writer:
             if paid and block in resumed:
                 self.put(" afresh(m)", "", block.handler)
             if self._hungry and block in resumed:
-                self.put(" m.fuel = FUEL", "", block.handler)
+                self.put(" m.fuel, m.later = ROUNDS", "", block.handler)
             for line in self._function:
                 self.put(*line)
 
@@ -188,9 +189,11 @@ class Writer:
     ) -> Code:
         """Compile what was written."""
         space = self.pool.names
-        space.update(JUMP=JUMP, FUEL=fuel, done=done)
+        often = min(fuel, max(1, WORK // len(self.source)))
+        rounds = (often, fuel - often)
+        space.update(JUMP=JUMP, ROUNDS=rounds, done=done)
         run_source("\n".join(self.source) + "\n", file, space)
-        code = Code(file, fuel, template, self.table, space[self.names[entry]], {
+        code = Code(file, fuel, rounds, template, self.table, space[self.names[entry]], {
             space[self.names[block]]: place
             for block, place in places.items()
             if block in self.names  # else no way leads there

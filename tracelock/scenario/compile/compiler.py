@@ -13,7 +13,7 @@ from tracelock.scenario.compile import translate, values
 from tracelock.scenario.compile.codegen import Writer, machine_class
 from tracelock.scenario.compile.flow import Flow
 from tracelock.scenario.compile.lowering import FIRST_SLOT, Const, Operand, Target
-from tracelock.scenario.compile.runtime import Machine, exhausted
+from tracelock.scenario.compile.runtime import Machine
 from tracelock.scenario.compile.translate import GlobalNames, NameTable, literal
 from tracelock.scenario.compile.values import UNSET
 from tracelock.scenario.language import verbs
@@ -281,7 +281,7 @@ def compile_worker(
     pool = GlobalNames()
     pool.names.update(
         Op=Op, EMPTY=EMPTY, StepFailure=StepFailure, ScopeExpired=ScopeExpired,
-        exhausted=exhausted, explain=values.explain,
+        explain=values.explain,
     )  # fmt: skip
     compiler = Compiler(layout, names, pool)
     # A local may have the name of a constant, which it then hides: it starts as that.

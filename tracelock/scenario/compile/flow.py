@@ -135,7 +135,7 @@ class Flow(Regions):
             self.line("f = m.fuel")
         self.line(head)
         self.line("f -= 1", 1)
-        self.line("if f < 0: raise exhausted(FUEL)", 1)
+        self.line("if f < 0: f = m.refuel()", 1)
         if index is not None:
             self.indent += 1
             self.store(index, f"i{self.indent - 1}")

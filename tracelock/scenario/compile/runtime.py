@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from tracelock.errors import Cancelled, LimitReached, ScopeExpired, StepFailure
 from tracelock.ops import ATOMIC, AtomicBody, Op, Value
 from tracelock.scenario.compile.costs import afresh, spend
+from tracelock.scenario.compile.rounds import look
 from tracelock.scenario.compile.values import freeze, reason
 
 Segment = Callable[["Machine", Any], Any]
@@ -75,10 +76,12 @@ def done(machine: Machine, result: Value) -> None:
 
 @dataclass(slots=True, eq=False)
 class Code:
-    """A compiled worker, shared by all its machines; never changes."""
+    """A compiled worker, shared by all its machines; never changes. ``rounds``: its ``fuel``, until
+    the first look at the clock and after it."""
 
     file: str
     fuel: int
+    rounds: tuple[int, int]
     template: list[Value]
     lines: list[tuple[str, Handler | None]]
     entry: Segment
@@ -107,12 +110,14 @@ class Machine:
     LimitReached (too many rounds without a visible step).
     """
 
-    __slots__ = ("L", "at", "busy", "fuel", "op", "spent")
+    __slots__ = ("L", "at", "busy", "fuel", "later", "op", "spent")
     L: list[Any]
     at: Segment
     busy: bool
     op: Op | None  # the last one that was made for this machine alone
-    fuel: int  # rounds left; set by each segment that may use it
+    #: Rounds until the next look at the clock, and after that; set by each segment that may use it.
+    fuel: int
+    later: int
     spent: int  # what the operations of its expressions have cost (costs.Spender)
 
     worker: ClassVar[int] = -1
@@ -129,7 +134,7 @@ class Machine:
             while op is JUMP:
                 self.fuel -= 1
                 if self.fuel < 0:
-                    raise exhausted(self.code.fuel)
+                    self.fuel = self.refuel()
                 op = self.at(self, None)
             return op  # type: ignore[no-any-return]
         except (Exception, Cancelled, ScopeExpired) as error:
@@ -153,8 +158,20 @@ class Machine:
         error.__traceback__ = None
         self.L[handler.slot] = error
         self.at = handler.entry
-        self.fuel = self.code.fuel
+        self.fuel, self.later = self.code.rounds
         return self.resume(None)
+
+    def refuel(self) -> int:
+        """The round that has begun is one more than there were until this look at the clock: how
+        many there are after it until the next. Raises LimitReached."""
+        look()
+        if self.later <= 0:
+            raise LimitReached(
+                f"a worker went {self.code.fuel:,} rounds of its loops without a visible step"
+            )
+        more = min(self.later, max(1, self.code.rounds[0]))
+        self.later -= more
+        return more - 1
 
     def copy(self) -> Machine:
         """An independent machine at the same point. See ``rebind`` for its pending op."""
@@ -269,8 +286,3 @@ def as_failure(error: BaseException, at: str) -> BaseException:
     if isinstance(error, StepFailure | Cancelled | ScopeExpired):
         return error
     return StepFailure("error", reason(error), at)
-
-
-def exhausted(fuel: int) -> LimitReached:
-    """The error of a loop that goes round without a visible step."""
-    return LimitReached(f"a worker went {fuel:,} rounds of its loops without a visible step")

@@ -155,7 +155,7 @@ def _needed_by(path: Path, data: Any) -> str:
 
 def _no_step(value: Any) -> str:
     if isinstance(value, str):
-        word = value.split(":")[0].split()[0] if value.split() else ""
+        word = next(iter(value.split(":")[0].split()), "")
         if word in VERBS:
             example = f"{word}: ..."
             return f"{quote(word)} is no bare word: write {quote(example)}"
