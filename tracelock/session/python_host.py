@@ -23,8 +23,9 @@ from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.isolation.where import Isolation
-from tracelock.instrument.live_objects import LiveObjects, no_collections
+from tracelock.instrument.live_objects import no_collections
 from tracelock.instrument.rewrite.loading import Sources
+from tracelock.instrument.scanning.process import looking
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
@@ -108,8 +109,8 @@ class PythonHost(Interpreted, Host):
         with ExitStack() as stack:
             self.sources.import_all()
             stack.enter_context(self.backend.bounds)  # Ctrl-C leaves nothing half done
-            live = LiveObjects()
             stack.enter_context(no_collections())
+            live = looking.look()
             stack.callback(self.sources.close)
             self.sources.install(live)
             self.names.mortal = self.sources.mortal
