@@ -101,7 +101,7 @@ class Hub:
         self.layout = names.layout
         self.phase: int = Phase.IDLE
         self.schedule = 0
-        self.main = new_baton()
+        self.main: Any = new_baton()
         self.main.acquire()
         #: The holder, to the models, of a lock that code outside of control holds, for ever then.
         self.outside = self.layout.worker("outside")
@@ -145,7 +145,7 @@ class Hub:
             return
         self.workers.clear()
         self.batons.clear()
-        self.main = new_baton()
+        self.main = None
 
     def _clear(self) -> None:
         """Forget the previous schedule."""

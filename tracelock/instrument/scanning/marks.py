@@ -51,12 +51,14 @@ class AgeMark:
         return found
 
     def referrers(self, objects: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-        """Who refers to these objects; and what has come into being since the last look."""
+        """Who refers to these objects and was there at the last look; and what has come into being
+        since: it is mostly our own, and is there for a while."""
         ask = partial(gc.get_referrers, *objects)
         steps = (*_YOUNG, gc.unfreeze, ask, gc.freeze, list)
         newer, older, _, found, _, self._mark = _at_once(*steps)
-        own = (identity(ask), identity(ask.args))
-        return [one for one in found if identity(one) not in own], [*newer, *older]
+        new = [*newer, *older]
+        own = {*map(identity, new), *map(identity, (ask, ask.args, objects, newer, older))}
+        return [one for one in found if identity(one) not in own], new
 
 
 def _at_once(*steps: Any) -> tuple[Any, ...]:
