@@ -46,3 +46,9 @@ def test_a_second_exploration_sees_what_a_first_one_would(name: str) -> None:
     assert later["left"] == ["nothing"] and later["changed"] == [] and later["collects"]
     assert later["frozen"] == 0
     assert later == fresh
+
+
+@pytest.mark.parametrize("name", ["a_lock_in_an_old_object", "a_lock_in_a_dictionary"])
+def test_without_lists_by_age_all_objects_are_looked_at(name: str) -> None:
+    [fresh], [listed] = results("fresh", name).values(), results("listed", name).values()
+    assert listed == fresh

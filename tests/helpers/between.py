@@ -1,10 +1,11 @@
 """Programs for an exploration that is not the first of its process, and what is done before it.
 
-    python -m tests.helpers.between fresh|later CASE...
+    python -m tests.helpers.between fresh|later|listed CASE...
 
 Of each case the result is printed, as JSON: the same whether the process has explored before
-(``later``) or not (``fresh``). What control should have reached and did not is looked for from
-inside, among all objects of the process, and is a part of that.
+(``later``; ``listed``: as where the collector has no lists by age) or not (``fresh``). What control
+should have reached and did not is looked for from inside, among all objects of the process, and is
+a part of that.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from tracelock.instrument import contexts
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.patch_targets import _Later, replace_names
 from tracelock.instrument.patches import COMMON, LOOPING, Patches, table
+from tracelock.instrument.scanning import process
 from tracelock.instrument.scanning.adopting import adopt
-from tracelock.instrument.scanning.marks import BY_AGE, AgeMark
+from tracelock.instrument.scanning.marks import AgeMark
 
 Case = tuple[Callable[[], Any], list[Callable[..., Any]]]
 ORIGINALS = {
@@ -506,7 +508,7 @@ def run(name: str, later: bool) -> dict[str, Any]:
         AgeMark.new = asked  # type: ignore[method-assign]
         time.sleep = ORIGINALS["time.sleep"]
         gc.unfreeze()
-    if later and BY_AGE:
+    if later and process.BY_AGE:
         assert any(new) == (name not in ANEW), (name, new)
     account: Any = found.account
     now = {
@@ -528,8 +530,10 @@ def run(name: str, later: bool) -> dict[str, Any]:
 
 def main() -> None:
     how, *names = sys.argv[1:]
+    if how == "listed":
+        process.BY_AGE = False
     for name in names:
-        print(json.dumps([name, run(name, how == "later")]), flush=True)
+        print(json.dumps([name, run(name, how != "fresh")]), flush=True)
 
 
 if __name__ == "__main__":

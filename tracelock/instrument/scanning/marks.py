@@ -18,7 +18,7 @@ from typing import Any, Final
 from tracelock.instrument.contexts import identity
 
 #: Whether lists by age are kept like that: not without the GIL, and not by the collector of 3.14.
-BY_AGE: Final = (
+BY_AGE: bool = (
     sys.implementation.name == "cpython" and sys.version_info < (3, 14) and "t" not in sys.abiflags
 )
 _YOUNG: Final = (partial(gc.get_objects, generation=0), partial(gc.get_objects, generation=1))
