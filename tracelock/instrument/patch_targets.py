@@ -13,7 +13,6 @@ import ctypes
 import functools
 import gc
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import CellType, FunctionType
@@ -234,19 +233,23 @@ def give_back(
 
 def ours() -> dict[int, Any]:
     """What holds the originals for us: it is known by identity, and left alone. It is looked for
-    again when there are more modules of ours, or rows; until then it is kept."""
-    names = [name for name in list(sys.modules) if name.startswith("tracelock.")]
-    size = len(names), sum(map(len, declared.values()))
-    if size != _found.size:
-        _found.held, _found.size = _our_own(), size
+    again when there are other modules of ours, or more rows; until then it is kept."""
+    modules = [
+        module for name, module in all_loaded()
+        if name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
+    ]  # fmt: skip
+    of = [*map(identity, modules)], sum(map(len, declared.values()))
+    if of != _found.of:
+        _found.held, _found.modules, _found.of = _our_own(), modules, of
     return _found.held
 
 
 class _OurOwn:
-    """What was found, and of how much."""
+    """What was found, and of what: the modules, which are kept, and how many rows."""
 
     def __init__(self) -> None:
-        self.size = 0, 0
+        self.of: tuple[list[int], int] = [], 0
+        self.modules: list[Any] = []
         self.held: dict[int, Any] = {}
 
 
