@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite import caching
-from tracelock.instrument.rewrite.rewriting import rewrite
 from tracelock.instrument.rewrite.sites import Site, Sites, globals_of
 from tracelock.instrument.rewrite.trees import MARK
 
@@ -152,6 +151,8 @@ def _compile(
     module's. ``pytest_hook`` is pytest's loader if it rewrote the assertions of the module.
     Raises SyntaxError where the source has one.
     """
+    from tracelock.instrument.rewrite.rewriting import rewrite
+
     tree = ast.parse(source, filename)
     if pytest_hook is not None:
         from _pytest.assertion.rewrite import rewrite_asserts

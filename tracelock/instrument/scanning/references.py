@@ -29,8 +29,6 @@ _Getter = Callable[[], Any]
 _MANY: Final = 64
 #: Steps that lead to one who has an original, at most.
 _FARTHEST: Final = 4
-#: The same where that is asked once more.
-_FAR: Final = 2
 #: How often it is asked who refers to an object, if that cannot be kept in mind.
 _PATIENCE: Final = 2
 #: What a class that is written in C has its methods and attributes in.
@@ -114,7 +112,7 @@ class KnownReferences:
     def _of(self, new: Sequence[Any] | None, aside: Sequence[Sequence[Any]]) -> Referrers:
         if new is None:
             self._asked.clear()
-            return self._search(self._places, aside, _FARTHEST)
+            return self._search(self._places, aside, 1)  # the rest when it is asked again
         known, doubtful = self._known(aside)
         if doubtful:
             del known  # it has references itself
@@ -123,7 +121,7 @@ class KnownReferences:
         hard = {one for one in doubtful & self._alone if self._asked[one] >= _PATIENCE}
         if doubtful - hard:
             del known
-            known = self._search(doubtful - hard, aside, _FAR)
+            known = self._search(doubtful - hard, aside, _FARTHEST)
         known.left = doubtful & self._alone
         return known
 
