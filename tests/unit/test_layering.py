@@ -63,6 +63,7 @@ INNER: dict[str, set[str]] = {
     "instrument/loops": {"threads"},
     "instrument/processes": {"files", "threads"},
     "instrument/rewrite": {"accesses"},
+    "instrument/scanning": {"accesses", "processes", "rewrite"},
     "instrument/state": {"threads"},
     "instrument/threads": {"gil"},
     "report/comparison": set(),

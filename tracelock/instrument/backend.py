@@ -138,6 +138,8 @@ class PythonBackend:
         self._locals = []
         self._stack.close()
         self._stand_ins.forget()
+        self._baton: Any = None
+        self.hub.let_go(self.given_up)
 
     def _watch(self) -> None:
         """Have the thread that runs ``setup`` and ``check``, this one, watched."""

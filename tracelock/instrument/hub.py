@@ -76,6 +76,12 @@ class RunToCompletion(Scheduler):
         return {"name": "first"}
 
 
+class Batons(dict[int, Any]):
+    """The batons by number: no dictionary in which locks of the program may be."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Hub:
     """What the workers of one program share; reused from schedule to schedule.
 
@@ -95,7 +101,7 @@ class Hub:
         self.layout = names.layout
         self.phase: int = Phase.IDLE
         self.schedule = 0
-        self.main = new_baton()
+        self.main: Any = new_baton()
         self.main.acquire()
         #: The holder, to the models, of a lock that code outside of control holds, for ever then.
         self.outside = self.layout.worker("outside")
@@ -132,6 +138,15 @@ class Hub:
         self.gaps: list[Any] | None = None
         self._clear()
 
+    def let_go(self, given_up: object) -> None:
+        """All is over: this may be there until it is collected, its threads and locks need not.
+        Unless one was ``given_up``, whose thread may still go on."""
+        if given_up is not None:
+            return
+        self.workers.clear()
+        self.batons.clear()
+        self.main = None
+
     def _clear(self) -> None:
         """Forget the previous schedule."""
         self.over = False
@@ -143,7 +158,7 @@ class Hub:
         self.launching: Worker | None = None
         self.to_launch: deque[tuple[Worker, Callable[[], object]]] = deque()
         #: The batons and the workers of this schedule, by number; -1 is the main thread.
-        self.batons: dict[int, Any] = {-1: self.main}
+        self.batons: dict[int, Any] = Batons({-1: self.main})
         self.workers: dict[int, Worker] = {}
         #: Which object has which name in this schedule.
         self.bound: dict[str, object] = {}

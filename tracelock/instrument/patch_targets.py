@@ -13,21 +13,19 @@ import ctypes
 import functools
 import gc
 import itertools
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from types import CellType, FunctionType, MappingProxyType
+from types import CellType, FunctionType
 from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import class_names, identity
-from tracelock.instrument.hub import Hub
-from tracelock.instrument.live_objects import UNTOUCHED, LiveObjects
+from tracelock.instrument.live_objects import (
+    LiveObjects,
+)
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
 from tracelock.instrument.rewrite.sites import all_loaded, globals_of, loaded
-from tracelock.instrument.threads import locks
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
 EXEMPT: Final = frozenset({
@@ -37,12 +35,12 @@ EXEMPT: Final = frozenset({
 })  # fmt: skip
 #: How many objects are looked at together.
 _MANY: Final = 64
-_FEW: Final = 4
+_FEW: Final = 8
 _T = TypeVar("_T")
 _flat: Final = itertools.chain.from_iterable
 _DEFAULTS: Final = attrgetter("__defaults__")
 #: Types of what leads to more of ours; what no module has for itself.
-_LEADING_ON: Final = frozenset(map(identity, (dict, FunctionType)))
+_LEADING_ON: Final = frozenset(map(identity, (dict, FunctionType, tuple)))
 _BUILTINS: Final = vars(builtins)
 #: Names of ``threading`` that its own working needs as they are.
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
@@ -104,9 +102,16 @@ def replace_names(
     dictionaries. The replacements by the identity of the originals."""
     by = {identity(row.what): row.by for row in rows}
     wanted = frozenset(by)
+    known = live.originals(rows)
+    if known is not None:
+        left = ours()
+        for slot in known.slots:
+            if identity(slot.names) not in left:
+                _in_names(changes, slot.names, by, (slot.name,))
+        live = known.live()
     holding = _replace(changes, by, live)
     # the names of a class are set through the class
-    left_alone = _ours().union(map(identity, gc.get_referents(*holding)))
+    left_alone = {*ours(), *map(identity, gc.get_referents(*holding))}
     for names in _holding(live.dicts, wanted, _referents):
         if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
@@ -126,7 +131,7 @@ def _replace(changes: Changes, by: dict[int, Callable[..., Any]], live: LiveObje
     wanted = frozenset(by)
     holding = [
         cls
-        for cls in _holding(live.classes, wanted, _class_values)
+        for cls in _holding(live.classes, wanted, class_values)
         if _holds(class_names(cls), wanted)
     ]
     for cls in holding:
@@ -147,7 +152,7 @@ def _replace(changes: Changes, by: dict[int, Callable[..., Any]], live: LiveObje
     return holding
 
 
-def _class_values(classes: list[type]) -> list[Any]:
+def class_values(classes: list[type]) -> list[Any]:
     names = gc.get_referents(*map(class_names, classes))  # the dictionaries of their attributes
     return gc.get_referents(*names)
 
@@ -226,22 +231,51 @@ def give_back(
         changes.then(later.make)
 
 
-def _ours() -> set[int]:
-    """What holds the originals for us: it is known by identity, and left alone."""
-    ours: set[int] = set()
+def ours() -> dict[int, Any]:
+    """What holds the originals for us: it is known by identity, and left alone. It is looked for
+    again when there are other modules of ours, or more rows; until then it is kept."""
+    modules = [
+        module for name, module in all_loaded()
+        if name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
+    ]  # fmt: skip
+    of = [*map(identity, modules)], sum(map(len, declared.values()))
+    if of != _found.of:
+        _found.held, _found.modules, _found.of = _our_own(), modules, of
+    return _found.held
+
+
+class _OurOwn:
+    """What was found, and of what: the modules, which are kept, and how many rows."""
+
+    def __init__(self) -> None:
+        self.of: tuple[list[int], int] = [], 0
+        self.modules: list[Any] = []
+        self.held: dict[int, Any] = {}
+
+
+_found: Final = _OurOwn()
+
+
+def _our_own() -> dict[int, Any]:
+    own: dict[int, Any] = {}
+
+    def add(*held: Any) -> None:
+        own.update(zip(map(identity, held), held, strict=True))
+
     for row in itertools.chain.from_iterable(declared.values()):
         if type(row.by) is FunctionType:
-            ours.add(identity(row.by.__dict__))
-            ours.update(map(identity, row.by.__closure__ or ()))
+            add(row.by.__dict__, *(row.by.__closure__ or ()))
     for name, module in all_loaded():
         if name in EXEMPT or name == "tracelock" or name.startswith("tracelock."):
             pending: list[Any] = [globals_of(module)]
             while pending:
                 held = pending.pop()
-                if type(held) is not dict:
-                    ours.update(map(identity, held.__closure__ or ()))
-                elif identity(held) not in ours:
-                    ours.add(identity(held))
+                if type(held) is tuple:
+                    add(held)
+                elif type(held) is not dict:
+                    add(*(held.__closure__ or ()))
+                elif identity(held) not in own:
+                    add(held)
                     values = [*held.values()]
                     telling = map(_LEADING_ON.__contains__, map(identity, map(type, values)))
                     pending += [
@@ -249,7 +283,7 @@ def _ours() -> set[int]:
                         for value in itertools.compress(values, telling)
                         if value is not _BUILTINS and getattr(value, "__module__", name) == name
                     ]
-    return ours
+    return own
 
 
 def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) -> None:
@@ -260,10 +294,14 @@ def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) ->
             changes.set(cls, name, staticmethod(new) if type(new) is FunctionType else new)
 
 
-def _in_names(changes: Changes, names: dict[Any, Any], by: dict[int, Callable[..., Any]]) -> None:
+def _in_names(
+    changes: Changes, names: dict[Any, Any], by: dict[int, Callable[..., Any]],
+    among: Sequence[Any] | None = None,
+) -> None:  # fmt: skip
+    """Replace what a dictionary holds, ``among`` these of its names."""
     kept = _KEPT.get(names.get("__name__", ""), ()) if "__spec__" in names else ()
-    for name, value in list(names.items()):
-        new = by.get(identity(value))
+    for name in list(names) if among is None else among:
+        new = by.get(identity(names[name]))
         if new is not None and name not in kept:
             changes.set(names, name, new)
 
@@ -277,105 +315,3 @@ def _in_defaults(
     if not str(function.__module__).startswith("tracelock."):
         new = tuple(by.get(identity(value), value) for value in defaults)
         changes.set(function, "__defaults__", new)
-
-
-# --- objects that exist already --------------------------------------------------------------
-def adopt(
-    changes: Changes, hub: Hub, live: LiveObjects, modules: Sequence[str] | None = None
-) -> None:
-    """Put stand-ins in the places of locks that exist already: in modules (``modules``: in these
-    alone), in classes, and in objects of classes that are not the standard library's. Other objects
-    get names."""
-    adoption = _Adoption(changes, hub)
-    untouched = EXEMPT | UNTOUCHED | {"tracelock"}
-    named = [
-        (name, globals_of(module)) for name, module in all_loaded()
-        if (modules is None or name in modules) and not untouched & {name, name.partition(".")[0]}
-    ]  # fmt: skip
-    for name, names in adoption.special(named, _of_modules):
-        adoption.look(names, names, name)
-    foreign = [
-        cls for cls in live.classes
-        if _foreign(cls.__module__) and type(cls.__dict__) is MappingProxyType
-    ]  # fmt: skip
-    for cls in adoption.special(foreign, _class_values):
-        adoption.look(cls, cls.__dict__, f"{cls.__module__}.{cls.__qualname__}")
-    for obj in adoption.special(live.others, _attributes):
-        held = namespace_of(obj)
-        if type(held) is dict:
-            adoption.look(held, held, _label(obj, type(obj)))
-
-
-def _of_modules(named: list[tuple[str, dict[str, Any]]]) -> list[Any]:
-    return gc.get_referents(*(names for _, names in named))
-
-
-def _attributes(objects: list[Any]) -> list[Any]:
-    """What objects hold, directly or in a dictionary."""
-    held = gc.get_referents(*objects)
-    return held + gc.get_referents(*(one for one in held if type(one) is dict))
-
-
-class _Adoption:
-    """Puts what some attributes hold under control."""
-
-    def __init__(self, changes: Changes, hub: Hub) -> None:
-        self.changes = changes
-        self.hub = hub
-        #: The classes, by identity, of which nothing is ever put under control.
-        self._plain: set[int] = set()
-
-    def special(
-        self, things: list[_T], parts: Callable[[list[_T]], list[Any]], many: int = _MANY
-    ) -> Iterator[_T]:
-        """Those things that may have an attribute that is put under control; see ``_holding``."""
-        for at in range(0, len(things), many):
-            some = things[at : at + many]
-            if not self._all_plain(parts(some)):
-                yield from some if many <= _FEW else self.special(some, parts, _FEW)
-
-    def _all_plain(self, values: list[Any]) -> bool:
-        classes = [*map(type, values)]
-        if self._plain.issuperset(map(identity, classes)):
-            return True
-        each = dict(zip(map(identity, classes), classes, strict=True))
-        special = [cls for cls in each.values() if not self._is_plain(cls)]
-        return not special
-
-    def _is_plain(self, cls: type) -> bool:
-        if identity(cls) in self._plain:
-            return True
-        special = issubclass(cls, _NAMED) or str(cls.__module__).startswith(_SHARED)
-        if special or identity(cls) in _RAW:
-            return False
-        self._plain.add(identity(cls))
-        return True
-
-    def look(self, owner: Any, names: Any, label: str) -> None:
-        """Look at all that ``owner`` has by these names."""
-        for name, value in list(names.items()):
-            cls = type(value)
-            if self._is_plain(cls):
-                continue
-            if identity(cls) in _RAW:
-                self.changes.set(owner, name, self.hub.stand_in(value, f"{label}.{name}"))
-            elif issubclass(cls, _NAMED):
-                self.hub.mark(value, f"{label}.{name}")
-            else:
-                from tracelock.instrument.processes.sync import adopt as adopt_shared
-
-                undo = adopt_shared(value, self.hub, f"{label}.{name}")
-                if undo is not None:
-                    self.changes.then(undo)
-
-
-_RAW: Final = frozenset(map(identity, (locks.RAW_LOCK, locks.RAW_RLOCK)))
-_SHARED: Final = "multiprocessing."
-_NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
-
-
-def _label(obj: Any, cls: type) -> str:
-    """What an object that exists already is called: the same in every process."""
-    if cls is functools.cached_property:  # of which there are many
-        return f"{obj.func.__module__}.{obj.func.__qualname__}"
-    return cls.__qualname__

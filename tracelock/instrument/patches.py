@@ -21,9 +21,10 @@ from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.live_objects import LiveObjects
-from tracelock.instrument.patch_targets import Changes, adopt, give_back, replace_names
+from tracelock.instrument.patch_targets import Changes, give_back, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared, guarded
 from tracelock.instrument.rewrite.late import LateLibraries
+from tracelock.instrument.scanning.adopting import adopt
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 
@@ -108,6 +109,7 @@ class Patches:
 
     def apply(self, live: LiveObjects) -> None:
         """Apply all, also to what there is already."""
+        live.leave_out(self.hub.main)
         paths_of(self.hub)  # which asks for the directory of temporary files
         self._put_in(table(*self.groups, loaded=True), live)
         libraries = {GROUPS[name].library for name in self.groups} - {"", *sys.modules}

@@ -41,8 +41,9 @@ class Worker(Noticing):
     elsewhere = False
 
     __slots__ = (
-        "answered", "baton", "collecting", "counts", "daemon", "error", "fresh", "hub", "ident",
-        "importing", "label", "last", "launcher", "number", "own_thread", "thread", "uncontrolled",
+        "__weakref__", "answered", "baton", "collecting", "counts", "daemon", "error", "fresh",
+        "hub", "ident", "importing", "label", "last", "launcher", "number", "own_thread", "thread",
+        "uncontrolled",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, baton: Any = None) -> None:

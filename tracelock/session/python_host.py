@@ -23,8 +23,10 @@ from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.isolation.where import Isolation
-from tracelock.instrument.live_objects import LiveObjects, no_collections
+from tracelock.instrument.live_objects import no_collections
+from tracelock.instrument.patches import table
 from tracelock.instrument.rewrite.loading import Sources
+from tracelock.instrument.scanning.process import looking
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
@@ -88,8 +90,7 @@ class PythonHost(Interpreted, Host):
         self._stack = ExitStack()
 
     def knowing(self, trace: Trace) -> Self:
-        """This host, for a replay: when it is entered it knows what the trace has, and has run
-        once."""
+        """This host, for a replay: once entered it knows what the trace has, and has run once."""
         self._known = trace
         self._died(trace)
         self.looking.fixed = True
@@ -108,8 +109,9 @@ class PythonHost(Interpreted, Host):
         with ExitStack() as stack:
             self.sources.import_all()
             stack.enter_context(self.backend.bounds)  # Ctrl-C leaves nothing half done
-            live = LiveObjects()
             stack.enter_context(no_collections())
+            table(*self.backend.patch_groups, loaded=True)  # what that imports is seen by the look
+            live = looking.look()
             stack.callback(self.sources.close)
             self.sources.install(live)
             self.names.mortal = self.sources.mortal

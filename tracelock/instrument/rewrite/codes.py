@@ -9,34 +9,55 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite import caching
-from tracelock.instrument.rewrite.rewriting import rewrite
 from tracelock.instrument.rewrite.sites import Site, Sites, globals_of
 from tracelock.instrument.rewrite.trees import MARK
 
 #: ``types.coroutine`` marks a generator function's code after it was compiled.
+#: How often the functions of one file are kept in mind.
+_RELOADED: Final = 8
 _ADDED_LATER = inspect.CO_ITERABLE_COROUTINE
+
+
+class Rewritten(NamedTuple):
+    """What is done to functions with some ``code``: it is replaced by the first of these pairs of
+    new and old code, the others are nested in it; none where it stays. ``numbers``: the identities
+    of the new ones."""
+
+    code: CodeType
+    pairs: list[tuple[CodeType, CodeType]]
+    numbers: list[int]
 
 
 class Compiled:
     """One source file: ``plain`` and ``rewritten`` code, and which stands for which.
 
     ``new_of`` maps each code object of the plain file, by what it holds, to the rewritten one.
+    ``done``: what was done to code that functions had so far, by its identity.
     """
 
     def __init__(self, plain: CodeType, rewritten: CodeType, sites: list[Site]) -> None:
         self.plain = plain
         self.rewritten = rewritten
         self.sites = sites
+        self.done: dict[int, Rewritten] = {}
         self._new = {identity(code) for code in every_code(rewritten)}
         self.new_of: dict[CodeType, CodeType] = {}
         self.named, new = by_name(plain), by_name(rewritten)
         for key, codes in self.named.items():
             if len(codes) == len(new[key]):
                 self.new_of.update(zip(codes, new[key], strict=True))
+
+    def note(self, code: CodeType, pairs: list[tuple[CodeType, CodeType]]) -> Rewritten:
+        """Keep in mind what is done to functions with this code."""
+        if len(self.done) > _RELOADED * len(self.new_of):
+            self.done.clear()  # the module was loaded again and again
+        done = Rewritten(code, pairs, [identity(new) for new, _ in pairs])
+        self.done[identity(code)] = done
+        return done
 
     def is_rewritten(self, code: CodeType) -> bool:
         """Whether ``code`` is rewritten code of this file."""
@@ -57,6 +78,18 @@ class Compiled:
         if len(candidates) == 1 and _outline(candidates[0]) == _outline(code):
             return self.new_of.get(candidates[0])
         return None
+
+
+def pairs_of(new: CodeType, old: CodeType) -> list[tuple[CodeType, CodeType]]:
+    """A code and what it was made of, and the same of what is nested in it: closures that are
+    created meanwhile get the old code by the identity of theirs."""
+    pairs = {identity(new): (new, old)}
+    olds = by_name(old)
+    for name, codes in by_name(new).items():
+        for code in codes if name in olds else ():
+            same = olds[name]
+            pairs[identity(code)] = code, same.pop(0) if len(same) > 1 else same[0]
+    return [*pairs.values()]
 
 
 def _key(code: CodeType) -> tuple[str, int]:
@@ -118,6 +151,8 @@ def _compile(
     module's. ``pytest_hook`` is pytest's loader if it rewrote the assertions of the module.
     Raises SyntaxError where the source has one.
     """
+    from tracelock.instrument.rewrite.rewriting import rewrite
+
     tree = ast.parse(source, filename)
     if pytest_hook is not None:
         from _pytest.assertion.rewrite import rewrite_asserts

@@ -11,21 +11,25 @@ import hashlib
 import importlib
 import sys
 from _weakref import ref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.abc import Loader
-from itertools import compress
-from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
 from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.accesses.plans import forget_changes
 from tracelock.instrument.contexts import identity, out_of_control
-from tracelock.instrument.live_objects import LiveObjects, every_object
-from tracelock.instrument.rewrite.codes import Compiled, by_name, compiled, pytest_loader
+from tracelock.instrument.live_objects import LiveObjects, every_object, functions_with
+from tracelock.instrument.rewrite.codes import (
+    Compiled,
+    Rewritten,
+    compiled,
+    pairs_of,
+    pytest_loader,
+)
 from tracelock.instrument.rewrite.importing import RewritingFinder
 from tracelock.instrument.rewrite.sites import (
     Sites,
@@ -110,7 +114,7 @@ class Instrumentation:
         sys.meta_path.insert(0, self._finder)
         found = [(name, module) for name, module in all_loaded() if self.covers(name)]
         # __main__ may have been imported a second time under its own name: one file, two modules.
-        self.rewrite_loaded(found, live.functions if live else None)
+        self.rewrite_loaded(found, live.functions_of if live else None)
 
     def look_into(self, names: Iterable[str]) -> None:
         """Further modules, which have been imported, are scheduling points from now on."""
@@ -125,7 +129,7 @@ class Instrumentation:
             pair = self._back.get(identity(function.__code__))
             if pair is not None:
                 self._changed.append((ref(function), pair[1]))
-        self.rewrite_loaded(found, functions)
+        self.rewrite_loaded(found, lambda names: functions_with(functions, {*map(identity, names)}))
 
     def uninstall(self) -> None:
         """Undo ``install`` completely. Does nothing when not installed."""
@@ -158,10 +162,12 @@ class Instrumentation:
     def rewrite_loaded(
         self,
         modules: Iterable[tuple[str, ModuleType]],
-        functions: Sequence[FunctionType] | None = None,
+        functions: Callable[[Sequence[dict[str, Any]]], Iterable[FunctionType]] | None = None,
     ) -> None:
-        """Give every live function of ``modules`` its rewritten code."""
+        """Give every live function of ``modules`` its rewritten code. ``functions`` gives those
+        that have some globals."""
         of_globals: dict[int, tuple[str, Compiled, set[str]]] = {}
+        wanted: list[dict[str, Any]] = []
         for name, module in modules:
             path = source_path(module)
             if path is None:
@@ -174,17 +180,26 @@ class Instrumentation:
             filenames = {path, f"<frozen {name}>"}
             compiled_file = self._compile(name, path, path, pytest_loader(module))
             if compiled_file is not None:
+                wanted.append(globals_of(module))
                 of_globals[identity(globals_of(module))] = (name, compiled_file, filenames)
         if not of_globals:
             return
         refused: dict[str, list[str]] = {}
-        for function in _of_these(_functions() if functions is None else functions, of_globals):
-            if identity(function.__code__) in self._back:
-                continue
-            name, compiled_file, filenames = of_globals[identity(function.__globals__)]
-            if compiled_file.is_rewritten(function.__code__):
-                continue  # by another that is installed around this one
+        if functions is None:
+            each: Iterable[FunctionType] = functions_with(_functions(), of_globals)
+        else:
+            each = functions(wanted)
+        for function in each:
             code = function.__code__
+            name, compiled_file, filenames = of_globals[identity(function.__globals__)]
+            done = compiled_file.done.get(identity(code))
+            if done is not None:
+                self._change(function, code, done)
+                continue
+            if identity(code) in self._back:
+                continue
+            if compiled_file.is_rewritten(code):
+                continue  # by another that is installed around this one
             if not code.co_flags & _OPTIMIZED:
                 continue  # the body of a class, which has run; some builds keep such functions
             new = compiled_file.replacement(code)
@@ -192,13 +207,12 @@ class Instrumentation:
                 if code.co_filename in filenames or Path(code.co_filename).name == f"{name}.py":
                     refused.setdefault(name, []).append(code.co_qualname)
                 continue
-            if new == code:
-                continue  # no access in it
-            if new.co_filename != code.co_filename:
-                new = _renamed(new, code.co_filename)
-            self._remember(new, code)
-            self._changed.append((ref(function), code))
-            function.__code__ = new
+            pairs: list[tuple[CodeType, CodeType]] = []
+            if new != code:  # there are accesses in it
+                if new.co_filename != code.co_filename:
+                    new = _renamed(new, code.co_filename)
+                pairs = pairs_of(new, code)
+            self._change(function, code, compiled_file.note(code, pairs))
         for name, left in refused.items():
             shown = ", ".join(sorted(set(left))[:5])
             more = len(set(left)) - 5
@@ -208,14 +222,12 @@ class Instrumentation:
                 f"are: {shown}{f' and {more} more' if more > 0 else ''}"
             )
 
-    def _remember(self, new: CodeType, old: CodeType) -> None:
-        """Also nested code, so that closures created meanwhile get the old code by identity."""
-        self._back[identity(new)] = new, old
-        olds = by_name(old)
-        for name, codes in by_name(new).items():
-            for code in codes if name in olds else ():
-                same = olds[name]
-                self._back[identity(code)] = code, same.pop(0) if len(same) > 1 else same[0]
+    def _change(self, function: FunctionType, code: CodeType, done: Rewritten) -> None:
+        """Give a function the code that was made of its own."""
+        if done.pairs:
+            self._back.update(zip(done.numbers, done.pairs, strict=True))
+            self._changed.append((ref(function), code))
+            function.__code__ = done.pairs[0][0]
 
     def _compile(
         self, name: str, path: str, filename: str, pytest_hook: object = None
@@ -273,7 +285,8 @@ class Instrumentation:
             loader.exec_module(module)
             self.rewrite_loaded([(name, module)])
             return
-        self._remember(compiled_file.rewritten, plain)
+        pairs = pairs_of(compiled_file.rewritten, plain)
+        self._back.update((identity(pair[0]), pair) for pair in pairs)
         exec(compiled_file.rewritten, module.__dict__)
 
 
@@ -324,15 +337,6 @@ class Sources(Instrumentation):
     def function(self, at: str) -> str | None:
         """The function that is at a place now."""
         return callers.functions.get(at) or self.sites.function(at)
-
-
-def _of_these(
-    functions: Sequence[FunctionType], wanted: Mapping[int, object]
-) -> Iterator[FunctionType]:
-    """Those that have these globals, by identity: a few of tens of thousands, which are asked
-    without a step of Python's for each."""
-    of = map(identity, map(attrgetter("__globals__"), functions))
-    return compress(functions, map(wanted.__contains__, of))
 
 
 def _functions() -> list[FunctionType]:

@@ -109,11 +109,13 @@ class Watchdog:
     def __exit__(self, *exc: object) -> None:
         _set(self._over)
         self._thread.join()
+        del self._thread, self._over
 
     def _watch(self) -> None:
         seen: int | None = None
         still = 0.0
-        while not _wait(self._over, LOOK):
+        over = self._over
+        while not _wait(over, LOOK):
             now = self.progress()
             still = still + LOOK if now is not None and now == seen else 0.0
             seen = now

@@ -1,0 +1,70 @@
+"""What has come into being since an earlier look at the process, where the collector can tell.
+
+Up to CPython 3.13 the cyclic collector keeps all that it looks after in lists by age, and only ever
+moves whole lists: those of the young objects into that of the old ones, all of them into the frozen
+one and back. While an object that was made at some time (the mark) is among the young ones, all
+that was made later is so too, and all that is old was there before.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable
+from functools import partial
+from operator import call
+from typing import Any, Final
+
+from tracelock.instrument.contexts import identity
+
+#: Whether lists by age are kept like that: not without the GIL, and not by the collector of 3.14.
+BY_AGE: bool = (
+    sys.implementation.name == "cpython" and sys.version_info < (3, 14) and "t" not in sys.abiflags
+)
+_YOUNG: Final = (partial(gc.get_objects, generation=0), partial(gc.get_objects, generation=1))
+
+
+class AgeMark:
+    """Tells what is new since the last look; with each look all is frozen that is there."""
+
+    def __init__(self) -> None:
+        self._mark: list[Any] | None = None
+
+    def forget(self) -> None:
+        """What is new cannot be told from here on, until all is listed again."""
+        self._mark = None
+
+    def new(self) -> list[Any] | None:
+        """All that has come into being since the last look, None where that cannot be told."""
+        mark = self._mark
+        if mark is None or gc.get_freeze_count():
+            return None
+        gc.collect(0)  # of the last exploration; who is left grows older, and is still listed
+        newer, older, _, self._mark = _at_once(*_YOUNG, gc.freeze, list)
+        found = [*newer, *older]  # none of these lists is to be in itself
+        return found if identity(mark) in map(identity, found) else None
+
+    def everything(self) -> list[Any]:
+        """All objects."""
+        found: list[Any]
+        _, found, _, self._mark = _at_once(gc.unfreeze, gc.get_objects, gc.freeze, list)
+        return found
+
+    def referrers(self, objects: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+        """Who refers to these objects and was there at the last look; and what has come into being
+        since: it is mostly our own, and is there for a while."""
+        ask = partial(gc.get_referrers, *objects)
+        steps = (*_YOUNG, gc.unfreeze, ask, gc.freeze, list)
+        newer, older, _, found, _, self._mark = _at_once(*steps)
+        new = [*newer, *older]
+        own = {*map(identity, new), *map(identity, (ask, ask.args, objects, newer, older))}
+        return [one for one in found if identity(one) not in own], new
+
+
+def _at_once(*steps: Any) -> tuple[Any, ...]:
+    """What each of these gives. They are called from C: no other thread goes on between them, and
+    no handler of a signal is called."""
+    results = list(map(call, steps))
+    found = (*results,)
+    results.clear()  # it has been listed itself
+    return found
