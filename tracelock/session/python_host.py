@@ -270,8 +270,8 @@ class PythonHost(Interpreted, Host):
                 f"it failed as {imported} was first imported, which is done once in a process, and "
                 f"did not fail again in this one ({why})"
             )
-        told = "the program is not deterministic: the failing schedule did not fail again"
-        return f"{told} ({why}). {LOOK_FOR}"
+        told = f"the failing schedule did not fail again ({why})"
+        return f"the program is not deterministic: {told}. {LOOK_FOR}"
 
     # --- searches ----------------------------------------------------------------------------
     def warm_up(self, every: bool) -> Searched:
@@ -356,8 +356,7 @@ class PythonHost(Interpreted, Host):
         self, strategy: str | Scheduler, seed: int, depth: int | None, budget: Budget,
         every: bool, progress: OnProgress | None,
     ) -> Searched:  # fmt: skip
-        make = partial(self.scheduler, strategy, seed, depth)
-        names = self.names
+        make, names = partial(self.scheduler, strategy, seed, depth), self.names
         names.apply_pending()
         self.program.aim.apply()
         scheduler = make()
