@@ -274,3 +274,33 @@ def test_the_seconds_of_a_search_hold_in_the_middle_of_a_step(how: dict[str, Any
     found = explore(made, seconds=0.3, **how)
     assert (found.verdict, found.stopped) == ("unfinished", "seconds")
     assert found.schedules <= 2  # of which each would take seconds
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.5, 0.8])
+def test_a_state_that_was_cut_by_either_bound_is_reached_again(seconds: float) -> None:
+    """By the number of rounds, or by the clock: in the search and when its outcomes are run."""
+    steps = [{"write": "x", "value": 1}, {"while": True, "do": []}]
+    made = scenario_from_data(scenario("rounds", {"w": steps, "v": steps}, shared={"x": 0}))
+    found = explore(made, seconds=seconds, strategy="states")
+    assert found.verdict == "unfinished"
+
+
+@pytest.mark.parametrize("strategy", ["states", "dpor", "random"])
+def test_a_loop_that_a_bound_has_cut_is_never_verified(strategy: str) -> None:
+    steps = [{"write": "x", "value": 1}, {"while": True, "do": []}]
+    made = scenario_from_data(scenario("rounds", {"w": steps}, shared={"x": 0}))
+    found = explore(made, strategy=strategy, schedules=1)
+    assert found.verdict == "unfinished"
+    assert "rounds of its loops" in found.ways[0].message
+
+
+def test_what_took_its_time_in_the_search_takes_it_again() -> None:
+    long = [
+        {"let": {"n": 0}}, {"write": "x", "value": 1},
+        {"while": "n < 200000", "do": [{"let": {"n": "n + 1"}}]}, {"write": "x", "value": 2},
+    ]  # fmt: skip
+    made = scenario_from_data(scenario(
+        "long", {"w": long, "v": long}, shared={"x": 0}, **{"finally": ["x == 3"]},
+    ))  # fmt: skip
+    found = explore(made, seconds=0.05, strategy="states", shrink=False)
+    assert found.verdict in ("unfinished", "failed")

@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from tracelock.interpreter import plainness
@@ -396,6 +397,11 @@ def look(code: types.CodeType, tree: ast.AST | None = None) -> CodeFlow:
     key = id(code)
     found = _looked.get(key)
     if found is None or (tree is not None and found[1].expressions is None):
-        gone = weakref.ref(code, lambda _: _looked.pop(key, None))
+        # one may die when the names of this module have gone
+        gone = weakref.ref(code, partial(_forget, _looked, key))
         found = _looked[key] = gone, CodeFlow(code, tree)
     return found[1]
+
+
+def _forget(table: dict[int, Any], key: int, _: object) -> None:
+    table.pop(key, None)

@@ -242,7 +242,9 @@ class ScenarioHost(Host):
         states = search.run(budget, tell)
         found = Searched("states", states.outcomes)
         found.seconds = states.seconds
-        found.exhaustive = states.exhaustive
+        # what a bound has cut (on rounds without a step) was not seen to its end
+        cut = any(one.kind == "unfinished" for one in states.outcomes.values())
+        found.exhaustive = states.exhaustive and not cut
         found.stopped = states.stopped
         self.states += states.states
         self.notes += states.notes

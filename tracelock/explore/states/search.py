@@ -22,11 +22,13 @@ from tracelock.explore.states.cycles import Component, cycle_text, find_cycles, 
 from tracelock.explore.states.space import StateSpace
 from tracelock.explore.states.sweep import Sweep
 from tracelock.objects import Rules
-from tracelock.scenario.compile.rounds import rounds_until
+from tracelock.scenario.compile.rounds import rounds_until, seconds_left
 from tracelock.scenario.program import Program
 
 #: States to look at for an end of the run after a failure.
 _BEYOND: Final = 20_000
+#: Seconds that the schedules of the outcomes may take at least, of each loop without an end.
+AFTERWARDS: Final = 1.5
 #: Outcomes that are run and kept.
 _OUTCOMES: Final = 1_000
 #: Bytes that a state takes in the search for cycles: measured.
@@ -146,12 +148,12 @@ class StateSearch:
         seconds = None if budget is None else budget.seconds
         self._until = None if seconds is None else begun + seconds
         self._progress = progress
-        with rounds_until(self._until, TIME_UP):
-            try:
-                found = self._search(False)
-            except _Inexact:
-                # deadlines to the nanosecond were too coarse: again, with the very sums
-                found = self._search(True)
+        self._seconds = seconds
+        try:
+            found = self._search(False)
+        except _Inexact:
+            # deadlines to the nanosecond were too coarse: again, with the very sums
+            found = self._search(True)
         found.seconds = monotonic() - begun
         return found
 
@@ -161,14 +163,19 @@ class StateSearch:
         )
         sweep = self._sweep = Sweep(space, self.program, self.every)
         try:
-            sweep.run(self._look)
+            with rounds_until(self._until, TIME_UP):
+                sweep.run(self._look)
         except KeyboardInterrupt:
             sweep.stopped = "interrupted"
         found = StatesFound(states=len(sweep.order), transitions=sweep.edges, depth=sweep.depth)
-        self._outcomes(found)
+        # What took its time in the search takes it once more: a step that was whole is to be whole.
+        after = None if self._seconds is None else monotonic() + max(AFTERWARDS, self._seconds)
+        with rounds_until(after, TIME_UP):
+            self._outcomes(found)
         if not sweep.stopped:
             try:
-                self._cycles(found)
+                with rounds_until(self._until, TIME_UP):
+                    self._cycles(found)
             except KeyboardInterrupt:
                 sweep.stopped = "interrupted"
         found.stopped = sweep.stopped
@@ -216,6 +223,9 @@ class StateSearch:
             if number in ended:
                 continue
             reason = space.failure.values[number]
+            if isinstance(reason, str) and reason.endswith(TIME_UP):
+                sweep.stopped = sweep.stopped or "seconds"  # where it was cut says nothing
+                continue
             path, steps = sweep.path_to_failure(number, _BEYOND)
             # a run that has no end near is cut right after its failure
             steps = steps if len(path) == steps + 1 else len(path)
@@ -233,10 +243,17 @@ class StateSearch:
         failure: str | None,
         count: int,
     ) -> None:
-        executed = self._execute(self._picks(path), steps)
-        verdict = executed.verdict
-        if (verdict.kind, verdict.failure) != (kind, failure):
-            raise self._wrong(f"ends as {verdict.kind}, not as {kind}")
+        try:
+            executed = self._execute(self._picks(path), steps)
+            verdict = executed.verdict
+            if (verdict.kind, verdict.failure) != (kind, failure):
+                raise self._wrong(f"ends as {verdict.kind}, not as {kind}")
+        except InternalError:
+            if seconds_left():
+                raise
+            found.notes.append(f"there was no time to run a schedule again that ends as {kind}")
+            self._sweep.stopped = self._sweep.stopped or "seconds"
+            return
         key = outcome_key(verdict)
         known = found.outcomes.get(key)
         if known is not None:

@@ -289,6 +289,7 @@ class StateSpace:
         """What a scheduler picks in ``state`` for a step to ``to``. Numbers nothing new."""
         parts, wanted = self.decode(state), self._keys(self.decode(to))
         stepper = self.stepper
+        cut = stepper.failure
         ways = [way for w in range(len(self.workers)) for way in stepper.ways(parts, w)]
         for way in ways or [way for _, way in stepper.idle(parts)]:
             keys = self._keys(way.parts)
@@ -296,6 +297,8 @@ class StateSpace:
             # what must hold always is not the controller's business here
             if failure and self.failure.values[self.failure.of(to)][0] == -1:
                 keys[stepper.failure] = wanted[stepper.failure]
+            if isinstance(keys[cut], str) and isinstance(wanted[cut], str):
+                keys[cut] = wanted[cut]  # by which bound a step was cut depends on the clock
             if keys == wanted:
                 return way.picks
         raise InternalError("a step of the search of states cannot be made again")
