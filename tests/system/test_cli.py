@@ -227,7 +227,7 @@ def test_a_limit_ends_a_run_as_unfinished(shell: Shell) -> None:
         (["run", "nowhere.yaml"], "nowhere.yaml: "),
         (["replay", "nowhere.json"], "cannot read nowhere.json"),
         (["run", str(SCENARIOS / "crash_holding_lock.yaml")], "multiprocessing"),
-        ([], "COMMAND"),
+        ([], "tracelock COMMAND --help"),
         (["frob"], "frob"),
     ],
 )
@@ -577,7 +577,9 @@ def test_help_imports_nothing_of_substance() -> None:
     assert not modules & heavy
     assert {name for name in modules if name.startswith("tracelock")} == {
         "tracelock", "tracelock.cli", "tracelock.cli.main", "tracelock.cli.options",
-        "tracelock.cli.streams", "tracelock.schedulers", "tracelock.schedulers.strategies",
+        "tracelock.cli.streams", "tracelock.cli.usage", "tracelock.cli.usage.examples",
+        "tracelock.cli.usage.parsers", "tracelock.cli.usage.suggestions", "tracelock.schedulers",
+        "tracelock.schedulers.strategies",
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: The modules of commands that do not have one of their own name.
 _MODULES: Final = {
     "predict": "shrink", "validate": "documents", "schema": "documents", "attach": "report",
+    "completion": "usage.completion",
 }  # fmt: skip
 INTERNAL: Final = 4
 INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended
