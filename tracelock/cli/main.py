@@ -95,8 +95,10 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
 
         check_calls()
     if options.files:
+        from tracelock.cli.inputs import check_inputs
         from tracelock.cli.outputs import claim_outputs
 
+        check_inputs(options)
         claim_outputs(options, out)
     return run(options, out)
 

@@ -56,10 +56,11 @@ def _seconds(text: str) -> float:
     return number
 
 
-#: What a command does with a file that an argument names, see ``inputs`` and ``outputs``. The first
-#: three are read: a scenario, a trace, or something of several kinds.
-READ_SCENARIO, READ_TRACE, READ = "read a scenario", "read a trace", "read"
-READS: Final = (READ_SCENARIO, READ_TRACE, READ)
+#: What a command does with a file that an argument names, see ``inputs`` and ``outputs``. These are
+#: read: a scenario, a trace, the one or the other, a trace or a comparison.
+READ_SCENARIO, READ_TRACE = "read a scenario", "read a trace"
+READ_SOURCE, READ_COMPARISON = "read a source of a program", "read a trace or comparison"
+READS: Final = (READ_SCENARIO, READ_TRACE, READ_SOURCE, READ_COMPARISON)
 #: The others are written. A trace makes its folder; a new file must not be there yet; a checkpoint
 #: is read where it is there.
 WRITE, TRACE, NEW, CHECKPOINT = "write", "trace", "new", "checkpoint"
@@ -267,7 +268,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             Either((_JSON, _flag("--step", "step through it, key by key"))),
         )),
         "report": ("write a trace as a page, as Markdown or for another tool", (
-            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz", READ),
+            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz", READ_COMPARISON),
             _value("-o --output", "FILE",
                    "where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
                    "- for standard output", WRITE),
@@ -278,7 +279,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE, *_PICTURED,
         )),
         "export": ("write a scenario or trace as a plain Python program or test", (
-            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ),
+            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ_SOURCE),
             _choice("--as", EXPORTS, "what to write", metavar="KIND", dest="target", required=True),
             _value("-o --output", "FILE", "where to (standard output)", WRITE),
             _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),

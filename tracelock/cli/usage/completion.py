@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tracelock.cli.options import (
-    READ,
+    READ_COMPARISON,
     READ_SCENARIO,
+    READ_SOURCE,
     READ_TRACE,
     Either,
     Option,
@@ -24,7 +25,7 @@ from tracelock.cli.output import Output
 #: By what is done with a file: how the names of those end that are offered.
 _ENDINGS: Final = {
     READ_SCENARIO: ("yaml", "yml", "json"), READ_TRACE: ("json", "json.gz"),
-    READ: ("yaml", "yml", "json", "json.gz"),
+    READ_COMPARISON: ("json", "json.gz"), READ_SOURCE: ("yaml", "yml", "json", "json.gz"),
 }  # fmt: skip
 #: Placeholders of paths of which nothing more is known.
 _PATHS: Final = ("PATH", "FILE", "TRACE:K")
