@@ -83,7 +83,7 @@ def test_run_tells_the_verdict_and_keeps_the_trace(shell: Shell) -> None:
     assert out.startswith("deadlock  deadlock-ab-ba on threading (random, seed 0): 2 events in ")
     line = (
         "  transfer[0] waits for account[1] (held by transfer[1]) "
-        f"at workers.transfer.steps[0].do[0]  ({DEADLOCK}:18)\n"
+        f"at workers.transfer.steps[0].do[0]  ({DEADLOCK}:19)\n"
     )
     assert line in out
     assert "final state: balance = [100, 100]\n" in out
