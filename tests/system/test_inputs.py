@@ -42,8 +42,8 @@ def shell(
     return call
 
 
-TRACE = "t.json is a trace, not a scenario: 'tracelock replay t.json' runs it again"
-SCENARIO = "s.yaml is a scenario, not a trace: 'tracelock explore s.yaml' looks for a run that "
+TRACE = "t.json: this is a trace, not a scenario: 'tracelock replay t.json' runs it again"
+SCENARIO = "s.yaml: this is a scenario, not a trace: 'tracelock explore s.yaml' looks for "
 
 
 @pytest.mark.parametrize(
@@ -52,23 +52,38 @@ SCENARIO = "s.yaml is a scenario, not a trace: 'tracelock explore s.yaml' looks 
         ("explore t.json", TRACE),
         ("run t.json", TRACE),
         ("compare t.json", TRACE),
-        ("explore t.json.gz", "t.json.gz is a trace, not a scenario: 'tracelock replay t.json.gz'"),
+        (
+            "explore t.json.gz",
+            "this is a trace, not a scenario: 'tracelock replay t.json.gz'",
+        ),
         ("replay s.yaml", SCENARIO),
         ("show s.yaml", SCENARIO),
         ("shrink s.yaml", SCENARIO),
         ("analyze s.yaml", SCENARIO),
         ("attach s.yaml", SCENARIO),
-        ("report s.yaml -o x.html", "s.yaml is a scenario, not a trace or comparison: "),
+        ("report s.yaml -o x.html", "s.yaml: this is a scenario, not a trace or comparison: "),
         ("report t.json --twin s.yaml -o x.html", SCENARIO),
         ("explore s.yaml --first t.json s.yaml", SCENARIO),
         ("check s.yaml t.json", "; check takes the trace first, then the scenario\n"),
-        ("explore c.json", "c.json is a comparison, not a scenario: 'tracelock report c.json -o"),
-        ("explore test_bank.py", "is Python code, not a scenario: 'pytest --tracelock test_bank"),
-        ("replay test_bank.py", "is Python code, not a trace: 'pytest --tracelock test_bank.py'"),
+        (
+            "explore c.json",
+            "this is a comparison, not a scenario: 'tracelock report c.json -o",
+        ),
+        (
+            "explore test_bank.py",
+            "Python code, not a scenario: 'pytest --tracelock test_bank",
+        ),
+        (
+            "replay test_bank.py",
+            "Python code, not a trace: 'pytest --tracelock test_bank.py'",
+        ),
         ("explore bank.py", "'pytest --tracelock' explores tests of it, tracelock.explore(workers"),
-        ("replay bank.py", "bank.py is Python code, not a trace: 'pytest --tracelock' explores"),
-        ("export bank.py --as pytest", "bank.py is Python code, not a scenario or trace: "),
-        ("explore scenarios", "scenarios is a folder, not a scenario: name a file in it"),
+        (
+            "replay bank.py",
+            "bank.py: this is Python code, not a trace: 'pytest --tracelock'",
+        ),
+        ("export bank.py --as pytest", "bank.py: this is Python code, not a scenario or trace: "),
+        ("explore scenarios", "scenarios: this is a folder, not a scenario: name a file in it"),
         ("explore scenarios/pii.yaml", "no such file: did you mean scenarios/pi.yaml?"),
         ("explore pi", "pi: there is no such file: did you mean scenarios/pi.yaml?"),
         ("replay deadlok_ab_ba", "there is no such file: did you mean traces/deadlock_ab_ba.json?"),
@@ -93,7 +108,7 @@ def test_what_is_told_to_do_works(shell: Shell) -> None:
 
 def test_a_page_a_checkpoint_and_a_trace_of_python_code(shell: Shell) -> None:
     shell("report", "t.json", "-o", "page.html")
-    assert "page.html is a page, not a trace: " in shell("replay", "page.html")[2]
+    assert "page.html: this is a page, not a trace: " in shell("replay", "page.html")[2]
     shell("explore", "s.yaml", "--strategy", "dpor", "--schedules", "2", "--checkpoint", "k.json",
           "--no-trace")  # fmt: skip
     assert "goes on from it by --checkpoint k.json" in shell("explore", "k.json")[2]

@@ -69,7 +69,7 @@ def mistaken(path: str, use: str, command: str) -> str:
     wanted = " or ".join(_NAMES[one].removeprefix("a ") for one in right)
     order = "; check takes the trace first, then the scenario" if command == "check" else ""
     todo = _todo(kind, shlex.quote(path), right[0], of_python)
-    return f"{path} is {_NAMES[kind]}, not a {wanted}: {todo}{order}"
+    return f"{path}: this is {_NAMES[kind]}, not a {wanted}: {todo}{order}"
 
 
 def kind_of(path: str) -> tuple[str, bool]:
