@@ -6,7 +6,6 @@ Imports nothing of substance, see ``tracelock.cli.main``.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
@@ -26,9 +25,9 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
     def add_argument(self, action: argparse.Action) -> None:
         super().add_argument(action)
-        if isinstance(action.choices, dict):  # commands: some versions of argparse count short
-            longest = max(map(len, action.choices)) + 2 * self._indent_increment
-            self._action_max_length = max(self._action_max_length, longest)
+        if isinstance(action.choices, dict):  # commands: argparse takes them for shorter
+            longest = max(map(len, action.choices)) + 4
+            self._action_max_length = max(getattr(self, "_action_max_length", 0), longest)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -132,7 +131,9 @@ def one_of(allowed: Sequence[str]) -> Callable[[str], str]:
 
 def help_width() -> int:
     """Columns of a help page; COLUMNS in the environment says otherwise."""
-    return max(20, shutil.get_terminal_size().columns - 2)
+    from shutil import get_terminal_size
+
+    return max(20, get_terminal_size().columns - 2)
 
 
 def _listed(names: Sequence[str] | dict[str, CommandParser]) -> str:
