@@ -8,7 +8,7 @@ The tree is small on purpose: a caller who wants "anything tracelock objects to"
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,16 @@ class UsageError(TracelockError):
     """
 
     exit_status = 2
+
+
+def unknown(kind: str, word: str, known: Iterable[str]) -> UsageError:
+    """The error of a word that is none of ``known``, with the one that was probably meant."""
+    from difflib import get_close_matches
+
+    listed = list(known)
+    near = get_close_matches(str(word)[:100], listed, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return UsageError(f"unknown {kind} {word!r}{hint}: it is one of {', '.join(listed)}")
 
 
 @dataclass(frozen=True, slots=True)

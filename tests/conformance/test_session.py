@@ -207,7 +207,7 @@ def test_what_a_backend_cannot_do_is_refused_with_its_place() -> None:
     with pytest.raises(UnsupportedError) as refused:
         run(made)
     text = str(refused.value)
-    assert "crash_holding_lock.yaml:15:" in text
+    assert "crash_holding_lock.yaml:16:" in text
     assert "can be run on: multiprocessing" in text
 
 

@@ -84,7 +84,7 @@ def test_run_tells_the_verdict_and_keeps_the_trace(shell: Shell) -> None:
     assert out.startswith("deadlock  deadlock-ab-ba on threading (random, seed 0): 2 events in ")
     line = (
         "  transfer[0] waits for account[1] (held by transfer[1]) "
-        f"at workers.transfer.steps[0].do[0]  ({DEADLOCK}:18)\n"
+        f"at workers.transfer.steps[0].do[0]  ({DEADLOCK}:19)\n"
     )
     assert line in out
     assert "final state: balance = [100, 100]\n" in out
@@ -228,7 +228,7 @@ def test_a_limit_ends_a_run_as_unfinished(shell: Shell) -> None:
         (["run", "nowhere.yaml"], "nowhere.yaml: "),
         (["replay", "nowhere.json"], "cannot read nowhere.json"),
         (["run", str(SCENARIOS / "crash_holding_lock.yaml")], "multiprocessing"),
-        ([], "COMMAND"),
+        ([], "tracelock COMMAND --help"),
         (["frob"], "frob"),
     ],
 )
@@ -406,6 +406,71 @@ def test_validate(shell: Shell) -> None:
     assert len(re.findall(r"^bad\.yaml:\d+:\d+: ", err, re.M)) == 2
     assert "nowhere.yaml: " in err
     assert shell("validate", LOCKED)[0] == 0
+
+
+def test_validate_as_json(shell: Shell, failed: str) -> None:
+    """One object with every mistake of every file; what the text says, in parts."""
+    Path("bad.yaml").write_text("format: tracelock-scenario/1\nname: bad\nworkers: 3\nx: 1\n")
+    files = ("bad.yaml", LOCKED, failed, "nowhere.yaml")
+    status, out, err = shell("validate", "--json", *files)
+    assert (status, err, out.count("\n")) == (2, "", 1)
+    data = json.loads(out)
+    assert list(data) == ["valid", "files", "problems"]
+    assert data["valid"] is False
+    assert [(one["file"], one["valid"]) for one in data["files"]] == [
+        ("bad.yaml", False), (LOCKED, True), (failed, False), ("nowhere.yaml", False),
+    ]  # fmt: skip
+    keys = ["file", "line", "column", "path", "message"]
+    assert [list(one) for one in data["problems"]] == [keys] * 4
+    places = [tuple(one.values())[:4] for one in data["problems"]]
+    assert places == [
+        ("bad.yaml", 3, 10, "workers"), ("bad.yaml", 4, 1, "x"), (failed, None, None, ""),
+        ("nowhere.yaml", None, None, ""),
+    ]  # fmt: skip
+    text = shell("validate", *files)[2]
+    assert text.count("\n") == 4
+    for one in data["problems"]:
+        assert one["message"] in text
+    status, out, _ = shell("validate", LOCKED, "--json")
+    assert (status, json.loads(out)) == (
+        0, {"valid": True, "problems": [], "files": [{"file": LOCKED, "valid": True, "note": None}]}
+    )  # fmt: skip
+
+
+NOTHING = """\
+format: tracelock-scenario/1
+name: nothing
+shared: {n: 0}
+workers:
+  w:
+    count: 2
+    steps:
+      - write: n
+        value: n + 1
+"""
+
+
+@pytest.mark.parametrize("strategy", ["auto", "dpor", "states", "random"])
+def test_a_scenario_with_nothing_to_check_is_told_so(shell: Shell, strategy: str) -> None:
+    Path("nothing.yaml").write_text(NOTHING)
+    explore = ("explore", "nothing.yaml", "--strategy", strategy, "--schedules", "900")
+    status, out, _ = shell(*explore)
+    assert status == 0
+    told = "; there is nothing to check in it: it has no assert, always or finally, and no worker"
+    assert told in out.splitlines()[0]
+    assert told in json.loads(shell(*explore, "--json")[1])["summary"]
+    Path("nothing.yaml").write_text(NOTHING + "finally: ['n > 0']\n")
+    assert "nothing to check" not in shell(*explore)[1]
+
+
+def test_run_and_validate_tell_it_too(shell: Shell) -> None:
+    Path("nothing.yaml").write_text(NOTHING)
+    assert "  note: there is nothing to check in it" in shell("run", "nothing.yaml")[1]
+    status, out, _ = shell("validate", "nothing.yaml")
+    assert (status, out.partition(" (")[0]) == (0, "nothing.yaml: OK")
+    assert "there is nothing to check in it" in out
+    data = json.loads(shell("validate", "nothing.yaml", "--json")[1])
+    assert data["valid"] and "there is nothing to check" in data["files"][0]["note"]
 
 
 def test_schema(shell: Shell) -> None:
@@ -609,7 +674,9 @@ def test_help_imports_nothing_of_substance() -> None:
     assert not modules & heavy
     assert {name for name in modules if name.startswith("tracelock")} == {
         "tracelock", "tracelock.cli", "tracelock.cli.main", "tracelock.cli.options",
-        "tracelock.cli.streams", "tracelock.schedulers", "tracelock.schedulers.strategies",
+        "tracelock.cli.streams", "tracelock.cli.usage", "tracelock.cli.usage.examples",
+        "tracelock.cli.usage.parsers", "tracelock.cli.usage.suggestions", "tracelock.schedulers",
+        "tracelock.schedulers.strategies",
     }  # fmt: skip
 
 

@@ -375,6 +375,8 @@ def test_refusals() -> None:
         tracelock.compare(scenario, backends=["threading"])
     with pytest.raises(UsageError, match="unknown backend"):
         tracelock.compare(scenario, backends=["gevent"])
+    with pytest.raises(UsageError, match=r"'asynco' \(did you mean 'asyncio'\?\)"):
+        tracelock.compare(scenario, backends=["asynco"])
     with pytest.raises(UsageError, match="seconds"):
         tracelock.compare(scenario, seconds=0)
     for damaged in ({}, {"format": "tracelock-comparison/1"}, []):

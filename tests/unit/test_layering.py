@@ -51,6 +51,7 @@ INNER: dict[str, set[str]] = {
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
+    "cli/usage": set(),
     "engine/linearise": set(),
     "explore/shrink": set(),
     "explore/spread": set(),

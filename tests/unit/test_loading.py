@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tests.helpers.amount import amount
 from tests.helpers.scenario_strategies import scenarios, spoilt
 from tracelock.errors import ScenarioError
+from tracelock.scenario.documents.document import CutDocument
+from tracelock.scenario.documents.reading import read_document
 from tracelock.scenario.language.models import Scenario, WorkerDecl
 from tracelock.scenario.language.verbs import Acquire, CompareExchange, If, With, Write
 from tracelock.scenario.loading import load_scenario, load_scenario_text, scenario_from_data
@@ -25,6 +27,7 @@ DOCUMENTS = sorted(
     for path in DATA.glob(pattern)
     if path.name not in NOT_SCENARIOS
 )
+LIBRARY = sorted((DATA.parents[1] / "scenarios").glob("*.yaml"))[::8]
 PROFILE = settings(derandomize=True, deadline=None, max_examples=amount(20, 60))
 HEAD = "format: tracelock-scenario/1\nname: x\n"
 
@@ -228,6 +231,67 @@ def test_lost_steps_may_have_set_locals() -> None:
         '7:1: workers.w.steps[0]: unknown verb "raed" (did you mean "read"?)',
         '8:23: workers.w.steps[1].value: unknown name "y"',
     ]
+
+
+CUT = """\
+format: tracelock-scenario/1
+name: bad
+objects:
+  m: lok
+workers:
+  w:
+    count: two
+    steps:
+      - raed: x
+      - write: unknown
+        value: 3 +
+      - assert: later ==
+      - write: n
+        value: "n + 1
+finally:
+  - n == 2
+"""
+
+
+def test_what_is_wrong_before_a_mistake_of_syntax_is_told_too() -> None:
+    """But for what the rest of the document may declare."""
+    assert problems(CUT) == [
+        'f:4:6: objects.m.type: unknown type "lok" (did you mean "lock"?)',
+        "f:7:12: workers.w.count: a whole number belongs here, not a text",
+        'f:9:9: workers.w.steps[0]: unknown verb "raed" (did you mean "read"?)',
+        "f:11:19: workers.w.steps[1].value: this cannot be read as an expression:"
+        " it ends too early",
+        "f:12:25: workers.w.steps[2].assert: this cannot be read as an expression:"
+        " it ends too early",
+        "f:17:1: workers.w.steps[3].value: not valid YAML: the document ends inside a quoted text",
+    ]
+    text = '{"shared": {"n": [[]]}, "format": "tracelock-scenario/1", "name": "x", "workers" {}}'
+    assert [one.split(": ")[1] for one in problems(text, "json")] == ["shared.n[0]", "workers"]
+
+
+@pytest.mark.parametrize("broken", ["\t@", '"', "}", "- [", "x: y: z", "{a: 1", "  - : -"])
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def test_a_mistake_of_syntax_makes_no_others(path: Path, broken: str) -> None:
+    """In a sound document a line that cannot be read is the one thing that is told of."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    cuts = 0
+    for number in range(1, len(lines) + 1):
+        text = "".join([*lines[:number], broken + "\n", *lines[number:]])
+        try:
+            read_document(text, "f")
+        except CutDocument:
+            cuts += 1
+            assert len(problems(text)) == 1, text
+        except ScenarioError:
+            continue
+    assert cuts or broken == "  - : -"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
+def test_json_that_is_cut_off_makes_no_others(path: Path) -> None:
+    text = json.dumps(load_scenario(path).to_data(), indent=1)
+    for end in range(1, len(text), 7):
+        assert len(problems(text[:end], "json")) == 1, text[:end]
 
 
 def test_json_problems_have_places_too() -> None:

@@ -27,6 +27,8 @@ DOCUMENTS = sorted(
     for path in DATA.glob(pattern)
     if path.name not in ("traces.json", "sctbench.json")
 )
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+SCHEMA = "tracelock-scenario.schema.json"
 VALIDATOR = jsonschema.Draft7Validator(scenario_schema())
 
 
@@ -50,6 +52,26 @@ def test_is_a_schema_and_plain_data() -> None:
     jsonschema.Draft7Validator.check_schema(schema)
     assert json.loads(json.dumps(schema)) == schema
     assert schema is not scenario_schema()
+
+
+def test_has_a_name_that_goes_with_its_format() -> None:
+    assert scenario_schema()["$id"] == "urn:tracelock:scenario:1"
+
+
+def test_the_schema_beside_the_scenarios_is_this_one() -> None:
+    """Made by ``tracelock schema``: run that again where this fails."""
+    kept = (SCENARIOS / SCHEMA).read_text(encoding="utf-8")
+    assert kept == json.dumps(scenario_schema(), indent=2) + "\n"
+
+
+@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_scenario_leads_an_editor_to_the_schema(path: Path) -> None:
+    """By its first line, from the folder that it lies in; and keeps to it."""
+    text = path.read_text(encoding="utf-8")
+    mark, _, name = text.partition("\n")[0].partition("$schema=")
+    assert mark == "# yaml-language-server: "
+    assert json.loads((path.parent / name).read_text(encoding="utf-8")) == scenario_schema()
+    assert accepts(yaml.safe_load(text))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)

@@ -183,7 +183,9 @@ def test_plans_that_python_code_refuses(plan: Plan, told: str) -> None:
     ("plan", "told"),
     [
         (Plan(strategy="guessing"), "unknown strategy 'guessing': it is one of auto, random"),
+        (Plan(strategy="dpro"), r"unknown strategy 'dpro' \(did you mean 'dpor'\?\): it is one"),
         (Plan(backend="greenlets"), "unknown backend 'greenlets'"),
+        (Plan(clock="virtaul"), r"unknown clock 'virtaul' \(did you mean 'virtual'\?\): "),
         (Plan(engine="steam"), "unknown engine 'steam'"),
         (Plan(clock="sundial"), "unknown clock 'sundial'"),
         (Plan(isolation="perhaps"), "unknown isolation 'perhaps': it is one of auto, always"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 #: The modules of commands that do not have one of their own name.
 _MODULES: Final = {
     "predict": "shrink", "validate": "documents", "schema": "documents", "attach": "report",
+    "completion": "usage.completion",
 }  # fmt: skip
 INTERNAL: Final = 4
 INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended
@@ -105,8 +106,10 @@ def dispatch(options: argparse.Namespace, out: Output) -> int:
 
         check_calls()
     if options.files:
+        from tracelock.cli.inputs import check_inputs
         from tracelock.cli.outputs import claim_outputs
 
+        check_inputs(options)
         claim_outputs(options, out)
     return run(options, out)
 

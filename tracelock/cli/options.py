@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from tracelock import __version__
+from tracelock.cli.usage.examples import closing, statuses, welcome
+from tracelock.cli.usage.parsers import CommandLine, CommandParser, one_of
 from tracelock.schedulers.strategies import explore_names, run_names
 
 # The same as in ``tracelock.session``, which would take too long to import for a help page; a
@@ -17,32 +19,10 @@ EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 ISOLATION: Final = ("auto", "always", "never")
 
+SHELLS: Final = ("bash", "zsh", "fish")
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
 
 _ABOUT: Final = "Make concurrency bugs reproducible: run, record and replay interleavings."
-_STATUSES: Final = """\
-exit status:
-  0  as it should be (run: passed; replay: ended as the trace says)
-  1  a failure was found (run), or the replay ended differently
-  2  bad usage or bad input: nothing was run or written
-  3  the replay diverged, or the trace is impossible on that backend
-  4  internal error (please report it)
-  5  unfinished: a limit was reached or the run was interrupted; nothing is claimed
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """No guessing of abbreviations: an option that is added later must change nothing."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        more["allow_abbrev"] = False
-        super().__init__(*args, **more)
-
-    def error(self, message: str) -> NoReturn:
-        from tracelock.cli.output import harmless
-
-        message = harmless(message)  # names of files may come from a pattern of the shell
-        self.exit(2, f"{self.prog}: {message}\n(see {self.prog} --help)\n")
 
 
 def _whole(text: str) -> int:
@@ -76,10 +56,14 @@ def _seconds(text: str) -> float:
     return number
 
 
-#: What a command does with a file that an argument names, see ``outputs``: the first is read, the
-#: others are written. A trace makes its folder; a new file must not be there yet; a checkpoint is
-#: read where it is there.
-READ, WRITE, TRACE, NEW, CHECKPOINT = "read", "write", "trace", "new", "checkpoint"
+#: What a command does with a file that an argument names, see ``inputs`` and ``outputs``. These are
+#: read: a scenario, a trace, the one or the other, a trace or a comparison.
+READ_SCENARIO, READ_TRACE = "read a scenario", "read a trace"
+READ_SOURCE, READ_COMPARISON = "read a source of a program", "read a trace or comparison"
+READS: Final = (READ_SCENARIO, READ_TRACE, READ_SOURCE, READ_COMPARISON)
+#: The others are written. A trace makes its folder; a new file must not be there yet; a checkpoint
+#: is read where it is there.
+WRITE, TRACE, NEW, CHECKPOINT = "write", "trace", "new", "checkpoint"
 
 
 class Option(NamedTuple):
@@ -118,11 +102,17 @@ def _number(name: str, about: str, least: int = 1, **how: Any) -> Option:
 
 def _choice(name: str, allowed: tuple[str, ...], about: str, **how: Any) -> Option:
     word = how.get("dest", name).rpartition("-")[2].upper()
-    return _value(name, word, f"{about}: {', '.join(allowed)}", choices=allowed, **how)
+    about = f"{about}: {', '.join(allowed)}"
+    return _value(name, how.pop("metavar", word), about, **allowed_only(allowed), **how)
 
 
-_SCENARIO: Final = _value("scenario", "SCENARIO", "a YAML or JSON file", READ)
-_TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz", READ)
+def allowed_only(words: tuple[str, ...]) -> dict[str, Any]:
+    """What ``add_argument`` gets for an argument that is one of these words."""
+    return {"choices": words, "type": one_of(words)}
+
+
+_SCENARIO: Final = _value("scenario", "SCENARIO", "a YAML or JSON file", READ_SCENARIO)
+_TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz", READ_TRACE)
 _NO_TRACE: Final = _flag("--no-trace", "keep no trace")
 _EVERY_ROW: Final = _flag("--all", "print every event (else the first and last hundred)")
 _JSON: Final = _flag("--json", "print one JSON object and nothing else")
@@ -151,7 +141,7 @@ _COMMON: Final = (
 #: What a page of a trace is to show.
 _PICTURED: Final = (
     Either((
-        _value("--twin", "TRACE", "a run that passes, to be set beside it", READ),
+        _value("--twin", "TRACE", "a run that passes, to be set beside it", READ_TRACE),
         _flag("--find-twin", "look for the nearest schedule that passes"),
     )),
     _number("--around", "show the part around event N (the failure)", 0),
@@ -176,7 +166,8 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         _flag("--no-confirm", "do not replay a failure on the real backend"),
         _choice("--engine", ("simulated", "real"),
                 "what runs the schedules (simulated; Python code always runs itself)"),
-        _value("--first", "TRACE", "failing traces of earlier runs, tried first", READ, nargs="+"),
+        _value("--first", "TRACE", "failing traces of earlier runs, tried first", READ_TRACE,
+               nargs="+"),
         Either((
             _number("--jobs", "share the search among N processes (1)", default=1),
             _value("--dask", "ADDRESS",
@@ -200,7 +191,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
     )  # fmt: skip
 
 
-def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
+def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
     """Each command: what it does, and its arguments."""
     return {
         "run": ("run a scenario, once or often, and keep the trace", (
@@ -253,8 +244,8 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                    type=_names),
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (
-            _value("old", "TRACE", "the trace of the failure that was mended", READ),
-            _value("scenario", "SCENARIO", "the mended scenario", READ),
+            _value("old", "TRACE", "the trace of the failure that was mended", READ_TRACE),
+            _value("scenario", "SCENARIO", "the mended scenario", READ_SCENARIO),
             *_search("the old trace's"),
         )),
         "shrink": ("make a failing trace as small as it can be", (
@@ -277,7 +268,7 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             Either((_JSON, _flag("--step", "step through it, key by key"))),
         )),
         "report": ("write a trace as a page, as Markdown or for another tool", (
-            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz", READ),
+            _value("trace", "TRACE|COMPARISON", "a file, .json or .json.gz", READ_COMPARISON),
             _value("-o --output", "FILE",
                    "where to: .html, .md, .json (Chrome trace, for Perfetto), .shiviz or .txt; "
                    "- for standard output", WRITE),
@@ -288,9 +279,8 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE, *_PICTURED,
         )),
         "export": ("write a scenario or trace as a plain Python program or test", (
-            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ),
-            _value("--as", "KIND", f"what to write: {', '.join(EXPORTS)}", dest="target",
-                   choices=EXPORTS, required=True),
+            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ_SOURCE),
+            _choice("--as", EXPORTS, "what to write", metavar="KIND", dest="target", required=True),
             _value("-o --output", "FILE", "where to (standard output)", WRITE),
             _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),
             _flag("--allow-call",
@@ -331,29 +321,42 @@ def _commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _NO_TRACE, _JSON,
         )),
         "validate": ("check scenarios and tell all that is wrong with them", (
-            _value("scenarios", "SCENARIO", "a YAML or JSON file", nargs="+"),
+            _value("scenarios", "SCENARIO", "a YAML or JSON file", READ_SCENARIO, nargs="+"), _JSON,
         )),
         "schema": ("print the JSON Schema of the scenario language, for editors", ()),
         "recover": ("save what is whole in a damaged trace", (
             _TRACE, _value("-o --output", "PATH", "where to (TRACE.recovered.json)", TRACE),
         )),
+        "completion": ("print what makes a shell complete tracelock's command lines", (
+            Option(("shell",), {
+                "metavar": "SHELL", "help": f"one of {', '.join(SHELLS)}", **allowed_only(SHELLS)
+            }),
+        )),
         "backends": ("list what each backend can do on this machine", (_JSON,)),
     }  # fmt: skip
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandLine:
     """The parser of all commands; ``command`` in its result names the one chosen."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser("tracelock", description=_ABOUT, epilog=_STATUSES, formatter_class=raw)
+    parser = CommandLine("tracelock", description=_ABOUT)
     parser.add_argument("--version", action="version", version=f"tracelock {__version__}")
+    parser.known = ("-h", "--help", "--version")
+    parser.closing, parser.welcome = statuses, welcome
     commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser
     )
-    for name, (about, options) in _commands().items():
+    parser.commands = {}
+    for name, (about, options) in all_commands().items():
         description = about[0].upper() + about[1:] + "."
         command = commands.add_parser(name, help=about, description=description)
         files: dict[str, str] = {}
+        known = ["-h", "--help"]
         for option in options:
             files |= option.add_to(command)
+            for one in option if isinstance(option, Either) else (option,):
+                known += [word for word in one.names if word.startswith("-")]
         command.set_defaults(files=files)
+        command.known = known
+        command.closing = closing(name)
+        parser.commands[name] = command
     return parser

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Final
 
-from tracelock.cli.options import CHECKPOINT, NEW, READ, TRACE
+from tracelock.cli.options import CHECKPOINT, NEW, READS, TRACE
 from tracelock.cli.output import Output
 from tracelock.errors import UsageError
 from tracelock.trace.outputs import STANDARD_OUTPUT, check_output, descriptor_of
@@ -29,12 +29,12 @@ def claim_outputs(options: argparse.Namespace, out: Output) -> None:
     files: dict[str, str] = options.files
     read: list[str] = []
     for dest, use in files.items():
-        if use == READ and (given := getattr(options, dest)) is not None:
+        if use in READS and (given := getattr(options, dest)) is not None:
             read += given if isinstance(given, list) else [given]
     taken: list[str] = []
     for dest, use in files.items():
         path = getattr(options, dest)
-        if use == READ or path is None:
+        if use in READS or path is None:
             continue
         if path == "-":
             path = STANDARD_OUTPUT

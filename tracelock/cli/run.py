@@ -168,6 +168,8 @@ class _Run:
         return f"{clean(self.session.target.name)} on {settings.backend} ({how})"
 
     def _advice(self, verdict: Verdict) -> None:
+        if verdict.kind == "passed" and self.session.target.unchecked:
+            self.out.line(f"  note: {self.session.target.unchecked}")
         if verdict.kind == "passed" and self.options.strategy != "round-robin":
             random = "" if self.session.settings.strategy else " --strategy random"
             self.out.line(f"  one run says little of the others: try --runs 1000{random}")

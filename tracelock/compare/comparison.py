@@ -33,7 +33,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.compare.gil import UnderGil, told
-from tracelock.errors import UnsupportedError, UsageError
+from tracelock.errors import UnsupportedError, UsageError, unknown
 from tracelock.trace.outputs import write_whole
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class _Comparing:
         here = {row["name"]: row["available"] for row in backends_here()}
         for name in wanted or ():
             if name not in REAL:
-                raise UsageError(f"unknown backend {name!r}: it is one of {', '.join(REAL)}")
+                raise unknown("backend", name, REAL)
             if not here[name]:
                 raise UsageError(f"the backend {name} is not here: pip install 'tracelock[{name}]'")
         chosen, refused, last = [], {}, None

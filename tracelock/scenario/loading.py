@@ -8,9 +8,9 @@ from collections.abc import Callable, Container, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import Problem, ScenarioError
-from tracelock.scenario.documents.document import MAX_DEPTH, Document
+from tracelock.scenario.documents.document import MAX_DEPTH, CutDocument, Document
 from tracelock.scenario.documents.reading import MAX_BYTES, Kind, read_document, read_text
-from tracelock.scenario.faults import MAX_FAULTS, Fault, Path, path_text
+from tracelock.scenario.faults import MAX_FAULTS, Damage, Fault, Path, path_text
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -35,7 +35,10 @@ def load_scenario_text(
 
     Raises ScenarioError with all problems.
     """
-    document = read_document(text, name, kind, max_bytes)
+    try:
+        document = read_document(text, name, kind, max_bytes)
+    except CutDocument as cut:
+        raise _error([*cut.problems, *_before(cut)], name) from None
     scenario, faults = _understand(document.data)
     problems = list(document.problems)
     problems += [
@@ -46,6 +49,22 @@ def load_scenario_text(
     if scenario is None:  # what is broken cannot be left out, and it alone is at fault
         raise _error([Problem(name, 1, 1, "", "this is not a scenario")], name)
     return scenario.located(_finder(document))
+
+
+def _before(cut: CutDocument) -> list[Problem]:
+    """What is wrong with a document before the place where it cannot be read any further, as far as
+    the rest cannot change that: whatever is missing or unknown may stand there."""
+    document = cut.document
+    if not isinstance(document.data, Mapping):
+        return []
+    _, faults = _understand(document.data, Damage(everything=True))
+    return [
+        _locate(fault, document)
+        for fault in faults
+        if fault.path[:1] != ("python",)  # it names workers, which may come later
+        and not cut.doubtful(fault.path)
+        and not _inside(fault.path, document.broken)
+    ]
 
 
 def _finder(document: Document) -> Callable[[str], tuple[str, int, int]]:
@@ -70,8 +89,9 @@ def scenario_from_data(data: Any, name: str = "scenario") -> Scenario:
     return scenario
 
 
-def _understand(data: Any) -> tuple[Scenario | None, list[Fault]]:
-    """The scenario if there is nothing wrong, and else what is."""
+def _understand(data: Any, before: Damage | None = None) -> tuple[Scenario | None, list[Fault]]:
+    """The scenario if there is nothing wrong, and else what is. ``before``: what is known to be
+    missing from ``data``."""
     from pydantic import ValidationError
 
     from tracelock.scenario.checks.scenario import check
@@ -90,6 +110,7 @@ def _understand(data: Any) -> tuple[Scenario | None, list[Fault]]:
         repaired = repair(data, [*reported, *implied])
         if repaired is not None:
             rest, damage = repaired
+            damage.everything |= before is not None and before.everything
             try:
                 scenario = Scenario.model_validate(rest, by_name=False)
             except ValidationError:
@@ -98,7 +119,7 @@ def _understand(data: Any) -> tuple[Scenario | None, list[Fault]]:
             known = {fault.path for fault in faults}
             faults += [fault for fault in check(scenario, damage) if fault.path not in known]
         return None, faults
-    faults += check(scenario)
+    faults += check(scenario, before)
     return (None if faults else scenario), faults
 
 

@@ -130,11 +130,10 @@ def explore_names() -> tuple[str, ...]:
 
 def strategy_named(name: str, names: Sequence[str] | None = None) -> Strategy:
     """The entry of a strategy. Raises UsageError where it is none of ``names`` (all)."""
-    from tracelock.errors import UsageError
+    from tracelock.errors import unknown
 
     if name not in (STRATEGIES if names is None else names):
-        known = ", ".join(names or STRATEGIES)
-        raise UsageError(f"unknown strategy {name!r}: it is one of {known}")
+        raise unknown("strategy", name, names or STRATEGIES)
     return STRATEGIES[name]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tracelock.backends.base import Backend, Options
 from tracelock.backends.rules import RULES, rules_name
 from tracelock.engine.limits import RunLimits
-from tracelock.errors import Problem, UnsupportedError, UsageError
+from tracelock.errors import Problem, UnsupportedError, UsageError, unknown
 from tracelock.objects import Rules
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ REAL: Final = tuple(name for name, entry in _TABLE.items() if entry.python is no
 
 def _entry(backend: str) -> _Entry:
     if backend not in _TABLE:
-        raise UsageError(f"unknown backend {backend!r}: it is one of {', '.join(BACKENDS)}")
+        raise unknown("backend", backend, BACKENDS)
     return _TABLE[backend]
 
 
@@ -115,9 +115,7 @@ def make_python_backend(backend: str, program: PythonProgram, limits: RunLimits)
     """The backend of that name for Python code. Raises UsageError for one that there is not."""
     entry = _TABLE.get(backend)
     if entry is None or entry.python is None:
-        raise UsageError(
-            f"unknown backend {backend!r} for Python code: it is one of {', '.join(REAL)}"
-        )
+        raise unknown("backend", backend, REAL)
     made: PythonBackend = _load(entry.python)(program, limits)
     made.rules = RULES[entry.python_rules]
     return made

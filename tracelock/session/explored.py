@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tracelock.instrument.account.account import Account
     from tracelock.session.interpreters.forecasting import Breakage
     from tracelock.session.interpreters.preferring import Preferred
+    from tracelock.session.target import Target
 
 
 class SearchFailed(AssertionError):
@@ -150,9 +151,20 @@ def confirmations(confirmed: dict[str, str]) -> list[str]:
     ]
 
 
-def summarise(explored: Explored, executions: int, backend: str, noun: str, stuck: str) -> str:
-    """What is known now, in one sentence; it claims no more than was tried. ``noun``: what the
-    target is; ``stuck``: why no more could be tried."""
+def summarise(explored: Explored, executions: int, backend: str, target: Target, stuck: str) -> str:
+    """What is known now, in one sentence; it claims no more than was tried, nor more than
+    ``target`` has to be checked. ``stuck``: why no more could be tried."""
+    known = _known(explored, executions, backend, target.noun, stuck)
+    return f"{known}{but_unchecked(explored, target)}"
+
+
+def but_unchecked(explored: Explored, target: Target) -> str:
+    """What passes where nothing, or little, is checked: to come after what is known."""
+    passes = explored.verdict in ("verified", "passed")
+    return f"; {target.unchecked}" if passes and target.unchecked else ""
+
+
+def _known(explored: Explored, executions: int, backend: str, noun: str, stuck: str) -> str:
     tried = f"{explored.schedules:,} schedule" + ("" if explored.schedules == 1 else "s")
     were = "was" if explored.schedules == 1 else "were"
     account = explored.account

@@ -14,7 +14,7 @@ from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
-from tracelock.session.explored import DistinctEnding, Explored, summarise
+from tracelock.session.explored import DistinctEnding, Explored, but_unchecked, summarise
 from tracelock.session.host import Opened, run_once
 from tracelock.session.interpreters.preferring import prefer
 from tracelock.session.interpreters.which import called, mark
@@ -273,11 +273,12 @@ class Exploration(Opened):
             self.show(explored, self._chosen(explored, failures[0]))
         host.notes += remarks
         explored.summary = summarise(
-            explored, self.executions, plan.backend, self.target.noun, host.stuck
+            explored, self.executions, plan.backend, self.target, host.stuck
         )
         prefix = plan.spreading.prefix
         if prefix is not None and found.exhaustive and not failures:
             explored.summary = below(self.executions or explored.schedules, prefix, plan.backend)
+            explored.summary += but_unchecked(explored, self.target)
         return explored
 
     def _verdict(self, found: Searched) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from tracelock.backends.calls import check_calls
 from tracelock.engine.limits import RunLimits
-from tracelock.errors import UsageError
+from tracelock.errors import UsageError, unknown
 from tracelock.schedulers import strategies
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import (
@@ -93,11 +93,9 @@ class Settings:
         if self.backend == "simulated":
             require(target, Capability.SIMULATED_BACKEND)
         if self.clock not in CLOCKS:
-            raise UsageError(f"unknown clock {self.clock!r}: it is one of {', '.join(CLOCKS)}")
+            raise unknown("clock", self.clock, CLOCKS)
         if self.isolation not in ISOLATION:
-            raise UsageError(
-                f"unknown isolation {self.isolation!r}: it is one of {', '.join(ISOLATION)}"
-            )
+            raise unknown("isolation", self.isolation, ISOLATION)
         if self.isolation == "always":
             require(target, Capability.ISOLATION)
         check_interpreter(self.interpreter)
@@ -114,10 +112,7 @@ class Settings:
                 self.seed = int.from_bytes(os.urandom(4), "big")
             self.check_strategy(target)
         if self.start_method is not None and self.start_method not in START_METHODS:
-            raise UsageError(
-                f"unknown start method {self.start_method!r}: it is one of "
-                f"{', '.join(START_METHODS)}"
-            )
+            raise unknown("start method", self.start_method, START_METHODS)
         if self.start_method is not None and self.backend != "multiprocessing":
             raise UsageError("a start method is for the multiprocessing backend")
 

@@ -72,8 +72,11 @@ class ScenarioTarget(Target):
     }  # fmt: skip
 
     def __init__(self, steps: Scenario) -> None:
+        from tracelock.scenario.checks.purpose import unchecked
+
         self.steps = steps
         self.name = steps.name
+        self.unchecked = unchecked(steps)
 
     @cached_property
     def program(self) -> Program:

@@ -54,7 +54,8 @@ class Target(ABC):
     no bound). ``engine``: what searches it unless told otherwise. ``run_limits``,
     ``search_limits``: the default bounds of a single run, and of each schedule of a search.
     ``interpreter``: the one that it is explored for unless told otherwise. ``lacks``: for each
-    capability that it has not, the reason.
+    capability that it has not, the reason. ``unchecked``: what nobody has said must hold of it, ""
+    where somebody has or where it cannot be told.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Target(ABC):
     run_limits: RunLimits
     search_limits: RunLimits
     lacks: Mapping[Capability, str]
+    unchecked = ""
 
     @property
     @abstractmethod

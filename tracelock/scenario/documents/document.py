@@ -7,6 +7,7 @@ The readers of YAML and JSON call a :class:`DocumentBuilder`. It finds what no d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,6 +77,28 @@ class Document:
         return spot, True
 
 
+class CutDocument(ScenarioError):
+    """A document of which the rest cannot be read.
+
+    ``document`` is what was read before; ``inside`` the path of the innermost collection that was
+    not at its end, ``last`` those of what was read last in it, which may not be what the author
+    wrote: a line that is indented wrongly ends what stands before it. What to do: as for every
+    ScenarioError.
+    """
+
+    def __init__(self, document: Document, inside: Path, last: Sequence[Path]) -> None:
+        super().__init__(document.problems)
+        self.document = document
+        self.inside = inside
+        self.last = last
+
+    def doubtful(self, path: Path) -> bool:
+        """Whether what is said of the value at ``path`` may come of the rest that was not read."""
+        return path == self.inside[: len(path)] or any(
+            path[: len(last)] == last[: len(path)] for last in self.last
+        )
+
+
 @dataclass(slots=True)
 class _OpenCollection:
     """A collection that is open; ``part`` is its own key or number in the one around it."""
@@ -127,7 +150,10 @@ class DocumentBuilder:
     def fatal(self, line: int, column: int, message: str) -> ScenarioError:
         """An error after which the rest cannot be read, with all that was found before it."""
         self.problem(line, column, message)
-        return ScenarioError(self.document.problems)
+        inside = tuple(frame.part for frame in self._stack[1:] if frame.part is not None)
+        data = self._stack[-1].data if self._stack else {}
+        parts = range(len(data)) if isinstance(data, list) else tuple(data)
+        return CutDocument(self.document, inside, [(*inside, part) for part in parts[-2:]])
 
     def key(self, text: str, line: int, column: int) -> None:
         """A key of the open mapping. Of two equal keys the first stands."""

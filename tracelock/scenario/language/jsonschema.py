@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracelock.scenario.language.models import Scenario
+from tracelock.scenario.language.models import FORMAT, Scenario
 from tracelock.scenario.language.verbs import BARE_WORDS, VERBS
 
 Schema = dict[str, Any]
+
+#: What the schema is called, wherever it lies: it is published as what ``tracelock schema`` prints,
+#: not at an address.
+SCHEMA_ID: Final = f"urn:{FORMAT.replace('-', ':').replace('/', ':')}"
 
 #: Name of a model -> name of its definition.
 _DEFINITIONS: Final = {
@@ -49,6 +53,7 @@ def scenario_schema() -> Schema:
     definitions["step_atomic"]["properties"]["atomic"]["items"] = _ATOMIC_STEP
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": SCHEMA_ID,
         **_plain(made),
         "title": "tracelock scenario",
         "description": "One scenario: shared state, objects and workers.",

@@ -1,0 +1,1 @@
+"""How the command line explains itself: parsers, examples, suggestions, completion."""
