@@ -262,7 +262,7 @@ def worker(steps: list[str], library: str) -> Callable[[Any], Any]:
 
 
 def explored(
-    programs: list[list[str]], schedules: int = 60, library: str = "asyncio", **more: Any
+    programs: list[list[str]], schedules: int = 40, library: str = "asyncio", **more: Any
 ) -> Explored:
     def check(s: Any) -> bool:
         return bool(s.n != 3)
@@ -304,7 +304,7 @@ def programs_of_one_library(draw: Any) -> tuple[str, list[list[str]]]:
     return library, draw(st.lists(steps, min_size=2, max_size=3))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs_of_one_library())
 @example(("asyncio", [["hold 0"], ["hold 1"]]))
 @example(("asyncio", [["behind", "forget"], ["answer", "group"]]))
@@ -319,7 +319,7 @@ def test_the_same_ends_are_found(program: tuple[str, list[list[str]]]) -> None:
         assert ends(found) == ends(explored(programs, library=library))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs_of_one_library(), st.sampled_from(["random", "pct", "pos", "surw", "auto"]))
 @example(("asyncio", [["hold 0", "hurry"], ["hold 1", "put"]]), "pct")
 @example(("trio", [["hold 0", "hurry"], ["hold 1", "put"]]), "surw")
