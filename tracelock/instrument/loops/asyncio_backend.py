@@ -55,6 +55,9 @@ class UnrecordedAsyncioTasks(UnrecordedTasks, AsyncioTasks):
         self.beyond = self.beyond or bool(self.ready.asleep)
         return None
 
+    def let_go(self, worker: TaskWorker) -> None:
+        self._ended = worker
+
     def start(
         self, worker: TaskWorker, name: Any = None, context: Any = None, **kwargs: Any
     ) -> ControlledTask:

@@ -15,7 +15,6 @@ from tracelock.engine.effects import run_atomic
 from tracelock.engine.open import REST
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.loops.tasks import LoopTasks, LoopWorker, TaskWorker
-from tracelock.instrument.naming import CONTAINERS
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ATOMIC, READ, WRITE, Op, Value
@@ -27,8 +26,6 @@ class Unrecorded(Worker):
     shared, by which one end of a schedule is told from another."""
 
     tasks: Any
-    #: The object and attribute that it reads next.
-    place: tuple[object, str] | None = None
 
     def step(self, op: Op, parked: Any = None) -> Value:
         hub = self.hub
@@ -57,33 +54,24 @@ class Unrecorded(Worker):
         if name is None or names.unsure or names.whole:
             super().access(kind, obj, name, site, value)
             return
-        if kind == READ:  # only what is found there may have to be known: see ``saw``
-            self.last = None
-            self.place = (obj, name)
-            return
         self.last = variable = names.variable(obj, name, self)
+        self.answered = kind == WRITE
+        if kind == READ:
+            return
         if variable.shared:
             hub.controller.values[variable.number] = shown(value)
         else:
             names.used(variable, self.number, kind)
         if type(value) not in PLAIN:
             names.name_contents(variable, value, self)
-        self.answered = True
 
     def saw(self, value: object) -> None:
         if self.hub.phase is not Phase.RUN:
             super().saw(value)
-            return
-        place, self.place = self.place, None
-        if type(value) in PLAIN or self.uncontrolled:
-            return
-        names = self.hub.names
-        if place is not None and issubclass(type(value), CONTAINERS) and not names.knows(value):
-            self.last = names.variable(*place, self)
-            self.answered = False
-        if self.last is not None and not self.answered:
+        elif self.last is not None and not self.answered:
             self.answered = True
-            names.name_contents(self.last, value, self)
+            if type(value) not in PLAIN:
+                self.hub.names.name_contents(self.last, value, self)
 
     def give_up(self) -> NoReturn:
         """What comes next is beyond this. Raises ScheduleOver."""
@@ -128,6 +116,9 @@ class UnrecordedTasks(LoopTasks):
     def next_time(self) -> float | None:
         """When the next timer fires, in seconds since the schedule began."""
         raise NotImplementedError
+
+    def let_go(self, worker: TaskWorker) -> None:
+        """A task has ended that nobody has to wait for: it lives as long as the program has it."""
 
     # --- what would be recorded ----------------------------------------------------------------
     def spawned(self, coro: Any, name: Any, parent: Any) -> TaskWorker:
@@ -206,4 +197,6 @@ class UnrecordedTasks(LoopTasks):
                         self.failed = not self.beyond
                         return False
                     essential.discard(current)
+                else:
+                    self.let_go(member)
             self.leave()

@@ -34,7 +34,10 @@ def dies(how: str) -> None:
     """The process is about to end, as ``how`` says ("": it is not). Where a worker of this process
     has asked for it, its schedule ends instead: raises ScheduleOver."""
     worker: Worker | None = contexts.get(get_ident())
-    if not how or worker is None or isinstance(worker, RemoteWorker):
+    if not how or worker is None:
+        return
+    if isinstance(worker, RemoteWorker):
+        worker.ends_itself()
         return
     hub = worker.hub
     if hub.phase is Phase.UNWIND:

@@ -46,6 +46,7 @@ class Relay:
         self.reaps = reaps
         self.pid = 0
         self.status: int | None = None
+        self.ends_itself = False
         worker.uncontrolled = 1  # what this thread calls is not the program's doing
         hub.relays.append(self.channel)
 
@@ -183,7 +184,7 @@ class Relay:
         how = self.hub.killed.get(self.worker.number)
         if how is None:
             how = self._how()
-            if self.status == -signal.SIGKILL:
+            if self.status == -signal.SIGKILL and not self.ends_itself:
                 self._ended_from_outside()
         if how:
             self.hub.controller.crash(self.worker.number, how)
@@ -214,6 +215,7 @@ class Relay:
 
     _MESSAGES: Final[dict[str, Callable[..., object]]] = {
         wire.ASK: _step, wire.LAUNCH: _launch, wire.END: _end,
+        wire.DIES: lambda self: setattr(self, "ends_itself", True),
     }  # fmt: skip
     _NOTES: Final[dict[str, Callable[..., object]]] = {
         "record": lambda self, value: self.worker.record(value),

@@ -106,6 +106,11 @@ class RemoteWorker(Worker):
             real_exit(1)  # the controller is gone
         return self._heed(answer)
 
+    def ends_itself(self) -> None:
+        """The code is about to end this process: what follows was not done from outside."""
+        with contextlib.suppress(OSError):
+            self.channel.send(wire.DIES, [])
+
     def _heed(self, answer: Any) -> Any:
         if answer[0] == wire.OVER:
             self.hub.phase = Phase.UNWIND

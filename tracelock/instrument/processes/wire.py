@@ -22,6 +22,7 @@ from tracelock.ops import Value
 ASK: Final = "ask"  # an op, as its fields
 WAITS: Final = "waits"  # the op that was begun waits now, what it gave up is given up
 LAUNCH: Final = "launch"  # a thread or process comes into being: its name, whether a daemon
+DIES: Final = "dies"  # its code is about to end the process
 END: Final = "end"  # how it has ended: "", or the failure
 STACK: Final = "looks"  # where it is, of one that gets stuck
 
