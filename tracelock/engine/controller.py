@@ -132,6 +132,11 @@ class Controller(Timing):
         self.waiting[worker] = False
         self._end(worker)
 
+    def ended_outside(self, worker: int, how: str) -> None:
+        """Something that no schedule does has ended the process of ``worker``."""
+        name = self.layout.workers[worker].name
+        self.killed = f"the process of {name} was ended from outside ({how})"
+
     # --- the step ----------------------------------------------------------------------------
     def next(self) -> int:
         """Decide who goes on and let it happen in the models.

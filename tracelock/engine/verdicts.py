@@ -23,6 +23,14 @@ TAIL: Final = 400
 STUCK: Final = "stuck in C"
 
 
+def signal_name(number: int) -> str:
+    """What a signal is called."""
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 class EndOfProcess(str):
     """How the process ended in which all workers ran, as a whole phrase; see ``crashed``."""
 
@@ -34,11 +42,7 @@ class EndOfProcess(str):
     @classmethod
     def by_signal(cls, number: int) -> EndOfProcess:
         """A signal has ended it."""
-        try:
-            name = Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return cls(f"the process was killed by {name}")
+        return cls(f"the process was killed by {signal_name(number)}")
 
 
 class StateCheck(Protocol):

@@ -40,9 +40,8 @@ from tracelock.schedulers.base import Scheduler
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
-#: Schedules after which garbage is collected, between two of them; and all that there is.
+#: Schedules after which garbage is collected, between two of them.
 SWEEP: Final = 200
-SWEEP_ALL: Final = 3_200
 
 
 class PythonBackend:
@@ -138,7 +137,6 @@ class PythonBackend:
         self._locals = []
         self._stack.close()
         self._stand_ins.forget()
-        self._baton: Any = None
         self.hub.let_go(self.given_up)
 
     def _watch(self) -> None:
@@ -236,9 +234,9 @@ class PythonBackend:
         """Before a schedule: put the process in order, and collect garbage now and then."""
         self.afresh.begin()
         self._since_sweep += 1
-        if self.hub.collections or self._since_sweep % SWEEP == 0:
-            # most garbage is that of the last schedules: to look at all objects takes much longer
-            gc.collect(2 if self.hub.collections or self._since_sweep % SWEEP_ALL == 0 else 1)
+        if self._since_sweep >= SWEEP or self.hub.collections:
+            self._since_sweep = 0
+            gc.collect()
 
     def _reap(self) -> None:
         from tracelock.instrument.processes.forking import reap

@@ -20,9 +20,7 @@ from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import class_names, identity
-from tracelock.instrument.live_objects import (
-    LiveObjects,
-)
+from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
 from tracelock.instrument.rewrite.sites import all_loaded, globals_of, loaded
@@ -235,12 +233,12 @@ def ours() -> dict[int, Any]:
     """What holds the originals for us: it is known by identity, and left alone. It is looked for
     again when there are other modules of ours, or more rows; until then it is kept."""
     modules = [
-        module for name, module in all_loaded()
+        (name, module) for name, module in all_loaded()
         if name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
     ]  # fmt: skip
-    of = [*map(identity, modules)], sum(map(len, declared.values()))
+    of = [identity(module) for _, module in modules], sum(map(len, declared.values()))
     if of != _found.of:
-        _found.held, _found.modules, _found.of = _our_own(), modules, of
+        _found.held, _found.modules, _found.of = _our_own(modules), modules, of
     return _found.held
 
 
@@ -256,7 +254,7 @@ class _OurOwn:
 _found: Final = _OurOwn()
 
 
-def _our_own() -> dict[int, Any]:
+def _our_own(modules: Sequence[tuple[str, Any]]) -> dict[int, Any]:
     own: dict[int, Any] = {}
 
     def add(*held: Any) -> None:
@@ -265,24 +263,23 @@ def _our_own() -> dict[int, Any]:
     for row in itertools.chain.from_iterable(declared.values()):
         if type(row.by) is FunctionType:
             add(row.by.__dict__, *(row.by.__closure__ or ()))
-    for name, module in all_loaded():
-        if name in EXEMPT or name == "tracelock" or name.startswith("tracelock."):
-            pending: list[Any] = [globals_of(module)]
-            while pending:
-                held = pending.pop()
-                if type(held) is tuple:
-                    add(held)
-                elif type(held) is not dict:
-                    add(*(held.__closure__ or ()))
-                elif identity(held) not in own:
-                    add(held)
-                    values = [*held.values()]
-                    telling = map(_LEADING_ON.__contains__, map(identity, map(type, values)))
-                    pending += [
-                        value
-                        for value in itertools.compress(values, telling)
-                        if value is not _BUILTINS and getattr(value, "__module__", name) == name
-                    ]
+    for name, module in modules:
+        pending: list[Any] = [globals_of(module)]
+        while pending:
+            held = pending.pop()
+            if type(held) is tuple:
+                add(held)
+            elif type(held) is not dict:
+                add(*(held.__closure__ or ()))
+            elif identity(held) not in own:
+                add(held)
+                values = [*held.values()]
+                telling = map(_LEADING_ON.__contains__, map(identity, map(type, values)))
+                pending += [
+                    value
+                    for value in itertools.compress(values, telling)
+                    if value is not _BUILTINS and getattr(value, "__module__", name) == name
+                ]
     return own
 
 

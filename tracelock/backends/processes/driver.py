@@ -359,8 +359,7 @@ class Driver:
         event = Op(CRASH, -1, op.at if op is not None else "", how)
         controller.log.append((worker, CRASH, event, None, None, controller.now))
         controller.crash(worker, how)
-        name = self.layout.workers[worker].name
-        controller.killed = f"the process of {name} was ended from outside ({how})"
+        controller.ended_outside(worker, how)
 
     def _died(self, controller: Controller, worker: int) -> None:
         """A granted worker did not answer, because it is dead or does not answer at all."""

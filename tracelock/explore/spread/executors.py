@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.engine.verdicts import signal_name
 from tracelock.errors import LimitReached, UsageError
 from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import Flag, Shard, ShardResult, run_on, run_shard
@@ -104,15 +105,7 @@ class Processes:
         code = next((one for one in codes if one != -signal.SIGTERM), next(iter(codes), None))
         if code is None:  # it was gone before it was known
             return "died"
-        return f"was killed by {name_of(-code)}" if code < 0 else f"died (exit status {code})"
-
-
-def name_of(number: int) -> str:
-    """What a signal is called."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        return f"was killed by {signal_name(-code)}" if code < 0 else f"died (exit status {code})"
 
 
 def _in_worker(over: Flag) -> None:

@@ -57,7 +57,6 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._more = True
         self._raised: BaseException | None = None
         self._left_behind = False
-        self._ended_well = False
         #: Which schedules are run without a record; None: none is.
         self.retelling: Retelling | None = None
 
@@ -110,14 +109,17 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         program = self.program
         recorded = (
             not ours or scheduler.systematic or program.collections or program.cancellations
-            or self.apart or self.names.mortal or clock != "virtual"
+            or self.names.mortal or clock != "virtual"
         )  # fmt: skip
-        retelling = self.retelling = None if recorded else Retelling()
+        self.retelling = None if recorded else Retelling()
         try:
             yield
         finally:
             self.retelling = None
-            self.unlike = retelling is not None and retelling.unlike
+
+    def close(self) -> None:
+        super().close()
+        self._baton = None
 
     def begin_apart(self, patient: bool) -> None:
         super().begin_apart(patient)
@@ -193,15 +195,15 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         else:
             retelling.run(self, controller)
 
-    def unrecorded(self, controller: OpenController) -> tuple[bool, Any]:
-        """Run a schedule of which no record is kept: whether it is known to have gone well, and
-        its tasks. Another one is to follow, with a record, where it has not."""
-        self._ended_well = False
+    def unrecorded(self, controller: OpenController) -> Any:
+        """Run a schedule of which no record is kept; its tasks, which say whether it is known to
+        have gone well. Another one is to follow, with a record, where it has not."""
         self._begin_life(controller, self.make_unrecorded, self._without_record)
-        well = self._ended_well and self.hub.error is None
+        tasks: Any = self.tasks
+        tasks.well = tasks.well and self.hub.error is None
         self.hub.phase = Phase.IDLE
         self.afresh.end()
-        return well, self.tasks
+        return tasks
 
     def begin_again(self, controller: OpenController) -> None:
         """The same schedule comes once more."""
@@ -293,7 +295,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self._go_on()
         tasks.failed = self.program.outcome.failure is not None and not tasks.beyond
         if not (tasks.errors or tasks.raised or tasks.unretrieved() or tasks.beyond):
-            self._ended_well = self.well(controller)
+            tasks.well = self.well(controller)
 
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
         hub, program = self.hub, self.program

@@ -22,12 +22,11 @@ def _record(kind: int, obj: Any, value: Any) -> None:
     if worker is None or worker.hub.phase is not Phase.RUN:
         return
     tasks = getattr(worker, "tasks", None)
-    if tasks is not None and tasks is worker.hub.unrecorded:
-        return
-    if tasks is not None:
+    if tasks is None:
+        if worker.own_thread:
+            _from_a_thread(worker, obj)
+    elif tasks is not worker.hub.unrecorded:
         tasks.record(kind, tasks.thing(obj, worker), value)
-    elif worker.own_thread:
-        _from_a_thread(worker, obj)
 
 
 def _from_a_thread(worker: Any, obj: Any) -> None:

@@ -62,12 +62,10 @@ class Again(Wrapper):
 
 
 class Retelling:
-    """Decides which schedules of one search are run without a record. ``unlike``: one has failed,
-    and went well when it was run again."""
+    """Decides which schedules of one search are run without a record."""
 
     def __init__(self) -> None:
         self.off = False
-        self.unlike = False
         self._tried = self._again = 0
         self._states: set[Any] = set()
 
@@ -83,9 +81,9 @@ class Retelling:
     def run(self, backend: LoopBackend[Any], controller: OpenController) -> None:
         """Run a schedule without a record, and again with one where that is needed."""
         self._tried += 1
-        well, tasks = backend.unrecorded(controller)
+        tasks = backend.unrecorded(controller)
         state = state_of(controller)
-        if well and state in self._states and not CHECK:
+        if tasks.well and state in self._states and not CHECK:
             backend.ran += backend.counted
             return
         self._again += 1
@@ -94,12 +92,12 @@ class Retelling:
             # with the accesses that are known now, for the story
             again = self._run_again(backend, controller, tasks.picks)
         controller.unrecorded = len(tasks.picks)
-        other = well
+        other = tasks.well
         if backend.well(controller):
             self._states.add(state_of(controller))
-            self.unlike = self.unlike or tasks.failed
+            backend.unlike = backend.unlike or tasks.failed
             other = tasks.failed
-        self._compare(state if well else None, again, controller, other, tasks.beyond)
+        self._compare(state if tasks.well else None, again, controller, other, tasks.beyond)
 
     def _run_again(
         self, backend: LoopBackend[Any], controller: OpenController, picks: Sequence[int]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NoReturn
 
-from tracelock.engine.effects import run_atomic
+from tracelock.engine.effects import perform
 from tracelock.engine.open import REST
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.loops.tasks import LoopTasks, LoopWorker, TaskWorker
@@ -31,15 +31,8 @@ class Unrecorded(Worker):
         hub = self.hub
         if hub.phase is not Phase.RUN:
             return super().step(op, parked)
-        values = hub.controller.values
-        kind = op.kind
-        if kind == READ:
-            return values[op.target]
-        if kind == WRITE:
-            values[op.target] = op.value
-            return None
-        if kind == ATOMIC:
-            return run_atomic(op.body.rehearse, values)
+        if op.kind <= ATOMIC:
+            return perform(op, hub.controller.values)
         self.give_up()
 
     def access(
@@ -96,13 +89,13 @@ class UnrecordedLoop(Unrecorded, LoopWorker):
 class UnrecordedTasks(LoopTasks):
     """What runs on one loop, before the class of the library's tasks. ``beyond``: more has happened
     than steps of tasks and callbacks. ``failed``: a worker has failed, or waits for ever.
-    ``picks``: what was chosen."""
+    ``well``: it has ended, and all went well. ``picks``: what was chosen."""
 
     loop_worker: ClassVar[type[LoopWorker]] = UnrecordedLoop
     task_worker: ClassVar[type[TaskWorker]] = UnrecordedTask
 
     def __init__(self, hub: Hub, *arguments: Any, **options: Any) -> None:
-        self.beyond = self.failed = False
+        self.beyond = self.failed = self.well = False
         self.picks: list[int] = []
         hub.unrecorded = self
         super().__init__(hub, *arguments, **options)

@@ -193,8 +193,8 @@ class Relay:
     def _ended_from_outside(self) -> None:
         """Nothing that the program has asked for: the user, or the system without memory. What the
         process did of its last step nobody knows, and so how the others would go on."""
-        controller, name = self.hub.controller, self.worker.label
-        controller.killed = f"the process of {name} was ended from outside (SIGKILL)"
+        controller = self.hub.controller
+        controller.ended_outside(self.worker.number, "SIGKILL")
         controller.limit = controller.limit or controller.killed
 
     def _how(self) -> str:

@@ -16,9 +16,9 @@ from tracelock.instrument.rewrite import caching
 from tracelock.instrument.rewrite.sites import Site, Sites, globals_of
 from tracelock.instrument.rewrite.trees import MARK
 
-#: ``types.coroutine`` marks a generator function's code after it was compiled.
 #: How often the functions of one file are kept in mind.
 _RELOADED: Final = 8
+#: ``types.coroutine`` marks a generator function's code after it was compiled.
 _ADDED_LATER = inspect.CO_ITERABLE_COROUTINE
 
 
