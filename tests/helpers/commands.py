@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tracelock.cli.main import main
+
+#: Runs a command with these arguments here: its status, and what it has printed to both streams.
+Shell = Callable[..., tuple[int, str, str]]
+
+
+def shell_of(capsys: pytest.CaptureFixture[str]) -> Shell:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        status = main(list(arguments))
+        return (status, *capsys.readouterr())
+
+    return call
 
 
 def written(folder: Path, document: dict[str, Any]) -> str:

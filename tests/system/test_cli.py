@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 import tracelock
+from tests.helpers.commands import Shell, shell_of
 from tracelock.cli import options as cli_options
 from tracelock.cli.keeping import slug
-from tracelock.cli.main import main
 from tracelock.cli.output import json_text, speaks_unicode, width_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +42,6 @@ workers:
           - sleep: 0.001
 """
 
-Shell = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,11 +52,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        status = main(list(arguments))
-        return (status, *capsys.readouterr())
-
-    return call
+    return shell_of(capsys)
 
 
 @pytest.fixture

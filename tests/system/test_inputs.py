@@ -6,17 +6,14 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.commands import Shell, shell_of
 from tracelock.cli.inputs import kind_of
-from tracelock.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
-
-Shell = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -34,12 +31,7 @@ def shell(
     Path("t.json.gz").write_bytes(gzip.compress(Path("t.json").read_bytes()))
     Path("bank.py").write_text("x = 1\n")
     Path("test_bank.py").write_text("def test_it(): pass\n")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        status = main(list(arguments))
-        return (status, *capsys.readouterr())
-
-    return call
+    return shell_of(capsys)
 
 
 TRACE = "t.json: this is a trace, not a scenario: 'tracelock replay t.json' runs it again"

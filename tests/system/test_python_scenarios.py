@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import jsonschema
 import pytest
 
 import tracelock
-from tracelock.cli.main import main
+from tests.helpers.commands import Shell, shell_of
 from tracelock.instrument import callers
 from tracelock.scenario.language.jsonschema import scenario_schema
 from tracelock.scenario.loading import load_scenario_text, scenario_from_data
@@ -71,7 +70,6 @@ class Overdrawn(Exception):
 
 number = 3
 """
-Shell = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -96,11 +94,7 @@ def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        status = main(list(arguments))
-        return (status, *capsys.readouterr())
-
-    return call
+    return shell_of(capsys)
 
 
 def problems(text: str) -> list[str]:

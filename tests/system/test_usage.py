@@ -8,20 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tracelock.cli.main import main
+from tests.helpers.commands import Shell, shell_of
 from tracelock.cli.options import all_commands
 from tracelock.cli.usage.examples import EXAMPLES, closing, statuses, welcome
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Examples that end with another status than 0 or 1, and how.
 STATUSES = {"tracelock replay traces/unlocked_counter.json --backend asyncio": 3}
-
-Shell = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -30,12 +27,7 @@ def shell(
 ) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        status = main(list(arguments))
-        return (status, *capsys.readouterr())
-
-    return call
+    return shell_of(capsys)
 
 
 @pytest.fixture

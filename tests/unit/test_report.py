@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracelock
+from tests.helpers.commands import Shell, shell_of
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.cli.main import main
 from tracelock.errors import UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import LIMIT, attachment
@@ -833,7 +833,6 @@ def test_hosts_have_no_blanks_and_differ() -> None:
 
 
 # --- the command line ----------------------------------------------------------------------------
-Shell = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -842,12 +841,7 @@ def shell(
 ) -> Shell:
     monkeypatch.chdir(tmp_path)
     recorded("deadlock_ab_ba").save(tmp_path / "t.json")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        status = main(list(arguments))
-        return (status, *capsys.readouterr())
-
-    return call
+    return shell_of(capsys)
 
 
 @pytest.mark.parametrize(
