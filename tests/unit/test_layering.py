@@ -61,7 +61,7 @@ INNER: dict[str, set[str]] = {
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files"},
     "instrument/isolation": {"account", "processes", "rewrite"},
-    "instrument/loops": {"threads"},
+    "instrument/loops": {"scanning", "threads"},
     "instrument/processes": {"files", "threads"},
     "instrument/rewrite": {"accesses"},
     "instrument/scanning": {"accesses", "processes", "rewrite"},
