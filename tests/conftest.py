@@ -498,6 +498,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_module_that_a_worker_imports_is_looked_into": 2,
         "test_it_keeps_nothing_of_ours": 0,
     },
+    "system/test_learning.py": {
+        "test_a_page_shows_what_its_scenarios_expect": 4,
+        "test_the_terminal_is_as_it_was_when_it_is_interrupted": 2,
+    },
     "system/test_no_internal_error.py": {
         "test_a_condition_without_a_value_is_one_that_does_not_hold": 2,
         "test_a_free_run_that_is_cut_is_recorded_in_a_true_order": 2,
