@@ -464,6 +464,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_bug_is_found_and_replayed_in_a_fresh_process": 4,
         "test_where_it_is_mended_nothing_is_found": 0,
     },
+    "system/test_docs.py": {
+        "test_its_code_runs": 99,
+    },
     "system/test_export.py": {
         "test_a_random_schedule_is_followed": 2,
         "test_a_regression_test_fails_until_the_code_is_mended": 0,

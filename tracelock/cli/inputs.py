@@ -129,7 +129,7 @@ def _todo(kind: str, path: str, wanted: str, of_python: bool) -> str:
         return "'pytest --tracelock' explores tests of it, and keeps traces in .tracelock/"
     return (
         "'pytest --tracelock' explores tests of it, tracelock.explore(workers=[...]) functions, "
-        "and a scenario may name these (python: in the README)"
+        "and a scenario may name these (python:)"
     )
 
 

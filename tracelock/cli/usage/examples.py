@@ -185,7 +185,7 @@ _BEGIN: Final = (
 _ON: Final = (
     "`tracelock --help` lists all commands, `tracelock COMMAND --help` has examples of each, and "
     "`tracelock completion SHELL` makes bash, zsh or fish complete them. For one test instead of "
-    "all: @pytest.mark.tracelock. The README has the rest."
+    "all: @pytest.mark.tracelock. docs/ has the rest."
 )
 _STATUSES: Final = (
     "as it should be (run: passed; replay: ended as the trace says)",
