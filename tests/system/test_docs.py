@@ -34,7 +34,7 @@ PAGES = [ROOT / "README.md", *WRITTEN]
 NOT_RUN = re.compile(r"(pip|\.venv/bin/|python3 -m venv|pytest --tracelock$)")
 #: Pages with blocks of text that are no commands: tables that long commands printed, what a
 #: repository of one's own has.
-SHOWN = {"how-to/compare.md": 1, "how-to/suite.md": 2, "gallery/index.md": 1}
+SHOWN = {"how-to/compare.md": 1, "how-to/suite.md": 2}
 #: What a test of pages may take; a page that takes longer has a command too many.
 PATIENCE = 120
 
@@ -115,6 +115,9 @@ def commands(text: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_its_code_runs(page: Path, folder: Path) -> None:
+    if page.parent.name == "gallery":
+        for trace in site_pages.gallery_traces():
+            shutil.copy(trace, folder)
     for block in blocks(page):
         place = f"{name_of(page)}:{block.line}"
         if block.title:

@@ -115,6 +115,25 @@ def test_the_wheel_takes_them_from_where_they_are() -> None:
     assert not (ROOT / "tracelock" / "scenarios").exists()
 
 
+@pytest.mark.extended
+def test_a_wheel_has_them(tmp_path: Path) -> None:
+    """Built without a network, where what builds it is installed."""
+    import zipfile
+
+    pytest.importorskip("hatchling")
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        there = {name for name in packed.namelist() if name.startswith("tracelock/scenarios/")}
+        assert {f"tracelock/scenarios/{name}.yaml" for name in names()} <= there
+        text = packed.read("tracelock/scenarios/pi.yaml")
+    assert text == (ROOT / "scenarios" / "pi.yaml").read_bytes()
+
+
 # --- the tour ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda one: one.name)
 def test_a_page_shows_what_its_scenarios_expect(concept: object) -> None:
