@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import os
 import pty
@@ -14,11 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from tests.helpers.commands import Shell, shell_of
-from tracelock.cli.learning.chapter import CONCEPTS
+from tracelock.cli.learning import showing
+from tracelock.cli.learning.chapter import CONCEPTS, Concept
 from tracelock.cli.learning.shipped import names
 from tracelock.cli.learning.showing import page
+from tracelock.cli.learning.tour import tour_command
+from tracelock.cli.output import Output
 from tracelock.report.terminal import Style
 from tracelock.scenario.loading import load_scenario
 
@@ -136,9 +142,8 @@ def test_a_wheel_has_them(tmp_path: Path) -> None:
 
 # --- the tour ----------------------------------------------------------------------------------
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda one: one.name)
-def test_a_page_shows_what_its_scenarios_expect(concept: object) -> None:
+def test_a_page_shows_what_its_scenarios_expect(concept: Concept) -> None:
     """Its verdicts come from runs; they are those that the files expect, and a run is shown."""
-    assert isinstance(concept, type(CONCEPTS[0]))
     lines = [line.plain for line in page(concept, Style(80, True))]
     words = {"passes": {"passes", "(passes)"}, "fails": {"fails", "crashed"},
              "deadlock": {"deadlock"}}  # fmt: skip
@@ -192,6 +197,26 @@ def test_all_of_it_piped(shell: Shell) -> None:
     assert (status, err) == (0, "")
     places = [out.index(f"{number}/14  {one.title}") for number, one in enumerate(CONCEPTS, 1)]
     assert places == sorted(places)
+
+
+def test_what_nobody_reads_is_not_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``tracelock tour | head``."""
+    shown: list[str] = []
+
+    def counted(concept: Concept, style: Style) -> Iterator[Text]:
+        shown.append(concept.name)
+        yield Text("one line")
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(showing, "page", counted)
+    monkeypatch.setattr(sys, "stdout", Closed())
+    tour_command(argparse.Namespace(list=False, name=None), Output())
+    assert shown == ["race"]
 
 
 class OnTerminal:

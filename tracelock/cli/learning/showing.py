@@ -71,14 +71,14 @@ def page(concept: Concept, style: Style) -> Iterator[Text]:
     """All lines of a page, in the order in which they come to be known."""
     number = CONCEPTS.index(concept) + 1
     title = f"{number}/{len(CONCEPTS)}  {concept.title}"
-    yield Text(title, "bold")
+    yield from wrapped(title, style.width, style="bold")
     yield Text(style.line * min(style.width, max(len(title), 20)), "dim")
     for paragraph in concept.text:
         yield from wrapped(paragraph, style.width)
         yield Text()
     scenarios = {name: _loaded(name, concept) for name in concept.scenarios}
     for name, scenario in scenarios.items():
-        yield from _code(name, scenario)
+        yield from _code(name, scenario, style.width)
     budget = _SEARCH / (len(scenarios) * len(BACKENDS))
     tried = [_tried(name, scenario, budget) for name, scenario in scenarios.items()]
     yield from verdicts(tried, style)
@@ -99,9 +99,9 @@ def _loaded(name: str, concept: Concept) -> Scenario:
 
 
 # --- the code ----------------------------------------------------------------------------------
-def _code(name: str, scenario: Scenario) -> Iterator[Text]:
+def _code(name: str, scenario: Scenario, width: int) -> Iterator[Text]:
     backend = next(one for one in BACKENDS if _refused(scenario, one) is None)
-    yield Text(f"{MARK}{name} on {BACKENDS[backend]}, as Python", "bold")
+    yield from wrapped(f"{MARK}{name} on {BACKENDS[backend]}, as Python", width, style="bold")
     for line in workers_of(export(scenario, backend), set(scenario.workers)):
         yield Text(f"    {line}".rstrip(), "cyan")
     yield Text()

@@ -48,6 +48,8 @@ def tour_command(options: argparse.Namespace, out: Output) -> int:
         _lead(made, out)
     else:
         for number, one in enumerate(CONCEPTS):
+            if out.unread:  # as ``| head`` leaves it: what nobody sees is not run
+                break
             if number:
                 out.line()
                 out.line()
@@ -70,6 +72,8 @@ def _print(lines: Iterable[Text], out: Output) -> None:
     for line in lines:
         out.line(line)
         out.flush()
+        if out.unread:
+            return
 
 
 class TourPlace:
