@@ -15,8 +15,6 @@ import tracelock
 from tests.helpers.tracing import trace_of
 from tracelock.analysis.derived.usage import Spread
 from tracelock.analysis.finders.turns import duration
-from tracelock.analysis.findings import SEVERITIES
-from tracelock.analysis.kinds import KINDS
 from tracelock.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,14 +154,6 @@ def test_the_public_name() -> None:
     assert isinstance(found, tracelock.Analysis)
     assert [one.kind for one in found] == ["deadlock"]
     assert isinstance(found[0], tracelock.Finding)
-
-
-def test_the_table_of_kinds_in_the_readme_is_whole() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for kind in KINDS:
-        assert f"`{kind}`" in text, kind
-    for severity in SEVERITIES:
-        assert f"**{severity}**" in text
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ def allowed_only(words: tuple[str, ...]) -> dict[str, Any]:
     return {"choices": words, "type": one_of(words)}
 
 
-_SCENARIO: Final = _value("scenario", "SCENARIO", "a YAML or JSON file", READ_SCENARIO)
+#: What a scenario may be.
+_FILE: Final = "a YAML or JSON file, or @NAME of one that comes with tracelock"
+_SCENARIO: Final = _value("scenario", "SCENARIO", _FILE, READ_SCENARIO)
 _TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz", READ_TRACE)
 _NO_TRACE: Final = _flag("--no-trace", "keep no trace")
 _EVERY_ROW: Final = _flag("--all", "print every event (else the first and last hundred)")
@@ -245,7 +247,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (
             _value("old", "TRACE", "the trace of the failure that was mended", READ_TRACE),
-            _value("scenario", "SCENARIO", "the mended scenario", READ_SCENARIO),
+            _value("scenario", "SCENARIO", "the mended scenario, a file or @NAME", READ_SCENARIO),
             *_search("the old trace's"),
         )),
         "shrink": ("make a failing trace as small as it can be", (
@@ -279,7 +281,8 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE, *_PICTURED,
         )),
         "export": ("write a scenario or trace as a plain Python program or test", (
-            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ_SOURCE),
+            _value("source", "SCENARIO|TRACE", "a scenario (a file or @NAME), or a trace to force",
+                   READ_SOURCE),
             _choice("--as", EXPORTS, "what to write", metavar="KIND", dest="target", required=True),
             _value("-o --output", "FILE", "where to (standard output)", WRITE),
             _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),
@@ -321,7 +324,14 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _NO_TRACE, _JSON,
         )),
         "validate": ("check scenarios and tell all that is wrong with them", (
-            _value("scenarios", "SCENARIO", "a YAML or JSON file", READ_SCENARIO, nargs="+"), _JSON,
+            _value("scenarios", "SCENARIO", _FILE, READ_SCENARIO, nargs="+"), _JSON,
+        )),
+        "tour": ("learn what can go wrong, one concept after the other, each shown by a run", (
+            _value("name", "NAME", "of one concept, or its number", nargs="?"),
+            _flag("--list", "list the concepts"),
+        )),
+        "scenarios": ("list the scenarios that come with tracelock, or print one", (
+            _value("name", "NAME", "of the one to print", nargs="?"), _JSON,
         )),
         "schema": ("print the JSON Schema of the scenario language, for editors", ()),
         "recover": ("save what is whole in a damaged trace", (

@@ -48,7 +48,7 @@ def step_through(trace: Trace, around: int | None, out: Output) -> None:
     one = story(trace, window(len(trace.events), middle, MOST))
     seqs = [row.seq for row in one.rows]
     at = 0 if around is None else seqs.index(around) + 1
-    with _Raw() as read:
+    with RawTerminal() as read:
         while True:
             out.text("\x1b[H\x1b[2J")
             out.lines(screen(one, at, out.style))
@@ -104,7 +104,7 @@ def screen(one: Story, at: int, style: Style) -> Iterator[Text]:
     yield Text(_HELP, "dim")
 
 
-class _Raw:
+class RawTerminal:
     """The terminal with keys as they are pressed; as it was before when this ends, also by a
     signal that ends the process."""
 
