@@ -70,6 +70,7 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
     ),
     "analyze": (
         _E("tracelock analyze traces/deadlock_ab_ba.json", "why it went wrong"),
+        _E("tracelock analyze traces/unlocked_counter.json --all", "all that was seen beside it"),
         _E("tracelock analyze traces/condition_lost_wakeup.json --json", "the same for a script"),
     ),
     "show": (
