@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.tracing import stuck, trace_of
 from tracelock.analysis.analyze import Analysis, analyze
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, Finding
-from tracelock.analysis.kinds import KINDS
+from tracelock.analysis.kinds import CURES, KINDS
 from tracelock.trace import Verdict
 
 OBJECTS = {
@@ -490,7 +490,7 @@ def of(analysis: Analysis, kind: str) -> list[Finding]:
 
 
 def test_every_kind_has_its_cases() -> None:
-    assert {case.kind for case in CASES.values()} == set(KINDS)
+    assert {case.kind for case in CASES.values()} == set(KINDS) == set(CURES)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
