@@ -243,10 +243,16 @@ def findings_page() -> str:
 
     lines = ["# Findings", "", "`tracelock analyze TRACE` and `tracelock.analyze(trace)` read a "
              "trace, run nothing, and list what they find: of free and controlled runs, of any "
-             "backend, of Python code, finished or cut off. Each finding is an **error** (it "
-             "happened in this run), a **warning** (it did not, and nothing in the trace keeps it "
-             "from happening in another schedule: `tracelock predict` tries those) or a **note** "
-             "(worth knowing, often harmless).", ""]  # fmt: skip
+             "backend, of Python code, finished or cut off.", "",
+             "Of a run that failed the **root** comes first, and alone is told in full: the one "
+             "finding that the failure depends on most directly, found by walking back from the "
+             "failed check, the exception or the deadlock along the trace's dependences. It has a "
+             "sentence of diagnosis, one of cure, and the source lines concerned; the others are "
+             "listed as *also seen* (`--all` tells them too). Each finding is an **error** (the "
+             "failure depends on it, and it happened in this run), a **warning** (it did not, or "
+             "nothing failed by it, and nothing in the trace keeps it from happening in another "
+             "schedule: `tracelock predict` tries those) or a **note** (worth knowing, often "
+             "harmless). A run that passed has no errors.", ""]  # fmt: skip
     lines += ["| kind | what it says |", "|---|---|"]
     lines += [f"| `{kind}` | {_cell(about)} |" for kind, about in KINDS.items()]
     return "\n".join([*lines, "", (HERE / "parts" / "findings.md").read_text(encoding="utf-8")])

@@ -69,6 +69,9 @@ class Op:
     spawn by a fork, the numbers of the objects whose state is copied.
     ``soft``: the step has an ``into``, so that running out of time there is a result (false)
     and not an error.
+    ``remark``: what the record tells of the step besides; nothing depends on it. Of a release, the
+    name of the exception that leaves the section; of a cancel, that its task has swallowed it; of
+    an access in the standard library, the place that has called it.
     """
 
     kind: int
@@ -80,6 +83,7 @@ class Op:
     expect: Value = None
     body: Any = None
     soft: bool = False
+    remark: str = ""
 
     def __repr__(self) -> str:
         return f"<{NAMES[self.kind]} #{self.target} at {self.at}>"

@@ -262,7 +262,8 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,
         )),
         "analyze": ("say what a trace shows: deadlocks, races, lost wake-ups, contention", (
-            _TRACE, _JSON,
+            _TRACE, _flag("--all", "tell every finding in full, not only the cause of the failure"),
+            _JSON,
         )),
         "show": ("print a trace without running it", (
             _TRACE, _EVERY_ROW,

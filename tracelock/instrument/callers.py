@@ -182,6 +182,32 @@ def caller(worker: Worker | None = None, depth: int = 2) -> str:
     return _find(sys._getframe(depth))[0]
 
 
+def outside_of_library(site: Any) -> str:
+    """Who has called the standard library, whose code makes an access at ``site``: the first place
+    outwards that is not in it; "" where the site itself is none of it, or nobody else is there."""
+    if site.library is False:
+        return ""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    if site.library is None:
+        site.library = frame is not None and _of_library(frame)
+        if not site.library:
+            return ""
+    while frame is not None and _of_library(frame):
+        frame = frame.f_back
+    at = "" if frame is None else _find(frame)[0]
+    return "" if at.startswith(("(", "?")) else at
+
+
+def _of_library(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__")
+    return frame.f_code.co_filename.startswith(_HERE) or (
+        type(name) is str and name.partition(".")[0] in sys.stdlib_module_names
+        and name != "__main__"
+    )  # fmt: skip
+
+
 def creation_name(kind: str, worker: Worker) -> str:
     """The name of an object that is created here: what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))

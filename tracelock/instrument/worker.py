@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from tracelock.instrument.accesses.noticing import Noticing
+from tracelock.instrument.callers import outside_of_library
 from tracelock.instrument.hub import (
     DIGITS,
     Hub,
@@ -215,12 +216,13 @@ class Worker(Noticing):
             self.step(Op(ATOMIC, -1, site.at, body=body))
             self.last = None
             return
+        by = "" if site.library is False else outside_of_library(site)
         if kind == READ:
             op = variable.reads.get(site)
-            if op is None:
-                op = variable.reads[site] = Op(READ, variable.number, site.at)
+            if op is None or by:
+                op = variable.reads[site] = Op(READ, variable.number, site.at, remark=by)
         else:
-            op = Op(WRITE, variable.number, site.at, shown(value))
+            op = Op(WRITE, variable.number, site.at, shown(value), remark=by)
             if value is not None:
                 names.name_contents(variable, value, self)
         self.step(op)

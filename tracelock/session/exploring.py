@@ -355,7 +355,9 @@ class Exploration(Opened):
             self._cut_short("what the switches of the failing schedule take was not told", over)
 
     def _needs(self, explored: Explored, trace: Trace) -> str:
-        if not trace.events.extras:
+        from tracelock.analysis.derived.switches import switches_of
+
+        if not switches_of(trace):
             return ""
         from tracelock.instrument.source_lines import source_lines
         from tracelock.report.switching import verdict_line

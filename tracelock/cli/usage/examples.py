@@ -76,6 +76,7 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
         _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
            "a failure and its trace, then:"),
         _E("tracelock analyze deadlock.json", "why it went wrong"),
+        _E("tracelock analyze deadlock.json --all", "all that was seen beside it"),
         _E("tracelock analyze deadlock.json --json", "the same for a script"),
     ),
     "show": (

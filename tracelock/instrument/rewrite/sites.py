@@ -14,16 +14,17 @@ class Site:
     """One line of one function. ``at`` is ``file:line``, ``function`` its qualified name.
 
     Sites of one source are unique, so they may be compared by identity. Several accesses on a line
-    share their site.
+    share their site. ``library``: whether it is in the standard library, None until asked.
     """
 
-    __slots__ = ("at", "file", "function", "line")
+    __slots__ = ("at", "file", "function", "library", "line")
 
     def __init__(self, file: str, line: int, function: str) -> None:
         self.file = file
         self.line = line
         self.function = function
         self.at = f"{file}:{line}"
+        self.library: bool | None = None
 
     def __repr__(self) -> str:
         return f"<Site {self.at} {self.function}>"
