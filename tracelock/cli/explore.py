@@ -14,6 +14,7 @@ from tracelock.cli.run import find_modules, limits_of
 from tracelock.cli.show import steps
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
+from tracelock.names import display_names, for_display
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.explored import Explored, confirmations, preemptive
@@ -184,12 +185,13 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         out.line()
         places = exploration.target.places(trace.verdict)
         about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"
-        out.lines(verdict_block(trace.verdict, trace.workers, about, places))
+        seen = for_display(trace)
+        out.lines(verdict_block(seen.verdict, seen.workers, about, places))
         out.lines(confirmations(explored.confirmed))
         if explored.needs:
             out.line(f"  {explored.needs}")
         if explored.twin is not None:
-            show_twin(explored.twin, exploration.trace_of, out)
+            show_twin(explored.twin, trace, exploration.trace_of, out)
         out.line()
     out.line(clean(explored.summary))
     out.lines(f"  note: {clean(note)}" for note in explored.notes)
@@ -206,15 +208,19 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         out.line(replay_line(paths[-1], exploration.plan.allow_call))
 
 
-def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:
-    """The nearest passing schedule, and the one switch that makes the difference."""
+def show_twin(
+    twin: Twin | NoTwin, trace: Trace, trace_of: Callable[[Executed], Trace], out: Output
+) -> None:
+    """The passing schedule nearest to ``trace``, and the one switch that makes the difference."""
     from tracelock.explore.shrink.twin import Twin
 
     if isinstance(twin, Twin):
-        out.line(f"  {clean(twin.explanation)}")
+        passing = trace_of(twin.passing)
+        names = display_names(trace, passing)
+        out.line(f"  {clean(names.text(twin.explanation))}")
         out.line()
         out.line(f"its passing twin, the same up to event {twin.switch}:")
-        out.lines(steps(trace_of(twin.passing), out))
+        out.lines(steps(names.of(passing), out))
     elif twin.proved:
         out.line("  No schedule passes: it is not the order of the steps that is wrong.")
 

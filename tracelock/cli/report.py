@@ -14,6 +14,7 @@ from typing import Any, Final
 from tracelock.cli.output import Output
 from tracelock.cli.outputs import is_standard
 from tracelock.errors import TraceError, UsageError
+from tracelock.names import display_names, for_display
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
@@ -50,7 +51,8 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         trace = load_trace(options.trace)
         # what another tool draws holds every event, and no findings
         plain = form in ("chrome", "shiviz")
-        text = render(Subject(trace) if plain else subject_of(options, trace), form)
+        seen = for_display(trace)
+        text = render(Subject(seen) if plain else subject_of(options, trace), form)
     if path is None:
         out.text(text)
         return 0
@@ -83,9 +85,11 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
     # the name alone: a report is for others, whom the folders of this machine do not concern
     name = os.path.basename(options.trace)
+    names = display_names(trace) if twin is None else display_names(trace, twin)
+    seen = names.of(trace)
     return Subject.of(
-        trace, analyze(trace), twin=twin, around=around, path=name,
-        sources=sources_of(trace, options.sources or "."), **more,
+        seen, analyze(seen), twin=None if twin is None else names.of(twin), around=around,
+        path=name, sources=sources_of(trace, options.sources or "."), record=trace, **more,
     )  # fmt: skip
 
 

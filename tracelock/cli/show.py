@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.cli.output import Output
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.trace import Trace, load_trace
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
     out.line()
     out.lines(steps(trace, out, every=options.all, around=around, sources=True))
     out.line()
-    out.lines(verdict_block(trace.verdict, trace.workers))
+    seen = for_display(trace)
+    out.lines(verdict_block(seen.verdict, seen.workers))
     return 0
 
 

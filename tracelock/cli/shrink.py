@@ -12,6 +12,7 @@ from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
 from tracelock.cli.show import steps
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.report.wording import clean
 from tracelock.session.explored import confirmations, preemptive
 from tracelock.session.shrinking import ShrunkTrace, predict, shrink
@@ -73,9 +74,10 @@ def _show(
     out.lines(steps(small.trace, out))
     out.line()
     switches = preemptive(shrunk.executed.switches)
-    out.lines(verdict_block(small.trace.verdict, small.trace.workers, switches))
+    seen = for_display(small.trace)
+    out.lines(verdict_block(seen.verdict, seen.workers, switches))
     out.lines(confirmations(small.confirmed))
-    show_twin(small.twin, small.trace_of, out)
+    show_twin(small.twin, small.trace, small.trace_of, out)
     proof = {
         "proved": "no schedule with fewer preemptive switches fails so",
         "1-minimal": "no single switch can be removed",

@@ -9,14 +9,19 @@ import os
 import re
 import sys
 from _thread import get_ident
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.rewrite.assigned import Span, assignments
 from tracelock.instrument.rewrite.sites import stable_file
+from tracelock.names.parts import NAMES, Taker
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
+    from tracelock.trace import Events
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -48,14 +53,26 @@ _digests: dict[tuple[str, int, int], str] = {}
 _places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 #: What an object is, and where it was created -> its name without a number.
 _labels: dict[tuple[str, str], str] = {}
+#: Arguments of these classes are shown.
+_PLAIN: Final = frozenset({int, bool, float, str, type(None)})
+_LONGEST_CALL: Final = 24
+#: Constructors that call that of their base class.
+_DERIVED: Final = frozenset({"BoundedSemaphore.__init__"})
+_spans: dict[tuple[int, int], tuple[CodeType, Span | None]] = {}
 #: place -> function, for the trace.
 functions: dict[str, str] = {}
+#: Of each object that was created: its name, the file, the call there that gave it. There are
+#: several of one name where schedules differ.
+created: dict[tuple[str, str, Span | None], None] = {}
+#: Of workers and variables: the name, and what people call it.
+called: dict[tuple[str, str], None] = {}
 
 
 def clear() -> None:
     """Forget all places: other modules may be instrumented now."""
     _places.clear()
     _files.clear()
+    _spans.clear()
 
 
 def file_label(filename: str, module: str) -> str:
@@ -198,4 +215,64 @@ def creation_name(kind: str, worker: Worker) -> str:
         label = f"{label}#{number}"
     if worker.label != "setup":
         label = f"{label} of {worker.label}"
+    if frame is not None:
+        created[label, frame.f_code.co_filename, _call_of(frame, sys._getframe(2))] = None
     return label
+
+
+def _call_of(frame: FrameType, inner: FrameType | None) -> Span | None:
+    """The call in ``frame`` that gives the object which is created in ``inner``; None where it is
+    another that does so on its way (``Account()``, which has a lock)."""
+    while inner is not None and inner is not frame:
+        code = inner.f_code
+        if not code.co_filename.startswith(_HERE) and code.co_qualname not in _DERIVED:
+            return None
+        inner = inner.f_back
+    key = identity(frame.f_code), frame.f_lasti
+    if key not in _spans:
+        found = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
+        span = None
+        if found is not None:
+            line, end_line, column, end = found
+            # None where the interpreter was told to leave positions out
+            if line is not None and end_line is not None and column is not None and end is not None:
+                span = line, column, end_line, end
+        _spans[key] = frame.f_code, span
+    return _spans[key][1]
+
+
+def call_text(function: str, args: Sequence[object], named: Mapping[str, object]) -> str:
+    """A call as people write it (``withdraw(60)``); "" where there is nothing to tell it from
+    others by, or an argument whose text is long or code of the program's."""
+    values = [*args, *named.values()]
+    if not values or any(type(one) not in _PLAIN for one in values):
+        return ""
+    told = [repr(one) for one in args] + [f"{name}={one!r}" for name, one in named.items()]
+    text = f"{function}({', '.join(told)})"
+    return text if len(text) <= _LONGEST_CALL and text.isprintable() else ""
+
+
+def display_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
+    """What people call the workers and the objects of these events, as far as that is certain:
+    stable name -> name, for the header of the trace. See ``tracelock.names``."""
+    taker = Taker(workers)
+    wanted = {taker.parts(one.target).label for one in events.table if one.target is not None}
+    wanted.update(workers)
+    found: dict[str, set[str]] = {}
+    files: dict[str, dict[Span, str]] = {}
+    for label, filename, span in created:
+        if label not in wanted:
+            continue
+        if span is not None and filename not in files:
+            try:
+                files[filename] = assignments("".join(linecache.getlines(filename)))
+            except (SyntaxError, ValueError, RecursionError):
+                files[filename] = {}
+        found.setdefault(label, set()).add("" if span is None else files[filename].get(span, ""))
+    closures = {label for label, text in called if not text}
+    for label, text in called:
+        if label in wanted:
+            found.setdefault(label, set()).add(text)
+    sure = {label: min(texts) for label, texts in found.items() if len(texts) == 1}
+    names = {label: sure[label] for label in sorted(sure) if sure[label] or label in closures}
+    return {NAMES: names} if names else {}

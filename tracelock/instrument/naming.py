@@ -27,6 +27,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenLayout
+from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
@@ -197,6 +198,8 @@ class ObjectNames:
         else:
             number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
             label = f"{cls.__name__}#{number}"
+        if cls is places.Closure:
+            callers.called[label, ""] = None
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
         if known.keep is obj:
             if worker is None or worker.label == SETUP:

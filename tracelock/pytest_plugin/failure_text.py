@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tracelock.names import display_names, for_display
 from tracelock.session.explored import SearchFailed, preemptive
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def failure_lines(trace: Trace, about: str = "") -> list[str]:
     from tracelock.report.terminal import verdict_block
     from tracelock.report.wording import clean
 
+    trace = for_display(trace)
     verdict = trace.verdict
     blocks = [text.plain for text in verdict_block(verdict, trace.workers, about)]
     head, message = blocks[0], blocks[1:]
@@ -105,7 +107,7 @@ def failure_text(explored: Explored) -> str:
     lines = failure_lines(trace, f"{len(trace.events):,} events, {preemptive(explored.switches)}")
     lines.append("")
     if isinstance(explored.twin, Twin):
-        lines.append(explored.twin.explanation)
+        lines.append(display_names(trace).text(explored.twin.explanation))
     elif explored.twin is not None and explored.twin.proved:
         lines.append("No schedule passes: it is not the order of the steps that is wrong.")
     lines.append(explored.summary)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.account.account import listed
+from tracelock.names import display_names
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
@@ -123,9 +124,10 @@ class Explored:
         from tracelock.report.terminal import Style, verdict_block
         from tracelock.session.story import steps
 
-        trace = self.trace
-        if trace is None:
+        if self.trace is None:
             return ""
+        names = display_names(self.trace)
+        trace = names.of(self.trace)
         lines = [text.plain for text in steps(trace, Style(width))]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
@@ -133,7 +135,7 @@ class Explored:
         if self.needs:
             lines.append(f"  {self.needs}")
         if isinstance(self.twin, Twin):
-            lines.append(f"  {self.twin.explanation}")
+            lines.append(f"  {names.text(self.twin.explanation)}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(line.rstrip() for line in lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from tracelock.names import for_display
 from tracelock.session.targets import python_of
 from tracelock.trace import Trace
 
@@ -34,6 +35,7 @@ def timeline_of(trace: Trace, select: Iterable[range] | None = None) -> Timeline
     """The timeline of a trace; of Python code without the workers that do nothing in it."""
     from tracelock.report.timeline import selection, timeline, without_idle
 
+    trace = for_display(trace)
     line = timeline(trace, list(selection(len(trace.events)) if select is None else select))
     if python_of(trace) is not None:
         line = without_idle(line, set(trace.events.workers))

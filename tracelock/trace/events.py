@@ -244,6 +244,20 @@ class Events(Sequence[Event]):
         """An independent copy (the values themselves are shared)."""
         return self.part()
 
+    def renamed(self, names: Mapping[str, str]) -> Events:
+        """The events with other names for their targets, to be read only: all columns but the table
+        of shapes are those of this one. ``names``: as far as they are others."""
+        new = Events()
+        for name in self.__slots__:
+            setattr(new, name, getattr(self, name))
+        new._shape_of = {}
+        new.table = [
+            shape if shape.target is None
+            else shape._replace(target=names.get(shape.target, shape.target))
+            for shape in self.table
+        ]  # fmt: skip
+        return new
+
     def __repr__(self) -> str:
         return f"<Events: {len(self.values)}>"
 

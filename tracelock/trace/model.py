@@ -78,13 +78,14 @@ class Trace:
         return "".join(parts_of(self.header(), self.events, self.verdict))
 
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of everything but the times, the environment and the version.
+        """SHA-256, in hexadecimal, of everything but the times, the environment, the version and
+        what people call things.
 
         Two runs of one seed have the same digest, on whatever machine and Python.
         """
         rest = {**self.header(), "verdict": self.verdict.to_data()}
-        for key in ("environment", "tracelock"):
-            del rest[key]
+        for key in ("environment", "tracelock", "names"):
+            rest.pop(key, None)
         digest = hashlib.sha256(encode(dumps(rest, "the header", canonical=True)))
         digest.update(self.events.digest().encode())
         return digest.hexdigest()

@@ -1,0 +1,77 @@
+"""The short names of objects that real code creates, as it runs: the right ones, or none."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+from typing import Any
+
+import tracelock
+from tracelock.names import display_names, for_display
+
+
+@dataclasses.dataclass
+class Record:
+    """Its lock is made by code that has no line."""
+
+    lock: Any = dataclasses.field(default_factory=threading.Lock)
+    count: int = 0
+
+
+class Kept:
+    def __init__(self) -> None:
+        self._first, self._second = threading.Lock(), threading.Lock()
+        self.all = [threading.Lock() for _ in range(2)]
+        self.ready = threading.Event()
+        self.full = threading.Condition()  # noqa: E702
+        self.jobs: queue.Queue[int] = queue.Queue()
+        self.permits = threading.BoundedSemaphore(2)
+        self.chosen = threading.Lock() if threading else threading.RLock()
+
+
+def use(kept: Kept) -> None:
+    """Uses each object in this order."""
+    record = Record()
+    local = threading.RLock()
+    for lock in (kept._first, kept._second, *kept.all, record.lock, local, kept.chosen):
+        with lock:
+            pass
+    kept.ready.set()
+    kept.jobs.put(1)
+    with kept.permits, kept.full:
+        kept.full.notify()
+    total = 0
+
+    def add(amount: int) -> None:
+        nonlocal total
+        total += amount
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in (5, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    raise ValueError(total)
+
+
+def test_objects_have_the_names_that_hold_them() -> None:
+    found = tracelock.explore(
+        setup=Kept, workers=[use], instrument=[__name__], schedules=30, shrink=False, confirm=0
+    )
+    trace = found.trace
+    assert trace is not None
+    shown = for_display(trace)
+    used = dict.fromkeys(one.target for one in shown.events if one.op == "release")
+    made = f"lock@tests/conformance/test_python_names.py:{use.__code__.co_firstlineno + 2}"
+    assert [*used] == [
+        "Kept._first", "Kept._second", "Kept.all[]#1", "Kept.all[]#2", made, "local",
+        "Kept.chosen", "Kept.full.lock", "Kept.permits",
+    ]  # fmt: skip
+    table = {short: stable for stable, short in display_names(trace).table.items()}
+    for name in ("Kept._first", "Kept._second", "Kept.ready", "Kept.full", "Kept.jobs", "local",
+                 "Kept.permits", "Kept.chosen", "total", "add(5)", "add(7)"):  # fmt: skip
+        assert name in table, (name, sorted(table))
+    assert "_second@" in table["Kept._first"], "the stable name is what it always was: a guess"
+    assert "record" not in table, "a lock that is made inside is not the record"
+    assert trace.digest() == dataclasses.replace(trace, extra={}).digest()
