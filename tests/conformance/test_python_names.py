@@ -24,7 +24,7 @@ class Kept:
         self._first, self._second = threading.Lock(), threading.Lock()
         self.all = [threading.Lock() for _ in range(2)]
         self.ready = threading.Event()
-        self.full = threading.Condition()  # noqa: E702
+        self.full = threading.Condition()
         self.jobs: queue.Queue[int] = queue.Queue()
         self.permits = threading.BoundedSemaphore(2)
         self.chosen = threading.Lock() if threading else threading.RLock()

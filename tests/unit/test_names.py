@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.amount import amount
 from tests.helpers.tracing import trace_of
 from tracelock.instrument.rewrite.assigned import assignments
 from tracelock.names import display_names, for_display
@@ -161,7 +162,7 @@ LABELS = st.builds(
 OPS = st.sampled_from(["read", "write", "acquire", "release", "wait", "notify", "set", "put"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=amount(60, 1_000))
 @given(WORKERS, st.lists(st.tuples(OPS, LABELS), max_size=12), st.data())
 def test_no_two_objects_of_a_trace_get_one_name(
     workers: list[str], targets: list[tuple[str, str]], data: st.DataObject

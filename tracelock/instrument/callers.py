@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.rewrite.assigned import Span, assignments
-from tracelock.instrument.rewrite.sites import stable_file
-from tracelock.names.parts import NAMES, Taker
+from tracelock.instrument.rewrite.sites import path_in_project, project_root, stable_file
+from tracelock.names.parts import Taker
+from tracelock.trace.model import FILES, NAMES
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
@@ -252,9 +253,20 @@ def call_text(function: str, args: Sequence[object], named: Mapping[str, object]
     return text if len(text) <= _LONGEST_CALL and text.isprintable() else ""
 
 
-def display_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
-    """What people call the workers and the objects of these events, as far as that is certain:
-    stable name -> name, for the header of the trace. See ``tracelock.names``."""
+def header_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
+    """What the header of a trace has for people alone, as far as it is known: what workers and
+    objects are called (see ``tracelock.names``), and where files lie below the project's folder
+    whose names in the trace do not say it."""
+    root = project_root()
+    labels = sorted({shape.at.rpartition(":")[0] for shape in events.table})
+    found = {label: path_in_project(path_of(label) or "", root) for label in labels}
+    files = {label: path for label, path in found.items() if path not in (None, ".", label)}
+    names = _display_hints(events, workers)
+    return {**({NAMES: names} if names else {}), **({FILES: files} if files else {})}
+
+
+def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
+    """Stable name -> what people call it, where that is certain."""
     taker = Taker(workers)
     wanted = {taker.parts(one.target).label for one in events.table if one.target is not None}
     wanted.update(workers)
@@ -274,5 +286,4 @@ def display_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
         if label in wanted:
             found.setdefault(label, set()).add(text)
     sure = {label: min(texts) for label, texts in found.items() if len(texts) == 1}
-    names = {label: sure[label] for label in sorted(sure) if sure[label] or label in closures}
-    return {NAMES: names} if names else {}
+    return {label: sure[label] for label in sorted(sure) if sure[label] or label in closures}

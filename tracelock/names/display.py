@@ -20,11 +20,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from tracelock.names.parts import CREATED, MET, NAMES, Parts, Taker
+from tracelock.names.parts import CREATED, MET, Parts, Taker
 from tracelock.names.unique import unique
 from tracelock.names.workers import worker_display
 from tracelock.ops import KIND_OF, ON_VARIABLE
 from tracelock.trace import Blocked, Trace, Verdict, story
+from tracelock.trace.model import NAMES
 
 __all__ = ["DisplayNames", "display_names", "for_display"]
 

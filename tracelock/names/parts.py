@@ -11,10 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ["CREATED", "MET", "NAMES", "OTHER", "Parts", "Taker"]
-
-#: The key of the header with what people call things: stable name -> name.
-NAMES: Final = "names"
+__all__ = ["CREATED", "MET", "OTHER", "Parts", "Taker"]
 
 #: What a name is of: an object of a class, one that was made at a place, anything else.
 MET, CREATED, OTHER = "met", "created", "other"

@@ -19,7 +19,7 @@ from tracelock.errors import Divergence, InternalError, UsageError
 from tracelock.explore.running import Executed, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
-from tracelock.instrument.callers import display_hints
+from tracelock.instrument.callers import header_hints
 from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
@@ -205,7 +205,7 @@ class PythonHost(Interpreted, Host):
         code = program.to_data(*self.sources.of({entry[2].at for entry in log}))
         return Trace(
             code, settings.backend, "controlled", strategy, settings.clock, environment(None),
-            known[: last + 1], events, verdict, extra=display_hints(events, known),
+            known[: last + 1], events, verdict, extra=header_hints(events, known),
         )  # fmt: skip
 
     def follower(self, trace: Trace) -> PythonReplay:
