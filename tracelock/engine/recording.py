@@ -44,6 +44,8 @@ RESULTS: Final = frozenset({
 })  # fmt: skip
 #: Kinds whose ``op.value`` goes into the event as its value.
 VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
+#: Kinds whose ``op.expect`` is how many items a container had, for people.
+SIZED: Final = frozenset({READ, WRITE})
 #: Kinds whose ``op.value`` is a count.
 COUNTS: Final = frozenset({RELEASE, NOTIFY})
 
@@ -134,6 +136,8 @@ def record_log(layout: Layout, log: Iterable[Entry]) -> Events:
             -1,
             enabled,
         )
+        if op.expect is not None and kind in SIZED:
+            events.extras[len(events) - 1] = {"size": op.expect}
     return events
 
 

@@ -57,14 +57,14 @@ _labels: dict[tuple[str, str], str] = {}
 #: Arguments of these classes are shown.
 _PLAIN: Final = frozenset({int, bool, float, str, type(None)})
 _LONGEST_CALL: Final = 24
-#: Constructors that call that of their base class.
-_DERIVED: Final = frozenset({"BoundedSemaphore.__init__"})
+#: Constructors of the standard library that create what they are, or a part that is called so.
+_INNER: Final = {"BoundedSemaphore.__init__": "", "Condition.__init__": ".lock"}
 _spans: dict[tuple[int, int], tuple[CodeType, Span | None]] = {}
 #: place -> function, for the trace.
 functions: dict[str, str] = {}
-#: Of each object that was created: its name, the file, the call there that gave it. There are
-#: several of one name where schedules differ.
-created: dict[tuple[str, str, Span | None], None] = {}
+#: Of each object that was created: its name, the file, the call there that gave it, and which part
+#: of what it gave. There are several of one name where schedules differ.
+created: dict[tuple[str, str, Span | None, str], None] = {}
 #: Of workers and variables: the name, and what people call it.
 called: dict[tuple[str, str], None] = {}
 
@@ -217,17 +217,21 @@ def creation_name(kind: str, worker: Worker) -> str:
     if worker.label != "setup":
         label = f"{label} of {worker.label}"
     if frame is not None:
-        created[label, frame.f_code.co_filename, _call_of(frame, sys._getframe(2))] = None
+        span, part = _call_of(kind, frame, sys._getframe(2))
+        created[label, frame.f_code.co_filename, span, part] = None
     return label
 
 
-def _call_of(frame: FrameType, inner: FrameType | None) -> Span | None:
-    """The call in ``frame`` that gives the object which is created in ``inner``; None where it is
-    another that does so on its way (``Account()``, which has a lock)."""
+def _call_of(kind: str, frame: FrameType, inner: FrameType | None) -> tuple[Span | None, str]:
+    """The call in ``frame`` that gives the object which is created in ``inner``, or (``.lock``) what
+    has that as a part; None where another does so on its way (``Account()``, which has a lock)."""
+    part = ""
     while inner is not None and inner is not frame:
         code = inner.f_code
-        if not code.co_filename.startswith(_HERE) and code.co_qualname not in _DERIVED:
-            return None
+        if not code.co_filename.startswith(_HERE):
+            if code.co_qualname not in _INNER or not _plumbing(inner.f_globals["__name__"]):
+                return None, ""
+            part = "" if kind == "condition" else _INNER[code.co_qualname]
         inner = inner.f_back
     key = identity(frame.f_code), frame.f_lasti
     if key not in _spans:
@@ -239,7 +243,7 @@ def _call_of(frame: FrameType, inner: FrameType | None) -> Span | None:
             if line is not None and end_line is not None and column is not None and end is not None:
                 span = line, column, end_line, end
         _spans[key] = frame.f_code, span
-    return _spans[key][1]
+    return _spans[key][1], part
 
 
 def call_text(function: str, args: Sequence[object], named: Mapping[str, object]) -> str:
@@ -272,7 +276,7 @@ def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
     wanted.update(workers)
     found: dict[str, set[str]] = {}
     files: dict[str, dict[Span, str]] = {}
-    for label, filename, span in created:
+    for label, filename, span, part in created:
         if label not in wanted:
             continue
         if span is not None and filename not in files:
@@ -280,7 +284,8 @@ def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
                 files[filename] = assignments("".join(linecache.getlines(filename)))
             except (SyntaxError, ValueError, RecursionError):
                 files[filename] = {}
-        found.setdefault(label, set()).add("" if span is None else files[filename].get(span, ""))
+        name = "" if span is None else files[filename].get(span, "")
+        found.setdefault(label, set()).add(f"{name}{part}" if name else "")
     closures = {label for label, text in called if not text}
     for label, text in called:
         if label in wanted:

@@ -17,7 +17,7 @@ from tracelock.instrument.hub import (
     get_ident,
     new_baton,
 )
-from tracelock.instrument.naming import SETUP, Variable
+from tracelock.instrument.naming import CONTAINERS, SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
 from tracelock.instrument.threads.owning import APART, give
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
@@ -25,6 +25,8 @@ from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
 collect_garbage: Final = gc.collect
+#: Containers whose number of items is told: their length runs no code of the program's.
+SIZED: Final = frozenset(CONTAINERS)
 
 
 class Worker(Noticing):
@@ -215,15 +217,20 @@ class Worker(Noticing):
             self.step(Op(ATOMIC, -1, site.at, body=body))
             self.last = None
             return
+        sized = name is None and type(obj) in SIZED
         if kind == READ:
-            op = variable.reads.get(site)
+            op = variable.reads.get(site) if not sized else None
             if op is None:
-                op = variable.reads[site] = Op(READ, variable.number, site.at)
+                op = Op(READ, variable.number, site.at)
+                if not sized:
+                    variable.reads[site] = op
         else:
             op = Op(WRITE, variable.number, site.at, shown(value))
             if value is not None:
                 names.name_contents(variable, value, self)
         self.step(op)
+        if sized:
+            op.expect = len(obj)  # type: ignore[arg-type]
 
     def _learning(self) -> bool:
         """Whether accesses count now."""

@@ -19,8 +19,9 @@ from tracelock.trace.text import dumps, encode
 
 __all__ = ["CHUNK", "LARGEST", "Events"]
 
-#: Keys of an event that depend on the interpreter: they are no part of a digest.
-OF_MACHINE: Final = frozenset({"switch"})
+#: Keys of an event that depend on the interpreter, or are there for people: they are no part of a
+#: digest.
+OF_MACHINE: Final = frozenset({"switch", "size"})
 LARGEST: Final = 2**63 - 1  # of a time in nanoseconds: 292 years
 CHUNK: Final = 8192  # events: some 1 MB of text, so that a long trace is never in memory as text
 
