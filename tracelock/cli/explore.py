@@ -11,7 +11,7 @@ from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
-from tracelock.cli.show import steps
+from tracelock.cli.show import steps, told
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
 from tracelock.names import display_names, for_display
@@ -84,7 +84,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         if options.json:
             out.json(explored_object(explored, paths))
         else:
-            show(explored, paths, exploration, out)
+            show(explored, paths, exploration, out, plumbing=options.all_events)
     return STATUS[explored.verdict]
 
 
@@ -175,13 +175,16 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def show(explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output) -> None:
+def show(
+    explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output, *,
+    plumbing: bool = False,
+) -> None:  # fmt: skip
     """Print what was found, the interleaving first."""
     from tracelock.report.terminal import verdict_block
 
     trace = explored.trace
     if trace is not None:
-        out.lines(steps(trace, out, sources=True))
+        out.lines(told(trace, out, plumbing=plumbing))
         out.line()
         places = exploration.target.places(trace.verdict)
         about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"

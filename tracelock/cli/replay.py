@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tracelock.cli.output import Output
 from tracelock.cli.run import UNFINISHED, find_modules
-from tracelock.cli.show import facts, steps
+from tracelock.cli.show import facts, told
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
 from tracelock.names import display_names, for_display
 from tracelock.report.wording import clean, outcome_name
@@ -82,7 +82,8 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         out.lines(facts(trace, result.trace.backend))
         out.line()
         if len(result.trace.events) or result.diverged is None:
-            out.lines(steps(result.trace, out, every=options.all, sources=True))
+            every, plumbing = options.all, options.all_events
+            out.lines(told(result.trace, out, every=every, plumbing=plumbing))
             out.line()
     names = display_names(trace, result.trace)
     out.lines(f"note: {clean(names.text(note))}" for note in result.notes)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import runs_progress
-from tracelock.cli.show import steps
+from tracelock.cli.show import told
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import UsageError
 from tracelock.names import for_display
@@ -140,7 +140,7 @@ class _Run:
         if controlled and verdict.kind != "passed":
             trace = for_display(outcome.trace())
             verdict, workers = trace.verdict, trace.workers
-            self.out.lines(steps(trace, self.out, sources=True))
+            self.out.lines(told(trace, self.out, plumbing=self.options.all_events))
             self.out.line()
         events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
         self._verdict(verdict, f"{self._what()}: {events} in {_duration(seconds)}", workers)

@@ -10,7 +10,7 @@ from tracelock.cli.explore import show_twin
 from tracelock.cli.keeping import Keeper, save_new
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
-from tracelock.cli.show import steps
+from tracelock.cli.show import told
 from tracelock.errors import UsageError
 from tracelock.names import for_display
 from tracelock.report.wording import clean
@@ -71,7 +71,7 @@ def _show(
     from tracelock.report.terminal import verdict_block
 
     shrunk = small.shrunk
-    out.lines(steps(small.trace, out))
+    out.lines(told(small.trace, out, plumbing=options.all_events))
     out.line()
     switches = preemptive(shrunk.executed.switches)
     seen = for_display(small.trace)

@@ -223,8 +223,9 @@ def creation_name(kind: str, worker: Worker) -> str:
 
 
 def _call_of(kind: str, frame: FrameType, inner: FrameType | None) -> tuple[Span | None, str]:
-    """The call in ``frame`` that gives the object which is created in ``inner``, or (``.lock``) what
-    has that as a part; None where another does so on its way (``Account()``, which has a lock)."""
+    """The call in ``frame`` that gives the object which is created in ``inner``, or (``.lock``)
+    what has that as a part; None where another does so on its way (``Account()``, which has a
+    lock)."""
     part = ""
     while inner is not None and inner is not frame:
         code = inner.f_code

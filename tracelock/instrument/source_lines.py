@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from tracelock.trace import Trace
 
 
-def source_lines(trace: Trace) -> Callable[[str], str]:
+def source_lines(trace: Trace, *, indented: bool = False) -> Callable[[str], str]:
     """What gives the source line of a place (``bank.py:31``), "" where it is not known.
+    ``indented``: with the blanks before it.
 
     Files are looked for by the labels that they have in traces, without importing anything. One
     that is not what it was when the trace was recorded is left out: its lines may be others.
@@ -36,7 +37,8 @@ def source_lines(trace: Trace) -> Callable[[str], str]:
             files[label] = _lines([label, paths.get(label)], root, digests[label])
         lines = files[label]
         place = int(number)
-        return lines[place - 1].strip() if 0 < place <= len(lines) else ""
+        text = lines[place - 1].rstrip() if 0 < place <= len(lines) else ""
+        return text if indented else text.strip()
 
     return line
 

@@ -122,13 +122,13 @@ class Explored:
         would make the difference, and the notes. "" where nothing fails."""
         from tracelock.explore.shrink.twin import Twin
         from tracelock.report.terminal import Style, verdict_block
-        from tracelock.session.story import steps
+        from tracelock.session.story import told
 
         if self.trace is None:
             return ""
         names = display_names(self.trace)
         trace = names.of(self.trace)
-        lines = [text.plain for text in steps(trace, Style(width))]
+        lines = [text.plain for text in told(trace, Style(width))]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
         lines += confirmations(self.confirmed)
@@ -176,7 +176,7 @@ def _known(explored: Explored, executions: int, backend: str, noun: str, stuck: 
     if explored.verdict == "failed":
         count = preemptive(explored.switches) if explored.switches else "no preemptive switch"
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
-        never = f"; {explored.needs}" if explored.never else ""
+        never = f"; {explored.needs}" if explored.never and explored.needs else ""
         return f"failed: found after {tried}; it takes {count}{proved}{never}"
     if stuck:
         return f"unfinished: {stuck.splitlines()[0]}"
