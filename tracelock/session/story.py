@@ -70,7 +70,7 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     root = root_of(analyze(seen))
     arrow = "→" if style.unicode else "->"
     lines = story_lines(seen, root, known=lambda at: bool(source(at)) or at in places, arrow=arrow)
-    if not lines or all(line.failing for line in lines):
+    if not lines:
         return []
     drawing = drawn(lines, seen.workers, style, source, lambda at: str(places.get(at, "")))
     return [*drawing, *conclusion(root, style)]
