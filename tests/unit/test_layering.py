@@ -69,6 +69,7 @@ INNER: dict[str, set[str]] = {
     "instrument/state": {"threads"},
     "instrument/threads": {"gil"},
     "report/comparison": set(),
+    "report/failure": set(),
     "report/html": set(),
     "scenario/checks": {"language"},
     "scenario/compile": {"language"},

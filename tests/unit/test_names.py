@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.amount import amount
 from tests.helpers.tracing import trace_of
-from tracelock.instrument.rewrite.assigned import assignments
 from tracelock.names import display_names, for_display
+from tracelock.names.assigned import assignments
 from tracelock.names.unique import unique
 from tracelock.names.workers import worker_display
 from tracelock.trace import Blocked, Events, Trace, Verdict

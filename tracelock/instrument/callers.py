@@ -15,8 +15,8 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import contexts, identity
-from tracelock.instrument.rewrite.assigned import Span, assignments
 from tracelock.instrument.rewrite.sites import path_in_project, project_root, stable_file
+from tracelock.names.assigned import Span, assignments
 from tracelock.names.parts import Taker
 from tracelock.trace.model import FILES, NAMES
 
@@ -90,7 +90,7 @@ def file_label(filename: str, module: str) -> str:
         finally:
             if worker is not None:
                 worker.uncontrolled -= 1
-        _paths.setdefault(label, filename)
+        _paths[label] = filename  # the file that has this name now
     return label
 
 

@@ -218,16 +218,15 @@ class Worker(Noticing):
             self.last = None
             return
         sized = name is None and type(obj) in SIZED
-        if kind == READ:
-            op = variable.reads.get(site) if not sized else None
-            if op is None:
-                op = Op(READ, variable.number, site.at)
-                if not sized:
-                    variable.reads[site] = op
-        else:
+        if kind != READ:
             op = Op(WRITE, variable.number, site.at, shown(value))
             if value is not None:
                 names.name_contents(variable, value, self)
+        elif sized:
+            op = Op(READ, variable.number, site.at)
+        else:
+            op = variable.reads.get(site) or Op(READ, variable.number, site.at)
+            variable.reads[site] = op
         self.step(op)
         if sized:
             op.expect = len(obj)  # type: ignore[arg-type]

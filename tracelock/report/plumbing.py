@@ -54,7 +54,7 @@ def of_the_loop(sentence: str) -> bool:
 def _names_an_object(event: Event) -> bool:
     """Whether an event reads or writes an object of which only the class is known."""
     value = event.value if event.value is not MISSING else event.result
-    whole = not (event.target or "").endswith("[]")  # and not what a container contains
+    whole = "size" not in event.extra and not (event.target or "").endswith("[]")
     return whole and event.op in ("read", "write") and type(value) is str and value.startswith("<")
 
 

@@ -61,8 +61,11 @@ def _turn(
     name = _cut(clean(workers[line.worker]), max(4, style.width // 2))
     row.append(name, f"bold {_colour(column[line.worker])}")
     if reason:
+        room = max(0, style.width - cell_len(row.plain))
         rest = f"   {style.stop}{reason}"
-        row.append(_cut(rest, max(0, style.width - cell_len(row.plain))), "dim")
+        if cell_len(rest) > room:  # what a preemption is, is said only where there is room
+            rest = rest.partition(" (")[0]
+        row.append(_cut(rest, room), "dim")
     return row
 
 
@@ -85,9 +88,9 @@ def _line(
         row.append(said, colour)
         yield row
         return
-    row.append(_cut(text, room), tone)
-    row.rstrip()
     if text:
+        row.append(_cut(text, room), tone)
+        row.rstrip()
         yield row
         row = _gutter(None, column, gutter, style)
         row.append(" " * (places + _GAP))

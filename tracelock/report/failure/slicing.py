@@ -33,14 +33,17 @@ _WRITES: Final = frozenset(
 _READS: Final = frozenset({"read", "compare_exchange", "exchange", "fetch_add", "atomic"})
 #: Of an access, another's, and the next of the same worker: that is no order of whole steps.
 _UNSERIALISABLE: Final = frozenset({"rwr", "rww", "wrw", "wwr"})
+_PLUMBING: Final = frozenset({"spawn", "join", "checkpoint"})
 _MOST_WRITES: Final = 4
 
 
 @dataclass(slots=True)
 class Slice:
-    """``levels``: the events that matter -> how much (0 the most)."""
+    """``levels``: the events that matter -> how much (0 the most). ``waits``: those of them that
+    give a lock up to wait for a signal."""
 
     levels: dict[int, int] = field(default_factory=dict)
+    waits: set[int] = field(default_factory=set)
 
     def add(self, seq: int, level: int) -> None:
         """``seq`` matters; -1 is no event."""
@@ -94,8 +97,9 @@ class _Slicer:
             if level <= LINK:
                 self._decided(seq)
         for seq in preemptions(self.trace):
-            add(seq - 1, AROUND)
-            add(seq, MORE)
+            for one, level in ((seq - 1, AROUND), (seq, MORE)):
+                if self._op(one) not in _PLUMBING:
+                    add(one, level)
         return self.found
 
     # --- where it starts -------------------------------------------------------------------------
@@ -109,6 +113,8 @@ class _Slicer:
         places = {name: place for place, name in enumerate(self.trace.workers)}
         for one in verdict.blocked:
             worker = places.get(one.worker, -1)
+            if one.op == "join" and any(other.op != "join" for other in verdict.blocked):
+                continue
             for holder in one.holder:
                 self.found.add(self._last(places.get(holder, -1), one.target, {"acquire"}), PROOF)
             if one.op in ("wait", "wake"):
@@ -183,6 +189,18 @@ class _Slicer:
                     self.found.add(seq, LINK)
                     if self._op(seq) == "wake":
                         self.found.add(self._woken_by(worker, seq), LINK)
+                        self._gave_up(worker, seq)
+
+    def _gave_up(self, worker: int, wake: int) -> None:
+        """Where no wait was recorded, the release of the lock that it began with matters."""
+        own = self.by_worker[worker]
+        for seq in reversed(own[: bisect_left(own, wake)]):
+            if self._op(seq) == "wait" or self._at(seq) != self._at(wake):
+                return
+            if self._op(seq) == "release":
+                self.found.add(seq, LINK)
+                self.found.waits.add(seq)
+                return
 
     def _woken_by(self, worker: int, wake: int) -> int:
         """The event that let this wait go on, -1 where it was none."""

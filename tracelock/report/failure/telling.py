@@ -3,7 +3,7 @@ another one went on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
@@ -63,7 +63,8 @@ def story_lines(
     ``known``: whether a place is the program's own, in which a person can look. ``root``: the
     finding that says why it failed.
     """
-    levels = slice_of(trace, root).levels
+    sliced = slice_of(trace, root)
+    levels = sliced.levels
     visits = list(_visits(trace))
     for visit in visits:
         visit.wanted = [seq for seq in visit.seqs if seq in levels]
@@ -71,20 +72,32 @@ def story_lines(
             visit.level = min(levels[seq] for seq in visit.wanted)
     ends = list(_ends(trace))
     chosen = _chosen([one for one in visits if one.wanted and known(one.at)], MOST - len(ends))
-    teller = _Teller(trace, arrow)
+    teller = _Teller(trace, arrow, sliced.waits)
     lines = [
         StoryLine(one.worker, one.at, teller.said(one), (one.seqs[0], one.seqs[-1]))
         for one in chosen
     ]
     for end in ends:
-        own = [line for line in lines if line.worker == end.worker]
-        last = own[-1] if own else None
-        if last is not None and last.at == end.at and end.said and not trace.verdict.blocked:
-            last.said, last.failing = end.said, True
-        else:
-            lines.append(end)
+        _end(lines, end)
     _reasons(trace, lines)
     return lines
+
+
+def _end(lines: list[StoryLine], end: StoryLine) -> None:
+    """Add where the run went wrong. A line that says no more than this is that line."""
+    own = [place for place, line in enumerate(lines) if line.worker == end.worker]
+    last = lines[own[-1]] if own else None
+    if last is None or last.at != end.at:
+        lines.append(end)
+    elif own[-1] == len(lines) - 1:
+        last.said, last.failing = end.said, True
+    elif not last.said:
+        del lines[own[-1]]
+        lines.append(end)
+    elif last.said.startswith("waits"):
+        last.said, last.failing = end.said, True
+    else:
+        lines.append(end)
 
 
 def _visits(trace: Trace) -> Iterator[_Visit]:
@@ -127,7 +140,8 @@ def _ends(trace: Trace) -> Iterator[StoryLine]:
     """Where the run went wrong, after all events."""
     verdict = trace.verdict
     count = len(trace.events)
-    for one in verdict.blocked:
+    told = [one for one in verdict.blocked if one.op != "join"] or verdict.blocked
+    for one in told:
         if one.worker in trace.workers:
             worker = trace.workers.index(one.worker)
             yield StoryLine(worker, one.at, waits(one), (count, count), None, True)
@@ -162,8 +176,9 @@ def _ended(trace: Trace, why: Switch | None) -> Switch | None:
 class _Teller:
     """Says what a worker did at a line."""
 
-    def __init__(self, trace: Trace, arrow: str) -> None:
+    def __init__(self, trace: Trace, arrow: str, waits: Collection[int]) -> None:
         self.trace = trace
+        self.waits = waits
         self.arrow = arrow
         self.names = [clean(name) for name in trace.workers]
         self._sizes: dict[str, list[tuple[int, int]]] = {}
@@ -186,9 +201,12 @@ class _Teller:
     def _fact(self, event: Event) -> str:
         op, target = event.op, clean(event.target or "")
         name = target.removesuffix("[]").removeprefix("attribute ")
+        if event.seq in self.waits:
+            return f"waits on {name.removesuffix('.lock')}"
         if op in _QUIET:
             return ""
-        if op in ("read", "write") and target.endswith("[]"):
+        sized = "size" in event.extra
+        if op in ("read", "write") and (sized or target.endswith("[]")):
             return self._contents(event, name)
         if op == "read":
             return "" if _opaque(event.result) else f"{name} is {shown(event.result)}"
@@ -217,7 +235,9 @@ class _Teller:
         after = next(
             (other for seq, other in self._sizes[event.target or ""] if seq > event.seq), None
         )
-        if after is None or after == size:
+        if after is None:
+            return f"changes {name} ({_items(size)} before)"
+        if after == size:
             return f"{name}: {_items(size)}"
         return f"{name}: {size} {self.arrow} {_items(after)}"
 
