@@ -195,6 +195,8 @@ class _Slicer:
         """Where no wait was recorded, the release of the lock that it began with matters."""
         own = self.by_worker[worker]
         for seq in reversed(own[: bisect_left(own, wake)]):
+            if self._op(seq) == "checkpoint":
+                continue
             if self._op(seq) == "wait" or self._at(seq) != self._at(wake):
                 return
             if self._op(seq) == "release":
