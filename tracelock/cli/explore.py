@@ -11,17 +11,18 @@ from tracelock.cli.keeping import Keeper, keeper_for, replay_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
-from tracelock.cli.show import steps, told
+from tracelock.cli.show import say, steps, told
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
 from tracelock.names import display_names, for_display
+from tracelock.report.plumbing import of_the_loop
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.explored import Explored, confirmations, preemptive
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
-from tracelock.session.targets import target_for
+from tracelock.session.targets import python_of, target_for
 from tracelock.trace import Trace, load_trace
 from tracelock.trace.verdict import FAILED
 
@@ -191,13 +192,14 @@ def show(
         seen = for_display(trace)
         out.lines(verdict_block(seen.verdict, seen.workers, about, places))
         out.lines(confirmations(explored.confirmed))
-        if explored.needs:
-            out.line(f"  {explored.needs}")
+        if explored.needs and explored.needs not in explored.summary:
+            say(f"  {explored.needs}", out)
         if explored.twin is not None:
-            show_twin(explored.twin, trace, exploration.trace_of, out)
+            show_twin(explored.twin, trace, exploration.trace_of, out, every=plumbing)
         out.line()
-    out.line(clean(explored.summary))
-    out.lines(f"  note: {clean(note)}" for note in explored.notes)
+    say(clean(explored.summary), out)
+    for note in explored.notes:
+        say(f"  note: {clean(note)}", out)
     speed = explored.schedules / explored.seconds if explored.seconds else 0.0
     cut = f", {explored.redundant:,} redundant" if explored.redundant else ""
     out.line(
@@ -212,15 +214,20 @@ def show(
 
 
 def show_twin(
-    twin: Twin | NoTwin, trace: Trace, trace_of: Callable[[Executed], Trace], out: Output
-) -> None:
-    """The passing schedule nearest to ``trace``, and the one switch that makes the difference."""
+    twin: Twin | NoTwin, trace: Trace, trace_of: Callable[[Executed], Trace], out: Output, *,
+    every: bool = False,
+) -> None:  # fmt: skip
+    """The passing schedule nearest to ``trace``, and the one switch that makes the difference; of
+    Python code only with ``every`` with all of its steps."""
     from tracelock.explore.shrink.twin import Twin
 
     if isinstance(twin, Twin):
         passing = trace_of(twin.passing)
         names = display_names(trace, passing)
-        out.line(f"  {clean(names.text(twin.explanation))}")
+        if not of_the_loop(twin.explanation):
+            say(f"  {clean(names.text(twin.explanation))}", out)
+        if python_of(trace) is not None and not every:
+            return
         out.line()
         out.line(f"its passing twin, the same up to event {twin.switch}:")
         out.lines(steps(names.of(passing), out))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tracelock.cli.output import Output
 from tracelock.cli.run import UNFINISHED, find_modules
-from tracelock.cli.show import facts, told
+from tracelock.cli.show import facts, say, told
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
 from tracelock.names import display_names, for_display
 from tracelock.report.wording import clean, outcome_name
@@ -108,7 +108,7 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
     out.lines(verdict_block(seen.verdict, seen.workers, about))
     if result.reproduced:
         if result.needs:
-            out.line(f"  {result.needs}")
+            say(f"  {result.needs}", out)
         out.line("reproduced: it ended as the trace says")
     else:
         recorded, now = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,17 @@ def selected(trace: Trace, every: bool, around: int | None) -> Iterable[range]:
     if every and around is None:
         return [range(len(trace.events))]
     return list(selection(len(trace.events), around=around))
+
+
+def say(sentence: str, out: Output) -> None:
+    """Print a sentence, on as many lines as the terminal makes of it at blanks."""
+    start = sentence[: len(sentence) - len(sentence.lstrip())]
+    out.lines(
+        textwrap.wrap(
+            sentence, max(20, out.style.width), subsequent_indent=f"{start}  ",
+            break_long_words=False, break_on_hyphens=False,
+        )
+    )  # fmt: skip
 
 
 def told(trace: Trace, out: Output, *, plumbing: bool, every: bool = False) -> Iterator[Any]:

@@ -77,7 +77,7 @@ def _show(
     seen = for_display(small.trace)
     out.lines(verdict_block(seen.verdict, seen.workers, switches))
     out.lines(confirmations(small.confirmed))
-    show_twin(small.twin, small.trace, small.trace_of, out)
+    show_twin(small.twin, small.trace, small.trace_of, out, every=options.all_events)
     proof = {
         "proved": "no schedule with fewer preemptive switches fails so",
         "1-minimal": "no single switch can be removed",

@@ -72,7 +72,9 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     lines = story_lines(seen, root, known=lambda at: bool(source(at)) or at in places, arrow=arrow)
     if not lines:
         return []
-    drawing = drawn(lines, seen.workers, style, source, lambda at: str(places.get(at, "")))
+    drawing = drawn(
+        lines, [*seen.workers, "the check"], style, source, lambda at: str(places.get(at, ""))
+    )
     return [*drawing, *conclusion(root, style)]
 
 

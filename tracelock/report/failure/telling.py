@@ -3,6 +3,7 @@ another one went on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,6 +21,7 @@ __all__ = ["MOST", "StoryLine", "story_lines"]
 MOST: Final = 15
 #: With fewer than these, those that matter less are told too.
 FEWEST: Final = 5
+_PLACE: Final = re.compile(r"^\s*(\S+:\d+) in ", re.MULTILINE)
 _QUIET: Final = frozenset({"checkpoint", "release", "spawn", "join", "sleep"})
 _VERBS: Final = {
     "set": "sets", "clear": "clears", "put": "puts into", "get": "gets from", "wait": "waits on",
@@ -29,7 +31,8 @@ _VERBS: Final = {
 
 @dataclass(slots=True)
 class StoryLine:
-    """A worker at a source line. ``said``: what it read or wrote there, "" for nothing to say.
+    """A worker at a source line; what is checked when all have ended has the number of the workers
+    for its worker. ``said``: what it read or wrote there, "" for nothing to say.
 
     ``why``: why the worker of the line before did not go on, None where it is the same worker.
     ``failing``: here the run went wrong. ``events``: ``seq`` of the first and of the last event;
@@ -146,9 +149,13 @@ def _ends(trace: Trace) -> Iterator[StoryLine]:
             worker = trace.workers.index(one.worker)
             yield StoryLine(worker, one.at, waits(one), (count, count), None, True)
     if verdict.kind == "failed" and verdict.at is not None and ":" in verdict.at:
-        worker = verdict.worker if verdict.worker is not None else 0
         said = clean(verdict.message.split("\n", 1)[0])
-        yield StoryLine(worker, verdict.at, said, (count, count), None, True)
+        if verdict.worker is not None:
+            yield StoryLine(verdict.worker, verdict.at, said, (count, count), None, True)
+            return
+        places = _PLACE.findall(verdict.message) if verdict.failure == "finally" else []
+        at = places[-1] if places else verdict.at
+        yield StoryLine(len(trace.workers), at, said, (count, count), None, True)
 
 
 def _reasons(trace: Trace, lines: Sequence[StoryLine]) -> None:
