@@ -68,6 +68,21 @@ def test_objects_of_one_class_are_numbered() -> None:
     ]  # fmt: skip
 
 
+def test_a_lock_is_called_by_the_object_that_has_it() -> None:
+    """Whatever the order in which the locks came into being."""
+    shown = for_display(
+        code_trace(
+            ["a"],
+            [("read", "Account#1.balance"), ("acquire", "l@p.py:3"), ("acquire", "l@p.py:3#2"),
+             ("read", "Account#1.l")],
+            {"l@p.py:3": "Account#2.l", "l@p.py:3#2": "Account#1.l"},
+        )
+    )  # fmt: skip
+    assert [event.target for event in shown.events] == [
+        "Account#1.balance", "Account#2.l", "Account#1.l", "attribute Account#1.l",
+    ]  # fmt: skip
+
+
 def test_what_is_not_known_is_called_after_its_kind_and_place_not_after_a_guess() -> None:
     shown = for_display(
         code_trace(
@@ -169,7 +184,10 @@ def test_no_two_objects_of_a_trace_get_one_name(
 ) -> None:
     things = sorted({*workers, *(target for _, target in targets)})
     names = data.draw(
-        st.dictionaries(st.sampled_from(things), st.sampled_from(["A.x", "A", "c", "u", "t", ""]))
+        st.dictionaries(
+            st.sampled_from(things),
+            st.sampled_from(["A.x", "A", "c", "u", "t", "", "A#1.x", "A#2@t.x", "B#1.x"]),
+        )
     )
     trace = code_trace(workers, targets, names, test=data.draw(st.booleans()))
     table = display_names(trace).table

@@ -9,11 +9,12 @@ import os
 import re
 import sys
 from _thread import get_ident
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.rewrite.sites import path_in_project, project_root, stable_file
 from tracelock.names.assigned import Span, assignments
@@ -65,6 +66,10 @@ functions: dict[str, str] = {}
 #: Of each object that was created: its name, the file, the call there that gave it, and which part
 #: of what it gave. There are several of one name where schedules differ.
 created: dict[tuple[str, str, Span | None, str], None] = {}
+#: The classes of objects of synchronisation that have names, by identity.
+synchronising: set[int] = set()
+#: Of such an object: its name, and that of a variable that has it.
+held: dict[tuple[str, str], None] = {}
 #: Of workers and variables: the name, and what people call it.
 called: dict[tuple[str, str], None] = {}
 
@@ -270,6 +275,29 @@ def header_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
     return {**({NAMES: names} if names else {}), **({FILES: files} if files else {})}
 
 
+def hold(obj: Any, variable: str) -> None:
+    """A variable has an object of synchronisation: people call this so."""
+    attributes = namespace_of(obj)
+    name = obj.name if attributes is None else attributes.get("_tracelock_name")
+    if type(name) is str:
+        held[name, variable] = None
+
+
+def _holders(wanted: Collection[str]) -> dict[str, list[str]]:
+    """By the name of an object the variables that have it."""
+    found: dict[str, list[str]] = {}
+    for label, variable in held:
+        if label in wanted:
+            found.setdefault(label, []).append(variable)
+    return found
+
+
+def _without_number(variable: str, taker: Taker) -> str:
+    """``Account.lock``, of the lock of any account."""
+    parts = taker.parts(variable)
+    return f"{parts.word}{parts.rest}"
+
+
 def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
     """Stable name -> what people call it, where that is certain."""
     taker = Taker(workers)
@@ -292,4 +320,9 @@ def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
         if label in wanted:
             found.setdefault(label, set()).add(text)
     sure = {label: min(texts) for label, texts in found.items() if len(texts) == 1}
+    for label, variables in _holders(wanted).items():
+        plain = sure.get(label, "")
+        fitting = [one for one in variables if not plain or _without_number(one, taker) == plain]
+        if len(fitting) == 1:
+            sure[label] = fitting[0]
     return {label: sure[label] for label in sorted(sure) if sure[label] or label in closures}

@@ -42,12 +42,10 @@ if TYPE_CHECKING:
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 #: Objects of ``setup`` that are named before the workers run; others are when they are met.
 MOST: Final = 2_000
-#: The worker that ``setup`` runs as.
-SETUP: Final = "setup"
+SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
-#: What ``getrefcount`` says of an object that only an attribute has.
-_OURS: Final = 2
+_OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
 #: Of those that may be gone, so many are looked at in one step.
 _AT_ONCE: Final = 128
 _LATE: Final = (
@@ -379,6 +377,8 @@ class ObjectNames:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if issubclass(type(value), CONTAINERS) and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")
+        elif identity(type(value)) in callers.synchronising:
+            callers.hold(value, variable.name)
 
     # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object) -> None:

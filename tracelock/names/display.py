@@ -162,6 +162,13 @@ def _objects(
         wholes.setdefault(one.label, one)
         if not one.rest:
             done[one.label] |= used[name]
+    # what is called by the variable that has it, which is a part of another object
+    holders = {
+        label: taker.parts(told[label]) for label, one in [*wholes.items()]
+        if one.kind == CREATED and taker.parts(told.get(label, "")).kind == MET
+    }  # fmt: skip
+    for one in [*holders.values()]:
+        wholes.setdefault(one.label, one)
     classes: defaultdict[str, list[str]] = defaultdict(list)
     for label, one in wholes.items():
         if one.kind == MET:
@@ -174,6 +181,8 @@ def _objects(
             alike = classes[one.word]
             numbered = f"{one.word}#{alike.index(label) + 1}"
             names = [one.word] if len(alike) == 1 else [numbered]
+        elif label in holders:
+            continue
         elif one.kind == CREATED:
             kind = next(word for word, some in _KINDS if some & done[label] or not some)
             place = f"{kind}@{one.at}"
@@ -185,6 +194,8 @@ def _objects(
             names = [_without_workers(label, workers)]
         candidates[label] = [*dict.fromkeys(names)]
     short = unique(candidates, workers.values())
+    of_holders = {label: [f"{short[one.label]}{one.rest}"] for label, one in holders.items()}
+    short |= unique(of_holders, {*short.values(), *workers.values()})
     whole = {
         name: [f"{short[one.label]}{one.rest}".lstrip(".") or name, name]
         for name, one in parts.items()
