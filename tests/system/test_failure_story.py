@@ -14,6 +14,9 @@ from rich.cells import cell_len
 from tests.helpers import pool_asyncio, pool_threads
 from tests.helpers.commands import shell_of
 from tests.system.plugin_tools import ROOT, run
+from tracelock.report.terminal import Style
+from tracelock.session.story import told
+from tracelock.trace import load_trace
 
 pytest_plugins = ["pytester"]
 
@@ -102,41 +105,34 @@ def in_order(lines: list[str], wanted: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize("module, text", [(pool_threads, THREADS), (pool_asyncio, TASKS)])
-@pytest.mark.parametrize("width", [80, 60])
 def test_a_pool_that_checks_once_is_told_in_forty_rows(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, module: object, text: str,
-    width: int,
-) -> None:  # fmt: skip
-    monkeypatch.setenv("COLUMNS", str(width))
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, module: object, text: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     project(pytester, module, text)
     result = run(pytester, *FAST, "tests")
     lines = result.stdout.lines
     start = next(n for n, line in enumerate(lines) if "│ user" in line)
     end = next(n for n, line in enumerate(lines) if line.startswith("why: "))
-    story = lines[start:end]
-    in_order(story, STORY)
-    assert all(cell_len(line) <= width for line in story)
-    told = "\n".join(lines[start:])
-    assert "@" not in told and "loop:" not in told and "checkpoint" not in told
-    assert "test_pool_one_connection_three_users/" not in told
+    in_order(lines[start:end], STORY)
+    assert all(cell_len(line) <= 80 for line in lines[start:end])
+    told_text = "\n".join(lines[start:])
+    assert "@" not in told_text and "loop:" not in told_text and "checkpoint" not in told_text
+    assert "test_pool_one_connection_three_users/" not in told_text
     everything = lines[lines.index(next(one for one in lines if "FAILURES" in one)) :]
     stop = next(n for n, line in enumerate(everything) if "failing schedules" in line)
-    most = 40 if width == 80 else 52
-    assert rows(everything[:stop], width) + 2 <= most, "\n".join(everything)
+    assert rows(everything[:stop], 80) + 2 <= 40, "\n".join(everything)
     assert any("replay it: tracelock replay" in line for line in everything)
+    trace = load_trace(next((pytester.path / ".tracelock").glob("*.json")))
+    monkeypatch.chdir(pytester.path)
+    narrow = [one.plain for one in told(trace, Style(60))]
+    in_order(narrow, STORY)
+    assert all(cell_len(line) <= 60 for line in narrow)
+    every = "\n".join(one.plain for one in told(trace, Style(120), every=True))
+    assert "spawn user-1" in every and "read attribute" in every
 
 
-def test_all_events_are_shown_on_request(pytester: pytest.Pytester) -> None:
-    project(pytester, pool_threads, THREADS)
-    result = run(pytester, *FAST, "tests", "--tracelock-all-events")
-    shown = result.stdout.str()
-    assert "spawn user-1" in shown and "join user-3" in shown
-    assert "read attribute" in shown
-    from tracelock.pytest_plugin.failure_text import show_all_events
-
-    show_all_events(False)
-
-
+@pytest.mark.extended
 def test_a_replay_tells_the_same_story(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:

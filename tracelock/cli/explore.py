@@ -197,9 +197,12 @@ def show(
         if explored.twin is not None:
             show_twin(explored.twin, trace, exploration.trace_of, out, every=plumbing)
         out.line()
-    say(clean(explored.summary), out)
-    for note in explored.notes:
-        say(f"  note: {clean(note)}", out)
+    code = trace is not None and python_of(trace) is not None
+    for text in (clean(explored.summary), *(f"  note: {clean(one)}" for one in explored.notes)):
+        if code:
+            say(text, out)
+        else:
+            out.line(text)
     speed = explored.schedules / explored.seconds if explored.seconds else 0.0
     cut = f", {explored.redundant:,} redundant" if explored.redundant else ""
     out.line(

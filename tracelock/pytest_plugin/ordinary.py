@@ -40,6 +40,8 @@ def is_ordinary(program: ItemProgram, options: dict[str, Any], explored: Explore
     item, trace = program.item, explored.trace
     if trace is None or explored.switches or program.asynchronous or is_given(item):
         return False
+    if program.isolated or type(item).__name__ == "TestCaseFunction":
+        return False  # unittest keeps what its tests raise to itself
     if options.get("cancellations") or options.get("gc") or not whole(trace):
         return False
     plan = Plan(

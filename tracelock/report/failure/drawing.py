@@ -100,15 +100,16 @@ def _line(
 
 
 def _aligned(lines: Sequence[StoryLine], texts: Sequence[str], room: int) -> int:
-    """How wide the source is where the values stand in a column at its right: as wide as most
-    lines allow; 0 where none does."""
-    best, most = 0, 0
+    """How wide the source is where the values stand in a column at its right: so that most lines
+    have theirs there and not far off; 0 where none does."""
     both = zip(lines, texts, strict=True)
     pairs = [(cell_len(text), cell_len(line.said)) for line, text in both if line.said]
+    best, most = 0, 0.0
     for width, _ in pairs:
-        fit = sum(other <= width and width + _GAP + said <= room for other, said in pairs)
-        if fit > most or (fit == most and width < best):
-            best, most = width, fit
+        fitting = [other for other, said in pairs if other <= width and width + _GAP + said <= room]
+        score = len(fitting) - sum(width - other for other in fitting) / room
+        if score > most:
+            best, most = width, score
     return best
 
 
