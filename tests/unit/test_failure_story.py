@@ -72,7 +72,7 @@ def test_sizes_are_told_where_they_are_known() -> None:
         trace.events.extras[seq] = {"size": size}
     assert [said for _, at, said in told(trace) if at != "t.py:9"] == [
         "Pool._idle: empty", "Pool._idle: 0 -> 1 item", "Pool._idle: 1 item",
-        "Pool._idle: 1 -> empty",
+        "Pool._idle: 1 -> empty", "changes Pool._idle (empty before)",
     ]  # fmt: skip
 
 

@@ -87,8 +87,15 @@ class _Slicer:
         self._end()
         proof = sorted(seq for seq in (root.events if root else ()) if seq < len(self.events))
         workers = {self.events.workers[seq] for seq in proof}
-        if len(workers) < 2 and not self.trace.verdict.blocked:
-            proof = sorted({*proof, *self._triple()})
+        triple = [] if self.trace.verdict.blocked else self._triple()
+        if len(workers) < 2:
+            proof = sorted({*proof, *triple})
+        elif {self._target(seq) for seq in triple} <= {self._target(seq) for seq in proof}:
+            # the finding may tell of another side of the same thing
+            for seq in triple:
+                add(seq, LINK)
+            if triple:
+                self._between(triple)
         for seq in proof:
             add(seq, PROOF)
         if proof:

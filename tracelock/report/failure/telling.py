@@ -74,7 +74,9 @@ def story_lines(
         if visit.wanted:
             visit.level = min(levels[seq] for seq in visit.wanted)
     ends = list(_ends(trace))
-    chosen = _chosen([one for one in visits if one.wanted and known(one.at)], MOST - len(ends))
+    told = {seq for seq in levels if seq in sliced.waits or not _quiet(trace, seq)}
+    wanted = [one for one in visits if known(one.at) and not told.isdisjoint(one.wanted)]
+    chosen = _chosen(wanted, MOST - len(ends))
     teller = _Teller(trace, arrow, sliced.waits)
     lines = [
         StoryLine(one.worker, one.at, teller.said(one), (one.seqs[0], one.seqs[-1]))
@@ -84,6 +86,10 @@ def story_lines(
         _end(lines, end)
     _reasons(trace, lines)
     return lines
+
+
+def _quiet(trace: Trace, seq: int) -> bool:
+    return trace.events.table[trace.events.shapes[seq]].op in _QUIET
 
 
 def _end(lines: list[StoryLine], end: StoryLine) -> None:
