@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from _thread import get_ident
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -66,8 +66,11 @@ functions: dict[str, str] = {}
 #: Of each object that was created: its name, the file, the call there that gave it, and which part
 #: of what it gave. There are several of one name where schedules differ.
 created: dict[tuple[str, str, Span | None, str], None] = {}
-#: The classes of objects of synchronisation that have names, by identity.
+#: The classes of objects of synchronisation that have names, by identity; one of the program's may
+#: be gone, and another class have its address.
 synchronising: set[int] = set()
+#: Of such classes without a namespace: what gives the name.
+name_slots: list[tuple[type, Callable[[Any], Any]]] = []
 #: Of such an object: its name, and that of a variable that has it.
 held: dict[tuple[str, str], None] = {}
 #: Of workers and variables: the name, and what people call it.
@@ -278,7 +281,10 @@ def header_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
 def hold(obj: Any, variable: str) -> None:
     """A variable has an object of synchronisation: people call this so."""
     attributes = namespace_of(obj)
-    name = obj.name if attributes is None else attributes.get("_tracelock_name")
+    if type(attributes) is dict:
+        name = attributes.get("_tracelock_name")
+    else:
+        name = next((slot(obj) for cls, slot in name_slots if issubclass(type(obj), cls)), None)
     if type(name) is str:
         held[name, variable] = None
 

@@ -6,7 +6,7 @@ import _thread
 from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, creation_name, synchronising
+from tracelock.instrument.callers import caller, creation_name, name_slots, synchronising
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
@@ -106,6 +106,7 @@ class ControlledRLock(ControlledLock):
 
 
 synchronising.update(map(identity, (ControlledLock, ControlledRLock)))
+name_slots.append((LockStandIn, vars(LockStandIn)["name"].__get__))
 # a trace shows a value by the name of its type
 ControlledLock.__name__, ControlledRLock.__name__ = "Lock", "RLock"
 #: The stand-in of each type of lock, and what gives a real one.
