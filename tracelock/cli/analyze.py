@@ -12,6 +12,7 @@ from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.finders.turns import duration
 from tracelock.analysis.findings import Finding
 from tracelock.cli.output import Output
+from tracelock.names import for_display
 from tracelock.report.wording import clean, describe
 from tracelock.trace import load_trace
 
@@ -29,10 +30,11 @@ _ALSO: Final = 12
 
 def analyze_command(options: argparse.Namespace, out: Output) -> int:
     """Print the findings of a trace, the gravest first; 0, whatever they are."""
-    analysis = analyze(load_trace(options.trace))
+    trace = load_trace(options.trace)
     if options.json:
-        out.json(analysis.to_data())
+        out.json(analyze(trace).to_data())
         return 0
+    analysis = analyze(for_display(trace))
     width = min(out.style.width, _WIDEST)
     out.lines(_header(analysis, width))
     told, folded = _folded(analysis, options.all)

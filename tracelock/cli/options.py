@@ -117,6 +117,10 @@ _SCENARIO: Final = _value("scenario", "SCENARIO", _FILE, READ_SCENARIO)
 _TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz", READ_TRACE)
 _NO_TRACE: Final = _flag("--no-trace", "keep no trace")
 _EVERY_ROW: Final = _flag("--all", "print every event (else the first and last hundred)")
+_ALL_EVENTS: Final = _flag(
+    "--all-events",
+    "of Python code, show every event and not only the source lines that matter",
+)
 _JSON: Final = _flag("--json", "print one JSON object and nothing else")
 #: Of what runs schedules of Python code.
 _ISOLATION: Final = _choice(
@@ -164,6 +168,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         _number("--seed", "of samplers (0)", type=_whole, default=0),
         _value("--depth", "D", "of pct: how many orderings a bug needs", type=_at_least(1)),
         _flag("--all", "go on after a failure and list every distinct outcome"),
+        _ALL_EVENTS,
         _flag("--no-shrink", "leave a failing schedule as is"),
         _flag("--no-confirm", "do not replay a failure on the real backend"),
         _choice("--engine", ("simulated", "real"),
@@ -219,7 +224,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "default) or at any time (adversarial)"),
             _number("--max-steps", "end a run after N events"),
             _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
-            _ISOLATION, *_COMMON,
+            _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "replay": ("execute a trace again, event by event", (
             _TRACE,
@@ -227,7 +232,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _flag("--bisect",
                   "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "
                   "neither"),
-            _EVERY_ROW, _ISOLATION, *_COMMON,
+            _EVERY_ROW, _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (
             _SCENARIO, *_search("threading"),
@@ -256,7 +261,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file",
                    NEW),
             _flag("--no-confirm", "do not replay the result"),
-            _ISOLATION, *_COMMON,
+            _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "predict": ("tell what could have gone wrong near a passing trace, and try it", (
             _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,
@@ -266,7 +271,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _JSON,
         )),
         "show": ("print a trace without running it", (
-            _TRACE, _EVERY_ROW,
+            _TRACE, _EVERY_ROW, _ALL_EVENTS,
             _number("--around", "only the events near N", 0),
             Either((_JSON, _flag("--step", "step through it, key by key"))),
         )),

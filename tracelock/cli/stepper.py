@@ -17,6 +17,7 @@ from rich.text import Text
 
 from tracelock.cli.output import Output, is_terminal
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.report.frames import Story, story
 from tracelock.report.terminal import Style, table
 from tracelock.report.timeline import Timeline
@@ -45,7 +46,7 @@ def step_through(trace: Trace, around: int | None, out: Output) -> None:
     if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
         raise UsageError("--step needs a terminal to read keys from and to draw on")
     middle = focus(trace) if around is None else around
-    one = story(trace, window(len(trace.events), middle, MOST))
+    one = story(for_display(trace), window(len(trace.events), middle, MOST))
     seqs = [row.seq for row in one.rows]
     at = 0 if around is None else seqs.index(around) + 1
     with RawTerminal() as read:

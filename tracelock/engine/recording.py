@@ -45,6 +45,8 @@ RESULTS: Final = frozenset({
 })  # fmt: skip
 #: Kinds whose ``op.value`` goes into the event as its value.
 VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
+#: Kinds whose ``op.expect`` is how many items a container had, for people.
+SIZED: Final = frozenset({READ, WRITE})
 #: Kinds whose ``op.value`` is a count.
 COUNTS: Final = frozenset({RELEASE, NOTIFY})
 #: Under which optional key the remark of an op is told, and as what (None: as it is).
@@ -150,7 +152,10 @@ def record_log(layout: Layout, log: Iterable[Entry]) -> Events:
         )
         if op.remark and kind in _REMARKS:
             key, value = _REMARKS[kind]
-            events.extras[len(events) - 1] = {key: value if value is not None else op.remark}
+            extra = events.extras.setdefault(len(events) - 1, {})
+            extra[key] = value if value is not None else op.remark
+        if op.expect is not None and kind in SIZED:
+            events.extras.setdefault(len(events) - 1, {})["size"] = op.expect
     return events
 
 

@@ -16,7 +16,8 @@ from threading import TIMEOUT_MAX
 from typing import Any, ClassVar, Final, NoReturn
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.callers import caller, creation_name, synchronising
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import CONTROLLED, guarded, replace
 from tracelock.instrument.steps import shown
@@ -185,6 +186,7 @@ class Primitive:
     def name(self, obj: Any, name: str, worker: Worker) -> None:
         """Name an object that the current schedule creates."""
         obj._tracelock_name = name
+        synchronising.add(identity(type(obj)))
         obj._tracelock_born = worker.hub.schedule
 
     def number(self, obj: Any, worker: Worker) -> int:

@@ -19,6 +19,7 @@ from tracelock.errors import Divergence, InternalError, UsageError
 from tracelock.explore.running import Executed, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
+from tracelock.instrument.callers import header_hints
 from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
@@ -193,10 +194,9 @@ class PythonHost(Interpreted, Host):
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
-        program = self.program
+        program, settings = self.program, self.settings
         program.instrument = self.looking.modules()
-        events = record_log(program.layout, log)
-        known = program.layout.known()
+        events, known = record_log(program.layout, log), program.layout.known()
         named = {name for one in verdict.blocked for name in (one.worker, *one.holder)}
         last = max(
             len(program.workers) - 1,
@@ -208,8 +208,9 @@ class PythonHost(Interpreted, Host):
         )
         sources, places = self.sources.of(places_in(log))
         return Trace(
-            program.to_data(sources, places, log), self.settings.backend, "controlled", strategy,
-            self.settings.clock, environment(None), known[: last + 1], events, verdict,
+            program.to_data(sources, places, log), settings.backend, "controlled", strategy,
+            settings.clock, environment(None), known[: last + 1], events, verdict,
+            extra=header_hints(events, known),
         )  # fmt: skip
 
     def follower(self, trace: Trace) -> PythonReplay:
