@@ -17,6 +17,7 @@ from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import InternalError, LimitReached, UsageError
+from tracelock.instrument.account.breakpoints import breakpoints_heard
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
@@ -119,6 +120,7 @@ class PythonBackend:
             self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
+        self._stack.enter_context(breakpoints_heard(self.hub))
         self.hub.thread_hook = threading.excepthook
         self._watch()
         self.kept = KeptState(self.program, self.names)
@@ -375,7 +377,7 @@ class PythonBackend:
     def _progress(self) -> int | None:
         """For the watchdog: how far ``setup`` or ``check`` is, None while neither runs."""
         hub = self.hub
-        if hub.phase not in (Phase.SETUP, Phase.CHECK):
+        if hub.onlooker.paused or hub.phase not in (Phase.SETUP, Phase.CHECK):
             return None
         return hub.schedule * 1_000_000 + len(hub.controller.log)
 
@@ -400,7 +402,7 @@ class PythonBackend:
             steps = (hub.schedule, done)  # none before the first
             if hub.phase is Phase.IDLE:  # a strategy looks at the schedule that has ended: it works
                 steps = (hub.schedule, int(process_time() * 20))  # while the processor is used
-            still = still + LOOK if steps == seen else 0.0
+            still = still + LOOK if steps == seen and not hub.onlooker.paused else 0.0
             seen = steps
             if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue

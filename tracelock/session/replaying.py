@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict, frozen
 
 if TYPE_CHECKING:
+    from tracelock.engine.controller import Controller
     from tracelock.session.interpreters.which import Switched
 
 
@@ -45,13 +47,19 @@ def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayRes
         return follow(host, trace, tell=True)
 
 
-def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
-    """Execute a trace again on a host, event by event. ``tell``: say what its switches take."""
+def follow(
+    host: Host, trace: Trace, *, tell: bool = False,
+    watch: Callable[[Controller], None] | None = None,
+) -> ReplayResult:  # fmt: skip
+    """Execute a trace again on a host, event by event. ``tell``: say what its switches take.
+    ``watch`` is called with the controller before the first event, to look at each as well."""
     from tracelock.engine.replaying import EndOfTrace
 
     follower = host.follower(trace)
     controller = host.runner.controller(follower)
     follower.follow(controller)
+    if watch is not None:
+        watch(controller)
     diverged: Divergence | None = None
     switches: list[Switched] | None = None
     try:
