@@ -16,6 +16,7 @@ from tracelock.trace import Trace, Verdict, frozen
 
 if TYPE_CHECKING:
     from tracelock.engine.controller import Controller
+    from tracelock.engine.replaying import Replay
     from tracelock.session.interpreters.which import Switched
 
 
@@ -49,17 +50,18 @@ def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayRes
 
 def follow(
     host: Host, trace: Trace, *, tell: bool = False,
-    watch: Callable[[Controller], None] | None = None,
+    watch: Callable[[Controller, Replay], None] | None = None,
 ) -> ReplayResult:  # fmt: skip
     """Execute a trace again on a host, event by event. ``tell``: say what its switches take.
-    ``watch`` is called with the controller before the first event, to look at each as well."""
+    ``watch`` is called with the controller and its follower before the first event, to look at
+    each as well."""
     from tracelock.engine.replaying import EndOfTrace
 
     follower = host.follower(trace)
     controller = host.runner.controller(follower)
     follower.follow(controller)
     if watch is not None:
-        watch(controller)
+        watch(controller, follower)
     diverged: Divergence | None = None
     switches: list[Switched] | None = None
     try:

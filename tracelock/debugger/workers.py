@@ -1,0 +1,78 @@
+"""What the workers of a replay are about to do where it stands, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tracelock.debugger.frames import Stack, stack_of
+from tracelock.debugger.stops import FAILURE, Stop
+from tracelock.instrument.callers import place_of
+from tracelock.ops import NAMES, Op
+
+#: What a loop does beside its tasks has no code of the user's.
+_BESIDE: Final = ("loop:callbacks", "loop:timers")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker where the replay stands. ``at``: the place in the user's code, "" without one;
+    ``state``: what it is about to do, or waits for; ``goes_on``: it makes the next step."""
+
+    number: int
+    name: str
+    state: str
+    at: str
+    stack: Stack
+    goes_on: bool
+
+
+def is_beside(name: str) -> bool:
+    """Whether this is what a loop does beside its tasks, not a thread or a task."""
+    return name.endswith(_BESIDE)
+
+
+def states(hub: Any, stop: Stop) -> list[WorkerState]:
+    """All threads and tasks that have begun, by their number."""
+    found = []
+    for number, worker in sorted(hub.workers.items()):
+        if is_beside(worker.label):
+            continue
+        next_ = worker is stop.worker
+        ended = hub.controller.ended[number]
+        if worker.elsewhere:
+            found.append(WorkerState(number, worker.label, "in another process", "", [], next_))
+            continue
+        stack = [] if ended else stack_of(worker)
+        at = (place_of(stack[-1][0]) or "") if stack else ""
+        if next_ and stop.kind == FAILURE and stop.text:
+            state = f"fails: {stop.text}" if stop.error is not None else _state(hub, worker)
+        else:
+            state = "has ended" if ended else _state(hub, worker)
+        found.append(WorkerState(number, worker.label, state, at, stack, next_))
+    return found
+
+
+def _state(hub: Any, worker: Any) -> str:
+    controller, number = hub.controller, worker.number
+    op: Op | None = controller.pending[number]
+    if op is None:
+        return "runs"
+    what = NAMES[op.kind]
+    names = controller.layout.names
+    if 0 <= op.target < len(names) and op.target < len(controller.models):
+        what += f" {names[op.target]}"
+        model = controller.models[op.target]
+        if controller.waiting[number] and not model.ready(op, number):
+            return f"waits: {what}{_held(controller, model, number)}"
+        if model is not None and not controller.waiting[number] and not model.enabled(op, number):
+            return f"waits: {what}{_held(controller, model, number)}"
+    return what
+
+
+def _held(controller: Any, model: Any, number: int) -> str:
+    holders = [one for one in model.holders() if one != number]
+    if not holders:
+        return ""
+    workers = controller.layout.workers
+    return f", held by {', '.join(workers[one].name for one in holders)}"
