@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.debugger.frames import stack_of
 from tracelock.debugger.places import LinePlace
 from tracelock.instrument.account.breakpoints import Onlooker
-from tracelock.instrument.contexts import contexts, out_of_control
+from tracelock.instrument.contexts import contexts
 from tracelock.instrument.hub import Phase, get_ident, new_baton
 
 if TYPE_CHECKING:
@@ -309,11 +309,15 @@ class Watch(Onlooker):
     def _lines_of(self, filename: str) -> frozenset[int]:
         known = self._of_file.get(filename)
         if known is None:
-            with out_of_control():  # the program does not look at these files
-                found = self.lines.get(os.path.realpath(filename), frozenset())
-                place = self.goal.place
-                if place is not None and place.is_in(filename):
-                    found |= {place.line}
+            worker: Any = contexts.get(get_ident())
+            if worker is not None:
+                worker.uncontrolled += 1  # the program does not look at these files
+            found = self.lines.get(os.path.realpath(filename), frozenset())
+            place = self.goal.place
+            if place is not None and place.is_in(filename):
+                found |= {place.line}
+            if worker is not None:
+                worker.uncontrolled -= 1
             known = self._of_file[filename] = found
         return known
 
