@@ -6,6 +6,7 @@ import argparse
 from typing import Any, Final
 
 from tracelock.cli.output import Output
+from tracelock.cli.replay_debug import debug_trace, debugging
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
@@ -25,6 +26,11 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.trace)
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
+    debugs = debugging(options)
+    if debugs:
+        from tracelock.debugger.reversible import check_trace
+
+        check_trace(trace)
     find_modules(options)
     if python_of(trace) is not None and not options.allow_call:
         raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
@@ -33,6 +39,8 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.replay_test import replay_test
 
         return replay_test(node, options)
+    if debugs:
+        return debug_trace(trace, options, out)
     try:
         result = replay(
             trace, backend=options.backend, allow_call=options.allow_call,

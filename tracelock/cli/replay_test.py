@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import Final
 
+from tracelock.cli.replay_debug import debugger_options, debugging, interrupts_for_the_child
 from tracelock.errors import UsageError
 
 #: The plugin adds this to the exit status of a replay, to tell it from pytest's own.
@@ -30,9 +31,11 @@ def replay_test(node: str, options: argparse.Namespace) -> int:
     path = os.path.abspath(options.trace)
     command = [
         sys.executable, "-m", "pytest", "-q", "--no-header", *alone, *plugin,
-        "--tracelock-replay", path, "--tracelock-replay-status", "--", node,
+        "--tracelock-replay", path, "--tracelock-replay-status", *debugger_options(options),
+        "--", node,
     ]  # fmt: skip
-    status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
+    with interrupts_for_the_child(debugging(options)):
+        status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
     return status - FINISHED if status >= FINISHED else _STATUSES.get(status, 4)
 
 

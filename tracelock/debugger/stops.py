@@ -169,9 +169,18 @@ class Watch(Onlooker):
     def wrapping(self, host: Any) -> Iterator[None]:
         """While this is entered, the code of the program runs under a trace function, which sees
         lines with a breakpoint, and a failing check is seen."""
-        program = host.program
+        program, backend = host.program, host.backend
         kept = program.workers, program.setup, program.check
-        program.workers = [self._traced(work) for work in program.workers]
+        make = getattr(backend, "make_tasks", None)
+        if make is None:
+            program.workers = [self._traced(work) for work in program.workers]
+        else:  # tasks are begun by the library: what is traced is the thread of the loop
+
+            def made() -> Any:
+                sys.settrace(self._each_call)
+                return make()
+
+            backend.make_tasks = made
         program.setup = program.setup and self._traced(program.setup)
         program.check = program.check and self._checked(program.check)
         earlier = threading.gettrace()
@@ -181,17 +190,9 @@ class Watch(Onlooker):
         finally:
             threading.settrace(earlier)  # type: ignore[arg-type]
             program.workers, program.setup, program.check = kept
+            vars(backend).pop("make_tasks", None)
 
     def _traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def traced_async(*arguments: Any) -> Any:
-                sys.settrace(self._each_call)  # of the thread of the loop, which is ours
-                return await function(*arguments)
-
-            return traced_async
-
         @functools.wraps(function)
         def traced(*arguments: Any) -> Any:
             earlier = sys.gettrace()
@@ -246,7 +247,7 @@ class Watch(Onlooker):
         workers = self.hub.workers.values()
         who = [worker for worker in workers if worker.label in blocked and stack_of(worker)]
         if who:
-            self._stand(Stop(FAILURE, self.seq, self.hit, who[0], text="deadlock"))
+            self._stand(Stop(FAILURE, self.seq, self.hit, who[0], text="deadlock: no worker can go on"))
             if self.leaving:
                 raise Away
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracelock.debugger.stops import BREAKPOINT, FAILURE, LINE, Stop
+from tracelock.debugger.workers import name_in
 from tracelock.report.timeline import Reasons
 from tracelock.report.wording import clean, describe, outcome_name
 
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 def heading(replay: Reversible, stop: Stop) -> Iterator[str]:
     """Where the replay stands, in a line or two."""
-    name = "" if stop.worker is None else clean(stop.worker.label)
+    name = "" if stop.worker is None else clean(name_in(replay.watch.hub, stop.worker))
     event = replay.event()
     if stop.kind == FAILURE:
         text = clean(stop.text.split("\n")[0])
-        yield f"-- failure in {name}: {text}" if stop.error is not None else f"-- {text}"
+        yield f"-- failure in {name}: {text}" if stop.error is not None else f"-- {text} ({name})"
         return
     if event is None:
         after = f"after event {replay.last}, the last"
@@ -96,5 +97,8 @@ def next_switch(replay: Reversible) -> Iterator[str]:
             yield f"before event {number}: {names[switch.left]} {switch.text}"
             yield f"  {names[event.worker]} goes on: {told(replay, event)}"
             return
+    if seq >= len(events):
+        yield "no worker goes on any more: the trace ends here"
+        return
     who = clean(replay.trace.workers[workers[-1]])
     yield f"no other worker goes on any more: {who} makes all steps up to the end"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.debugger.frames import Stack, stack_of
-from tracelock.debugger.stops import FAILURE, Stop
+from tracelock.debugger.stops import EVENT, FAILURE, Stop
 from tracelock.instrument.callers import place_of
-from tracelock.ops import NAMES, Op
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.naming import SETUP
+from tracelock.ops import CHECKPOINT, NAMES, Op
 
 #: What a loop does beside its tasks has no code of the user's.
 _BESIDE: Final = ("loop:callbacks", "loop:timers")
@@ -39,33 +41,45 @@ def states(hub: Any, stop: Stop) -> list[WorkerState]:
         if is_beside(worker.label):
             continue
         next_ = worker is stop.worker
+        name = name_in(hub, worker)
         ended = hub.controller.ended[number]
         if worker.elsewhere:
-            found.append(WorkerState(number, worker.label, "in another process", "", [], next_))
+            found.append(WorkerState(number, name, "in another process", "", [], next_))
             continue
         stack = [] if ended else stack_of(worker)
         at = (place_of(stack[-1][0]) or "") if stack else ""
         if next_ and stop.kind == FAILURE and stop.text:
-            state = f"fails: {stop.text}" if stop.error is not None else _state(hub, worker)
+            fails = stop.error is not None
+            state = f"fails: {stop.text.splitlines()[0]}" if fails else _state(hub, worker)
         else:
-            state = "has ended" if ended else _state(hub, worker)
-        found.append(WorkerState(number, worker.label, state, at, stack, next_))
+            # the models are where they are after that event: who makes it waits for nothing
+            state = "has ended" if ended else _state(hub, worker, next_ and stop.kind == EVENT)
+        found.append(WorkerState(number, name, state, at, stack, next_))
     return found
 
 
-def _state(hub: Any, worker: Any) -> str:
+def name_in(hub: Any, worker: Any) -> str:
+    """What a worker is called: the main thread is in the setup or in the check."""
+    return "check" if worker.label == SETUP and hub.phase == Phase.CHECK else str(worker.label)
+
+
+def _state(hub: Any, worker: Any, granted: bool = False) -> str:
     controller, number = hub.controller, worker.number
     op: Op | None = controller.pending[number]
     if op is None:
         return "runs"
+    if op.kind == CHECKPOINT:
+        return "goes on"
     what = NAMES[op.kind]
     names = controller.layout.names
     if 0 <= op.target < len(names) and op.target < len(controller.models):
         what += f" {names[op.target]}"
         model = controller.models[op.target]
+        if granted or model is None:
+            return what
         if controller.waiting[number] and not model.ready(op, number):
             return f"waits: {what}{_held(controller, model, number)}"
-        if model is not None and not controller.waiting[number] and not model.enabled(op, number):
+        if not controller.waiting[number] and not model.enabled(op, number):
             return f"waits: {what}{_held(controller, model, number)}"
     return what
 
