@@ -32,7 +32,11 @@ def debugger_options(options: argparse.Namespace) -> list[str]:
     if not debugging(options):
         return []
     how = "pdb" if options.pdb else f"dap:{options.dap}"
-    return ["--tracelock-debug", how, *([] if options.at is None else ["--tracelock-at", options.at])]
+    return [
+        "--tracelock-debug",
+        how,
+        *([] if options.at is None else ["--tracelock-at", options.at]),
+    ]
 
 
 def debug_trace(trace: Trace, options: argparse.Namespace, out: Output) -> int:

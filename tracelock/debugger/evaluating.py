@@ -44,6 +44,4 @@ def bounded(seconds: float = SECONDS) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         if left:  # that of somebody else, such as pytest-timeout
-            signal.setitimer(
-                signal.ITIMER_REAL, max(0.01, left - (monotonic() - begun)), interval
-            )
+            signal.setitimer(signal.ITIMER_REAL, max(0.01, left - (monotonic() - begun)), interval)

@@ -224,7 +224,9 @@ class Reversible:
         self._begin.acquire()
         try:
             while not self._closing:
-                with self.target.replaying(self.trace, settings) as host:
+                with (
+                    self.watch.tracing(), self.target.replaying(self.trace, settings) as host
+                ):  # fmt: skip
                     host_: Any = host
                     with self.watch.wrapping(host_):
                         while not (self._closing or host.stuck):

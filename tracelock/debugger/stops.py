@@ -166,6 +166,17 @@ class Watch(Onlooker):
         controller.observer, controller.before = observed, step
 
     @contextmanager
+    def tracing(self) -> Iterator[None]:
+        """While this is entered, threads that are started run under the trace function. Entered
+        before the process is under control, whose state is put back for each schedule."""
+        earlier = threading.gettrace()
+        threading.settrace(self._each_call)
+        try:
+            yield
+        finally:
+            threading.settrace(earlier)  # type: ignore[arg-type]
+
+    @contextmanager
     def wrapping(self, host: Any) -> Iterator[None]:
         """While this is entered, the code of the program runs under a trace function, which sees
         lines with a breakpoint, and a failing check is seen."""
@@ -183,12 +194,9 @@ class Watch(Onlooker):
             backend.make_tasks = made
         program.setup = program.setup and self._traced(program.setup)
         program.check = program.check and self._checked(program.check)
-        earlier = threading.gettrace()
-        threading.settrace(self._each_call)
         try:
             yield
         finally:
-            threading.settrace(earlier)  # type: ignore[arg-type]
             program.workers, program.setup, program.check = kept
             vars(backend).pop("make_tasks", None)
 
@@ -247,7 +255,9 @@ class Watch(Onlooker):
         workers = self.hub.workers.values()
         who = [worker for worker in workers if worker.label in blocked and stack_of(worker)]
         if who:
-            self._stand(Stop(FAILURE, self.seq, self.hit, who[0], text="deadlock: no worker can go on"))
+            self._stand(
+                Stop(FAILURE, self.seq, self.hit, who[0], text="deadlock: no worker can go on")
+            )
             if self.leaving:
                 raise Away
 

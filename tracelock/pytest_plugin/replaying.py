@@ -23,7 +23,7 @@ _INTERRUPTED: Final = 130
 
 class Replaying:
     """The replay that a run of pytest is, a plugin of it. ``result``: what it came to, None
-    before."""
+    before; ``debugged``: it was looked at instead."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Replaying | None:
@@ -49,6 +49,7 @@ class Replaying:
         exploration = (python_of(self.trace) or {}).get("exploration", 0)
         self.number = exploration if isinstance(exploration, int) else 0
         self.result: ReplayResult | None = None
+        self.debugged = False
 
     def follow(
         self, item: pytest.Item, number: int, target: Target, isolation: str = "auto"
@@ -58,6 +59,13 @@ class Replaying:
         self._only(item)
         if number != self.number:
             return
+        how = item.config.getoption("--tracelock-debug")
+        if how:
+            from tracelock.pytest_plugin.debugging import run_debugger
+
+            self.debugged = True
+            run_debugger(item, target, self.trace, how, item.config.getoption("--tracelock-at"))
+            pytest.skip("the debugger was left")
         from tracelock.session.plan import Settings
         from tracelock.session.replaying import replay_target
 
@@ -110,6 +118,8 @@ class Replaying:
     def summary(self) -> str:
         """How the replay ended, in a line."""
         result = self.result
+        if self.debugged:
+            return "the replay was debugged"
         if result is None:
             return f"nothing was replayed: {self.node} was not run, or is not explored any more"
         if result.diverged is not None:
@@ -128,6 +138,8 @@ class Replaying:
             return _INTERRUPTED
         if exit_status == pytest.ExitCode.INTERNAL_ERROR:
             return INTERNAL
+        if self.debugged:
+            return REPRODUCED
         if self.result is None:
             return UNUSABLE
         if self.result.diverged is not None:
