@@ -1,4 +1,4 @@
-"""A debugger that goes both ways: the replay of a trace of real code, stopped where it is looked at.
+"""A debugger that goes both ways: the replay of a trace of real code, which stands still.
 
 The replay runs in a thread of its own and stands still at a stop: every worker is held where it is.
 Whoever looks at it does so from the thread that asked, which is no worker: what an expression at a

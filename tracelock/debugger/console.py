@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
-from tracelock.debugger.places import FAILURE, START, place_from
+from tracelock.debugger.places import FAILURE, START, LinePlace, place_from
 from tracelock.debugger.reversible import Reversible
 
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 def first_place(trace: Trace) -> str:
     """Where to stop where nobody has said: where it fails, or at its first event."""
     return START if trace.verdict.kind in ("passed", "unfinished") else FAILURE
+
+
+def place_of(trace: Trace, at: str | None) -> int | LinePlace | str:
+    """What ``--at`` says, or where it is best to stop where it says nothing."""
+    return place_from(first_place(trace) if at is None else at, len(trace.events))
 
 
 def debug(
@@ -28,6 +33,6 @@ def debug(
     """
     from tracelock.debugger.prompt import Prompt
 
-    place = place_from(first_place(trace) if at is None else at, len(trace.events))
+    place = place_of(trace, at)
     with Reversible(target, trace) as replay:
         Prompt(replay, stdin, stdout).explore(place)

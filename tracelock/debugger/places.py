@@ -1,4 +1,4 @@
-"""Where a replay is to stop first: ``--at SEQ``, ``--at FILE:LINE``, ``--at failure``, ``start``."""
+"""Where a replay stops first: ``--at SEQ``, ``--at FILE:LINE``, ``start`` or ``failure``."""
 
 from __future__ import annotations
 

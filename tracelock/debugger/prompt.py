@@ -23,7 +23,7 @@ from tracelock.debugger.places import LinePlace
 from tracelock.debugger.reversible import Reversible
 from tracelock.debugger.stops import END, FAILURE, LINE, Stop
 from tracelock.debugger.telling import heading, listing, next_switch, over, place_of_worker
-from tracelock.errors import TracelockError, UsageError
+from tracelock.errors import UsageError
 from tracelock.report.wording import clean
 
 PROMPT: Final = "(tracelock) "
@@ -86,21 +86,12 @@ class Prompt(pdb.Pdb):
         if stop.kind == END:
             for line in over(stop):
                 self.message(line)
-            stop = self._last(stop)
+            stop = self.replay.last_stop(stop)
         if stop.kind == END:
             return None
         again = stop.order == before and self.replay.stop is stop
         self._present(stop, again)
         return self._ask()
-
-    def _last(self, end: Stop) -> Stop:
-        """Where to stand when the replay is over: its last event with code of the user's."""
-        seq = min(self.replay.last, max(0, end.seq - 1))
-        stop = self.replay.goto(seq)
-        while stop.kind == END and seq > 0:
-            seq -= 1
-            stop = self.replay.goto(seq)
-        return stop
 
     def _wanted(self, stop: Stop) -> bool:
         """Whether to stop at this line: a breakpoint may have a condition, or be passed over."""
@@ -111,12 +102,12 @@ class Prompt(pdb.Pdb):
             return True  # it is the place that was asked for
         try:
             with bounded():
-                found, once = bdb.effective(file, frame.f_lineno, frame)  # type: ignore[arg-type]
+                found, once = bdb.effective(file, frame.f_lineno, frame)
         except EvaluationTooLong as error:
             self.error(f"the condition of a breakpoint: {error}")
             return True
         if found and once:
-            self.clear_bpbynumber(str(found.number))
+            self.clear_bpbynumber(found.number)
         return bool(found)
 
     def _present(self, stop: Stop, again: bool) -> None:
@@ -139,7 +130,8 @@ class Prompt(pdb.Pdb):
             self.message("(no code of yours is in the middle of anything here)")
             return
         self.setup(stack[-1][0], None)
-        self.tb_lineno.update(stack)
+        known: Any = self
+        known.tb_lineno.update(stack)
         self.print_stack_entry(self.stack[self.curindex])
 
     def get_stack(self, f: FrameType | None, t: Any) -> tuple[Stack, int]:

@@ -127,6 +127,16 @@ class Reversible:
             return self.goto(0)
         return self._afresh(Goal(None, lines=False, failure=False, hit=last))
 
+    def last_stop(self, end: Stop) -> Stop:
+        """Stand where it is best to when the replay is over, which ``end`` says: before its last
+        event in which code of the user's stands. The same as ``end`` where there is none."""
+        seq = min(self.last, max(0, end.seq - 1))
+        stop = self.goto(seq)
+        while stop.kind == END and seq > 0 and end.seq - seq < _TRIES:
+            seq -= 1
+            stop = self.goto(seq)
+        return stop
+
     def set_lines(self, lines: dict[str, Any]) -> None:
         """There are breakpoints at these lines of files (real paths), and no others."""
         self.watch.set_lines(lines)

@@ -35,6 +35,8 @@ BREAKPOINT: Final = "breakpoint"
 FAILURE: Final = "failure"
 END: Final = "end"
 LEFT: Final = "left"
+#: What is said of a deadlock.
+DEADLOCK: Final = "deadlock: no worker can go on"
 
 #: What a trace function is, and gives.
 Tracing = Callable[[FrameType, str, Any], Any]
@@ -174,7 +176,7 @@ class Watch(Onlooker):
         try:
             yield
         finally:
-            threading.settrace(earlier)  # type: ignore[arg-type]
+            threading.settrace(earlier)
 
     @contextmanager
     def wrapping(self, host: Any) -> Iterator[None]:
@@ -255,9 +257,7 @@ class Watch(Onlooker):
         workers = self.hub.workers.values()
         who = [worker for worker in workers if worker.label in blocked and stack_of(worker)]
         if who:
-            self._stand(
-                Stop(FAILURE, self.seq, self.hit, who[0], text="deadlock: no worker can go on")
-            )
+            self._stand(Stop(FAILURE, self.seq, self.hit, who[0], text=DEADLOCK))
             if self.leaving:
                 raise Away
 

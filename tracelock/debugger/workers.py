@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.debugger.frames import Stack, stack_of
-from tracelock.debugger.stops import EVENT, FAILURE, Stop
+from tracelock.debugger.stops import BREAKPOINT, EVENT, FAILURE, LINE, Stop
+from tracelock.engine.recording import target_name
 from tracelock.instrument.callers import place_of
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.naming import SETUP
-from tracelock.ops import CHECKPOINT, NAMES, Op
+from tracelock.ops import CHECKPOINT, NAMES, ON_WORKER, Op
 
 #: What a loop does beside its tasks has no code of the user's.
 _BESIDE: Final = ("loop:callbacks", "loop:timers")
@@ -54,6 +55,8 @@ def states(hub: Any, stop: Stop) -> list[WorkerState]:
         else:
             # the models are where they are after that event: who makes it waits for nothing
             state = "has ended" if ended else _state(hub, worker, next_ and stop.kind == EVENT)
+            if next_ and stop.kind in (LINE, BREAKPOINT):
+                state = "runs"
         found.append(WorkerState(number, name, state, at, stack, next_))
     return found
 
@@ -70,10 +73,9 @@ def _state(hub: Any, worker: Any, granted: bool = False) -> str:
         return "runs"
     if op.kind == CHECKPOINT:
         return "goes on"
-    what = NAMES[op.kind]
-    names = controller.layout.names
-    if 0 <= op.target < len(names) and op.target < len(controller.models):
-        what += f" {names[op.target]}"
+    target = target_name(controller.layout, op.kind, op)
+    what = f"{NAMES[op.kind]} {target}" if target else NAMES[op.kind]
+    if op.kind not in ON_WORKER and 0 <= op.target < len(controller.models):
         model = controller.models[op.target]
         if granted or model is None:
             return what

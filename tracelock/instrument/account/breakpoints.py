@@ -1,4 +1,4 @@
-"""Who looks at schedules as they run, and what ``breakpoint()`` does in controlled code meanwhile."""
+"""Who looks at schedules as they run, and what ``breakpoint()`` does in them."""
 
 from __future__ import annotations
 
