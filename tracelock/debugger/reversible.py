@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -111,9 +113,7 @@ class Reversible:
                 stop = self.goto(seq)
                 if stop.kind == END or stop.seq < now:
                     return stop
-        if now and self.stop.seq >= now:
-            return self.goto(0)
-        raise UsageError("this is the first event: there is nothing before it")
+        raise UsageError("this is the first event with code of yours: there is nothing before it")
 
     def back_to_breakpoint(self) -> Stop:
         """Stand at the last breakpoint before this point, or at the first event without one."""
@@ -186,11 +186,12 @@ class Reversible:
         """Let the replay end where it stands."""
         if not self._runs:
             return
-        self.watch.leave()
-        try:
-            self._wait(PATIENCE)
-        finally:
-            self._runs = False
+        with _quietly():
+            self.watch.leave()
+            try:
+                self._wait(PATIENCE)
+            finally:
+                self._runs = False
 
     def _wait(self, seconds: float | None = None) -> Stop:
         """Wait until the replay stands; a bound on how long the replay itself may take is kept by
@@ -223,7 +224,8 @@ class Reversible:
         finally:
             self._closing = True
             self._begin.release()
-            thread.join(PATIENCE)
+            with _quietly():
+                thread.join(PATIENCE)
 
     def _serve(self) -> None:
         """In the thread of the replay: one after the other, on one host as long as that lasts."""
@@ -258,6 +260,15 @@ class Reversible:
         self.left_behind = list(host.lasting)
         kind = LEFT if watch.leaving or result is None else END
         watch.arrive(Stop(kind, watch.seq, watch.hit, result=result))
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """While this is entered, nothing is said of coroutines that were created when the replay was
+    left, and so never began."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        yield
 
 
 def check_trace(trace: Trace) -> None:

@@ -75,7 +75,7 @@ class Adapter:
                 raise UsageError(f"{command!s:.60} is not supported")
             body = method(self, arguments if isinstance(arguments, dict) else {})
         except Over:
-            self.connection.send("response", **answer, success=True)
+            self.connection.send("response", **answer, success=True, body={})
             self.connection.send("event", event="terminated")
             raise
         except ClientGone:
