@@ -1,4 +1,4 @@
-"""Programs to debug with their failing traces, a terminal to do it on, and a client of the protocol."""
+"""Programs to debug with their failing traces, a terminal for it, and a client of the protocol."""
 
 from __future__ import annotations
 

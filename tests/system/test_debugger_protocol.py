@@ -84,7 +84,7 @@ def test_variables_of_any_thread(client: Client) -> None:
     waiting = [one for one in client.ask("threads")["threads"] if "acquire" in one["name"]]
     (mine,) = waiting
     stack = client.ask("stackTrace", threadId=mine["id"])["stackFrames"]
-    assert [one["name"] for one in stack][0] == "Pool.give"
+    assert stack[0]["name"] == "Pool.give"
     caller = next(one for one in stack if one["name"] == "user")
     name = client.ask("evaluate", expression="mine", frameId=caller["id"])["result"]
     assert name in ("'one'", "'two'", "'three'")

@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity"),
+    ("compare", "atomicity", "debugger"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
@@ -52,6 +52,7 @@ INNER: dict[str, set[str]] = {
     "backends/tasks": set(),
     "backends/threads": set(),
     "cli/usage": set(),
+    "debugger/dap": set(),
     "engine/linearise": set(),
     "explore/shrink": set(),
     "explore/spread": set(),

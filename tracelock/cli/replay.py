@@ -6,7 +6,6 @@ import argparse
 from typing import Any, Final
 
 from tracelock.cli.output import Output
-from tracelock.cli.replay_debug import debug_trace, debugging
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
@@ -26,7 +25,7 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.trace)
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
-    debugs = debugging(options)
+    debugs = _debugging(options)
     if debugs:
         from tracelock.debugger.reversible import check_trace
 
@@ -38,9 +37,9 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if node is not None:
         from tracelock.cli.replay_test import replay_test
 
-        return replay_test(node, options)
+        return replay_test(node, options, _debugger_options(options))
     if debugs:
-        return debug_trace(trace, options, out)
+        return _debug(trace, options, out)
     try:
         result = replay(
             trace, backend=options.backend, allow_call=options.allow_call,
@@ -62,6 +61,47 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if options.bisect:
         return 1 if result.reproduced else 0
     return 0 if result.reproduced else DIFFERENT
+
+
+def _debugging(options: argparse.Namespace) -> bool:
+    """Whether the replay is to be debugged. Raises UsageError for what does not go with it."""
+    wanted = bool(options.pdb) or options.dap is not None
+    if options.at is not None and not wanted:
+        raise UsageError("--at is for --pdb and --dap: where they stop first")
+    if wanted:
+        for name in ("json", "bisect", "backend"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} does not go with --pdb and --dap")
+    return wanted
+
+
+def _debugger_options(options: argparse.Namespace) -> list[str]:
+    """What pytest gets, whose plugin replays the trace of a test."""
+    if not _debugging(options):
+        return []
+    how = "pdb" if options.pdb else f"dap:{options.dap}"
+    return [
+        "--tracelock-debug",
+        how,
+        *([] if options.at is None else ["--tracelock-at", options.at]),
+    ]
+
+
+def _debug(trace: Trace, options: argparse.Namespace, out: Output) -> int:
+    """Debug the replay of a trace until the user has enough; 0."""
+    from tracelock.session.targets import target_of
+
+    target = target_of(trace, allow_call=options.allow_call)
+    out.flush()
+    if options.pdb:
+        from tracelock.debugger.console import debug
+
+        debug(target, trace, options.at)
+    else:
+        from tracelock.debugger.dap.serving import serve
+
+        serve(target, trace, options.dap, options.at, out.note)
+    return 0
 
 
 def replay_object(result: ReplayResult) -> dict[str, Any]:

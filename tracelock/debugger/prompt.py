@@ -21,7 +21,7 @@ from tracelock.debugger.evaluating import EvaluationTooLong, bounded
 from tracelock.debugger.frames import Stack
 from tracelock.debugger.places import LinePlace
 from tracelock.debugger.reversible import Reversible
-from tracelock.debugger.stops import END, FAILURE, LINE, Stop
+from tracelock.debugger.stops import END, FAILURE, LINE, Standstill
 from tracelock.debugger.telling import heading, listing, next_switch, over, place_of_worker
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean
@@ -40,7 +40,7 @@ _REFUSED: Final = {
     "commands": "commands at a breakpoint are not run in a replay",
 }
 
-Action = Callable[[], Stop]
+Action = Callable[[], Standstill]
 
 
 class Prompt(pdb.Pdb):
@@ -93,7 +93,7 @@ class Prompt(pdb.Pdb):
         self._present(stop, again)
         return self._ask()
 
-    def _wanted(self, stop: Stop) -> bool:
+    def _wanted(self, stop: Standstill) -> bool:
         """Whether to stop at this line: a breakpoint may have a condition, or be passed over."""
         frame = stop.frame
         assert frame is not None
@@ -110,7 +110,7 @@ class Prompt(pdb.Pdb):
             self.clear_bpbynumber(found.number)
         return bool(found)
 
-    def _present(self, stop: Stop, again: bool) -> None:
+    def _present(self, stop: Standstill, again: bool) -> None:
         if not again:
             for line in heading(self.replay, stop):
                 self.message(line)

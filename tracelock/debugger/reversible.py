@@ -21,8 +21,8 @@ from tracelock.debugger.stops import (
     LINE,
     Away,
     Goal,
-    Stop,
-    Watch,
+    ReplayOnlooker,
+    Standstill,
     silent,
 )
 from tracelock.debugger.workers import WorkerState, is_beside, states
@@ -59,8 +59,8 @@ class Reversible:
         self.target = target
         self.trace = trace
         self.idle = idle
-        self.watch = Watch()
-        self.stop = Stop(END, 0)
+        self.watch = ReplayOnlooker()
+        self.stop = Standstill(END, 0)
         self.left_behind: list[str] = []
         self._begin: Any = new_baton()
         self._begin.acquire()
@@ -80,7 +80,7 @@ class Reversible:
         return len(self.trace.events) - 1
 
     # --- moving ----------------------------------------------------------------------------------
-    def start(self, place: int | LinePlace | str) -> Stop:
+    def start(self, place: int | LinePlace | str) -> Standstill:
         """Replay from the beginning to ``place``, see ``places``."""
         if isinstance(place, LinePlace):
             return self._afresh(Goal(None, lines=False, failure=False, place=place))
@@ -88,7 +88,7 @@ class Reversible:
             return self._afresh(Goal(None, lines=False))
         return self.goto(0 if place == START else int(place))
 
-    def goto(self, seq: int) -> Stop:
+    def goto(self, seq: int) -> Standstill:
         """Stand before event ``seq``, or the first after it in which code of the user's stands."""
         if not 0 <= seq <= self.last:
             raise UsageError(f"there is no event {seq} in the trace: it has 0 to {self.last}")
@@ -96,16 +96,16 @@ class Reversible:
         ahead = self.stop.kind not in (END, FAILURE) and seq > self.stop.seq
         return self._on(goal) if ahead and self._runs else self._afresh(goal)
 
-    def step(self, worker: int | None = None) -> Stop:
+    def step(self, worker: int | None = None) -> Standstill:
         """Go on to the next event: of ``worker``, or of any. It stops at breakpoints, too."""
         after = self.stop.seq + (self.stop.kind not in (LINE, BREAKPOINT))
         return self._on(Goal(after, worker))
 
-    def proceed(self) -> Stop:
+    def proceed(self) -> Standstill:
         """Go on to the next breakpoint, to the failure, or to the end."""
         return self._on(Goal(None))
 
-    def back(self) -> Stop:
+    def back(self) -> Standstill:
         """Stand before the event that came before this point."""
         now = self.stop.seq
         for seq in range(now - 1, max(-1, now - 1 - _TRIES), -1):
@@ -115,7 +115,7 @@ class Reversible:
                     return stop
         raise UsageError("this is the first event with code of yours: there is nothing before it")
 
-    def back_to_breakpoint(self) -> Stop:
+    def back_to_breakpoint(self) -> Standstill:
         """Stand at the last breakpoint before this point, or at the first event without one."""
         limit = self.stop.order
         last = 0
@@ -127,7 +127,7 @@ class Reversible:
             return self.goto(0)
         return self._afresh(Goal(None, lines=False, failure=False, hit=last))
 
-    def last_stop(self, end: Stop) -> Stop:
+    def last_stop(self, end: Standstill) -> Standstill:
         """Stand where it is best to when the replay is over, which ``end`` says: before its last
         event in which code of the user's stands. The same as ``end`` where there is none."""
         seq = min(self.last, max(0, end.seq - 1))
@@ -162,14 +162,14 @@ class Reversible:
         return self.trace.events[seq] if seq <= self.last else None
 
     # --- the thread of the replay ----------------------------------------------------------------
-    def _on(self, goal: Goal) -> Stop:
+    def _on(self, goal: Goal) -> Standstill:
         if not self._runs:
             raise UsageError("the replay is over: back, or goto an event")
         let_go(self.stack())
         self.watch.go_on(goal)
         return self._wait()
 
-    def _afresh(self, goal: Goal) -> Stop:
+    def _afresh(self, goal: Goal) -> Standstill:
         self._leave()
         self.watch.set_goal(goal)
         if self._thread is None:
@@ -193,7 +193,7 @@ class Reversible:
             finally:
                 self._runs = False
 
-    def _wait(self, seconds: float | None = None) -> Stop:
+    def _wait(self, seconds: float | None = None) -> Standstill:
         """Wait until the replay stands; a bound on how long the replay itself may take is kept by
         its backend."""
         left = seconds
@@ -245,7 +245,7 @@ class Reversible:
                             self._replay(host_)
                             self._begin.acquire()
         except BaseException as problem:
-            self.watch.arrive(Stop(END, self.watch.seq, self.watch.hit, problem=problem))
+            self.watch.arrive(Standstill(END, self.watch.seq, self.watch.hit, problem=problem))
 
     def _replay(self, host: Any) -> None:
         from tracelock.session.replaying import follow
@@ -259,7 +259,7 @@ class Reversible:
                 raise
         self.left_behind = list(host.lasting)
         kind = LEFT if watch.leaving or result is None else END
-        watch.arrive(Stop(kind, watch.seq, watch.hit, result=result))
+        watch.arrive(Standstill(kind, watch.seq, watch.hit, result=result))
 
 
 @contextmanager

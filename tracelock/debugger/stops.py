@@ -1,8 +1,7 @@
 """Where a replay stands still: at an event that is about to happen, at a line, or at a failure.
 
-A ``Watch`` is the onlooker of the replay's schedules. It is asked in the threads of workers, which
-have the baton then: it holds that one, and all others wait as ever. Whoever looks is told, and
-says how far to go on.
+The onlooker of the schedules is asked in the threads of workers, which have the baton then:
+it holds that one, and all others wait as ever. Whoever looks is told, and says how far to go on.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Away(BaseException):
 
 
 @dataclass(slots=True)
-class Stop:
+class Standstill:
     """Where a replay stands still.
 
     ``kind``: ``event`` (event ``seq`` is about to happen), ``line``, ``breakpoint``, ``failure``,
@@ -89,7 +88,7 @@ class Goal:
     place: LinePlace | None = None
 
 
-class Watch(Onlooker):
+class ReplayOnlooker(Onlooker):
     """Looks at the replays of one host.
 
     ``stop``: where the replay stands, once ``arrived``. ``goal``: how far it goes on. ``lines``: at
@@ -99,7 +98,7 @@ class Watch(Onlooker):
     def __init__(self) -> None:
         super().__init__()
         self.goal = Goal()
-        self.stop: Stop | None = None
+        self.stop: Standstill | None = None
         self.seq = 0
         self.hit = 0
         self.leaving = False
@@ -246,7 +245,7 @@ class Watch(Onlooker):
         worker = self.hub.workers.get(number)
         if worker is None or not stack_of(worker):
             return
-        self._stand(Stop(EVENT, seq, self.hit, worker))
+        self._stand(Standstill(EVENT, seq, self.hit, worker))
         if self.leaving:
             raise Away
 
@@ -257,7 +256,7 @@ class Watch(Onlooker):
         workers = self.hub.workers.values()
         who = [worker for worker in workers if worker.label in blocked and stack_of(worker)]
         if who:
-            self._stand(Stop(FAILURE, self.seq, self.hit, who[0], text=DEADLOCK))
+            self._stand(Standstill(FAILURE, self.seq, self.hit, who[0], text=DEADLOCK))
             if self.leaving:
                 raise Away
 
@@ -265,7 +264,7 @@ class Watch(Onlooker):
         if not self.goal.failure or self.leaving or worker is None:
             return
         text = f"{type(error).__name__}: {error}".strip(": ")
-        self._stand(Stop(FAILURE, self.seq, self.hit, worker, error, text))
+        self._stand(Standstill(FAILURE, self.seq, self.hit, worker, error, text))
         self._cut()
 
     def breakpoint(self, worker: Any, frame: FrameType) -> None:
@@ -278,7 +277,7 @@ class Watch(Onlooker):
         self.hit += 1
         here = kind == LINE and goal.place is not None and self._is_at(goal.place, frame)
         if here or (goal.lines and goal.hit is None) or goal.hit == self.hit:
-            self._stand(Stop(kind, self.seq, self.hit, worker, frame=frame))
+            self._stand(Standstill(kind, self.seq, self.hit, worker, frame=frame))
             self._cut()
 
     @staticmethod
@@ -290,14 +289,14 @@ class Watch(Onlooker):
         if self.leaving:
             self.hub.error = self.hub.error or Away()
 
-    def _stand(self, stop: Stop) -> None:
+    def _stand(self, stop: Standstill) -> None:
         """Stand still until who looks says how to go on."""
         self.paused = True
         self.arrive(stop)
         self._go.acquire()
         self.paused = False
 
-    def arrive(self, stop: Stop) -> None:
+    def arrive(self, stop: Standstill) -> None:
         """Tell who looks that the replay stands here, or is over."""
         self.stop = stop
         self.arrived.release()

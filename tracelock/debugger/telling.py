@@ -6,7 +6,7 @@ import linecache
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracelock.debugger.stops import BREAKPOINT, FAILURE, LINE, Stop
+from tracelock.debugger.stops import BREAKPOINT, FAILURE, LINE, Standstill
 from tracelock.debugger.workers import name_in
 from tracelock.report.timeline import Reasons
 from tracelock.report.wording import clean, describe, outcome_name
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracelock.debugger.workers import WorkerState
 
 
-def heading(replay: Reversible, stop: Stop) -> Iterator[str]:
+def heading(replay: Reversible, stop: Standstill) -> Iterator[str]:
     """Where the replay stands, in a line or two."""
     name = "" if stop.worker is None else clean(name_in(replay.watch.hub, stop.worker))
     event = replay.event()
@@ -42,7 +42,7 @@ def told(replay: Reversible, event: Any) -> str:
     return f"{describe(event, names)}  ({clean(event.at)})"
 
 
-def over(stop: Stop) -> Iterator[str]:
+def over(stop: Standstill) -> Iterator[str]:
     """How the replay has ended."""
     result = stop.result
     if result is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.debugger.frames import Stack, stack_of
-from tracelock.debugger.stops import BREAKPOINT, EVENT, FAILURE, LINE, Stop
+from tracelock.debugger.stops import BREAKPOINT, EVENT, FAILURE, LINE, Standstill
 from tracelock.engine.recording import target_name
 from tracelock.instrument.callers import place_of
 from tracelock.instrument.hub import Phase
@@ -35,7 +35,7 @@ def is_beside(name: str) -> bool:
     return name.endswith(_BESIDE)
 
 
-def states(hub: Any, stop: Stop) -> list[WorkerState]:
+def states(hub: Any, stop: Standstill) -> list[WorkerState]:
     """All threads and tasks that have begun, by their number."""
     found = []
     for number, worker in sorted(hub.workers.items()):

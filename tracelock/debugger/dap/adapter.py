@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.debugger.dap.framing import ClientGone, Connection
-from tracelock.debugger.dap.values import Values, text_of
+from tracelock.debugger.dap.values import ShownValues, text_of
 from tracelock.debugger.evaluating import EvaluationTooLong, bounded
 from tracelock.debugger.frames import Stack
 from tracelock.debugger.places import LinePlace
 from tracelock.debugger.reversible import Reversible
-from tracelock.debugger.stops import BREAKPOINT, END, FAILURE, LINE, Stop
+from tracelock.debugger.stops import BREAKPOINT, END, FAILURE, LINE, Standstill
 from tracelock.debugger.telling import heading, over
 from tracelock.errors import TracelockError, UsageError
 from tracelock.report.wording import clean
@@ -50,10 +50,10 @@ class Adapter:
         self.replay = replay
         self.connection = connection
         self.place = place
-        self.values = Values()
+        self.values = ShownValues()
         self._lines: dict[str, dict[int, str]] = {}  # by path: lines with their conditions
         self._frames: list[Any] = []
-        self._move: Callable[[], Stop] | None = None
+        self._move: Callable[[], Standstill] | None = None
         self._begun = False
 
     def serve(self) -> None:
@@ -92,7 +92,7 @@ class Adapter:
             self._moved(move)
 
     # --- moving ----------------------------------------------------------------------------------
-    def _moved(self, move: Callable[[], Stop]) -> None:
+    def _moved(self, move: Callable[[], Standstill]) -> None:
         """Make a move, and tell where the replay stands then."""
         self.values.clear()
         self._frames.clear()
@@ -120,7 +120,7 @@ class Adapter:
             "threadId": self._thread(stop), "allThreadsStopped": True,
         })  # fmt: skip
 
-    def _thread(self, stop: Stop) -> int:
+    def _thread(self, stop: Standstill) -> int:
         return 1 if stop.worker is None else int(stop.worker.number) + 1
 
     def _say(self, text: str) -> None:
@@ -128,7 +128,7 @@ class Adapter:
             "event", event="output", body={"category": "console", "output": clean(text) + "\n"}
         )
 
-    def _wanted(self, stop: Stop) -> bool:
+    def _wanted(self, stop: Standstill) -> bool:
         """Whether the condition of a breakpoint holds here; one that fails does."""
         frame = stop.frame
         assert frame is not None
@@ -143,7 +143,7 @@ class Adapter:
             self._say(f"the condition of a breakpoint: {type(error).__name__}: {error}")
             return True
 
-    def _then(self, move: Callable[[], Stop]) -> Arguments:
+    def _then(self, move: Callable[[], Standstill]) -> Arguments:
         """Move when the request has been answered."""
         if not self._begun:
             raise UsageError("the replay has not begun: send configurationDone first")

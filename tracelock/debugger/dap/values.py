@@ -23,7 +23,7 @@ _shortened.maxdict = _shortened.maxdeque = _shortened.maxarray = 50
 _SEQUENCES: Final = (list, tuple, set, frozenset)
 
 
-class Values:
+class ShownValues:
     """The values that an editor has seen since the replay stands where it does, by number."""
 
     def __init__(self) -> None:
