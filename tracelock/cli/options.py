@@ -233,8 +233,8 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                        "127.0.0.1 (0: a free one)", type=_at_least(0)),
             )),
             _value("--at", "PLACE",
-                   "where --pdb and --dap stop first: the number of an event, FILE:LINE, start, or "
-                   "failure (the default where there is one)"),
+                   "where --pdb and --dap stop first: the number of an event, FILE:LINE, start, "
+                   "failure (the default where there is one) or breakpoint (a call of it)"),
             _EVERY_ROW, _ISOLATION, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (

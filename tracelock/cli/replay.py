@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any, Final
 
-from tracelock.cli.output import Output
+from tracelock.cli.output import Output, is_terminal
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
@@ -50,6 +51,13 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
             raise
         out.note("interrupted")
         return UNFINISHED
+    if result.passed_over and not (options.json or options.bisect):
+        place = f"breakpoint() at {clean(result.passed_over[0])}"
+        if is_terminal(sys.stdin) and is_terminal(sys.stdout):
+            out.note(f"{place}: replayed again, up to there")
+            options.pdb, options.at = True, "breakpoint"
+            return _debug(trace, options, out)
+        out.note(f"{place} was passed over: there is no terminal to ask on")
     if result.killed:
         raise LimitReached(f"the replay was cut off: {result.killed}")
     if options.json:

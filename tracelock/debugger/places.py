@@ -1,4 +1,4 @@
-"""Where a replay stops first: ``--at SEQ``, ``--at FILE:LINE``, ``start`` or ``failure``."""
+"""Where a replay stops first: ``--at SEQ``, ``--at FILE:LINE``, or one of some words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from tracelock.errors import UsageError
 
 FAILURE: Final = "failure"
 START: Final = "start"
+#: The first call of ``breakpoint()`` in the code.
+CALL: Final = "breakpoint"
 _FORMS: Final = (
-    "the number of an event, FILE:LINE, 'start' or 'failure' (where the failure is raised)"
+    "the number of an event, FILE:LINE, 'start', 'failure' (where that is raised) or 'breakpoint' "
+    "(the first call of breakpoint() in the code)"
 )
 _LINE: Final = re.compile(r"(?P<file>.+):(?P<line>[0-9]{1,9})")
 
@@ -42,7 +45,7 @@ def place_from(text: str, events: int) -> int | LinePlace | str:
     ``events``: how many the trace has. Raises UsageError for anything else.
     """
     text = text.strip()
-    if text in (FAILURE, START):
+    if text in (FAILURE, START, CALL):
         return text
     if text.isascii() and text.isdigit():
         number = int(text) if len(text) < 12 else events

@@ -84,7 +84,7 @@ class Prompt(pdb.Pdb):
             self.error(str(error))
             stop = self.replay.stop
         if stop.kind == END:
-            for line in over(stop):
+            for line in over(stop, self.replay.left_behind):
                 self.message(line)
             stop = self.replay.last_stop(stop)
         if stop.kind == END:

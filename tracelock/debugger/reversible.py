@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.debugger.frames import Stack, let_go, stack_of, stack_of_error
+from tracelock.debugger.places import CALL, START, LinePlace
 from tracelock.debugger.places import FAILURE as AT_FAILURE
-from tracelock.debugger.places import START, LinePlace
 from tracelock.debugger.stops import (
     BREAKPOINT,
     END,
@@ -84,8 +82,8 @@ class Reversible:
         """Replay from the beginning to ``place``, see ``places``."""
         if isinstance(place, LinePlace):
             return self._afresh(Goal(None, lines=False, failure=False, place=place))
-        if place == AT_FAILURE:
-            return self._afresh(Goal(None, lines=False))
+        if place in (AT_FAILURE, CALL):
+            return self._afresh(Goal(None, lines=place == CALL))
         return self.goto(0 if place == START else int(place))
 
     def goto(self, seq: int) -> Standstill:
@@ -186,12 +184,11 @@ class Reversible:
         """Let the replay end where it stands."""
         if not self._runs:
             return
-        with _quietly():
-            self.watch.leave()
-            try:
-                self._wait(PATIENCE)
-            finally:
-                self._runs = False
+        self.watch.leave()
+        try:
+            self._wait(PATIENCE)
+        finally:
+            self._runs = False
 
     def _wait(self, seconds: float | None = None) -> Standstill:
         """Wait until the replay stands; a bound on how long the replay itself may take is kept by
@@ -224,8 +221,7 @@ class Reversible:
         finally:
             self._closing = True
             self._begin.release()
-            with _quietly():
-                thread.join(PATIENCE)
+            thread.join(PATIENCE)
 
     def _serve(self) -> None:
         """In the thread of the replay: one after the other, on one host as long as that lasts."""
@@ -260,15 +256,6 @@ class Reversible:
         self.left_behind = list(host.lasting)
         kind = LEFT if watch.leaving or result is None else END
         watch.arrive(Standstill(kind, watch.seq, watch.hit, result=result))
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """While this is entered, nothing is said of coroutines that were created when the replay was
-    left, and so never began."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        yield
 
 
 def check_trace(trace: Trace) -> None:

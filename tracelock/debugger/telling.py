@@ -42,14 +42,20 @@ def told(replay: Reversible, event: Any) -> str:
     return f"{describe(event, names)}  ({clean(event.at)})"
 
 
-def over(stop: Standstill) -> Iterator[str]:
-    """How the replay has ended."""
+def over(stop: Standstill, left_behind: Sequence[str] = ()) -> Iterator[str]:
+    """How the replay has ended. ``left_behind``: what earlier ones have, and what cannot be put
+    back."""
     result = stop.result
     if result is None:
         yield "-- the replay is over"
         return
     if result.diverged is not None:
         yield f"-- the replay diverged: {clean(str(result.diverged))}"
+        if left_behind:
+            yield (
+                f"   an earlier one has left behind: {clean(', '.join(left_behind[:3]))}; in a new "
+                f"process (--at {stop.seq}) it may not"
+            )
         return
     name = outcome_name(result.verdict.kind, result.verdict.failure)
     same = "as the trace says" if result.reproduced else "which is not what the trace says"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
@@ -61,15 +62,13 @@ class Replaying:
             return
         how = item.config.getoption("--tracelock-debug")
         if how:
-            from tracelock.pytest_plugin.debugging import run_debugger
-
-            self.debugged = True
-            run_debugger(item, target, self.trace, how, item.config.getoption("--tracelock-at"))
-            pytest.skip("the debugger was left")
+            self._debug(item, target, how, item.config.getoption("--tracelock-at"))
         from tracelock.session.plan import Settings
         from tracelock.session.replaying import replay_target
 
         result = replay_target(target, self.trace, Settings(isolation=isolation))
+        if result.passed_over and sys.__stdin__ is not None and sys.__stdin__.isatty():
+            self._debug(item, target, "pdb", "breakpoint")
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
         notes += [result.needs] if result.needs else []
@@ -81,6 +80,14 @@ class Replaying:
             raise ScheduleFailed(
                 "\n".join([*failure_lines(result.trace), "", *notes, self.summary()])
             )
+
+    def _debug(self, item: pytest.Item, target: Target, how: str, at: str | None) -> NoReturn:
+        """Let the user look at the replay; the test has no outcome then."""
+        from tracelock.pytest_plugin.debugging import run_debugger
+
+        self.debugged = True
+        run_debugger(item, target, self.trace, how, at)
+        pytest.skip("the debugger was left")
 
     def _only(self, item: pytest.Item) -> None:
         if node_id(item) != self.node:

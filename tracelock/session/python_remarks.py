@@ -35,8 +35,8 @@ def remarks_of(backend: PythonBackend) -> list[str]:
     if passed := list(backend.hub.onlooker.passed_over):
         more = f" and {len(passed) - 1} more" if len(passed) > 1 else ""
         remarks.append(
-            f"breakpoint() at {passed[0]}{more} was passed over: a search stops nowhere, the "
-            "replay of a trace does (tracelock replay TRACE --pdb)"
+            f"breakpoint() at {passed[0]}{more} was passed over: a search stops nowhere, a replay "
+            "on a terminal does (tracelock replay TRACE)"
         )
     if lost := list(backend.kept.callers.lost):
         remarks.append(

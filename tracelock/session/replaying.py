@@ -30,6 +30,7 @@ class ReplayResult:
     trace of the replay, as far as it came. ``notes``: what else there is to say of it. ``needs``:
     of threads of real code, whether this interpreter can make its switches by itself, in words.
     ``killed``: whose process was ended from outside in the middle of the replay, in words.
+    ``passed_over``: where the code has called ``breakpoint()``, which stops under a debugger alone.
     """
 
     reproduced: bool
@@ -39,6 +40,7 @@ class ReplayResult:
     notes: list[str] = field(default_factory=list)
     needs: str = ""
     killed: str = ""
+    passed_over: list[str] = field(default_factory=list)
 
 
 def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayResult:
@@ -97,7 +99,8 @@ def follow(
         needs = verdict_line(record, source_lines(record))
     remarks = follower.remarks()
     return ReplayResult(
-        reproduced, diverged, verdict, record, remarks, needs, controller.killed
+        reproduced, diverged, verdict, record, remarks, needs, controller.killed,
+        list(host.passed_over),
     )  # fmt: skip
 
 

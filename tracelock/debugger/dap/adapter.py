@@ -108,7 +108,7 @@ class Adapter:
             self._say(str(error))
             raise Over from error
         if stop.kind == END:
-            for line in over(stop):
+            for line in over(stop, self.replay.left_behind):
                 self._say(line)
             stop = self.replay.last_stop(stop)
         if stop.kind == END:
