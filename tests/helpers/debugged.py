@@ -202,13 +202,12 @@ class Terminal:
         """What came before ``text``."""
         by = monotonic() + LONG
         while text not in self.seen:
-            assert select.select([self.ours], [], [], max(0.0, by - monotonic()))[0], self.seen
-            try:
+            ended = self.process.poll() is not None
+            if select.select([self.ours], [], [], 0.5)[0]:
                 part = os.read(self.ours, 65_536)
-            except OSError:  # all have closed the other end
-                part = b""
-            assert part, self.seen
-            self.seen += part.decode().replace("\r\n", "\n")
+                self.seen += part.decode().replace("\r\n", "\n")
+            else:
+                assert not ended and monotonic() < by, self.seen
         before, _, self.seen = self.seen.partition(text)
         return before
 

@@ -11,13 +11,15 @@ from time import monotonic
 from types import FrameType
 from typing import Final
 
-#: Seconds that an evaluation may take.
+#: Seconds that an evaluation may take, and after which one is told again that has not ended.
 SECONDS: Final = 5.0
+AGAIN: Final = 0.5
 
 
-class EvaluationTooLong(Exception):
+class EvaluationTooLong(BaseException):
     """An expression took longer than the debugger waits for: what it waits for is held by a worker
-    that stands still, or it takes its time."""
+    that stands still, or it takes its time. No ``Exception``, which code of a ``__repr__`` may
+    catch."""
 
 
 @contextmanager
@@ -29,7 +31,11 @@ def bounded(seconds: float = SECONDS) -> Iterator[None]:
         yield
         return
 
+    running = True
+
     def ring(number: int, frame: FrameType | None) -> None:
+        if not running:
+            return
         raise EvaluationTooLong(
             f"ended after {seconds:g} s: it takes its time, or waits for what a worker holds that "
             "stands still"
@@ -37,10 +43,11 @@ def bounded(seconds: float = SECONDS) -> Iterator[None]:
 
     begun = monotonic()
     handler = signal.signal(signal.SIGALRM, ring)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
     try:
         yield
     finally:
+        running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         if left:  # that of somebody else, such as pytest-timeout

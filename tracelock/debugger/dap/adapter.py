@@ -80,7 +80,10 @@ class Adapter:
             raise
         except ClientGone:
             raise
-        except Exception as error:  # whatever a user's expression, or a client's numbers, lead to
+        except (
+            Exception,
+            EvaluationTooLong,
+        ) as error:  # whatever a user's expression, or a client's numbers, lead to
             text = str(error) or type(error).__name__
             self.connection.send("response", **answer, success=False, message=clean(text))
             return
@@ -139,7 +142,7 @@ class Adapter:
         try:
             with bounded():
                 return bool(eval(condition, frame.f_globals, frame.f_locals))
-        except Exception as error:
+        except (Exception, EvaluationTooLong) as error:
             self._say(f"the condition of a breakpoint: {type(error).__name__}: {error}")
             return True
 
@@ -250,8 +253,6 @@ class Adapter:
         try:
             with bounded():
                 value = eval(expression.strip(), frame.f_globals, frame.f_locals)
-        except EvaluationTooLong:
-            raise
         except Exception as error:
             raise UsageError(f"{type(error).__name__}: {error}") from None
         with bounded():
