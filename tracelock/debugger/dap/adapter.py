@@ -80,10 +80,7 @@ class Adapter:
             raise
         except ClientGone:
             raise
-        except (
-            Exception,
-            EvaluationTooLong,
-        ) as error:  # whatever a user's expression, or a client's numbers, lead to
+        except (Exception, EvaluationTooLong) as error:  # whatever an expression leads to
             text = str(error) or type(error).__name__
             self.connection.send("response", **answer, success=False, message=clean(text))
             return
