@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bdb
 import contextlib
+import os
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,20 @@ def run_debugger(
             from tracelock.debugger.dap.serving import serve
 
             serve(target, trace, int(how.partition(":")[2]), at, writer.line)
+
+
+def on_terminal(config: pytest.Config) -> bool:
+    """Whether there is somebody to ask: pytest's own streams are terminals."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend(in_=True)
+    try:
+        return all(map(os.isatty, (0, 1)))
+    except OSError:
+        return False
+    finally:
+        if capture is not None:
+            capture.resume()
 
 
 @contextlib.contextmanager

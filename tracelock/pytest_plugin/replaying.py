@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
@@ -67,8 +66,11 @@ class Replaying:
         from tracelock.session.replaying import replay_target
 
         result = replay_target(target, self.trace, Settings(isolation=isolation))
-        if result.passed_over and sys.__stdin__ is not None and sys.__stdin__.isatty():
-            self._debug(item, target, "pdb", "breakpoint")
+        if result.passed_over:
+            from tracelock.pytest_plugin.debugging import on_terminal
+
+            if on_terminal(item.config):
+                self._debug(item, target, "pdb", "breakpoint")
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
         notes += [result.needs] if result.needs else []
