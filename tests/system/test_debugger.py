@@ -144,6 +144,30 @@ def test_lines_and_the_way_back_to_them(recorded: Recorded) -> None:
         assert replay.start(place_from("dbg_pool.py:1", len(trace.events))).kind == END
 
 
+@pytest.mark.parametrize("case", ["threads", "asyncio", "trio"])
+def test_a_line_that_is_left_is_not_run(recorded: Recorded, case: str) -> None:
+    """From a line in the middle of a worker's code: no line further, as often as asked."""
+    module, text, *_ = CASES[case]
+    wanted = {"trio": "    counter.n = mine + 1"}.get(case, "            return self._idle.pop()")
+    path = str((recorded.folder / f"{module}.py").resolve())
+    with recorded.replay(case) as replay:
+        replay.set_lines({path: [text.splitlines().index(wanted) + 1]})
+        for _ in range(3):
+            replay.start("start")
+            assert replay.proceed().kind == LINE
+            frame, _ = replay.stack()[-1]
+            holder = frame.f_locals.get("self", frame.f_locals.get("counter"))
+            kept = {name: repr(value) for name, value in vars(holder).items()}
+            del frame
+            replay.goto(0 if case != "trio" else 1)
+            left = {name: repr(value) for name, value in vars(holder).items()}
+            assert left.get("_idle", left.get("n")) == kept.get("_idle", kept.get("n"))
+        while replay.stop.kind != END:
+            replay.proceed()
+        result = replay.stop.result
+        assert result is not None and result.reproduced
+
+
 def test_steps_of_one_worker(recorded: Recorded) -> None:
     workers = recorded.trace("threads").events.workers
     with recorded.replay("threads") as replay:

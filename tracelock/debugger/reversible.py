@@ -58,6 +58,9 @@ class Reversible:
         self.trace = trace
         self.idle = idle
         self.watch = ReplayOnlooker()
+        self.dies = trace.verdict.kind == "crashed"
+        if self.dies:
+            self.watch.dies_after = self.last
         self.stop = Standstill(END, 0)
         self.left_behind: list[str] = []
         self._begin: Any = new_baton()
@@ -82,6 +85,8 @@ class Reversible:
         """Replay from the beginning to ``place``, see ``places``."""
         if isinstance(place, LinePlace):
             return self._afresh(Goal(None, lines=False, failure=False, place=place))
+        if place == AT_FAILURE and self.dies:
+            return self.goto(self.last)
         if place in (AT_FAILURE, CALL):
             return self._afresh(Goal(None, lines=place == CALL))
         return self.goto(0 if place == START else int(place))
@@ -163,6 +168,9 @@ class Reversible:
     def _on(self, goal: Goal) -> Standstill:
         if not self._runs:
             raise UsageError("the replay is over: back, or goto an event")
+        if self.dies and self.stop.seq >= self.last:
+            told = self.trace.verdict.message.splitlines()[:1] or ["its process dies"]
+            raise UsageError(f"no further than this: {told[0]}")
         let_go(self.stack())
         self.watch.go_on(goal)
         return self._wait()

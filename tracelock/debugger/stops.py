@@ -21,7 +21,7 @@ from tracelock.debugger.frames import stack_of
 from tracelock.debugger.places import LinePlace
 from tracelock.instrument.account.breakpoints import Onlooker
 from tracelock.instrument.contexts import contexts
-from tracelock.instrument.hub import Phase, get_ident, new_baton
+from tracelock.instrument.hub import Phase, ScheduleOver, get_ident, new_baton
 
 if TYPE_CHECKING:
     from tracelock.engine.controller import Controller
@@ -102,6 +102,8 @@ class ReplayOnlooker(Onlooker):
         self.seq = 0
         self.hit = 0
         self.leaving = False
+        #: The last event of a trace that ends with the death of the process: no further than that.
+        self.dies_after = -1
         self.hub: Any = None
         self.controller: Any = None
         self.lines: dict[str, frozenset[int]] = {}
@@ -240,7 +242,8 @@ class ReplayOnlooker(Onlooker):
     # --- where it stops ------------------------------------------------------------------------
     def _at_event(self, seq: int, number: int) -> None:
         goal = self.goal
-        if goal.seq is None or seq < goal.seq or goal.worker not in (None, number):
+        wanted = goal.seq is not None and seq >= goal.seq and goal.worker in (None, number)
+        if not wanted and seq != self.dies_after:
             return
         worker = self.hub.workers.get(number)
         if worker is None or not stack_of(worker):
@@ -279,6 +282,8 @@ class ReplayOnlooker(Onlooker):
         if here or (goal.lines and goal.hit is None) or goal.hit == self.hit:
             self._stand(Standstill(kind, self.seq, self.hit, worker, frame=frame))
             self._cut()
+            if self.leaving and self.hub.phase == Phase.RUN:
+                raise ScheduleOver  # no line further
 
     @staticmethod
     def _is_at(place: LinePlace, frame: FrameType) -> bool:
