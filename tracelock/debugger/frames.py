@@ -12,7 +12,15 @@ from tracelock.instrument.loops import awaits
 #: Frames with their lines, the outermost first.
 Stack = list[tuple[FrameType, int]]
 #: What runs tests: its frames are not the user's either.
-_RUNNERS: Final = ("_pytest", "pluggy", "pytest", "pytest_asyncio", "anyio", "hypothesis")
+_RUNNERS: Final = (
+    "_pytest",
+    "pluggy",
+    "pytest",
+    "pytest_asyncio",
+    "anyio",
+    "hypothesis",
+    "unittest",
+)
 _OPTIMIZED: Final = 1  # inspect.CO_OPTIMIZED: its local variables have places
 
 
