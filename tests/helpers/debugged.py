@@ -161,6 +161,38 @@ def other(two):
 SETUP, WORKERS, CHECK = Two, [one, other], None
 """
 
+#: An object whose death is seen: a debugger that keeps what it has looked at alive changes the end.
+MORTAL: Final = """\
+import weakref
+
+
+class Shared:
+    def __init__(self):
+        self.reference = self.dead = None
+
+
+class Node:
+    pass
+
+
+def make(shared):
+    node = Node()
+    shared.reference = weakref.ref(node)
+    node = None
+    shared.dead = shared.reference() is None
+
+
+def other(shared):
+    shared.dead
+
+
+def check(shared):
+    assert not shared.dead
+
+
+SETUP, WORKERS, CHECK = Shared, [make, other], check
+"""
+
 
 def failing(folder: Path, name: str, text: str, backend: str | None = None) -> Any:
     """The failing trace of a program that is written to ``folder``, which has to be importable."""

@@ -14,6 +14,7 @@ import pytest
 import tracelock
 from tests.helpers.debugged import (
     DEADLOCK,
+    MORTAL,
     POOL,
     POOL_OF_TASKS,
     TRIO,
@@ -31,6 +32,7 @@ CASES = {
     "threads": ("dbg_pool", POOL, "threading", "take", "return self._idle.pop()"),
     "asyncio": ("dbg_tasks", POOL_OF_TASKS, "asyncio", "take", "return self._idle.pop()"),
     "trio": ("dbg_trio", TRIO, "trio", "check", "assert total == 2, total"),
+    "mortal": ("dbg_mortal", MORTAL, "threading", "check", "assert not shared.dead"),
     "deadlock": ("dbg_deadlock", DEADLOCK, "threading", "one", "with two.b:"),
 }
 
@@ -106,10 +108,12 @@ def test_every_event_is_a_stop_forward_and_back(recorded: Recorded, case: str) -
             replay.back()
 
 
-def test_a_replay_that_is_looked_at_comes_to_the_same_end(recorded: Recorded) -> None:
-    with recorded.replay("threads") as replay:
+@pytest.mark.parametrize("case", ["threads", "asyncio", "mortal"])
+def test_a_replay_that_is_looked_at_comes_to_the_same_end(recorded: Recorded, case: str) -> None:
+    """Nothing that was looked at is kept alive by that, either."""
+    with recorded.replay(case) as replay:
         replay.start("start")
-        for _ in range(5):
+        while replay.stop.kind == EVENT:
             for one in replay.workers():
                 for frame, _ in one.stack:
                     repr(frame.f_locals)
@@ -118,7 +122,7 @@ def test_a_replay_that_is_looked_at_comes_to_the_same_end(recorded: Recorded) ->
             pass
         result = replay.stop.result
         assert result is not None and result.reproduced
-        assert result.trace.events.workers == recorded.trace("threads").events.workers
+        assert result.trace.events.workers == recorded.trace(case).events.workers
         with pytest.raises(tracelock.UsageError, match="is over"):
             replay.step()
 

@@ -171,7 +171,8 @@ class Reversible:
         if self.dies and self.stop.seq >= self.last:
             told = self.trace.verdict.message.splitlines()[:1] or ["its process dies"]
             raise UsageError(f"no further than this: {told[0]}")
-        let_go(self.stack())
+        for one in self.workers():
+            let_go(one.stack)
         self.watch.go_on(goal)
         return self._wait()
 
