@@ -27,6 +27,7 @@ from tracelock.errors import UsageError
 from tracelock.report.wording import clean
 
 PROMPT: Final = "(tracelock) "
+HINT: Final = "step next continue | back rcontinue goto SEQ | workers worker NAME why | help q"
 #: Commands that are not bounded: what they start takes as long as the user likes.
 _UNBOUNDED: Final = frozenset({"interact"})
 _COPIES: Final = sys.version_info < (3, 13)  # ``f_locals`` of a function is a copy
@@ -61,6 +62,7 @@ class Prompt(pdb.Pdb):
         """Replay to ``place`` and ask, until the user quits. Raises what the replay raises, and
         KeyboardInterrupt for a Ctrl-C at the prompt."""
         self._forget_breaks()
+        self.message(HINT)
         try:
             action: Action | None = lambda: self.replay.start(place)  # noqa: E731
             while action is not None:
