@@ -259,6 +259,25 @@ def test_what_is_evaluated_is_no_step_and_cannot_hang(
         assert result is not None and result.reproduced
 
 
+def test_a_replay_is_left_as_it_runs(recorded: Recorded) -> None:
+    """Whoever looks may go at any moment, as a client that closes its connection."""
+
+    class Gone(Exception):
+        pass
+
+    def gone() -> None:
+        raise Gone
+
+    with recorded.replay("threads") as replay:
+        replay.start("start")
+        told, replay.watch.told = replay.watch.told, lambda seconds: None  # type: ignore[method-assign]
+        replay.idle = gone
+        with pytest.raises(Gone):
+            replay.proceed()
+        replay.watch.told = told  # type: ignore[method-assign]
+    assert tracelock.explore(workers=[list]).verdict != "failed", "all patches are undone"
+
+
 def test_what_it_refuses(recorded: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     root = Path(__file__).resolve().parents[2]
     trace = str(recorded.folder / recorded.file("threads"))
@@ -274,4 +293,5 @@ def test_what_it_refuses(recorded: Recorded, capsys: pytest.CaptureFixture[str])
     assert "no such event" in said(trace, "--pdb", "--allow-call", "--at", "999")
     assert "that is no place" in said(trace, "--pdb", "--allow-call", "--at", "nowhere")
     assert "does not go with" in said(trace, "--pdb", "--allow-call", "--json")
+    assert "right here" in said(trace, "--pdb", "--allow-call", "--isolation", "always")
     assert "up to 65535" in said(trace, "--dap", "70000", "--allow-call")

@@ -77,6 +77,8 @@ def _debugging(options: argparse.Namespace) -> bool:
     if options.at is not None and not wanted:
         raise UsageError("--at is for --pdb and --dap: where they stop first")
     if wanted:
+        if options.isolation != "auto":
+            raise UsageError("--isolation does not go with --pdb and --dap: they run it right here")
         for name in ("json", "bisect", "backend"):
             if getattr(options, name):
                 raise UsageError(f"--{name} does not go with --pdb and --dap")

@@ -203,15 +203,17 @@ class Reversible:
         """Wait until the replay stands; a bound on how long the replay itself may take is kept by
         its backend."""
         left = seconds
-        while not self.watch.arrived.acquire(timeout=LOOK):
+        while (stop := self.watch.told(LOOK)) is None or (
+            left is not None and stop.kind not in (END, LEFT)  # it stood before it was told
+        ):
+            if stop is not None:
+                continue
             if left is None:
                 self.idle()
                 continue
             left -= LOOK
             if left <= 0:
                 raise InternalError("the replay does not end: a worker cannot be unwound")
-        stop = self.watch.stop
-        assert stop is not None
         self.stop = stop
         if stop.kind in (END, LEFT):
             self._runs = False

@@ -11,8 +11,9 @@ import inspect
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -91,14 +92,14 @@ class Goal:
 class ReplayOnlooker(Onlooker):
     """Looks at the replays of one host.
 
-    ``stop``: where the replay stands, once ``arrived``. ``goal``: how far it goes on. ``lines``: at
-    which lines of which files, by their real paths, there are breakpoints.
+    ``goal``: how far it goes on. ``lines``: at which lines of which files, by their real paths,
+    there are breakpoints.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.goal = Goal()
-        self.stop: Standstill | None = None
+        self._told: deque[Standstill] = deque()
         self.seq = 0
         self.hit = 0
         self.leaving = False
@@ -109,11 +110,10 @@ class ReplayOnlooker(Onlooker):
         self.lines: dict[str, frozenset[int]] = {}
         self._of_file: dict[str, frozenset[int]] = {}
         # raw locks, which are nobody's to control
-        self.arrived: Any = new_baton()
-        self.arrived.acquire()
+        self._arrived: Any = new_baton()
+        self._arrived.acquire()
         self._go: Any = new_baton()
         self._go.acquire()
-        self._wrapped: Any = None
 
     # --- asked by who looks --------------------------------------------------------------------
     def go_on(self, goal: Goal) -> None:
@@ -123,14 +123,19 @@ class ReplayOnlooker(Onlooker):
             for frame, _ in stack_of(worker):
                 if self._lines_of(frame.f_code.co_filename):
                     frame.f_trace = self._each_line
-        self.stop = None
         self._go.release()
 
     def leave(self) -> None:
         """Let the schedule end where it stands."""
         self.leaving = True
-        self.stop = None
-        self._go.release()
+        with suppress(RuntimeError):  # it has been told to go on, and has not begun to
+            self._go.release()
+
+    def told(self, seconds: float) -> Standstill | None:
+        """Where the replay stands, what it has told first; None where that takes longer."""
+        if not self._told:
+            self._arrived.acquire(timeout=seconds)
+        return self._told.popleft() if self._told else None
 
     def set_goal(self, goal: Goal) -> None:
         self.goal = goal
@@ -149,6 +154,7 @@ class ReplayOnlooker(Onlooker):
         self.controller = controller
         self.seq = self.hit = 0
         self.leaving = False
+        self._go.acquire(False)  # it was left as it ran
         compare, before = controller.observer, controller.before
         deadlock = follower.verdict.kind == "deadlock"
 
@@ -241,6 +247,8 @@ class ReplayOnlooker(Onlooker):
 
     # --- where it stops ------------------------------------------------------------------------
     def _at_event(self, seq: int, number: int) -> None:
+        if self.leaving:
+            raise Away
         goal = self.goal
         wanted = goal.seq is not None and seq >= goal.seq and goal.worker in (None, number)
         if not wanted and seq != self.dies_after:
@@ -296,6 +304,8 @@ class ReplayOnlooker(Onlooker):
 
     def _stand(self, stop: Standstill) -> None:
         """Stand still until who looks says how to go on."""
+        if self.leaving:
+            return
         self.paused = True
         self.arrive(stop)
         self._go.acquire()
@@ -303,8 +313,9 @@ class ReplayOnlooker(Onlooker):
 
     def arrive(self, stop: Standstill) -> None:
         """Tell who looks that the replay stands here, or is over."""
-        self.stop = stop
-        self.arrived.release()
+        self._told.append(stop)
+        with suppress(RuntimeError):  # nobody has looked since the last time
+            self._arrived.release()
 
     # --- lines ---------------------------------------------------------------------------------
     def _each_call(self, frame: FrameType, event: str, argument: Any) -> Tracing | None:
