@@ -116,7 +116,6 @@ def test_pdb_stops_in_the_test_and_not_in_the_plugin(folder: Path) -> None:
         assert one.ends() == 0
 
 
-@pytest.mark.extended
 def test_calls_of_breakpoint_are_passed_over_in_a_search_and_stop_a_replay(folder: Path) -> None:
     with running(folder, "test_calls.py") as one:
         shown = one.until("1 failed")
