@@ -17,7 +17,6 @@ from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import InternalError, LimitReached, UsageError
-from tracelock.instrument.account.breakpoints import breakpoints_heard
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
@@ -122,7 +121,6 @@ class PythonBackend:
             self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
-        self._stack.enter_context(breakpoints_heard(self.hub))
         self.hub.thread_hook = threading.excepthook
         self._watch()
         self.kept = KeptState(self.program, self.names)

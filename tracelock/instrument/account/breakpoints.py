@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from _thread import get_ident
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +37,10 @@ class Onlooker:
         self.passed_over.setdefault(place_in(frame), True)
 
 
-@contextlib.contextmanager
-def breakpoints_heard(hub: Hub) -> Iterator[None]:
-    """While this is entered, ``breakpoint()`` in a worker goes to the onlooker of ``hub``, which
-    takes no prompt in the middle of a search. Elsewhere it is what it was before, and
-    ``PYTHONBREAKPOINT=0`` switches it off as ever."""
+def hear_breakpoints(hub: Hub) -> Callable[[], None]:
+    """From now on ``breakpoint()`` in a worker goes to the onlooker of ``hub``, which takes no
+    prompt in the middle of a search. Elsewhere it is what it was before, and
+    ``PYTHONBREAKPOINT=0`` switches it off as ever. Returns what undoes this."""
     before = sys.breakpointhook
 
     def hook(*arguments: Any, **named: Any) -> Any:
@@ -57,9 +55,9 @@ def breakpoints_heard(hub: Hub) -> Iterator[None]:
                 worker.uncontrolled -= 1
         return None
 
-    sys.breakpointhook = hook
-    try:
-        yield
-    finally:
+    def undo() -> None:
         if sys.breakpointhook is hook:
             sys.breakpointhook = before
+
+    sys.breakpointhook = hook
+    return undo
