@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import Any, Final
 
 from tracelock.cli.output import Output, is_terminal
 from tracelock.cli.run import UNFINISHED, find_modules
-from tracelock.cli.show import facts, steps
+from tracelock.cli.show import facts, say, told
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
+from tracelock.names import display_names, for_display
 from tracelock.report.wording import clean, outcome_name
 from tracelock.session.api import replay
 from tracelock.session.replaying import ReplayResult
@@ -138,17 +140,21 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         out.lines(facts(trace, result.trace.backend))
         out.line()
         if len(result.trace.events) or result.diverged is None:
-            out.lines(steps(result.trace, out, every=options.all, sources=True))
+            every, plumbing = options.all, options.all_events
+            out.lines(told(result.trace, out, every=every, plumbing=plumbing))
             out.line()
-    out.lines(f"note: {clean(note)}" for note in result.notes)
+    names = display_names(trace, result.trace)
+    out.lines(f"note: {clean(names.text(note))}" for note in result.notes)
     diverged = result.diverged
     if diverged is not None:
         impossible = isinstance(diverged, ImpossibleHere)
         head = Text("impossible here" if impossible else "diverged", "bold red")
-        head.append(f"  at event {diverged.seq}: {clean(diverged.why)}", "not bold default")
+        head.append(
+            f"  at event {diverged.seq}: {clean(names.text(diverged.why))}", "not bold default"
+        )
         out.line(head)
-        out.line(f"  expected: {clean(diverged.expected)}")
-        out.line(f"  got:      {clean(diverged.got)}")
+        out.line(f"  expected: {clean(names.text(diverged.expected))}")
+        out.line(f"  got:      {clean(names.text(diverged.got))}")
         return
     summary = timeline(result.trace, []) if not options.bisect else None
     about = ""
@@ -156,10 +162,11 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         about = f"{_plural(summary.events, 'event')}, {_plural(summary.switches, 'switch', 'es')}"
         if summary.preemptions is not None:
             about += f" ({summary.preemptions:,} preemptive)"
-    out.lines(verdict_block(result.verdict, result.trace.workers, about))
+    seen = for_display(replace(result.trace, verdict=result.verdict))
+    out.lines(verdict_block(seen.verdict, seen.workers, about))
     if result.reproduced:
         if result.needs:
-            out.line(f"  {result.needs}")
+            say(f"  {result.needs}", out)
         out.line("reproduced: it ended as the trace says")
     else:
         recorded, now = (

@@ -14,12 +14,15 @@ from typing import Any, Final
 from tracelock.cli.output import Output
 from tracelock.cli.outputs import is_standard
 from tracelock.errors import TraceError, UsageError
+from tracelock.instrument.rewrite.sites import project_root
+from tracelock.names import display_names, for_display
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
 from tracelock.report.wording import clean
 from tracelock.session.targets import python_of
 from tracelock.trace import Trace, load_trace
+from tracelock.trace.model import FILES
 from tracelock.trace.outputs import write_whole
 from tracelock.trace.verdict import FAILED
 
@@ -50,7 +53,8 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         trace = load_trace(options.trace)
         # what another tool draws holds every event, and no findings
         plain = form in ("chrome", "shiviz")
-        text = render(Subject(trace) if plain else subject_of(options, trace), form)
+        seen = for_display(trace)
+        text = render(Subject(seen) if plain else subject_of(options, trace), form)
     if path is None:
         out.text(text)
         return 0
@@ -83,9 +87,11 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
     # the name alone: a report is for others, whom the folders of this machine do not concern
     name = os.path.basename(options.trace)
+    names = display_names(trace) if twin is None else display_names(trace, twin)
+    seen = names.of(trace)
     return Subject.of(
-        trace, analyze(trace), twin=twin, around=around, path=name,
-        sources=sources_of(trace, options.sources or "."), **more,
+        seen, analyze(seen), twin=None if twin is None else names.of(twin), around=around,
+        path=name, sources=sources_of(trace, *_folders(options.sources)), record=trace, **more,
     )  # fmt: skip
 
 
@@ -103,28 +109,43 @@ def _find_twin(trace: Trace) -> Trace:
     return small.trace_of(small.twin.passing)
 
 
-def sources_of(trace: Trace, folder: str) -> dict[str, str]:
-    """The Python files that a trace names, as far as they lie in ``folder`` unchanged.
+def _folders(given: str | None) -> list[str]:
+    """Where source files are looked for: where the user says, or here and in the project."""
+    return [given] if given else [".", project_root() or "."]
+
+
+def sources_of(trace: Trace, *folders: str) -> dict[str, str]:
+    """The Python files that a trace names, as far as they lie in one of ``folders`` unchanged.
 
     The trace may come from anyone: only a file with the very digest that it names is read into a
-    report, and none outside the folder.
+    report, and none outside the folders.
     """
     named = (python_of(trace) or {}).get("sources")
+    below = trace.extra.get(FILES)
+    paths = below if isinstance(below, dict) else {}
     found: dict[str, str] = {}
-    root = Path(folder).resolve()
     for name, digest in (named if isinstance(named, dict) else {}).items():
         if not isinstance(digest, str) or not digest.startswith("sha256:"):
             continue
-        try:
-            path = (root / name).resolve()
-            if not path.is_relative_to(root) or path.stat().st_size > _LARGEST_SOURCE:
-                continue
-            content = path.read_bytes()
-        except (OSError, ValueError):
-            continue
-        if hashlib.sha256(content).hexdigest() == digest.partition(":")[2]:
-            found[name] = content.decode("utf-8", "replace")
+        for folder in folders:
+            for path in (name, paths.get(name)):
+                text = _read_within(Path(folder).resolve(), path, digest.partition(":")[2])
+                if text is not None:
+                    found.setdefault(name, text)
     return found
+
+
+def _read_within(root: Path, name: object, digest: str) -> str | None:
+    """The text of a file below a folder, None where it is another file than was recorded."""
+    try:
+        path = (root / str(name or "")).resolve()
+        if not path.is_relative_to(root) or path.stat().st_size > _LARGEST_SOURCE:
+            return None
+        content = path.read_bytes()
+    except (OSError, ValueError):
+        return None
+    same = hashlib.sha256(content).hexdigest() == digest
+    return content.decode("utf-8", "replace") if same else None
 
 
 # --- comparisons -----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ _SPARE: Final = 4_000
 def attachment(subject: Subject) -> str:
     """The Markdown report of ``subject``; the whole trace in a fold where both fit in one comment,
     else a sentence that says to attach the file."""
-    trace = subject.trace
+    trace = subject.record or subject.trace
     report = markdown(subject)
     text = visible(trace.to_text()) if len(trace.events) <= 2_000 else ""
     fold = (
