@@ -470,6 +470,20 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_bug_is_found_and_replayed_in_a_fresh_process": 4,
         "test_where_it_is_mended_nothing_is_found": 0,
     },
+    "system/test_debugger.py": {
+        "test_a_line_that_is_left_is_not_run": 3,
+        "test_a_replay_that_is_looked_at_comes_to_the_same_end": 2,
+        "test_every_event_is_a_stop_forward_and_back": 2,
+        "test_it_stops_in_the_users_frame_at_the_failure": 2,
+        "test_ways_to_leave": 2,
+    },
+    "system/test_debugger_protocol.py": {
+        "test_nobody_else_can_connect": 0,
+        "test_whatever_a_client_sends_the_process_ends": 6,
+    },
+    "system/test_debugger_pytest.py": {
+        "test_calls_of_breakpoint_are_passed_over_in_a_search_and_stop_a_replay": 0,
+    },
     "system/test_docs.py": {
         "test_its_code_runs": 0,
     },

@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity"),
+    ("compare", "atomicity", "debugger"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
@@ -54,6 +54,7 @@ INNER: dict[str, set[str]] = {
     "backends/threads": set(),
     "cli/learning": {"usage"},
     "cli/usage": {"learning"},
+    "debugger/dap": set(),
     "engine/linearise": set(),
     "explore/shrink": set(),
     "explore/spread": set(),

@@ -232,6 +232,16 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _flag("--bisect",
                   "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "
                   "neither"),
+            Either((
+                _flag("--pdb",
+                      "of Python code: stop in your own frames, and go on and back from there"),
+                _value("--dap", "PORT",
+                       "the same for an editor: speak the Debug Adapter Protocol on this port of "
+                       "127.0.0.1 (0: a free one)", type=_at_least(0)),
+            )),
+            _value("--at", "PLACE",
+                   "where --pdb and --dap stop first: the number of an event, FILE:LINE, start, "
+                   "failure (the default where there is one) or breakpoint (a call of it)"),
             _EVERY_ROW, _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from typing import Any, Final
 
-from tracelock.cli.output import Output
+from tracelock.cli.output import Output, is_terminal
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, say, told
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
@@ -27,6 +28,11 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     trace = load_trace(options.trace)
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
+    debugs = _debugging(options)
+    if debugs:
+        from tracelock.debugger.reversible import check_trace
+
+        check_trace(trace)
     find_modules(options)
     if python_of(trace) is not None and not options.allow_call:
         raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
@@ -34,7 +40,9 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if node is not None:
         from tracelock.cli.replay_test import replay_test
 
-        return replay_test(node, options)
+        return replay_test(node, options, _debugger_options(options))
+    if debugs:
+        return _debug(trace, options, out)
     try:
         result = replay(
             trace, backend=options.backend, allow_call=options.allow_call,
@@ -45,6 +53,13 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
             raise
         out.note("interrupted")
         return UNFINISHED
+    if result.passed_over and not (options.json or options.bisect):
+        place = f"breakpoint() at {clean(result.passed_over[0])}"
+        if is_terminal(sys.stdin) and is_terminal(sys.stdout):
+            out.note(f"{place}: replayed again, up to there")
+            options.pdb, options.at = True, "breakpoint"
+            return _debug(trace, options, out)
+        out.note(f"{place} was passed over: there is no terminal to ask on")
     if result.killed:
         raise LimitReached(f"the replay was cut off: {result.killed}")
     if options.json:
@@ -56,6 +71,49 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if options.bisect:
         return 1 if result.reproduced else 0
     return 0 if result.reproduced else DIFFERENT
+
+
+def _debugging(options: argparse.Namespace) -> bool:
+    """Whether the replay is to be debugged. Raises UsageError for what does not go with it."""
+    wanted = bool(options.pdb) or options.dap is not None
+    if options.at is not None and not wanted:
+        raise UsageError("--at is for --pdb and --dap: where they stop first")
+    if wanted:
+        if options.isolation != "auto":
+            raise UsageError("--isolation does not go with --pdb and --dap: they run it right here")
+        for name in ("json", "bisect", "backend"):
+            if getattr(options, name):
+                raise UsageError(f"--{name} does not go with --pdb and --dap")
+    return wanted
+
+
+def _debugger_options(options: argparse.Namespace) -> list[str]:
+    """What pytest gets, whose plugin replays the trace of a test."""
+    if not _debugging(options):
+        return []
+    how = "pdb" if options.pdb else f"dap:{options.dap}"
+    return [
+        "--tracelock-debug",
+        how,
+        *([] if options.at is None else ["--tracelock-at", options.at]),
+    ]
+
+
+def _debug(trace: Trace, options: argparse.Namespace, out: Output) -> int:
+    """Debug the replay of a trace until the user has enough; 0."""
+    from tracelock.session.targets import target_of
+
+    target = target_of(trace, allow_call=options.allow_call)
+    out.flush()
+    if options.pdb:
+        from tracelock.debugger.console import debug
+
+        debug(target, trace, options.at)
+    else:
+        from tracelock.debugger.dap.serving import serve
+
+        serve(target, trace, options.dap, options.at, out.note)
+    return 0
 
 
 def replay_object(result: ReplayResult) -> dict[str, Any]:

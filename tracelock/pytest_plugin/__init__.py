@@ -72,6 +72,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tracelock-replay", metavar="TRACE",
         help="replay this trace of a test, which has to be the one that is run",
     )  # fmt: skip
+    for name in ("--tracelock-debug", "--tracelock-at"):
+        group.addoption(name, metavar="HOW", help="(tracelock replay)")
     group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
     parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
     parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")
@@ -101,6 +103,10 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    if config.getoption("usepdb", False):
+        from tracelock.pytest_plugin.debugging import Debugging
+
+        config.pluginmanager.register(Debugging(), Debugging.__name__)
     if config.getoption("--tracelock-all-events"):
         from tracelock.pytest_plugin.failure_text import show_all_events
 

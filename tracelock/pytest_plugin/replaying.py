@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
@@ -23,7 +23,7 @@ _INTERRUPTED: Final = 130
 
 class Replaying:
     """The replay that a run of pytest is, a plugin of it. ``result``: what it came to, None
-    before."""
+    before; ``debugged``: it was looked at instead."""
 
     @classmethod
     def of(cls, config: pytest.Config) -> Replaying | None:
@@ -49,6 +49,7 @@ class Replaying:
         exploration = (python_of(self.trace) or {}).get("exploration", 0)
         self.number = exploration if isinstance(exploration, int) else 0
         self.result: ReplayResult | None = None
+        self.debugged = False
 
     def follow(
         self, item: pytest.Item, number: int, target: Target, isolation: str = "auto"
@@ -58,10 +59,18 @@ class Replaying:
         self._only(item)
         if number != self.number:
             return
+        how = item.config.getoption("--tracelock-debug")
+        if how:
+            self._debug(item, target, how, item.config.getoption("--tracelock-at"))
         from tracelock.session.plan import Settings
         from tracelock.session.replaying import replay_target
 
         result = replay_target(target, self.trace, Settings(isolation=isolation))
+        if result.passed_over:
+            from tracelock.pytest_plugin.debugging import on_terminal
+
+            if on_terminal(item.config):
+                self._debug(item, target, "pdb", "breakpoint")
         self.result = result
         notes = [f"note: {note}" for note in result.notes]
         notes += [result.needs] if result.needs else []
@@ -73,6 +82,14 @@ class Replaying:
             raise ScheduleFailed(
                 "\n".join([*failure_lines(result.trace), "", *notes, self.summary()])
             )
+
+    def _debug(self, item: pytest.Item, target: Target, how: str, at: str | None) -> NoReturn:
+        """Let the user look at the replay; the test has no outcome then."""
+        from tracelock.pytest_plugin.debugging import run_debugger
+
+        self.debugged = True
+        run_debugger(item, target, self.trace, how, at)
+        pytest.skip("the debugger was left")
 
     def _only(self, item: pytest.Item) -> None:
         if node_id(item) != self.node:
@@ -110,6 +127,8 @@ class Replaying:
     def summary(self) -> str:
         """How the replay ended, in a line."""
         result = self.result
+        if self.debugged:
+            return "the replay was debugged"
         if result is None:
             return f"nothing was replayed: {self.node} was not run, or is not explored any more"
         if result.diverged is not None:
@@ -128,6 +147,8 @@ class Replaying:
             return _INTERRUPTED
         if exit_status == pytest.ExitCode.INTERNAL_ERROR:
             return INTERNAL
+        if self.debugged:
+            return REPRODUCED
         if self.result is None:
             return UNUSABLE
         if self.result.diverged is not None:

@@ -60,6 +60,8 @@ class Host(ABC):
     one_schedule = False
     #: Why no more than ``passed`` is claimed of a search that has tried everything it could.
     withheld: Sequence[str] = ()
+    #: Where ``breakpoint()`` was called, and nothing has stopped.
+    passed_over: Collection[str] = ()
     #: How the schedules of ``own_orders`` are called.
     own_name = ""
 

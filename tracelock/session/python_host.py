@@ -72,8 +72,7 @@ class PythonHost(Interpreted, Host):
 
     def __init__(self, target: PythonTarget, settings: Settings) -> None:
         super().__init__()
-        self.target = target
-        self.settings = settings
+        self.target, self.settings = target, settings
         # another layout, which grows as it runs
         self.program = program = replace(target.program, found=list(target.program.found))
         limits = settings.bounds(target)
@@ -82,6 +81,7 @@ class PythonHost(Interpreted, Host):
         self.backend.account.looked = self.sources.looked
         self.looking = Looking(program, self.sources, self.backend)
         self.names = self.backend.names
+        self.passed_over = self.backend.hub.onlooker.passed_over
         self.entangled = self.backend.one_loop
         self.isolation = Isolation(self.backend, self.sources, settings.isolation)
         self.runner = self.models = PythonRunner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict, frozen
 
 if TYPE_CHECKING:
+    from tracelock.engine.controller import Controller
+    from tracelock.engine.replaying import Replay
     from tracelock.session.interpreters.which import Switched
 
 
@@ -27,6 +30,7 @@ class ReplayResult:
     trace of the replay, as far as it came. ``notes``: what else there is to say of it. ``needs``:
     of threads of real code, whether this interpreter can make its switches by itself, in words.
     ``killed``: whose process was ended from outside in the middle of the replay, in words.
+    ``passed_over``: where the code has called ``breakpoint()``, which stops under a debugger alone.
     """
 
     reproduced: bool
@@ -36,6 +40,7 @@ class ReplayResult:
     notes: list[str] = field(default_factory=list)
     needs: str = ""
     killed: str = ""
+    passed_over: list[str] = field(default_factory=list)
 
 
 def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayResult:
@@ -45,13 +50,20 @@ def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayRes
         return follow(host, trace, tell=True)
 
 
-def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
-    """Execute a trace again on a host, event by event. ``tell``: say what its switches take."""
+def follow(
+    host: Host, trace: Trace, *, tell: bool = False,
+    watch: Callable[[Controller, Replay], None] | None = None,
+) -> ReplayResult:  # fmt: skip
+    """Execute a trace again on a host, event by event. ``tell``: say what its switches take.
+    ``watch`` is called with the controller and its follower before the first event, to look at
+    each as well."""
     from tracelock.engine.replaying import EndOfTrace
 
     follower = host.follower(trace)
     controller = host.runner.controller(follower)
     follower.follow(controller)
+    if watch is not None:
+        watch(controller, follower)
     diverged: Divergence | None = None
     switches: list[Switched] | None = None
     try:
@@ -87,7 +99,8 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
         needs = verdict_line(record, source_lines(record))
     remarks = follower.remarks()
     return ReplayResult(
-        reproduced, diverged, verdict, record, remarks, needs, controller.killed
+        reproduced, diverged, verdict, record, remarks, needs, controller.killed,
+        list(host.passed_over),
     )  # fmt: skip
 
 
