@@ -15,7 +15,7 @@ from tracelock.schedulers.strategies import explore_names, run_names
 # test holds the two together.
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
 CLOCKS: Final = ("virtual", "adversarial")
-EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
+EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "python", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 ISOLATION: Final = ("auto", "always", "never")
 
