@@ -9,6 +9,7 @@ after a bounded time; ``lost`` then says where.
 import dis
 import functools
 import linecache
+import os
 import re
 import sys
 import threading
@@ -93,6 +94,7 @@ class LineGate:
         self.files = tuple({place[0] for place in self.places if place[0]})
         self.inner: set[tuple[str, str, str] | str] = {one.place for one in self.steps if one.inner}
         self.monitoring = False
+        self.plain_start = threading.Thread.start
 
     # --- what the code says ----------------------------------------------------------------------
     def lines_of(self, code: CodeType) -> dict[int, tuple[str, str, str] | str] | None:
@@ -102,14 +104,15 @@ class LineGate:
         found: dict[int, tuple[str, str, str] | str] = {}
         if code is WAIT:
             found.update(waiting_lines(code))
-        file = code.co_filename.replace("\\", "/")
+        path = file_of(code)
+        file = path.replace("\\", "/")
         for label in self.files:
             if file == label or file.endswith(f"/{label}"):
                 function = COMPREHENSION.sub("", code.co_qualname)
                 wanted = [one for one in self.places if one[0] == label and one[1] in (function, "")]
                 said = self.texts.setdefault((label, function), set())
                 for _, _, line in code.co_lines():
-                    text = linecache.getline(code.co_filename, line or 0).strip()
+                    text = linecache.getline(path, line or 0).strip()
                     said.add(text)
                     for place in wanted:
                         if line is not None and place[2] == text:
@@ -150,7 +153,7 @@ class LineGate:
 
     def patch_threads(self) -> None:
         """Let threads that workers start be workers, too."""
-        start = threading.Thread.start
+        start = self.plain_start
 
         @functools.wraps(start)
         def started(thread: threading.Thread) -> None:
@@ -361,7 +364,7 @@ class LineGate:
         frame = self.frames.get(step.worker)
         where = ""
         if frame is not None:
-            place = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            place = linecache.getline(file_of(frame.f_code), frame.f_lineno).strip()
             where = f"; it is at line {frame.f_lineno}: {place}"
         return f"{step.worker} did not come to {shown(step)}{where}"
 
@@ -369,6 +372,15 @@ class LineGate:
     def followed(self) -> bool:
         """Whether the whole schedule was followed, to the end of it."""
         return not self.lost and self.first >= len(self.steps)
+
+
+def file_of(code: CodeType) -> str:
+    """The source file of a function, of a frozen module of the standard library too."""
+    name = code.co_filename
+    if name.startswith("<frozen ") and os.__file__:
+        below = name[8:-1].replace(".", os.sep)
+        return os.path.join(os.path.dirname(os.__file__), f"{below}.py")
+    return name
 
 
 def shown(step: Step) -> str:

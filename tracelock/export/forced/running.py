@@ -40,7 +40,7 @@ class ForcedRun:
 
     def begin(self) -> None:
         threading.excepthook = lambda given: self.caught(given.exc_value)
-        self.watch.start()
+        self.gate.plain_start(self.watch)
         self.gate.patch_threads()
 
     def caught(self, error: BaseException | None) -> None:
@@ -100,6 +100,7 @@ class ForcedRun:
         workers: dict[str, tuple[Callable[..., Any], list[Any]]], check: Callable[..., Any] | None,
     ) -> NoReturn:  # fmt: skip
         """Run each worker in a thread."""
+        self.begin()
         state = () if setup is None else (setup(),)
 
         def run(worker: str, function: Callable[..., Any], given: list[Any]) -> None:
@@ -109,13 +110,12 @@ class ForcedRun:
             finally:
                 self.gate.end(worker)
 
-        self.begin()
         threads = [
             threading.Thread(target=run, args=(worker, *work), daemon=True)
             for worker, work in workers.items()
         ]
         for thread in threads:
-            thread.start()
+            self.gate.plain_start(thread)
         for thread in threads:
             thread.join()
         self.finish(check, state)
@@ -133,16 +133,16 @@ class ForcedRun:
         workers: dict[str, tuple[Callable[..., Any], list[Any]]], check: Callable[..., Any] | None,
     ) -> None:  # fmt: skip
         assert isinstance(self.gate, TaskGate)
+        self.begin()
+        self.gate.patch_loop(asyncio.get_running_loop())
         state: tuple[Any, ...] = ()
         if setup is not None:
             made = setup()
             state = (await made if inspect.isawaitable(made) else made,)
-        self.begin()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(
             lambda loop, told: self.caught(told.get("exception") or RuntimeError(told["message"]))
         )
-        self.gate.patch_loop(loop)
         tasks = [self.gate.task(w, function(*state, *given)) for w, (function, given) in workers.items()]
         for end in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):

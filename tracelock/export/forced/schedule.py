@@ -48,6 +48,7 @@ def forced_schedule(trace: Trace, text_of: Callable[[str], str]) -> ForcedSchedu
     for event in trace.events:
         found.add(event)
     found.stuck()
+    found.before_workers()
     if found.unknown:
         places = ", ".join(sorted(found.unknown)[:3])
         raise UsageError(
@@ -100,6 +101,7 @@ class _Reader:
         self.later = False  # a callback of the loop has run since
         self.before: dict[str, tuple[str, str, str]] = {}  # worker -> the place of its last event
         self.latest: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+        self.released: dict[str, tuple[str, str, str] | None] = {}  # where it last let go of a lock
         self.hints: dict[str, list[str]] = {}  # what it did on the line that it is on
         self.schedule.ending = _ending(trace)
 
@@ -125,9 +127,16 @@ class _Reader:
         switched = self.last != worker
         before = self.before.get(worker)
         hint = _hint(event)
+        released, self.released[worker] = self.released.get(worker), None
         if event.op == "wake":
             self.hints[worker] = []
             self._row(worker, place, "wake")
+        elif event.op == "release":
+            self.hints[worker], self.released[worker] = [hint], place
+            self._row(worker, place, "exit")
+        elif event.op == "acquire" and released == place:  # the line was entered once more
+            self.hints[worker] = [hint]
+            self._row(worker, place, "")
         elif before == place or self._returned(worker, place, before):
             known = self.hints.setdefault(worker, [])
             if switched:
@@ -135,7 +144,7 @@ class _Reader:
             known.append(hint)
         else:
             self.hints[worker] = [hint]
-            self._row(worker, place, "exit" if event.op == "release" else "")
+            self._row(worker, place, "")
         self.before[worker] = place
         self.latest[worker, *place[:2]] = place
 
@@ -157,6 +166,15 @@ class _Reader:
             place = self._place(one.at)
             if place is not None and place != self.before.get(one.worker):
                 self._row(one.worker, place, "stuck")
+
+    def before_workers(self) -> None:
+        """Threads that ``setup`` starts, which no event tells: they have no name below another's."""
+        names = list(self.trace.workers)
+        begun = names[names.index("outside") + 1 :] if "outside" in names else []
+        known = {name for started in self.schedule.started.values() for name in started}
+        others = [name for name in begun if name not in known and name not in _NOBODY]
+        if others:
+            self.schedule.started.setdefault("", [])[:0] = others
 
     def _row(self, worker: str, place: tuple[str, str, str], how: str, skip: int = 0) -> None:
         self.schedule.rows.append((worker, *place, how, skip))
