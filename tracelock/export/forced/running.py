@@ -35,8 +35,14 @@ class ForcedRun:
         self.bound = bound
         self.expected = expected
         self.errors: list[str] = []
+        self.output = os.dup(1)  # what is run may put something else in the place of this
         self.over = threading.Event()
         self.watch = threading.Thread(target=self.look, daemon=True)
+
+    def say(self, text: str) -> None:
+        data = f"{text}\n".encode(errors="backslashreplace")
+        while data:
+            data = data[os.write(self.output, data) :]
 
     def begin(self) -> None:
         threading.excepthook = lambda given: self.caught(given.exc_value)
@@ -59,25 +65,28 @@ class ForcedRun:
                 self.stuck()
 
     def stuck(self) -> NoReturn:
-        print(f"failed: deadlock: nobody has gone on for {self.bound:g} s")
+        self.say(f"failed: deadlock: nobody has gone on for {self.bound:g} s")
         frames = sys._current_frames()
         for ident, worker in sorted(self.gate.workers.items(), key=lambda item: item[1]):
             if ident in frames:
-                print(f"{worker} waits here:")
-                print("".join(traceback.format_stack(frames[ident])[-4:]).rstrip())
+                self.say(f"{worker} waits here:")
+                self.say("".join(traceback.format_stack(frames[ident])[-4:]).rstrip())
         self.tell(FAILED)
 
     def tell(self, status: int) -> NoReturn:
         """Say whether the schedule was followed, and end the program, whoever still runs."""
+        if not self.over.is_set():
+            self.over.set()
+        elif sys.stdout is sys.__stdout__ and sys.stdout is not None:
+            sys.stdout.flush()
         if self.gate.lost:
-            print(f"note: the schedule could not be followed: {self.gate.lost}")
+            self.say(f"note: the schedule could not be followed: {self.gate.lost}")
         for text in self.errors:
-            print(f"failed: {text.rstrip()}")
+            self.say(f"failed: {text.rstrip()}")
         if self.errors:
             status = FAILED
         if not status:
-            print("passed" + ("" if self.gate.lost else ": the schedule was followed to its end"))
-        sys.stdout.flush()
+            self.say("passed" + ("" if self.gate.lost else ": the schedule was followed to its end"))
         os._exit(status)
 
     def attempt(self, function: Callable[..., Any], *given: Any) -> Any:
@@ -200,6 +209,6 @@ class ForcedRun:
         options = ["-q", "--no-header", "-p", "no:tracelock", "-p", "no:cacheprovider"]
         status = pytest.main([*options, "-o", "addopts=", "--", node], plugins=[ForcedTest()])
         if status not in (0, 1):
-            print(f"cannot run the test {node}: pytest ended with status {int(status)}")
+            self.say(f"cannot run the test {node}: pytest ended with status {int(status)}")
             status = UNUSABLE
         self.tell(int(status))
