@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.cli.keeping import Keeper, keeper_for, replay_line
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
@@ -22,6 +22,7 @@ from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
 from tracelock.session.targets import target_for
 from tracelock.trace import Trace, load_trace
+from tracelock.trace.token import token_of
 from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
             for number, way in enumerate(explored.ways)
         ],
         "trace": paths.get(-1),
+        "token": (explored.trace is not None and token_of(explored.trace)) or None,
         "switches": explored.switches,
         "interpreter": explored.interpreter or "any",
         "needs": explored.needs or None,
@@ -204,6 +206,8 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
     if -1 in paths:
         out.line(f"\ntrace: {clean(paths[-1])}")
         out.line(replay_line(paths[-1], exploration.plan.allow_call))
+    if trace is not None:
+        out.lines(token_line(trace))
 
 
 def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:

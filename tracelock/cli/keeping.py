@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from tracelock.report.wording import clean
 from tracelock.trace.files import parts_of
 from tracelock.trace.outputs import check_output, descriptor_of, write_new, writing
+from tracelock.trace.token import token_of
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
@@ -70,6 +71,12 @@ def replay_line(path: str, allow_call: bool) -> str:
         return "replay it: tracelock replay FILE, with what was written here"
     allow = " --allow-call" if allow_call else ""
     return f"replay it: tracelock replay {shlex.quote(clean(path))}{allow}"
+
+
+def token_line(trace: Trace) -> list[str]:
+    """The token of a failing trace, as the last word of a line; nothing where it has none."""
+    token = token_of(trace)
+    return [f"token: {token}"] if token else []
 
 
 def slug(name: str) -> str:

@@ -219,8 +219,11 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
             _ISOLATION, *_COMMON,
         )),
-        "replay": ("execute a trace again, event by event", (
-            _TRACE,
+        "replay": ("execute a trace again, event by event, or a schedule from its token", (
+            _value("trace", "TRACE|TEST",
+                   "a trace, .json or .json.gz; with --token the test (as pytest names it) or the "
+                   "scenario that the token is of", READ_TRACE),
+            _value("--token", "TOKEN", "tl1-...: a failing schedule as it was printed"),
             _choice("--backend", BACKENDS, "where to replay it (where it was recorded)"),
             _flag("--bisect",
                   "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any, Final
 
+from tracelock.cli.inputs import kind_of
 from tracelock.cli.output import Output
 from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, steps
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
-from tracelock.report.wording import clean, outcome_name
+from tracelock.report.wording import clean
+from tracelock.scenario.loading import load_scenario
 from tracelock.session.api import replay
-from tracelock.session.replaying import ReplayResult
+from tracelock.session.replaying import STALE, ReplayResult, conclusion
 from tracelock.session.targets import NOT_ALLOWED, python_of, test_of
-from tracelock.trace import Trace, load_trace
+from tracelock.trace import Trace, Verdict, load_trace
+from tracelock.trace.token import parse_token
 
 DIFFERENT: Final = 1
 DIVERGED: Final = 3
@@ -22,6 +26,8 @@ UNTESTABLE: Final = 125  # what git bisect takes as "skip this commit"
 
 def replay_command(options: argparse.Namespace, out: Output) -> int:
     """Replay a trace as ``options`` say; 0, 1 or 3, or what ``git bisect`` wants."""
+    if options.token is not None:
+        return _replay_token(options, out)
     trace = load_trace(options.trace)
     if options.bisect and trace.verdict.kind in ("passed", "unfinished"):
         raise UsageError(f"{options.trace} records no failure that could be looked for")
@@ -33,11 +39,58 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
         from tracelock.cli.replay_test import replay_test
 
         return replay_test(node, options)
+    return _conclude(options, out, trace.verdict, lambda: replay(
+        trace, backend=options.backend, allow_call=options.allow_call,
+        start_method=options.start_method, isolation=options.isolation,
+    ), trace)  # fmt: skip
+
+
+def _replay_token(options: argparse.Namespace, out: Output) -> int:
+    """Make the schedule of a token again."""
+    token = parse_token(options.token)
+    kind, of_python = kind_of(options.trace)
+    find_modules(options)
+    if kind != "scenario":
+        if kind not in ("", "python") or not is_test(options.trace):
+            raise UsageError(
+                f"{options.trace} is no test (FILE.py::NAME) and no scenario, one of which a token "
+                "goes with"
+            )
+        if not options.allow_call:
+            raise UsageError(
+                f"{options.trace} is Python code, which a replay runs: that has to be allowed "
+                "(--allow-call)"
+            )
+        from tracelock.cli.replay_test import replay_test
+
+        return replay_test(options.trace, options)
+    from tracelock.session.forcing.following import follow_token
+    from tracelock.session.plan import Settings
+    from tracelock.session.targets import target_for
+
+    target = target_for(load_scenario(options.trace), allow_call=options.allow_call)
+    if options.backend not in (None, token.backend):
+        raise UsageError(f"a token is replayed on the backend that it is of, {token.backend}")
+    settings = Settings(
+        start_method=options.start_method, allow_call=options.allow_call,
+        isolation=options.isolation,
+    )  # fmt: skip
+    recorded = Verdict(token.kind, token.failure or None)  # type: ignore[arg-type]
+    return _conclude(options, out, recorded, lambda: follow_token(target, token, settings))
+
+
+def is_test(name: str) -> bool:
+    """Whether this is a test as pytest names it: ``tests/test_bank.py::test_transfer``."""
+    return name.partition("::")[0].endswith(".py") and not name.startswith("-")
+
+
+def _conclude(
+    options: argparse.Namespace, out: Output, recorded: Verdict,
+    run: Callable[[], ReplayResult], trace: Trace | None = None,
+) -> int:  # fmt: skip
+    """Run a replay, tell what it came to, and give its exit status."""
     try:
-        result = replay(
-            trace, backend=options.backend, allow_call=options.allow_call,
-            start_method=options.start_method, isolation=options.isolation,
-        )  # fmt: skip
+        result = run()
     except KeyboardInterrupt:
         if options.bisect:
             raise
@@ -46,9 +99,9 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     if result.killed:
         raise LimitReached(f"the replay was cut off: {result.killed}")
     if options.json:
-        out.json(replay_object(result))
+        out.json(replay_object(result, recorded))
     else:
-        _print(trace, result, options, out)
+        _print(trace or result.trace, recorded, result, options, out)
     if result.diverged is not None:
         return UNTESTABLE if options.bisect else DIVERGED
     if options.bisect:
@@ -56,10 +109,11 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
     return 0 if result.reproduced else DIFFERENT
 
 
-def replay_object(result: ReplayResult) -> dict[str, Any]:
-    """``{"reproduced", "diverged", "verdict", "needs"}``."""
+def replay_object(result: ReplayResult, recorded: Verdict) -> dict[str, Any]:
+    """``{"conclusion", "reproduced", "diverged", "verdict", "needs"}``."""
     diverged = result.diverged
     return {
+        "conclusion": conclusion(result, recorded)[0],
         "reproduced": result.reproduced,
         "diverged": None if diverged is None else {
             "seq": diverged.seq, "expected": diverged.expected, "got": diverged.got,
@@ -70,7 +124,9 @@ def replay_object(result: ReplayResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out: Output) -> None:
+def _print(
+    trace: Trace, recorded: Verdict, result: ReplayResult, options: argparse.Namespace, out: Output
+) -> None:
     from rich.text import Text
 
     from tracelock.report.terminal import verdict_block
@@ -91,6 +147,9 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         out.line(head)
         out.line(f"  expected: {clean(diverged.expected)}")
         out.line(f"  got:      {clean(diverged.got)}")
+        word, told = conclusion(result, recorded)
+        if word == STALE:
+            out.line(clean(told))
         return
     summary = timeline(result.trace, []) if not options.bisect else None
     about = ""
@@ -99,18 +158,9 @@ def _print(trace: Trace, result: ReplayResult, options: argparse.Namespace, out:
         if summary.preemptions is not None:
             about += f" ({summary.preemptions:,} preemptive)"
     out.lines(verdict_block(result.verdict, result.trace.workers, about))
-    if result.reproduced:
-        if result.needs:
-            out.line(f"  {result.needs}")
-        out.line("reproduced: it ended as the trace says")
-    else:
-        recorded, now = (
-            outcome_name(verdict.kind, verdict.failure)
-            for verdict in (trace.verdict, result.verdict)
-        )
-        if recorded == now:
-            recorded = f"{recorded} in another state"
-        out.line(f"not reproduced: the trace says {recorded}")
+    if result.reproduced and result.needs:
+        out.line(f"  {result.needs}")
+    out.line(clean(conclusion(result, recorded)[1]))
 
 
 def _plural(count: int, word: str, ending: str = "s") -> str:

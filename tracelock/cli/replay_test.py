@@ -18,7 +18,7 @@ _STATUSES: Final = {0: 2, 1: 2, 2: 130, 3: 4, 4: 2, 5: 2}
 
 
 def replay_test(node: str, options: argparse.Namespace) -> int:
-    """Replay the trace of a test: let pytest run the test, with the trace to follow."""
+    """Replay the trace, or the token, of a test: let pytest run it, with that to follow."""
     if options.json:
         raise UsageError("the trace is of a test, which pytest replays: there is no --json of it")
     if node.startswith("-"):
@@ -28,9 +28,12 @@ def replay_test(node: str, options: argparse.Namespace) -> int:
     alone = ["-n0"] if importlib.util.find_spec("xdist") is not None else []
     plugin = [] if _plugin_installed() else ["-p", "tracelock.pytest_plugin"]
     path = os.path.abspath(options.trace)
+    given = ["--tracelock-replay", path] if options.token is None else [
+        f"--tracelock-token={options.token}"
+    ]  # fmt: skip
     command = [
         sys.executable, "-m", "pytest", "-q", "--no-header", *alone, *plugin,
-        "--tracelock-replay", path, "--tracelock-replay-status", "--", node,
+        *given, "--tracelock-replay-status", "--", node,
     ]  # fmt: skip
     status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
     return status - FINISHED if status >= FINISHED else _STATUSES.get(status, 4)

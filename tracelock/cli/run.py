@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.cli.keeping import Keeper, keeper_for, replay_line
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import runs_progress
 from tracelock.cli.show import steps
@@ -147,6 +147,8 @@ class _Run:
         if path is not None:
             self.out.line(f"\ntrace: {clean(path)}")
             self.out.line(replay_line(path, self.options.allow_call))
+        if verdict.kind in FAILED:
+            self.out.lines(token_line(outcome.trace()))
 
     def _verdict(self, verdict: Verdict, about: str) -> None:
         from tracelock.report.terminal import verdict_block

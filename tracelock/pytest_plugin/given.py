@@ -336,6 +336,8 @@ class GivenTest:
         from tracelock.session.targets import python_of
 
         hypothesis: Any = sys.modules["hypothesis"]
+        if replaying.trace is None:
+            raise UsageError("a token has no input of Hypothesis: replay the trace of this test")
         code = (python_of(replaying.trace) or {}).get("hypothesis")
         if not isinstance(code, dict):
             code = {}

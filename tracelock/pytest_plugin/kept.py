@@ -112,6 +112,7 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     from tracelock.session.targets import python_of
     from tracelock.trace.files import parts_of
     from tracelock.trace.outputs import write_whole
+    from tracelock.trace.token import token_of
 
     trace = kept.trace
     assert trace is not None
@@ -122,4 +123,6 @@ def _save(item: pytest.Item, kept: Kept) -> str:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
     allow = " --allow-call" if python_of(trace) is not None else ""
-    return f"tracelock replay {shlex.quote(where)}{allow}"
+    command = f"tracelock replay {shlex.quote(where)}{allow}"
+    token = token_of(trace)
+    return f"{command}\n  token: {token}" if token else command

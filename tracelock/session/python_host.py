@@ -36,7 +36,7 @@ from tracelock.session.interpreters.which import Interpreted, holds
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
 from tracelock.session.python_remarks import remarks_of, withheld_of
-from tracelock.session.python_runner import PythonRunner, shared_in
+from tracelock.session.python_runner import PythonRunner
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
     Restarting,
@@ -45,6 +45,7 @@ from tracelock.session.python_schedulers import (
     steps_of,
 )
 from tracelock.trace import Trace, Verdict, environment
+from tracelock.trace.names import shared_in
 
 if TYPE_CHECKING:
     from tracelock.session.python import PythonTarget
@@ -249,6 +250,12 @@ class PythonHost(Interpreted, Host):
         self.names.preset(shared_in(trace))
         self.names.frozen = frozen
         return True
+
+    def share(self, wanted: Callable[[str], bool]) -> bool:
+        known = self.names.variables.items()
+        new = [name for name, variable in known if not variable.shared and wanted(name)]
+        self.names.preset(new)
+        return bool(new)
 
     def lasts(self, verdict: Verdict) -> bool:
         return verdict.kind == "crashed" and STUCK in verdict.message

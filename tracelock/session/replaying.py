@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import Divergence
 from tracelock.session.host import Host
@@ -14,7 +15,11 @@ from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict, frozen
 
 if TYPE_CHECKING:
+    from tracelock.engine.replaying import Replay
     from tracelock.session.interpreters.which import Switched
+
+
+_AT: Final = re.compile(r"\bat (\S+:[0-9]+)")
 
 
 @dataclass(slots=True)
@@ -27,6 +32,7 @@ class ReplayResult:
     trace of the replay, as far as it came. ``notes``: what else there is to say of it. ``needs``:
     of threads of real code, whether this interpreter can make its switches by itself, in words.
     ``killed``: whose process was ended from outside in the middle of the replay, in words.
+    ``changed``: what is not what it was when the trace was recorded.
     """
 
     reproduced: bool
@@ -36,6 +42,7 @@ class ReplayResult:
     notes: list[str] = field(default_factory=list)
     needs: str = ""
     killed: str = ""
+    changed: list[str] = field(default_factory=list)
 
 
 def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayResult:
@@ -45,11 +52,15 @@ def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayRes
         return follow(host, trace, tell=True)
 
 
-def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
-    """Execute a trace again on a host, event by event. ``tell``: say what its switches take."""
+def follow(
+    host: Host, trace: Trace, *, tell: bool = False, follower: Replay | None = None
+) -> ReplayResult:
+    """Execute a trace again on a host, event by event. ``tell``: say what its switches take.
+    ``follower``: what follows it, where that is not the host's own."""
     from tracelock.engine.replaying import EndOfTrace
 
-    follower = host.follower(trace)
+    if follower is None:
+        follower = host.follower(trace)
     controller = host.runner.controller(follower)
     follower.follow(controller)
     diverged: Divergence | None = None
@@ -76,7 +87,7 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
         reproduced = False
     else:
         verdict = host.runner.verdict(controller)
-        reproduced = same_ending(verdict, trace.verdict, roughly=bool(follower.changed))
+        reproduced = same_ending(verdict, trace.verdict, roughly=follower.roughly)
     record = host.trace(controller.log, follower.describe(), verdict)
     mark(record, switches)
     needs = ""
@@ -87,8 +98,51 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
         needs = verdict_line(record, source_lines(record))
     remarks = follower.remarks()
     return ReplayResult(
-        reproduced, diverged, verdict, record, remarks, needs, controller.killed
+        reproduced, diverged, verdict, record, remarks, needs, controller.killed,
+        sorted(follower.changed),
     )  # fmt: skip
+
+
+#: What a replay of a failure came to, for those who ask again and again.
+STILL_FAILS, PASSES_NOW, STALE = "still fails", "passes now", "stale"
+
+
+def conclusion(result: ReplayResult, recorded: Verdict, again: str = "") -> tuple[str, str]:
+    """What a replay came to, in a word or two and in a sentence.
+
+    ``recorded``: how the trace or token ends; ``again``: the command that explores what it is of.
+    The word: ``still fails``, ``passes now`` or ``stale`` (the code has changed so that the
+    schedule cannot be followed) of a failure; ``reproduced``, ``not reproduced`` or ``diverged``
+    (the code has not changed: it is not deterministic, or its surroundings are others).
+    """
+    failed = recorded.kind not in ("passed", "unfinished")
+    name = recorded.kind if recorded.failure is None else f"{recorded.kind} ({recorded.failure})"
+    if result.diverged is not None:
+        why = result.diverged
+        if not result.changed:
+            return "diverged", f"diverged at event {why.seq}: {why.why}"
+        at = _AT.findall(f"{why.expected} {why.got}")
+        where = at[-1] if at else ", ".join(result.changed)
+        advice = f": {again}" if again else ", and keep its new trace"
+        return STALE, (
+            f"stale: the code changed at {where}, and the schedule cannot be followed any more "
+            f"({why.why}). Explore it again{advice}"
+        )
+    if result.reproduced:
+        if failed:
+            return STILL_FAILS, f"still fails: it ended {name}, as recorded"
+        return "reproduced", "reproduced: it ended as the trace says"
+    if failed and result.verdict.kind == "passed":
+        changed = f" (changed since: {', '.join(result.changed)})" if result.changed else ""
+        return PASSES_NOW, (
+            f"passes now: the schedule was followed and ends well{changed}. Whether another fails "
+            f"is for an exploration to say{f': {again}' if again else ''}"
+        )
+    now = result.verdict
+    told = now.kind if now.failure is None else f"{now.kind} ({now.failure})"
+    if told == name:
+        told = f"{told} in another state"
+    return "not reproduced", f"not reproduced: it ended {told}, recorded was {name}"
 
 
 def same_ending(a: Verdict, b: Verdict, *, roughly: bool = False) -> bool:
