@@ -181,7 +181,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
                "explore only schedules that begin with the first K events of TRACE"),
         Either((
             _value("--trace", "PATH",
-                   "where the failing trace goes, - for standard output (a new file in traces/)",
+                   "where the failing trace goes, - for standard output (a new file in .tracelock/)",
                    TRACE),
             _NO_TRACE,
         )),
@@ -194,7 +194,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
 def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
     """Each command: what it does, and its arguments."""
     return {
-        "run": ("run a scenario, once or often, and keep the trace", (
+        "run": ("run a scenario, once or often, and keep the trace of a failure", (
             _SCENARIO,
             _choice("--backend", BACKENDS,
                     "what runs it (threading; asyncio for Python code in coroutine functions)"),
@@ -206,9 +206,9 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "run N times and count the outcomes; the first trace of each failure is kept"),
             Either((
                 _value("--trace", "PATH",
-                       "where the trace goes; .json.gz compresses, - is standard output (a new "
-                       "file in traces/); with --runs, further kinds of failure go to PATH-2 and "
-                       "so on",
+                       "where the trace goes; .json.gz compresses, - is standard output (that of a "
+                       "run that fails: a new file in .tracelock/); with --runs, further kinds of "
+                       "failure go to PATH-2 and so on",
                        TRACE),
                 _NO_TRACE,
             )),

@@ -130,7 +130,10 @@ class _Run:
         return Rescue(self.keeper.unsaved())
 
     def _keep(self, outcome: RunOutcome) -> str | None:
-        return self.keeper.keep(outcome.trace()) if self.keeper is not None else None
+        keeper = self.keeper
+        if keeper is None or not keeper.wants(outcome.verdict):
+            return None
+        return keeper.keep(outcome.trace())
 
     def _print_one(self, outcome: RunOutcome, path: str | None, seconds: float) -> None:
         verdict = outcome.verdict

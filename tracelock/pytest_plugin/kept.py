@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tracelock.session.explored import SearchFailed
+from tracelock.trace.folder import FOLDER
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
-FOLDER: Final = ".tracelock"
 #: Of a test: what its explorations came to, in their order.
 EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
 _LONGEST: Final = 80
@@ -111,6 +111,7 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     from tracelock.errors import TracelockError
     from tracelock.session.targets import python_of
     from tracelock.trace.files import parts_of
+    from tracelock.trace.folder import own_folder
     from tracelock.trace.outputs import write_whole
     from tracelock.trace.token import token_of
 
@@ -118,7 +119,8 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     assert trace is not None
     try:
         parts = parts_of(trace.header(), trace.events, trace.verdict)
-        write_whole(kept.path, parts, make_folder=True, follow=False)
+        own_folder(kept.path.parent)
+        write_whole(kept.path, parts, follow=False)
     except TracelockError as error:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
