@@ -181,7 +181,8 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
                "explore only schedules that begin with the first K events of TRACE"),
         Either((
             _value("--trace", "PATH",
-                   "where the failing trace goes, - for standard output (a new file in .tracelock/)",
+                   "where the failing trace goes, - for standard output (a new file in "
+                   ".tracelock/)",
                    TRACE),
             _NO_TRACE,
         )),

@@ -48,7 +48,7 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
 def _replay_token(options: argparse.Namespace, out: Output) -> int:
     """Make the schedule of a token again."""
     token = parse_token(options.token)
-    kind, of_python = kind_of(options.trace)
+    kind = kind_of(options.trace)[0]
     find_modules(options)
     if kind != "scenario":
         if kind not in ("", "python") or not is_test(options.trace):
@@ -75,7 +75,7 @@ def _replay_token(options: argparse.Namespace, out: Output) -> int:
         start_method=options.start_method, allow_call=options.allow_call,
         isolation=options.isolation,
     )  # fmt: skip
-    recorded = Verdict(token.kind, token.failure or None)  # type: ignore[arg-type]
+    recorded = Verdict(token.kind, token.failure or None)
     return _conclude(options, out, recorded, lambda: follow_token(target, token, settings))
 
 

@@ -56,7 +56,7 @@ class Replaying:
         if self.token is not None:
             self.node: str | None = None  # known by its digest
             self.number = self.token.exploration
-            self.recorded = Verdict(self.token.kind, self.token.failure or None)  # type: ignore[arg-type]
+            self.recorded = Verdict(self.token.kind, self.token.failure or None)
             return
         assert self.trace is not None
         self.recorded = self.trace.verdict

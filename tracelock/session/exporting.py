@@ -111,9 +111,7 @@ def forced(
     subject = target_of(trace)
     if target not in ("python", "pytest", trace.backend) or backend not in (None, trace.backend):
         require(subject, Capability.OTHER_BACKEND, backend=trace.backend)
-    return export_forced(
-        trace, pytest=target == "pytest", origin=origin, allow_call=allow_call
-    )
+    return export_forced(trace, pytest=target == "pytest", origin=origin, allow_call=allow_call)
 
 
 def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scenario]:

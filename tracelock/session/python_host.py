@@ -45,7 +45,6 @@ from tracelock.session.python_schedulers import (
     steps_of,
 )
 from tracelock.trace import Trace, Verdict, environment
-from tracelock.trace.names import shared_in
 
 if TYPE_CHECKING:
     from tracelock.session.python import PythonTarget
@@ -78,6 +77,7 @@ class PythonHost(Interpreted, Host):
         self.backend.account.looked = self.sources.looked
         self.looking = Looking(program, self.sources, self.backend)
         self.names = self.backend.names
+        self.share = self.looking.share  # type: ignore[method-assign]
         self.entangled = self.backend.one_loop
         self.isolation = Isolation(self.backend, self.sources, settings.isolation)
         self.runner = self.models = PythonRunner(
@@ -120,7 +120,7 @@ class PythonHost(Interpreted, Host):
             self.backend.take_control(live)
             del live  # objects die when the program lets go of them
             if self._known is not None:
-                self.names.preset(shared_in(self._known))
+                self.looking.preset(self._known)
             self.isolation.begin()
             if self._known is not None:
                 self._look()
@@ -247,15 +247,9 @@ class PythonHost(Interpreted, Host):
             return False
         self.looking.as_in(trace)
         frozen = self.names.frozen
-        self.names.preset(shared_in(trace))
+        self.looking.preset(trace)
         self.names.frozen = frozen
         return True
-
-    def share(self, wanted: Callable[[str], bool]) -> bool:
-        known = self.names.variables.items()
-        new = [name for name, variable in known if not variable.shared and wanted(name)]
-        self.names.preset(new)
-        return bool(new)
 
     def lasts(self, verdict: Verdict) -> bool:
         return verdict.kind == "crashed" and STUCK in verdict.message

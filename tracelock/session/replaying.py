@@ -130,12 +130,12 @@ def conclusion(result: ReplayResult, recorded: Verdict, again: str = "") -> tupl
         )
     if result.reproduced:
         if failed:
-            return STILL_FAILS, f"still fails: it ended {name}, as recorded"
+            return STILL_FAILS, "still fails: reproduced, it ended as recorded"
         return "reproduced", "reproduced: it ended as the trace says"
     if failed and result.verdict.kind == "passed":
         changed = f" (changed since: {', '.join(result.changed)})" if result.changed else ""
         return PASSES_NOW, (
-            f"passes now: the schedule was followed and ends well{changed}. Whether another fails "
+            f"passes now: not reproduced, the schedule ends well{changed}. Whether another fails "
             f"is for an exploration to say{f': {again}' if again else ''}"
         )
     now = result.verdict

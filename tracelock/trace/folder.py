@@ -1,4 +1,4 @@
-"""``.tracelock/``: where failing schedules go unless told otherwise, and what keeps it out of git."""
+"""``.tracelock/``: where failing schedules go unless told otherwise, and what git ignores."""
 
 from __future__ import annotations
 

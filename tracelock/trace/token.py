@@ -49,9 +49,10 @@ _INJECTABLE: Final = ("call", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ChoiceMark:
     """What is to say of one event beside its worker. ``kind``: that its timer made it, whom it has
-    woken (``workers``: numbers in the token) or that it was injected; ``place``: digest of where."""
+    woken (``workers``: places in the token) or that it was injected; ``place``: digest of where.
+    """
 
     kind: int
     op: str = ""
@@ -75,7 +76,7 @@ class ScheduleToken:
     workers: tuple[int, ...]
     variables: frozenset[int]
     order: tuple[int, ...]
-    marks: dict[int, Mark] = field(default_factory=dict)
+    marks: dict[int, ChoiceMark] = field(default_factory=dict)
 
 
 def short(text: str) -> int:
@@ -178,17 +179,17 @@ def _woken(event: Event) -> list[int]:
     return [one for one in result if type(one) is int]
 
 
-def _mark(event: Event, seen: dict[int, int]) -> Mark | None:
+def _mark(event: Event, seen: dict[int, int]) -> ChoiceMark | None:
     result = event.result
     timed = event.op == "timeout" or (
         event.op in _TIMED and (result is False or isinstance(result, dict))
     )
     if timed or (event.op == "get" and isinstance(result, dict)):
-        return Mark(TIMER, event.op, short(event.at))
+        return ChoiceMark(TIMER, event.op, short(event.at))
     if woken := _woken(event):
-        return Mark(WOKEN, event.op, 0, tuple(seen[one] for one in woken))
+        return ChoiceMark(WOKEN, event.op, 0, tuple(seen[one] for one in woken))
     if event.op in _INJECTABLE:
-        return Mark(INJECTED, event.op, short(event.at))
+        return ChoiceMark(INJECTED, event.op, short(event.at))
     return None
 
 
@@ -287,7 +288,7 @@ def _read(data: _Bytes) -> ScheduleToken:
         if worker >= len(workers) or len(order) + count >= _MOST:
             raise ValueError
         order += [worker] * (count + 1)
-    marks: dict[int, Mark] = {}
+    marks: dict[int, ChoiceMark] = {}
     number = 0
     for _ in range(data.number(_MOST)):
         number += data.number(_MOST)
@@ -302,12 +303,12 @@ def _read(data: _Bytes) -> ScheduleToken:
     )  # fmt: skip
 
 
-def _read_mark(data: _Bytes, workers: int) -> Mark:
+def _read_mark(data: _Bytes, workers: int) -> ChoiceMark:
     kind = data.take(1)[0]
     if kind == WOKEN:
         woken = tuple(data.number(workers - 1) for _ in range(data.number(workers)))
-        return Mark(kind, workers=woken)
+        return ChoiceMark(kind, workers=woken)
     if kind not in (TIMER, INJECTED):
         raise ValueError
     op = _INJECTABLE[data.take(1)[0]] if kind == INJECTED else ""
-    return Mark(kind, op, int.from_bytes(data.take(2), "big"))
+    return ChoiceMark(kind, op, int.from_bytes(data.take(2), "big"))

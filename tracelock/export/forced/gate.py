@@ -1,7 +1,7 @@
 """The line gate: threads pass the source lines of a schedule in the order that it says.
 
-Each worker is followed (by ``sys.monitoring`` or ``sys.settrace``) in the files that the schedule names. Before a line at which
-another worker comes first it waits. A line is known by its file, its function and its text, so that
+Each worker is followed (by ``sys.monitoring``, on 3.11 by ``sys.settrace``) in the files that the
+schedule names. Before a line at which another worker comes first it waits. A line is known by its file, its function and its text, so that
 it is found again where lines above it have been added. A schedule that cannot be followed gives way
 after a bounded time; ``lost`` then says where.
 """
@@ -23,8 +23,8 @@ COMPREHENSION = re.compile(r"(\.<locals>)?\.<(listcomp|setcomp|dictcomp)>")
 LOADS = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_SUPER_ATTR")
 STORES = ("STORE_", "DELETE_")
 CALLS = (
-    "CALL", "BEFORE_WITH", "LOAD_SPECIAL", "BINARY_", "STORE_SUBSCR", "DELETE_SUBSCR", "CONTAINS_OP",
-    "GET_ITER", "FOR_ITER", "WITH_EXCEPT_START",
+    "CALL", "BEFORE_WITH", "LOAD_SPECIAL", "BINARY_", "STORE_SUBSCR", "DELETE_SUBSCR",
+    "CONTAINS_OP", "GET_ITER", "FOR_ITER", "WITH_EXCEPT_START",
 )  # fmt: skip
 #: Steps that begin as their line does.
 AT_LINES = ("", "call", "exit", "stuck")
@@ -109,7 +109,9 @@ class LineGate:
         for label in self.files:
             if file == label or file.endswith(f"/{label}"):
                 function = COMPREHENSION.sub("", code.co_qualname)
-                wanted = [one for one in self.places if one[0] == label and one[1] in (function, "")]
+                wanted = [
+                    one for one in self.places if one[0] == label and one[1] in (function, "")
+                ]
                 said = self.texts.setdefault((label, function), set())
                 for _, _, line in code.co_lines():
                     text = linecache.getline(path, line or 0).strip()
@@ -171,7 +173,7 @@ class LineGate:
                 thread.run = followed  # type: ignore[method-assign]
             start(thread)
 
-        threading.Thread.start = started  # type: ignore[method-assign]
+        threading.Thread.start = started  # type: ignore[method-assign, assignment]
 
     def here(self) -> str:
         """The worker that runs where no thread is one: a task, see ``TaskGate``."""
@@ -189,7 +191,7 @@ class LineGate:
 
     def monitor(self) -> None:
         """Follow the lines of all threads, by ``sys.monitoring``."""
-        tools = sys.monitoring
+        tools: Any = vars(sys)["monitoring"]  # of 3.12 and later
         events = tools.events
         tool = next(one for one in (4, 3, 5, 2, 1, 0) if tools.get_tool(one) is None)
         tools.use_tool_id(tool, "forced schedule")
@@ -292,9 +294,7 @@ class LineGate:
         return steps[at] if at < len(steps) and steps[at].inner else None
 
     # --- the order -------------------------------------------------------------------------------
-    def arrive(
-        self, worker: str, fits: Callable[[Step], bool], frame: FrameType | None
-    ) -> None:
+    def arrive(self, worker: str, fits: Callable[[Step], bool], frame: FrameType | None) -> None:
         """A worker has come to a place: wait until its step there may be made."""
         steps = self.own.get(worker, [])
         at = self.next.get(worker, 0)

@@ -74,7 +74,7 @@ def _about(trace: Trace, name: str, origin: str | None) -> list[str]:
     about = [
         f"{name}: forced through one interleaving at its own source lines.", "",
         f"It ends: {kind}{', ' + message if message else ''}.",
-        "It runs the code itself and needs no tracelock. With the bug it fails every time; once that",
+        "It runs the code itself and needs no tracelock. With the bug it fails every time; once it",
         "is mended it passes, and says where the schedule could not be followed any more.",
         "Run it in the folder from which the code is imported.",
     ]  # fmt: skip
@@ -100,7 +100,8 @@ def _main(lines: Lines, trace: Trace, subject: ForcedSubject) -> None:
             lines.put(f"run.test({quoted(subject.node)}, {quoted(trace.workers[0])})")
             return
         setup, check = (
-            "None" if one is None else f"named({quoted(one)})" for one in (subject.setup, subject.check)
+            "None" if one is None else f"named({quoted(one)})"
+            for one in (subject.setup, subject.check)
         )
         with lines.block("workers = {"):
             for worker, (function, given) in subject.workers.items():
@@ -161,6 +162,6 @@ def check_names(names: Sequence[str]) -> None:
         module, _, path = name.partition(":")
         if not module or not path or module == "__main__" or "<" in path:
             raise UsageError(
-                f"{name} cannot be imported by its name: a program of its own could not call it. Put "
-                "setup, workers and check at the top level of a module, or write a test"
+                f"{name} cannot be imported by its name: a program of its own could not call it. "
+                "Put setup, workers and check at the top level of a module, or write a test"
             )

@@ -30,7 +30,9 @@ class ForcedRun:
     """One run behind a gate. ``bound``: seconds without any step after which those who still wait
     count as deadlocked."""
 
-    def __init__(self, gate: LineGate, bound: float, expected: tuple[type[BaseException], ...]) -> None:
+    def __init__(
+        self, gate: LineGate, bound: float, expected: tuple[type[BaseException], ...]
+    ) -> None:
         self.gate = gate
         self.bound = bound
         self.expected = expected
@@ -86,7 +88,9 @@ class ForcedRun:
         if self.errors:
             status = FAILED
         if not status:
-            self.say("passed" + ("" if self.gate.lost else ": the schedule was followed to its end"))
+            self.say(
+                "passed" + ("" if self.gate.lost else ": the schedule was followed to its end")
+            )
         os._exit(status)
 
     def attempt(self, function: Callable[..., Any], *given: Any) -> Any:
@@ -152,7 +156,9 @@ class ForcedRun:
         loop.set_exception_handler(
             lambda loop, told: self.caught(told.get("exception") or RuntimeError(told["message"]))
         )
-        tasks = [self.gate.task(w, function(*state, *given)) for w, (function, given) in workers.items()]
+        tasks = [
+            self.gate.task(w, function(*state, *given)) for w, (function, given) in workers.items()
+        ]
         for end in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 self.caught(end)

@@ -44,7 +44,7 @@ def forced_schedule(trace: Trace, text_of: Callable[[str], str]) -> ForcedSchedu
     Raises UsageError, with the reason, for what cannot be forced at source lines.
     """
     _check(trace)
-    found = _Reader(trace, text_of)
+    found = _ScheduleReader(trace, text_of)
     for event in trace.events:
         found.add(event)
     found.stuck()
@@ -87,7 +87,7 @@ def _check(trace: Trace) -> None:
             )
 
 
-class _Reader:
+class _ScheduleReader:
     """Reads the events of one trace."""
 
     def __init__(self, trace: Trace, text_of: Callable[[str], str]) -> None:
@@ -114,8 +114,8 @@ class _Reader:
             self.later = self.later or worker == _CALLBACKS
         elif event.worker in self.tasks:
             if event.op == "checkpoint":
-                place = self._place(event.at, needed=False) or ("", "", "")
-                self._row(worker, place, "later" if self.later else "turn")
+                where = self._place(event.at, needed=False) or ("", "", "")
+                self._row(worker, where, "later" if self.later else "turn")
                 self.later = False
         else:
             place = self._place(event.at)
@@ -168,7 +168,7 @@ class _Reader:
                 self._row(one.worker, place, "stuck")
 
     def before_workers(self) -> None:
-        """Threads that ``setup`` starts, which no event tells: they have no name below another's."""
+        """Threads that ``setup`` starts, which no event tells: nobody else starts them."""
         names = list(self.trace.workers)
         begun = names[names.index("outside") + 1 :] if "outside" in names else []
         known = {name for started in self.schedule.started.values() for name in started}

@@ -35,7 +35,9 @@ class TaskGate(LineGate):
     ) -> asyncio.Task[Any]:
         given.pop("eager_start", None)
         worker = self.child(self.running)
-        return asyncio.Task(coro if worker is None else self.gated(worker, coro), loop=loop, **given)
+        return asyncio.Task(
+            coro if worker is None else self.gated(worker, coro), loop=loop, **given
+        )
 
     def task(self, worker: str, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """The task of a worker that is there from the start."""

@@ -78,7 +78,7 @@ def _functions(trace: Trace) -> ForcedSubject:
     # the language's own machines say what the arguments of each instance are
     program = Program(scenario.model_copy(update={"python": None}))
     names = [
-        (name if (count := worker.get("count", 1)) == 1 and "count" not in worker or count == 1
+        (name if ((count := worker.get("count", 1)) == 1 and "count" not in worker) or count == 1
          else f"{name}[{place}]", calls[name])
         for name, worker in entries.items() for place in range(worker.get("count", 1))
     ]  # fmt: skip

@@ -18,8 +18,8 @@ from tracelock.trace.events import Events
 from tracelock.trace.token import (
     INJECTED,
     TIMER,
+    ChoiceMark,
     EventsDigest,
-    Mark,
     ScheduleToken,
     short,
     sources_digest,
@@ -35,10 +35,8 @@ class TokenReplay(PythonReplay):
     end. ``exact``: whether that is the digest of the token."""
 
     def __init__(self, token: ScheduleToken, layout: Layout, rules: Rules) -> None:
-        verdict = Verdict(token.kind, token.failure or None)  # type: ignore[arg-type]
-        events = [
-            Event(number, place, "", None, "", 0) for number, place in enumerate(token.order)
-        ]
+        verdict = Verdict(token.kind, token.failure or None)
+        events = [Event(number, place, "", None, "", 0) for number, place in enumerate(token.order)]
         super().__init__(events, verdict, layout, rules)  # type: ignore[arg-type]
         self.token = token
         self.digest = EventsDigest()
@@ -69,7 +67,7 @@ class TokenReplay(PythonReplay):
             found = self._numbers[worker] = workers.index(name) if name in workers else -1
         return found
 
-    def _mark(self) -> Mark | None:
+    def _mark(self) -> ChoiceMark | None:
         return self.token.marks.get(self.position)
 
     def pick(self, choice: Choice) -> int:
@@ -78,7 +76,9 @@ class TokenReplay(PythonReplay):
         if self.position < len(self.events):
             # the worker of the layout, by its name
             event = self.events[self.position]
-            here = [one for one in choice.options if self._place(one) == self.token.order[self.position]]
+            here = [
+                one for one in choice.options if self._place(one) == self.token.order[self.position]
+            ]
             if choice.kind != "timer" and choice.kind != "waiter":
                 if not here:
                     raise self._elsewhere(choice)
@@ -95,7 +95,7 @@ class TokenReplay(PythonReplay):
             return 0
         return choice.current if choice.current in choice.options else choice.options[0]
 
-    def _wakes(self, event: Event, choice: Choice, mark: Mark | None) -> int:
+    def _wakes(self, event: Event, choice: Choice, mark: ChoiceMark | None) -> int:
         woken = () if mark is None else mark.workers
         for place in woken[len(self._chosen) :]:
             for one in choice.options:
@@ -116,8 +116,8 @@ class TokenReplay(PythonReplay):
         ops = [op for one in choice.options if (op := choice.pending[one]) is not None]
         at = ops[0].at if ops else "its end"
         return Divergence(
-            self.position, f"a step of {name}", f"{self._names(choice.options)} could go on, at {at}",
-            f"{name} cannot go on here",
+            self.position, f"a step of {name}",
+            f"{self._names(choice.options)} could go on, at {at}", f"{name} cannot go on here",
         )  # fmt: skip
 
     def _injected(self, choice: Choice) -> bool:
@@ -174,7 +174,7 @@ def follow_token(target: Target, token: ScheduleToken, settings: Settings) -> Re
 
 def _begun(target: Target, token: ScheduleToken) -> Trace:
     """A trace of which nothing is known but where it is from, and how it ends."""
-    verdict = Verdict(token.kind, token.failure or None)  # type: ignore[arg-type]
+    verdict = Verdict(token.kind, token.failure or None)
     return Trace(
         {"name": target.name, "python": {}}, token.backend, "controlled", None, token.clock,
         environment(None), list(target.workers), Events(), verdict,
