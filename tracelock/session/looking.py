@@ -72,9 +72,10 @@ class Looking:
                 importlib.import_module(name)
         self.sources.look_into(names)
 
-    def preset(self, trace: Trace) -> None:
-        """Let what the trace has accesses to be shared, and nothing else."""
-        self.backend.names.preset(shared_in(trace))
+    def preset(self, trace: Trace | None) -> None:
+        """Let what a trace has accesses to be shared, and nothing else; of none, learn that."""
+        if trace is not None:
+            self.backend.names.preset(shared_in(trace))
 
     def share(self, wanted: Callable[[str], bool]) -> bool:
         """As ``Host.share``."""

@@ -119,8 +119,7 @@ class PythonHost(Interpreted, Host):
             stack.callback(self.backend.close)
             self.backend.take_control(live)
             del live  # objects die when the program lets go of them
-            if self._known is not None:
-                self.looking.preset(self._known)
+            self.looking.preset(self._known)
             self.isolation.begin()
             if self._known is not None:
                 self._look()

@@ -1,9 +1,9 @@
 """The line gate: threads pass the source lines of a schedule in the order that it says.
 
 Each worker is followed (by ``sys.monitoring``, on 3.11 by ``sys.settrace``) in the files that the
-schedule names. Before a line at which another worker comes first it waits. A line is known by its file, its function and its text, so that
-it is found again where lines above it have been added. A schedule that cannot be followed gives way
-after a bounded time; ``lost`` then says where.
+schedule names. Before a line at which another worker comes first it waits. A line is known by its file,
+its function and its text, so that it is found again where lines above it have been added. A
+schedule that cannot be followed gives way after a bounded time; ``lost`` then says where.
 """
 
 import dis
@@ -85,7 +85,6 @@ class LineGate:
         self.moves = 0  # of anybody: what shows that somebody still does something
         self.frames: dict[str, FrameType] = {}
         self.workers: dict[int, str] = {}  # by thread
-        self.ended: set[str] = set()
         self.condition = threading.Condition(threading.Lock())
         self.codes: dict[CodeType, dict[int, tuple[str, str, str] | str] | None] = {}
         self.instructions: dict[CodeType, dict[int, dis.Instruction]] = {}
@@ -135,7 +134,7 @@ class LineGate:
 
     def end(self, worker: str) -> None:
         """This worker has come to its end: none of its steps is waited for any more."""
-        if not self.monitoring:
+        if sys.version_info < (3, 12):
             sys.settrace(None)
         self.workers.pop(threading.get_ident(), None)
         with self.condition:
@@ -143,8 +142,11 @@ class LineGate:
 
     def over(self, worker: str) -> None:
         self.moves += 1
-        self.ended.add(worker)
-        for step in self.own.get(worker, ()):
+        steps = self.own.get(worker, [])
+        for step in steps[self.next.get(worker, 0) :]:
+            if step.how not in ("exit", "stuck") and not step.inner:
+                self.lose(f"{worker} came to its end before {shown(step)}")
+        for step in steps:
             step.done = True
         self.advance()
 
@@ -184,10 +186,12 @@ class LineGate:
         """Begin to follow the lines of the running thread."""
         if sys.version_info < (3, 12):
             sys.settrace(self.trace)
-        elif not self.monitoring:
+        else:
             # several threads that trace instructions end CPython 3.12 by a segmentation fault
-            self.monitoring = True
-            self.monitor()
+            with self.condition:  # nobody goes on before it works
+                if not self.monitoring:
+                    self.monitor()
+                    self.monitoring = True
 
     def monitor(self) -> None:
         """Follow the lines of all threads, by ``sys.monitoring``."""
