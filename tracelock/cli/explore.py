@@ -58,6 +58,8 @@ def spreading_of(options: argparse.Namespace) -> Spreading:
 
 def explore_command(options: argparse.Namespace, out: Output) -> int:
     """Search as ``options`` say, keep the failing trace, and print what is known."""
+    if options.json and options.output_format is not None:
+        raise UsageError("--json and --output-format are two forms of the same: give one of them")
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
@@ -81,11 +83,23 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         with search_progress(out, plan) as progress:
             explored = exploration.run(first, progress)
         paths = keep(explored, keeper, options.all)
-        if options.json:
+        if options.output_format is not None:
+            out.text(built(options, explored, paths, target))
+        elif options.json:
             out.json(explored_object(explored, paths))
         else:
             show(explored, paths, exploration, out)
     return STATUS[explored.verdict]
+
+
+def built(
+    options: argparse.Namespace, explored: Explored, paths: dict[int, str], target: Target
+) -> str:
+    """What ``--output-format`` asks for. Raises UsageError beside ``--json``."""
+    from tracelock.cli.building import build_text
+
+    form = options.output_format
+    return build_text(explored, paths, target, form, options.allow_call, options.scenario)
 
 
 def forecast_command(

@@ -19,6 +19,7 @@ EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "python", "
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 ISOLATION: Final = ("auto", "always", "never")
 
+CI_FORMATS: Final = ("github", "sarif", "junit")
 SHELLS: Final = ("bash", "zsh", "fish")
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
 
@@ -186,6 +187,8 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
                    TRACE),
             _NO_TRACE,
         )),
+        _choice("--output-format", CI_FORMATS,
+                "print it for a build server, and nothing else", metavar="FORM"),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
         _number("--max-steps", "end a schedule after N events (5,000)"),
         _ISOLATION, _INTERPRETER, *_COMMON,

@@ -51,8 +51,6 @@ class PythonTarget(Target):
         Capability.REDUCE: "only a scenario's own steps can be reduced, not Python code",
         Capability.PREDICT:
             "this trace is of Python code: explore the program, which tries it all",
-        Capability.CHECK:
-            "after a fix of Python code explore it again, the old trace first: --first TRACE",
         Capability.STEPS:
             "the workers of this scenario are Python code: it can be run and explored",
     }  # fmt: skip
