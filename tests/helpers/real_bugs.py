@@ -166,7 +166,8 @@ BUGS = {
         inner=True,
     ),
     "lazy": RealBug(
-        LAZY, ("left", "right"), (("        with self.lock:\n            return", "        return"),),
+        LAZY, ("left", "right"),
+        (("        with self.lock:\n            return", "        return"),),
         kind="deadlock",
     ),
     "bank": RealBug(

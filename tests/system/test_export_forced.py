@@ -194,3 +194,86 @@ def test_names_of_strangers_stay_texts(folder: Path) -> None:
                 isinstance(node, ast.Attribute) and node.attr == "_exit" and node.lineno < 30
                 for node in ast.walk(tree)
             )
+
+
+# --- tokens, reports and check -----------------------------------------------------------------
+TEST = """
+import threading
+import buggy
+import pytest
+
+
+@pytest.mark.tracelock
+def test_users():
+    state = buggy.setup()
+    threads = [threading.Thread(target=buggy.user, args=(state,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    buggy.check(state)
+
+
+@pytest.mark.tracelock
+def test_other():
+    assert True
+"""
+
+
+def test_a_failing_test_is_made_again_from_its_token_and_has_a_report(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(buggy=BUGS["pool"].source, test_pool=TEST)
+    plugin = ("-p", "tracelock.pytest_plugin")
+    result = pytester.runpytest_subprocess(*plugin, "--tracelock-report", "out", "test_pool.py")
+    (line,) = [line for line in result.stdout.lines if line.startswith("  token: ")]
+    token = line.split()[1]
+    names = sorted(path.suffix for path in pytester.path.glob("out/*"))
+    assert names == [".html", ".json", ".md"]
+    (page,) = pytester.path.glob("out/*.md")
+    text = page.read_text(encoding="utf-8")
+    assert token in text and "class Pool:" in text and str(pytester.path) not in text
+
+    def again(*options: str) -> pytest.RunResult:
+        return pytester.runpytest_subprocess(
+            *plugin, f"--tracelock-token={token}", "--tracelock-replay-status", *options
+        )
+
+    result = again()
+    assert result.ret == 100
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
+    result = pytester.runpytest_subprocess(*plugin, "--tracelock-token=tl1-AAAA", "test_pool.py")
+    result.stderr.fnmatch_lines(["*--tracelock-token: the token is damaged, its checksum*"])
+    assert again("test_pool.py::test_other").ret == 102  # it is of another test
+    pytester.makepyfile(buggy=BUGS["pool"].mended)
+    result = again()
+    assert result.ret in (101, 103)
+    result.stdout.re_match_lines(["(passes now|stale): .*"])
+
+
+def test_check_says_what_became_of_an_old_failure_of_real_code(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tracelock.cli.main import main
+
+    bug = BUGS["counter"]
+    (folder / "buggy.py").write_text(bug.source, encoding="utf-8")
+    (folder / "c.yaml").write_text(
+        "format: tracelock-scenario/1\nname: c\n"
+        'workers:\n  add: {count: 2, steps: [{call: "buggy:add"}]}\n'
+        'python: {setup: "buggy:setup", check: "buggy:check"}\n'
+    )
+    assert main(["explore", "c.yaml", "--allow-call", "--trace", "old.json"]) == 1
+    sys.modules.pop("buggy")
+    capsys.readouterr()
+    assert main(["check", "old.json", "c.yaml", "--allow-call", "--no-trace"]) == 1
+    assert "it ends failed" in capsys.readouterr().out
+    sys.modules.pop("buggy")
+    (folder / "buggy.py").write_text(bug.mended, encoding="utf-8")
+    importlib.invalidate_caches()
+    assert main(["check", "old.json", "c.yaml", "--allow-call", "--no-trace"]) == 0
+    out = capsys.readouterr().out
+    assert "verified" in out or "passed" in out
+    assert main(["explore", "c.yaml", "--allow-call", "--output-format", "junit"]) == 0
+    assert capsys.readouterr().out.startswith("<?xml")

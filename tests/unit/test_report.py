@@ -315,13 +315,13 @@ def test_python_code_is_shown_by_its_lines() -> None:
 
 
 def test_only_the_very_source_is_read(tmp_path: Path) -> None:
-    from tracelock.cli.report import sources_of
+    from tracelock.report.sources import sources_below
 
     trace = python_trace(SOURCE)
     (tmp_path / "bank.py").write_text(SOURCE)
-    assert sources_of(trace, str(tmp_path)) == {"bank.py": SOURCE}
+    assert sources_below(trace, str(tmp_path)) == {"bank.py": SOURCE}
     (tmp_path / "bank.py").write_text(SOURCE + "# changed\n")
-    assert sources_of(trace, str(tmp_path)) == {}
+    assert sources_below(trace, str(tmp_path)) == {}
     secret = tmp_path / "secret"
     secret.write_text("s")
     digest = "sha256:" + hashlib.sha256(b"s").hexdigest()
@@ -329,9 +329,9 @@ def test_only_the_very_source_is_read(tmp_path: Path) -> None:
     inner.mkdir()
     for name in ("../secret", str(secret), "\0", "inner"):
         trace.scenario["python"]["sources"] = {name: digest}
-        assert sources_of(trace, str(inner)) == {}
+        assert sources_below(trace, str(inner)) == {}
     trace.scenario["python"]["sources"] = {"secret": digest}
-    assert sources_of(trace, str(tmp_path)) == {"secret": "s"}
+    assert sources_below(trace, str(tmp_path)) == {"secret": "s"}
 
 
 # --- the switch that matters, the window ---------------------------------------------------------

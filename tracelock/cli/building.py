@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from tracelock import __version__
 from tracelock.cli.keeping import replay_line, token_line
 from tracelock.report.ci import BuildResult, ci_text
@@ -10,6 +13,8 @@ from tracelock.session.explored import Explored
 from tracelock.session.target import Target
 from tracelock.trace import Trace
 from tracelock.trace.verdict import FAILED
+
+_FRAME: Final = re.compile(r"^\s+(\S+\.py):([0-9]+) in ", re.M)
 
 
 def build_text(
@@ -42,6 +47,10 @@ def _failed(
     at = verdict.at or next((one.at for one in verdict.blocked), "")
     place = target.places(verdict).get(at, at)
     file, _, line = place.rpartition(":")
+    if not (file and line.isdecimal()):
+        # of real code the last frame of an exception
+        frames = _FRAME.findall(verdict.message)
+        file, line = frames[-1] if frames else ("", "")
     known = line.isdecimal() and bool(file)
     lines = [] if path is None else [replay_line(path, allow_call)]
     lines += [*token_line(trace), explored.summary]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import json
 import os
 import zlib
-from pathlib import Path
 from typing import Any, Final
 
 from tracelock.cli.output import Output
@@ -17,8 +15,8 @@ from tracelock.errors import TraceError, UsageError
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
+from tracelock.report.sources import sources_below
 from tracelock.report.wording import clean
-from tracelock.session.targets import python_of
 from tracelock.trace import Trace, load_trace
 from tracelock.trace.outputs import write_whole
 from tracelock.trace.verdict import FAILED
@@ -26,8 +24,6 @@ from tracelock.trace.verdict import FAILED
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
 _PEEK: Final = 4_096
-#: Sources larger than this are not read: they are no source files.
-_LARGEST_SOURCE: Final = 4_000_000
 _LARGEST_COMPARISON: Final = 64 << 20
 
 
@@ -85,7 +81,7 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     name = os.path.basename(options.trace)
     return Subject.of(
         trace, analyze(trace), twin=twin, around=around, path=name,
-        sources=sources_of(trace, options.sources or "."), **more,
+        sources=sources_below(trace, options.sources or "."), **more,
     )  # fmt: skip
 
 
@@ -101,30 +97,6 @@ def _find_twin(trace: Trace) -> Trace:
         proved = small.twin.proved
         raise UsageError("no schedule passes" if proved else "no schedule was found that passes")
     return small.trace_of(small.twin.passing)
-
-
-def sources_of(trace: Trace, folder: str) -> dict[str, str]:
-    """The Python files that a trace names, as far as they lie in ``folder`` unchanged.
-
-    The trace may come from anyone: only a file with the very digest that it names is read into a
-    report, and none outside the folder.
-    """
-    named = (python_of(trace) or {}).get("sources")
-    found: dict[str, str] = {}
-    root = Path(folder).resolve()
-    for name, digest in (named if isinstance(named, dict) else {}).items():
-        if not isinstance(digest, str) or not digest.startswith("sha256:"):
-            continue
-        try:
-            path = (root / name).resolve()
-            if not path.is_relative_to(root) or path.stat().st_size > _LARGEST_SOURCE:
-                continue
-            content = path.read_bytes()
-        except (OSError, ValueError):
-            continue
-        if hashlib.sha256(content).hexdigest() == digest.partition(":")[2]:
-            found[name] = content.decode("utf-8", "replace")
-    return found
 
 
 # --- comparisons -----------------------------------------------------------------------------

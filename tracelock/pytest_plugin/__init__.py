@@ -72,6 +72,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tracelock-token", metavar="TOKEN",
         help="make the schedule of this token (tl1-...) again, of the test that it is of",
     )  # fmt: skip
+    group.addoption(
+        "--tracelock-report", metavar="DIR",
+        help="write of each failing test the trace, a page and Markdown for an issue into DIR",
+    )  # fmt: skip
     group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
     parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
     parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")

@@ -127,4 +127,14 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     allow = " --allow-call" if python_of(trace) is not None else ""
     command = f"tracelock replay {shlex.quote(where)}{allow}"
     token = token_of(trace)
-    return f"{command}\n  token: {token}" if token else command
+    command = f"{command}\n  token: {token}" if token else command
+    folder = item.config.getoption("--tracelock-report")
+    if not folder:
+        return command
+    from tracelock.pytest_plugin.reports import write_reports
+
+    try:
+        written = write_reports(trace, kept.path, folder, str(item.config.rootpath))
+    except TracelockError as error:
+        return f"{command}\n  (no report: {error})"
+    return f"{command}\n  report: {written[1]}"

@@ -1,8 +1,8 @@
 """The line gate: threads pass the source lines of a schedule in the order that it says.
 
 Each worker is followed (by ``sys.monitoring``, on 3.11 by ``sys.settrace``) in the files that the
-schedule names. Before a line at which another worker comes first it waits. A line is known by its file,
-its function and its text, so that it is found again where lines above it have been added. A
+schedule names. Before a line at which another worker comes first it waits. A line is known by its
+file, its function and its text, so that it is found again where lines above it have been added. A
 schedule that cannot be followed gives way after a bounded time; ``lost`` then says where.
 """
 
