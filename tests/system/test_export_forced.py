@@ -26,6 +26,7 @@ from tracelock.trace import Trace
 
 pytest_plugins = ["pytester"]
 
+ROOT = Path(__file__).resolve().parents[2]
 TIMES = amount(4, 20)
 
 
@@ -135,7 +136,7 @@ def test_the_trace_of_a_test_becomes_a_test(pytester: pytest.Pytester) -> None:
             buggy.check(state)
         """,
     )
-    pytester.runpytest_subprocess("-p", "tracelock.pytest_plugin").assert_outcomes(failed=1)
+    pytester.runpytest_subprocess().assert_outcomes(failed=1)
     (path,) = pytester.path.glob(".tracelock/*.json")
     source = export(path, "pytest", origin="tracelock export")
     pytester.makepyfile(test_forced=source)
@@ -224,8 +225,7 @@ def test_a_failing_test_is_made_again_from_its_token_and_has_a_report(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(buggy=BUGS["pool"].source, test_pool=TEST)
-    plugin = ("-p", "tracelock.pytest_plugin")
-    result = pytester.runpytest_subprocess(*plugin, "--tracelock-report", "out", "test_pool.py")
+    result = pytester.runpytest_subprocess("--tracelock-report", "out", "test_pool.py")
     (line,) = [line for line in result.stdout.lines if line.startswith("  token: ")]
     token = line.split()[1]
     names = sorted(path.suffix for path in pytester.path.glob("out/*"))
@@ -236,14 +236,14 @@ def test_a_failing_test_is_made_again_from_its_token_and_has_a_report(
 
     def again(*options: str) -> pytest.RunResult:
         return pytester.runpytest_subprocess(
-            *plugin, f"--tracelock-token={token}", "--tracelock-replay-status", *options
+            f"--tracelock-token={token}", "--tracelock-replay-status", *options
         )
 
     result = again()
     assert result.ret == 100
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
-    result = pytester.runpytest_subprocess(*plugin, "--tracelock-token=tl1-AAAA", "test_pool.py")
+    result = pytester.runpytest_subprocess("--tracelock-token=tl1-AAAA", "test_pool.py")
     result.stderr.fnmatch_lines(["*--tracelock-token: the token is damaged, its checksum*"])
     assert again("test_pool.py::test_other").ret == 102  # it is of another test
     pytester.makepyfile(buggy=BUGS["pool"].mended)
@@ -252,11 +252,16 @@ def test_a_failing_test_is_made_again_from_its_token_and_has_a_report(
     result.stdout.re_match_lines(["(passes now|stale): .*"])
 
 
-def test_check_says_what_became_of_an_old_failure_of_real_code(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from tracelock.cli.main import main
+def command(folder: Path, *words: str) -> tuple[int, str]:
+    """The command line in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tracelock", *words], capture_output=True, text=True, check=False,
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
 
+
+def test_check_says_what_became_of_an_old_failure_of_real_code(folder: Path) -> None:
     bug = BUGS["counter"]
     (folder / "buggy.py").write_text(bug.source, encoding="utf-8")
     (folder / "c.yaml").write_text(
@@ -264,16 +269,12 @@ def test_check_says_what_became_of_an_old_failure_of_real_code(
         'workers:\n  add: {count: 2, steps: [{call: "buggy:add"}]}\n'
         'python: {setup: "buggy:setup", check: "buggy:check"}\n'
     )
-    assert main(["explore", "c.yaml", "--allow-call", "--trace", "old.json"]) == 1
-    sys.modules.pop("buggy")
-    capsys.readouterr()
-    assert main(["check", "old.json", "c.yaml", "--allow-call", "--no-trace"]) == 1
-    assert "it ends failed" in capsys.readouterr().out
-    sys.modules.pop("buggy")
+    assert command(folder, "explore", "c.yaml", "--allow-call", "--trace", "old.json")[0] == 1
+    check = ("check", "old.json", "c.yaml", "--allow-call", "--no-trace")
+    status, out = command(folder, *check)
+    assert status == 1 and "it ends failed" in out
     (folder / "buggy.py").write_text(bug.mended, encoding="utf-8")
-    importlib.invalidate_caches()
-    assert main(["check", "old.json", "c.yaml", "--allow-call", "--no-trace"]) == 0
-    out = capsys.readouterr().out
-    assert "verified" in out or "passed" in out
-    assert main(["explore", "c.yaml", "--allow-call", "--output-format", "junit"]) == 0
-    assert capsys.readouterr().out.startswith("<?xml")
+    status, out = command(folder, *check)
+    assert status == 0 and ("verified" in out or "passed" in out), out
+    status, out = command(folder, "explore", "c.yaml", "--allow-call", "--output-format", "junit")
+    assert status == 0 and out.startswith("<?xml"), out

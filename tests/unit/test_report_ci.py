@@ -22,7 +22,7 @@ from tracelock.trace.token import token_of
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = [
     BuildResult("bank", "deadlock", "a waits for b", "bank.yaml", 12, "replay it: ...", 0.5),
-    BuildResult("bank", "failed", "100% wrong\nat last", "src/bank.py", 3, "two\nlines"),
+    BuildResult("bank", "failed", "100% wrong\nat last", "b.py", 3, "two\nlines"),
     BuildResult("other", "unfinished", "cut"),
     BuildResult("third", "passed", "verified", "c.yaml"),
 ]
@@ -31,7 +31,7 @@ RESULTS = [
 def test_workflow_commands_are_a_line_each() -> None:
     assert ci_text(RESULTS, "github", "1").splitlines() == [
         "::error file=bank.yaml,line=12,title=bank%3A deadlock::a waits for b%0Areplay it: ...",
-        "::error file=src/bank.py,line=3,title=bank%3A failed::100%25 wrong%0Aat last%0Atwo%0Alines",
+        "::error file=b.py,line=3,title=bank%3A failed::100%25 wrong%0Aat last%0Atwo%0Alines",
         "::warning title=other%3A unfinished::cut",
         "::notice file=c.yaml,title=third%3A passed::verified",
     ]

@@ -93,13 +93,20 @@ class LineGate:
         self.files = tuple({place[0] for place in self.places if place[0]})
         self.inner: set[tuple[str, str, str] | str] = {one.place for one in self.steps if one.inner}
         self.monitoring = False
+        self.reading = threading.Lock()
+        self.armed: set[CodeType] = set()
         self.plain_start = threading.Thread.start
 
     # --- what the code says ----------------------------------------------------------------------
     def lines_of(self, code: CodeType) -> dict[int, tuple[str, str, str] | str] | None:
         """The places of a function by their line, None where the schedule has none in it."""
-        if code in self.codes:
-            return self.codes[code]
+        if code not in self.codes:
+            with self.reading:
+                if code not in self.codes:
+                    self.codes[code] = self.read_lines(code)
+        return self.codes[code]
+
+    def read_lines(self, code: CodeType) -> dict[int, tuple[str, str, str] | str] | None:
         found: dict[int, tuple[str, str, str] | str] = {}
         if code is WAIT:
             found.update(waiting_lines(code))
@@ -118,8 +125,7 @@ class LineGate:
                     for place in wanted:
                         if line is not None and place[2] == text:
                             found[line] = place
-        self.codes[code] = found or None
-        return self.codes[code]
+        return found or None
 
     def gone(self, step: Step) -> bool:
         """Whether the line of a step is not in its function any more."""
@@ -205,7 +211,10 @@ class LineGate:
             if self.lines_of(code) is None:
                 return tools.DISABLE
             inner = events.INSTRUCTION if self.in_lines(code) else 0
-            tools.set_local_events(tool, code, local | inner)
+            with self.reading:  # once: others may be in the middle of this code
+                if code not in self.armed:
+                    self.armed.add(code)
+                    tools.set_local_events(tool, code, local | inner)
             return None
 
         def lines(code: CodeType, line: int) -> None:
