@@ -8,14 +8,16 @@ several the quick ones. What is to be merged has passed all of them.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -24,6 +26,10 @@ settings.register_profile("the same in every run", derandomize=True, deadline=No
 settings.load_profile("the same in every run")
 
 ROOM = Path(__file__).parent
+#: The descriptor of the error stream, which nothing captures.
+ERRORS: Final = pytest.StashKey[int]()
+#: Seconds after which a test hangs: by then the slowest one has ended ten times over.
+BOUND: Final = 1200 if os.environ.get("TRACELOCK_TESTS") == "full" else 240
 #: file -> test -> one case in so many runs by default (0: none does).
 EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_account.py": {
@@ -651,6 +657,19 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
         sys.dont_write_bytecode = False
+    errors = config.stash[ERRORS] = os.dup(2)  # nothing is captured yet
+    config.add_cleanup(lambda: os.close(errors))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """A test that hangs fails: the stacks of all threads are printed, without a line of Python,
+    and the process ends, for which pytest-xdist says whose test it was and starts another one."""
+    faulthandler.dump_traceback_later(BOUND, exit=True, file=item.config.stash[ERRORS])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -29,6 +29,24 @@ _OPTIONS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1280,1000",
 )  # fmt: skip
+#: Counts the keys that the page gets, and comes back when it has been painted: a browser drops
+#: what is pressed before that.
+_READY = """
+window.keys = 0;
+addEventListener("keydown", () => { window.keys += 1; }, true);
+const painted = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+return new Promise((then) => { painted(then); setTimeout(then, 2000); });
+"""
+_PRESSED = """
+const [wanted, begun] = [arguments[0], Date.now()];
+return new Promise((then) => {
+  const look = () => window.keys >= wanted || Date.now() > begun + 1000
+    ? then(window.keys) : setTimeout(look, 5);
+  look();
+});
+"""
+#: How often keys are pressed of which none has come.
+_TRIES = 5
 
 
 def missing() -> str | None:
@@ -48,6 +66,7 @@ class Browser:
     """One session. ``profile``: an empty folder for its data."""
 
     def __init__(self, profile: Path) -> None:
+        self.scripts = True
         self._driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             text=True,
@@ -104,6 +123,8 @@ class Browser:
         self.log()
         self._call("POST", f"{self._session}/url", {"url": "about:blank"})
         self._call("POST", f"{self._session}/url", {"url": path.resolve().as_uri() + mark})
+        if self.scripts:
+            self.run(_READY)
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What a function with this body returns in the page."""
@@ -123,11 +144,23 @@ class Browser:
             value = KEYS.get(key, key)
             actions += [{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]
         body = {"actions": [{"type": "key", "id": "keys", "actions": actions}]}
-        self._call("POST", f"{self._session}/actions", body)
+        for _ in range(_TRIES):
+            before = self.run("return window.keys")
+            self._call("POST", f"{self._session}/actions", body)
+            came = self.run(_PRESSED, before + len(keys)) - before
+            if came:
+                break
+        if came != len(keys):
+            raise Failed(f"{came} of {len(keys)} keys came to the page")
 
     def devtools(self, command: str, **parameters: Any) -> Any:
         body = {"cmd": command, "params": parameters}
         return self._call("POST", f"{self._session}/goog/cdp/execute", body)
+
+    def scripting(self, on: bool) -> None:
+        """Whether scripts run in the pages that are opened from now on."""
+        self.devtools("Emulation.setScriptExecutionDisabled", value=not on)
+        self.scripts = on
 
     def size(self, width: int, height: int) -> None:
         """The size of the page itself, which may be narrower than any window."""

@@ -38,7 +38,7 @@ def wide(request: pytest.FixtureRequest) -> Iterator[None]:
     browser: Browser = request.getfixturevalue("browser")
     browser.size(1280, 1000)
     browser.prefer("light")
-    browser.devtools("Emulation.setScriptExecutionDisabled", value=False)
+    browser.scripting(True)
     yield
     browser.run("localStorage.clear()")
     complaints = [entry for entry in browser.log() if entry["level"] == "SEVERE"]
@@ -471,9 +471,9 @@ def test_the_page_is_no_wider_than_the_window(browser: Browser, tmp_path: Path, 
 
 def test_without_scripts_there_is_the_whole_story(browser: Browser, tmp_path: Path) -> None:
     trace = recorded("deadlock_ab_ba")
-    browser.devtools("Emulation.setScriptExecutionDisabled", value=True)
+    browser.scripting(False)
     browser.open(page(tmp_path, trace))
-    browser.devtools("Emulation.setScriptExecutionDisabled", value=False)
+    browser.scripting(True)
     one = story(trace)
     assert shown(browser) == expected(one, len(one.rows))
     assert browser.texts(".code .here") == ["with: account[1 - index]"] * 2

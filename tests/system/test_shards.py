@@ -310,6 +310,53 @@ def test_a_killed_process_is_told(
     assert killed and not active_children()
 
 
+def test_processes_that_do_not_end_are_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "LEAVING", 0.3)
+    with executors.Processes(1, lambda told: None) as processes:
+        busy = processes._pool.submit(time.sleep, 600)
+        while not busy.running():
+            time.sleep(0.01)
+    assert not active_children()
+
+
+def test_a_process_that_cannot_be_started_since_another_died() -> None:
+    """3.11 closes the pipes of all while it starts one."""
+    told: list[str] = []
+    with executors.Processes(2, told.append) as processes:
+
+        def fails(*arguments: object) -> Future[ShardResult]:
+            raise ValueError("bad value(s) in fds_to_keep")
+
+        processes._pool.submit(abs, 1).result()
+        processes._pool.submit = fails  # type: ignore[method-assign]
+        shard: Any = None
+        with pytest.raises(ValueError, match="fds_to_keep"):
+            processes.submit(shard)
+        [process] = processes._context.made
+        process.kill()
+        process.join()
+        with pytest.raises(BrokenExecutor, match="fds_to_keep"):
+            processes.submit(shard)
+        processes.renew()
+    assert told[0].startswith("a process that ran a part of the search was killed by SIGKILL")
+
+
+def test_one_that_the_executor_forgets_is_made_to_end() -> None:
+    """In 3.11 it forgets one that is started while it learns that another one has died."""
+    told: list[str] = []
+    with executors.Processes(1, told.append) as processes:
+        processes._pool.submit(os.abort).exception()
+        late = processes._context.Process(target=time.sleep, args=(600,))
+        late.start()
+        processes.renew()
+        assert late.exitcode == -signal.SIGTERM
+        assert processes._pool.submit(abs, -2).result() == 2
+    assert told == [
+        "a process that ran a part of the search was killed by SIGABRT: others searched that part"
+    ]
+    assert not active_children()
+
+
 def counts(found: Searched) -> dict[Any, Any]:
     return {key: (one.count, one.first.picks) for key, one in found.outcomes.items()}
 

@@ -166,6 +166,8 @@ class OpenController(Controller):
         self.held = False  # a timer of a loop waited although the loop had nothing else to do
         self.slept = 0  # steps of other threads since a loop has made one
         self.unrecorded = 0  # steps that are not in the log
+        #: What each step of a task has touched, where that is known (see ``Run``).
+        self.steps: list[Any] | None = None
         #: Threads of the executor of a loop, which it waits for at its end; whether that is now.
         self.lingering: set[int] = set()
         self.ending = False

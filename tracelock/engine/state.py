@@ -99,6 +99,7 @@ class RunState:
         self.late = False  # whether timers fire although others can go on, see OpenController
         #: The number of the event before which nobody else may come in, see ``Run``.
         self.goes_on = -1
+        self.steps: list[Any] | None = None
         self.thrown: BaseException | None = None
         #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
         self.fired_uid = -1

@@ -152,6 +152,8 @@ class Hub:
         self.over = False
         #: The tasks of this schedule, if no record is kept of it; see ``loops.unrecorded``.
         self.unrecorded: Any = None
+        #: What they touch, where that is collected; see ``loops.footprints``.
+        self.collector: Any = None
         if self.gaps is not None:
             self.gaps = []
         self.error: BaseException | None = None

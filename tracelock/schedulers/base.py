@@ -120,6 +120,8 @@ class Run(Protocol):
     def shut_out(self) -> Mapping[int, Op]: ...
     @property
     def goes_on(self) -> int: ...
+    @property
+    def steps(self) -> Sequence[Any] | None: ...
 
 
 def _of_inner(name: str) -> Any:
@@ -148,6 +150,8 @@ class Scheduler:
     #: Tries everything, in an order of its own: it needs a program that depends on the schedule
     #: alone, and nobody may make choices in its place.
     systematic: bool = False
+    #: It goes by what the steps of tasks touch (``Run.steps``), where that can be known.
+    by_steps: bool = False
     #: The schedule that has just ended only repeats others: it does not count.
     cut: bool = False
     #: So many schedules were like that.
@@ -211,6 +215,7 @@ class Wrapper(Scheduler):
         self.inner = inner
 
     systematic = _of_inner("systematic")
+    by_steps = _of_inner("by_steps")
     cut = _of_inner("cut")
     redundant = _of_inner("redundant")
     executions = _of_inner("executions")

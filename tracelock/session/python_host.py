@@ -42,6 +42,7 @@ from tracelock.session.python_schedulers import (
     Restarting,
     difference,
     no_choice,
+    of_tasks,
     steps_of,
 )
 from tracelock.trace import Trace, Verdict, environment
@@ -341,11 +342,8 @@ class PythonHost(Interpreted, Host):
         return self.entangled or self.backend.own_loops
 
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
-        if strategy == "auto" and self.entangled:
-            from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
-
-            return PortfolioScheduler(seed, "", ROUND_OF_TASKS)
-        return super().scheduler(strategy, seed, depth)
+        made = of_tasks(strategy, seed, self.backend.tells_steps) if self.entangled else None
+        return made or super().scheduler(strategy, seed, depth)
 
     def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:
         if self.program.collections or self.program.cancellations:

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from tracelock.instrument.naming import ObjectNames
 
 
+def of_tasks(strategy: str | Scheduler, seed: int, tells_steps: bool) -> Scheduler | None:
+    """The scheduler of a strategy where all workers are tasks of one loop, if that is another one
+    than for threads. ``tells_steps``: it can be known what each step touches."""
+    if strategy == "dpor" and tells_steps:
+        from tracelock.schedulers.dpor.tasks import DporOfTasks
+
+        return DporOfTasks()
+    if strategy == "auto":
+        from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
+
+        return PortfolioScheduler(seed, "", ROUND_OF_TASKS)
+    return None
+
+
 class Restarting(Wrapper):
     """A systematic search that begins again when something turned out to be shared.
 

@@ -6,8 +6,10 @@ import os
 import signal
 import threading
 from collections.abc import Generator
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.verdicts import signal_name
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 #: How often processes may die before a search is given up.
 DEATHS: Final = 3
+#: Seconds in which processes end by themselves, and those in which SIGTERM ends them.
+LEAVING: Final = 20.0
+ENDING: Final = 5.0
 #: Seconds to wait for a cluster to answer.
 ANSWER = 10.0
 
@@ -44,6 +49,18 @@ def on(executor: Executor) -> Submit:
     return lambda shard: executor.submit(run_shard, shard)
 
 
+class _Spawning(SpawnContext):
+    """Processes that are spawned, and which these were."""
+
+    def __init__(self) -> None:
+        self.made: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
+        process = SpawnProcess(*args, **kwargs)
+        self.made.append(process)
+        return process
+
+
 class Processes:
     """``count`` processes of this machine. When it is left they are gone, whatever happened.
 
@@ -56,7 +73,6 @@ class Processes:
         self._count = count
         self._tell = tell
         self._deaths = 0
-        self._children: set[Any] = set()
 
     def __enter__(self) -> Processes:
         self._start()
@@ -67,29 +83,45 @@ class Processes:
 
     def _start(self) -> None:
         from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
 
-        context = get_context("spawn")
-        self._over = context.Event()
-        self._pool = ProcessPoolExecutor(self._count, context, _in_worker, (self._over,))
+        self._context = _Spawning()
+        self._over = self._context.Event()
+        self._pool = ProcessPoolExecutor(self._count, self._context, _in_worker, (self._over,))
 
-    def _end(self) -> None:
+    def _end(self) -> list[int]:
+        """End all processes. The exit statuses of those that were not made to end.
+
+        The executor is not waited for: in 3.11 it does not end a process that is started while it
+        learns that another one has died, and then waits for it for ever.
+        """
         self._over.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        left = [process for process in self._context.made if process.pid is not None]
+        end = monotonic() + LEAVING
+        while left and monotonic() < end and not any(process.exitcode for process in left):
+            left[0].join(0.1)
+            left = [process for process in left if process.exitcode != 0]
+        codes = [process.exitcode for process in left if process.exitcode]
+        for act in (SpawnProcess.terminate, SpawnProcess.kill):
+            for process in left:
+                act(process)
+            end = monotonic() + ENDING
+            for process in left:
+                process.join(max(0.0, end - monotonic()))
+        return codes
 
     def submit(self, shard: Shard) -> Future[ShardResult]:
         """Hand a shard out. Raises BrokenExecutor where a process has died."""
-        from multiprocessing import active_children
-
-        future = self._pool.submit(run_shard, shard)
-        self._children.update(active_children())
-        return future
+        try:
+            return self._pool.submit(run_shard, shard)
+        except (OSError, ValueError) as error:  # 3.11 closes its pipes while it starts another one
+            if any(process.exitcode for process in self._context.made):
+                raise BrokenExecutor(str(error)) from error
+            raise
 
     def renew(self) -> None:
         """A process has died. Raises LimitReached where that happens again and again."""
-        self._end()
-        how = self._how()
-        self._children.clear()
+        how = _how(self._end())
         self._deaths += 1
         if self._deaths > DEATHS:
             raise LimitReached(
@@ -99,13 +131,13 @@ class Processes:
         self._tell(f"a process that ran a part of the search {how}: others searched that part")
         self._start()
 
-    def _how(self) -> str:
-        """How the first one died. The executor itself ends the others, by SIGTERM."""
-        codes = [child.exitcode for child in self._children if child.exitcode]
-        code = next((one for one in codes if one != -signal.SIGTERM), next(iter(codes), None))
-        if code is None:  # it was gone before it was known
-            return "died"
-        return f"was killed by {signal_name(-code)}" if code < 0 else f"died (exit status {code})"
+
+def _how(codes: list[int]) -> str:
+    """How the first process died. The executor itself ends the others, by SIGTERM."""
+    code = next((one for one in codes if one != -signal.SIGTERM), next(iter(codes), None))
+    if code is None:  # it was gone before it was known
+        return "died"
+    return f"was killed by {signal_name(-code)}" if code < 0 else f"died (exit status {code})"
 
 
 def _in_worker(over: Flag) -> None:

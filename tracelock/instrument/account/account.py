@@ -30,7 +30,7 @@ from typing import Any, Final
 #: Names that a line of text tells before it says how many more there are.
 _TOLD = 8
 #: What is found out by recording the calls of a schedule, by the names of fields.
-_FOUND: Final = ("looked", "unlooked", "unseen", "outside", "chance")
+_FOUND: Final = ("looked", "unlooked", "unseen", "outside", "chance", "between")
 
 
 @dataclass(slots=True)
@@ -40,7 +40,9 @@ class Account:
     ``variables``: shared variables -> by how many workers. ``looked``, ``unlooked``: modules that
     workers ran code of, looked into or not. ``unseen``: what is shared, or may be, without being
     seen -> why. ``outside``: input and output that is not under control. ``chance``: what differs
-    from run to run. ``recorded``: schedules whose calls were recorded."""
+    from run to run. ``recorded``: schedules whose calls were recorded. ``between``: what the tasks
+    of one loop share without its being seen, which is no matter as long as every order of their
+    steps is tried."""
 
     noun: str = "thread"
     workers: int = 0
@@ -53,6 +55,7 @@ class Account:
     outside: set[str] = field(default_factory=set)
     chance: set[str] = field(default_factory=set)
     recorded: int = 0
+    between: dict[str, str] = field(default_factory=dict)
 
     def add(self, other: Account) -> None:
         """Take another one into this: of the same program, with another input."""
@@ -74,6 +77,11 @@ class Account:
     def clean(self) -> bool:
         """Whether nothing is known to have escaped."""
         return not self.not_seen
+
+    @property
+    def apart(self) -> bool:
+        """Whether all is known that steps of tasks have to do with one another."""
+        return self.recorded > 0 and self.clean and not self.between
 
     @property
     def not_seen(self) -> list[str]:

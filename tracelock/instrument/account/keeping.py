@@ -75,13 +75,18 @@ class AccountKeeper:
             return
         self._count(controller.log)
         self.account.recorded += 1
-        # tasks of one loop go on one after the other: every order of what they do is tried
-        recorder.end(sharing=self.account.workers > 1 and (not self.one_loop or controller.threads))
+        # tasks of one loop go on one after the other: every order of what they do is tried, unless
+        # a search goes by what their steps touch
+        sharing = self.account.workers > 1
+        if sharing and self.one_loop and not controller.threads:
+            recorder.end(self.account.between)
+        else:
+            recorder.end(self.account.unseen if sharing else None)
 
     def ends_here(self) -> dict[str, Any]:
         """This process, which a worker has forked, ends: what its workers called, and shared."""
         if self.hub.recorder is not None:
-            self.hub.recorder.end(sharing=True)
+            self.hub.recorder.end(self.account.unseen)
         self.account.unseen.update(self.hub.names.told())
         return self.account.told()
 

@@ -104,6 +104,7 @@ class CallRecorder:
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
         self._touched: dict[int, Touched] = {}
+        self._dead: list[Touched] = []  # of objects that are no more
         self._rebound: dict[tuple[str, str], int] = {}
         #: Set where a worker is to be ended from outside: an exception that is raised in a thread
         #: while it is in here would be lost.
@@ -142,17 +143,18 @@ class CallRecorder:
 
         names.name_contents = name_contents
 
-    def end(self, *, sharing: bool) -> None:
-        """It is over: what was used by two workers without being seen goes into the account.
-        ``sharing``: whether two workers may be in the middle of something at a time."""
+    def end(self, unseen: dict[str, str] | None) -> None:
+        """It is over: what was used by two workers without being seen goes into ``unseen``, if two
+        workers could be in the middle of something at a time."""
         vars(self.hub.names).pop("name_contents", None)
-        if sharing:
-            self._shared()
+        if unseen is not None:
+            self._shared(unseen)
         self.account.chance |= self._chance
         if len(self._states) > 1:
             self.account.chance.add("random")
         self.in_c.end()
         self._touched.clear()
+        self._dead.clear()
         self._rebound.clear()
         self._uses, self._cached = [], {}
         self._codes.clear()
@@ -162,13 +164,13 @@ class CallRecorder:
         if self.error is not None:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
-    def _shared(self) -> None:
-        unseen = self.account.unseen
+    def _shared(self, unseen: dict[str, str]) -> None:
         for module, why in self._reached.told(self.hub.names, self._touched):
             unseen.setdefault(module, why)
         for address, touched in self._touched.items():
-            users = touched.by | self._seen_by(address)
-            if users & (users - 1):
+            touched.by |= self._seen_by(address)
+        for touched in (*self._touched.values(), *self._dead):
+            if touched.by & (touched.by - 1):
                 unseen.setdefault(touched.of, touched.why)
         for (module, name), users in self._rebound.items():
             if users & (users - 1):
@@ -433,8 +435,15 @@ class CallRecorder:
 
     def _keep(self, obj: object) -> object:
         """What tells when the address of ``obj`` is free for another: see ``naming``."""
-        touched, address = self._touched, identity(obj)
+        address = identity(obj)
         try:
-            return weakref.ref(obj, lambda _: touched.pop(address, None))
+            return weakref.ref(obj, lambda _: self._died(address))
         except TypeError:
             return obj
+
+    def _died(self, address: int) -> None:
+        """What was touched is no more, in the middle of the schedule or with its state."""
+        known = self._touched.pop(address, None)
+        if known is not None:
+            known.by |= self._seen_by(address)
+            self._dead.append(known)

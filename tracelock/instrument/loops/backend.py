@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -23,7 +24,7 @@ from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, n
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import FIRST_COME, OwnOrder
-from tracelock.instrument.loops.retelling import Retelling
+from tracelock.instrument.loops.retelling import Retelling, StepRetelling
 from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
@@ -59,6 +60,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._left_behind = False
         #: Which schedules are run without a record; None: none is.
         self.retelling: Retelling | None = None
+        #: Whether these tell what each step touches, for a search that goes by that.
+        self.by_steps = False
 
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
@@ -88,6 +91,10 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """The same for a schedule of which no record is kept."""
         raise NotImplementedError
 
+    def collecting(self) -> AbstractContextManager[None]:
+        """While this is entered, they do."""
+        raise NotImplementedError
+
     @contextlib.contextmanager
     def running(self, tasks: TasksT) -> Iterator[None]:
         """While this is entered, the loop is the one that runs on this thread."""
@@ -108,14 +115,20 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def searching(self, scheduler: Scheduler, clock: str, ours: bool) -> Iterator[None]:
         program = self.program
         recorded = (
-            not ours or scheduler.systematic or program.collections or program.cancellations
-            or self.names.mortal or clock != "virtual"
+            not ours or program.collections or program.cancellations or self.names.mortal
+            or clock != "virtual"
         )  # fmt: skip
-        self.retelling = None if recorded else Retelling()
+        self.by_steps = scheduler.by_steps and not recorded and self.tells_steps
+        if scheduler.systematic:
+            recorded = not self.by_steps
+        if not recorded:
+            self.retelling = StepRetelling(scheduler) if self.by_steps else Retelling()
         try:
-            yield
+            with self.collecting() if self.by_steps else contextlib.nullcontext():
+                yield
         finally:
             self.retelling = None
+            self.by_steps = False
 
     def close(self) -> None:
         super().close()

@@ -82,6 +82,7 @@ class Retelling:
         """Run a schedule without a record, and again with one where that is needed."""
         self._tried += 1
         tasks = backend.unrecorded(controller)
+        self._ran(controller)
         state = state_of(controller)
         if tasks.well and state in self._states and not CHECK:
             backend.ran += backend.counted
@@ -98,6 +99,9 @@ class Retelling:
             backend.unlike = backend.unlike or tasks.failed
             other = tasks.failed
         self._compare(state if tasks.well else None, again, controller, other, tasks.beyond)
+
+    def _ran(self, controller: OpenController) -> None:
+        """A schedule was run without a record."""
 
     def _run_again(
         self, backend: LoopBackend[Any], controller: OpenController, picks: Sequence[int]
@@ -133,6 +137,28 @@ class Retelling:
                     f"a schedule went another way with a record: {again.left} choices left, "
                     f"{state_of(controller)} in place of {state}"
                 )
+
+
+class StepRetelling(Retelling):
+    """The same for a search that goes by what steps touch: it needs that of each schedule, or does
+    without from then on."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._steps: Any = None
+
+    def tries(self) -> bool:
+        return not self.off and self._scheduler.by_steps
+
+    def run(self, backend: LoopBackend[Any], controller: OpenController) -> None:
+        super().run(backend, controller)
+        controller.steps = self._steps
+        if self._steps is None:
+            self.off = True
+
+    def _ran(self, controller: OpenController) -> None:
+        self._steps = controller.steps
 
 
 def state_of(controller: OpenController) -> Any:

@@ -1,0 +1,276 @@
+"""What of asyncio tells a collector that it is touched.
+
+A method of an object touches the object, a coroutine method does so in each of its steps. All of
+these do only what they do anyway where no collector is at work on this thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+from asyncio import events, futures, locks, taskgroups, tasks, timeouts
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Final
+
+from tracelock.instrument.hub import get_ident
+from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask
+from tracelock.instrument.loops.footprints.collecting import Collector
+from tracelock.instrument.loops.registry import TaskRegistry
+from tracelock.instrument.scanning.marks import BY_AGE
+from tracelock.instrument.scanning.process import looking
+
+#: The collectors at work, by thread.
+COLLECTORS: Final[dict[int, Collector]] = {}
+#: Modules whose objects share state that nothing is known of; so has what is streamed.
+_UNKNOWN: Final = (
+    "anyio._backends._asyncio", "anyio._core._synchronization", "anyio._core._tasks",
+    "anyio.streams.memory", "asyncio.streams", "asyncio.subprocess", "asyncio.runners",
+)  # fmt: skip
+_GATHERING: Final[Any] = vars(tasks)["_GatheringFuture"]
+_WAITING: Final[Any] = vars(locks)["_ContextManagerMixin"]
+#: What is called when the time of a timer has come that only wakes a task.
+WAKES: Final = frozenset(
+    getattr(module, name)
+    for module, name in (
+        (futures, "_set_result_unless_cancelled"), (tasks, "_release_waiter"),
+    )
+    if hasattr(module, name)
+)  # fmt: skip
+
+
+def collecting() -> Collector | None:
+    """The collector at work on this thread."""
+    return COLLECTORS.get(get_ident())
+
+
+# --- what is touched -------------------------------------------------------------------------
+Touch = Callable[[Any, Collector], None]
+
+
+def _object(write: bool) -> Touch:
+    def touch(obj: Any, collector: Collector) -> None:
+        collector.thing(obj, write)
+
+    return touch
+
+
+def _if_changed(value: bool) -> Touch:
+    """An event is set or cleared: nobody notices where it was before."""
+
+    def touch(obj: Any, collector: Collector) -> None:
+        collector.thing(obj, obj._value is value)
+
+    return touch
+
+
+def _end(write: bool) -> Touch:
+    """Of a task or a future: whether it has ended, and how."""
+
+    def touch(obj: Any, collector: Collector) -> None:
+        collector.outcome(obj, write)
+
+    return touch
+
+
+def _cancelled(obj: Any, collector: Collector) -> None:
+    if obj.__class__ is ControlledTask:
+        collector.outcome(obj, False)
+        collector.touch(("pc", obj.worker.number), True)
+    else:
+        collector.outcome(obj, True)
+
+
+def _standing(write: bool) -> Touch:
+    def touch(obj: Any, collector: Collector) -> None:
+        collector.touch(("pc", obj.worker.number), write)
+
+    return touch
+
+
+def _beyond(obj: Any, collector: Collector) -> None:
+    collector.beyond = True
+
+
+_READS: Final = _object(False)
+_WRITES: Final = _object(True)
+
+
+# --- how it is told --------------------------------------------------------------------------
+def _telling(original: Any, touch: Touch) -> Any:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        collector = COLLECTORS.get(get_ident())
+        if collector is not None:
+            touch(self, collector)
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+def _making(original: Any) -> Any:
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        collector = COLLECTORS.get(get_ident())
+        if collector is None:
+            original(self, *args, **kwargs)
+            return
+        collector.made(self)
+        with collector.ours():
+            original(self, *args, **kwargs)
+
+    return __init__
+
+
+class _EachStep:
+    """Awaits a coroutine, and touches what it is of in each step of it."""
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], touch: Callable[[], None]) -> None:
+        self._coro = coro
+        self._touch = touch
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        coro, touch = self._coro, self._touch
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            touch()
+            try:
+                yielded = coro.send(value) if error is None else coro.throw(error)
+            except StopIteration as end:
+                return end.value
+            value = error = None
+            try:
+                value = yield yielded
+            except BaseException as raised:
+                error = raised
+
+
+async def _each_step(coro: Coroutine[Any, Any, Any], touch: Callable[[], None]) -> Any:
+    return await _EachStep(coro, touch)
+
+
+def _waiting(original: Any, touch: Touch) -> Any:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        collector = COLLECTORS.get(get_ident())
+        coro = original(self, *args, **kwargs)
+        if collector is None:
+            return coro
+        return _each_step(coro, functools.partial(touch, self, collector))
+
+    return method
+
+
+def _adding(original: Any) -> Any:
+    """Plain callbacks of one future are called in the order of their adding; who is woken by it is
+    so in any order."""
+
+    @functools.wraps(original)
+    def add_done_callback(self: Any, callback: Any, **kwargs: Any) -> Any:
+        collector = COLLECTORS.get(get_ident())
+        if collector is not None:
+            wakes = isinstance(getattr(callback, "__self__", None), asyncio.Task)
+            collector.outcome(self, not wakes)
+        return original(self, callback, **kwargs)
+
+    return add_done_callback
+
+
+def _of_handle(original: Any, write: bool) -> Any:
+    @functools.wraps(original)
+    def method(self: Any) -> Any:
+        collector = COLLECTORS.get(get_ident())
+        if collector is not None:
+            collector.handle(self, write)
+            with collector.ours():
+                return original(self)
+        return original(self)
+
+    return method
+
+
+_OUTCOME: Final = (
+    ("done", _end(False)), ("result", _end(False)), ("exception", _end(False)),
+    ("cancelled", _end(False)), ("__await__", _end(False)), ("__iter__", _end(False)),
+    ("remove_done_callback", _end(True)), ("cancel", _cancelled),
+)  # fmt: skip
+_SETTING: Final = (("set_result", _end(True)), ("set_exception", _end(True)))
+#: Of each class: plain methods, coroutine methods, and what a call touches.
+_ROWS: Final[Sequence[tuple[Any, Sequence[tuple[str, Touch]], Sequence[tuple[str, Touch]]]]] = (
+    (_WAITING, (), (("__aenter__", _WRITES), ("__aexit__", _WRITES))),
+    (asyncio.Lock, (("release", _WRITES), ("locked", _READS)), (("acquire", _WRITES),)),
+    (asyncio.Semaphore, (("release", _WRITES), ("locked", _READS)), (("acquire", _WRITES),)),
+    (asyncio.Event, (("set", _if_changed(False)), ("clear", _if_changed(True)),
+                     ("is_set", _READS)), (("wait", _READS),)),
+    (asyncio.Condition, (("notify", _WRITES),), (("wait", _WRITES),)),
+    (asyncio.Queue,
+     (("put_nowait", _WRITES), ("get_nowait", _WRITES), ("task_done", _WRITES),
+      ("shutdown", _WRITES), ("qsize", _READS), ("empty", _READS), ("full", _READS)),
+     (("put", _WRITES), ("get", _WRITES), ("join", _WRITES))),
+    (asyncio.Barrier, (("__init__", _beyond),), ()),
+    (taskgroups.TaskGroup,
+     (("create_task", _WRITES), ("_on_task_done", _WRITES), ("_abort", _WRITES)),
+     (("__aenter__", _WRITES), ("__aexit__", _WRITES))),
+    (timeouts.Timeout,
+     (("when", _READS), ("expired", _READS), ("reschedule", _WRITES), ("_on_timeout", _WRITES)),
+     (("__aenter__", _WRITES), ("__aexit__", _WRITES))),
+    (ControlledTask,
+     (*_OUTCOME, ("uncancel", _standing(True)), ("cancelling", _standing(False)),
+      ("set_name", _beyond), ("get_stack", _beyond), ("print_stack", _beyond)), ()),
+    (ControlledFuture, (*_OUTCOME, *_SETTING), ()),
+    (_GATHERING, (*_OUTCOME, *_SETTING), ()),
+    (TaskRegistry, (("__iter__", _beyond), ("__len__", _beyond), ("__contains__", _beyond)), ()),
+)  # fmt: skip
+_MADE: Final = (
+    asyncio.Lock, asyncio.Semaphore, asyncio.Event, asyncio.Condition, asyncio.Queue,
+    taskgroups.TaskGroup, timeouts.Timeout, _GATHERING,
+)  # fmt: skip
+
+
+class Rows:
+    """While this is entered, what is called of asyncio tells the collectors."""
+
+    def __init__(self) -> None:
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> None:
+        for owner, plain, waiting in _ROWS:
+            for wrap, rows in ((_telling, plain), (_waiting, waiting)):
+                for name, touch in rows:
+                    if hasattr(owner, name):
+                        self._put(owner, name, wrap(getattr(owner, name), touch))
+        for owner in _MADE:
+            self._put(owner, "__init__", _making(owner.__init__))
+        for owner in (ControlledTask, ControlledFuture, _GATHERING):
+            self._put(owner, "add_done_callback", _adding(owner.add_done_callback))
+        self._put(events.Handle, "cancel", _of_handle(events.Handle.cancel, True))
+        self._put(events.Handle, "cancelled", _of_handle(events.Handle.cancelled, False))
+        for module in _UNKNOWN:
+            for owner in list(vars(sys.modules.get(module, object)).values()):
+                if isinstance(owner, type) and owner.__module__ == module:
+                    made = vars(owner).get("__init__")
+                    if callable(made):
+                        self._put(owner, "__init__", _telling(made, _beyond))
+
+    def _put(self, owner: Any, name: str, by: Any) -> None:
+        self._undo.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, by)
+
+    def __exit__(self, *exc: object) -> None:
+        while self._undo:
+            owner, name, before = self._undo.pop()
+            if before is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+
+
+def known_here() -> bool:
+    """Whether all that matters can be seen in this process: not where tasks know one another in C
+    (from 3.14 on), and not where there is a condition that no schedule has made: it has kept the
+    methods of its lock as they were then."""
+    return BY_AGE and not any(
+        type(one) is asyncio.Condition and "_tracelock_name" not in vars(one)
+        for one in looking.referrers(asyncio.Condition)
+    )

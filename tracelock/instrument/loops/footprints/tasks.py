@@ -1,0 +1,231 @@
+"""The tasks of one asyncio loop in a schedule of which it is known what each step touches."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import events
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any, ClassVar, Final
+
+from tracelock.instrument.hub import Hub, ScheduleOver
+from tracelock.instrument.loops.asyncio_loop import (
+    ControlledFuture,
+    ControlledLoop,
+    ControlledReadyQueue,
+    ControlledTask,
+)
+from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
+from tracelock.instrument.loops.footprints.collecting import (
+    END,
+    LINE,
+    Collecting,
+    Collector,
+    Naming,
+)
+from tracelock.instrument.loops.footprints.rows import _GATHERING, COLLECTORS, WAKES, Rows
+from tracelock.instrument.loops.tasks import EPOCH, LoopWorker, TaskWorker
+from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
+
+#: What a task may wait for.
+_KNOWN: Final = frozenset({NoneType, ControlledFuture, ControlledTask, _GATHERING})
+
+
+@dataclass(slots=True, eq=False)
+class CollectingQueue(ControlledReadyQueue):
+    """The line of the loop: who takes a place in it is told. ``places``: of tasks that could go
+    on."""
+
+    places: dict[int, int] = field(default_factory=dict)
+
+    def put(self, handle: events.Handle) -> None:
+        ControlledReadyQueue.put(self, handle)
+        collector, place = self.tasks.hub.collector, self.count
+        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+        collector.posted(place)
+        starts = True
+        if isinstance(owner, asyncio.Task):
+            worker = self.tasks.worker_of(owner)
+            self.places[worker.number] = place
+            starts = not (worker.begun or worker.given)
+            collector.touch(("pc", worker.number), True)
+        collector.touch(LINE, starts)
+
+
+class CollectingLoop(ControlledLoop):
+    """A loop that tells what is asked of it."""
+
+    def __init__(self, tasks: Any) -> None:
+        super().__init__(tasks)
+        self._ready = CollectingQueue(tasks)
+
+    def get_debug(self) -> bool:
+        """Every future and every handle asks this when it is made, also one that code of the
+        program makes without the loop: of such it is not seen what happens to it."""
+        collector = self.tasks.hub.collector
+        if collector is not None and not collector.known:
+            collector.beyond = True
+        return super().get_debug()
+
+    def create_future(self) -> Any:
+        collector: Collector = self.tasks.hub.collector
+        with collector.ours():
+            future = super().create_future()
+        collector.made(future)
+        return future
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        collector: Collector = self.tasks.hub.collector
+        with collector.ours():
+            handle = super().call_soon(callback, *args, context=context)
+        collector.made(handle)
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        collector: Collector = self.tasks.hub.collector
+        collector.timer(when - EPOCH, callback in WAKES)
+        with collector.ours():
+            handle = super().call_at(when, callback, *args, context=context)
+        collector.made(handle)
+        return handle
+
+    def _beyond(self, *args: Any, **kwargs: Any) -> None:
+        self.tasks.hub.collector.beyond = True
+
+    def set_exception_handler(self, handler: Any) -> None:
+        self._beyond()
+        super().set_exception_handler(handler)
+
+    def set_task_factory(self, factory: Any) -> None:
+        self._beyond()
+        super().set_task_factory(factory)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> Any:
+        self._beyond()
+        return super().run_in_executor(executor, func, *args)
+
+
+class CollectingTask(Collecting, UnrecordedTask):
+    """A task whose accesses are told."""
+
+
+class CollectingCallbacks(Collecting, UnrecordedLoop):
+    """What a loop does beside its tasks, whose accesses are told."""
+
+
+class CollectingTasks(UnrecordedAsyncioTasks):
+    """What runs on one loop. ``collector.steps`` are those of the picks, in their order."""
+
+    loop_class = CollectingLoop
+    loop_worker: ClassVar[type[LoopWorker]] = CollectingCallbacks
+    task_worker: ClassVar[type[TaskWorker]] = CollectingTask
+    ready: CollectingQueue
+
+    def __init__(self, hub: Hub, *arguments: Any, **options: Any) -> None:
+        self.collector = hub.collector = Collector(hub)
+        super().__init__(hub, *arguments, **options)
+        self.collector.lined = self._lined
+        COLLECTORS[self.ident] = self.collector
+        hub.controller.steps = self.collector.steps
+
+    def close(self) -> None:
+        COLLECTORS.pop(self.ident, None)
+        super().close()
+        self.hub.collector = None
+
+    def look(self) -> None:
+        super().look()
+        self.beyond = self.beyond or self.collector.beyond
+
+    def go(self) -> bool:
+        controller = self.hub.controller
+        try:
+            well = super().go()
+        except ScheduleOver:
+            controller.steps = None
+            raise
+        self.beyond = self.beyond or self.collector.beyond
+        if self.beyond or not self._ended_by_itself():
+            controller.steps = None
+        return well
+
+    def _ended_by_itself(self) -> bool:
+        """Whether no task was cut off. A callback may have been, when the last task had ended: it
+        counts as one more step, which may come before that."""
+        gate, controller = self.gate, self.hub.controller
+        if controller.limit is not None:
+            return False
+        callbacks = self.callbacks.number
+        able = {number for number, place in gate.ready.items() if place <= gate.first}
+        if callbacks in able and all(map(self.done, self.order)):
+            self._callback(self.ready.line[0][0])
+            self.collector.end()
+            able.discard(callbacks)
+        return not able and (not controller.essential or self.next_time() is None)
+
+    def _lined(self, handle: object) -> bool:
+        """Whether a task cancels what stands in the line."""
+        inside = self.gate.inside
+        return inside != self.callbacks.number and any(
+            one is handle for _, one, _ in self.ready.line
+        )
+
+    # --- steps -------------------------------------------------------------------------------
+    def start(
+        self, worker: TaskWorker, name: Any = None, context: Any = None, **kwargs: Any
+    ) -> ControlledTask:
+        if context is not None or kwargs:  # it may share its variables, or begin at once
+            self.collector.beyond = True
+        with self.collector.ours():
+            return super().start(worker, name, context, **kwargs)
+
+    def run_step(self, worker: TaskWorker) -> None:
+        collector, ready, number = self.collector, self.ready, worker.number
+        starts = bool(ready.line) and ready.line[0][2] == number
+        collector.begin(number, ready.places.pop(number), lines=starts)
+        collector.touch(("pc", number), True)
+        super().run_step(worker)
+        task = worker.task
+        if asyncio.Task.done(task):
+            collector.touch(("done", number), True)
+            collector.touch(END, False)
+        elif type(task._fut_waiter) not in _KNOWN:
+            collector.beyond = True
+
+    def _callback(self, place: int) -> None:
+        self.collector.begin(self.callbacks.number, place, lines=True)
+        self.collector.touch(END, True)
+
+    def run_callbacks(self) -> None:
+        self._callback(self.ready.line[0][0])
+        super().run_callbacks()
+
+    def fire_timers(self) -> None:
+        self.collector.begin(self.timers.number, -1, last=True)
+        super().fire_timers()
+        self.collector.end()
+
+    def leave(self) -> None:
+        super().leave()
+        self.collector.end()
+
+
+@contextmanager
+def collected(hub: Hub) -> Iterator[None]:
+    """While this is entered, schedules may be run whose steps tell what they touch."""
+    with ExitStack() as stack:
+        stack.enter_context(Naming(hub))
+        stack.enter_context(Rows())
+        try:
+            yield
+        finally:
+            hub.collector = None
+            COLLECTORS.clear()
