@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock import __version__
 from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
@@ -14,6 +16,7 @@ from tracelock.cli.run import find_modules, limits_of
 from tracelock.cli.show import steps
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
+from tracelock.report.ci import BuildResult, ci_text
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.explored import Explored, confirmations, preemptive
@@ -28,6 +31,7 @@ from tracelock.trace.verdict import FAILED
 if TYPE_CHECKING:
     from tracelock.explore.shrink.twin import NoTwin, Twin
 
+_FRAME: Final = re.compile(r"^\s+(\S+\.py):([0-9]+) in ", re.M)
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
 
@@ -96,8 +100,6 @@ def built(
     options: argparse.Namespace, explored: Explored, paths: dict[int, str], target: Target
 ) -> str:
     """What ``--output-format`` asks for. Raises UsageError beside ``--json``."""
-    from tracelock.cli.building import build_text
-
     form = options.output_format
     return build_text(explored, paths, target, form, options.allow_call, options.scenario)
 
@@ -252,3 +254,47 @@ def parse_prefix(text: str) -> tuple[str, int]:
     if not path or not number.isdecimal():
         raise UsageError(f"--prefix takes TRACE:K, a trace and a number of events, not {text!r}")
     return path, int(number)
+
+
+# --- for build servers ---------------------------------------------------------------------------
+def build_text(
+    explored: Explored,
+    paths: dict[int, str],
+    target: Target,
+    form: str,
+    allow_call: bool,
+    file: str,
+) -> str:
+    """The result of an exploration of ``file`` in a form for build servers: the smallest failing
+    schedule, and with ``--all`` one of each other way to fail."""
+    name, results = clean(target.name), []
+    if explored.trace is not None:
+        results.append(_failed(name, explored.trace, explored, paths.get(-1), target, allow_call))
+    for number, way in enumerate(explored.ways):
+        if number in paths and way.kind in FAILED:
+            results.append(_failed(name, way.trace(), explored, paths[number], target, allow_call))
+    if not results:
+        kind = "unfinished" if explored.verdict == "unfinished" else "passed"
+        notes = "\n".join(explored.notes)
+        results = [BuildResult(name, kind, explored.summary, file, 0, notes, explored.seconds)]
+    return ci_text(results, form, __version__)
+
+
+def _failed(
+    name: str, trace: Trace, explored: Explored, path: str | None, target: Target, allow_call: bool
+) -> BuildResult:
+    verdict = trace.verdict
+    at = verdict.at or next((one.at for one in verdict.blocked), "")
+    place = target.places(verdict).get(at, at)
+    file, _, line = place.rpartition(":")
+    if not (file and line.isdecimal()):
+        # of real code the last frame of an exception
+        frames = _FRAME.findall(verdict.message)
+        file, line = frames[-1] if frames else ("", "")
+    known = line.isdecimal() and bool(file)
+    lines = [] if path is None else [replay_line(path, allow_call)]
+    lines += [*token_line(trace), explored.summary]
+    return BuildResult(
+        name, verdict.kind, verdict.message, file if known else "", int(line) if known else 0,
+        "\n".join(lines), explored.seconds,
+    )  # fmt: skip

@@ -86,7 +86,8 @@ class LineGate:
         self.frames: dict[str, FrameType] = {}
         self.workers: dict[int, str] = {}  # by thread
         self.condition = threading.Condition(threading.Lock())
-        self.codes: dict[CodeType, dict[int, tuple[str, str, str] | str] | None] = {}
+        # by identity: CPython compares code by what is in it, and that is instrumented
+        self.codes: dict[int, tuple[CodeType, dict[int, tuple[str, str, str] | str] | None]] = {}
         self.instructions: dict[CodeType, dict[int, dis.Instruction]] = {}
         self.texts: dict[tuple[str, str], set[str]] = {}  # what functions that were seen say now
         self.places = {step.place for steps in self.own.values() for step in steps}
@@ -94,17 +95,18 @@ class LineGate:
         self.inner: set[tuple[str, str, str] | str] = {one.place for one in self.steps if one.inner}
         self.monitoring = False
         self.reading = threading.Lock()
-        self.armed: set[CodeType] = set()
         self.plain_start = threading.Thread.start
 
     # --- what the code says ----------------------------------------------------------------------
     def lines_of(self, code: CodeType) -> dict[int, tuple[str, str, str] | str] | None:
         """The places of a function by their line, None where the schedule has none in it."""
-        if code not in self.codes:
+        known = self.codes.get(id(code))
+        if known is None:
             with self.reading:
-                if code not in self.codes:
-                    self.codes[code] = self.read_lines(code)
-        return self.codes[code]
+                known = self.codes.get(id(code))
+                if known is None:
+                    known = self.codes[id(code)] = code, self.read_lines(code)
+        return known[1]
 
     def read_lines(self, code: CodeType) -> dict[int, tuple[str, str, str] | str] | None:
         found: dict[int, tuple[str, str, str] | str] = {}
@@ -205,34 +207,33 @@ class LineGate:
         events = tools.events
         tool = next(one for one in (4, 3, 5, 2, 1, 0) if tools.get_tool(one) is None)
         tools.use_tool_id(tool, "forced schedule")
-        local = events.LINE | events.PY_RETURN
+        wanted = events.LINE | events.PY_RETURN | events.PY_UNWIND
+        if self.inner:
+            wanted |= events.INSTRUCTION
 
-        def started(code: CodeType, offset: int) -> Any:
+        def lines(code: CodeType, line: int) -> Any:
             if self.lines_of(code) is None:
                 return tools.DISABLE
-            inner = events.INSTRUCTION if self.in_lines(code) else 0
-            with self.reading:  # once: others may be in the middle of this code
-                if code not in self.armed:
-                    self.armed.add(code)
-                    tools.set_local_events(tool, code, local | inner)
+            self.event("line", sys._getframe(1), line)
             return None
 
-        def lines(code: CodeType, line: int) -> None:
-            self.event("line", sys._getframe(1), line)
-
-        def instructions(code: CodeType, offset: int) -> None:
+        def instructions(code: CodeType, offset: int) -> Any:
+            if self.lines_of(code) is None or not self.in_lines(code):
+                return tools.DISABLE
             self.event("opcode", sys._getframe(1), offset)
+            return None
 
-        def returns(code: CodeType, offset: int, value: Any) -> None:
-            if self.codes.get(code) is not None:
+        def returns(code: CodeType, offset: int, value: Any) -> Any:
+            if self.lines_of(code) is not None:
                 self.event("return", sys._getframe(1), offset)
+            return None
 
-        tools.register_callback(tool, events.PY_START, started)
         tools.register_callback(tool, events.LINE, lines)
         tools.register_callback(tool, events.INSTRUCTION, instructions)
         tools.register_callback(tool, events.PY_RETURN, returns)
         tools.register_callback(tool, events.PY_UNWIND, returns)
-        tools.set_events(tool, events.PY_START | events.PY_UNWIND)
+        # for all code at once: what is set for one function while a thread is in it may be missed
+        tools.set_events(tool, wanted)
 
     def trace(self, frame: FrameType, event: str, arg: Any) -> Callable[..., Any] | None:
         if self.lines_of(frame.f_code) is None:

@@ -37,14 +37,16 @@ class ForcedSchedule:
     patience: float = _PATIENCE
 
 
-def forced_schedule(trace: Trace, text_of: Callable[[str], str]) -> ForcedSchedule:
-    """The schedule of a trace of real code. ``text_of``: the source line of a place, "" where it is
-    not known.
+def forced_schedule(
+    trace: Trace, text_of: Callable[[str], str], function_of: Callable[[str], str]
+) -> ForcedSchedule:
+    """The schedule of a trace of real code. ``text_of``, ``function_of``: the source line of a
+    place, and the qualified name of the function that it is in, "" where they are not known.
 
     Raises UsageError, with the reason, for what cannot be forced at source lines.
     """
     _check(trace)
-    found = _ScheduleReader(trace, text_of)
+    found = _ScheduleReader(trace, text_of, function_of)
     for event in trace.events:
         found.add(event)
     found.stuck()
@@ -90,10 +92,12 @@ def _check(trace: Trace) -> None:
 class _ScheduleReader:
     """Reads the events of one trace."""
 
-    def __init__(self, trace: Trace, text_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, trace: Trace, text_of: Callable[[str], str], function_of: Callable[[str], str]
+    ) -> None:
         self.trace = trace
         self.text_of = text_of
-        self.functions: dict[str, str] = dict(trace.scenario.get("python", {}).get("places", {}))
+        self.function_of = function_of
         self.schedule = ForcedSchedule(patience=_patience(trace))
         self.unknown: set[str] = set()
         self.tasks = {e.worker for e in trace.events if e.op == "checkpoint" and e.target == "loop"}
@@ -190,7 +194,7 @@ class _ScheduleReader:
             if needed:
                 self.unknown.add(at)
             return None
-        return label, self.functions.get(at, ""), text
+        return label, self.function_of(at), text
 
 
 def _hint(event: Event) -> str:

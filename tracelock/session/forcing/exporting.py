@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def export_forced(
     python = python_of(trace)
     assert python is not None
     node = test_of(trace)
-    schedule = forced_schedule(trace, lines_of(trace))
+    schedule = forced_schedule(trace, *lines_of(trace))
     subject = ForcedSubject(node) if node is not None else _functions(trace)
     source = forced_program(trace, schedule, subject, origin=origin, pytest=pytest)
     if not allow_call:
@@ -96,8 +97,9 @@ def _functions(trace: Trace) -> ForcedSubject:
 
 
 # --- source lines ------------------------------------------------------------------------------
-def lines_of(trace: Trace) -> Callable[[str], str]:
-    """What gives the source line of a place of a trace, "" where its file is not here as it was.
+def lines_of(trace: Trace) -> tuple[Callable[[str], str], Callable[[str], str]]:
+    """What gives the source line of a place of a trace, and what its function, "" where its file is
+    not here as it was.
 
     Files are looked for below the current folder, beside the test, and on ``sys.path``, by their
     labels and digests; nothing is imported.
@@ -105,16 +107,52 @@ def lines_of(trace: Trace) -> Callable[[str], str]:
     python = python_of(trace) or {}
     digests = python.get("sources") or {}
     beside = os.path.dirname((test_of(trace) or "").partition("::")[0])
-    known: dict[str, list[str]] = {}
+    known: dict[str, tuple[list[str], dict[int, str]]] = {}
 
-    def line(at: str) -> str:
+    def of(at: str) -> tuple[list[str], dict[int, str], int]:
         label, _, number = at.rpartition(":")
         if label not in known:
-            known[label] = _read(label, digests.get(label), beside)
-        place = int(number)
-        return known[label][place - 1].strip() if 0 < place <= len(known[label]) else ""
+            rows = _read(label, digests.get(label), beside)
+            known[label] = rows, functions_by_line("\n".join(rows))
+        return *known[label], int(number)
 
-    return line
+    def line(at: str) -> str:
+        rows, _, place = of(at)
+        return rows[place - 1].strip() if 0 < place <= len(rows) else ""
+
+    def function(at: str) -> str:
+        _, functions, place = of(at)
+        return functions.get(place, "")
+
+    return line, function
+
+
+def functions_by_line(source: str) -> dict[int, str]:
+    """The qualified name of the innermost function at each line, as CPython names it; no entry
+    where there is none, or a lambda or comprehension may be it."""
+    found: dict[int, str] = {}
+
+    def walk(node: ast.AST, above: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = f"{above}{child.name}"
+                if not isinstance(child, ast.ClassDef):
+                    for line in range(child.lineno, (child.end_lineno or child.lineno) + 1):
+                        found[line] = name
+                    name += ".<locals>"
+                walk(child, f"{name}.")
+            elif isinstance(child, ast.Lambda | ast.GeneratorExp):
+                walk(child, above)
+                for line in range(child.lineno, (child.end_lineno or child.lineno) + 1):
+                    found.pop(line, None)
+            else:
+                walk(child, above)
+
+    try:
+        walk(ast.parse(source), "")
+    except (SyntaxError, ValueError, RecursionError):
+        return {}
+    return found
 
 
 def _read(label: str, wanted: object, beside: str) -> list[str]:
