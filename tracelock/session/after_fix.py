@@ -99,6 +99,7 @@ def _check_code(
     trace: Trace, target: Target, plan: Plan | None, progress: Callable[[Progress], None] | None
 ) -> Checked:
     """The same of real code."""
+    from tracelock.explore.shrink.twin import Twin
     from tracelock.session.exploring import explore_target
 
     if (python_of(trace) is None) != (target.noun == "scenario"):
@@ -108,5 +109,8 @@ def _check_code(
     at = replayed.diverged
     old = replayed.verdict.kind if at is None else "otherwise"
     explored = explore_target(target, plan, [trace], progress)
+    if isinstance(explored.twin, Twin):  # its steps are those of a host that is closed
+        explored.notes.append(explored.twin.explanation)
+        explored.twin = None
     followed = len(trace.events) if at is None else at.seq
     return Checked(followed, len(trace.events), old, 0, explored)
