@@ -470,6 +470,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_bug_is_found_and_replayed_in_a_fresh_process": 4,
         "test_where_it_is_mended_nothing_is_found": 0,
     },
+    "system/test_docs.py": {
+        "test_its_code_runs": 0,
+    },
     "system/test_export.py": {
         "test_a_random_schedule_is_followed": 2,
         "test_a_regression_test_fails_until_the_code_is_mended": 0,
@@ -508,6 +511,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_deadlock_of_an_import_and_a_lock_is_told_as_one": 0,
         "test_a_module_that_a_worker_imports_is_looked_into": 2,
         "test_it_keeps_nothing_of_ours": 0,
+    },
+    "system/test_learning.py": {
+        "test_a_page_shows_what_its_scenarios_expect": 4,
+        "test_the_terminal_is_as_it_was_when_it_is_interrupted": 2,
     },
     "system/test_no_internal_error.py": {
         "test_a_condition_without_a_value_is_one_that_does_not_hold": 2,

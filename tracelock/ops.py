@@ -64,11 +64,16 @@ class Op:
     ``at``: the step's path in the scenario, or ``file:line``.
     ``value``: what goes in: the value of write, put, exchange and compare_exchange, ``by`` of
     fetch_add, ``n`` of release and notify (-1: all), seconds of sleep, arguments of call.
-    ``expect``: of compare_exchange. ``timeout``: seconds, or None to wait for ever.
+    ``expect``: of compare_exchange; of a read or write of a container's contents in real code, how
+    many items it had then, which is known when the step is made. ``timeout``: seconds, or None to
+    wait for ever.
     ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name; of
     spawn by a fork, the numbers of the objects whose state is copied.
     ``soft``: the step has an ``into``, so that running out of time there is a result (false)
     and not an error.
+    ``remark``: what the record tells of the step besides; nothing depends on it. Of a release, the
+    name of the exception that leaves the section; of a cancel, that its task has swallowed it; of
+    an access in the standard library, the place that has called it.
     """
 
     kind: int
@@ -80,6 +85,7 @@ class Op:
     expect: Value = None
     body: Any = None
     soft: bool = False
+    remark: str = ""
 
     def __repr__(self) -> str:
         return f"<{NAMES[self.kind]} #{self.target} at {self.at}>"

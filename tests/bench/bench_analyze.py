@@ -78,7 +78,9 @@ SORTS: dict[str, Callable[[random.Random], Iterator[Step]]] = {
 }  # fmt: skip
 
 
-def make(sort: str, count: int, controlled: bool, seed: int = 0) -> Trace:
+def make(
+    sort: str, count: int, controlled: bool, seed: int = 0, verdict: Verdict | None = None
+) -> Trace:
     """A trace of ``count`` events of one sort."""
     rng = random.Random(seed)
     events = Events()
@@ -99,15 +101,15 @@ def make(sort: str, count: int, controlled: bool, seed: int = 0) -> Trace:
     return Trace(
         {"name": sort}, "threading", "controlled" if controlled else "recorded",
         {"name": "random"} if controlled else None, "virtual" if controlled else "real", {},
-        [f"w[{i}]" for i in range(workers)], events, Verdict("passed"),
+        [f"w[{i}]" for i in range(workers)], events, verdict or Verdict("passed"),
     )  # fmt: skip
 
 
-def measure(sort: str, count: int, controlled: bool) -> tuple[float, float, int]:
+def measure(sort: str, count: int, controlled: bool, verdict: Verdict) -> tuple[float, float, int]:
     """Seconds to load and to analyse, and how many findings."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
-        make(sort, count, controlled).save(path)
+        make(sort, count, controlled, verdict=verdict).save(path)
         start = time.process_time()
         trace = load_trace(path)
         loaded = time.process_time()
@@ -120,13 +122,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     count = parser.parse_args().events
     print(f"{count:,} events; the goal is {GOAL:g} s for 100,000, with loading")
-    for controlled in (False, True):
+    ends = (Verdict("passed"), Verdict("failed", "finally", "x == 1 is false: x is 2"))
+    for controlled, verdict in ((way, end) for end in ends for way in (False, True)):
         for sort in SORTS:
-            load, work, found = measure(sort, count, controlled)
+            load, work, found = measure(sort, count, controlled, verdict)
             how = "controlled" if controlled else "free"
             print(
-                f"{sort:<10} {how:<10} load {load:5.2f} s  analyse {work:5.2f} s  "
-                f"together {load + work:5.2f} s  ({found} findings)"
+                f"{sort:<10} {how:<10} {verdict.kind:<6} load {load:5.2f} s  analyse {work:5.2f} s"
+                f"  together {load + work:5.2f} s  ({found} findings)"
             )
 
 

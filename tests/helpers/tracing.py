@@ -26,7 +26,8 @@ def trace_of(
     ``-> RESULT`` (JSON; acquire, wake, put and join succeed unless told otherwise), ``= VALUE``
     (JSON), ``@ PATH`` (else one made of the worker, op and target), ``timeout=S``, ``n=N`` and
     ``!`` (a choice was made here, in a controlled trace: ``enabled``; ``!0,2``: these workers could
-    have gone instead) and ``waited=NS``. Events are ``apart`` ns from each other.
+    have gone instead), ``waited=NS``, ``raised=NAME`` and ``swallowed`` (the optional keys).
+    Events are ``apart`` ns from each other.
     """
     rows = [line.split() for line in text.strip().splitlines() if line.strip()]
     names = list(dict.fromkeys(row[0] for row in rows))
@@ -37,6 +38,7 @@ def trace_of(
         rest = row[3:]
         at, timeout, n, chosen = f"{name}.{op}.{target}", MISSING, MISSING, False
         others: list[int] = []
+        extra: dict[str, Any] = {}
         while rest:
             word = rest.pop(0)
             if word == "->":
@@ -49,6 +51,10 @@ def trace_of(
                 timeout = float(word[8:])
             elif word.startswith("n="):
                 n = int(word[2:])
+            elif word.startswith("raised="):
+                extra["raised"] = word[7:]
+            elif word == "swallowed":
+                extra["swallowed"] = True
             elif word.startswith("waited="):
                 options["waited"] = int(word[7:])
             elif word.startswith("!"):
@@ -61,6 +67,8 @@ def trace_of(
             names.index(name), shape, len(events) * apart,
             enabled=others if enabled and chosen else None, **options,
         )  # fmt: skip
+        if extra:
+            events.extras[len(events) - 1] = extra
     document = {"objects": objects or {}} if scenario is None else scenario
     mode = "controlled" if enabled else "recorded"
     end = verdict or Verdict("passed")

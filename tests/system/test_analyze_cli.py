@@ -15,8 +15,6 @@ import tracelock
 from tests.helpers.tracing import trace_of
 from tracelock.analysis.derived.usage import Spread
 from tracelock.analysis.finders.turns import duration
-from tracelock.analysis.findings import SEVERITIES
-from tracelock.analysis.kinds import KINDS
 from tracelock.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,12 +70,35 @@ def test_json_is_one_object_with_all_of_it(shell: Shell) -> None:
     (finding,) = data["findings"]
     assert list(finding) == [
         "kind", "severity", "title", "explanation", "events", "workers", "targets",
+        "diagnosis", "cure", "places", "rank", "root",
     ]  # fmt: skip
     assert (finding["kind"], finding["severity"]) == ("deadlock", "error")
     assert (finding["events"], finding["workers"]) == ([0, 1], [0, 1])
     assert sorted(finding["targets"]) == ["account[0]", "account[1]"]
     assert [lock["name"] for lock in data["locks"]] == ["account[0]", "account[1]"]
     assert set(data["locks"][0]["wait"]) == {"count", "total", "p50", "p90", "p99", "max"}
+
+
+def test_the_root_is_told_in_full_and_the_others_are_folded(shell: Shell) -> None:
+    trace = str(ROOT / "traces" / "unlocked_counter.json")
+    status, out, _ = shell(trace)
+    assert status == 0
+    lines = out.splitlines()
+    root = lines.index("error: Lost update of counter [lost-update]")
+    assert lines[root + 1].startswith("  incrementer[0] wrote `counter` back after incrementer[1]")
+    assert "  cure: hold one lock from the read to the write." in lines
+    also = lines.index("also seen (--all tells them in full)")
+    assert also > root
+    assert "  warning: Data race on counter [data-race]" in lines[also:]
+    assert "Neither holds a lock" not in " ".join(out.split())
+    full = shell(trace, "--all")[1]
+    assert "also seen" not in full
+    assert "warning: Data race on counter [data-race]" in full.splitlines()
+    assert "Neither holds a lock" in " ".join(full.split())
+    data = json.loads(shell(trace, "--json")[1])["findings"]
+    assert [one["rank"] for one in data] == list(range(len(data)))
+    assert [one["root"] for one in data] == [True] + [False] * (len(data) - 1)
+    assert data[0]["places"] == ["workers.incrementer.steps[0]"]
 
 
 def test_a_trace_without_events_and_without_findings(shell: Shell, tmp_path: Path) -> None:
@@ -156,14 +177,6 @@ def test_the_public_name() -> None:
     assert isinstance(found, tracelock.Analysis)
     assert [one.kind for one in found] == ["deadlock"]
     assert isinstance(found[0], tracelock.Finding)
-
-
-def test_the_table_of_kinds_in_the_readme_is_whole() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for kind in KINDS:
-        assert f"`{kind}`" in text, kind
-    for severity in SEVERITIES:
-        assert f"**{severity}**" in text
 
 
 @pytest.mark.parametrize(

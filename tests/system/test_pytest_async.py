@@ -82,7 +82,7 @@ def test_an_async_test_is_explored_whoever_else_runs_such_tests(
     result = run(pytester, *options, others=True)
     result.assert_outcomes(failed=1)
     text = result.stdout.str()
-    assert "AssertionError: assert 1 == 2" in text and "suspended" in text
+    assert "AssertionError: assert 1 == 2" in text and "awaits" in text
     assert "pytest_plugin" not in text
     (path,) = pytester.path.glob(".tracelock/*.json")
     trace = load_trace(path)

@@ -59,7 +59,7 @@ def test_input_and_schedule_are_both_small_and_come_back(pytester: pytest.Pytest
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([
-        "*1 preemptive switch",
+        "*it takes 1 preemptive switch*",
         "note: the input is n=7, items=?0? (* were explored)",
     ])  # fmt: skip
     (path,) = (pytester.path / ".tracelock").iterdir()

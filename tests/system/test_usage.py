@@ -18,7 +18,7 @@ from tracelock.cli.usage.examples import EXAMPLES, closing, statuses, welcome
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Examples that end with another status than 0 or 1, and how.
-STATUSES = {"tracelock replay traces/unlocked_counter.json --backend asyncio": 3}
+STATUSES = {"tracelock replay lost.json --backend asyncio": 3}
 
 
 @pytest.fixture
@@ -32,9 +32,7 @@ def shell(
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A copy of what examples name, with the places that those of shells write to."""
-    for name in ("scenarios", "traces"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+    """An empty folder, but for the places that examples of shells write to."""
     for name in (".zfunc", ".config/fish/completions"):
         (tmp_path / name).mkdir(parents=True)
     return tmp_path
@@ -60,7 +58,7 @@ def test_help_ends_with_the_examples(shell: Shell, command: str) -> None:
 
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_every_example_works(command: str, repository: Path) -> None:
-    """As it stands there, by bash, in a copy of the repository; those of a command in turn."""
+    """As it stands there, by bash, in an empty folder; those of a command in turn."""
     if (bash := shutil.which("bash")) is None:
         pytest.skip("there is no bash")
     bin_ = repository / "bin"
@@ -100,7 +98,7 @@ def test_tracelock_alone_says_where_to_begin(shell: Shell) -> None:
     is never taken for a passed test."""
     status, out, err = shell()
     assert (status, out) == (2, "")
-    places = [err.index(word) for word in ("pytest --tracelock", "atomic", "explore scenarios/")]
+    places = [err.index(word) for word in ("pytest --tracelock", "atomic", "explore @", "tour")]
     assert places == sorted(places)
     assert "tracelock COMMAND --help" in err
     assert len(err.splitlines()) <= 32

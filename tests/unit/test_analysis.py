@@ -356,6 +356,7 @@ def test_findings_are_data_and_name_their_events():
         data = finding.to_data()
         assert list(data) == [
             "kind", "severity", "title", "explanation", "events", "workers", "targets",
+            "diagnosis", "cure", "places", "rank", "root",
         ]  # fmt: skip
         assert all(0 <= seq < len(facts.steps) for seq in finding.events)
         assert finding.workers == tuple(dict.fromkeys(finding.workers))

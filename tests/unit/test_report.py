@@ -24,6 +24,7 @@ import tracelock
 from tests.helpers.commands import Shell, shell_of
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.errors import UsageError
+from tracelock.instrument.rewrite.sites import path_in_project
 from tracelock.report.about import Subject
 from tracelock.report.attach import LIMIT, attachment
 from tracelock.report.code import listing
@@ -969,3 +970,24 @@ def test_a_value_in_a_template_is_text_unless_it_is_marked() -> None:
     )  # fmt: skip
     assert "<style>a>b</style>" in drawn and "What &lt;b&gt;\\x1b costs" in drawn
     assert "&quot;&amp;" in drawn
+
+
+def test_a_file_is_found_below_the_folder_of_the_project(tmp_path: Path) -> None:
+    from tracelock.report.sources import sources_below
+
+    trace = python_trace(SOURCE)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "bank.py").write_text(SOURCE)
+    assert sources_below(trace, str(tmp_path)) == {}, "the name alone does not say where it lies"
+    trace.extra["files"] = {"bank.py": "src/bank.py"}
+    assert sources_below(trace, str(tmp_path)) == {"bank.py": SOURCE}
+    trace.extra["files"] = {"bank.py": "../src/bank.py"}
+    (tmp_path / "inner").mkdir()
+    assert sources_below(trace, str(tmp_path / "inner")) == {}, "no file outside the folder is read"
+
+
+def test_paths_are_kept_below_the_project_alone(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    assert path_in_project(str(tmp_path / "tests" / "test_a.py"), root) == "tests/test_a.py"
+    assert path_in_project(str(tmp_path.parent / "other.py"), root) is None
+    assert path_in_project("/home/somebody/x.py", root) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
@@ -17,24 +17,45 @@ from tracelock.analysis.derived.switches import (
 )
 from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.finders.atomicity import atomicity
+from tracelock.analysis.finders.cleared import cleared
 from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
+from tracelock.analysis.finders.interference import interference
+from tracelock.analysis.finders.leaving import left_by_exception, never_awaited, swallowed
 from tracelock.analysis.finders.lock_order import lock_order
 from tracelock.analysis.finders.misuse import misuse
 from tracelock.analysis.finders.outcome import outcome, suspects
 from tracelock.analysis.finders.races import order_violations, races
+from tracelock.analysis.finders.rechecks import checked_outside, unchecked_waits
 from tracelock.analysis.finders.sections import aba, stale, violations
 from tracelock.analysis.finders.stuck import stuck
 from tracelock.analysis.finders.timeouts import timeouts
 from tracelock.analysis.finders.turns import contention, starvation, unfair
-from tracelock.analysis.findings import ERROR, SEVERITIES, Finding, sort_key
-from tracelock.analysis.kinds import KINDS
+from tracelock.analysis.findings import SEVERITIES, Finding
+from tracelock.analysis.kinds import CURES
+from tracelock.analysis.ranking import OUTCOMES, order, ranked
+from tracelock.ops import WRITE
 from tracelock.trace import Trace
 
 __all__ = ["Analysis", "analyze"]
 
-_PLACE: Final = {kind: place for place, kind in enumerate(KINDS)}
 _UPDATES: Final = frozenset({"lost-update", "check-then-act"})
-_RACES: Final = frozenset({"data-race", "order-violation"})
+_TELLS_MORE: Final = frozenset({"unchecked-wait", "check-outside-lock"})
+
+
+def _tolerant(facts: Facts) -> bool:
+    """Whether races on flags are presumed to be meant: not where the run failed."""
+    return facts.trace.verdict.kind != "failed"
+
+
+#: Every finder; one more is a line here, and its words in ``kinds``.
+FINDERS: Final[tuple[Callable[[Facts], Iterable[Finding]], ...]] = (
+    stuck, misuse, violations,
+    lambda facts: atomicity(facts, tolerant=_tolerant(facts), merged=True),
+    lambda facts: races(facts, tolerant=_tolerant(facts), merged=True),
+    unchecked_waits, checked_outside, cleared, left_by_exception, swallowed, never_awaited,
+    interference, guards, aba, lock_order, timeouts, starvation, unfair, held_while_waiting,
+    useless, contention, stale,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,31 +112,58 @@ def analyze(trace: Trace) -> Analysis:
     round of a loop are merged into one. No finding is no proof: see ``tracelock explore``.
     """
     facts = Facts(trace)
-    tolerant = trace.verdict.kind != "failed"
-    findings = [
-        *stuck(facts),
-        *misuse(facts),
-        *violations(facts),
-        *atomicity(facts, tolerant=tolerant, merged=True),
-        *races(facts, tolerant=tolerant, merged=True),
-        *guards(facts),
-        *aba(facts),
-        *lock_order(facts),
-        *timeouts(facts),
-        *starvation(facts),
-        *unfair(facts),
-        *held_while_waiting(facts),
-        *useless(facts),
-        *contention(facts),
-    ]
-    if not tolerant:
-        findings += stale(facts)
-        findings = _blame(facts, findings)
-    explained = any(one.severity == ERROR for one in findings)
-    findings = _once(facts, [*findings, *outcome(facts, explained=explained)])
+    findings = [one for find in FINDERS for one in find(facts)]
+    findings += order_violations_of(facts, findings)
+    findings = _once(facts, _without_covered(facts, findings))
+    findings += outcome(facts, explained=bool(findings))
     if trace.events.extras:
         findings = _with_switches(trace, findings)
-    return Analysis(trace, tuple(sorted(findings, key=_rank)), facts.usage.summary)
+    told = [_in_words(facts, one) for one in ranked(facts, findings, suspects(facts))]
+    return Analysis(trace, tuple(told), facts.usage.summary)
+
+
+def _without_covered(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
+    """Without the updates and stale checks of which another finding tells more: that the check was
+    before a wait, or outside of the lock."""
+
+    def act(one: Finding) -> tuple[str, str]:
+        return base_of(one.targets[0]), facts.steps.at(one.events[-1])
+
+    covered = {act(one) for one in findings if one.kind in _TELLS_MORE}
+    return [one for one in findings if one.kind not in _UPDATES or act(one) not in covered]
+
+
+def _in_words(facts: Facts, one: Finding) -> Finding:
+    """A finding with a diagnosis, a cure and places, if it has none of its own."""
+    failed_at = facts.trace.verdict.at if one.kind in OUTCOMES else None
+    title = one.title
+    if title[:2].istitle():  # not ABA
+        title = title[:1].lower() + title[1:]
+    for target in sorted(one.targets, key=len, reverse=True) if facts.real_code else ():
+        title = title.replace(target, facts.said(target))
+    return replace(
+        one, diagnosis=one.diagnosis or title,
+        cure=one.cure or CURES[one.kind],
+        places=one.places or facts.places(one.events, (failed_at,) if failed_at else ()),
+    )  # fmt: skip
+
+
+def order_violations_of(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
+    """Among tasks, accesses whose order nothing decides: of what the failed check looked at; where
+    nobody can go on, of what was used last of all."""
+    steps, verdict = facts.steps, facts.trace.verdict
+    if not steps.cooperative or verdict.kind not in ("failed", "deadlock"):
+        return []
+    names = suspects(facts)
+    if verdict.kind == "deadlock":
+        on_variables = (seq for seq in reversed(range(len(steps))) if steps.kinds[seq] <= WRITE)
+        last = next(on_variables, -1)
+        names = frozenset({steps.targets[last] or ""} if last >= 0 else ())
+    covered = {one.targets[0] for one in findings if one.kind in _UPDATES}
+    found = [one for one in order_violations(facts, names) if one.targets[0] not in covered]
+    if verdict.kind == "deadlock":  # what came last decided
+        found = sorted(found, key=lambda one: one.events[::-1])[-1:]
+    return found
 
 
 def _with_switches(trace: Trace, findings: Sequence[Finding]) -> list[Finding]:
@@ -137,35 +185,6 @@ def _with_switches(trace: Trace, findings: Sequence[Finding]) -> list[Finding]:
     return found
 
 
-def _blame(facts: Facts, findings: list[Finding]) -> list[Finding]:
-    """The findings of a run that failed, with those that are causes of the failure as errors.
-
-    That is what came in between in this very run, and a race on what the failed check looked at;
-    where there is no such cause, every race is suspected.
-    """
-    names = suspects(facts)
-    bases = set(map(base_of, names))
-    if facts.steps.cooperative:
-        covered = {one.targets[0] for one in findings if one.kind in _UPDATES}
-        findings = findings + [
-            one for one in order_violations(facts, names) if one.targets[0] not in covered
-        ]
-    blamed = []
-    for one in findings:
-        happened = one.kind in _UPDATES and list(one.events) == sorted(one.events)
-        racing = one.kind in _RACES and not bases.isdisjoint(map(base_of, one.targets))
-        blamed.append(replace(one, severity=ERROR) if happened or racing else one)
-    if any(one.severity == ERROR for one in blamed):
-        return blamed
-    return [replace(one, severity=ERROR) if one.kind in _RACES else one for one in blamed]
-
-
-def _rank(finding: Finding) -> tuple[int, int, int]:
-    """The gravest first, then what explains most (the order of ``KINDS``), then the earliest."""
-    severity, first, kind = sort_key(finding)
-    return severity, _PLACE[kind], first
-
-
 def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
     """One of each set that is alike, the gravest, which says how many more there are.
 
@@ -183,7 +202,7 @@ def _once(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:
         alike.setdefault(key, []).append(finding)
     kept = []
     for same in alike.values():
-        first = min(same, key=_rank)
+        first = min(same, key=order)
         if len(same) > 1:
             more = "Once more" if len(same) == 2 else f"{len(same) - 1} times more"
             text = f"{first.explanation} ({more} in this trace, with other workers or elements.)"

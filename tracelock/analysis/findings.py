@@ -36,6 +36,13 @@ class Finding:
 
     ``switch``: of real code, the class of the switch that it takes, see ``derived.switches``; ""
     where the trace does not say it.
+
+    ``diagnosis``, ``cure``: one sentence each, without a full stop, in the terms of the user's
+    source: what is wrong, and what to change. ``places``: the steps concerned, each once, in the
+    order in which the diagnosis tells of them: ``file:line`` in real code, else a path in the
+    scenario. ``rank``: its place among the findings of its trace, from 0. ``root``: it is what the
+    failure of the run depends on; one finding of a run that failed, none of another.
+    ``analyze`` fills in whatever of these is empty.
     """
 
     kind: str
@@ -47,6 +54,11 @@ class Finding:
     severity: str = WARNING
     shows: tuple[Pairs, ...] = ()
     switch: str = ""
+    diagnosis: str = ""
+    cure: str = ""
+    places: tuple[str, ...] = ()
+    rank: int = 0
+    root: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """The finding as JSON data. ``shows`` is for the search and stays out."""
@@ -54,6 +66,8 @@ class Finding:
             "kind": self.kind, "severity": self.severity, "title": self.title,
             "explanation": self.explanation, "events": list(self.events),
             "workers": list(self.workers), "targets": list(self.targets),
+            "diagnosis": self.diagnosis, "cure": self.cure, "places": list(self.places),
+            "rank": self.rank, "root": self.root,
             **({"switch": self.switch} if self.switch else {}),
         }  # fmt: skip
 

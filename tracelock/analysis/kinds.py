@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["KINDS"]
+__all__ = ["CURES", "KINDS"]
 
 #: ``Finding.kind`` -> what it says. The words are part of the JSON format and do not change. The
 #: order is that in which findings of one severity are told: what explains most comes first.
@@ -15,11 +15,19 @@ KINDS: Final[dict[str, str]] = {
     "abandoned-lock": "a worker ended, died or was cancelled while it held a lock",
     "lost-wakeup": "a signal came when nobody waited yet, or went to another waiter",
     "missing-signal": "a worker waits for a signal, item or party that nobody gives",
+    "await-with-lock": "a task awaits while it holds a lock that stops the thread of its loop",
+    "cleared-event": "an event is cleared by one who has not seen that it was set again",
+    "swallowed-cancellation": "a task was cancelled, and went on as if it had not been",
+    "never-awaited": "a task was started and nobody waited for its end",
     "broken-barrier": "a barrier was given up because somebody ran out of time at it",
     # --- shared variables
     "lost-update": "between a worker's read and its write another writes, and that is overwritten",
     "check-then-act": "what a worker checked may have changed by the time it acts on it",
     "atomicity-violation": "an access comes into the middle of another worker's critical section",
+    "unchecked-wait": "what was checked before a wait is relied on after it without another check",
+    "check-outside-lock": "a check is made before the lock is taken under which it is acted on",
+    "exception-in-section": "an exception left a locked section with half of its work done",
+    "interference": "another worker came in between two steps that belong together",
     "aba": "a compare-and-exchange found the expected value, which had been another in between",
     "inconsistent-locks": "accesses to one variable are guarded by different locks",
     "data-race": "two accesses to one variable, one a write, that nothing keeps apart",
@@ -41,4 +49,43 @@ KINDS: Final[dict[str, str]] = {
     "failed-check": "an assertion or invariant of the scenario did not hold",
     "crash": "a worker died without unwinding",
     "unfinished": "the run was ended from outside or cut off: nothing is claimed beyond that",
+}
+
+#: ``Finding.kind`` -> what to change, in one sentence, where the finding does not know better.
+CURES: Final[dict[str, str]] = {
+    "deadlock": "take the locks in the same order everywhere",
+    "self-deadlock": "use an `RLock`, or split off a part that expects the lock to be held",
+    "abandoned-lock": "take the lock with `with`, which releases it on every way out",
+    "lost-wakeup": "check the state with the lock held and wait in a `while` loop, or `wait_for`",
+    "missing-signal": "signal on every way through the code that ends what is waited for",
+    "await-with-lock": "use the lock of the loop's library (`async with asyncio.Lock()`), or "
+    "release the lock before the `await`",
+    "cleared-event": "clear the event before the state is looked at, not after it",
+    "swallowed-cancellation": "raise `CancelledError` again after the clean-up",
+    "never-awaited": "await the task before its result is needed",
+    "broken-barrier": "make the number of parties that of the workers that come",
+    "lost-update": "hold one lock from the read to the write",
+    "check-then-act": "hold one lock from the check to what relies on it",
+    "atomicity-violation": "take the same lock at every access",
+    "unchecked-wait": "use `while` instead of `if` around the `wait`, or `wait_for`",
+    "check-outside-lock": "check with the lock held",
+    "exception-in-section": "undo the change in an `except`",
+    "interference": "hold one lock from the first of the two steps to the last",
+    "aba": "compare and exchange a version number together with the value",
+    "inconsistent-locks": "choose one lock and hold it at every access",
+    "data-race": "guard every access with one lock, or make one wait for the other",
+    "order-violation": "make the second wait for the first",
+    "lock-order": "take the locks in the same order everywhere",
+    "held-while-waiting": "wait before the lock is taken, or after it is released",
+    "release-by-another": "let the worker that took the lock release it, with `with`",
+    "bad-release": "release it in one place only, best with `with`",
+    "useless-lock": "hold it where what it guards is used, or take it away",
+    "timeout-only": "make sure that somebody signals or releases what is waited for",
+    "starvation": "wait for the lock instead of trying, or hand the turn over by a queue",
+    "unfair-handover": "do not rely on the order of waiters: hand the turn over by a queue",
+    "contention": "do less with the lock held",
+    "worker-error": "follow the events before it (`tracelock show`)",
+    "failed-check": "follow the events before it (`tracelock show`)",
+    "crash": "keep what others need out of the hands of a process that may die",
+    "unfinished": "run it with a larger bound",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tracelock.analysis.analyze import Analysis, analyze
@@ -12,6 +12,7 @@ from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.finders.turns import duration
 from tracelock.analysis.findings import Finding
 from tracelock.cli.output import Output
+from tracelock.names import for_display
 from tracelock.report.wording import clean, describe
 from tracelock.trace import load_trace
 
@@ -24,23 +25,50 @@ _STYLES: Final = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 _WIDEST: Final = 100
 _LOCKS: Final = 12
 _EVENTS: Final = 12
+_ALSO: Final = 12
 
 
 def analyze_command(options: argparse.Namespace, out: Output) -> int:
     """Print the findings of a trace, the gravest first; 0, whatever they are."""
-    analysis = analyze(load_trace(options.trace))
+    trace = load_trace(options.trace)
     if options.json:
-        out.json(analysis.to_data())
+        out.json(analyze(trace).to_data())
         return 0
+    analysis = analyze(for_display(trace))
     width = min(out.style.width, _WIDEST)
     out.lines(_header(analysis, width))
-    for finding in analysis:
+    told, folded = _folded(analysis, options.all)
+    for finding in told:
         out.line()
         out.lines(_finding(analysis, finding, width))
+    out.lines(_also_seen(folded, width))
     out.lines(_locks(analysis, width))
     out.line()
     out.line(_summary(analysis))
     return 0
+
+
+def _folded(analysis: Analysis, every: bool) -> tuple[Sequence[Finding], Sequence[Finding]]:
+    """What is told in full, and what in one line each: all but the root, where there is one."""
+    if every or not any(one.root for one in analysis):
+        return analysis.findings, ()
+    return analysis.findings[:1], analysis.findings[1:]
+
+
+def _also_seen(folded: Sequence[Finding], width: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    if not folded:
+        return
+    yield Text("")
+    yield Text("also seen (--all tells them in full)", style="bold")
+    for finding in folded[:_ALSO]:
+        line = Text(f"  {finding.severity}: ", style=_STYLES[finding.severity])
+        line.append(clean(finding.title))
+        line.append(f" [{finding.kind}]", style="dim")
+        yield from _wrapped(line, width)
+    if len(folded) > _ALSO:
+        yield Text(f"  ... and {len(folded) - _ALSO} more")
 
 
 def _header(analysis: Analysis, width: int) -> Iterator[Text]:
@@ -72,6 +100,10 @@ def _finding(analysis: Analysis, finding: Finding, width: int) -> Iterator[Text]
     title.append(clean(finding.title), style="bold")
     title.append(f" [{finding.kind}]", style="dim")
     yield from _wrapped(title, width)
+    for word, sentence in (("", finding.diagnosis), ("cure: ", finding.cure)):
+        text = clean(f"{word}{sentence}.")
+        for number, line in enumerate(textwrap.wrap(text, width - 4, break_on_hyphens=False)):
+            yield Text(("  " if number == 0 else "    ") + line, style="bold" if not word else "")
     for line in textwrap.wrap(
         clean(finding.explanation), width - 2, break_long_words=False, break_on_hyphens=False
     ):

@@ -54,5 +54,5 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
         out.line(f"its neighbours: {checked.neighbours:,} schedules that leave it somewhere")
     out.line()
     with Exploration(target, replace(plan, spreading=Spreading())) as exploration:
-        show(explored, paths, exploration, out)
+        show(explored, paths, exploration, out, plumbing=options.all_events)
     return STATUS[explored.verdict]

@@ -13,17 +13,19 @@ from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
-from tracelock.cli.show import steps
+from tracelock.cli.show import say, steps, told
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
+from tracelock.names import display_names, for_display
 from tracelock.report.ci import BuildResult, ci_text
+from tracelock.report.plumbing import of_the_loop
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.explored import Explored, confirmations, preemptive
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
-from tracelock.session.targets import target_for
+from tracelock.session.targets import python_of, target_for
 from tracelock.trace import Trace, load_trace
 from tracelock.trace.token import token_of
 from tracelock.trace.verdict import FAILED
@@ -92,7 +94,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         elif options.json:
             out.json(explored_object(explored, paths))
         else:
-            show(explored, paths, exploration, out)
+            show(explored, paths, exploration, out, plumbing=options.all_events)
     return STATUS[explored.verdict]
 
 
@@ -192,25 +194,33 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def show(explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output) -> None:
+def show(
+    explored: Explored, paths: dict[int, str], exploration: Exploration, out: Output, *,
+    plumbing: bool = False,
+) -> None:  # fmt: skip
     """Print what was found, the interleaving first."""
     from tracelock.report.terminal import verdict_block
 
     trace = explored.trace
     if trace is not None:
-        out.lines(steps(trace, out, sources=True))
+        out.lines(told(trace, out, plumbing=plumbing))
         out.line()
         places = exploration.target.places(trace.verdict)
         about = f"{len(trace.events):,} events, {preemptive(explored.switches)}"
-        out.lines(verdict_block(trace.verdict, trace.workers, about, places))
+        seen = for_display(trace)
+        out.lines(verdict_block(seen.verdict, seen.workers, about, places))
         out.lines(confirmations(explored.confirmed))
-        if explored.needs:
-            out.line(f"  {explored.needs}")
+        if explored.needs and explored.needs not in explored.summary:
+            say(f"  {explored.needs}", out)
         if explored.twin is not None:
-            show_twin(explored.twin, exploration.trace_of, out)
+            show_twin(explored.twin, trace, exploration.trace_of, out, every=plumbing)
         out.line()
-    out.line(clean(explored.summary))
-    out.lines(f"  note: {clean(note)}" for note in explored.notes)
+    code = trace is not None and python_of(trace) is not None
+    for text in (clean(explored.summary), *(f"  note: {clean(one)}" for one in explored.notes)):
+        if code:
+            say(text, out)
+        else:
+            out.line(text)
     speed = explored.schedules / explored.seconds if explored.seconds else 0.0
     cut = f", {explored.redundant:,} redundant" if explored.redundant else ""
     out.line(
@@ -226,15 +236,24 @@ def show(explored: Explored, paths: dict[int, str], exploration: Exploration, ou
         out.lines(token_line(trace))
 
 
-def show_twin(twin: Twin | NoTwin, trace_of: Callable[[Executed], Trace], out: Output) -> None:
-    """The nearest passing schedule, and the one switch that makes the difference."""
+def show_twin(
+    twin: Twin | NoTwin, trace: Trace, trace_of: Callable[[Executed], Trace], out: Output, *,
+    every: bool = False,
+) -> None:  # fmt: skip
+    """The passing schedule nearest to ``trace``, and the one switch that makes the difference; of
+    Python code only with ``every`` with all of its steps."""
     from tracelock.explore.shrink.twin import Twin
 
     if isinstance(twin, Twin):
-        out.line(f"  {clean(twin.explanation)}")
+        passing = trace_of(twin.passing)
+        names = display_names(trace, passing)
+        if not of_the_loop(twin.explanation):
+            say(f"  {clean(names.text(twin.explanation))}", out)
+        if python_of(trace) is not None and not every:
+            return
         out.line()
         out.line(f"its passing twin, the same up to event {twin.switch}:")
-        out.lines(steps(trace_of(twin.passing), out))
+        out.lines(steps(names.of(passing), out))
     elif twin.proved:
         out.line("  No schedule passes: it is not the order of the steps that is wrong.")
 

@@ -1,5 +1,6 @@
-"""The files that a command is given to read: one of another kind is told what it is and what to do
-with it, and where there is none of that name, which was probably meant."""
+"""The files that a command is given to read: ``@name`` is a scenario that comes with the package,
+one of another kind is told what it is and what to do with it, and where there is none of that name,
+which was probably meant."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from tracelock.cli.learning.shipped import path_of
 from tracelock.cli.options import READ_COMPARISON, READ_SCENARIO, READ_SOURCE, READ_TRACE
 from tracelock.cli.usage.suggestions import nearest
 from tracelock.errors import UsageError
@@ -40,7 +42,12 @@ _MOST: Final = 10_000
 
 
 def check_inputs(options: argparse.Namespace) -> None:
-    """Raises UsageError for the first file that cannot be what its command reads."""
+    """Put the path in the place of each ``@name``; raises UsageError for the first file that cannot
+    be what its command reads."""
+    for dest, use in options.files.items():
+        if use in _RIGHT and (given := getattr(options, dest)) is not None:
+            many = isinstance(given, list)
+            setattr(options, dest, [path_of(one) for one in given] if many else path_of(given))
     if options.command == "validate":  # it tells of each file by itself
         return
     for dest, use in options.files.items():
@@ -122,7 +129,7 @@ def _todo(kind: str, path: str, wanted: str, of_python: bool) -> str:
         return "'pytest --tracelock' explores tests of it, and keeps traces in .tracelock/"
     return (
         "'pytest --tracelock' explores tests of it, tracelock.explore(workers=[...]) functions, "
-        "and a scenario may name these (python: in the README)"
+        "and a scenario may name these (python:)"
     )
 
 

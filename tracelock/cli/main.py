@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The modules of commands that do not have one of their own name.
 _MODULES: Final = {
     "predict": "shrink", "validate": "documents", "schema": "documents", "attach": "report",
-    "completion": "usage.completion",
+    "completion": "usage.completion", "scenarios": "learning.scenarios", "tour": "learning.tour",
 }  # fmt: skip
 INTERNAL: Final = 4
 INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended

@@ -112,10 +112,16 @@ def allowed_only(words: tuple[str, ...]) -> dict[str, Any]:
     return {"choices": words, "type": one_of(words)}
 
 
-_SCENARIO: Final = _value("scenario", "SCENARIO", "a YAML or JSON file", READ_SCENARIO)
+#: What a scenario may be.
+_FILE: Final = "a YAML or JSON file, or @NAME of one that comes with tracelock"
+_SCENARIO: Final = _value("scenario", "SCENARIO", _FILE, READ_SCENARIO)
 _TRACE: Final = _value("trace", "TRACE", "a trace, .json or .json.gz", READ_TRACE)
 _NO_TRACE: Final = _flag("--no-trace", "keep no trace")
 _EVERY_ROW: Final = _flag("--all", "print every event (else the first and last hundred)")
+_ALL_EVENTS: Final = _flag(
+    "--all-events",
+    "of Python code, show every event and not only the source lines that matter",
+)
 _JSON: Final = _flag("--json", "print one JSON object and nothing else")
 #: Of what runs schedules of Python code.
 _ISOLATION: Final = _choice(
@@ -163,6 +169,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         _number("--seed", "of samplers (0)", type=_whole, default=0),
         _value("--depth", "D", "of pct: how many orderings a bug needs", type=_at_least(1)),
         _flag("--all", "go on after a failure and list every distinct outcome"),
+        _ALL_EVENTS,
         _flag("--no-shrink", "leave a failing schedule as is"),
         _flag("--no-confirm", "do not replay a failure on the real backend"),
         _choice("--engine", ("simulated", "real"),
@@ -221,7 +228,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "default) or at any time (adversarial)"),
             _number("--max-steps", "end a run after N events"),
             _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
-            _ISOLATION, *_COMMON,
+            _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "replay": ("execute a trace again, event by event, or a schedule from its token", (
             _value("trace", "TRACE|TEST",
@@ -232,7 +239,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _flag("--bisect",
                   "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "
                   "neither"),
-            _EVERY_ROW, _ISOLATION, *_COMMON,
+            _EVERY_ROW, _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (
             _SCENARIO, *_search("threading"),
@@ -252,7 +259,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (
             _value("old", "TRACE", "the trace of the failure that was mended", READ_TRACE),
-            _value("scenario", "SCENARIO", "the mended scenario", READ_SCENARIO),
+            _value("scenario", "SCENARIO", "the mended scenario, a file or @NAME", READ_SCENARIO),
             *_search("the old trace's"),
         )),
         "shrink": ("make a failing trace as small as it can be", (
@@ -261,16 +268,17 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--scenario", "PATH", "reduce the scenario too, and write it to this new file",
                    NEW),
             _flag("--no-confirm", "do not replay the result"),
-            _ISOLATION, *_COMMON,
+            _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "predict": ("tell what could have gone wrong near a passing trace, and try it", (
             _TRACE, _flag("--no-trace", "keep no traces"), *_COMMON,
         )),
         "analyze": ("say what a trace shows: deadlocks, races, lost wake-ups, contention", (
-            _TRACE, _JSON,
+            _TRACE, _flag("--all", "tell every finding in full, not only the cause of the failure"),
+            _JSON,
         )),
         "show": ("print a trace without running it", (
-            _TRACE, _EVERY_ROW,
+            _TRACE, _EVERY_ROW, _ALL_EVENTS,
             _number("--around", "only the events near N", 0),
             Either((_JSON, _flag("--step", "step through it, key by key"))),
         )),
@@ -286,7 +294,8 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _TRACE, *_PICTURED,
         )),
         "export": ("write a scenario or trace as a plain Python program or test", (
-            _value("source", "SCENARIO|TRACE", "a scenario, or a trace to force", READ_SOURCE),
+            _value("source", "SCENARIO|TRACE", "a scenario (a file or @NAME), or a trace to force",
+                   READ_SOURCE),
             _choice("--as", EXPORTS, "what to write", metavar="KIND", dest="target", required=True),
             _value("-o --output", "FILE", "where to (standard output)", WRITE),
             _choice("--backend", EXPORTS[:4], "of --as pytest: what the test runs on"),
@@ -328,7 +337,14 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _NO_TRACE, _JSON,
         )),
         "validate": ("check scenarios and tell all that is wrong with them", (
-            _value("scenarios", "SCENARIO", "a YAML or JSON file", READ_SCENARIO, nargs="+"), _JSON,
+            _value("scenarios", "SCENARIO", _FILE, READ_SCENARIO, nargs="+"), _JSON,
+        )),
+        "tour": ("learn what can go wrong, one concept after the other, each shown by a run", (
+            _value("name", "NAME", "of one concept, or its number", nargs="?"),
+            _flag("--list", "list the concepts"),
+        )),
+        "scenarios": ("list the scenarios that come with tracelock, or print one", (
+            _value("name", "NAME", "of the one to print", nargs="?"), _JSON,
         )),
         "schema": ("print the JSON Schema of the scenario language, for editors", ()),
         "recover": ("save what is whole in a damaged trace", (

@@ -82,6 +82,11 @@ class Output:
     def stderr(self) -> TextIO | None:
         return self._stderr
 
+    @property
+    def unread(self) -> bool:
+        """Whether nobody reads the lines any more."""
+        return self._lines is None
+
     def flush(self) -> None:
         for stream in (self._stdout, self._stderr):
             self._write(stream, "", flush=True)

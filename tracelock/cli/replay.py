@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from tracelock.cli.inputs import kind_of
 from tracelock.cli.output import Output
 from tracelock.cli.run import UNFINISHED, find_modules
-from tracelock.cli.show import facts, steps
+from tracelock.cli.show import facts, say, told
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
+from tracelock.names import display_names, for_display
 from tracelock.report.wording import clean
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.api import replay
@@ -136,20 +138,24 @@ def _print(
         out.lines(facts(trace, result.trace.backend))
         out.line()
         if len(result.trace.events) or result.diverged is None:
-            out.lines(steps(result.trace, out, every=options.all, sources=True))
+            every, plumbing = options.all, options.all_events
+            out.lines(told(result.trace, out, every=every, plumbing=plumbing))
             out.line()
-    out.lines(f"note: {clean(note)}" for note in result.notes)
+    names = display_names(trace, result.trace)
+    out.lines(f"note: {clean(names.text(note))}" for note in result.notes)
     diverged = result.diverged
     if diverged is not None:
         impossible = isinstance(diverged, ImpossibleHere)
         head = Text("impossible here" if impossible else "diverged", "bold red")
-        head.append(f"  at event {diverged.seq}: {clean(diverged.why)}", "not bold default")
+        head.append(
+            f"  at event {diverged.seq}: {clean(names.text(diverged.why))}", "not bold default"
+        )
         out.line(head)
-        out.line(f"  expected: {clean(diverged.expected)}")
-        out.line(f"  got:      {clean(diverged.got)}")
-        word, told = conclusion(result, recorded)
+        out.line(f"  expected: {clean(names.text(diverged.expected))}")
+        out.line(f"  got:      {clean(names.text(diverged.got))}")
+        word, sentence = conclusion(result, recorded)
         if word == STALE:
-            out.line(clean(told))
+            out.line(clean(names.text(sentence)))
         return
     summary = timeline(result.trace, []) if not options.bisect else None
     about = ""
@@ -157,10 +163,11 @@ def _print(
         about = f"{_plural(summary.events, 'event')}, {_plural(summary.switches, 'switch', 'es')}"
         if summary.preemptions is not None:
             about += f" ({summary.preemptions:,} preemptive)"
-    out.lines(verdict_block(result.verdict, result.trace.workers, about))
+    seen = for_display(replace(result.trace, verdict=result.verdict))
+    out.lines(verdict_block(seen.verdict, seen.workers, about))
     if result.reproduced and result.needs:
-        out.line(f"  {result.needs}")
-    out.line(clean(conclusion(result, recorded)[1]))
+        say(f"  {result.needs}", out)
+    out.line(clean(names.text(conclusion(result, recorded)[1])))
 
 
 def _plural(count: int, word: str, ending: str = "s") -> str:

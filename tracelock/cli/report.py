@@ -12,6 +12,8 @@ from typing import Any, Final
 from tracelock.cli.output import Output
 from tracelock.cli.outputs import is_standard
 from tracelock.errors import TraceError, UsageError
+from tracelock.instrument.rewrite.sites import project_root
+from tracelock.names import display_names, for_display
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.render import form_of, render
@@ -46,7 +48,8 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         trace = load_trace(options.trace)
         # what another tool draws holds every event, and no findings
         plain = form in ("chrome", "shiviz")
-        text = render(Subject(trace) if plain else subject_of(options, trace), form)
+        seen = for_display(trace)
+        text = render(Subject(seen) if plain else subject_of(options, trace), form)
     if path is None:
         out.text(text)
         return 0
@@ -79,9 +82,11 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
     # the name alone: a report is for others, whom the folders of this machine do not concern
     name = os.path.basename(options.trace)
+    names = display_names(trace) if twin is None else display_names(trace, twin)
+    seen = names.of(trace)
     return Subject.of(
-        trace, analyze(trace), twin=twin, around=around, path=name,
-        sources=sources_below(trace, options.sources or "."), **more,
+        seen, analyze(seen), twin=None if twin is None else names.of(twin), around=around,
+        path=name, sources=sources_below(trace, *_folders(options.sources)), record=trace, **more,
     )  # fmt: skip
 
 
@@ -97,6 +102,11 @@ def _find_twin(trace: Trace) -> Trace:
         proved = small.twin.proved
         raise UsageError("no schedule passes" if proved else "no schedule was found that passes")
     return small.trace_of(small.twin.passing)
+
+
+def _folders(given: str | None) -> list[str]:
+    """Where source files are looked for: where the user says, or here and in the project."""
+    return [given] if given else [".", project_root() or "."]
 
 
 # --- comparisons -----------------------------------------------------------------------------

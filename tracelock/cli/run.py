@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import runs_progress
-from tracelock.cli.show import steps
+from tracelock.cli.show import told
 from tracelock.engine.limits import INTERRUPTED, RunLimits
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.host import RunOutcome
@@ -136,14 +137,16 @@ class _Run:
         return keeper.keep(outcome.trace())
 
     def _print_one(self, outcome: RunOutcome, path: str | None, seconds: float) -> None:
-        verdict = outcome.verdict
+        verdict, workers = outcome.verdict, self.session.host.workers
         # what is never recorded freely is Python code, whose steps say more than the verdict
         controlled = refusal(self.session.target, Capability.FREE_RUNS)
         if controlled and verdict.kind != "passed":
-            self.out.lines(steps(outcome.trace(), self.out, sources=True))
+            trace = for_display(outcome.trace())
+            verdict, workers = trace.verdict, trace.workers
+            self.out.lines(told(trace, self.out, plumbing=self.options.all_events))
             self.out.line()
         events = "1 event" if outcome.events == 1 else f"{outcome.events:,} events"
-        self._verdict(verdict, f"{self._what()}: {events} in {_duration(seconds)}")
+        self._verdict(verdict, f"{self._what()}: {events} in {_duration(seconds)}", workers)
         if controlled and self.options.strategy is None:
             self.out.line(f"  {controlled}")
         self._advice(verdict)
@@ -153,11 +156,12 @@ class _Run:
         if verdict.kind in FAILED:
             self.out.lines(token_line(outcome.trace()))
 
-    def _verdict(self, verdict: Verdict, about: str) -> None:
+    def _verdict(self, verdict: Verdict, about: str, workers: Sequence[str] | None = None) -> None:
         from tracelock.report.terminal import verdict_block
 
         places = self.session.target.places(verdict)
-        self.out.lines(verdict_block(verdict, self.session.host.workers, about, places))
+        names = self.session.host.workers if workers is None else workers
+        self.out.lines(verdict_block(verdict, names, about, places))
 
     def _what(self) -> str:
         """What was run and who decided: enough to do it again."""

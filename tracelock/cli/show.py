@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tracelock.cli.output import Output
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.trace import Trace, load_trace
 
 if TYPE_CHECKING:
@@ -36,9 +38,11 @@ def show_command(options: argparse.Namespace, out: Output) -> int:
         return 0
     out.lines(facts(trace))
     out.line()
-    out.lines(steps(trace, out, every=options.all, around=around, sources=True))
+    plumbing = options.all_events
+    out.lines(steps(trace, out, every=options.all, around=around, sources=True, plumbing=plumbing))
     out.line()
-    out.lines(verdict_block(trace.verdict, trace.workers))
+    seen = for_display(trace)
+    out.lines(verdict_block(seen.verdict, seen.workers))
     return 0
 
 
@@ -94,6 +98,26 @@ def selected(trace: Trace, every: bool, around: int | None) -> Iterable[range]:
     return list(selection(len(trace.events), around=around))
 
 
+def say(sentence: str, out: Output) -> None:
+    """Print a sentence, on as many lines as the terminal makes of it at blanks."""
+    start = sentence[: len(sentence) - len(sentence.lstrip())]
+    out.lines(
+        textwrap.wrap(
+            sentence, max(20, out.style.width), subsequent_indent=f"{start}  ",
+            break_long_words=False, break_on_hyphens=False,
+        )
+    )  # fmt: skip
+
+
+def told(trace: Trace, out: Output, *, plumbing: bool, every: bool = False) -> Iterator[Any]:
+    """How a run went: a failure of Python code in the source lines that matter, unless all events
+    are wanted; anything else as the table of its steps."""
+    from tracelock.session import story
+
+    lines = [] if plumbing or every else story.failure_story(trace, out.style)
+    yield from lines or steps(trace, out, every=every, sources=True, plumbing=plumbing)
+
+
 def steps(
     trace: Trace,
     out: Output,
@@ -101,13 +125,15 @@ def steps(
     every: bool = False,
     around: int | None = None,
     sources: bool = False,
+    plumbing: bool = False,
 ) -> Iterator[Any]:
-    """The lines of the table of steps; with ``sources``, of Python code, the source lines too."""
+    """The lines of the table of steps; of Python code with ``sources`` the source lines too, and
+    with ``plumbing`` the events too that only starting, joining and the loop are made of."""
     from tracelock.session import story
 
     if not trace.events:
         yield "(no events)"
     select = list(selected(trace, every, around))
-    yield from story.steps(trace, out.style, select, sources=sources)
+    yield from story.steps(trace, out.style, select, sources=sources, plumbing=plumbing)
     if sum(map(len, select)) < len(trace.events) and around is None:
         yield "(--all prints every event, show --around N those near event N)"

@@ -10,8 +10,9 @@ from tracelock.cli.explore import show_twin
 from tracelock.cli.keeping import Keeper, save_new
 from tracelock.cli.output import Output
 from tracelock.cli.run import find_modules
-from tracelock.cli.show import steps
+from tracelock.cli.show import told
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.report.wording import clean
 from tracelock.session.explored import confirmations, preemptive
 from tracelock.session.shrinking import ShrunkTrace, predict, shrink
@@ -70,12 +71,13 @@ def _show(
     from tracelock.report.terminal import verdict_block
 
     shrunk = small.shrunk
-    out.lines(steps(small.trace, out))
+    out.lines(told(small.trace, out, plumbing=options.all_events))
     out.line()
     switches = preemptive(shrunk.executed.switches)
-    out.lines(verdict_block(small.trace.verdict, small.trace.workers, switches))
+    seen = for_display(small.trace)
+    out.lines(verdict_block(seen.verdict, seen.workers, switches))
     out.lines(confirmations(small.confirmed))
-    show_twin(small.twin, small.trace_of, out)
+    show_twin(small.twin, small.trace, small.trace_of, out, every=options.all_events)
     proof = {
         "proved": "no schedule with fewer preemptive switches fails so",
         "1-minimal": "no single switch can be removed",

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from tracelock.cli.output import Output, is_terminal
 from tracelock.errors import UsageError
+from tracelock.names import for_display
 from tracelock.report.frames import Story, story
 from tracelock.report.terminal import Style, table
 from tracelock.report.timeline import Timeline
@@ -45,10 +46,10 @@ def step_through(trace: Trace, around: int | None, out: Output) -> None:
     if not (is_terminal(sys.stdin) and is_terminal(sys.stdout)):
         raise UsageError("--step needs a terminal to read keys from and to draw on")
     middle = focus(trace) if around is None else around
-    one = story(trace, window(len(trace.events), middle, MOST))
+    one = story(for_display(trace), window(len(trace.events), middle, MOST))
     seqs = [row.seq for row in one.rows]
     at = 0 if around is None else seqs.index(around) + 1
-    with _Raw() as read:
+    with RawTerminal() as read:
         while True:
             out.text("\x1b[H\x1b[2J")
             out.lines(screen(one, at, out.style))
@@ -104,7 +105,7 @@ def screen(one: Story, at: int, style: Style) -> Iterator[Text]:
     yield Text(_HELP, "dim")
 
 
-class _Raw:
+class RawTerminal:
     """The terminal with keys as they are pressed; as it was before when this ends, also by a
     signal that ends the process."""
 

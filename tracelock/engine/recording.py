@@ -13,6 +13,7 @@ from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
     CALL,
+    CANCEL,
     COMPARE_EXCHANGE,
     CRASH,
     EMPTY,
@@ -44,8 +45,15 @@ RESULTS: Final = frozenset({
 })  # fmt: skip
 #: Kinds whose ``op.value`` goes into the event as its value.
 VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
+#: Kinds whose ``op.expect`` is how many items a container had, for people.
+SIZED: Final = frozenset({READ, WRITE})
 #: Kinds whose ``op.value`` is a count.
 COUNTS: Final = frozenset({RELEASE, NOTIFY})
+#: Under which optional key the remark of an op is told, and as what (None: as it is).
+_REMARKS: Final[dict[int, tuple[str, Any]]] = {
+    RELEASE: ("raised", None), CANCEL: ("swallowed", True), READ: ("by", None),
+    WRITE: ("by", None),
+}  # fmt: skip
 
 
 def target_name(layout: Layout, kind: int, op: Op) -> str | None:
@@ -101,6 +109,14 @@ def plain(value: Any) -> Any:
     return f"<{type(value).__name__}>"
 
 
+def places_in(log: Iterable[Entry]) -> set[str]:
+    """All places of the steps of a log, and of who called the standard library for them."""
+    steps = [(entry[1], entry[2]) for entry in log]
+    return {op.at for _, op in steps} | {
+        op.remark for kind, op in steps if op.remark and kind in (READ, WRITE)
+    }
+
+
 class Shapes:
     """Finds the shape of an op quickly: an op object seen before costs one dictionary look-up."""
 
@@ -134,6 +150,12 @@ def record_log(layout: Layout, log: Iterable[Entry]) -> Events:
             -1,
             enabled,
         )
+        if op.remark and kind in _REMARKS:
+            key, value = _REMARKS[kind]
+            extra = events.extras.setdefault(len(events) - 1, {})
+            extra[key] = value if value is not None else op.remark
+        if op.expect is not None and kind in SIZED:
+            events.extras.setdefault(len(events) - 1, {})["size"] = op.expect
     return events
 
 

@@ -9,14 +9,21 @@ import os
 import re
 import sys
 from _thread import get_ident
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import contexts, identity
-from tracelock.instrument.rewrite.sites import stable_file
+from tracelock.instrument.rewrite.sites import path_in_project, project_root, stable_file
+from tracelock.names.assigned import Span, assignments
+from tracelock.names.parts import Taker
+from tracelock.trace.model import FILES, NAMES
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
+    from tracelock.trace import Events
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIB: Final = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
@@ -48,14 +55,33 @@ _digests: dict[tuple[str, int, int], str] = {}
 _places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 #: What an object is, and where it was created -> its name without a number.
 _labels: dict[tuple[str, str], str] = {}
+#: Arguments of these classes are shown.
+_PLAIN: Final = frozenset({int, bool, float, str, type(None)})
+_LONGEST_CALL: Final = 24
+#: Constructors of the standard library that create what they are, or a part that is called so.
+_INNER: Final = {"BoundedSemaphore.__init__": "", "Condition.__init__": ".lock"}
+_spans: dict[tuple[int, int], tuple[CodeType, Span | None]] = {}
 #: place -> function, for the trace.
 functions: dict[str, str] = {}
+#: Of each object that was created: its name, the file, the call there that gave it, and which part
+#: of what it gave. There are several of one name where schedules differ.
+created: dict[tuple[str, str, Span | None, str], None] = {}
+#: The classes of objects of synchronisation that have names, by identity; one of the program's may
+#: be gone, and another class have its address.
+synchronising: set[int] = set()
+#: Of such classes without a namespace: what gives the name.
+name_slots: list[tuple[type, Callable[[Any], Any]]] = []
+#: Of such an object: its name, and that of a variable that has it.
+held: dict[tuple[str, str], None] = {}
+#: Of workers and variables: the name, and what people call it.
+called: dict[tuple[str, str], None] = {}
 
 
 def clear() -> None:
     """Forget all places: other modules may be instrumented now."""
     _places.clear()
     _files.clear()
+    _spans.clear()
 
 
 def file_label(filename: str, module: str) -> str:
@@ -72,7 +98,7 @@ def file_label(filename: str, module: str) -> str:
         finally:
             if worker is not None:
                 worker.uncontrolled -= 1
-        _paths.setdefault(label, filename)
+        _paths[label] = filename  # the file that has this name now
     return label
 
 
@@ -182,6 +208,32 @@ def caller(worker: Worker | None = None, depth: int = 2) -> str:
     return _find(sys._getframe(depth))[0]
 
 
+def outside_of_library(site: Any) -> str:
+    """Who has called the standard library, whose code makes an access at ``site``: the first place
+    outwards that is not in it; "" where the site itself is none of it, or nobody else is there."""
+    if site.library is False:
+        return ""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame = frame.f_back
+    if site.library is None:
+        site.library = frame is not None and _of_library(frame)
+        if not site.library:
+            return ""
+    while frame is not None and _of_library(frame):
+        frame = frame.f_back
+    at = "" if frame is None else _find(frame)[0]
+    return "" if at.startswith(("(", "?")) else at
+
+
+def _of_library(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__")
+    return frame.f_code.co_filename.startswith(_HERE) or (
+        type(name) is str and name.partition(".")[0] in sys.stdlib_module_names
+        and name != "__main__"
+    )  # fmt: skip
+
+
 def creation_name(kind: str, worker: Worker) -> str:
     """The name of an object that is created here: what it is assigned to, and where."""
     at, frame = _find(sys._getframe(2))
@@ -198,4 +250,111 @@ def creation_name(kind: str, worker: Worker) -> str:
         label = f"{label}#{number}"
     if worker.label != "setup":
         label = f"{label} of {worker.label}"
+    if frame is not None:
+        span, part = _call_of(kind, frame, sys._getframe(2))
+        created[label, frame.f_code.co_filename, span, part] = None
     return label
+
+
+def _call_of(kind: str, frame: FrameType, inner: FrameType | None) -> tuple[Span | None, str]:
+    """The call in ``frame`` that gives the object which is created in ``inner``, or (``.lock``)
+    what has that as a part; None where another does so on its way (``Account()``, which has a
+    lock)."""
+    part = ""
+    while inner is not None and inner is not frame:
+        code = inner.f_code
+        if not code.co_filename.startswith(_HERE):
+            if code.co_qualname not in _INNER or not _plumbing(inner.f_globals["__name__"]):
+                return None, ""
+            part = "" if kind == "condition" else _INNER[code.co_qualname]
+        inner = inner.f_back
+    key = identity(frame.f_code), frame.f_lasti
+    if key not in _spans:
+        found = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
+        span = None
+        if found is not None:
+            line, end_line, column, end = found
+            # None where the interpreter was told to leave positions out
+            if line is not None and end_line is not None and column is not None and end is not None:
+                span = line, column, end_line, end
+        _spans[key] = frame.f_code, span
+    return _spans[key][1], part
+
+
+def call_text(function: str, args: Sequence[object], named: Mapping[str, object]) -> str:
+    """A call as people write it (``withdraw(60)``); "" where there is nothing to tell it from
+    others by, or an argument whose text is long or code of the program's."""
+    values = [*args, *named.values()]
+    if not values or any(type(one) not in _PLAIN for one in values):
+        return ""
+    told = [repr(one) for one in args] + [f"{name}={one!r}" for name, one in named.items()]
+    text = f"{function}({', '.join(told)})"
+    return text if len(text) <= _LONGEST_CALL and text.isprintable() else ""
+
+
+def header_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
+    """What the header of a trace has for people alone, as far as it is known: what workers and
+    objects are called (see ``tracelock.names``), and where files lie below the project's folder
+    whose names in the trace do not say it."""
+    root = project_root()
+    labels = sorted({shape.at.rpartition(":")[0] for shape in events.table})
+    found = {label: path_in_project(path_of(label) or "", root) for label in labels}
+    files = {label: path for label, path in found.items() if path not in (None, ".", label)}
+    names = _display_hints(events, workers)
+    return {**({NAMES: names} if names else {}), **({FILES: files} if files else {})}
+
+
+def hold(obj: Any, variable: str) -> None:
+    """A variable has an object of synchronisation: people call this so."""
+    attributes = namespace_of(obj)
+    if type(attributes) is dict:
+        name = attributes.get("_tracelock_name")
+    else:
+        name = next((slot(obj) for cls, slot in name_slots if issubclass(type(obj), cls)), None)
+    if type(name) is str:
+        held[name, variable] = None
+
+
+def _holders(wanted: Collection[str]) -> dict[str, list[str]]:
+    """By the name of an object the variables that have it."""
+    found: dict[str, list[str]] = {}
+    for label, variable in held:
+        if label in wanted:
+            found.setdefault(label, []).append(variable)
+    return found
+
+
+def _without_number(variable: str, taker: Taker) -> str:
+    """``Account.lock``, of the lock of any account."""
+    parts = taker.parts(variable)
+    return f"{parts.word}{parts.rest}"
+
+
+def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
+    """Stable name -> what people call it, where that is certain."""
+    taker = Taker(workers)
+    wanted = {taker.parts(one.target).label for one in events.table if one.target is not None}
+    wanted.update(workers)
+    found: dict[str, set[str]] = {}
+    files: dict[str, dict[Span, str]] = {}
+    for label, filename, span, part in created:
+        if label not in wanted:
+            continue
+        if span is not None and filename not in files:
+            try:
+                files[filename] = assignments("".join(linecache.getlines(filename)))
+            except (SyntaxError, ValueError, RecursionError):
+                files[filename] = {}
+        name = "" if span is None else files[filename].get(span, "")
+        found.setdefault(label, set()).add(f"{name}{part}" if name else "")
+    closures = {label for label, text in called if not text}
+    for label, text in called:
+        if label in wanted:
+            found.setdefault(label, set()).add(text)
+    sure = {label: min(texts) for label, texts in found.items() if len(texts) == 1}
+    for label, variables in _holders(wanted).items():
+        plain = sure.get(label, "")
+        fitting = [one for one in variables if not plain or _without_number(one, taker) == plain]
+        if len(fitting) == 1:
+            sure[label] = fitting[0]
+    return {label: sure[label] for label in sorted(sure) if sure[label] or label in closures}

@@ -27,6 +27,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenLayout
+from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
@@ -41,12 +42,10 @@ if TYPE_CHECKING:
 CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
 #: Objects of ``setup`` that are named before the workers run; others are when they are met.
 MOST: Final = 2_000
-#: The worker that ``setup`` runs as.
-SETUP: Final = "setup"
+SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
-#: What ``getrefcount`` says of an object that only an attribute has.
-_OURS: Final = 2
+_OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
 #: Of those that may be gone, so many are looked at in one step.
 _AT_ONCE: Final = 128
 _LATE: Final = (
@@ -197,6 +196,8 @@ class ObjectNames:
         else:
             number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
             label = f"{cls.__name__}#{number}"
+        if cls is places.Closure:
+            callers.called[label, ""] = None
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
         if known.keep is obj:
             if worker is None or worker.label == SETUP:
@@ -376,6 +377,8 @@ class ObjectNames:
         """``value`` was read from or written to ``variable``: a container is called after it."""
         if issubclass(type(value), CONTAINERS) and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")
+        elif identity(type(value)) in callers.synchronising:
+            callers.hold(value, variable.name)
 
     # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object) -> None:

@@ -9,13 +9,15 @@ along, without waiting, and must agree: the model is checked against reality at 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from queue import Empty, Full
 from threading import TIMEOUT_MAX
 from typing import Any, ClassVar, Final, NoReturn
 
 from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.callers import caller, creation_name, synchronising
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import CONTROLLED, guarded, replace
 from tracelock.instrument.steps import shown
@@ -48,6 +50,14 @@ def too_long(timeout: float | None) -> bool:
 def refuse() -> NoReturn:
     """What a real wait that has to begin with such a time limit raises."""
     raise OverflowError("timeout value is too large")
+
+
+def _leaving() -> str:
+    """The name of the exception that is under way where a lock is released by hand, in a
+    ``finally`` or an ``except`` of the function that releases it; "" for none."""
+    kind, _, trace = sys.exc_info()
+    here_too = trace is not None and trace.tb_frame is sys._getframe(2)
+    return kind.__name__ if kind is not None and here_too else ""
 
 
 class LockStandIn:
@@ -106,13 +116,21 @@ class LockStandIn:
         if worker is None:
             self.raw.release()
             return
-        result: Any = worker.step(Op(RELEASE, self.known(worker), caller(worker), self.permits))
+        self._release(worker, caller(worker), _leaving())
+
+    def _release(self, worker: Worker, at: str, leaving: str) -> None:
+        op = Op(RELEASE, self.known(worker), at, self.permits, remark=leaving)
+        result: Any = worker.step(op)
         self.raw.release()  # raises as the real one does
         if result is not None:
             raise ModelMismatch(f"{self.name}: {result.message}, but the real lock was released")
 
-    def __exit__(self, *exc: object) -> None:
-        self.release()
+    def __exit__(self, *exc: Any) -> None:
+        worker = here()
+        if worker is None:
+            self.raw.release()
+        else:
+            self._release(worker, caller(worker), exc[0].__name__ if exc and exc[0] else "")
 
     def release_wholly(self) -> int:
         """Release the real lock as often as it is held: a condition waits. How often that was."""
@@ -168,6 +186,7 @@ class Primitive:
     def name(self, obj: Any, name: str, worker: Worker) -> None:
         """Name an object that the current schedule creates."""
         obj._tracelock_name = name
+        synchronising.add(identity(type(obj)))
         obj._tracelock_born = worker.hub.schedule
 
     def number(self, obj: Any, worker: Worker) -> int:

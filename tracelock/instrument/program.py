@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Final
@@ -13,11 +13,13 @@ from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
 from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.instrument.rewrite.sites import all_loaded
-from tracelock.ops import Value
+from tracelock.ops import ACQUIRE, CHECKPOINT, Value
 
 #: Threads and tasks that one schedule may start, beside the workers that were given.
 SPARE: Final = 24
 FORMAT: Final = "tracelock-scenario/1"
+#: The models of locks that make a thread wait.
+_BLOCKING: Final = frozenset({"lock", "rlock"})
 
 Work = Callable[..., Any]
 
@@ -164,8 +166,10 @@ class PythonProgram:
             if name in names or name in self.instrument or name.startswith(below)
         ]  # fmt: skip
 
-    def to_data(self, sources: dict[str, str], places: dict[str, str]) -> dict[str, Any]:
-        """The scenario that a trace of this program has in it."""
+    def to_data(
+        self, sources: dict[str, str], places: dict[str, str], log: Iterable[Any] = ()
+    ) -> dict[str, Any]:
+        """The scenario that a trace of this program has in it; ``log``: that of the controller."""
         python: dict[str, Any] = dict(self.source)
         if self.setup is not None:
             python["setup"] = name_of(self.setup)
@@ -182,6 +186,8 @@ class PythonProgram:
             python["cancellable"] = [self.names[number] for number in sorted(self.aim.chosen)]
         python["sources"] = sources
         python["places"] = places
+        if blocking := self._blocking(log):
+            python["blocking"] = blocking
         if self.document is not None:
             return {**self.document, "python": {**self.document.get("python", {}), **python}}
         calls = [name_of(work) for work in self.workers]
@@ -195,6 +201,16 @@ class PythonProgram:
             group = workers.setdefault(entry, {"count": 0, "steps": [{"call": call}]})
             group["count"] += 1
         return {"format": FORMAT, "name": self.name, "workers": workers, "python": python}
+
+    def _blocking(self, log: Iterable[Any]) -> list[str]:
+        """The locks that tasks take and that stop the thread of their loop, not the task alone."""
+        numbers: set[int] = set()
+        tasks = False
+        for _, kind, op, *_ in log:
+            tasks = tasks or kind == CHECKPOINT
+            if kind == ACQUIRE and self.layout.objects[op.target].type in _BLOCKING:
+                numbers.add(op.target)
+        return sorted(self.layout.names[number] for number in numbers) if tasks else []
 
 
 def module_of(function: Any) -> str | None:

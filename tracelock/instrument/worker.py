@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from tracelock.instrument.accesses.noticing import Noticing
+from tracelock.instrument.callers import outside_of_library
 from tracelock.instrument.hub import (
     DIGITS,
     Hub,
@@ -17,7 +18,7 @@ from tracelock.instrument.hub import (
     get_ident,
     new_baton,
 )
-from tracelock.instrument.naming import SETUP, Variable
+from tracelock.instrument.naming import CONTAINERS, SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
 from tracelock.instrument.threads.owning import APART, give
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
@@ -25,6 +26,8 @@ from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
 collect_garbage: Final = gc.collect
+#: Containers whose number of items is told: their length runs no code of the program's.
+SIZED: Final = frozenset(CONTAINERS)
 
 
 class Worker(Noticing):
@@ -209,21 +212,23 @@ class Worker(Noticing):
         if reads:
             own = (variable.number,) if variable.shared else ()
             read = tuple(one.number for one in reads)
-            body = VariablesStep(
-                read if kind == WRITE else own + read, own if kind == WRITE else ()
-            )
+            both = (read, own) if kind == WRITE else (own + read, ())
+            body = VariablesStep(*both)
             self.step(Op(ATOMIC, -1, site.at, body=body))
             self.last = None
             return
-        if kind == READ:
-            op = variable.reads.get(site)
-            if op is None:
-                op = variable.reads[site] = Op(READ, variable.number, site.at)
-        else:
-            op = Op(WRITE, variable.number, site.at, shown(value))
+        by = "" if site.library is False else outside_of_library(site)
+        sized = name is None and type(obj) in SIZED
+        if kind != READ:
+            op = Op(WRITE, variable.number, site.at, shown(value), remark=by)
             if value is not None:
                 names.name_contents(variable, value, self)
+        else:
+            known = None if sized or by else variable.reads.get(site)
+            op = variable.reads[site] = known or Op(READ, variable.number, site.at, remark=by)
         self.step(op)
+        if sized:
+            op.expect = len(obj)  # type: ignore[arg-type]
 
     def _learning(self) -> bool:
         """Whether accesses count now."""

@@ -58,6 +58,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="show what was seen of each test under control, and what was not",
     )
+    group.addoption(
+        "--tracelock-all-events", action="store_true",
+        help="show every event of a failing schedule, and not only the source lines that matter",
+    )  # fmt: skip
     group.addoption("--tracelock-json", metavar="FILE", help="write these statistics as JSON")
     group.addoption("--tracelock-scenarios", action="store_true", help=_SCENARIOS)
     group.addoption(
@@ -105,6 +109,10 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    if config.getoption("--tracelock-all-events"):
+        from tracelock.pytest_plugin.failure_text import show_all_events
+
+        show_all_events(True)
     if config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"):
         from tracelock.pytest_plugin.replaying import Replaying
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tracelock.session.explored import SearchFailed, preemptive
+from tracelock.names import display_names, for_display
+from tracelock.session.explored import SearchFailed
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
     from tracelock.trace import Trace
 
 _NARROWEST: Final = 40
+_every = False
 
 
 class ScheduleFailed(SearchFailed):
@@ -62,32 +65,43 @@ def drop_what_has_no_line(error: BaseException) -> None:
             entry = following
 
 
-def failure_lines(trace: Trace, about: str = "") -> list[str]:
-    """What went wrong, then the interleaving as columns, one worker each."""
+def failure_lines(trace: Trace) -> list[str]:
+    """What went wrong, then how it came to it: the source lines that matter."""
     from tracelock.report.terminal import verdict_block
     from tracelock.report.wording import clean
 
+    trace = for_display(trace)
     verdict = trace.verdict
-    blocks = [text.plain for text in verdict_block(verdict, trace.workers, about)]
+    blocks = [text.plain for text in verdict_block(verdict, trace.workers)]
     head, message = blocks[0], blocks[1:]
     if not message or verdict.kind != "failed":
-        return [head, *message, "", *_table(trace)]
+        return [head, *message, "", *_story(trace)]
     # pytest's own summary shows the first line: what went wrong, not in whom
     first = clean(verdict.message.split("\n")[0])
     if verdict.worker:
         first += f"  (in {clean(trace.workers[verdict.worker])})"
-    return [first, *message[1:], "", *_table(trace), "", head]
+    return [first, *message[1:], "", *_story(trace)]
 
 
-def _table(trace: Trace) -> Iterator[str]:
+def show_all_events(every: bool) -> None:
+    """Whether failures are told with every event, and not in the source lines that matter."""
+    global _every
+    _every = every
+
+
+def _story(trace: Trace) -> Iterator[str]:
     from tracelock.report.terminal import Style
-    from tracelock.session.story import steps
+    from tracelock.session.story import told
 
-    style = Style(max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns), _unicode())
+    style = Style(_width(), _unicode())
     if not trace.events:
         yield "(no events)"
-    for text in steps(trace, style):
+    for text in told(trace, style, every=_every):
         yield text.plain
+
+
+def _width() -> int:
+    return max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns)
 
 
 def _unicode() -> bool:
@@ -98,16 +112,19 @@ def _unicode() -> bool:
 
 def failure_text(explored: Explored) -> str:
     """The text of a test that failed in a schedule."""
-    from tracelock.explore.shrink.twin import Twin
+    from tracelock.explore.shrink.twin import NoTwin, Twin
+    from tracelock.report.plumbing import of_the_loop
 
     trace = explored.trace
     assert trace is not None
-    lines = failure_lines(trace, f"{len(trace.events):,} events, {preemptive(explored.switches)}")
-    lines.append("")
-    if isinstance(explored.twin, Twin):
-        lines.append(explored.twin.explanation)
-    elif explored.twin is not None and explored.twin.proved:
-        lines.append("No schedule passes: it is not the order of the steps that is wrong.")
-    lines.append(explored.summary)
-    lines += [f"note: {text}" for text in explored.notes]
+    lines = [*failure_lines(trace), ""]
+    told = []
+    if isinstance(explored.twin, Twin) and not of_the_loop(explored.twin.explanation):
+        told.append(display_names(trace).text(explored.twin.explanation))
+    elif isinstance(explored.twin, NoTwin) and explored.twin.proved:
+        told.append("No schedule passes: it is not the order of the steps that is wrong.")
+    told.append(explored.summary)
+    told += [f"note: {text}" for text in explored.notes]
+    for text in told:
+        lines += textwrap.wrap(text, _width(), subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from tracelock.pytest_plugin.failure_text import (
 )
 from tracelock.pytest_plugin.fixtures import WIDER, FixturesAnew
 from tracelock.pytest_plugin.given import GivenTest, is_given
+from tracelock.pytest_plugin.ordinary import is_ordinary, run_plainly
 from tracelock.pytest_plugin.program import PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.pytest_plugin.searching import explore_item
@@ -140,6 +141,10 @@ class _Marked:
                     "tracelock: the schedule that passed when it ran first fails when it is run "
                     f"again: the test is not deterministic. {self._suspects()}", pytrace=False,
                 )  # fmt: skip
+            if not known and is_ordinary(self.program, options, explored):
+                results.note(item, results.result_of(explored, self.program.inputs))
+                kept.note(item, 0, None)
+                run_plainly(item, self.program)
             text = failure_text(explored)
             if any("not deterministic" in line for line in explored.notes):
                 text += f"\n{self._suspects()}"

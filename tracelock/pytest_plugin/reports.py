@@ -15,6 +15,7 @@ def write_reports(trace: Trace, kept: Path, folder: str, root: str) -> list[str]
     where it is ``kept``. ``root``: the folder that the trace's sources lie below. Raises UsageError
     where they cannot be written. Returns their paths."""
     from tracelock.analysis.analyze import analyze
+    from tracelock.names import display_names
     from tracelock.report.about import Subject
     from tracelock.report.attach import attachment, without_home
     from tracelock.report.render import render
@@ -22,9 +23,10 @@ def write_reports(trace: Trace, kept: Path, folder: str, root: str) -> list[str]
     from tracelock.trace.files import parts_of
     from tracelock.trace.outputs import write_whole
 
+    seen = display_names(trace).of(trace)
     subject = Subject.of(
-        trace, analyze(trace), path=kept.name, sources=sources_below(trace, root)
-    )  # fmt: skip
+        seen, analyze(seen), path=kept.name, sources=sources_below(trace, root), record=trace
+    )
     written: list[str] = []
 
     def write(ending: str, parts: Any) -> None:

@@ -26,7 +26,8 @@ class Subject:
     of the same scenario, or None. ``most``: rows at most (None: as many as the form is good for);
     ``around``: the event in their middle,
     None for the failure. ``sources``: Python files by the names that the trace has. ``path``: of
-    the trace, for the command that replays it.
+    the trace, for the command that replays it. ``record``: the trace as it is saved, where
+    ``trace`` has other names for its workers and objects.
     """
 
     trace: Trace
@@ -37,6 +38,7 @@ class Subject:
     around: int | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     path: str | None = None
+    record: Trace | None = None
 
     @classmethod
     def of(cls, trace: Trace, analysis: Analysis, **more: Any) -> Subject:

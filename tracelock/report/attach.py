@@ -31,7 +31,7 @@ def attachment(subject: Subject) -> str:
     """The Markdown report of ``subject``, under the limit of a comment: its rows are cut where they
     are too many; then the token, the source of what the trace ran through, and the whole trace,
     each in a fold, as far as they fit. A trace that does not is to be attached as a file."""
-    trace = subject.trace
+    trace = subject.record or subject.trace
     text = visible(trace.to_text()) if len(trace.events) <= _MOST_EVENTS else ""
     fold = (
         "<details><summary>The trace: save it as <code>trace.json</code></summary>\n\n"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import UsageError
+from tracelock.names import display_names
 from tracelock.report.about import Subject
 
 if TYPE_CHECKING:
@@ -89,13 +90,16 @@ def render_report(
         raise UsageError(f"there is no event {around} in {len(trace.events):,} events")
     if events is not None and events < 1:
         raise UsageError(f"a report shows at least one event, not {events}")
+    names = display_names(trace) if twin is None else display_names(trace, twin)
+    record, trace = trace, names.of(trace)
     locks: Sequence[LockUse] = ()
     if findings is None:
         from tracelock.analysis.analyze import analyze
 
         analysis = analyze(trace)
         findings, locks = analysis.findings, analysis.locks
-    subject = Subject(trace, findings, locks, twin, events, around, sources or {}, path)
+    other = None if twin is None else names.of(twin)
+    subject = Subject(trace, findings, locks, other, events, around, sources or {}, path, record)
     return render(subject, form)
 
 

@@ -76,7 +76,8 @@ class Timeline:
     """``rows``: the events asked for, in their order (a gap in ``seq`` is what was left out).
 
     ``events``, ``switches``, ``preemptions``: of the whole trace; the last is None where the
-    trace does not say who could have gone on. ``ends``: one for each worker.
+    trace does not say who could have gone on. ``ends``: one for each worker. ``folded``: ``seq`` of
+    events that are left out without a word, in their order.
     """
 
     workers: list[str]
@@ -85,6 +86,7 @@ class Timeline:
     switches: int
     preemptions: int | None
     ends: list[WorkerEnd]
+    folded: tuple[int, ...] = ()
 
 
 def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:
@@ -229,6 +231,8 @@ class Reasons:
         where = following if following is not None and following.op in SUSPENDING else None
         if previous.op in ("checkpoint", "sleep", "request") or where is None:
             where = previous
+        if where.op == "checkpoint" and where.target == "loop":  # of real code
+            return "suspended", "suspended"
         at = f"{where.op} {where.target}" if where.target else where.op
         return "suspended", f"suspended at {clean(at)}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracelock.instrument.account.account import listed
+from tracelock.names import display_names
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
@@ -121,19 +122,20 @@ class Explored:
         would make the difference, and the notes. "" where nothing fails."""
         from tracelock.explore.shrink.twin import Twin
         from tracelock.report.terminal import Style, verdict_block
-        from tracelock.session.story import steps
+        from tracelock.session.story import told
 
-        trace = self.trace
-        if trace is None:
+        if self.trace is None:
             return ""
-        lines = [text.plain for text in steps(trace, Style(width))]
+        names = display_names(self.trace)
+        trace = names.of(self.trace)
+        lines = [text.plain for text in told(trace, Style(width))]
         lines.append("")
         lines += [text.plain for text in verdict_block(trace.verdict, trace.workers)]
         lines += confirmations(self.confirmed)
         if self.needs:
             lines.append(f"  {self.needs}")
         if isinstance(self.twin, Twin):
-            lines.append(f"  {self.twin.explanation}")
+            lines.append(f"  {names.text(self.twin.explanation)}")
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(line.rstrip() for line in lines)
 
@@ -174,7 +176,7 @@ def _known(explored: Explored, executions: int, backend: str, noun: str, stuck: 
     if explored.verdict == "failed":
         count = preemptive(explored.switches) if explored.switches else "no preemptive switch"
         proved = ", the fewest there can be" if explored.minimum == "proved" else ""
-        never = f"; {explored.needs}" if explored.never else ""
+        never = f"; {explored.needs}" if explored.never and explored.needs else ""
         return f"failed: found after {tried}; it takes {count}{proved}{never}"
     if stuck:
         return f"unfinished: {stuck.splitlines()[0]}"

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.engine.open import OpenController
-from tracelock.engine.recording import record_log
+from tracelock.engine.recording import places_in, record_log
 from tracelock.engine.replaying import EndOfTrace
 from tracelock.engine.verdicts import STUCK
 from tracelock.errors import Divergence, InternalError, UsageError
 from tracelock.explore.running import Executed, Tape
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.account.account import Account, listed
+from tracelock.instrument.callers import header_hints
 from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
 from tracelock.instrument.in_order import InOrder
@@ -44,6 +45,7 @@ from tracelock.session.python_schedulers import (
     no_choice,
     of_tasks,
     steps_of,
+    with_accesses,
 )
 from tracelock.trace import Trace, Verdict, environment
 
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 
 #: How often a schedule is run again because it has run modules that were not looked into.
 _AGAIN: Final = 3
+#: Schedules in which a failure of the first ones is looked for again, for its story.
+_FOR_STORY: Final = 40
 #: How a search has ended that is not gone on with.
 _OVER: Final = ("failure", "interrupted", "killed", "seconds")
 
@@ -190,10 +194,9 @@ class PythonHost(Interpreted, Host):
 
     # --- traces ------------------------------------------------------------------------------
     def trace(self, log: Any, strategy: dict[str, Any] | None, verdict: Verdict) -> Trace:
-        program = self.program
+        program, settings = self.program, self.settings
         program.instrument = self.looking.modules()
-        events = record_log(program.layout, log)
-        known = program.layout.known()
+        events, known = record_log(program.layout, log), program.layout.known()
         named = {name for one in verdict.blocked for name in (one.worker, *one.holder)}
         last = max(
             len(program.workers) - 1,
@@ -203,10 +206,11 @@ class PythonHost(Interpreted, Host):
             *(place for place, name in enumerate(known) if name in named),
             -1,
         )
-        sources, places = self.sources.of({entry[2].at for entry in log})
+        sources, places = self.sources.of(places_in(log))
         return Trace(
-            program.to_data(sources, places), self.settings.backend, "controlled", strategy,
-            self.settings.clock, environment(None), known[: last + 1], events, verdict,
+            program.to_data(sources, places, log), settings.backend, "controlled", strategy,
+            settings.clock, environment(None), known[: last + 1], events, verdict,
+            extra=header_hints(events, known),
         )  # fmt: skip
 
     def follower(self, trace: Trace) -> PythonReplay:
@@ -297,14 +301,10 @@ class PythonHost(Interpreted, Host):
                         break
                     part = search(self.runner, make(), Budget(1), every=every)
                 if part.failures() and self.names.pending:
-                    # once more, with the accesses that are known now, for the story
-                    settled = self.names.apply_pending()
                     self.backend.counted = False
-                    again = search(self.runner, make(), Budget(1), every=every)
-                    if again.failures():
-                        part = again
-                    else:
-                        self.names.revert(settled)
+                    others = self.scheduler("auto", 0, None)
+                    orders = ((make(), 1), (self.injecting(others, 0), _FOR_STORY))
+                    part = with_accesses(part, self.names, self.runner, every, orders)
             finally:
                 self.names.deferring = False
                 self.backend.counted = True

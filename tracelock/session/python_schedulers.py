@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.open import OpenLayout
 from tracelock.engine.recording import target_name
+from tracelock.explore.running import Runner
+from tracelock.explore.search import Budget, Searched, search
 from tracelock.ops import NAMES, SPAWN
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 
@@ -75,6 +77,26 @@ class Restarting(Wrapper):
     @property
     def exhaustive(self) -> bool:
         return not self.lost and self.inner.exhaustive
+
+
+def with_accesses(
+    part: Searched,
+    names: ObjectNames,
+    runner: Runner,
+    every: bool,
+    orders: Iterable[tuple[Scheduler, int]],
+) -> Searched:
+    """A failure of the first schedules once more, with the accesses that they have shown to be
+    shared, for its story: in the same order, or in whichever of these orders (each with a number of
+    schedules) it fails in the same way. Else as it was, with what was known then."""
+    first = part.failures()[0]
+    settled = names.apply_pending()
+    for scheduler, schedules in orders:
+        again = search(runner, scheduler, Budget(schedules), every=every)
+        if any((one.kind, one.failure) == (first.kind, first.failure) for one in again.failures()):
+            return again
+    names.revert(settled)
+    return part
 
 
 def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:

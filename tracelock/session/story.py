@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from tracelock.names import for_display
 from tracelock.session.targets import python_of
 from tracelock.trace import Trace
+from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -15,11 +17,24 @@ if TYPE_CHECKING:
     from tracelock.report.timeline import Timeline
 
 
-def steps(
-    trace: Trace, style: Style, select: Iterable[range] | None = None, *, sources: bool = True
+def told(
+    trace: Trace, style: Style, select: Iterable[range] | None = None, *, every: bool = False
 ) -> Iterator[Text]:
+    """How a run went: a failure of Python code in the source lines that matter, anything else as
+    the table of its steps; with ``every``, that of all events."""
+    story = [] if every else failure_story(trace, style)
+    yield from story or steps(trace, style, select, plumbing=every)
+
+
+def steps(
+    trace: Trace, style: Style, select: Iterable[range] | None = None, *, sources: bool = True,
+    plumbing: bool = False,
+) -> Iterator[Text]:  # fmt: skip
     """The lines of the table. ``select``: which events (the first and the last hundred);
-    ``sources``: whether to show source lines."""
+    ``sources``: whether to show source lines; ``plumbing``: also the events of Python code that
+    only starting, joining and the loop are made of."""
+    from rich.text import Text
+
     from tracelock.report.terminal import table
 
     lines = None
@@ -27,14 +42,54 @@ def steps(
         from tracelock.instrument.source_lines import source_lines
 
         lines = source_lines(trace)
-    yield from table(timeline_of(trace, select), style, lines)
+    line = timeline_of(trace, select, plumbing=plumbing)
+    yield from table(line, style, lines)
+    if line.folded:
+        count = len(line.folded)
+        events = "event" if count == 1 else "events"
+        yield Text(
+            f"({count:,} {events} of starting, joining, looking up objects and the loop not "
+            "shown: --all-events)", "dim",
+        )  # fmt: skip
 
 
-def timeline_of(trace: Trace, select: Iterable[range] | None = None) -> Timeline:
-    """The timeline of a trace; of Python code without the workers that do nothing in it."""
+def failure_story(trace: Trace, style: Style) -> list[Text]:
+    """A failing run of Python code in the source lines that matter, a column for each worker; then
+    what is wrong and what to change. [] where there is no such story to tell."""
+    from tracelock.analysis.analyze import analyze
+    from tracelock.instrument.source_lines import source_lines
+    from tracelock.report.code import places_of
+    from tracelock.report.failure.drawing import conclusion, drawn
+    from tracelock.report.failure.slicing import root_of
+    from tracelock.report.failure.telling import story_lines
+
+    if python_of(trace) is None or trace.verdict.kind not in FAILED:
+        return []
+    seen = for_display(trace)
+    source, places = source_lines(seen, indented=True), places_of(seen)
+    root = root_of(analyze(seen))
+    arrow = "→" if style.unicode else "->"
+    lines = story_lines(seen, root, known=lambda at: bool(source(at)) or at in places, arrow=arrow)
+    if not lines:
+        return []
+    drawing = drawn(
+        lines, [*seen.workers, "the check"], style, source, lambda at: str(places.get(at, ""))
+    )
+    return [*drawing, *conclusion(root, style)]
+
+
+def timeline_of(
+    trace: Trace, select: Iterable[range] | None = None, *, plumbing: bool = False
+) -> Timeline:
+    """The timeline of a trace; of Python code without the workers that do nothing in it, and
+    without ``plumbing``: see ``steps``."""
+    from tracelock.report.plumbing import without_plumbing
     from tracelock.report.timeline import selection, timeline, without_idle
 
+    trace = for_display(trace)
     line = timeline(trace, list(selection(len(trace.events)) if select is None else select))
     if python_of(trace) is not None:
-        line = without_idle(line, set(trace.events.workers))
+        if not plumbing:
+            line = without_plumbing(line, trace)
+        line = without_idle(line, {row.worker for row in line.rows})
     return line

@@ -19,8 +19,9 @@ from tracelock.trace.text import dumps, encode
 
 __all__ = ["CHUNK", "LARGEST", "Events"]
 
-#: Keys of an event that depend on the interpreter: they are no part of a digest.
-OF_MACHINE: Final = frozenset({"switch"})
+#: Keys of an event that depend on the interpreter, or are there for people: they are no part of a
+#: digest.
+OF_MACHINE: Final = frozenset({"switch", "size"})
 LARGEST: Final = 2**63 - 1  # of a time in nanoseconds: 292 years
 CHUNK: Final = 8192  # events: some 1 MB of text, so that a long trace is never in memory as text
 
@@ -243,6 +244,20 @@ class Events(Sequence[Event]):
     def copy(self) -> Events:
         """An independent copy (the values themselves are shared)."""
         return self.part()
+
+    def renamed(self, names: Mapping[str, str]) -> Events:
+        """The events with other names for their targets, to be read only: all columns but the table
+        of shapes are those of this one. ``names``: as far as they are others."""
+        new = Events()
+        for name in self.__slots__:
+            setattr(new, name, getattr(self, name))
+        new._shape_of = {}
+        new.table = [
+            shape if shape.target is None
+            else shape._replace(target=names.get(shape.target, shape.target))
+            for shape in self.table
+        ]  # fmt: skip
+        return new
 
     def __repr__(self) -> str:
         return f"<Events: {len(self.values)}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tracelock.errors import TraceError
 from tracelock.trace.events import Events
@@ -14,7 +14,12 @@ from tracelock.trace.header import FORMAT, HEADER
 from tracelock.trace.text import dumps, encode
 from tracelock.trace.verdict import Verdict
 
-__all__ = ["Trace"]
+__all__ = ["FILES", "NAMES", "Trace"]
+
+#: Keys of the header of real code: what people call workers and objects, by their stable names, and
+#: where source files lie below the project's folder, by the names that places have.
+NAMES: Final = "names"
+FILES: Final = "files"
 
 
 @dataclass(slots=True)
@@ -78,13 +83,14 @@ class Trace:
         return "".join(parts_of(self.header(), self.events, self.verdict))
 
     def digest(self) -> str:
-        """SHA-256, in hexadecimal, of everything but the times, the environment and the version.
+        """SHA-256, in hexadecimal, of everything but the times, the environment, the version and
+        what the header has for people alone (``names``, ``files``).
 
         Two runs of one seed have the same digest, on whatever machine and Python.
         """
         rest = {**self.header(), "verdict": self.verdict.to_data()}
-        for key in ("environment", "tracelock"):
-            del rest[key]
+        for key in ("environment", "tracelock", NAMES, FILES):
+            rest.pop(key, None)
         digest = hashlib.sha256(encode(dumps(rest, "the header", canonical=True)))
         digest.update(self.events.digest().encode())
         return digest.hexdigest()

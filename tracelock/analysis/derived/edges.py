@@ -11,6 +11,7 @@ whether their order may matter, so it holds for two acquires; an edge is directe
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -39,6 +40,8 @@ from tracelock.trace import MISSING
 
 __all__ = ["Edge", "observed_edges"]
 
+#: Events looked at for who waited for whose end: a bound against traces from strangers.
+BUDGET: Final = 2_000_000
 #: Whether an event takes a unit of what others give.
 Takes = Callable[[int], bool]
 
@@ -83,6 +86,33 @@ def lives(steps: Steps) -> list[Edge]:
             edges.append(Edge(seq, seqs[0], "spawn"))
         elif kind == JOIN and steps.results[seq] is True and seqs[-1] < seq:
             edges.append(Edge(seqs[-1], seq, "join"))
+    return edges + _awaited(steps, number)
+
+
+def _awaited(steps: Steps, number: dict[str, int]) -> list[Edge]:
+    """The same for tasks of real code, of which no event says who awaits whom: from the end of a
+    task to where the one that had started it goes on, if that could not go on before."""
+    choices = steps.events.choices
+    if choices is None or not steps.cooperative or "python" not in steps.trace.scenario:
+        return []
+    able = [frozenset(one or ()) for one in steps.events.choice_table]
+    edges: list[Edge] = []
+    budget = BUDGET
+    for seq, kind in enumerate(steps.kinds):
+        task, parent = number.get(steps.targets[seq] or ""), steps.workers[seq]
+        last = steps.last(task) if kind == SPAWN and task is not None else -1
+        if last <= seq:
+            continue
+        budget -= last - seq
+        if budget < 0:
+            break
+        own = steps.by_worker[parent]
+        place = bisect_right(own, last)
+        if place in (0, len(own)) or any(
+            parent in able[choices[one]] for one in range(own[place - 1] + 1, last + 1)
+        ):
+            continue
+        edges.append(Edge(last, own[place], "join"))
     return edges
 
 

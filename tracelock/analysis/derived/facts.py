@@ -13,6 +13,7 @@ from tracelock.analysis.derived.flags import flags
 from tracelock.analysis.derived.happens_before import Order, order_of
 from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.must import must_edges
+from tracelock.analysis.derived.spoken import spoken
 from tracelock.analysis.derived.steps import Steps
 from tracelock.analysis.derived.usage import Usage
 from tracelock.analysis.findings import Finding, Pairs
@@ -78,15 +79,46 @@ class Facts:
     def finding(
         self, kind: str, severity: str, title: str, explanation: str, events: Iterable[int],
         targets: Iterable[str], workers: Iterable[int] = (), shows: tuple[Pairs, ...] = (),
+        diagnosis: str = "", cure: str = "", places: Iterable[str] = (),
     ) -> Finding:  # fmt: skip
         """A finding with each event, worker and target once; -1 is no event. Among the workers,
-        after those given, are those of the events."""
+        after those given, are those of the events; among the places, theirs."""
         seqs = dict.fromkeys(seq for seq in events if seq >= 0)
         of_events = (self.steps.workers[seq] for seq in seqs)
         return Finding(
             kind, title, explanation, tuple(seqs), tuple(dict.fromkeys((*workers, *of_events))),
-            tuple(dict.fromkeys(targets)), severity, shows,
+            tuple(dict.fromkeys(targets)), severity, shows, diagnosis=diagnosis, cure=cure,
+            places=self.places(seqs, places),
         )  # fmt: skip
+
+    def places(self, seqs: Iterable[int], first: Iterable[str] = ()) -> tuple[str, ...]:
+        """The places of these events, each once, after those of ``first``; last those in the
+        standard library of which it is known who has called it."""
+        own = list(seqs)
+        at = map(self.steps.at, own)
+        return tuple(dict.fromkeys((*first, *map(self.own_place, own), *at)))
+
+    @cached_property
+    def real_code(self) -> bool:
+        """Whether the trace is of Python code, not of a scenario."""
+        return "python" in self.trace.scenario
+
+    def say(self, seq: int) -> str:
+        """The target of an event as its source calls it, quoted: ``self._idle``."""
+        return self.said(self.steps.targets[seq] or "", seq)
+
+    def said(self, target: str, seq: int = -1) -> str:
+        """The same of any target, as the function of event ``seq`` calls it."""
+        if not self.real_code:
+            return f"`{target}`"
+        own = seq >= 0 and not self.called_by(seq)  # else ``self`` would be the library's
+        name = spoken(target, self.function(self.steps.at(seq)) if own else "")
+        return name if " " in name else f"`{name}`"
+
+    def function(self, at: str) -> str:
+        """The qualified name of the function at a place of real code, "" where it is not known."""
+        found = self._functions.get(at)
+        return found if isinstance(found, str) else ""
 
     def verb(self, seq: int) -> str:
         """What an access of a variable does: ``reads`` or ``writes``."""
@@ -94,7 +126,19 @@ class Facts:
 
     def cite(self, seq: int) -> str:
         """An event in a sentence: ``(event 3, at workers.w.steps[0])``."""
-        return f"(event {seq}, at {self.place(self.steps.at(seq))})"
+        by = self.called_by(seq)
+        called = f", called at {self.place(by)}" if by else ""
+        return f"(event {seq}, at {self.place(self.steps.at(seq))}{called})"
+
+    def called_by(self, seq: int) -> str:
+        """Of an access that the standard library makes: the place that has called it, or ""."""
+        by = self.trace.events.extras.get(seq, {}).get("by")
+        return by if isinstance(by, str) else ""
+
+    def own_place(self, seq: int) -> str:
+        """The place of a step in the code that is not the standard library's, as far as it is
+        known."""
+        return self.called_by(seq) or self.steps.at(seq)
 
     def place(self, at: str) -> str:
         """A step's path, or ``bank.py:31 in Account.withdraw`` where the trace knows that."""

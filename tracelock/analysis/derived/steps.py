@@ -135,13 +135,18 @@ class Steps(Columns):
         """For each event which part of its worker, between two suspensions, it belongs to."""
         segments = array("I", bytes(4 * len(self)))
         choices = self.events.choices
+        python = "python" in self.trace.scenario
         trio = self.trace.backend == "trio"
         for seqs in self.by_worker:
             number = 0
+            # threads beside the loop have no such step
+            task = any(self.kinds[seq] == CHECKPOINT for seq in seqs)
             left = False  # the event before was the last of its segment
             for seq in seqs:
                 kind = self.kinds[seq]
-                if choices is not None:
+                if choices is not None and python:  # every event has a choice there
+                    number += kind in _SUSPENDS or not task
+                elif choices is not None:
                     number += choices[seq] != 0
                 else:
                     number += left or kind in _SUSPENDS or (trio and kind in (PUT, GET))

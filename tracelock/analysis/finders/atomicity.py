@@ -20,8 +20,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from tracelock.analysis.derived.facts import Facts, base_of
 from tracelock.analysis.derived.happens_before import Order
+from tracelock.analysis.derived.spoken import is_container
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.ops import ATOMIC, READ, WAIT, WRITE
+from tracelock.trace import MISSING
 
 __all__ = ["MOST", "AtomicRegion", "atomicity", "regions"]
 
@@ -90,7 +92,8 @@ def regions(facts: Facts) -> list[AtomicRegion]:
                 relied = {targets[read]: ("check-then-act", read) for read in checks}
                 if kind == WRITE and name in latest:
                     # a check of the variable that is written takes in all of its update
-                    relied.setdefault(name, ("lost-update", latest.pop(name)))
+                    read = latest.pop(name)
+                    relied.setdefault(name, (_of_update(facts, name, read, seq), read))
                 for var, (what, read) in relied.items():
                     if var is not None and not steps.together(read, seq):
                         held = locks.throughout(read, seq)
@@ -101,6 +104,31 @@ def regions(facts: Facts) -> list[AtomicRegion]:
                     checks = [read for read in checks if targets[read] != name]
     found.sort(key=lambda region: region.act)
     return found
+
+
+def _of_update(facts: Facts, name: str, read: int, write: int) -> str:
+    """What a read and a later write of one variable are, where another writes it in between. What a
+    container contains is changed by a write, not replaced: nothing of it is lost, unless the write
+    puts in what was made of the read (``counts[key] += 1``)."""
+    steps = facts.steps
+    values = steps.results[read], steps.events.values[write]
+    made_of_it = steps.at(read) == steps.at(write) and None not in values and MISSING not in values
+    whole = not facts.real_code or not is_container(name) or made_of_it
+    return "lost-update" if whole else "check-then-act"
+
+
+def _nothing_lost(facts: Facts, region: AtomicRegion, write: int) -> bool:
+    """Whether the write that is overwritten had changed nothing, or to the same yes or no."""
+    if region.kind != "lost-update" or not region.read < write < region.act:
+        return False
+    events, seen = facts.steps.events, facts.steps.results[region.read]
+    value, instead = events.values[write], events.values[region.act]
+    if value is MISSING or isinstance(value, list | dict):
+        return False
+    if isinstance(value, str) and value.startswith("<"):
+        return False  # the name of a type: which object it is the trace does not say
+    same = type(value) is type(seen) and bool(value == seen)
+    return same or ((value is None or type(value) is bool) and value is instead)
 
 
 def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> list[Finding]:
@@ -133,6 +161,8 @@ def atomicity(facts: Facts, *, tolerant: bool = False, merged: bool = False) -> 
             return
         order = _order(facts, region, tolerant)
         if order.before(write, region.read) or order.before(region.act, write):
+            return
+        if _nothing_lost(facts, region, write):
             return
         done.add((own, other))
         counts[region.name] += 1
@@ -208,10 +238,20 @@ def _finding(facts: Facts, region: AtomicRegion, write: int) -> Finding:
             f"{other} {can} in between {facts.cite(write)}, and what was checked is then out of "
             "date."
         )
+    what = facts.say(read)
+    update = region.kind == "lost-update"
+    if not happened:
+        steps_told = "reads and writes back" if update else "checks and acts on"
+        diagnosis = f"{mine} {steps_told} {what} in two steps, and {other} can change it in between"
+    elif update:
+        diagnosis = f"{mine} wrote {what} back after {other} had changed it: that change is lost"
+    else:
+        diagnosis = f"{mine} acted on its check of {what} after {other} had changed it"
     both = f"{mine} from the read to the end, {other} around its write"
     explanation = f"{story} Hold one lock, {both}, or make it one indivisible step."
-    severity = ERROR if happened and region.kind == "lost-update" else WARNING
+    failed = facts.trace.verdict.kind == "failed"
+    severity = ERROR if happened and (region.kind == "lost-update" or failed) else WARNING
     return facts.finding(
         region.kind, severity, title, explanation, (read, write, act), (name,),
-        shows=(((read, write), (write, act)),),
+        shows=(((read, write), (write, act)),), diagnosis=diagnosis,
     )  # fmt: skip

@@ -234,6 +234,8 @@ def _held(facts: Facts, lock: str, seqs: list[int]) -> Finding:
             f" {steps.name(blocker)} ends that wait {facts.cite(blocker)}, and needs {lock} first: "
             f"where {name} takes {lock} before it, neither can go on."
         )
+    if kind == CHECKPOINT and lock in blocking(facts):
+        return _stops_the_loop(facts, lock, taken, first)
     return facts.finding(
         "held-while-waiting", WARNING if blocker >= 0 else NOTE,
         f"{lock} is held across {across}: {name} {what}",
@@ -241,6 +243,28 @@ def _held(facts: Facts, lock: str, seqs: list[int]) -> Finding:
         "and keep the section short.",
         (taken, first, blocker), (lock, target) if target else (lock,),
         [steps.workers[first], *behind],
+    )  # fmt: skip
+
+
+def blocking(facts: Facts) -> frozenset[str]:
+    """The locks of threads in a trace of tasks of real code, which stop the whole loop."""
+    python = facts.trace.scenario.get("python")
+    names = python.get("blocking") if isinstance(python, dict) else None
+    return frozenset(n for n in names if type(n) is str) if isinstance(names, list) else frozenset()
+
+
+def _stops_the_loop(facts: Facts, lock: str, taken: int, await_: int) -> Finding:
+    steps = facts.steps
+    name, what = steps.name(await_), facts.said(lock, taken)
+    return facts.finding(
+        "await-with-lock", WARNING, f"{name} awaits while it holds {lock}, a lock of threads",
+        f"{name} takes {lock} {facts.cite(taken)} and awaits {facts.cite(await_)} with it held. A "
+        "task that asks for it meanwhile stops the thread of the loop, and with it the one that "
+        "would release it: a deadlock. Use the lock of the loop's library (asyncio.Lock), or "
+        "release this one before the await.",
+        (taken, await_), (lock,),
+        diagnosis=f"{name} awaits while it holds {what}, a lock of threads: another task that "
+        "asks for it stops the whole loop",
     )  # fmt: skip
 
 

@@ -79,6 +79,8 @@ def order_violations(facts: Facts, names: frozenset[str]) -> Iterator[Finding]:
             "and the check that failed depends on it. Let the second wait for the first: "
             "join it, or wait for an event that it sets.",
             (first, second), (name,), shows=(((second, first),),),
+            diagnosis=f"nothing decides whether {steps.name(first)} or {steps.name(second)} comes "
+            f"first to {facts.say(second)}",
         )  # fmt: skip
 
 
@@ -173,4 +175,6 @@ def _finding(facts: Facts, name: str, first: int, second: int, tolerant: bool) -
         (first, second),
         (name,),
         shows=(((second, first),),),
+        diagnosis=f"{steps.name(first)} and {steps.name(second)} use {facts.say(second)} without "
+        "a common lock, in either order",
     )

@@ -83,7 +83,7 @@ def stale(facts: Facts) -> list[Finding]:
     date by the time of the write.
     """
     steps, locks = facts.steps, facts.locks
-    if "python" not in facts.trace.scenario:
+    if not facts.real_code or facts.trace.verdict.kind != "failed":
         return []
     looks: dict[tuple[str, int], list[int]] = {}  # its last look at a place, the one at another
     writes: dict[str, _Last] = defaultdict(_Last)
@@ -124,6 +124,7 @@ def _stale(facts: Facts, name: str, four: tuple[int, int, int, int]) -> Finding:
         f"concluded from the first look was out of date by then. Hold one lock, {mine} from the "
         f"look to the end, {other} around its write.",
         four, (name,),
+        diagnosis=f"{mine} acted on its check of {facts.say(first)} after {other} had changed it",
     )  # fmt: skip
 
 
@@ -142,6 +143,9 @@ def _violation(facts: Facts, name: str, three: tuple[int, int, int], lock: str) 
         f"do not see one state. A lock keeps out only those who take it: take {lock} at every "
         f"access to {name}.",
         three, (name, lock),
+        diagnosis=f"{other} used {facts.say(between)} {instead}, which {mine} held from one use of "
+        "it to the next" if not without else "",
+        cure=f"take {facts.said(lock)} at every access to {facts.say(first)}",
     )  # fmt: skip
 
 

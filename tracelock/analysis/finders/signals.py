@@ -18,6 +18,7 @@ from tracelock.analysis.derived.objects import by_kind
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.ops import (
     ACQUIRE,
+    CANCEL,
     CANCELLED,
     CLEAR,
     GET,
@@ -48,6 +49,9 @@ def missed(facts: Facts, one: Pending) -> Finding:
     """Why ``one`` waits for ever for a signal, an item or a party."""
     if one.op in (PUT, GET):
         return _queue(facts, one)
+    gone = _cancelled_waiter(facts, one) if one.op != JOIN else None
+    if gone is not None:
+        return gone
     return _MISSED.get(facts.steps.type_of(one.target), _no_sender)(facts, one)
 
 
@@ -60,6 +64,42 @@ def _no_sender(facts: Facts, one: Pending) -> Finding:
         facts, one, f"{name} waits for {one.target}, and nobody is left who could let it go on",
         "Something else than the workers of this trace must have it.", [],
     )  # fmt: skip
+
+
+def _cancelled_waiter(facts: Facts, one: Pending) -> Finding | None:
+    """A task that was cancelled where it waited at the same place in the code as ``one`` does."""
+    steps = facts.steps
+    if not steps.cooperative or not facts.real_code:
+        return None
+    number = {name: worker for worker, name in enumerate(steps.names)}
+    place = steps.at(one.since) if one.since >= 0 else one.at
+    here = {one.at, place} | {f for f in map(facts.function, (one.at, place)) if f}
+    for seq in range(len(steps) - 1, -1, -1):
+        kind = steps.kinds[seq]
+        if kind not in (CANCEL, CANCELLED):
+            continue
+        task = steps.workers[seq] if kind == CANCELLED else number.get(steps.targets[seq] or "")
+        if task is None or task == one.worker:
+            continue
+        own = steps.by_worker[task]
+        before = own[bisect_left(own, seq) - 1] if bisect_left(own, seq) else -1
+        if before < 0 or here.isdisjoint({steps.at(before), facts.function(steps.at(before))}):
+            continue
+        name, mine = steps.names[task], steps.names[one.worker]
+        title = f"Lost wake-up: {name} was cancelled where {mine} waits for ever"
+        return _lost(
+            facts, one, title,
+            f"{name} waits {facts.cite(before)} and is cancelled there {facts.cite(seq)}; {mine} "
+            f"waits at the same place for ever. A waiter that is cancelled may have been woken "
+            "already, or stand in the queue before others: it has to pass the wake-up on. In the "
+            "'except CancelledError' of that wait wake the next waiter before it is raised again.",
+            [before, seq, one.since],
+            diagnosis=f"{name} was cancelled where {mine} waits for ever, and did not pass on the "
+            "wake-up that it had, or stood in the way of",
+            cure="where a wait is cancelled, wake the next waiter before `CancelledError` is "
+            "raised again",
+        )  # fmt: skip
+    return None
 
 
 def on(facts: Facts, target: str, kind: int) -> list[int]:
@@ -86,12 +126,33 @@ def _never(facts: Facts, one: Pending, title: str, cure: str, events: list[int])
     last = "" if one.since < 0 else f" (its last event is {one.since})"
     story = f"{title}, at {facts.place(one.at)}{last}. {cure}"
     return facts.finding(
-        "missing-signal", ERROR, title, story, [*events, one.since], (one.target,), (one.worker,)
+        "missing-signal",
+        ERROR,
+        title,
+        story,
+        [*events, one.since],
+        (one.target,),
+        (one.worker,),
+        places=(one.at,),
     )
 
 
-def _lost(facts: Facts, one: Pending, title: str, story: str, events: list[int]) -> Finding:
-    return facts.finding("lost-wakeup", ERROR, title, story, events, (one.target,), (one.worker,))
+def _lost(
+    facts: Facts, one: Pending, title: str, story: str, events: list[int], diagnosis: str = "",
+    cure: str = "",
+) -> Finding:  # fmt: skip
+    return facts.finding(
+        "lost-wakeup",
+        ERROR,
+        title,
+        story,
+        events,
+        (one.target,),
+        (one.worker,),
+        places=(one.at,),
+        diagnosis=diagnosis,
+        cure=cure,
+    )
 
 
 # --- for ever --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tracelock.analysis.derived.ending import FINAL, Pending, last_words, pendin
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.finders.signals import missed
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.ops import ACQUIRE, JOIN
+from tracelock.ops import ACQUIRE, CHECKPOINT, JOIN
 
 __all__ = ["stuck"]
 
@@ -42,8 +42,12 @@ def stuck(facts: Facts) -> list[Finding]:
             behind = _behind(waits, one)
             alive = set(waits) - {one.worker}
             explained.add(one.worker)
-            if behind and alive <= behind:
-                found.append(_lockout(facts, one, [waits[other] for other in sorted(behind)]))
+            held = [waits[other] for other in sorted(behind)]
+            direct = any(other.op == ACQUIRE and one.worker in other.holders for other in held)
+            if one.op == CHECKPOINT and direct:
+                found.append(_awaiting(facts, one, held))
+            elif direct and alive <= behind:
+                found.append(_lockout(facts, one, held))
             else:
                 found.append(missed(facts, one))
     # where one signal is lost, who waits for the next one at the same object waits behind that
@@ -133,9 +137,12 @@ def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
             f"asks for it again (at {facts.place(one.at)}). This lock is not re-entrant: it waits "
             "for itself, for ever. Use an rlock, or split the function so that the inner part "
             "expects the lock to be held already.",
-            (taken, one.since), (one.target,), (one.worker,),
+            (taken, one.since), (one.target,), (one.worker,), places=(one.at,),
+            diagnosis=f"{names[one.worker]} asks for {facts.said(one.target, one.since)}, which it "
+            "holds already and which is not re-entrant",
         )  # fmt: skip
     parts, events = [], []
+    told = []
     for place, one in enumerate(circle):
         nxt = circle[(place + 1) % len(circle)]
         holder = ""
@@ -143,6 +150,9 @@ def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
             holder = f", which {names[nxt.worker]} holds{_since(facts, nxt.worker, one.target)}"
         parts.append(_asks(facts, one) + holder)
         before = circle[place - 1]
+        has = "" if before.op == JOIN else f"holds {facts.said(before.target, one.since)} and "
+        what = one.target if one.op == JOIN else facts.said(one.target, one.since)
+        told.append(f"{names[one.worker]} {has}waits for {what}")
         if before.op != JOIN:
             events.append(_taken(facts, one.worker, before.target))
         events.append(one.since)
@@ -159,6 +169,8 @@ def _deadlock(facts: Facts, circle: list[Pending], final: bool) -> Finding:
         "deadlock", severity, f"Deadlock: {ring}",
         f"{'; '.join(parts)}. {when}: each waits for what the next one has. {cure}.",
         events, [one.target for one in circle], [one.worker for one in circle],
+        diagnosis=", ".join(told), cure=cure[:1].lower() + cure[1:],
+        places=[one.at for one in circle],
     )  # fmt: skip
 
 
@@ -178,6 +190,30 @@ def _lockout(facts: Facts, one: Pending, behind: list[Pending]) -> Finding:
         "made of that lock, whose wait gives it up.",
         [*events, one.since, *(other.since for other in behind)], (one.target, *locks),
         (one.worker, *(other.worker for other in behind)),
+        diagnosis=f"{names[one.worker]} waits at {facts.said(one.target)} and holds "
+        f"{', '.join(map(facts.said, locks))}, which whoever could signal needs first",
+        cure="release the lock before the wait, or use a condition made of it",
+        places=(one.at, *(other.at for other in behind)),
+    )  # fmt: skip
+
+
+def _awaiting(facts: Facts, one: Pending, behind: list[Pending]) -> Finding:
+    """A task that waits for its loop, whose thread stands still at a lock that the task holds."""
+    names = facts.steps.names
+    other = next(o for o in behind if o.op == ACQUIRE and one.worker in o.holders)
+    taken = _taken(facts, one.worker, other.target)
+    mine, theirs, lock = names[one.worker], names[other.worker], facts.said(other.target, taken)
+    return facts.finding(
+        "await-with-lock", ERROR,
+        f"{mine} awaits while it holds {other.target}, which stops the loop",
+        f"{mine} holds {other.target}{_since(facts, one.worker, other.target)} across its await "
+        f"(at {facts.place(one.at)}). {_asks(facts, other)}: that is a lock of threads, so the "
+        f"whole loop stands still with it, and {mine} can never go on to release it. Use the lock "
+        "of the loop's library, or release this one before the await.",
+        (taken, one.since, other.since), (other.target,), (one.worker, other.worker),
+        diagnosis=f"{mine} awaits while it holds {lock}, a lock of threads: where {theirs} "
+        "asks for it the whole loop stands still",
+        places=(facts.steps.at(taken) if taken >= 0 else one.at, one.at, other.at),
     )  # fmt: skip
 
 
@@ -199,4 +235,6 @@ def _abandoned(facts: Facts, one: Pending, left: list[int]) -> Finding:
         "'with' block, which releases it however the block ends; against a killed process only "
         "a lock that the system releases helps (a file lock, or a new lock and a new worker).",
         [*events, one.since], (one.target,), (*left, one.worker),
+        diagnosis=f"{names[left[0]]} {how} while it held {facts.said(one.target, one.since)}",
+        cure="take it with `with`, or in a `try` whose `finally` releases it on every way out",
     )  # fmt: skip

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from tracelock.cli.learning.chapter import CONCEPTS
+from tracelock.cli.learning.shipped import MARK, names
 from tracelock.cli.options import (
     READ_COMPARISON,
     READ_SCENARIO,
@@ -27,14 +29,22 @@ _ENDINGS: Final = {
     READ_SCENARIO: ("yaml", "yml", "json"), READ_TRACE: ("json", "json.gz"),
     READ_COMPARISON: ("json", "json.gz"), READ_SOURCE: ("yaml", "yml", "json", "json.gz"),
 }  # fmt: skip
+#: What may also be the marked name of a scenario that comes with the package.
+_MARKED: Final = (READ_SCENARIO, READ_SOURCE)
 #: Placeholders of paths of which nothing more is known.
 _PATHS: Final = ("PATH", "FILE", "TRACE:K")
 
 
+#: Commands whose argument is a name, and what gives all of them.
+_OWN_NAMES: Final[dict[str, Callable[[], list[str]]]] = {
+    "scenarios": names, "tour": lambda: [one.name for one in CONCEPTS],
+}  # fmt: skip
+
+
 class Offer(NamedTuple):
     """An argument, and what a shell offers for it: one of ``words``, folders, or files that end so
-    (any file, where there are no endings). ``names``: none of a positional one; ``many``: more
-    may follow."""
+    (any file, where there are no endings); ``marked``: or a scenario of the package. ``names``:
+    none of a positional one; ``many``: more may follow."""
 
     names: tuple[str, ...]
     value: str
@@ -44,6 +54,7 @@ class Offer(NamedTuple):
     folders: bool = False
     endings: tuple[str, ...] = ()
     many: bool = False
+    marked: bool = False
 
 
 class Completed(NamedTuple):
@@ -72,6 +83,11 @@ def _completed() -> Iterator[Completed]:
         offers = [
             _offer(one) for row in rows for one in (row if isinstance(row, Either) else (row,))
         ]
+        if name in _OWN_NAMES:
+            offers = [
+                one if one.names else one._replace(words=tuple(_OWN_NAMES[name]()))
+                for one in offers
+            ]
         offers.append(Offer(("-h", "--help"), "", "show this help message and exit"))
         yield Completed(
             name, about, [one for one in offers if one.names],
@@ -88,7 +104,7 @@ def _offer(option: Option) -> Offer:
     return Offer(
         () if positional else names, value, about, words,
         bool(option.file) or value in _PATHS, value == "DIR", _ENDINGS.get(option.file, ()),
-        how.get("nargs") == "+",
+        how.get("nargs") == "+", option.file in _MARKED,
     )  # fmt: skip
 
 
@@ -112,14 +128,29 @@ _tracelock_words() {  # the word so far, then all that are offered
     while IFS= read -r one; do COMPREPLY+=("$one"); done < <(compgen -W "$2" -- "$1")
 }
 
+_tracelock_scenarios() {  # the same; a word that begins with @ is the name of a scenario
+    if [[ $1 == @* ]]; then _tracelock_words "$1" "@SCENARIOS@"; else _tracelock_files "$@"; fi
+}
+
 _tracelock() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
-    local command=${COMP_WORDS[1]} options valued number=0 place
+    local words=() last=0 place
+    # bash takes @name for two words
+    for (( place = 0; place < ${#COMP_WORDS[@]}; place++ )); do
+        if [[ ${COMP_WORDS[place]} == "@" ]] && (( place < COMP_CWORD )); then
+            (( place++ ))
+            words+=("@${COMP_WORDS[place]}")
+        else
+            words+=("${COMP_WORDS[place]}")
+        fi
+        (( place <= COMP_CWORD )) && last=$(( ${#words[@]} - 1 ))
+    done
+    local word=${words[last]} before=${words[last-1]} command=${words[1]}
+    local options valued number=0
     COMPREPLY=()
     # bash takes --option=value for three words
     if [[ $word == "=" ]]; then word=""
-    elif [[ $before == "=" ]]; then before=${COMP_WORDS[COMP_CWORD-2]}; fi
-    if (( COMP_CWORD == 1 )); then
+    elif [[ $before == "=" ]]; then before=${words[last-2]}; fi
+    if (( last == 1 )); then
         _tracelock_words "$word" "@COMMANDS@ -h --help --version"
         return
     fi
@@ -135,11 +166,11 @@ _tracelock() {
         _tracelock_words "$word" "$options"
         return
     fi
-    for (( place = 2; place < COMP_CWORD; place++ )); do
-        if [[ $valued == *" ${COMP_WORDS[place]} "* ]]; then
-            [[ ${COMP_WORDS[place+1]} == "=" ]] && (( place++ ))
+    for (( place = 2; place < last; place++ )); do
+        if [[ $valued == *" ${words[place]} "* ]]; then
+            [[ ${words[place+1]} == "=" ]] && (( place++ ))
             (( place++ ))
-        elif [[ ${COMP_WORDS[place]} != -* ]]; then
+        elif [[ ${words[place]} != -* ]]; then
             (( number++ ))
         fi
     done
@@ -166,6 +197,7 @@ def _bash(commands: Sequence[Completed]) -> list[str]:
                 place = "*" if offer.many else str(number)
                 arguments.append(f"        {one.name}:{place}) {action} ;;")
     script = _BASH.replace("@COMMANDS@", " ".join(one.name for one in commands))
+    script = script.replace("@SCENARIOS@", " ".join(_marked_names()))
     for mark, lines in ("OPTIONS", options), ("VALUES", values), ("ARGUMENTS", arguments):
         script = script.replace(f"@{mark}@", "\n".join(lines))
     return [script]
@@ -175,8 +207,13 @@ def _bash_action(offer: Offer) -> str:
     if offer.words:
         return f'_tracelock_words "$word" "{" ".join(offer.words)}"'
     if offer.files:
-        return " ".join(['_tracelock_files "$word"', *offer.endings])
+        what = "scenarios" if offer.marked else "files"
+        return " ".join([f'_tracelock_{what} "$word"', *offer.endings])
     return '_tracelock_files "$word" /' if offer.folders else ""
+
+
+def _marked_names() -> list[str]:
+    return [MARK + name for name in names()]
 
 
 # --- zsh ---------------------------------------------------------------------------------------
@@ -184,6 +221,11 @@ def _zsh(commands: Sequence[Completed]) -> Iterator[str]:
     yield "#compdef tracelock"
     yield "# Completion of tracelock for zsh: tracelock completion zsh > _tracelock, in a folder of"
     yield "# fpath; or, after compinit: source <(tracelock completion zsh)"
+    yield ""
+    yield "_tracelock_scenarios() {  # a word that begins with @ is the name of a scenario"
+    yield f"    local -a scenarios=({' '.join(map(_quoted, _marked_names()))})"
+    yield '    if [[ $PREFIX == @* ]]; then compadd -a scenarios; else _files "$@"; fi'
+    yield "}"
     yield ""
     yield "_tracelock() {"
     yield '    local curcontext="$curcontext" state line'
@@ -232,7 +274,8 @@ def _zsh_action(offer: Offer) -> str:
     if offer.words:
         return f"({' '.join(offer.words)})"
     if offer.files:
-        return f'_files -g "*.({"|".join(offer.endings)})(-.)"' if offer.endings else "_files"
+        what = " _tracelock_scenarios" if offer.marked else "_files"
+        return f'{what} -g "*.({"|".join(offer.endings)})(-.)"' if offer.endings else what
     return "_files -/" if offer.folders else " "
 
 
@@ -259,13 +302,21 @@ function __tracelock_files  # folders, and files with one of these endings
     __fish_complete_path (commandline -ct) | string match -r $wanted
 end
 
+function __tracelock_scenarios  # the same, or where the word begins with @ names of scenarios
+    if string match -q '@*' -- (commandline -ct)
+        printf '%s\n' @SCENARIOS@
+    else
+        __tracelock_files $argv
+    end
+end
+
 complete -c tracelock -f
 complete -c tracelock -n __tracelock_is -s h -l help -d 'show the help'
 complete -c tracelock -n __tracelock_is -l version -d 'show the version'"""
 
 
 def _fish(commands: Sequence[Completed]) -> Iterator[str]:
-    yield _FISH
+    yield _FISH.replace("@SCENARIOS@", " ".join(map(_fished, _marked_names())))
     for one in commands:
         yield f"complete -c tracelock -n __tracelock_is -a {one.name} -d {_fished(one.about)}"
     for one in commands:
@@ -294,7 +345,8 @@ def _fish_action(offer: Offer) -> str:
     if offer.words:
         return " ".join(offer.words)
     if offer.files:
-        return f"(__tracelock_files {' '.join(offer.endings)})"
+        what = "scenarios" if offer.marked else "files"
+        return f"(__tracelock_{what} {' '.join(offer.endings)})"
     return "(__fish_complete_directories (commandline -ct))" if offer.folders else ""
 
 

@@ -1,5 +1,5 @@
 """One table of examples: the ends of the help pages are made from it, and what ``tracelock`` alone
-says. A test runs them in a copy of the repository, those of a command one after the other.
+says. A test runs them in an empty folder, those of a command one after the other.
 
 Imports nothing of substance, see ``tracelock.cli.main``.
 """
@@ -27,80 +27,95 @@ _OWN_CODE: Final = (
 
 EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
     "run": (
-        _E("tracelock run scenarios/unlocked_counter.yaml", "one run on threads, as they come"),
-        _E("tracelock run scenarios/unlocked_counter.yaml --strategy random --runs 200",
+        _E("tracelock run @unlocked_counter", "one run on threads, as they come"),
+        _E("tracelock run @unlocked_counter --strategy random --runs 200",
            "how often does it go wrong?"),
-        _E("tracelock run scenarios/pi.yaml --backend multiprocessing --trace pi.json.gz",
+        _E("tracelock run @pi --backend multiprocessing --trace pi.json.gz",
            "on processes, the trace compressed"),
     ),
     "replay": (
-        _E("tracelock replay traces/deadlock_ab_ba.json", "the same deadlock, every time"),
-        _E("tracelock replay traces/unlocked_counter.json --backend asyncio",
+        _E("tracelock explore @unlocked_counter --trace lost.json",
+           "a failure and its trace, then:"),
+        _E("tracelock replay lost.json", "the same failure, every time"),
+        _E("tracelock replay lost.json --backend asyncio",
            "could tasks lose that update, too? (they cannot: status 3)"),
-        _E("tracelock replay traces/unlocked_counter.json --bisect",
+        _E("tracelock replay lost.json --bisect",
            "what to give to 'git bisect run'"),
     ),
     "explore": (
-        _E("tracelock explore scenarios/unlocked_counter.yaml",
+        _E("tracelock explore @unlocked_counter",
            "find a lost update, make it small, and confirm it on threads"),
-        _E("tracelock explore scenarios/unlocked_counter.yaml --backend asyncio",
+        _E("tracelock explore @unlocked_counter --backend asyncio",
            "can the same go wrong with tasks?"),
-        _E("tracelock explore scenarios/philosophers.yaml --all --no-trace",
+        _E("tracelock explore @philosophers --all --no-trace",
            "list every distinct outcome"),
-        _E("tracelock explore scenarios/peterson.yaml --strategy states",
+        _E("tracelock explore @peterson --strategy states",
            "go through states: right for spin loops"),
     ),
     "check": (
-        _E("tracelock check traces/unlocked_counter.json scenarios/unlocked_counter.yaml",
+        _E("tracelock explore @unlocked_counter --trace lost.json",
+           "a failure and its trace; then, when the scenario was mended:"),
+        _E("tracelock check lost.json @unlocked_counter",
            "is it mended? (not yet: status 1)"),
-        _E("tracelock check traces/unlocked_counter.json scenarios/unlocked_counter.yaml --json",
+        _E("tracelock check lost.json @unlocked_counter --json",
            "the same for a script"),
     ),
     "shrink": (
-        _E("tracelock explore scenarios/philosophers.yaml --no-shrink --trace long.json",
+        _E("tracelock explore @philosophers --no-shrink --trace long.json",
            "some failure, as it was found, then:"),
         _E("tracelock shrink long.json -o small.json", "the fewest switches that fail so"),
         _E("tracelock shrink long.json --scenario small.yaml",
            "leave away what the failure does not need of the scenario, too"),
     ),
     "predict": (
-        _E("tracelock run scenarios/philosophers.yaml --strategy round-robin --trace round.json",
+        _E("tracelock run @philosophers --strategy round-robin --trace round.json",
            "some run that passes, then:"),
         _E("tracelock predict round.json", "what could have gone wrong near it? each one is tried"),
     ),
     "analyze": (
-        _E("tracelock analyze traces/deadlock_ab_ba.json", "why it went wrong"),
-        _E("tracelock analyze traces/condition_lost_wakeup.json --json", "the same for a script"),
+        _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
+           "a failure and its trace, then:"),
+        _E("tracelock analyze deadlock.json", "why it went wrong"),
+        _E("tracelock analyze deadlock.json --all", "all that was seen beside it"),
+        _E("tracelock analyze deadlock.json --json", "the same for a script"),
     ),
     "show": (
-        _E("tracelock show traces/peterson_reordered.json", "every step; nothing is run"),
-        _E("tracelock show traces/starvation.json --around 9", "only those near event 9"),
+        _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
+           "a failure and its trace, then:"),
+        _E("tracelock show deadlock.json", "every step; nothing is run"),
+        _E("tracelock show deadlock.json --around 1", "only those near event 1"),
     ),
     "report": (
-        _E("tracelock report traces/deadlock_ab_ba.json -o deadlock.html",
+        _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
+           "a failure and its trace, then:"),
+        _E("tracelock report deadlock.json -o deadlock.html",
            "a page to step through, in one file"),
-        _E("tracelock report traces/unlocked_counter.json --find-twin -o lost.html",
+        _E("tracelock report deadlock.json --find-twin -o twin.html",
            "beside the nearest run that passes"),
-        _E("tracelock report traces/unlocked_counter.json -o - --as markdown",
+        _E("tracelock report deadlock.json -o - --as markdown",
            "Markdown, on standard output"),
     ),
     "attach": (
-        _E("tracelock attach traces/deadlock_ab_ba.json > issue.md", "what to paste into an issue"),
-        _E("tracelock attach traces/unlocked_counter.json --find-twin",
+        _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
+           "a failure and its trace, then:"),
+        _E("tracelock attach deadlock.json > issue.md", "what to paste into an issue"),
+        _E("tracelock attach deadlock.json --find-twin",
            "beside the nearest run that passes"),
     ),
     "export": (
-        _E("tracelock export scenarios/locked_counter.yaml --as threading",
+        _E("tracelock export @locked_counter --as threading",
            "the plain program that a scenario stands for"),
-        _E("tracelock export traces/deadlock_ab_ba.json --as threading -o deadlock.py",
+        _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
+           "a failure and its trace, then:"),
+        _E("tracelock export deadlock.json --as threading -o deadlock.py",
            "a program that deadlocks every time, for somebody without tracelock"),
-        _E("tracelock export traces/unlocked_counter.json --as pytest -o test_lost.py",
+        _E("tracelock export deadlock.json --as pytest -o test_deadlock.py",
            "a regression test"),
     ),
     "compare": (
-        _E("tracelock compare scenarios/unlocked_counter.yaml --seconds 5",
+        _E("tracelock compare @unlocked_counter --seconds 5",
            "threads, processes and tasks side by side"),
-        _E("tracelock compare scenarios/unlocked_counter.yaml --html comparison.html",
+        _E("tracelock compare @unlocked_counter --html comparison.html",
            "with time for exact figures, and as a page", slow=True),
     ),
     "atomic": (
@@ -110,15 +125,27 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
         _E("tracelock atomic --list", "a table of common operations"),
     ),
     "validate": (
-        _E("tracelock validate scenarios/*.yaml", "all mistakes of all files, with their lines"),
-        _E("tracelock validate --json scenarios/pi.yaml", "the same for a script or an editor"),
+        _E("tracelock validate @pi @aba", "all mistakes of all files, with their lines"),
+        _E("tracelock validate --json @pi", "the same for a script or an editor"),
+    ),
+    "tour": (
+        _E("tracelock tour", "all of it, a key press a concept", slow=True),
+        _E("tracelock tour --list", "what there is"),
+        _E("tracelock tour race", "one concept"),
+    ),
+    "scenarios": (
+        _E("tracelock scenarios", "what there is; each may be used as @NAME"),
+        _E("tracelock scenarios deadlock_ab_ba > deadlock.yaml", "one of your own to begin with"),
     ),
     "schema": (
         _E("tracelock schema > tracelock-scenario.schema.json", "for the folder of your scenarios"),
-        _E("head -n 1 scenarios/pi.yaml", "the first line of each, by which an editor finds it"),
+        _E("tracelock scenarios pi | head -n 1",
+           "the first line of each, by which an editor finds it"),
     ),
     "recover": (
-        _E("head -c 1500 traces/unlocked_counter.json > cut.json", "a trace that was cut off"),
+        _E("tracelock explore @deadlock_ab_ba --trace deadlock.json",
+           "a trace, then one that was cut off:"),
+        _E("head -c 1500 deadlock.json > cut.json", "a trace that was cut off"),
         _E("tracelock recover cut.json -o whole.json", "what is whole in it"),
     ),
     "completion": (
@@ -147,16 +174,19 @@ _BEGIN: Final = (
            "fail the same way again; the summary of pytest has the line with its names"),
     )),
     ("A statement of Python:", EXAMPLES["atomic"][:1]),
-    ("A small model of the problem, a scenario in YAML:", (
-        EXAMPLES["explore"][0], EXAMPLES["replay"][0],
-        _E("tracelock compare scenarios/unlocked_counter.yaml",
+    ("A small model of the problem, a scenario in YAML (@NAME: one that comes with tracelock):", (
+        EXAMPLES["explore"][0],
+        _E("tracelock compare @unlocked_counter",
            "threads, processes and tasks side by side"),
+    )),
+    ("To learn what can go wrong:", (
+        _E("tracelock tour", "a race, locks, deadlock and its cures, ..., each shown by a run"),
     )),
 )  # fmt: skip
 _ON: Final = (
     "`tracelock --help` lists all commands, `tracelock COMMAND --help` has examples of each, and "
     "`tracelock completion SHELL` makes bash, zsh or fish complete them. For one test instead of "
-    "all: @pytest.mark.tracelock. The README has the rest."
+    "all: @pytest.mark.tracelock. docs/ has the rest."
 )
 _STATUSES: Final = (
     "as it should be (run: passed; replay: ended as the trace says)",

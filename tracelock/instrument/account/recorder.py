@@ -6,7 +6,6 @@ import inspect
 import os
 import sys
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, CoroutineType, FrameType
@@ -47,6 +46,7 @@ from tracelock.instrument.account.looks import (
 )
 from tracelock.instrument.account.profiling import CALL, Profile
 from tracelock.instrument.account.reached import Reached
+from tracelock.instrument.account.touched import TouchedObjects
 from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
@@ -77,16 +77,6 @@ class KnownCode:
     making: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Touched:
-    """An object that was used unseen: by the workers of the bit mask ``by``, ``of`` what."""
-
-    keep: object
-    of: str
-    why: str
-    by: int = 0
-
-
 class CallRecorder:
     """The calls of one schedule after the other. ``looked``: whether the code of a module, in a
     file of this name, is looked into."""
@@ -103,8 +93,7 @@ class CallRecorder:
         self._codes: dict[int, KnownCode] = {}
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
-        self._touched: dict[int, Touched] = {}
-        self._dead: list[Touched] = []  # of objects that are no more
+        self._touched = TouchedObjects(hub.names)
         self._rebound: dict[tuple[str, str], int] = {}
         #: Set where a worker is to be ended from outside: an exception that is raised in a thread
         #: while it is in here would be lost.
@@ -154,7 +143,6 @@ class CallRecorder:
             self.account.chance.add("random")
         self.in_c.end()
         self._touched.clear()
-        self._dead.clear()
         self._rebound.clear()
         self._uses, self._cached = [], {}
         self._codes.clear()
@@ -165,32 +153,17 @@ class CallRecorder:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
     def _shared(self, unseen: dict[str, str]) -> None:
-        for module, why in self._reached.told(self.hub.names, self._touched):
+        for module, why in self._reached.told(self.hub.names, self._touched.known):
             unseen.setdefault(module, why)
-        for address, touched in self._touched.items():
-            touched.by |= self._seen_by(address)
-        for touched in (*self._touched.values(), *self._dead):
-            if touched.by & (touched.by - 1):
-                unseen.setdefault(touched.of, touched.why)
+        for touched in self._touched.shared():
+            unseen.setdefault(touched.of, touched.why)
         for (module, name), users in self._rebound.items():
             if users & (users - 1):
                 unseen.setdefault(module, f"several workers assign its {name}")
         for cache, hits in self._uses:
             # who has filled it is known, and not who has found something in it
-            if cache.cache_info()[0] > hits and identity(cache) in self._touched:
+            if cache.cache_info()[0] > hits and identity(cache) in self._touched.known:
                 unseen.setdefault(cache_name(cache), _IN_C)
-
-    def _seen_by(self, address: int) -> int:
-        """The workers that were seen to use an object; all, where it is known to be shared."""
-        names = self.hub.names
-        known = names.objects.get(address) or names.lasting.get(address)
-        users = 0
-        for variable in known.parts.values() if known is not None else ():
-            if variable.shared:
-                return -1 & 0xFFFFFF
-            if variable.stamp == names._schedule:
-                users |= variable.users
-        return users
 
     def watch(self, run: Callable[[], object]) -> None:
         """Run ``run``, and record what it calls on this thread."""
@@ -416,8 +389,7 @@ class CallRecorder:
     # --- objects -----------------------------------------------------------------------------
     def _touch(self, obj: object, worker: int, module: str = "") -> None:
         """``obj`` is used by code of ``module`` that is not looked into; "": its own code, in C."""
-        known = self._touched.get(identity(obj))
-        if known is None:
+        if identity(obj) not in self._touched.known:
             if "_wrapper" in namespace(obj):
                 return  # of multiprocessing.sharedctypes, which is under control
             if type(obj) is LRU:
@@ -430,20 +402,5 @@ class CallRecorder:
                 of, why = module, f"its code uses a {name} that several workers share"
             else:
                 of, why = type(obj).__name__, "several workers share one, whose state is kept in C"
-            known = self._touched[identity(obj)] = Touched(self._keep(obj), of, why)
-        known.by |= 1 << worker
-
-    def _keep(self, obj: object) -> object:
-        """What tells when the address of ``obj`` is free for another: see ``naming``."""
-        address = identity(obj)
-        try:
-            return weakref.ref(obj, lambda _: self._died(address))
-        except TypeError:
-            return obj
-
-    def _died(self, address: int) -> None:
-        """What was touched is no more, in the middle of the schedule or with its state."""
-        known = self._touched.pop(address, None)
-        if known is not None:
-            known.by |= self._seen_by(address)
-            self._dead.append(known)
+            self._touched.add(obj, of, why)
+        self._touched.known[identity(obj)].by |= 1 << worker

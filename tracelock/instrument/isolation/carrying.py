@@ -176,7 +176,8 @@ class Learnt:
     def _tables(self) -> Iterable[dict[Any, Any]]:
         sources = self._sources
         return (
-            callers.functions, callers._paths, sources.digests, sources.sites._functions,
+            callers.functions, callers._paths, callers.created, callers.called, callers.held,
+            sources.digests, sources.sites._functions,
             self._backend.kept.lasting, self._backend.kept.changed,
             self._backend.kept.callers.lost, self._backend.names.doubts,
             self._backend.names.unsure, self._backend.names.exposed,

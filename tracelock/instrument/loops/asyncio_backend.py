@@ -22,11 +22,11 @@ from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
 from tracelock.instrument.loops.backend import LAST_STEPS, LoopBackend, call_work
 from tracelock.instrument.loops.cancel_ways import in_scope
-from tracelock.instrument.loops.footprints.rows import known_here
 from tracelock.instrument.loops.footprints.tasks import CollectingTasks, collected
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.scanning.process import looking
 from tracelock.instrument.worker import MainBlocked
 
 
@@ -49,7 +49,13 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
 
     @property
     def tells_steps(self) -> bool:
-        return self.account.account.apart and not self.afresh.drew and known_here()
+        # from 3.14 on tasks know one another in C
+        known = sys.version_info < (3, 14) and self.account.account.apart and not self.afresh.drew
+        # a condition that no schedule has made keeps the methods of its lock as they were then
+        return known and not any(
+            type(one) is asyncio.Condition and "_tracelock_name" not in vars(one)
+            for one in looking.referrers(asyncio.Condition)
+        )
 
     def collecting(self) -> AbstractContextManager[None]:
         return collected(self.hub)

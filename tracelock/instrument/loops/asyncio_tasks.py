@@ -161,8 +161,20 @@ class AsyncioTasks(LoopTasks):
     def ended(self, worker: TaskWorker, error: BaseException | None) -> None:
         asked = worker.given or worker.number in self.hub.controller.essential
         super().ended(worker, error)
+        task = worker.task
+        if task is not None and task.cancelling() and not task.cancelled() and error is None:
+            self._swallowed(worker)
         if not asked:
             self._ended = worker
+
+    def _swallowed(self, worker: TaskWorker) -> None:
+        """A task that was cancelled has ended as if it had not been: the record tells it."""
+        log = self.hub.controller.log
+        for place in range(len(log) - 1, -1, -1):
+            who, kind, op, *more = log[place]
+            if kind == CANCEL and op.target == worker.number:
+                log[place] = (who, kind, Op(CANCEL, op.target, op.at, remark="swallowed"), *more)
+                return
 
     def leave(self) -> None:
         super().leave()

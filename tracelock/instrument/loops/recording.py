@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.callers import caller, creation_name, synchronising
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.hub import Phase, get_ident
 from tracelock.instrument.patching import SEEN, replace
@@ -65,6 +65,7 @@ class Recorder:
             worker = here()
             if worker is not None and not worker.importing:
                 self._tracelock_name = creation_name(kind, worker)
+                synchronising.add(identity(type(self)))
             original(self, *args, **kwargs)
 
         self._replace(owner, "__init__", __init__)

@@ -313,6 +313,9 @@ class Sources(Instrumentation):
         self.uninstall()
         callers.shown.clear()
         callers.clear()
+        callers.created.clear()
+        callers.called.clear()
+        callers.held.clear()
 
     def of(self, ats: set[str]) -> tuple[dict[str, str], dict[str, str]]:
         """The digests of the files and the functions of these places."""

@@ -14,16 +14,17 @@ class Site:
     """One line of one function. ``at`` is ``file:line``, ``function`` its qualified name.
 
     Sites of one source are unique, so they may be compared by identity. Several accesses on a line
-    share their site.
+    share their site. ``library``: whether it is in the standard library, None until asked.
     """
 
-    __slots__ = ("at", "file", "function", "line")
+    __slots__ = ("at", "file", "function", "library", "line")
 
     def __init__(self, file: str, line: int, function: str) -> None:
         self.file = file
         self.line = line
         self.function = function
         self.at = f"{file}:{line}"
+        self.library: bool | None = None
 
     def __repr__(self) -> str:
         return f"<Site {self.at} {self.function}>"
@@ -79,6 +80,34 @@ def stable_file(name: str, path: str | None) -> str:
         return os.path.basename(path)
     below = Path(below).as_posix()
     return os.path.basename(path) if below.startswith("../") else below
+
+
+#: What lies in the folder of a project.
+_OF_PROJECTS: Final = (
+    "pyproject.toml", "setup.py", "setup.cfg", "pytest.ini", "tox.ini", ".git", ".hg",
+)  # fmt: skip
+
+
+def project_root() -> str:
+    """The folder of the project that the current directory is in; that itself where none is."""
+    try:
+        here = Path(os.path.realpath(os.curdir))
+    except OSError:  # the current directory is gone
+        return ""
+    for folder in (here, *here.parents):
+        if any((folder / name).exists() for name in _OF_PROJECTS):
+            return str(folder)
+    return str(here)
+
+
+def path_in_project(path: str, root: str) -> str | None:
+    """Where a file lies below the folder of the project, None where it does not: what is outside
+    has names in its path that are nobody's business (``/home/...``)."""
+    try:
+        below = Path(os.path.relpath(os.path.realpath(path), root)).as_posix()
+    except (OSError, ValueError):
+        return None
+    return None if not root or below.startswith("../") or os.path.isabs(below) else below
 
 
 _names: Final[Any] = vars(ModuleType)["__dict__"].__get__

@@ -6,7 +6,7 @@ import _thread
 from collections.abc import Callable
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, creation_name
+from tracelock.instrument.callers import caller, creation_name, name_slots, synchronising
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
@@ -105,6 +105,8 @@ class ControlledRLock(ControlledLock):
             self.take_back(saved[0], False)
 
 
+synchronising.update(map(identity, (ControlledLock, ControlledRLock)))
+name_slots.append((LockStandIn, vars(LockStandIn)["name"].__get__))
 # a trace shows a value by the name of its type
 ControlledLock.__name__, ControlledRLock.__name__ = "Lock", "RLock"
 #: The stand-in of each type of lock, and what gives a real one.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.errors import TracelockError
-from tracelock.instrument.callers import caller
+from tracelock.instrument.callers import call_text, called, caller
 from tracelock.instrument.hub import Hub, ScheduleOver, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.primitives import refuse, too_long
@@ -61,15 +61,20 @@ def _run(thread: Any, run: Callable[[], object], hub: Hub) -> None:
 
 def _label(thread: Any, parent: Worker) -> str:
     target, name = getattr(thread, "_target", None), thread._name
+    told = ""
     if _idles(thread):
         base = "executor"
     elif isinstance(name, str) and not name.startswith(("Thread-", "ThreadPoolExecutor-")):
         base = name
     elif target is not None:
         base = getattr(target, "__name__", type(target).__name__)
+        told = call_text(base, thread._args, thread._kwargs)
     else:
         base = type(thread).__name__
-    return parent.child_label(base, "thread")
+    label = parent.child_label(base, "thread")
+    if told:
+        called[label, told] = None
+    return label
 
 
 def _idles(thread: Any) -> bool:

@@ -160,7 +160,7 @@ class Collector:
             self.touch(("moment", near), not wakes)
 
 
-class Naming:
+class NamesTold:
     """While this is entered, a collector hears of the names that objects get."""
 
     def __init__(self, hub: Hub) -> None:

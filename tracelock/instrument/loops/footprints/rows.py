@@ -17,8 +17,6 @@ from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask
 from tracelock.instrument.loops.footprints.collecting import Collector
 from tracelock.instrument.loops.registry import TaskRegistry
-from tracelock.instrument.scanning.marks import BY_AGE
-from tracelock.instrument.scanning.process import looking
 
 #: The collectors at work, by thread.
 COLLECTORS: Final[dict[int, Collector]] = {}
@@ -228,7 +226,7 @@ _MADE: Final = (
 )  # fmt: skip
 
 
-class Rows:
+class TellingRows:
     """While this is entered, what is called of asyncio tells the collectors."""
 
     def __init__(self) -> None:
@@ -264,13 +262,3 @@ class Rows:
                 delattr(owner, name)
             else:
                 setattr(owner, name, before)
-
-
-def known_here() -> bool:
-    """Whether all that matters can be seen in this process: not where tasks know one another in C
-    (from 3.14 on), and not where there is a condition that no schedule has made: it has kept the
-    methods of its lock as they were then."""
-    return BY_AGE and not any(
-        type(one) is asyncio.Condition and "_tracelock_name" not in vars(one)
-        for one in looking.referrers(asyncio.Condition)
-    )

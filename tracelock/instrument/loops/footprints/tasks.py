@@ -23,9 +23,9 @@ from tracelock.instrument.loops.footprints.collecting import (
     LINE,
     Collecting,
     Collector,
-    Naming,
+    NamesTold,
 )
-from tracelock.instrument.loops.footprints.rows import _GATHERING, COLLECTORS, WAKES, Rows
+from tracelock.instrument.loops.footprints.rows import _GATHERING, COLLECTORS, WAKES, TellingRows
 from tracelock.instrument.loops.tasks import EPOCH, LoopWorker, TaskWorker
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
 
@@ -222,8 +222,8 @@ class CollectingTasks(UnrecordedAsyncioTasks):
 def collected(hub: Hub) -> Iterator[None]:
     """While this is entered, schedules may be run whose steps tell what they touch."""
     with ExitStack() as stack:
-        stack.enter_context(Naming(hub))
-        stack.enter_context(Rows())
+        stack.enter_context(NamesTold(hub))
+        stack.enter_context(TellingRows())
         try:
             yield
         finally:

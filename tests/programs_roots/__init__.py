@@ -1,0 +1,1 @@
+"""Programs with one bug each; ``program.py`` says how they are written."""

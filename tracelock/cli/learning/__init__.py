@@ -1,0 +1,1 @@
+"""What comes with the package to learn from: its documented scenarios, and a tour of them."""
