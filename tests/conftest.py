@@ -498,6 +498,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_test_of_a_scenario_explores_it": 0,
         "test_what_a_free_program_does_is_possible": 8,
     },
+    "system/test_export_forced.py": {
+        "test_a_failing_test_is_made_again_from_its_token_and_has_a_report": 0,
+        "test_check_says_what_became_of_an_old_failure_of_real_code": 0,
+        "test_it_is_tried_before_it_is_handed_out": 0,
+    },
     "system/test_first_party.py": {
         "test_a_trace_says_what_all_was": 0,
         "test_all_looks_into_libraries_that_the_workers_execute": 0,

@@ -117,7 +117,7 @@ def test_its_replay_command_reproduces(pytester: pytest.Pytester) -> None:
     (trace,) = (pytester.path / ".tracelock").iterdir()
     result = run(pytester, "test_it.py::test_wrong", "--tracelock-replay", str(trace))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["reproduced: it ended as the trace says"])
+    result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
 
 
 _UNCONTROLLED = """\

@@ -59,6 +59,7 @@ INNER: dict[str, set[str]] = {
     "explore/shrink": set(),
     "explore/spread": set(),
     "explore/states": set(),
+    "export/forced": set(),
     "instrument/accesses": {"rewrite"},
     "instrument/account": set(),
     "instrument/files": set(),
@@ -78,6 +79,7 @@ INNER: dict[str, set[str]] = {
     "scenario/documents": {"language"},
     "scenario/language": {"documents"},
     "schedulers/dpor": set(),
+    "session/forcing": set(),
     "session/interpreters": set(),
 }
 #: Nothing below the faces prints, exits or reads the command line.

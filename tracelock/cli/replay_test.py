@@ -21,8 +21,8 @@ _STATUSES: Final = {0: 2, 1: 2, 2: 130, 3: 4, 4: 2, 5: 2}
 
 
 def replay_test(node: str, options: argparse.Namespace, debugger: list[str]) -> int:
-    """Replay the trace of a test: let pytest run the test, with the trace to follow. ``debugger``:
-    the options of pytest under which the plugin debugs it instead."""
+    """Replay the trace, or the token, of a test: let pytest run it, with that to follow.
+    ``debugger``: the options of pytest under which the plugin debugs it instead."""
     if options.json:
         raise UsageError("the trace is of a test, which pytest replays: there is no --json of it")
     if node.startswith("-"):
@@ -32,10 +32,12 @@ def replay_test(node: str, options: argparse.Namespace, debugger: list[str]) -> 
     alone = ["-n0"] if importlib.util.find_spec("xdist") is not None else []
     plugin = [] if _plugin_installed() else ["-p", "tracelock.pytest_plugin"]
     path = os.path.abspath(options.trace)
+    given = ["--tracelock-replay", path] if options.token is None else [
+        f"--tracelock-token={options.token}"
+    ]  # fmt: skip
     command = [
         sys.executable, "-m", "pytest", "-q", "--no-header", *alone, *plugin,
-        "--tracelock-replay", path, "--tracelock-replay-status", *debugger,
-        "--", node,
+        *given, "--tracelock-replay-status", *debugger, "--", node,
     ]  # fmt: skip
     with _interrupts_for_the_child(bool(debugger)):
         status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode

@@ -74,6 +74,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     for name in ("--tracelock-debug", "--tracelock-at"):
         group.addoption(name, metavar="HOW", help="(tracelock replay)")
+    group.addoption(
+        "--tracelock-token", metavar="TOKEN",
+        help="make the schedule of this token (tl1-...) again, of the test that it is of",
+    )  # fmt: skip
+    group.addoption(
+        "--tracelock-report", metavar="DIR",
+        help="write of each failing test the trace, a page and Markdown for an issue into DIR",
+    )  # fmt: skip
     group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
     parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
     parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")
@@ -111,7 +119,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tracelock.pytest_plugin.failure_text import show_all_events
 
         show_all_events(True)
-    if config.getoption("--tracelock-replay"):
+    if config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"):
         from tracelock.pytest_plugin.replaying import Replaying
 
         config.pluginmanager.register(Replaying(config), Replaying.__name__)
@@ -135,14 +143,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def _is_replayed(item: pytest.Item) -> bool:
     """Whether the trace that is replayed is that of this test, explored by ``--tracelock``."""
-    if not item.config.getoption("--tracelock-replay"):
+    config = item.config
+    if not (config.getoption("--tracelock-replay") or config.getoption("--tracelock-token")):
         return False
     from tracelock.pytest_plugin.kept import node_id
     from tracelock.pytest_plugin.replaying import Replaying
 
     replaying = Replaying.of(item.config)
     called = "tracelock_explore" in getattr(item, "fixturenames", ())
-    return replaying is not None and replaying.node == node_id(item) and not called
+    return replaying is not None and replaying.is_of(node_id(item)) and not called
 
 
 @pytest.fixture

@@ -332,12 +332,14 @@ class GivenTest:
 
     # --- a replay ------------------------------------------------------------------------------
     def follow(
-        self, trace: Trace, options: dict[str, Any], follow: Callable[[Target], None]
+        self, trace: Trace | None, options: dict[str, Any], follow: Callable[[Target], None]
     ) -> None:
         """Let ``follow`` replay a trace, with the input that it was recorded with."""
         from tracelock.session.targets import python_of
 
         hypothesis: Any = sys.modules["hypothesis"]
+        if trace is None:
+            raise UsageError("a token has no input of Hypothesis: replay the trace of this test")
         code = (python_of(trace) or {}).get("hypothesis")
         if not isinstance(code, dict):
             code = {}

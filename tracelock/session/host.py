@@ -102,6 +102,10 @@ class Host(ABC):
     def retrace(self, trace: Trace) -> Executed | None:
         """The schedule of a trace, executed by its picks; None where it cannot be followed."""
 
+    def share(self, wanted: Callable[[str], bool]) -> bool:
+        """Let what was used so far and has a wanted name be shared; whether there is more now."""
+        return False
+
     def lasts(self, verdict: Verdict) -> bool:
         """Whether each schedule that ends like this takes long: such a one is not made smaller."""
         return False
