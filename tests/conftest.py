@@ -386,6 +386,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_expectations_of_the_library": 0,
         "test_the_library": 4,
     },
+    "conformance/test_task_steps.py": {
+        "test_more_random_programs": 0,
+        "test_there_are_as_many_executions_as_classes": 2,
+        "test_what_is_not_known_is_tried_in_every_order": 3,
+    },
     "conformance/test_tasks.py": {
         "test_controlled_is_the_model": 6,
         "test_free_runs_replay": 6,
