@@ -309,6 +309,34 @@ def test_a_condition_that_outlives_schedules() -> None:
     assert {x for x, *_ in ends.ends} == {2}
 
 
+HIDDEN: dict[str, Any] = {}
+exec("def hide(s, n):\n    s.y, s.z = n, s.y\n", HIDDEN)
+
+
+def hides(n: int) -> Any:
+    async def work(s: State) -> None:
+        await pause()
+        if s.x == 42:
+            HIDDEN["hide"](s, n)
+        await pause()
+
+    return work
+
+
+async def late(s: State) -> None:
+    for _ in range(3):
+        await pause()
+    s.x = 42
+
+
+def test_code_that_is_not_looked_into_comes_later() -> None:
+    """The schedules that an exploration begins with do not come to it."""
+    workers = [hides(1), hides(2), late]
+    every, ends = found(workers, every=True), found(workers)
+    assert not ends.by_steps
+    assert ends.ends == every.ends and ends.complete
+
+
 def test_code_that_is_not_looked_into_is_tried_in_every_order() -> None:
     space: dict[str, Any] = {"asyncio": asyncio}
     exec(

@@ -55,11 +55,16 @@ class AccountKeeper:
         self._schedules = 0
         self._next = 1
 
-    def begin(self) -> CallRecorder | None:
+    def begin(self, always: bool = False) -> CallRecorder | None:
         """A schedule begins. What records it, if it is to be recorded: not where schedules are
-        compared with one another."""
+        compared with one another, unless all are (``always``)."""
         recorder = self._recorder
-        if recorder is None or self.hub.names.deferring or self.hub.names.frozen:
+        if recorder is None or self.hub.names.frozen:
+            return None
+        if always:
+            recorder.begin()
+            return recorder
+        if self.hub.names.deferring:
             return None
         self._schedules += 1
         if self._schedules < self._next:

@@ -211,10 +211,13 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def unrecorded(self, controller: OpenController) -> Any:
         """Run a schedule of which no record is kept; its tasks, which say whether it is known to
         have gone well. Another one is to follow, with a record, where it has not."""
+        if self.by_steps:  # what steps share without telling so is looked for in each schedule
+            self.hub.recorder = self.account.begin(always=True)
         self._begin_life(controller, self.make_unrecorded, self._without_record)
         tasks: Any = self.tasks
         tasks.well = tasks.well and self.hub.error is None
         self.hub.phase = Phase.IDLE
+        self.account.end(controller)
         self.afresh.end()
         return tasks
 

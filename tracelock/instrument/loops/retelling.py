@@ -154,7 +154,8 @@ class StepRetelling(Retelling):
     def run(self, backend: LoopBackend[Any], controller: OpenController) -> None:
         super().run(backend, controller)
         controller.steps = self._steps
-        if self._steps is None:
+        if self._steps is None or not backend.account.account.apart:
+            controller.steps = None
             self.off = True
 
     def _ran(self, controller: OpenController) -> None:

@@ -133,6 +133,8 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         self.collector = hub.collector = Collector(hub)
         super().__init__(hub, *arguments, **options)
         self.collector.lined = self._lined
+        #: Of the calls that steps make; what is between two steps is our own.
+        self.profile = hub.recorder.profile
         COLLECTORS[self.ident] = self.collector
         hub.controller.steps = self.collector.steps
 
@@ -147,6 +149,7 @@ class CollectingTasks(UnrecordedAsyncioTasks):
 
     def go(self) -> bool:
         controller = self.hub.controller
+        self.profile.off()
         try:
             well = super().go()
         except ScheduleOver:
@@ -195,7 +198,9 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         starts = bool(ready.line) and ready.line[0][2] == number
         collector.begin(number, ready.places.pop(number), lines=starts)
         collector.touch(("pc", number), True)
+        self.profile.on()
         super().run_step(worker)
+        self.profile.off()
         task = worker.task
         if asyncio.Task.done(task):
             collector.touch(("done", number), True)
@@ -209,7 +214,9 @@ class CollectingTasks(UnrecordedAsyncioTasks):
 
     def run_callbacks(self) -> None:
         self._callback(self.ready.line[0][0])
+        self.profile.on()
         super().run_callbacks()
+        self.profile.off()
 
     def fire_timers(self) -> None:
         self.collector.begin(self.timers.number, -1, last=True)
