@@ -72,6 +72,7 @@ INNER: dict[str, set[str]] = {
     "report/comparison": set(),
     "report/failure": set(),
     "report/html": set(),
+    "report/panes": {"failure", "html"},
     "scenario/checks": {"language"},
     "scenario/compile": {"language"},
     "scenario/documents": {"language"},

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from tracelock.report.wording import clean, shown
 from tracelock.trace import Trace
 
-__all__ = ["CodeLine", "listing", "places_of"]
+__all__ = ["CodeLine", "is_code", "listing", "place_of", "places_of"]
 
 #: Keys of a step that hold steps.
 _BLOCKS: Final = ("do", "then", "else", "atomic", "try", "finally")
@@ -45,13 +45,18 @@ def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list
         group = name.partition("[")[0]
         declared = groups.get(group) if isinstance(groups, Mapping) else None
         steps = declared.get("steps") if isinstance(declared, Mapping) else None
-        if isinstance(steps, list) and not any(_position(at) for at in places):
+        if isinstance(steps, list) and not any(place_of(at) for at in places):
             if group not in alike:
                 alike[group] = list(islice(_steps(steps, f"workers.{group}.steps", 0), _LONGEST))
             found.append(alike[group])
         else:
             found.append(list(_places(places, places_of(trace), sources or {})))
     return found
+
+
+def is_code(trace: Trace) -> bool:
+    """Whether a trace is of Python code, whose steps are lines and not those of a scenario."""
+    return isinstance(trace.scenario.get("python"), Mapping)
 
 
 def places_of(trace: Trace) -> Mapping[str, Any]:
@@ -93,7 +98,8 @@ def _said(value: Any) -> str:
 
 
 # --- Python code ---------------------------------------------------------------------------------
-def _position(at: str) -> tuple[str, int] | None:
+def place_of(at: str) -> tuple[str, int] | None:
+    """The file and the line of a place (``bank.py:31``), None for what is none."""
     name, colon, number = at.rpartition(":")
     return (name, int(number)) if colon and number.isascii() and number.isdecimal() else None
 
@@ -104,7 +110,7 @@ def _places(
     by_file: dict[str, set[int]] = {}
     others = []
     for at in places:
-        position = _position(at)
+        position = place_of(at)
         if position is None or len(at) > 1_000:
             others.append(at)
         else:
@@ -132,7 +138,7 @@ def _places(
                 said = clean(lines[number - 1].replace("\t", "    ").rstrip())
             else:
                 now = str(functions.get(at, ""))
-                said = f"in {clean(now)}" if now and now != function else "\N{DITTO MARK}"
+                said = f"in {clean(now)}" if now and now != function else '"'
                 function = now
                 if not now:
                     said = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tracelock.errors import UsageError
 from tracelock.names import display_names
 from tracelock.report.about import Subject
+from tracelock.report.code import is_code
 
 if TYPE_CHECKING:
     from tracelock.analysis.derived.usage import LockUse
@@ -44,6 +45,10 @@ def render(subject: Subject, form: str) -> str:
     """``subject`` in a form. Raises UsageError for an unknown one, and for a twin of other
     workers."""
     if form == "html":
+        if is_code(subject.trace):
+            from tracelock.report.panes.page import code_report
+
+            return code_report(subject)
         from tracelock.report.html.page import html_report
 
         return html_report(subject)
