@@ -5,6 +5,7 @@ The scenario inside a trace is a stranger's data: whatever is no step is shown a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from tracelock.report.wording import clean, shown
 from tracelock.trace import Trace
 
-__all__ = ["CodeLine", "is_code", "listing", "place_of", "places_of"]
+__all__ = ["CodeLine", "is_code", "lines_of", "listing", "place_of", "places_of"]
 
 #: Keys of a step that hold steps.
 _BLOCKS: Final = ("do", "then", "else", "atomic", "try", "finally")
@@ -57,6 +58,11 @@ def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list
 def is_code(trace: Trace) -> bool:
     """Whether a trace is of Python code, whose steps are lines and not those of a scenario."""
     return isinstance(trace.scenario.get("python"), Mapping)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a Python file as Python counts them: a form feed ends none."""
+    return re.split(r"\r\n|\n|\r", text.removesuffix("\n"))
 
 
 def places_of(trace: Trace) -> Mapping[str, Any]:
@@ -117,7 +123,7 @@ def _places(
             by_file.setdefault(position[0], set()).add(position[1])
     for name in sorted(by_file):
         text = sources.get(name)
-        lines = text.splitlines() if text is not None else []
+        lines = lines_of(text) if text is not None else []
         yield CodeLine("", 0, clean(name) + (":" if lines else ":  (its source is not at hand)"))
         wanted = sorted(by_file[name])
         near = wanted

@@ -94,7 +94,8 @@ def filled(
 
 
 def most_rows(subject: Subject) -> int:
-    """So many events are shown: many lanes make long rows, and the page shall not grow with them."""
+    """So many events are shown: many lanes make long rows, and the page shall not grow with
+    them."""
     lanes = max(1, min(len(subject.trace.workers), MOST_WORKERS))
     return subject.most or min(MOST, _CELLS // lanes)
 

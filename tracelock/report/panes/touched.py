@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from tracelock.report.code import place_of, places_of
+from tracelock.report.code import lines_of, place_of, places_of
+from tracelock.report.redaction.redacting import HOME
 from tracelock.report.wording import clean
 from tracelock.trace import Trace
 from tracelock.trace.model import FILES
@@ -79,7 +80,7 @@ def touched_source(
     recorded = trace.extra.get(FILES)
     paths = recorded if isinstance(recorded, Mapping) else {}
     functions = places_of(trace)
-    texts = {name: sources[name].splitlines() for name in touched if name in sources}
+    texts = {name: lines_of(sources[name]) for name in touched if name in sources}
     spans = {name: _spans(lines, sources[name], touched[name]) for name, lines in texts.items()}
     whole = sum(one.last - one.first + 1 for each in spans.values() for one in each) <= MOST
     found: list[Block] = []
@@ -122,7 +123,7 @@ def _lines(
             yield SourceLine("", 0, "", False)
         previous = number
         text = lines[number - 1].expandtabs(4).rstrip() if number <= len(lines) else ""
-        text = clean(text)
+        text = clean(HOME.sub("~", text))
         if len(text) > _WIDEST:
             text = text[: _WIDEST - 3] + "..."
         yield SourceLine(f"{name}:{number}", number, text, number in ran)
