@@ -71,7 +71,7 @@
         element.classList.toggle("changed", changed && near);
       });
       const over = this.over();
-      this.table.classList.toggle("over", over);
+      this.fade(done);
       if (this.row) this.row.classList.remove("now");
       this.row = done ? this.rows[done - 1] : null;
       if (this.row) this.row.classList.add("now");
@@ -89,6 +89,17 @@
         const wanted = over && this.data.failing >= 0 ? this.data.failing : line;
         if (wanted >= 0) this.reveal(this.pane, this.lines[wanted], 40);
       }
+    }
+    // What comes later is faint; only the rows that change are touched.
+    fade(done) {
+      const from = Math.min(done, this.faded ?? this.rows.length);
+      const to = Math.max(done, this.faded ?? this.rows.length);
+      for (let at = from; at < to; at++) {
+        const before = this.rows[at].previousElementSibling;
+        this.rows[at].classList.toggle("later", at >= done);
+        if (before && !before.id) before.classList.toggle("later", at >= done);
+      }
+      this.faded = done;
     }
     over() {
       const { seqs: own, total } = this.data;
@@ -135,6 +146,7 @@
         for (let k = 0; k < 8; k++) item.classList.remove(`t${k}`);
         if (one.lanes.length) item.classList.add(`t${one.lanes[one.lanes.length - 1] % 8}`);
         item.classList.toggle("now", line === current && !over);
+        item.classList.toggle("here", here.length > 0);
         const by = item.querySelector(".by");
         if (by) by.replaceChildren(...one.lanes.map((lane) => this.mark("i", lane, "")));
         const said = item.querySelector(".said");

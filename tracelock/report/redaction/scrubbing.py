@@ -26,7 +26,7 @@ _CUT: Final = re.compile(r"\.\.\.|\N{HORIZONTAL ELLIPSIS}")
 
 
 class Secrets:
-    """The values to be kept out. Each has its own mark (``[redacted]``, ``[redacted 2]``), so that
+    """The values to be kept out. Each has its own mark (``[redacted]``, ``[redacted-2]``), so that
     two that were equal or not still are."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Secrets:
         mark = self._marks.get(key)
         if mark is None:
             count = len(self._marks)
-            mark = self._marks[key] = f"[redacted {count + 1}]" if count else "[redacted]"
+            mark = self._marks[key] = f"[redacted-{count + 1}]" if count else "[redacted]"
             self._learn(value, mark)
         return mark
 
