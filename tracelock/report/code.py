@@ -5,7 +5,9 @@ The scenario inside a trace is a stranger's data: whatever is no step is shown a
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -13,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from tracelock.report.wording import clean, shown
 from tracelock.trace import Trace
 
-__all__ = ["CodeLine", "is_code", "lines_of", "listing", "place_of", "places_of"]
+__all__ = ["CodeLine", "is_code", "lines_of", "listing", "place_of", "places_of", "syntax_tree"]
 
 #: Keys of a step that hold steps.
 _BLOCKS: Final = ("do", "then", "else", "atomic", "try", "finally")
@@ -63,6 +65,16 @@ def is_code(trace: Trace) -> bool:
 def lines_of(text: str) -> list[str]:
     """The lines of a Python file as Python counts them: a form feed ends none."""
     return re.split(r"\r\n|\n|\r", text.removesuffix("\n"))
+
+
+def syntax_tree(text: str) -> ast.Module | None:
+    """The syntax tree of a file, None where it is none of this version of Python."""
+    try:
+        with warnings.catch_warnings():  # whoever wrote it has seen them
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def places_of(trace: Trace) -> Mapping[str, Any]:

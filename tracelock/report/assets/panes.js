@@ -175,8 +175,11 @@
       const from = arrows.find((arrow) => arrow[1] === seq);
       const by = from ? `, handed over by event ${from[0]}` : "";
       const row = this.rows[this.done - 1];
-      const at = row.title.slice(row.title.lastIndexOf(", at ") + 2);
-      return `event ${seq}: ${names[lanes[this.done - 1]] ?? ""} ${row.lastElementChild.textContent}, ${at}${by}`;
+      const at = row.title.slice(row.title.lastIndexOf(", at ") + 2); // a place has no comma
+      // without the flag that stands before it
+      const said = [...row.lastElementChild.childNodes].filter((one) => one.nodeType === 3);
+      const text = said.map((one) => one.textContent).join("").trim();
+      return `event ${seq}: ${names[lanes[this.done - 1]] ?? ""} ${text}, ${at}${by}`;
     }
     // Arrows from who gave to who got, over the lanes alone: there is no text in them.
     draw() {

@@ -101,6 +101,8 @@ class PanesRun:
         self.column = {worker: column for column, worker in enumerate(self.lanes)}
         self.hidden = len({row.worker for row in self.line.rows} - set(self.lanes))
         self.upright = sum(map(len, self.names)) > _ACROSS
+        table = trace.events.table
+        self._joined = {shape.target for shape in table if shape.op == "join"}
         self.story: Story = story_along(trace, self.line, self.lanes)
         self.rows: list[Row] = [
             replace(row, switch=ended(trace, row.switch)) for row in self.line.rows
@@ -310,9 +312,20 @@ class PanesRun:
         """Each worker at the end."""
         last = self.story.frames[-1].workers
         return [
-            {"name": name, "colour": self._colour(lane), "status": _status(one), "at": _at(one)}
+            {
+                "name": name,
+                "colour": self._colour(lane),
+                "status": self._status(lane, one),
+                "at": _at(one),
+            }
             for lane, (name, one) in enumerate(zip(self.names, last, strict=True))
         ]
+
+    def _status(self, lane: int, one: WorkerFrame) -> str:
+        """What a worker does; one for whose end others waited has ended where it does no more."""
+        if one.kind == "unknown" and self.trace.workers[self.lanes[lane]] in self._joined:
+            return "ended"
+        return one.status.removeprefix("next: ") if one.kind == "next" else one.status
 
     def variables(self) -> dict[str, str]:
         """Their last values."""
@@ -351,8 +364,8 @@ class PanesRun:
         for count, frame in enumerate(self.story.frames):
             variables.update(frame.variables)
             values: list[str] = []
-            for one in frame.workers:
-                values += [_status(one), _at(one)]
+            for lane, one in enumerate(frame.workers):
+                values += [self._status(lane, one), _at(one)]
             values += variables.values()
             for name in self.story.types:
                 values += frame.objects[name]
@@ -410,9 +423,3 @@ def _ranges(wanted: Sequence[range]) -> list[str]:
 
 def _at(one: WorkerFrame) -> str:
     return clean(one.place) if one.kind in _STANDS else ""
-
-
-def _status(one: WorkerFrame) -> str:
-    """What a worker does; where the trace does not say that it has ended, that it does nothing
-    more is all there is to tell."""
-    return one.status.removeprefix("next: ") if one.kind == "next" else one.status

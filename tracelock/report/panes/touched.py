@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from tracelock.report.code import lines_of, place_of, places_of
+from tracelock.report.code import lines_of, place_of, places_of, syntax_tree
 from tracelock.report.redaction.redacting import HOME
 from tracelock.report.wording import clean
 from tracelock.trace import Trace
@@ -94,7 +94,7 @@ def touched_source(
             block = Block(file, clean(span.name), span.first, True)
             wanted = sorted(n for n in touched[name] if span.first <= n <= span.last)
             every = whole and span.last - span.first < LONGEST
-            block.lines = list(_lines(name, texts[name], span, wanted, every))
+            block.lines = _dedented(list(_lines(name, texts[name], span, wanted, every)))
             found.append(block)
     return found
 
@@ -129,6 +129,13 @@ def _lines(
         yield SourceLine(f"{name}:{number}", number, text, number in ran)
 
 
+def _dedented(lines: list[SourceLine]) -> list[SourceLine]:
+    """The lines without the blanks that all of them begin with."""
+    texts = [line.text for line in lines if line.text]
+    least = min((len(text) - len(text.lstrip()) for text in texts), default=0)
+    return [line._replace(text=line.text[least:]) for line in lines]
+
+
 def _spans(lines: Sequence[str], text: str, touched: Iterable[int]) -> list[_Span]:
     """The functions that hold these lines, one inside another as one; a few lines where there is
     no function, or the file is of another version of Python."""
@@ -154,9 +161,8 @@ def _spans(lines: Sequence[str], text: str, touched: Iterable[int]) -> list[_Spa
 
 def _functions(text: str) -> list[_Span]:
     """All functions of a file with their decorators, outer ones before those inside."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = syntax_tree(text)
+    if tree is None:
         return []
     found: list[_Span] = []
     stack: list[tuple[ast.AST, str]] = [(tree, "")]

@@ -1,8 +1,8 @@
 """Constants in Python source that are given to a variable, an attribute or an argument of a name.
 
 ``password = "x"``, ``self.password: str = "x"``, ``login(password="x")``,
-``def login(password="x")``, ``login("x")`` where ``login`` is defined in one of the files, ``{"password": "x"}``,
-``settings["password"] = "x"`` and ``password == "x"``.
+``def login(password="x")``, ``login("x")`` where ``login`` is defined in one of the files,
+``{"password": "x"}``, ``settings["password"] = "x"`` and ``password == "x"``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,6 @@ __all__ = ["arguments_of", "literals", "parameters"]
 
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef
 _OWN: Final = frozenset({"self", "cls"})
-
-
-def parsed(text: str) -> ast.Module | None:
-    """The syntax tree of a file, None where it is none of this version of Python."""
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def parameters(trees: Collection[ast.Module]) -> dict[str, list[list[str]]]:

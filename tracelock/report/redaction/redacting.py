@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tracelock.errors import UsageError
-from tracelock.report.redaction.literals import literals, parameters, parsed
+from tracelock.report.code import syntax_tree
+from tracelock.report.redaction.literals import literals, parameters
 from tracelock.report.redaction.scrubbing import Secrets
 from tracelock.trace import MISSING, Events, Trace
 from tracelock.trace.model import NAMES
@@ -101,7 +102,7 @@ class _Redactor:
         self.sources = sources
         self.secrets = Secrets()
         self.used: set[str] = set()
-        found = {name: parsed(text) for name, text in sources.items()}
+        found = {name: syntax_tree(text) for name, text in sources.items()}
         self.trees = {name: tree for name, tree in found.items() if tree is not None}
         self.known = parameters(self.trees.values())
 
@@ -141,7 +142,11 @@ class _Redactor:
 
     def _call(self, told: Any) -> Any:
         """What a worker is called (``login('x')``), without arguments of these names."""
-        return self.secrets.text(self._replaced(told, parsed(told))) if type(told) is str else told
+        return (
+            self.secrets.text(self._replaced(told, syntax_tree(told)))
+            if type(told) is str
+            else told
+        )
 
     def _is(self, name: str) -> bool:
         """Whether something in a path (``Account#1@w.password[0]``) has one of the names."""
@@ -165,7 +170,7 @@ class _Redactor:
         self._inside(trace.scenario)
         told = trace.extra.get(NAMES)
         for text in told.values() if isinstance(told, Mapping) else ():
-            tree = parsed(text) if isinstance(text, str) else None
+            tree = syntax_tree(text) if isinstance(text, str) else None
             for constant in literals(tree, self.names, self.known) if tree is not None else ():
                 self.secrets.add(constant.value)
 
