@@ -33,7 +33,7 @@ NAMED = {
     "condition_lost_wakeup": {"lost-wakeup"},
     "crash_holding_lock": {"abandoned-lock", "crash"},
     "deadlock_ab_ba": {"deadlock"},
-    "double_checked": {"interference"},
+    "double_checked": {"interference", "data-race"},
     "event_pulse": {"lost-wakeup"},
     "failure_inside_with": {"failed-check"},
     "forgotten_notify": {"missing-signal"},

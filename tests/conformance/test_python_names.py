@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import queue
+import sys
 import threading
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 import tracelock
 from tracelock.names import display_names, for_display
@@ -108,3 +113,38 @@ def test_a_lock_and_the_account_that_has_it_have_one_number() -> None:
     for number in (1, 2):
         taken = names.index(f"Account#{number}.lock")
         assert f"Account#{number}.balance" in names[taken : taken + 4]
+
+
+_MODULE = """
+import threading
+
+
+class Account:
+    def __init__(self):
+        self.n = 0
+        self.lock = threading.Lock()
+
+
+def {name}(account):
+    with account.lock:
+        n = account.n
+    account.n = n + 1
+"""
+
+
+def test_places_are_those_of_the_file_that_has_the_name_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("deposit", "withdraw"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "bank_of_two.py").write_text(_MODULE.format(name=name))
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, "bank_of_two", raising=False)
+        module: Any = importlib.import_module("bank_of_two")
+        found = tracelock.explore(
+            workers=[getattr(module, name)] * 2, setup=module.Account, check=lambda s: s.n == 2
+        )
+        assert found.trace is not None
+        assert set(found.trace.scenario["python"]["places"].values()) == {name}
+    monkeypatch.delitem(sys.modules, "bank_of_two")

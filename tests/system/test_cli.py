@@ -68,7 +68,8 @@ def failed(shell: Shell) -> str:
 
 
 def traces() -> list[str]:
-    return sorted(os.listdir("traces")) if os.path.isdir("traces") else []
+    here = os.listdir(".tracelock") if os.path.isdir(".tracelock") else []
+    return sorted(name for name in here if name != ".gitignore")
 
 
 # --- run -------------------------------------------------------------------------------------
@@ -82,16 +83,22 @@ def test_run_tells_the_verdict_and_keeps_the_trace(shell: Shell) -> None:
     )
     assert line in out
     assert "final state: balance = [100, 100]\n" in out
-    path = "traces/deadlock-ab-ba-threading-deadlock-1.json"
+    path = ".tracelock/deadlock-ab-ba-threading-deadlock-1.json"
     assert f"trace: {path}\n" in out
     assert f"replay it: tracelock replay {path}\n" in out
     assert tracelock.load_trace(path).verdict.kind == "deadlock"
 
 
-def test_run_never_overwrites(shell: Shell) -> None:
+def test_run_never_overwrites_and_keeps_failures_alone(shell: Shell) -> None:
     for _ in range(3):
-        shell("run", LOCKED)
-    assert traces() == [f"locked-counter-threading-passed-{n}.json" for n in (1, 2, 3)]
+        assert shell("run", DEADLOCK, "--strategy", "random", "--seed", "0")[0] == 1
+        assert shell("run", LOCKED)[0] == 0
+    assert traces() == [f"deadlock-ab-ba-threading-deadlock-{n}.json" for n in (1, 2, 3)]
+    assert Path(".tracelock/.gitignore").read_text().splitlines()[-1] == "*"
+    assert not os.path.exists("traces")
+    Path(".tracelock/.gitignore").unlink()  # whoever wants to keep them in git
+    shell("run", DEADLOCK, "--strategy", "random", "--seed", "0")
+    assert not os.path.exists(".tracelock/.gitignore")
 
 
 def test_run_is_a_free_run_on_threads_unless_told_otherwise(shell: Shell) -> None:
@@ -153,7 +160,7 @@ def test_many_runs_are_counted(shell: Shell) -> None:
     status, out, err = shell(*arguments)
     assert (status, err) == (1, "")
     assert out.startswith("200 runs of unlocked-counter on threading (random, seed 1) in ")
-    path = "traces/unlocked-counter-threading-failed-1.json"
+    path = ".tracelock/unlocked-counter-threading-failed-1.json"
     rows = dict(re.findall(r"^  (passed|failed \(finally\)) +(\d+) +[\d.]+ %", out, re.M))
     assert set(rows) == {"passed", "failed (finally)"}
     assert sum(map(int, rows.values())) == 200
@@ -278,7 +285,7 @@ def test_replay_prints_the_steps_and_the_verdict(shell: Shell, failed: str) -> N
     assert head.split() == ["#", "incrementer[0]", "incrementer[1]", "step"]
     assert "┄ preempted (could have gone on)" in out
     assert "counter == 2 is false: counter is 1" in out
-    assert lines[-1] == "reproduced: it ended as the trace says"
+    assert lines[-1] == "still fails: reproduced, it ended as recorded"
 
 
 def test_replay_on_another_backend(shell: Shell, failed: str) -> None:
@@ -310,12 +317,12 @@ def test_replay_that_ends_differently(shell: Shell, failed: str) -> None:
     other = changed(failed, kind="passed", failure=None)
     status, out, _ = shell("replay", other)
     assert status == 1
-    assert out.endswith("not reproduced: the trace says passed\n")
+    assert out.endswith("not reproduced: it ended failed (finally), recorded was passed\n")
     status, out, _ = shell("replay", other, "--json")
     assert status == 1
     assert json.loads(out)["reproduced"] is False
     other = changed(failed, state={"counter": 77})
-    assert shell("replay", other)[1].endswith("the trace says failed (finally) in another state\n")
+    assert shell("replay", other)[1].endswith("in another state, recorded was failed (finally)\n")
 
 
 def diverging(path: str) -> str:
@@ -336,7 +343,7 @@ def test_replay_that_diverges(shell: Shell, failed: str) -> None:
     status, out, _ = shell("replay", other, "--json")
     assert status == 3
     data = json.loads(out)
-    assert list(data) == ["reproduced", "diverged", "verdict", "needs"]
+    assert list(data) == ["conclusion", "reproduced", "diverged", "verdict", "needs"]
     assert list(data["diverged"]) == ["seq", "expected", "got", "why"]
     assert data["diverged"]["seq"] == 2
 
@@ -345,6 +352,7 @@ def test_replay_as_json(shell: Shell, failed: str) -> None:
     status, out, _ = shell("replay", failed, "--json")
     assert status == 0
     assert json.loads(out) == {
+        "conclusion": "still fails",
         "reproduced": True,
         "diverged": None,
         "verdict": tracelock.load_trace(failed).verdict.to_data(),
@@ -607,12 +615,12 @@ def test_names_of_strangers_do_no_harm(shell: Shell) -> None:
     assert slug("\x1b[31m") == "31m"
     assert slug("///") == "scenario"
     assert len(slug("x" * 500)) == 60
-    text = Path(LOCKED).read_text().replace("name: locked-counter", 'name: "../e\\e[31mvil"')
+    text = Path(DEADLOCK).read_text().replace("name: deadlock-ab-ba", 'name: "../e\\e[31mvil"')
     Path("evil.yaml").write_text(text)
-    status, out, _ = shell("run", "evil.yaml")
-    assert status == 0
+    status, out, _ = shell("explore", "evil.yaml")
+    assert status == 1
     assert "\x1b" not in out
-    assert traces() == ["e-31mvil-threading-passed-1.json"]
+    assert traces() == ["e-31mvil-threading-deadlock-1.json"]
 
 
 def test_json_has_no_infinities() -> None:

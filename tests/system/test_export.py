@@ -444,7 +444,9 @@ def test_refusals() -> None:
         export(scenario, "threading", backend="trio")
     trace = load_trace(ROOT / "traces" / "unlocked_counter.json")
     trace.scenario["python"] = {"setup": "bank:setup"}
-    with pytest.raises(UsageError, match="real Python code"):
+    with pytest.raises(UsageError, match="replayed on the backend that it was recorded on"):
+        export(trace, "asyncio")
+    with pytest.raises(UsageError, match="no step at a source line"):
         export(trace, "threading")
 
 

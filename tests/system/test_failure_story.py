@@ -115,6 +115,8 @@ def test_a_pool_that_checks_once_is_told_in_forty_rows(
     start = next(n for n, line in enumerate(lines) if "│ user" in line)
     end = next(n for n, line in enumerate(lines) if line.startswith("why: "))
     in_order(lines[start:end], STORY)
+    assert lines[end] == "why: `Pool._idle` was checked before `wait` and not again after it"
+    assert lines[end + 1] == "fix: use `while` instead of `if` around the `wait`, or `wait_for`"
     assert all(cell_len(line) <= 80 for line in lines[start:end])
     told_text = "\n".join(lines[start:])
     assert "@" not in told_text and "loop:" not in told_text and "checkpoint" not in told_text

@@ -196,6 +196,8 @@ WRITERS = {
     "instrument/isolation/probing.py": "/dev/null",
     "cli/streams.py": "/dev/null",
     "trace/rescue.py": "/dev/null",
+    "trace/folder.py": "the .gitignore of .tracelock",
+    "session/forcing/exporting.py": "programs, in a temporary folder",
 }
 
 

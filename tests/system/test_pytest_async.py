@@ -123,7 +123,7 @@ def test_a_kept_trace_of_tasks_is_replayed(pytester: pytest.Pytester) -> None:
         "test_tasks.py::test_add", others=True,
     )  # fmt: skip
     assert result.ret == 100
-    assert "reproduced: it ended as the trace says" in result.stdout.lines
+    assert "still fails: reproduced, it ended as recorded" in result.stdout.lines
 
 
 TRIO = """\

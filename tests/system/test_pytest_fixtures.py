@@ -170,7 +170,7 @@ def test_a_race_on_it_is_found_kept_and_tried_first(pytester: pytest.Pytester, n
         text = result.stdout.str()
         assert found in text and "ScheduleFailed: AssertionError" in text
         assert "not deterministic" not in text
-    for path in Path(pytester.path, ".tracelock").iterdir():
+    for path in Path(pytester.path, ".tracelock").glob("*.json"):
         assert load_trace(path).verdict.kind == "failed"
 
 

@@ -62,11 +62,11 @@ def test_input_and_schedule_are_both_small_and_come_back(pytester: pytest.Pytest
         "*it takes 1 preemptive switch*",
         "note: the input is n=7, items=?0? (* were explored)",
     ])  # fmt: skip
-    (path,) = (pytester.path / ".tracelock").iterdir()
+    (path,) = (pytester.path / ".tracelock").glob("*.json")
     assert load_trace(path).scenario["python"]["hypothesis"]["input"] == "n=7, items=[0]"
     result = run(pytester, "--tracelock-replay", str(path))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["reproduced: it ended as the trace says"])
+    result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
 
 
 def test_what_hypothesis_can_do(pytester: pytest.Pytester) -> None:
@@ -145,7 +145,7 @@ class TestCase(unittest.TestCase):
     result.stdout.fnmatch_lines(["*note: the input is n=77 *", "*note: the input is n=1 *"])
     (path,) = (pytester.path / ".tracelock").glob("*test_example*")
     result = run(pytester, "-k", "test_example", "--tracelock-replay", str(path))
-    result.stdout.fnmatch_lines(["reproduced: it ended as the trace says"])
+    result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
 
 
 def test_examples_that_do_not_count(pytester: pytest.Pytester) -> None:

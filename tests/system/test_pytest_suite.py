@@ -114,10 +114,10 @@ def test_its_replay_command_reproduces(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_HEAD + _ORDINARY)
     wrong = ("--tracelock-seconds=60", "-k", "test_wrong and not Case")
     run(pytester, "--tracelock", *wrong).assert_outcomes(failed=1)
-    (trace,) = (pytester.path / ".tracelock").iterdir()
+    (trace,) = (pytester.path / ".tracelock").glob("*.json")
     result = run(pytester, "test_it.py::test_wrong", "--tracelock-replay", str(trace))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["reproduced: it ended as the trace says"])
+    result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
 
 
 _UNCONTROLLED = """\

@@ -14,6 +14,7 @@ import pytest
 
 import tracelock
 from tests.helpers.amount import amount
+from tracelock.session.replaying import conclusion
 from tracelock.trace import load_trace
 
 BANK = """\
@@ -160,7 +161,7 @@ def test_a_function_with_another_body_is_followed_as_far_as_it_goes(case: Case) 
     assert "2 are gone" in result.notes[0]
 
 
-def test_a_mended_program_says_where_it_lost_the_way(case: Case) -> None:
+def test_a_mended_program_passes_now(case: Case) -> None:
     mended = BANK.replace(
         "class Account:", "import threading\n\nLOCK = threading.Lock()\n\n\nclass Account:"
     )
@@ -169,8 +170,9 @@ def test_a_mended_program_says_where_it_lost_the_way(case: Case) -> None:
     )
     result = case.replay()
     assert not result.reproduced
-    assert result.diverged is not None
-    assert "changed since: bank.py" in str(result.diverged)
+    assert (result.diverged, result.verdict.kind) == (None, "passed")
+    assert any("changed since the recording: bank.py" in note for note in result.notes)
+    assert conclusion(result, load_trace(case.path).verdict)[0] == "passes now"
 
 
 def test_the_same_source_and_another_start_is_a_divergence(case: Case) -> None:

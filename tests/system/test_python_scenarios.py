@@ -238,7 +238,7 @@ def test_replay_needs_a_word_and_finds_the_functions_by_name(shell: Shell, trace
     assert (status, err) == (0, "")
     assert "self.balance += amount" in out
     assert "    racy_bank/race.py:22 in check\n" in out, "the traceback of what went wrong"
-    assert "reproduced: it ended as the trace says" in out
+    assert "still fails: reproduced, it ended as recorded" in out
     status, out, _ = shell("replay", trace, "--allow-call", "--bisect")
     assert status == 1
     status, _, err = shell("replay", trace, "--allow-call", "--backend", "trio")
@@ -264,7 +264,7 @@ def test_replay_after_a_fix_says_what_became_of_it(bank: Path, trace: str) -> No
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "not reproduced: the trace says failed (finally)" in done.stdout
+    assert "passes now: not reproduced" in done.stdout
     assert "changed since the recording: racy_bank/race.py" in done.stdout
 
 

@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity"),
+    ("compare", "atomicity", "debugger"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
@@ -54,10 +54,12 @@ INNER: dict[str, set[str]] = {
     "backends/threads": set(),
     "cli/learning": {"usage"},
     "cli/usage": {"learning"},
+    "debugger/dap": set(),
     "engine/linearise": set(),
     "explore/shrink": set(),
     "explore/spread": set(),
     "explore/states": set(),
+    "export/forced": set(),
     "instrument/accesses": {"rewrite"},
     "instrument/account": set(),
     "instrument/files": set(),
@@ -79,6 +81,7 @@ INNER: dict[str, set[str]] = {
     "scenario/documents": {"language"},
     "scenario/language": {"documents"},
     "schedulers/dpor": set(),
+    "session/forcing": set(),
     "session/interpreters": set(),
 }
 #: Nothing below the faces prints, exits or reads the command line.

@@ -111,7 +111,7 @@ def test_an_attachment_has_no_trace_that_would_not_replay() -> None:
     kept = redacted([vault()], ["password"], {}).traces[0]
     seen = for_display(kept)
     text = attachment(Subject.of(seen, analyze(seen), record=kept, path="vault.json"))
-    assert SECRET not in text and "<details><summary>The trace" not in text
+    assert SECRET not in text and "tl1-" not in text and "<details><summary>The trace" not in text
     assert "does not replay" in text
     plain = for_display(vault())
     full = attachment(Subject.of(plain, analyze(plain), record=vault(), path="vault.json"))

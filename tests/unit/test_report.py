@@ -316,13 +316,13 @@ def test_python_code_is_shown_by_its_lines() -> None:
 
 
 def test_only_the_very_source_is_read(tmp_path: Path) -> None:
-    from tracelock.cli.report import sources_of
+    from tracelock.report.sources import sources_below
 
     trace = python_trace(SOURCE)
     (tmp_path / "bank.py").write_text(SOURCE)
-    assert sources_of(trace, str(tmp_path)) == {"bank.py": SOURCE}
+    assert sources_below(trace, str(tmp_path)) == {"bank.py": SOURCE}
     (tmp_path / "bank.py").write_text(SOURCE + "# changed\n")
-    assert sources_of(trace, str(tmp_path)) == {}
+    assert sources_below(trace, str(tmp_path)) == {}
     secret = tmp_path / "secret"
     secret.write_text("s")
     digest = "sha256:" + hashlib.sha256(b"s").hexdigest()
@@ -330,9 +330,9 @@ def test_only_the_very_source_is_read(tmp_path: Path) -> None:
     inner.mkdir()
     for name in ("../secret", str(secret), "\0", "inner"):
         trace.scenario["python"]["sources"] = {name: digest}
-        assert sources_of(trace, str(inner)) == {}
+        assert sources_below(trace, str(inner)) == {}
     trace.scenario["python"]["sources"] = {"secret": digest}
-    assert sources_of(trace, str(tmp_path)) == {"secret": "s"}
+    assert sources_below(trace, str(tmp_path)) == {"secret": "s"}
 
 
 # --- the switch that matters, the window ---------------------------------------------------------
@@ -973,17 +973,17 @@ def test_a_value_in_a_template_is_text_unless_it_is_marked() -> None:
 
 
 def test_a_file_is_found_below_the_folder_of_the_project(tmp_path: Path) -> None:
-    from tracelock.cli.report import sources_of
+    from tracelock.report.sources import sources_below
 
     trace = python_trace(SOURCE)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "bank.py").write_text(SOURCE)
-    assert sources_of(trace, str(tmp_path)) == {}, "the name alone does not say where it lies"
+    assert sources_below(trace, str(tmp_path)) == {}, "the name alone does not say where it lies"
     trace.extra["files"] = {"bank.py": "src/bank.py"}
-    assert sources_of(trace, str(tmp_path)) == {"bank.py": SOURCE}
+    assert sources_below(trace, str(tmp_path)) == {"bank.py": SOURCE}
     trace.extra["files"] = {"bank.py": "../src/bank.py"}
     (tmp_path / "inner").mkdir()
-    assert sources_of(trace, str(tmp_path / "inner")) == {}, "no file outside the folder is read"
+    assert sources_below(trace, str(tmp_path / "inner")) == {}, "no file outside the folder is read"
 
 
 def test_paths_are_kept_below_the_project_alone(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class _WalkBack:
         if kind in OUTCOMES[:3]:
             return finding
         happened = kind not in _POSSIBLE and kind not in _NEVER and self.needed(finding)
-        if kind in _WAITS and self.facts.trace.verdict.kind == "failed":
+        if kind in _WAITS and self.facts.trace.verdict.kind == "failed" and not self._ends(finding):
             happened = False
         if finding.severity == ERROR and not happened:
             return replace(finding, severity=NOTE if kind in _NEVER else WARNING)
@@ -147,8 +147,11 @@ class _WalkBack:
 
     def _ends(self, finding: Finding) -> bool:
         """Whether a finding of ``ENDINGS`` tells this end, and not something before it."""
-        if self.facts.trace.verdict.kind != "failed":
+        verdict = self.facts.trace.verdict
+        if verdict.kind != "failed":
             return True
+        if finding.kind == "abandoned-lock":  # by another, of which the one that failed was told
+            return verdict.worker == finding.workers[-1] != finding.workers[0]
         if finding.kind in _WAITS:
             return False  # who waits then waits for the one that failed
         return any(self.distance.get(seq, _FAR) <= 2 for seq in finding.events)

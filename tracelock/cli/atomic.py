@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.atomicity.asked import Atomicity, InterpreterAnswer, TasksAnswer, atomic
 from tracelock.atomicity.common import CommonOperation, common_operations
-from tracelock.cli.keeping import FOLDER, Keeper
+from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
 from tracelock.cli.show import steps
 from tracelock.errors import UsageError
 from tracelock.report.wording import clean
+from tracelock.trace.folder import FOLDER
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace

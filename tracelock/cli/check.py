@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from tracelock.backends.rules import rules_name
-from tracelock.cli.explore import STATUS, explored_object, keep, plan_of, show
+from tracelock.cli.explore import STATUS, built, explored_object, keep, plan_of, show
 from tracelock.cli.keeping import keeper_for
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
@@ -26,12 +26,16 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
         options.backend = rules_name(trace.backend)
     scenario = load_scenario(options.scenario)
     find_modules(options)
-    plan = plan_of(options, target_for(scenario))
+    target = target_for(scenario, allow_call=options.allow_call)
+    plan = plan_of(options, target)
     keeper = keeper_for(options, scenario, plan.backend)
     with search_progress(out, plan) as progress:
-        checked = check_fix(trace, scenario, plan=plan, progress=progress)
+        checked = check_fix(trace, target, plan=plan, progress=progress)
     explored = checked.explored
     paths = keep(explored, keeper, options.all)
+    if options.output_format is not None:
+        out.text(built(options, explored, paths, target))
+        return STATUS[explored.verdict]
     if options.json:
         out.json(
             {
@@ -49,6 +53,6 @@ def check_command(options: argparse.Namespace, out: Output) -> int:
     if checked.neighbours:
         out.line(f"its neighbours: {checked.neighbours:,} schedules that leave it somewhere")
     out.line()
-    with Exploration(scenario, replace(plan, spreading=Spreading())) as exploration:
+    with Exploration(target, replace(plan, spreading=Spreading())) as exploration:
         show(explored, paths, exploration, out, plumbing=options.all_events)
     return STATUS[explored.verdict]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.cli.keeping import Keeper, keeper_for, replay_line
+from tracelock import __version__
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import search_progress
 from tracelock.cli.run import find_modules, limits_of
@@ -15,6 +17,7 @@ from tracelock.cli.show import say, steps, told
 from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
 from tracelock.names import display_names, for_display
+from tracelock.report.ci import BuildResult, ci_text
 from tracelock.report.plumbing import of_the_loop
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
@@ -24,11 +27,13 @@ from tracelock.session.plan import SECONDS, Plan, Prefix, Spreading
 from tracelock.session.target import Capability, Target, require
 from tracelock.session.targets import python_of, target_for
 from tracelock.trace import Trace, load_trace
+from tracelock.trace.token import token_of
 from tracelock.trace.verdict import FAILED
 
 if TYPE_CHECKING:
     from tracelock.explore.shrink.twin import NoTwin, Twin
 
+_FRAME: Final = re.compile(r"^\s+(\S+\.py):([0-9]+) in ", re.M)
 STATUS: Final = {"passed": 0, "verified": 0, "failed": 1, "unfinished": 5}
 
 
@@ -59,6 +64,8 @@ def spreading_of(options: argparse.Namespace) -> Spreading:
 
 def explore_command(options: argparse.Namespace, out: Output) -> int:
     """Search as ``options`` say, keep the failing trace, and print what is known."""
+    if options.json and options.output_format is not None:
+        raise UsageError("--json and --output-format are two forms of the same: give one of them")
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
@@ -82,11 +89,21 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         with search_progress(out, plan) as progress:
             explored = exploration.run(first, progress)
         paths = keep(explored, keeper, options.all)
-        if options.json:
+        if options.output_format is not None:
+            out.text(built(options, explored, paths, target))
+        elif options.json:
             out.json(explored_object(explored, paths))
         else:
             show(explored, paths, exploration, out, plumbing=options.all_events)
     return STATUS[explored.verdict]
+
+
+def built(
+    options: argparse.Namespace, explored: Explored, paths: dict[int, str], target: Target
+) -> str:
+    """What ``--output-format`` asks for. Raises UsageError beside ``--json``."""
+    form = options.output_format
+    return build_text(explored, paths, target, form, options.allow_call, options.scenario)
 
 
 def forecast_command(
@@ -165,6 +182,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
             for number, way in enumerate(explored.ways)
         ],
         "trace": paths.get(-1),
+        "token": (explored.trace is not None and token_of(explored.trace)) or None,
         "switches": explored.switches,
         "interpreter": explored.interpreter or "any",
         "needs": explored.needs or None,
@@ -214,6 +232,8 @@ def show(
     if -1 in paths:
         out.line(f"\ntrace: {clean(paths[-1])}")
         out.line(replay_line(paths[-1], exploration.plan.allow_call))
+    if trace is not None:
+        out.lines(token_line(trace))
 
 
 def show_twin(
@@ -253,3 +273,47 @@ def parse_prefix(text: str) -> tuple[str, int]:
     if not path or not number.isdecimal():
         raise UsageError(f"--prefix takes TRACE:K, a trace and a number of events, not {text!r}")
     return path, int(number)
+
+
+# --- for build servers ---------------------------------------------------------------------------
+def build_text(
+    explored: Explored,
+    paths: dict[int, str],
+    target: Target,
+    form: str,
+    allow_call: bool,
+    file: str,
+) -> str:
+    """The result of an exploration of ``file`` in a form for build servers: the smallest failing
+    schedule, and with ``--all`` one of each other way to fail."""
+    name, results = clean(target.name), []
+    if explored.trace is not None:
+        results.append(_failed(name, explored.trace, explored, paths.get(-1), target, allow_call))
+    for number, way in enumerate(explored.ways):
+        if number in paths and way.kind in FAILED:
+            results.append(_failed(name, way.trace(), explored, paths[number], target, allow_call))
+    if not results:
+        kind = "unfinished" if explored.verdict == "unfinished" else "passed"
+        notes = "\n".join(explored.notes)
+        results = [BuildResult(name, kind, explored.summary, file, 0, notes, explored.seconds)]
+    return ci_text(results, form, __version__)
+
+
+def _failed(
+    name: str, trace: Trace, explored: Explored, path: str | None, target: Target, allow_call: bool
+) -> BuildResult:
+    verdict = trace.verdict
+    at = verdict.at or next((one.at for one in verdict.blocked), "")
+    place = target.places(verdict).get(at, at)
+    file, _, line = place.rpartition(":")
+    if not (file and line.isdecimal()):
+        # of real code the last frame of an exception
+        frames = _FRAME.findall(verdict.message)
+        file, line = frames[-1] if frames else ("", "")
+    known = line.isdecimal() and bool(file)
+    lines = [] if path is None else [replay_line(path, allow_call)]
+    lines += [*token_line(trace), explored.summary]
+    return BuildResult(
+        name, verdict.kind, verdict.message, file if known else "", int(line) if known else 0,
+        "\n".join(lines), explored.seconds,
+    )  # fmt: skip

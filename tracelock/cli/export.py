@@ -8,8 +8,11 @@ import shlex
 
 from tracelock.cli.output import Output
 from tracelock.cli.outputs import is_standard
+from tracelock.cli.run import find_modules
 from tracelock.report.wording import clean
-from tracelock.session.exporting import export
+from tracelock.session.exporting import export, forced, read_source
+from tracelock.session.targets import python_of
+from tracelock.trace import Trace
 from tracelock.trace.outputs import write_whole
 
 
@@ -18,10 +21,21 @@ def export_command(options: argparse.Namespace, out: Output) -> int:
     words = ["tracelock", "export", os.path.basename(options.source), "--as", options.target]
     if options.backend is not None:
         words += ["--backend", options.backend]
-    text = export(
-        options.source, options.target, backend=options.backend, origin=shlex.join(words),
-        allow_call=options.allow_call,
-    )  # fmt: skip
+    origin, source = shlex.join(words), read_source(options.source)
+    if isinstance(source, Trace) and python_of(source) is not None:
+        find_modules(options)
+        made = forced(source, options.target, options.backend, origin, options.allow_call)
+        text = made.source
+        told = (
+            f"it was run {made.tried} times, and failed each time" if made.tried else
+            "it was not run: with --allow-call it is written only where it fails every time"
+        )  # fmt: skip
+        out.note(f"note: {told}")
+    else:
+        text = export(
+            source, options.target, backend=options.backend, origin=origin,
+            allow_call=options.allow_call,
+        )  # fmt: skip
     if options.output is None:
         out.text(text)
         return 0

@@ -52,7 +52,7 @@ def check_inputs(options: argparse.Namespace) -> None:
         return
     for dest, use in options.files.items():
         given = getattr(options, dest)
-        if use not in _RIGHT or given is None:
+        if use not in _RIGHT or given is None or getattr(options, "token", None) is not None:
             continue
         for path in given if isinstance(given, list) else [given]:
             if said := mistaken(path, use, options.command):

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Final
 
 from tracelock.report.wording import clean
 from tracelock.trace.files import parts_of
-from tracelock.trace.outputs import check_output, descriptor_of, write_new, writing
+from tracelock.trace.folder import FOLDER, own_folder
+from tracelock.trace.outputs import check_output, descriptor_of, write_new
+from tracelock.trace.token import token_of
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
-    from tracelock.trace import Trace
+    from tracelock.trace import Trace, Verdict
 
-FOLDER: Final = "traces"
 _MOST: Final = 100_000
 
 
 class Keeper:
     """Saves the traces of one command.
 
-    ``path``: where the first one goes; None: to a new file in ``traces/`` under the current
-    folder. Further ones beside it. Raises UsageError, before anything is run, where that
-    cannot work.
+    ``path``: where the first one goes, further ones beside it; None: failing ones to new files in
+    ``.tracelock/`` under the current folder, which git ignores, the others nowhere. Raises
+    UsageError, before anything is run, where that cannot work.
     """
 
     def __init__(self, path: str | None, scenario: str, backend: str) -> None:
@@ -35,11 +36,15 @@ class Keeper:
         self.saved = 0
         self._check()
 
+    def wants(self, verdict: Verdict) -> bool:
+        """Whether the trace of a run that ended so is kept."""
+        return self.path is not None or verdict.kind != "passed"
+
     def keep(self, trace: Trace) -> str:
         """Save one trace; where it is now. Raises UsageError where it cannot be written."""
         self.saved += 1
         if self.path is None:
-            _make(FOLDER)
+            own_folder()
             start = os.path.join(FOLDER, f"{self.stem}-{trace.verdict.kind}-")
             return _save_new(trace, start, ".json", 1)
         if self.saved == 1 or not os.path.isfile(self.path) or descriptor_of(self.path) is not None:
@@ -72,15 +77,16 @@ def replay_line(path: str, allow_call: bool) -> str:
     return f"replay it: tracelock replay {shlex.quote(clean(path))}{allow}"
 
 
+def token_line(trace: Trace) -> list[str]:
+    """The token of a failing trace, as the last word of a line; nothing where it has none."""
+    token = token_of(trace)
+    return [f"token: {token}"] if token else []
+
+
 def slug(name: str) -> str:
     """A scenario's name as part of a file's name, whatever characters it has."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60].rstrip("-.")
     return plain or "scenario"
-
-
-def _make(folder: str) -> None:
-    with writing(folder):
-        os.makedirs(folder, exist_ok=True)
 
 
 def _save_new(trace: Trace, start: str, end: str, number: int) -> str:

@@ -15,10 +15,11 @@ from tracelock.schedulers.strategies import explore_names, run_names
 # test holds the two together.
 BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulated")
 CLOCKS: Final = ("virtual", "adversarial")
-EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "pytest")
+EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "python", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 ISOLATION: Final = ("auto", "always", "never")
 
+CI_FORMATS: Final = ("github", "sarif", "junit")
 SHELLS: Final = ("bash", "zsh", "fish")
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
 
@@ -190,10 +191,13 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
                "explore only schedules that begin with the first K events of TRACE"),
         Either((
             _value("--trace", "PATH",
-                   "where the failing trace goes, - for standard output (a new file in traces/)",
+                   "where the failing trace goes, - for standard output (a new file in "
+                   ".tracelock/)",
                    TRACE),
             _NO_TRACE,
         )),
+        _choice("--output-format", CI_FORMATS,
+                "print it for a build server, and nothing else", metavar="FORM"),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
         _number("--max-steps", "end a schedule after N events (5,000)"),
         _ISOLATION, _INTERPRETER, *_COMMON,
@@ -203,7 +207,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
 def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
     """Each command: what it does, and its arguments."""
     return {
-        "run": ("run a scenario, once or often, and keep the trace", (
+        "run": ("run a scenario, once or often, and keep the trace of a failure", (
             _SCENARIO,
             _choice("--backend", BACKENDS,
                     "what runs it (threading; asyncio for Python code in coroutine functions)"),
@@ -215,9 +219,9 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "run N times and count the outcomes; the first trace of each failure is kept"),
             Either((
                 _value("--trace", "PATH",
-                       "where the trace goes; .json.gz compresses, - is standard output (a new "
-                       "file in traces/); with --runs, further kinds of failure go to PATH-2 and "
-                       "so on",
+                       "where the trace goes; .json.gz compresses, - is standard output (that of a "
+                       "run that fails: a new file in .tracelock/); with --runs, further kinds of "
+                       "failure go to PATH-2 and so on",
                        TRACE),
                 _NO_TRACE,
             )),
@@ -228,12 +232,25 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
             _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
-        "replay": ("execute a trace again, event by event", (
-            _TRACE,
+        "replay": ("execute a trace again, event by event, or a schedule from its token", (
+            _value("trace", "TRACE|TEST",
+                   "a trace, .json or .json.gz; with --token the test (as pytest names it) or the "
+                   "scenario that the token is of", READ_TRACE),
+            _value("--token", "TOKEN", "tl1-...: a failing schedule as it was printed"),
             _choice("--backend", BACKENDS, "where to replay it (where it was recorded)"),
             _flag("--bisect",
                   "for 'git bisect run': 1 the recorded failure happens, 0 it does not, 125 "
                   "neither"),
+            Either((
+                _flag("--pdb",
+                      "of Python code: stop in your own frames, and go on and back from there"),
+                _value("--dap", "PORT",
+                       "the same for an editor: speak the Debug Adapter Protocol on this port of "
+                       "127.0.0.1 (0: a free one)", type=_at_least(0)),
+            )),
+            _value("--at", "PLACE",
+                   "where --pdb and --dap stop first: the number of an event, FILE:LINE, start, "
+                   "failure (the default where there is one) or breakpoint (a call of it)"),
             _EVERY_ROW, _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "explore": ("search the schedules of a scenario for one that goes wrong", (

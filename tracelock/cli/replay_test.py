@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tracelock.errors import UsageError
@@ -17,8 +20,9 @@ FINISHED: Final = 100
 _STATUSES: Final = {0: 2, 1: 2, 2: 130, 3: 4, 4: 2, 5: 2}
 
 
-def replay_test(node: str, options: argparse.Namespace) -> int:
-    """Replay the trace of a test: let pytest run the test, with the trace to follow."""
+def replay_test(node: str, options: argparse.Namespace, debugger: list[str]) -> int:
+    """Replay the trace, or the token, of a test: let pytest run it, with that to follow.
+    ``debugger``: the options of pytest under which the plugin debugs it instead."""
     if options.json:
         raise UsageError("the trace is of a test, which pytest replays: there is no --json of it")
     if node.startswith("-"):
@@ -28,11 +32,15 @@ def replay_test(node: str, options: argparse.Namespace) -> int:
     alone = ["-n0"] if importlib.util.find_spec("xdist") is not None else []
     plugin = [] if _plugin_installed() else ["-p", "tracelock.pytest_plugin"]
     path = os.path.abspath(options.trace)
+    given = ["--tracelock-replay", path] if options.token is None else [
+        f"--tracelock-token={options.token}"
+    ]  # fmt: skip
     command = [
         sys.executable, "-m", "pytest", "-q", "--no-header", *alone, *plugin,
-        "--tracelock-replay", path, "--tracelock-replay-status", "--", node,
+        *given, "--tracelock-replay-status", *debugger, "--", node,
     ]  # fmt: skip
-    status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
+    with _interrupts_for_the_child(bool(debugger)):
+        status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
     return status - FINISHED if status >= FINISHED else _STATUSES.get(status, 4)
 
 
@@ -55,3 +63,16 @@ def _plugin_installed() -> bool:
     from importlib.metadata import entry_points
 
     return any(entry.value == "tracelock.pytest_plugin" for entry in entry_points(group="pytest11"))
+
+
+@contextmanager
+def _interrupts_for_the_child(wanted: bool) -> Iterator[None]:
+    """While this is entered, Ctrl-C is for the child process that debugs, and nothing to this."""
+    if not wanted:
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

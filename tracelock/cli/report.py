@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import json
 import os
 import zlib
-from pathlib import Path
 from typing import Any, Final
 
 from tracelock.cli.output import Output
@@ -20,18 +18,15 @@ from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
 from tracelock.report.redaction.redacting import Redacted, redacted, without_homes
 from tracelock.report.render import form_of, render
+from tracelock.report.sources import sources_below
 from tracelock.report.wording import clean
-from tracelock.session.targets import python_of
 from tracelock.trace import Trace, load_trace
-from tracelock.trace.model import FILES
 from tracelock.trace.outputs import write_whole
 from tracelock.trace.verdict import FAILED
 
 #: What a comparison's file has for its format.
 COMPARISON: Final = "tracelock-comparison/1"
 _PEEK: Final = 4_096
-#: Sources larger than this are not read: they are no source files.
-_LARGEST_SOURCE: Final = 4_000_000
 _LARGEST_COMPARISON: Final = 64 << 20
 
 
@@ -103,7 +98,7 @@ def subject_of(options: argparse.Namespace, trace: Trace, out: Output) -> Subjec
 
 def _kept(options: argparse.Namespace, traces: list[Trace], out: Output) -> Redacted:
     """The traces and the sources of the first, without the values that ``--redact`` names."""
-    sources = sources_of(traces[0], *_folders(options.sources))
+    sources = sources_below(traces[0], *_folders(options.sources))
     kept = redacted(traces, options.redact or (), sources)
     for name in kept.unused:
         out.note(f"--redact {name}: nothing in the trace or its source is called that")
@@ -127,40 +122,6 @@ def _find_twin(trace: Trace) -> Trace:
 def _folders(given: str | None) -> list[str]:
     """Where source files are looked for: where the user says, or here and in the project."""
     return [given] if given else [".", project_root() or "."]
-
-
-def sources_of(trace: Trace, *folders: str) -> dict[str, str]:
-    """The Python files that a trace names, as far as they lie in one of ``folders`` unchanged.
-
-    The trace may come from anyone: only a file with the very digest that it names is read into a
-    report, and none outside the folders.
-    """
-    named = (python_of(trace) or {}).get("sources")
-    below = trace.extra.get(FILES)
-    paths = below if isinstance(below, dict) else {}
-    found: dict[str, str] = {}
-    for name, digest in (named if isinstance(named, dict) else {}).items():
-        if not isinstance(digest, str) or not digest.startswith("sha256:"):
-            continue
-        for folder in folders:
-            for path in (name, paths.get(name)):
-                text = _read_within(Path(folder).resolve(), path, digest.partition(":")[2])
-                if text is not None:
-                    found.setdefault(name, text)
-    return found
-
-
-def _read_within(root: Path, name: object, digest: str) -> str | None:
-    """The text of a file below a folder, None where it is another file than was recorded."""
-    try:
-        path = (root / str(name or "")).resolve()
-        if not path.is_relative_to(root) or path.stat().st_size > _LARGEST_SOURCE:
-            return None
-        content = path.read_bytes()
-    except (OSError, ValueError):
-        return None
-    same = hashlib.sha256(content).hexdigest() == digest
-    return content.decode("utf-8", "replace") if same else None
 
 
 # --- comparisons -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.cli.keeping import Keeper, keeper_for, replay_line
+from tracelock.cli.keeping import Keeper, keeper_for, replay_line, token_line
 from tracelock.cli.output import Output
 from tracelock.cli.progress import runs_progress
 from tracelock.cli.show import told
@@ -131,7 +131,10 @@ class _Run:
         return Rescue(self.keeper.unsaved())
 
     def _keep(self, outcome: RunOutcome) -> str | None:
-        return self.keeper.keep(outcome.trace()) if self.keeper is not None else None
+        keeper = self.keeper
+        if keeper is None or not keeper.wants(outcome.verdict):
+            return None
+        return keeper.keep(outcome.trace())
 
     def _print_one(self, outcome: RunOutcome, path: str | None, seconds: float) -> None:
         verdict, workers = outcome.verdict, self.session.host.workers
@@ -150,6 +153,8 @@ class _Run:
         if path is not None:
             self.out.line(f"\ntrace: {clean(path)}")
             self.out.line(replay_line(path, self.options.allow_call))
+        if verdict.kind in FAILED:
+            self.out.lines(token_line(outcome.trace()))
 
     def _verdict(self, verdict: Verdict, about: str, workers: Sequence[str] | None = None) -> None:
         from tracelock.report.terminal import verdict_block

@@ -56,6 +56,11 @@ class Replay(OneSchedule):
     name = "replay"
     changed: frozenset[str] = frozenset()
 
+    @property
+    def roughly(self) -> bool:
+        """Whether it is enough that the run ends with the same kind of verdict."""
+        return bool(self.changed)
+
     def __init__(
         self,
         events: Sequence[Event],

@@ -377,7 +377,7 @@ class PythonBackend:
     def _progress(self) -> int | None:
         """For the watchdog: how far ``setup`` or ``check`` is, None while neither runs."""
         hub = self.hub
-        if hub.phase not in (Phase.SETUP, Phase.CHECK):
+        if hub.onlooker.paused or hub.phase not in (Phase.SETUP, Phase.CHECK):
             return None
         return hub.schedule * 1_000_000 + len(hub.controller.log)
 
@@ -402,7 +402,7 @@ class PythonBackend:
             steps = (hub.schedule, done)  # none before the first
             if hub.phase is Phase.IDLE:  # a strategy looks at the schedule that has ended: it works
                 steps = (hub.schedule, int(process_time() * 20))  # while the processor is used
-            still = still + LOOK if steps == seen else 0.0
+            still = still + LOOK if steps == seen and not hub.onlooker.paused else 0.0
             seen = steps
             if still < (HURRY if over else min(limits.stall, limits.seconds)):
                 continue

@@ -78,10 +78,12 @@ called: dict[tuple[str, str], None] = {}
 
 
 def clear() -> None:
-    """Forget all places: other modules may be instrumented now."""
+    """Forget all places: other modules may be instrumented now, and another file have the name of
+    one that was there before."""
     _places.clear()
     _files.clear()
     _spans.clear()
+    functions.clear()
 
 
 def file_label(filename: str, module: str) -> str:

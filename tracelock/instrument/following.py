@@ -152,7 +152,10 @@ class PythonReplay(Replay):
 
     def observe(self, seq: int, worker: int, kind: int, op: Op, result: Value) -> None:
         self._skip()
-        if self.changed and self.position < len(self.events):
+        if self.changed and self.position >= len(self.events):
+            self.passed += 1  # new lines after all that the trace is about
+            return
+        if self.changed:
             got = self._event(seq, worker, kind, op, result)
             event = self.events[self.position]
             if self._difference(event, got):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
+from tracelock.instrument.account.breakpoints import Onlooker
 from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.loops.aim import Aim
@@ -123,6 +124,8 @@ class Hub:
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
+        #: Who looks at the schedules as they run.
+        self.onlooker = Onlooker()
         # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
         # that another one waited for; those whose import has not ended yet; what puts the locks of
         # new ones under control
@@ -271,6 +274,7 @@ class Hub:
             self.error = self.error or error
             controller.ask(worker.number, None)
         else:
+            self.onlooker.failing(worker, error)  # type: ignore[arg-type]
             controller.fail(worker.number, failure_of(error))  # type: ignore[arg-type]
 
     def excuses(self, error: BaseException | None) -> bool:

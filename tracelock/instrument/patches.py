@@ -16,6 +16,7 @@ from types import BuiltinMethodType
 from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.accesses.functions import replaced
+from tracelock.instrument.account.breakpoints import hear_breakpoints
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.files.patches import set_abilities
@@ -118,6 +119,7 @@ class Patches:
         self._changes.then(lambda: sys.meta_path.remove(late))
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
+        self._changes.then(hear_breakpoints(self.hub))
         adopt(self._changes, self.hub, live)
         self._changes.then(replaced.clear)
         self._modules = frozenset(sys.modules)

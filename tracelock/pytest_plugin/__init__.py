@@ -72,6 +72,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--tracelock-replay", metavar="TRACE",
         help="replay this trace of a test, which has to be the one that is run",
     )  # fmt: skip
+    for name in ("--tracelock-debug", "--tracelock-at"):
+        group.addoption(name, metavar="HOW", help="(tracelock replay)")
+    group.addoption(
+        "--tracelock-token", metavar="TOKEN",
+        help="make the schedule of this token (tl1-...) again, of the test that it is of",
+    )  # fmt: skip
+    group.addoption(
+        "--tracelock-report", metavar="DIR",
+        help="write of each failing test the trace, a page and Markdown for an issue into DIR",
+    )  # fmt: skip
     group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
     parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
     parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")
@@ -101,11 +111,15 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    if config.getoption("usepdb", False):
+        from tracelock.pytest_plugin.debugging import Debugging
+
+        config.pluginmanager.register(Debugging(), Debugging.__name__)
     if config.getoption("--tracelock-all-events"):
         from tracelock.pytest_plugin.failure_text import show_all_events
 
         show_all_events(True)
-    if config.getoption("--tracelock-replay"):
+    if config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"):
         from tracelock.pytest_plugin.replaying import Replaying
 
         config.pluginmanager.register(Replaying(config), Replaying.__name__)
@@ -129,14 +143,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def _is_replayed(item: pytest.Item) -> bool:
     """Whether the trace that is replayed is that of this test, explored by ``--tracelock``."""
-    if not item.config.getoption("--tracelock-replay"):
+    config = item.config
+    if not (config.getoption("--tracelock-replay") or config.getoption("--tracelock-token")):
         return False
     from tracelock.pytest_plugin.kept import node_id
     from tracelock.pytest_plugin.replaying import Replaying
 
     replaying = Replaying.of(item.config)
     called = "tracelock_explore" in getattr(item, "fixturenames", ())
-    return replaying is not None and replaying.node == node_id(item) and not called
+    return replaying is not None and replaying.is_of(node_id(item)) and not called
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ from tracelock.pytest_plugin.program import OTHERWISE, ItemProgram
 if TYPE_CHECKING:
     from tracelock.explore.search import Progress
     from tracelock.instrument.account.account import Account
-    from tracelock.pytest_plugin.replaying import Replaying
     from tracelock.session.explored import Explored
+    from tracelock.session.target import Target
     from tracelock.trace import Trace
 
 #: Schedules of one input, at least, and the part of the whole time that it may take.
@@ -331,12 +331,16 @@ class GivenTest:
         return explored
 
     # --- a replay ------------------------------------------------------------------------------
-    def follow(self, replaying: Replaying, options: dict[str, Any]) -> None:
-        """Follow a trace, with the input that it was recorded with."""
+    def follow(
+        self, trace: Trace | None, options: dict[str, Any], follow: Callable[[Target], None]
+    ) -> None:
+        """Let ``follow`` replay a trace, with the input that it was recorded with."""
         from tracelock.session.targets import python_of
 
         hypothesis: Any = sys.modules["hypothesis"]
-        code = (python_of(replaying.trace) or {}).get("hypothesis")
+        if trace is None:
+            raise UsageError("a token has no input of Hypothesis: replay the trace of this test")
+        code = (python_of(trace) or {}).get("hypothesis")
         if not isinstance(code, dict):
             code = {}
         failed: list[ScheduleFailed] = []
@@ -355,7 +359,7 @@ class GivenTest:
                 return
             self.program.input = given
             try:
-                replaying.follow(self.item, 0, self.program.target(options))
+                follow(self.program.target(options))
             except ScheduleFailed as error:
                 failed.append(error)
                 raise

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tracelock.session.explored import SearchFailed
+from tracelock.trace.folder import FOLDER
 
 if TYPE_CHECKING:
     from tracelock.trace import Trace
 
-FOLDER: Final = ".tracelock"
 #: Of a test: what its explorations came to, in their order.
 EXPLORED: pytest.StashKey[list[Kept]] = pytest.StashKey()
 _LONGEST: Final = 80
@@ -111,15 +111,30 @@ def _save(item: pytest.Item, kept: Kept) -> str:
     from tracelock.errors import TracelockError
     from tracelock.session.targets import python_of
     from tracelock.trace.files import parts_of
+    from tracelock.trace.folder import own_folder
     from tracelock.trace.outputs import write_whole
+    from tracelock.trace.token import token_of
 
     trace = kept.trace
     assert trace is not None
     try:
         parts = parts_of(trace.header(), trace.events, trace.verdict)
-        write_whole(kept.path, parts, make_folder=True, follow=False)
+        own_folder(kept.path.parent)
+        write_whole(kept.path, parts, follow=False)
     except TracelockError as error:
         return f"(not kept: {error})"
     where = os.path.relpath(kept.path, item.config.invocation_params.dir)
     allow = " --allow-call" if python_of(trace) is not None else ""
-    return f"tracelock replay {shlex.quote(where)}{allow}"
+    command = f"tracelock replay {shlex.quote(where)}{allow}"
+    token = token_of(trace)
+    command = f"{command}\n  token: {token}" if token else command
+    folder = item.config.getoption("--tracelock-report")
+    if not folder:
+        return command
+    from tracelock.pytest_plugin.reports import write_reports
+
+    try:
+        written = write_reports(trace, kept.path, folder, str(item.config.rootpath))
+    except TracelockError as error:
+        return f"{command}\n  (no report: {error})"
+    return f"{command}\n  report: {written[1]}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -13,6 +16,7 @@ import tracelock.pytest_plugin.kept as kept
 import tracelock.pytest_plugin.results as results
 from tracelock.errors import InternalError, TracelockError
 from tracelock.instrument.account.account import listed
+from tracelock.pytest_plugin.debugging import failed
 from tracelock.pytest_plugin.failure_text import (
     ScheduleFailed,
     TracelockWarning,
@@ -30,6 +34,8 @@ from tracelock.scenario.language.expressions import suggest
 if TYPE_CHECKING:
     from tracelock.explore.search import Progress
     from tracelock.session.explored import Explored
+    from tracelock.session.target import Target
+    from tracelock.trace import Trace
 
 #: Keywords of the marker that go to the search.
 _SEARCH: Final = (
@@ -110,7 +116,9 @@ class _Marked:
         if replaying is not None:
             isolation = options.get("isolation", "auto")
             if is_given(item):
-                GivenTest(item, self.program).follow(replaying, options)
+                GivenTest(item, self.program).follow(
+                    replaying.trace, options, partial(replaying.follow, item, 0)
+                )
             else:
                 replaying.follow(item, 0, self.program.target(options), isolation)
             return
@@ -150,7 +158,7 @@ class _Marked:
                 text += f"\n{self._suspects()}"
             kept.note(item, 0, explored.trace)
             results.note(item, results.result_of(explored, self.program.inputs))
-            raise ScheduleFailed(text)
+            raise failed(item, text, explored.trace, partial(self._debug, explored.trace, options))
         results.note(item, results.result_of(explored, self.program.inputs))
         self._doubts(explored)
         if self.fixtures.fixed:
@@ -166,6 +174,22 @@ class _Marked:
         kept.note(item, 0, None)
         if self.program.otherwise is not None:
             raise self.program.otherwise
+
+    def _debug(
+        self, trace: Trace | None, options: dict[str, Any], enter: Callable[[Target], None]
+    ) -> None:
+        """Replay the failing schedule under the debugger, which ``enter`` calls."""
+        if not is_given(self.item):
+            enter(self.program.target(options))
+            return
+
+        def entered(target: Target) -> None:
+            enter(target)
+            raise ScheduleFailed  # to Hypothesis an input that does not fail is another one
+
+        assert trace is not None
+        with suppress(ScheduleFailed):
+            GivenTest(self.item, self.program).follow(trace, options, entered)
 
     @staticmethod
     def _written_to(explored: Explored) -> str:

@@ -21,6 +21,7 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.pytest_plugin import apart, results
+from tracelock.pytest_plugin.debugging import failed
 from tracelock.pytest_plugin.failure_text import ScheduleFailed, show_as_text
 from tracelock.pytest_plugin.fixtures import FixturesAnew
 from tracelock.pytest_plugin.output import ItemOutput
@@ -176,7 +177,9 @@ class Suite:
             return
         found.output.show(item)
         kept.note(item, 0, found.trace)
-        raise ScheduleFailed(found.text) from error
+        raise failed(
+            item, found.text, found.trace, lambda enter: enter(unmarked.program.target({}))
+        ) from error
 
     def _found(self, item: pytest.Item, unmarked: Any, most: float) -> Found:
         from tracelock.pytest_plugin.unmarked import Found

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+from tracelock.errors import UsageError
 from tracelock.explore.running import Tape
 from tracelock.explore.search import FAILED, Progress, Searched, add_outcome
 from tracelock.scenario.language.models import Scenario
 from tracelock.session.explored import Explored
 from tracelock.session.exploring import Exploration
-from tracelock.session.plan import Plan
-from tracelock.session.target import Capability, require
-from tracelock.session.targets import target_for, target_of
+from tracelock.session.plan import Plan, Settings
+from tracelock.session.replaying import replay_target
+from tracelock.session.target import Target
+from tracelock.session.targets import python_of, target_for
 from tracelock.trace import Trace
 
 NEIGHBOURS: Final = 500
@@ -38,7 +40,7 @@ class Checked:
 
 def check_fix(
     trace: Trace,
-    scenario: Scenario,
+    scenario: Scenario | Target,
     *,
     plan: Plan | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -47,14 +49,16 @@ def check_fix(
 
     First the old schedule itself, as far as it can be followed; then schedules that follow it for
     a while and go on at random, since a fix that only moves the bug leaves it nearby; then the
-    whole search that ``plan`` says. Raises what ``explore`` raises.
+    whole search that ``plan`` says. Of real code, which cannot be told to go on elsewhere in the
+    middle of a schedule, the old schedule as far as the changed code follows it, and then the whole
+    search, which begins with it. Raises what ``explore`` and ``replay`` raise.
     """
     from tracelock.explore.neighbours import IntentScheduler, cut_points
     from tracelock.schedulers.simple import RandomScheduler
 
     target = target_for(scenario)
-    for one in (target, target_of(trace)):
-        require(one, Capability.CHECK)
+    if python_of(trace) is not None or target.noun != "scenario":
+        return _check_code(trace, target, plan, progress)
     plan = plan or Plan(backend=trace.backend if trace.backend != "simulated" else "threading")
     begun = monotonic()
     with Exploration(target, plan) as exploration:
@@ -89,3 +93,24 @@ def check_fix(
             found.stopped = "failure"
         explored = exploration.finish(found, monotonic() - begun)
         return Checked(first.followed, len(first.events), old, neighbours, explored)
+
+
+def _check_code(
+    trace: Trace, target: Target, plan: Plan | None, progress: Callable[[Progress], None] | None
+) -> Checked:
+    """The same of real code."""
+    from tracelock.explore.shrink.twin import Twin
+    from tracelock.session.exploring import explore_target
+
+    if (python_of(trace) is None) != (target.noun == "scenario"):
+        raise UsageError("the trace and the scenario are not of the same: one is of Python code")
+    plan = plan or Plan(backend=trace.backend)
+    replayed = replay_target(target, trace, Settings(isolation=plan.isolation))
+    at = replayed.diverged
+    old = replayed.verdict.kind if at is None else "otherwise"
+    explored = explore_target(target, plan, [trace], progress)
+    if isinstance(explored.twin, Twin):  # its steps are those of a host that is closed
+        explored.notes.append(explored.twin.explanation)
+        explored.twin = None
+    followed = len(trace.events) if at is None else at.seq
+    return Checked(followed, len(trace.events), old, 0, explored)

@@ -12,16 +12,17 @@ from tracelock.session.plan import Settings
 from tracelock.session.replaying import replay_target
 from tracelock.session.scenarios import compile_program
 from tracelock.session.target import Capability, require
-from tracelock.session.targets import target_for, target_of
+from tracelock.session.targets import python_of, target_for, target_of
 from tracelock.trace import Trace, load_trace
 
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
+    from tracelock.session.forcing.exporting import ForcedExport
 
 __all__ = ["TARGETS", "export", "read_source"]
 
 #: What a scenario or trace can be exported as.
-TARGETS: Final = (*REAL, "pytest")
+TARGETS: Final = (*REAL, "python", "pytest")
 #: Switches of a trace above which it is made smaller first: each is a line or two of the program.
 MANY: Final = 24
 
@@ -60,12 +61,16 @@ def export(
     long one is shrunk first. It may be exported for another backend if its interleaving is possible
     there. ``pytest``: of a trace a test that forces it, on the trace's backend or ``backend``; of
     a scenario a test that explores it with tracelock on the rules of ``backend`` (threading).
-    ``origin``: the command that made it, for the docstring. Nothing is run but models (and, for
-    another backend, a replay).
+    ``python``: on the trace's backend, or on threads. ``origin``: the command that made it, for
+    the docstring. Nothing is run but models (and, for another backend, a replay).
+
+    A trace of real code becomes a program that runs this code and forces it at its own source
+    lines, as ``python``, ``pytest`` or its own backend; with ``allow_call`` it is run first and
+    handed out only where it fails each time (``session.forcing``).
 
     Raises ScenarioError, UnsupportedError where the backend cannot do a step, ImpossibleHere or
     another Divergence where the interleaving is impossible there, UsageError for what makes no
-    sense: an unknown target, a trace of real Python code.
+    sense, as an unknown target, and for a trace of real code that cannot be forced.
     """
     from tracelock.export.program import plain_program
     from tracelock.export.testing import searching_test
@@ -78,6 +83,11 @@ def export(
     if isinstance(source, str | os.PathLike):
         source = read_source(source)
     test = target == "pytest"
+    if isinstance(source, Trace) and python_of(source) is not None:
+        return forced(source, target, backend, origin, allow_call).source
+    if target == "python":
+        own = source.backend if isinstance(source, Trace) else "threading"
+        target = own if own in REAL else "threading"
     if isinstance(source, Trace):
         where = source.backend if source.backend in REAL else "threading"
         where = (backend or where) if test else target
@@ -92,12 +102,23 @@ def export(
     return plain_program(source, target, origin=origin).source
 
 
+def forced(
+    trace: Trace, target: str, backend: str | None, origin: str | None, allow_call: bool
+) -> ForcedExport:
+    """A trace of real code as a program, and how often that was tried. Raises as ``export``."""
+    from tracelock.session.forcing.exporting import export_forced
+
+    subject = target_of(trace)
+    if target not in ("python", "pytest", trace.backend) or backend not in (None, trace.backend):
+        require(subject, Capability.OTHER_BACKEND, backend=trace.backend)
+    return export_forced(trace, pytest=target == "pytest", origin=origin, allow_call=allow_call)
+
+
 def _prepared(trace: Trace, backend: str, allow_call: bool) -> tuple[Trace, Scenario]:
     """The trace as it is to be forced on a backend, and its scenario."""
     from tracelock.session.shrinking import shrink
 
     subject = target_of(trace)
-    require(subject, Capability.EXPORT)
     scenario = subject.scenario()
     check_supported(scenario, backend, allow_call=True)
     if trace.verdict.kind == "unfinished":

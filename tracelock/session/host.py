@@ -60,6 +60,8 @@ class Host(ABC):
     one_schedule = False
     #: Why no more than ``passed`` is claimed of a search that has tried everything it could.
     withheld: Sequence[str] = ()
+    #: Where ``breakpoint()`` was called, and nothing has stopped.
+    passed_over: Collection[str] = ()
     #: How the schedules of ``own_orders`` are called.
     own_name = ""
 
@@ -99,6 +101,10 @@ class Host(ABC):
     @abstractmethod
     def retrace(self, trace: Trace) -> Executed | None:
         """The schedule of a trace, executed by its picks; None where it cannot be followed."""
+
+    def share(self, wanted: Callable[[str], bool]) -> bool:
+        """Let what was used so far and has a wanted name be shared; whether there is more now."""
+        return False
 
     def lasts(self, verdict: Verdict) -> bool:
         """Whether each schedule that ends like this takes long: such a one is not made smaller."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tracelock.backends.calls import may_import
 from tracelock.instrument.rewrite.sites import source_of
 from tracelock.instrument.rewrite.standard import BESIDE, never, stood_on
 from tracelock.session.first_party import exactly, named
+from tracelock.trace.names import shared_in
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
@@ -69,6 +71,19 @@ class Looking:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         self.sources.look_into(names)
+
+    def preset(self, trace: Trace | None) -> None:
+        """Let what a trace has accesses to be shared, and nothing else; of none, learn that."""
+        if trace is not None:
+            self.backend.names.preset(shared_in(trace))
+
+    def share(self, wanted: Callable[[str], bool]) -> bool:
+        """As ``Host.share``."""
+        names = self.backend.names
+        known = list(names.variables.items())
+        new = [name for name, variable in known if not variable.shared and wanted(name)]
+        names.preset(new)
+        return bool(new)
 
     def modules(self) -> list[str]:
         """All that are looked into, but for those that were found for ``all``."""

@@ -51,11 +51,6 @@ class PythonTarget(Target):
         Capability.REDUCE: "only a scenario's own steps can be reduced, not Python code",
         Capability.PREDICT:
             "this trace is of Python code: explore the program, which tries it all",
-        Capability.CHECK:
-            "after a fix of Python code explore it again, the old trace first: --first TRACE",
-        Capability.EXPORT:
-            "this trace is of real Python code, which it does not hold: only scenarios of the "
-            "scenario language can be exported (tracelock replay runs the code itself)",
         Capability.STEPS:
             "the workers of this scenario are Python code: it can be run and explored",
     }  # fmt: skip

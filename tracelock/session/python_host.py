@@ -37,7 +37,7 @@ from tracelock.session.interpreters.which import Interpreted, holds
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
 from tracelock.session.python_remarks import remarks_of, withheld_of
-from tracelock.session.python_runner import PythonRunner, shared_in
+from tracelock.session.python_runner import PythonRunner
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
     Restarting,
@@ -72,8 +72,7 @@ class PythonHost(Interpreted, Host):
 
     def __init__(self, target: PythonTarget, settings: Settings) -> None:
         super().__init__()
-        self.target = target
-        self.settings = settings
+        self.target, self.settings = target, settings
         # another layout, which grows as it runs
         self.program = program = replace(target.program, found=list(target.program.found))
         limits = settings.bounds(target)
@@ -82,6 +81,8 @@ class PythonHost(Interpreted, Host):
         self.backend.account.looked = self.sources.looked
         self.looking = Looking(program, self.sources, self.backend)
         self.names = self.backend.names
+        self.passed_over = self.backend.hub.onlooker.passed_over
+        self.share = self.looking.share  # type: ignore[method-assign]
         self.entangled = self.backend.one_loop
         self.isolation = Isolation(self.backend, self.sources, settings.isolation)
         self.runner = self.models = PythonRunner(
@@ -123,8 +124,7 @@ class PythonHost(Interpreted, Host):
             stack.callback(self.backend.close)
             self.backend.take_control(live)
             del live  # objects die when the program lets go of them
-            if self._known is not None:
-                self.names.preset(shared_in(self._known))
+            self.looking.preset(self._known)
             self.isolation.begin()
             if self._known is not None:
                 self._look()
@@ -251,7 +251,7 @@ class PythonHost(Interpreted, Host):
             return False
         self.looking.as_in(trace)
         frozen = self.names.frozen
-        self.names.preset(shared_in(trace))
+        self.looking.preset(trace)
         self.names.frozen = frozen
         return True
 

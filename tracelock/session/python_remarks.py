@@ -32,6 +32,12 @@ def remarks_of(backend: PythonBackend) -> list[str]:
             "because its wait timed out: nobody was left to wake it, so that without the "
             "timeout it would hang (a lost wake-up that the timeout hides?)"
         )
+    if passed := list(backend.hub.onlooker.passed_over):
+        more = f" and {len(passed) - 1} more" if len(passed) > 1 else ""
+        remarks.append(
+            f"breakpoint() at {passed[0]}{more} was passed over: a search stops nowhere, a replay "
+            "on a terminal does (tracelock replay TRACE)"
+        )
     if lost := list(backend.kept.callers.lost):
         remarks.append(
             "isolation: what schedules did to the caller's own objects was lost with their "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import Divergence
 from tracelock.session.host import Host
@@ -14,7 +16,12 @@ from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict, frozen
 
 if TYPE_CHECKING:
+    from tracelock.engine.controller import Controller
+    from tracelock.engine.replaying import Replay
     from tracelock.session.interpreters.which import Switched
+
+
+_AT: Final = re.compile(r"\bat (\S+:[0-9]+)")
 
 
 @dataclass(slots=True)
@@ -27,6 +34,8 @@ class ReplayResult:
     trace of the replay, as far as it came. ``notes``: what else there is to say of it. ``needs``:
     of threads of real code, whether this interpreter can make its switches by itself, in words.
     ``killed``: whose process was ended from outside in the middle of the replay, in words.
+    ``passed_over``: where the code has called ``breakpoint()``, which stops under a debugger alone.
+    ``changed``: what is not what it was when the trace was recorded.
     """
 
     reproduced: bool
@@ -36,6 +45,8 @@ class ReplayResult:
     notes: list[str] = field(default_factory=list)
     needs: str = ""
     killed: str = ""
+    passed_over: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
 
 def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayResult:
@@ -45,13 +56,21 @@ def replay_target(target: Target, trace: Trace, settings: Settings) -> ReplayRes
         return follow(host, trace, tell=True)
 
 
-def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
-    """Execute a trace again on a host, event by event. ``tell``: say what its switches take."""
+def follow(
+    host: Host, trace: Trace, *, tell: bool = False, follower: Replay | None = None,
+    watch: Callable[[Controller, Replay], None] | None = None,
+) -> ReplayResult:  # fmt: skip
+    """Execute a trace again on a host, event by event. ``tell``: say what its switches take.
+    ``follower``: what follows it, where that is not the host's own. ``watch`` is called with the
+    controller and its follower before the first event, to look at each as well."""
     from tracelock.engine.replaying import EndOfTrace
 
-    follower = host.follower(trace)
+    if follower is None:
+        follower = host.follower(trace)
     controller = host.runner.controller(follower)
     follower.follow(controller)
+    if watch is not None:
+        watch(controller, follower)
     diverged: Divergence | None = None
     switches: list[Switched] | None = None
     try:
@@ -76,7 +95,7 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
         reproduced = False
     else:
         verdict = host.runner.verdict(controller)
-        reproduced = same_ending(verdict, trace.verdict, roughly=bool(follower.changed))
+        reproduced = same_ending(verdict, trace.verdict, roughly=follower.roughly)
     record = host.trace(controller.log, follower.describe(), verdict)
     mark(record, switches)
     needs = ""
@@ -87,8 +106,51 @@ def follow(host: Host, trace: Trace, *, tell: bool = False) -> ReplayResult:
         needs = verdict_line(record, source_lines(record))
     remarks = follower.remarks()
     return ReplayResult(
-        reproduced, diverged, verdict, record, remarks, needs, controller.killed
+        reproduced, diverged, verdict, record, remarks, needs, controller.killed,
+        list(host.passed_over), sorted(follower.changed),
     )  # fmt: skip
+
+
+#: What a replay of a failure came to, for those who ask again and again.
+STILL_FAILS, PASSES_NOW, STALE = "still fails", "passes now", "stale"
+
+
+def conclusion(result: ReplayResult, recorded: Verdict, again: str = "") -> tuple[str, str]:
+    """What a replay came to, in a word or two and in a sentence.
+
+    ``recorded``: how the trace or token ends; ``again``: the command that explores what it is of.
+    The word: ``still fails``, ``passes now`` or ``stale`` (the code has changed so that the
+    schedule cannot be followed) of a failure; ``reproduced``, ``not reproduced`` or ``diverged``
+    (the code has not changed: it is not deterministic, or its surroundings are others).
+    """
+    failed = recorded.kind not in ("passed", "unfinished")
+    name = recorded.kind if recorded.failure is None else f"{recorded.kind} ({recorded.failure})"
+    if result.diverged is not None:
+        why = result.diverged
+        if not result.changed:
+            return "diverged", f"diverged at event {why.seq}: {why.why}"
+        at = _AT.findall(f"{why.expected} {why.got}")
+        where = at[-1] if at else ", ".join(result.changed)
+        advice = f": {again}" if again else ", and keep its new trace"
+        return STALE, (
+            f"stale: the code changed at {where}, and the schedule cannot be followed any more "
+            f"({why.why}). Explore it again{advice}"
+        )
+    if result.reproduced:
+        if failed:
+            return STILL_FAILS, "still fails: reproduced, it ended as recorded"
+        return "reproduced", "reproduced: it ended as the trace says"
+    if failed and result.verdict.kind == "passed":
+        changed = f" (changed since: {', '.join(result.changed)})" if result.changed else ""
+        return PASSES_NOW, (
+            f"passes now: not reproduced, the schedule ends well{changed}. Whether another fails "
+            f"is for an exploration to say{f': {again}' if again else ''}"
+        )
+    now = result.verdict
+    told = now.kind if now.failure is None else f"{now.kind} ({now.failure})"
+    if told == name:
+        told = f"{told} in another state"
+    return "not reproduced", f"not reproduced: it ended {told}, recorded was {name}"
 
 
 def same_ending(a: Verdict, b: Verdict, *, roughly: bool = False) -> bool:

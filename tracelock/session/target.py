@@ -42,8 +42,6 @@ class Capability(StrEnum):
     OTHER_BACKEND = "have a trace replayed on another backend than its own"
     REDUCE = "be made smaller itself"
     PREDICT = "have failures predicted from a passing trace"
-    CHECK = "be checked against the trace of a failure that was mended"
-    EXPORT = "have a trace written as a plain program"
     STEPS = "be read: its workers are steps of the scenario language"
 
 

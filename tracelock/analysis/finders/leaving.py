@@ -40,6 +40,8 @@ def left_by_exception(facts: Facts) -> Iterator[Finding]:
         worker = steps.workers[seq]
         taken = next((hold.taken for hold in locks.holds[seq] if hold.lock == lock), -1)
         inside = between(steps.by_worker[worker], taken, seq) if taken >= 0 else ()
+        if inside and _failed(facts, inside[-1]):
+            inside = inside[:-1]  # it is what has raised the exception
         changed = {name: one for one in inside for name in steps.written(one)}
         used = next(
             (
@@ -52,6 +54,19 @@ def left_by_exception(facts: Facts) -> Iterator[Finding]:
             found += 1
             name = next(iter({*steps.read(used), *steps.written(used)} & changed.keys()))
             yield _left(facts, error, lock, (taken, changed[name], seq, used), name)
+
+
+def _failed(facts: Facts, seq: int) -> bool:
+    """Whether a write of a container's contents may have raised, in place of changing anything: the
+    event comes before it. As far as the next one tells there were as many items after it."""
+    extras, steps = facts.trace.events.extras, facts.steps
+    size = extras.get(seq, {}).get("size")
+    if size is None:
+        return False
+    name = steps.targets[seq]
+    later = (one for one in range(seq + 1, min(len(steps), seq + AFTER)))
+    sizes = (extras.get(one, {}).get("size") for one in later if steps.targets[one] == name)
+    return bool(next(sizes, size) == size)
 
 
 def _left(facts: Facts, error: str, lock: str, four: tuple[int, ...], name: str) -> Finding:

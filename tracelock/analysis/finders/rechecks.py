@@ -42,14 +42,16 @@ def unchecked_waits(facts: Facts) -> list[Finding]:
     looked = 0
     for seq, kind in enumerate(steps.kinds):
         target = steps.targets[seq]
-        if kind != WAKE or target is None or steps.type_of(target) != "condition":
+        if kind != WAKE or target is None:
             continue
         looked += 1
         if looked > LOOKED:
             break
         own = steps.by_worker[steps.workers[seq]]
         place = bisect_left(own, seq)
-        wait = _wait(facts, own, place, target)
+        known = steps.type_of(target) == "condition"
+        wait = _wait(facts, own, place, target) if known else -1
+        wait = wait if wait >= 0 else _awaited(facts, own, place)
         looks = _looks(facts, own, wait) if wait >= 0 else {}
         act = _act(facts, own[place + 1 : place + 1 + BACK], looks) if looks else -1
         name = steps.targets[act] or "" if act >= 0 else ""
@@ -69,6 +71,21 @@ def _wait(facts: Facts, own: Sequence[int], place: int, target: str) -> int:
         seq = own[before]
         if steps.targets[seq] == target and steps.kinds[seq] == WAIT:
             return before
+    return -1
+
+
+def _awaited(facts: Facts, own: Sequence[int], place: int) -> int:
+    """The same for a task, of whose conditions a trace knows no more than that they are awaited:
+    the line of the wait has released a lock, and has it back just before."""
+    steps = facts.steps
+    back = own[place - 1] if place else -1
+    at = steps.at(own[place])
+    if back < 0 or steps.kinds[back] != ACQUIRE or steps.at(back) != at:
+        return -1
+    for before in range(place - 2, max(-1, place - BACK), -1):
+        seq = own[before]
+        if steps.kinds[seq] == RELEASE and steps.targets[seq] == steps.targets[back]:
+            return before if steps.at(seq) == at else -1
     return -1
 
 
@@ -98,8 +115,9 @@ def _act(facts: Facts, after: Sequence[int], looks: dict[str, int]) -> int:
             return -1
         if kind in (RELEASE, WAIT):
             return -1
-        if kind in ON_VARIABLE and steps.targets[seq] in looks:
-            return seq
+        name = steps.targets[seq]
+        if kind in ON_VARIABLE and name in looks and (kind != READ or f"{name}[]" not in looks):
+            return seq  # and not only of the attribute that holds the container
     return -1
 
 

@@ -274,7 +274,11 @@ class LoopTasks:
         worker = self.task_worker(self.hub, number, self, coro, False)
         self.enter(worker)
         if self.hub.phase is Phase.RUN:
-            parent.step(Op(SPAWN, number, caller()))
+            try:
+                parent.step(Op(SPAWN, number, caller()))
+            except ScheduleOver:
+                coro.close()  # which nobody will ever await
+                raise
         return worker
 
     def advance(self, number: int) -> None:

@@ -17,8 +17,7 @@ What is not known by this is *beyond* it, and the search goes on without (``Unre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
@@ -33,6 +32,21 @@ LINE: Final = "line"
 END: Final = "end"
 #: So many moments there are in a second: timers whose times are closer may be due together.
 MOMENTS: Final = 1e6
+
+
+class Ours:
+    """While this is entered (``inside``), futures and handles are made that are known."""
+
+    __slots__ = ("inside",)
+
+    def __init__(self) -> None:
+        self.inside = 0
+
+    def __enter__(self) -> None:
+        self.inside += 1
+
+    def __exit__(self, *exc: object) -> None:
+        self.inside -= 1
 
 
 class Collector:
@@ -50,7 +64,7 @@ class Collector:
         self._met: set[int] = set()
         self._labels: dict[int, tuple[object, Hashable]] = {}
         self.beyond = False
-        self.known = 0  # above 0: what is made now is known
+        self.ours = Ours()
         #: Whether another than the callbacks themselves cancels what stands in the line.
         self.lined: Callable[[object], bool] = lambda handle: False
 
@@ -109,15 +123,6 @@ class Collector:
         self.thing(handle, write)
         if write and known is not None and self.lined(handle):
             self.beyond = True  # who stands behind it need no longer wait
-
-    @contextmanager
-    def ours(self) -> Iterator[None]:
-        """While this is entered, futures and handles are made that are known."""
-        self.known += 1
-        try:
-            yield
-        finally:
-            self.known -= 1
 
     # --- variables ---------------------------------------------------------------------------
     def used(self, label: str, kind: int) -> None:

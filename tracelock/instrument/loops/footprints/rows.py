@@ -114,7 +114,7 @@ def _making(original: Any) -> Any:
             original(self, *args, **kwargs)
             return
         collector.made(self)
-        with collector.ours():
+        with collector.ours:
             original(self, *args, **kwargs)
 
     return __init__
@@ -181,7 +181,7 @@ def _of_handle(original: Any, write: bool) -> Any:
         collector = COLLECTORS.get(get_ident())
         if collector is not None:
             collector.handle(self, write)
-            with collector.ours():
+            with collector.ours:
                 return original(self)
         return original(self)
 

@@ -65,13 +65,13 @@ class CollectingLoop(ControlledLoop):
         """Every future and every handle asks this when it is made, also one that code of the
         program makes without the loop: of such it is not seen what happens to it."""
         collector = self.tasks.hub.collector
-        if collector is not None and not collector.known:
+        if collector is not None and not collector.ours.inside:
             collector.beyond = True
         return super().get_debug()
 
     def create_future(self) -> Any:
         collector: Collector = self.tasks.hub.collector
-        with collector.ours():
+        with collector.ours:
             future = super().create_future()
         collector.made(future)
         return future
@@ -80,7 +80,7 @@ class CollectingLoop(ControlledLoop):
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
         collector: Collector = self.tasks.hub.collector
-        with collector.ours():
+        with collector.ours:
             handle = super().call_soon(callback, *args, context=context)
         collector.made(handle)
         return handle
@@ -90,7 +90,7 @@ class CollectingLoop(ControlledLoop):
     ) -> Any:
         collector: Collector = self.tasks.hub.collector
         collector.timer(when - EPOCH, callback in WAKES)
-        with collector.ours():
+        with collector.ours:
             handle = super().call_at(when, callback, *args, context=context)
         collector.made(handle)
         return handle
@@ -179,12 +179,15 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         )
 
     # --- steps -------------------------------------------------------------------------------
+    def done(self, worker: TaskWorker) -> bool:
+        return worker.task is None or asyncio.Task.done(worker.task)
+
     def start(
         self, worker: TaskWorker, name: Any = None, context: Any = None, **kwargs: Any
     ) -> ControlledTask:
         if context is not None or kwargs:  # it may share its variables, or begin at once
             self.collector.beyond = True
-        with self.collector.ours():
+        with self.collector.ours:
             return super().start(worker, name, context, **kwargs)
 
     def run_step(self, worker: TaskWorker) -> None:

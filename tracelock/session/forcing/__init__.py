@@ -1,0 +1,1 @@
+"""Failures of real code that are handed on: as programs that force them."""

@@ -1,0 +1,19 @@
+"""What a trace says is shared, by its names."""
+
+from __future__ import annotations
+
+from tracelock.trace.model import Trace
+
+
+def shared_in(trace: Trace) -> list[str]:
+    """The shared parts of objects that a trace has accesses to, by their names."""
+    targets = {event.target for event in trace.events if event.op in ("read", "write")}
+    for event in trace.events:
+        if event.op == "atomic":  # one operation on several files
+            targets.update(*(part for part in (event.value, event.result) if part))
+    known = {event.target for event in trace.events}
+    for target in known:  # a queue whose mutex was used is the library's own code
+        queue, _, part = (target or "").rpartition(".")
+        if part == "mutex" and queue not in known:
+            targets.add(f"{queue} from outside")
+    return sorted(target for target in targets if target is not None)
