@@ -431,6 +431,10 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_twin.py": {
         "test_twins_of_the_library": 3,
     },
+    "system/test_failure_story.py": {
+        "test_a_replay_tells_the_same_story": 2,
+        "test_it_is_never_said_where_order_matters": 0,
+    },
     "system/test_atomic.py": {
         "test_a_cure_is_one_step_itself_and_does_the_same": 0,
         "test_a_generator_lets_others_in_where_it_yields": 0,

@@ -62,7 +62,8 @@ python: {setup: "program:setup"}
 def commands(folder: Path, backends: Sequence[str] = BACKENDS) -> dict[str, list[str]]:
     """One command line for each command, by what it is called in the table."""
     scenario, trace = str(folder / "long.yaml"), str(folder / "aba.json")
-    lines = {f"run on {name}": ["run", scenario, "--backend", name, "--json"] for name in backends}
+    kept = ["--trace", str(folder / "run.json"), "--json"]
+    lines = {f"run on {name}": ["run", scenario, "--backend", name, *kept] for name in backends}
     lines["run often"] = ["run", scenario, "--runs", "100", "--json"]
     lines["explore"] = ["explore", scenario, "--seconds", "1", "--json"]
     lines["explore with jobs"] = [*lines["explore"], "--jobs", "2"]

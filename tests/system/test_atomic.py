@@ -53,11 +53,11 @@ def test_one_screen_in_plain_words_and_a_replay(capsys: pytest.CaptureFixture[st
     assert "an interleaving that shows it:" in text
     assert "with lock: self.n = max(self.n + 1, 0)" in text
     line = next(line for line in text.splitlines() if line.startswith("replay it: "))
-    assert line.startswith("replay it: PYTHONPATH=traces tracelock replay traces/atomic-")
+    assert line.startswith("replay it: PYTHONPATH=.tracelock tracelock replay .tracelock/atomic-")
     root = str(Path(tracelock.__file__).resolve().parents[1])
     again = subprocess.run(
         [sys.executable, "-m", "tracelock", *line.split()[4:], "--json"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(["traces", root])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([".tracelock", root])},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert again.returncode == 0, again.stdout + again.stderr
@@ -68,7 +68,7 @@ def test_what_is_atomic_keeps_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     data = json.loads(capsys.readouterr().out)
     assert [one["atomic"] for one in data["answers"]] == [True, True]
     assert (data["cure"], data["trace"]) == (None, None)
-    assert not os.path.exists("traces")
+    assert not os.path.exists("traces") and not os.path.exists(".tracelock")
 
 
 def test_other_interpreters_and_a_run_for_real(capsys: pytest.CaptureFixture[str]) -> None:

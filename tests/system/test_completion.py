@@ -28,7 +28,9 @@ CASES = {
     "tracelock run --strategy d": {"delay", "dpor", "directed"},
     "tracelock explore --clock ": {"virtual", "adversarial"},
     "tracelock completion ": {"bash", "zsh", "fish"},
-    "tracelock export --as ": {"threading", "multiprocessing", "asyncio", "trio", "pytest"},
+    "tracelock export --as ": {
+        "threading", "multiprocessing", "asyncio", "trio", "pytest", "python",
+    },
     "tracelock explore ": {"a.yaml", "b.yml", "t.json", "dir", "one two"},
     "tracelock explore --jobs 2 --all ": {"a.yaml", "b.yml", "t.json", "dir", "one two"},
     "tracelock explore dir/": {"dir/in.yaml"},

@@ -8,7 +8,6 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.analysis.derived.switches import switches_of
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.errors import InternalError, TracelockError, UsageError
 from tracelock.explore.running import Executed
@@ -356,6 +355,8 @@ class Exploration(Opened):
             self._cut_short("what the switches of the failing schedule take was not told", over)
 
     def _needs(self, explored: Explored, trace: Trace) -> str:
+        from tracelock.analysis.derived.switches import switches_of
+
         if not switches_of(trace):
             return ""
         from tracelock.instrument.source_lines import source_lines

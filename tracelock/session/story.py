@@ -56,6 +56,8 @@ def steps(
 def failure_story(trace: Trace, style: Style) -> list[Text]:
     """A failing run of Python code in the source lines that matter, a column for each worker; then
     what is wrong and what to change. [] where there is no such story to tell."""
+    if python_of(trace) is None or trace.verdict.kind not in FAILED:
+        return []
     from tracelock.analysis.analyze import analyze
     from tracelock.instrument.source_lines import source_lines
     from tracelock.report.code import places_of
@@ -63,8 +65,6 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     from tracelock.report.failure.slicing import root_of
     from tracelock.report.failure.telling import story_lines
 
-    if python_of(trace) is None or trace.verdict.kind not in FAILED:
-        return []
     seen = for_display(trace)
     source, places = source_lines(seen, indented=True), places_of(seen)
     root = root_of(analyze(seen))
