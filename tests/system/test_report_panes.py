@@ -4,6 +4,7 @@ searched and filtered, and tells the same without scripts."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tracelock.analysis.analyze import analyze
 from tracelock.names import for_display
 from tracelock.report.failure.slicing import root_of
 from tracelock.report.panes.run import PanesRun
-from tracelock.trace import Verdict
+from tracelock.trace import Blocked, Verdict
 
 SKIP = missing()
 pytestmark = [pytest.mark.skipif(SKIP is not None, reason=SKIP or "")]
@@ -329,3 +330,34 @@ def test_a_long_run_is_a_window_with_the_whole_above_it(browser: Browser, tmp_pa
     browser.click(".overview")  # in its middle
     assert abs(int(browser.texts("tr.now > th")[0]) - 1_500) <= 5
     assert browser.run(COVERED) == []
+
+
+@pytest.mark.extended
+def test_many_workers_with_long_names_and_a_twin(browser: Browser, tmp_path: Path) -> None:
+    rows = []
+    for n in range(14):
+        name = f"worker_with_a_long_name-{n}"
+        rows += [f"{name} acquire lock{n % 3} @ a.py:{n + 1}", f"{name} write Box.a = 1 @ a.py:99"]
+        rows += [f"{name} release lock{n % 3} @ a.py:{n + 3}"] if n < 13 else []
+    held = Blocked("worker_with_a_long_name-0", "acquire", "lock1", "a.py:9", [name])
+    many = trace_of(
+        "\n".join(rows), scenario={"name": "many", "python": {"places": {}}},
+        verdict=Verdict("deadlock", None, "x", {}, [held]),
+    )  # fmt: skip
+    trace, sources = pool("pool_threads")
+    twin = replace(trace, verdict=Verdict("passed"), workers=list(trace.workers))
+    twin.events = trace.events.part(0, 50)
+    path = tmp_path / "page.html"
+    for text in (
+        tracelock.render_report(many),
+        tracelock.render_report(trace, twin=twin, sources=sources),
+    ):
+        path.write_text(text, encoding="utf-8")
+        for width, height in SIZES:
+            browser.size(width, height)
+            browser.open(path)
+            assert browser.run("return document.documentElement.scrollWidth") <= width
+            assert browser.run(COVERED) == []
+    assert browser.texts(".run > h2") == ["The run that fails", "The run that passes"]
+    browser.press("Home", "ArrowRight")
+    assert browser.texts("tr.now > th") == ["1", "1"] or len(browser.texts("tr.now")) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ import tracelock
 from tests.helpers.pool_traces import pool
 from tests.helpers.tracing import trace_of
 from tracelock.analysis.analyze import analyze
+from tracelock.cli.main import main
 from tracelock.errors import UsageError
 from tracelock.names import for_display
 from tracelock.report.about import Subject
@@ -191,3 +193,33 @@ def test_a_form_feed_and_another_version_of_python_are_no_trouble() -> None:
     assert lines[3] == "x = 1" and lines[5] == "def f():"
     broken = touched_source(trace, {"a.py": text.replace("def f():", "def f(:")})
     assert any(line.text == "x = 1" for one in broken for line in one.lines)
+
+
+def test_source_is_text_and_nothing_else() -> None:
+    trace, sources = pool("pool_threads")
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    sources["pool.py"] = sources["pool.py"].replace("the pool is closed", evil)
+    page = tracelock.render_report(trace, sources=sources)
+    assert page.count("<script") == 2 and "<img" not in page
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in page
+
+
+def test_the_commands_keep_values_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vault().save("vault.json")
+    kept = ["--redact", "password", "--redact", "passwrod"]
+    assert main(["report", "vault.json", "-o", "vault.html", *kept]) == 0
+    assert "--redact passwrod: nothing in the trace" in capsys.readouterr().err
+    assert SECRET not in Path("vault.html").read_text(encoding="utf-8")
+    for form in ("markdown", "text", "chrome", "shiviz"):
+        assert main(["report", "vault.json", "-o", "-", "--as", form, *kept]) == 0
+        out = capsys.readouterr().out
+        assert out and SECRET not in out
+    assert main(["attach", "vault.json", *kept]) == 0
+    assert SECRET not in capsys.readouterr().out
+    assert main(["attach", "vault.json"]) == 0
+    assert SECRET in capsys.readouterr().out
+    assert main(["attach", "vault.json", "--redact", "a b"]) == 2
+    assert "is no name" in capsys.readouterr().err
