@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.dpor.task_steps import TaskHistory, TaskStep, commute
 
@@ -142,65 +142,29 @@ class StepScheduler(Scheduler):
         return min(share, 1.0)
 
 
-class DporOfTasks(Scheduler):
+class DporOfTasks(Wrapper):
     """``StepScheduler`` while it is known what steps have touched, else ``DporScheduler``, which
     begins from the start. ``watched``: see there."""
 
-    name = "dpor"
-    systematic = True
-
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self._watched = [tuple(variables) for variables in watched]
-        self._inner: StepScheduler | DporScheduler = StepScheduler()
+        self._steps = StepScheduler()
         self._run: Run
-
-    @property
-    def by_steps(self) -> bool:  # type: ignore[override]
-        return self._inner.by_steps
-
-    @property
-    def cut(self) -> bool:  # type: ignore[override]
-        return self._inner.cut
-
-    @property
-    def redundant(self) -> int:  # type: ignore[override]
-        return self._inner.redundant
-
-    @property
-    def executions(self) -> int:  # type: ignore[override]
-        return self._inner.executions
-
-    @property
-    def bounded(self) -> int:  # type: ignore[override]
-        return self._inner.bounded
-
-    @property
-    def finished(self) -> bool:  # type: ignore[override]
-        return self._inner.finished
-
-    @property
-    def exhaustive(self) -> bool:
-        return self._inner.exhaustive
+        super().__init__(self._steps)
 
     def attach(self, run: Run) -> None:
         self._run = run
-        self._inner.attach(run)
+        self.inner.attach(run)
 
     def begin(self) -> bool:
-        if isinstance(self._inner, StepScheduler) and self._inner.unknown:
-            self._inner = DporScheduler(self._watched)
-            self._inner.attach(self._run)
-        return self._inner.begin()
+        if self._steps.unknown and self.inner is self._steps:
+            self.inner = DporScheduler(self._watched)
+            self.inner.attach(self._run)
+        return self.inner.begin()
 
     def pick(self, choice: Choice) -> int:
-        if isinstance(self._inner, StepScheduler) and self._run.steps is None and not choice.seq:
+        if self._run.steps is None and not choice.seq and self.inner is self._steps:
             # a schedule that is recorded from its first step
-            self._inner.unknown = True
+            self._steps.unknown = True
             self.begin()
-        return self._inner.pick(choice)
-
-    def end(self, steps: int) -> None:
-        self._inner.end(steps)
-
-    def estimate(self) -> float | None:
-        return self._inner.estimate()
+        return self.inner.pick(choice)
