@@ -74,6 +74,8 @@ INNER: dict[str, set[str]] = {
     "report/comparison": set(),
     "report/failure": set(),
     "report/html": set(),
+    "report/panes": {"failure", "html", "redaction"},
+    "report/redaction": set(),
     "scenario/checks": {"language"},
     "scenario/compile": {"language"},
     "scenario/documents": {"language"},

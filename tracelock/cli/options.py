@@ -154,6 +154,8 @@ _PICTURED: Final = (
     _number("--around", "show the part around event N (the failure)", 0),
     _number("--events", "show so many events at most (1,000; 100 in Markdown)"),
     _value("--sources", "DIR", "where the Python files of a trace of Python code lie (.)"),
+    _value("--redact", "NAME", "keep values out: of variables, attributes, arguments and keys that "
+           "are called NAME (may be given several times)", action="append"),
 )  # fmt: skip
 
 

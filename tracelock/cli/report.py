@@ -16,6 +16,7 @@ from tracelock.instrument.rewrite.sites import project_root
 from tracelock.names import display_names, for_display
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
+from tracelock.report.redaction.redacting import Redacted, redacted, without_homes
 from tracelock.report.render import form_of, render
 from tracelock.report.sources import sources_below
 from tracelock.report.wording import clean
@@ -48,8 +49,11 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         trace = load_trace(options.trace)
         # what another tool draws holds every event, and no findings
         plain = form in ("chrome", "shiviz")
-        seen = for_display(trace)
-        text = render(Subject(seen) if plain else subject_of(options, trace), form)
+        if plain:
+            kept = _kept(options, [trace], out).traces[0]
+            text = render(Subject(for_display(kept)), form)
+        else:
+            text = render(subject_of(options, trace, out), form)
     if path is None:
         out.text(text)
         return 0
@@ -61,11 +65,11 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
 
 def attach_command(options: argparse.Namespace, out: Output) -> int:
     """Print the Markdown report, with the trace folded in if it is small."""
-    out.text(attachment(subject_of(options, load_trace(options.trace))))
+    out.text(attachment(subject_of(options, load_trace(options.trace), out)))
     return 0
 
 
-def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
+def subject_of(options: argparse.Namespace, trace: Trace, out: Output) -> Subject:
     """What the report is about: the trace, what is found in it, its twin."""
     from tracelock.analysis.analyze import analyze
 
@@ -79,15 +83,26 @@ def subject_of(options: argparse.Namespace, trace: Trace) -> Subject:
             raise UsageError(f"{options.twin} is of another scenario than {options.trace}")
     elif options.find_twin:
         twin = _find_twin(trace)
+    kept = _kept(options, [trace] if twin is None else [trace, twin], out)
+    trace, twin = kept.traces[0], None if twin is None else kept.traces[1]
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
     # the name alone: a report is for others, whom the folders of this machine do not concern
     name = os.path.basename(options.trace)
-    names = display_names(trace) if twin is None else display_names(trace, twin)
-    seen = names.of(trace)
+    names = display_names(*kept.traces)
+    seen = without_homes(names.of(trace))
     return Subject.of(
-        seen, analyze(seen), twin=None if twin is None else names.of(twin), around=around,
-        path=name, sources=sources_below(trace, *_folders(options.sources)), record=trace, **more,
+        seen, analyze(seen), around=around, record=trace, path=name, sources=kept.sources,
+        twin=None if twin is None else without_homes(names.of(twin)), **more,
     )  # fmt: skip
+
+
+def _kept(options: argparse.Namespace, traces: list[Trace], out: Output) -> Redacted:
+    """The traces and the sources of the first, without the values that ``--redact`` names."""
+    sources = sources_below(traces[0], *_folders(options.sources))
+    kept = redacted(traces, options.redact or (), sources)
+    for name in kept.unused:
+        out.note(f"--redact {name}: nothing in the trace or its source is called that")
+    return kept
 
 
 def _find_twin(trace: Trace) -> Trace:

@@ -10,6 +10,7 @@ from typing import Any
 from tracelock.analysis.analyze import Analysis
 from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.findings import ERROR, WARNING, Finding
+from tracelock.report.redaction.redacting import REDACTED
 from tracelock.report.turning import TurningPoint, turning_point
 from tracelock.report.window import focus, window
 from tracelock.report.wording import clean, outcome_name
@@ -112,8 +113,15 @@ def facts(trace: Trace, switches: int, preemptions: int | None) -> list[tuple[st
         ("start method", clean(str(environment.get("start_method") or ""))),
         ("tracelock", clean(trace.tracelock)),
         ("run", count),
+        ("kept out", clean(", ".join(map(str, _kept_out(trace))))),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _kept_out(trace: Trace) -> Sequence[object]:
+    """The names of what has its values redacted."""
+    names = trace.extra.get(REDACTED)
+    return [f"values of {name}" for name in names] if isinstance(names, list) else []
 
 
 def counted(count: int, word: str, ending: str = "s") -> str:

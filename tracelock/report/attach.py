@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import Final
 
 from tracelock.report.about import Subject, how_to_replay
+from tracelock.report.code import lines_of
 from tracelock.report.markdown import TABLE, code, fenced, markdown
+from tracelock.report.redaction.redacting import REDACTED
 from tracelock.trace.text import visible
 from tracelock.trace.token import token_of
 
@@ -32,20 +34,27 @@ def attachment(subject: Subject) -> str:
     are too many; then the token, the source of what the trace ran through, and the whole trace,
     each in a fold, as far as they fit. A trace that does not is to be attached as a file."""
     trace = subject.record or subject.trace
-    text = visible(trace.to_text()) if len(trace.events) <= _MOST_EVENTS else ""
+    kept_out = REDACTED in trace.extra
+    small = len(trace.events) <= _MOST_EVENTS and not kept_out
+    text = visible(trace.to_text()) if small else ""
     fold = (
         "<details><summary>The trace: save it as <code>trace.json</code></summary>\n\n"
         f"{fenced(text, 'json')}\n\n</details>\n"
     )
     room = LIMIT - _SPARE
     report = _fitting(subject, room // 2)
-    token = token_of(trace)
+    token = "" if kept_out else token_of(trace)
     if token:
         report += f"\nThe failing schedule as a token: {code(token)} (`tracelock replay --token`)\n"
     folded = bool(text) and len(report) + len(without_home(fold)) <= room
     if folded:
         command = how_to_replay(trace, "trace.json")
         report = report.replace(how_to_replay(trace, subject.path), command)
+    elif kept_out:
+        fold = (
+            "The trace is not folded in here: values in it are kept out of this report, and a "
+            "trace without them does not replay.\n"
+        )
     else:
         name = code(subject.path or "the trace's file")
         fold = (
@@ -103,7 +112,7 @@ def _lines(subject: Subject, name: str) -> Iterator[int]:
 
 def _around(text: str, lines: Iterator[int]) -> str:
     """These lines and those around them, with their numbers."""
-    rows = text.splitlines()
+    rows = lines_of(text)
     near = {row for line in lines for row in range(line - _AROUND, line + _AROUND)}
     kept = sorted(row for row in near if 0 < row <= len(rows))
     shown: list[str] = []

@@ -5,6 +5,9 @@ The scenario inside a trace is a stranger's data: whatever is no step is shown a
 
 from __future__ import annotations
 
+import ast
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -12,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from tracelock.report.wording import clean, shown
 from tracelock.trace import Trace
 
-__all__ = ["CodeLine", "listing", "places_of"]
+__all__ = ["CodeLine", "is_code", "lines_of", "listing", "place_of", "places_of", "syntax_tree"]
 
 #: Keys of a step that hold steps.
 _BLOCKS: Final = ("do", "then", "else", "atomic", "try", "finally")
@@ -45,13 +48,33 @@ def listing(trace: Trace, sources: Mapping[str, str] | None = None) -> list[list
         group = name.partition("[")[0]
         declared = groups.get(group) if isinstance(groups, Mapping) else None
         steps = declared.get("steps") if isinstance(declared, Mapping) else None
-        if isinstance(steps, list) and not any(_position(at) for at in places):
+        if isinstance(steps, list) and not any(place_of(at) for at in places):
             if group not in alike:
                 alike[group] = list(islice(_steps(steps, f"workers.{group}.steps", 0), _LONGEST))
             found.append(alike[group])
         else:
             found.append(list(_places(places, places_of(trace), sources or {})))
     return found
+
+
+def is_code(trace: Trace) -> bool:
+    """Whether a trace is of Python code, whose steps are lines and not those of a scenario."""
+    return isinstance(trace.scenario.get("python"), Mapping)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a Python file as Python counts them: a form feed ends none."""
+    return re.split(r"\r\n|\n|\r", text.removesuffix("\n"))
+
+
+def syntax_tree(text: str) -> ast.Module | None:
+    """The syntax tree of a file, None where it is none of this version of Python."""
+    try:
+        with warnings.catch_warnings():  # whoever wrote it has seen them
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def places_of(trace: Trace) -> Mapping[str, Any]:
@@ -93,7 +116,8 @@ def _said(value: Any) -> str:
 
 
 # --- Python code ---------------------------------------------------------------------------------
-def _position(at: str) -> tuple[str, int] | None:
+def place_of(at: str) -> tuple[str, int] | None:
+    """The file and the line of a place (``bank.py:31``), None for what is none."""
     name, colon, number = at.rpartition(":")
     return (name, int(number)) if colon and number.isascii() and number.isdecimal() else None
 
@@ -104,14 +128,14 @@ def _places(
     by_file: dict[str, set[int]] = {}
     others = []
     for at in places:
-        position = _position(at)
+        position = place_of(at)
         if position is None or len(at) > 1_000:
             others.append(at)
         else:
             by_file.setdefault(position[0], set()).add(position[1])
     for name in sorted(by_file):
         text = sources.get(name)
-        lines = text.splitlines() if text is not None else []
+        lines = lines_of(text) if text is not None else []
         yield CodeLine("", 0, clean(name) + (":" if lines else ":  (its source is not at hand)"))
         wanted = sorted(by_file[name])
         near = wanted
@@ -132,7 +156,7 @@ def _places(
                 said = clean(lines[number - 1].replace("\t", "    ").rstrip())
             else:
                 now = str(functions.get(at, ""))
-                said = f"in {clean(now)}" if now and now != function else "\N{DITTO MARK}"
+                said = f"in {clean(now)}" if now and now != function else '"'
                 function = now
                 if not now:
                     said = ""

@@ -20,7 +20,7 @@ from tracelock.report.timeline import Reasons, Row, Timeline, timeline
 from tracelock.report.wording import clean, shown
 from tracelock.trace import MISSING, Blocked, Event, Trace
 
-__all__ = ["Frame", "Story", "WorkerFrame", "story"]
+__all__ = ["Frame", "Story", "WorkerFrame", "busiest", "story", "story_along"]
 
 
 #: More lanes than this nobody can follow.
@@ -80,13 +80,10 @@ def story(trace: Trace, wanted: Iterable[range] | None = None, most: int = MOST_
     do with the rows. Costs time for each row and worker, and a walk along what comes before.
     """
     line = timeline(trace, wanted)
-    walk = _FrameWalk(trace, line, _busiest(trace, line, most))
-    frames = walk.frames()
-    types = {name: walk.state.info(name).type for name in walk.objects}
-    return Story(line, frames, walk.workers, types, walk.state.steps)
+    return story_along(trace, line, busiest(trace, line, most))
 
 
-def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
+def busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
     """All workers, or the ``most`` that the rows and the verdict have most to do with."""
     if len(trace.workers) <= most:
         return list(range(len(trace.workers)))
@@ -98,6 +95,20 @@ def _busiest(trace: Trace, line: Timeline, most: int) -> list[int]:
         if name in stuck or worker == trace.verdict.worker:
             counts[worker] += 1 + len(line.rows)
     return sorted(sorted(range(len(counts)), key=lambda worker: -counts[worker])[:most])
+
+
+def story_along(trace: Trace, line: Timeline, workers: list[int]) -> Story:
+    """A story along the rows of a timeline that may have been made shorter, of these workers.
+
+    Where nothing but what is folded follows the last row, the last frame is that of the end.
+    """
+    walk = _FrameWalk(trace, line, workers)
+    frames = walk.frames()
+    after = line.rows[-1].seq + 1 if line.rows else line.events
+    if after < line.events and set(line.folded).issuperset(range(after, line.events)):
+        frames[-1] = walk.end()
+    types = {name: walk.state.info(name).type for name in walk.objects}
+    return Story(line, frames, walk.workers, types, walk.state.steps)
 
 
 class _FrameWalk:
@@ -132,6 +143,12 @@ class _FrameWalk:
             frames.append(self._frame(row.seq, step))
             previous = row.seq
         return frames
+
+    def end(self) -> Frame:
+        """The frame after all events."""
+        count = len(self.trace.events)
+        self.state.advance(count)
+        return self._frame(count - 1, None)
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The objects and variables to tell of: those declared, if the rows have something to do

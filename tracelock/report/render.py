@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from tracelock.errors import UsageError
 from tracelock.names import display_names
 from tracelock.report.about import Subject
+from tracelock.report.code import is_code
+from tracelock.report.redaction.redacting import redacted, without_homes
 
 if TYPE_CHECKING:
     from tracelock.analysis.derived.usage import LockUse
@@ -44,6 +46,10 @@ def render(subject: Subject, form: str) -> str:
     """``subject`` in a form. Raises UsageError for an unknown one, and for a twin of other
     workers."""
     if form == "html":
+        if is_code(subject.trace):
+            from tracelock.report.panes.page import code_report
+
+            return code_report(subject)
         from tracelock.report.html.page import html_report
 
         return html_report(subject)
@@ -74,6 +80,7 @@ def render_report(
     around: int | None = None,
     sources: Mapping[str, str] | None = None,
     path: str | None = None,
+    redact: Sequence[str] = (),
 ) -> str:
     """A report of ``trace``: ``html``, ``markdown``, ``chrome`` (trace event JSON, for Perfetto),
     ``shiviz`` or ``text``.
@@ -82,7 +89,8 @@ def render_report(
     of it; without, everything that ``analyze`` finds. ``events``: how many are shown at most, the
     part around the failure or around number ``around``; Chrome's and ShiViz's forms hold all.
     ``sources``: texts of Python files by the names the trace has, of a trace of Python code.
-    ``path``: of the trace's file, for the command that replays it.
+    ``path``: of the trace's file, for the command that replays it. ``redact``: names of variables,
+    attributes and arguments whose values are kept out.
 
     Raises UsageError for an unknown form, an event that is not there, and a twin of other workers.
     """
@@ -90,16 +98,19 @@ def render_report(
         raise UsageError(f"there is no event {around} in {len(trace.events):,} events")
     if events is not None and events < 1:
         raise UsageError(f"a report shows at least one event, not {events}")
-    names = display_names(trace) if twin is None else display_names(trace, twin)
-    record, trace = trace, names.of(trace)
+    both = [trace] if twin is None else [trace, twin]
+    kept = redacted(both, redact, sources or {})
+    trace, twin = kept.traces[0], None if twin is None else kept.traces[1]
+    names = display_names(*kept.traces)
+    record, trace = trace, without_homes(names.of(trace))
     locks: Sequence[LockUse] = ()
     if findings is None:
         from tracelock.analysis.analyze import analyze
 
         analysis = analyze(trace)
         findings, locks = analysis.findings, analysis.locks
-    other = None if twin is None else names.of(twin)
-    subject = Subject(trace, findings, locks, other, events, around, sources or {}, path, record)
+    other = None if twin is None else without_homes(names.of(twin))
+    subject = Subject(trace, findings, locks, other, events, around, kept.sources, path, record)
     return render(subject, form)
 
 

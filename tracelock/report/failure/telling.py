@@ -15,7 +15,7 @@ from tracelock.report.timeline import Reasons, Switch
 from tracelock.report.wording import clean, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
 
-__all__ = ["MOST", "StoryLine", "story_lines"]
+__all__ = ["MOST", "StoryLine", "Teller", "ended", "story_lines"]
 
 #: So many lines at most, however many would matter.
 MOST: Final = 15
@@ -77,7 +77,7 @@ def story_lines(
     told = {seq for seq in levels if seq in sliced.waits or not _quiet(trace, seq)}
     wanted = [one for one in visits if known(one.at) and not told.isdisjoint(one.wanted)]
     chosen = _chosen(wanted, MOST - len(ends))
-    teller = _Teller(trace, arrow, sliced.waits)
+    teller = Teller(trace, arrow, sliced.waits)
     lines = [
         StoryLine(one.worker, one.at, teller.said(one), (one.seqs[0], one.seqs[-1]))
         for one in chosen
@@ -173,11 +173,11 @@ def _reasons(trace: Trace, lines: Sequence[StoryLine]) -> None:
             continue
         for seq in range(before.events[1] + 1, min(line.events[0] + 1, len(events))):
             if events.workers[seq - 1] == before.worker != events.workers[seq]:
-                line.why = _ended(trace, reasons.at(events[seq]))
+                line.why = ended(trace, reasons.at(events[seq]))
                 break
 
 
-def _ended(trace: Trace, why: Switch | None) -> Switch | None:
+def ended(trace: Trace, why: Switch | None) -> Switch | None:
     """A worker that takes no further step has ended where others are seen to wait for its end."""
     if why is None or why.kind != "stopped":
         return why
@@ -186,8 +186,8 @@ def _ended(trace: Trace, why: Switch | None) -> Switch | None:
     return replace(why, kind="ended", text="has ended") if joined else why
 
 
-class _Teller:
-    """Says what a worker did at a line."""
+class Teller:
+    """Says what a worker did at a line. ``waits``: the events that give a lock up to wait."""
 
     def __init__(self, trace: Trace, arrow: str, waits: Collection[int]) -> None:
         self.trace = trace
@@ -206,12 +206,13 @@ class _Teller:
         facts: dict[str, str] = {}
         for seq in visit.wanted:
             event = self.trace.events[seq]
-            fact = self._fact(event)
+            fact = self.fact(event)
             if fact:
                 facts[f"{event.target}{event.op in ('wait', 'wake')}"] = fact
         return ", ".join(dict.fromkeys(facts.values()))
 
-    def _fact(self, event: Event) -> str:
+    def fact(self, event: Event) -> str:
+        """What one event read, wrote or waited for, "" for nothing that would tell anything."""
         op, target = event.op, clean(event.target or "")
         name = target.removesuffix("[]").removeprefix("attribute ")
         if event.seq in self.waits:

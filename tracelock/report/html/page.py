@@ -23,10 +23,11 @@ from tracelock.report.about import (
 from tracelock.report.frames import MOST_WORKERS, story
 from tracelock.report.html.run import PageRun
 from tracelock.report.templates import asset, digest, fill, markup, script_data
+from tracelock.report.timeline import Timeline
 from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean, describe, outcome_name, said_of, state_text
 
-__all__ = ["html_report"]
+__all__ = ["MOST_FINDINGS", "beside", "filled", "html_report", "most_rows"]
 
 #: Findings listed; the gravest come first.
 MOST_FINDINGS: Final = 50
@@ -41,12 +42,32 @@ _TONES: Final = {
 
 def html_report(subject: Subject) -> str:
     """The page. Raises UsageError where the twin is of other workers than the trace."""
-    trace, verdict = subject.trace, subject.trace.verdict
     turn = subject.turn()
     runs = _runs(subject, turn)
-    line = runs[0].timeline
+    return filled(
+        "report.html", ("report.js", "report.css"), subject, turn, runs[0].timeline,
+        shown=runs[0].shown, runs=runs, data=[run.data() for run in runs],
+    )  # fmt: skip
+
+
+def filled(
+    template: str,
+    own: tuple[str, str],
+    subject: Subject,
+    turn: TurningPoint | None,
+    line: Timeline,
+    *,
+    shown: set[int],
+    runs: Sequence[object],
+    data: Sequence[dict[str, Any]],
+    **more: Any,
+) -> str:
+    """A page made of a template on ``base.html``. ``own``: its script and style; ``shown``: the
+    events that have a row; ``data``: of each run, what the script steps through."""
+    trace, verdict = subject.trace, subject.trace.verdict
     about = trace.scenario.get("description")
-    script, style = asset("report.js"), asset("report.css")
+    styles = ["report.css"] if own[1] == "report.css" else ["report.css", own[1]]
+    script, style = asset("theme.js") + asset(own[0]), "".join(map(asset, styles))
     policy = (
         f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -55,7 +76,7 @@ def html_report(subject: Subject) -> str:
     real = trace.clock == "real"
     heads += ["median wait", "longest wait", "median hold", "longest hold"] if real else []
     return fill(
-        "report.html",
+        template,
         title=summary(trace), policy=markup(policy), style=markup(style), script=markup(script),
         name=scenario_name(trace), backend=trace.backend,
         description=" ".join(about.split())[:2_000] if isinstance(about, str) else "",
@@ -64,28 +85,42 @@ def html_report(subject: Subject) -> str:
         state=state_text(verdict.state) if verdict.state else "",
         heading=subject.heading, findings=subject.findings[:MOST_FINDINGS],
         more_findings=len(subject.findings) - MOST_FINDINGS,
-        quoted=lambda finding: _quoted(finding, subject, runs[0].shown), runs=runs,
+        quoted=lambda finding: _quoted(finding, subject, shown), runs=runs,
         locks=[(one.name, _use(one, real)) for one in subject.locks[:_MOST_LOCKS]],
         lock_heads=heads, environment=facts(trace, line.switches, line.preemptions),
         command=how_to_replay(trace, subject.path), calls=needs_calls(trace),
-        data=markup(script_data({"runs": [run.data() for run in runs], "at": subject.focus()})),
+        data=markup(script_data({"runs": data, "at": subject.focus()})), **more,
     )  # fmt: skip
+
+
+def most_rows(subject: Subject) -> int:
+    """So many events are shown: many lanes make long rows, and the page shall not grow with
+    them."""
+    lanes = max(1, min(len(subject.trace.workers), MOST_WORKERS))
+    return subject.most or min(MOST, _CELLS // lanes)
+
+
+def beside(subject: Subject, turn: TurningPoint) -> tuple[Subject, TurningPoint]:
+    """The twin as a subject of its own, and where it parts."""
+    twin = subject.twin
+    assert twin is not None
+    around = turn.seq if subject.around is None else subject.around
+    around = min(around, max(0, len(twin.events) - 1))
+    return Subject(twin, around=around), TurningPoint(
+        turn.seq, "here it goes another way", turn.text, True
+    )
 
 
 def _runs(subject: Subject, turn: TurningPoint | None) -> list[PageRun]:
     """The run, and its twin beside it if there is one."""
-    trace, twin = subject.trace, subject.twin
-    # many lanes make long rows: the page shall not grow with them
-    most = subject.most or min(MOST, _CELLS // max(1, min(len(trace.workers), MOST_WORKERS)))
+    trace, most = subject.trace, most_rows(subject)
     marked = frozenset(seq for one in subject.findings[:MOST_FINDINGS] for seq in one.events)
     shown = story(trace, subject.window(turn, most))
     runs = [PageRun("a", trace, shown, turn, subject.sources, marked)]
-    if twin is not None and turn is not None:
-        around = turn.seq if subject.around is None else subject.around
-        beside = Subject(twin, around=min(around, max(0, len(twin.events) - 1)))
-        other = TurningPoint(turn.seq, "here it goes another way", turn.text, True)
-        shown = story(twin, beside.window(None, most))
-        runs.append(PageRun("b", twin, shown, other, subject.sources))
+    if subject.twin is not None and turn is not None:
+        twin, other = beside(subject, turn)
+        shown = story(twin.trace, twin.window(None, most))
+        runs.append(PageRun("b", twin.trace, shown, other, subject.sources))
     return runs
 
 

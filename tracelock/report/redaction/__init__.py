@@ -1,0 +1,1 @@
+"""What is kept out of a report: values of variables, attributes and arguments of given names."""
