@@ -245,6 +245,15 @@ def test_replay_needs_a_word_and_finds_the_functions_by_name(shell: Shell, trace
     assert status == 2 and "replayed on the backend that it was recorded on" in err
 
 
+def test_a_page_with_the_passing_twin_needs_a_word_too(shell: Shell, trace: str) -> None:
+    status, _, err = shell("report", trace, "--find-twin", "-o", "page.html")
+    assert status == 2 and "--allow-call" in err
+    status, _, err = shell("report", trace, "--find-twin", "--allow-call", "-o", "page.html")
+    assert status == 0, err
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "passed" in page and "failed" in page
+
+
 def test_replay_in_a_fresh_process(trace: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tracelock", "replay", trace, "--allow-call"],

@@ -151,6 +151,8 @@ _PICTURED: Final = (
         _value("--twin", "TRACE", "a run that passes, to be set beside it", READ_TRACE),
         _flag("--find-twin", "look for the nearest schedule that passes"),
     )),
+    _flag("--allow-call",
+          "let --find-twin run the Python code that the trace names, if it is of such"),
     _number("--around", "show the part around event N (the failure)", 0),
     _number("--events", "show so many events at most (1,000; 100 in Markdown)"),
     _value("--sources", "DIR", "where the Python files of a trace of Python code lie (.)"),

@@ -82,7 +82,7 @@ def subject_of(options: argparse.Namespace, trace: Trace, out: Output) -> Subjec
         if twin.scenario.get("name") != trace.scenario.get("name"):
             raise UsageError(f"{options.twin} is of another scenario than {options.trace}")
     elif options.find_twin:
-        twin = _find_twin(trace)
+        twin = _find_twin(trace, options.allow_call)
     kept = _kept(options, [trace] if twin is None else [trace, twin], out)
     trace, twin = kept.traces[0], None if twin is None else kept.traces[1]
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
@@ -105,14 +105,15 @@ def _kept(options: argparse.Namespace, traces: list[Trace], out: Output) -> Reda
     return kept
 
 
-def _find_twin(trace: Trace) -> Trace:
-    """The passing schedule nearest to the trace's own, found on the models: no code is run."""
+def _find_twin(trace: Trace, allow_call: bool) -> Trace:
+    """The passing schedule nearest to the trace's own: of a scenario found on the models, of Python
+    code, which that runs, under control."""
     from tracelock.explore.shrink.twin import Twin
     from tracelock.session.shrinking import shrink
 
     if trace.verdict.kind not in FAILED:
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to avoid")
-    small = shrink(trace, confirm=0)
+    small = shrink(trace, confirm=0, allow_call=allow_call)
     if not isinstance(small.twin, Twin):
         proved = small.twin.proved
         raise UsageError("no schedule passes" if proved else "no schedule was found that passes")
