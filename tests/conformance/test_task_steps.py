@@ -283,8 +283,16 @@ async def own_factory(s: State) -> None:
     s.x += 1
 
 
+async def set_of_futures(s: State) -> None:
+    s.future = s.future or set()
+    s.future.add(asyncio.get_running_loop().create_future())
+    await pause()
+    s.log.append(str(len(s.future)))
+
+
 @pytest.mark.parametrize("work", [
-    old_lock, bare_future, all_of_them, thread, by_chance, with_anyio, barrier, own_factory,
+    set_of_futures, old_lock, bare_future, all_of_them, thread, by_chance, with_anyio, barrier,
+    own_factory,
 ])  # fmt: skip
 def test_what_is_not_known_is_tried_in_every_order(work: Callable[..., Any]) -> None:
     assert not found([work, work], most=200).by_steps

@@ -216,8 +216,9 @@ _ROWS: Final[Sequence[tuple[Any, Sequence[tuple[str, Touch]], Sequence[tuple[str
     (ControlledTask,
      (*_OUTCOME, ("uncancel", _standing(True)), ("cancelling", _standing(False)),
       ("set_name", _beyond), ("get_stack", _beyond), ("print_stack", _beyond)), ()),
-    (ControlledFuture, (*_OUTCOME, *_SETTING), ()),
-    (_GATHERING, (*_OUTCOME, *_SETTING), ()),
+    # a set of futures is in the order in which these were made, whoever has made them
+    (ControlledFuture, (*_OUTCOME, *_SETTING, ("__hash__", _beyond)), ()),
+    (_GATHERING, (*_OUTCOME, *_SETTING, ("__hash__", _beyond)), ()),
     (TaskRegistry, (("__iter__", _beyond), ("__len__", _beyond), ("__contains__", _beyond)), ()),
 )  # fmt: skip
 _MADE: Final = (
