@@ -326,13 +326,12 @@ def hides(n: int) -> Any:
         await pause()
         if s.x == 42:
             HIDDEN["hide"](s, n)
-        await pause()
 
     return work
 
 
 async def late(s: State) -> None:
-    for _ in range(3):
+    for _ in range(2):
         await pause()
     s.x = 42
 
