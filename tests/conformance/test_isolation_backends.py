@@ -74,7 +74,8 @@ def test_tasks_search_the_same_apart_as_here(library: str) -> None:
         for isolation in ("never", "always")
     )
     assert here.failed and apart.confirmed == {library: "1/1"}
-    assert (here.schedules, here.summary) == (apart.schedules, apart.summary)
+    if library == "trio":  # what steps touch is not told from there, and every order is tried
+        assert (here.schedules, here.summary) == (apart.schedules, apart.summary)
     assert here.trace is not None and apart.trace is not None
     assert list(here.trace.events) == list(apart.trace.events)
 

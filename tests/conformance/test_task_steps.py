@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
+import tracelock
 from tests.helpers import step_programs
 from tests.oracles.every import Every
 from tests.oracles.task_ends import ends_of
@@ -236,6 +237,32 @@ def test_random_programs_have_the_ends_of_every_order(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(100, 160))
 def test_more_random_programs(seed: int) -> None:
     agree(seed)
+
+
+async def spins(s: State) -> None:
+    while not s.x:
+        await pause()
+
+
+def test_tasks_that_spin_let_all_others_on() -> None:
+    ends = found([spins, spins, write], most=40)
+    assert {x for x, *_ in ends.ends} == {42}
+
+
+async def looks(s: State) -> None:
+    """A check that takes steps of its own."""
+    await pause()
+    assert s.x in (1, 2)
+    await pause()
+
+
+def test_steps_of_a_check_are_none_of_the_schedule() -> None:
+    workers = [increment] * 2
+    found = tracelock.explore(
+        workers=workers, setup=State, check=looks, backend="asyncio", strategy="dpor",
+        instrument=[HERE],
+    )  # fmt: skip
+    assert (found.verdict, found.executions) == ("verified", TRACES["inc-2"])
 
 
 # --- what is beyond it -----------------------------------------------------------------------

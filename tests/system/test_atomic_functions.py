@@ -145,7 +145,7 @@ def test_results_tell_two_calls_apart_and_a_trace_replays(
     root = str(Path(tracelock.__file__).resolve().parents[1])
     again = subprocess.run(
         [sys.executable, "-m", "tracelock", "replay", data["trace"], "--allow-call", "--json"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(["traces", root])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([".tracelock", root])},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert again.returncode == 0, again.stdout + again.stderr

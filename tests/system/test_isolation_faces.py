@@ -102,7 +102,7 @@ def test_a_test_run_goes_on_after_a_segmentation_fault(pytester: pytest.Pytester
     result.assert_outcomes(failed=1, passed=2)
     text = result.stdout.str()
     assert "the process was killed by SIGSEGV, in test_falls" in text
-    (trace,) = pytester.path.glob(".tracelock/*")
+    (trace,) = pytester.path.glob(".tracelock/*.json")
     falls = "test_falling.py::test_falls"
     again = pytester.runpytest_subprocess(*PLUGIN, *ALONE, falls)
     assert "found after 1 schedule" in again.stdout.str()

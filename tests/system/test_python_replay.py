@@ -203,7 +203,7 @@ def test_the_story_shows_the_interleaving(case: Case) -> None:
         explored.raise_for_failure()
     text = str(failed.value)
     for wanted in (
-        "write Account#1.balance = -20",
+        "Account.balance = -20",
         "bank.py:8",
         "AssertionError: -20",
         "preempted",

@@ -66,7 +66,7 @@ class StepScheduler(Scheduler):
             self.unknown = True
         if steps is None or self.unknown or self._blocked >= 0:
             # what comes after the choices of this schedule as it is recorded, or does not count
-            return choice.current if choice.current in options else options[0]
+            return _next(options, choice.current)
         self._depth += 1
         points = self._points
         if depth < len(points):
@@ -82,14 +82,16 @@ class StepScheduler(Scheduler):
         if not awake:
             self._blocked = depth
             return options[0]
-        chosen = choice.current if choice.current in awake else awake[0]
+        chosen = _next(awake, choice.current)
         points.append(_Point(tuple(options), asleep, chosen, {chosen}))
         return chosen
 
     def end(self, steps: int) -> None:
         made = self._run.steps
-        if made is None or len(made) < len(self._points):
+        if made is None:
             self.unknown = True
+        elif self._blocked < 0 and not 0 <= len(made) - self._depth <= 1:
+            self.unknown = True  # these are not the steps that were chosen
         if self.unknown:
             return
         assert made is not None
@@ -140,6 +142,11 @@ class StepScheduler(Scheduler):
             share += weight * max(0, len(point.tried) - 1) / branches
             weight /= branches
         return min(share, 1.0)
+
+
+def _next(workers: Sequence[int], current: int) -> int:
+    """The one that comes after ``current`` in turn: who spins lets all others on."""
+    return next((worker for worker in workers if worker > current), workers[0])
 
 
 class DporOfTasks(Wrapper):

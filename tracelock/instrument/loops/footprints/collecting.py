@@ -17,6 +17,7 @@ What is not known by this is *beyond* it, and the search goes on without (``Unre
 
 from __future__ import annotations
 
+from _weakref import ref
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
@@ -98,7 +99,10 @@ class Collector:
         kind = type(obj).__name__
         worker = self.hub.workers.get(self.now.worker)
         number = len(self._labels) if worker is None else worker.count((kind, "made"))
-        self._labels[identity(obj)] = obj, (kind, self.now.worker, number)
+        address, labels = identity(obj), self._labels
+        # it lives no longer than it would: an error that nobody receives is told as it dies
+        keep = ref(obj, lambda _: labels.pop(address, None))
+        labels[address] = keep, (kind, self.now.worker, number)
 
     def thing(self, obj: object, write: bool) -> None:
         """An object is read or written. One that was there before the schedule is beyond this: it

@@ -133,6 +133,8 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         self.collector = hub.collector = Collector(hub)
         super().__init__(hub, *arguments, **options)
         self.collector.lined = self._lined
+        #: Whether steps are made that the scheduler chooses, which those of fixtures are not.
+        self.collects = False
         #: Of the calls that steps make; what is between two steps is our own.
         self.profile = hub.recorder.profile
         COLLECTORS[self.ident] = self.collector
@@ -150,11 +152,14 @@ class CollectingTasks(UnrecordedAsyncioTasks):
     def go(self) -> bool:
         controller = self.hub.controller
         self.profile.off()
+        self.collects = True
         try:
             well = super().go()
         except ScheduleOver:
             controller.steps = None
             raise
+        finally:
+            self.collects = False
         self.beyond = self.beyond or self.collector.beyond
         if self.beyond or not self._ended_by_itself():
             controller.steps = None
@@ -195,6 +200,10 @@ class CollectingTasks(UnrecordedAsyncioTasks):
 
     def run_step(self, worker: TaskWorker) -> None:
         collector, ready, number = self.collector, self.ready, worker.number
+        if not self.collects:
+            ready.places.pop(number, None)
+            super().run_step(worker)
+            return
         starts = bool(ready.line) and ready.line[0][2] == number
         collector.begin(number, ready.places.pop(number), lines=starts)
         collector.touch(("pc", number), True)
@@ -213,13 +222,17 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         self.collector.touch(END, True)
 
     def run_callbacks(self) -> None:
+        if not self.collects:
+            super().run_callbacks()
+            return
         self._callback(self.ready.line[0][0])
         self.profile.on()
         super().run_callbacks()
         self.profile.off()
 
     def fire_timers(self) -> None:
-        self.collector.begin(self.timers.number, -1, last=True)
+        if self.collects:
+            self.collector.begin(self.timers.number, -1, last=True)
         super().fire_timers()
         self.collector.end()
 
