@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="by the loop as a whole")
     options = parser.parse_args()
     if options.whole:
-        AsyncioLoopBackend.tells_steps = False  # type: ignore[assignment, method-assign]
+        AsyncioLoopBackend.tells_steps = lambda self: False  # type: ignore[method-assign]
     measured([increment] * 2, 50)  # what is imported at first use is there
     print(f"{'':44}{'orders':>14} {'made':>9} {'cut':>6} {'a CPU s':>8}")
     for name, (workers, count) in PROGRAMS.items():

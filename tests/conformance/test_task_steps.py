@@ -265,6 +265,31 @@ def test_steps_of_a_check_are_none_of_the_schedule() -> None:
     assert (found.verdict, found.executions) == ("verified", TRACES["inc-2"])
 
 
+class Closed(State):
+    """It has a list that no attribute leads to, so that whoever meets it first gives it a name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        box: list[str] = []
+        self.box = lambda: box
+
+
+async def takes(s: Closed) -> None:
+    s.log.extend(s.box())
+
+
+async def adds(s: Closed) -> None:
+    s.box().append("x")
+
+
+@pytest.mark.parametrize("workers", [[takes, adds], [adds, takes]])
+def test_a_name_by_who_comes_first_hides_no_conflict(workers: list[Any]) -> None:
+    every = ends_of(workers, Closed, shown, EveryStep(), instrument=(HERE,))
+    ends = ends_of(workers, Closed, shown, instrument=(HERE,))
+    assert ends.by_steps
+    assert ends.ends == every.ends
+
+
 # --- what is beyond it -----------------------------------------------------------------------
 async def old_lock(s: State) -> None:
     async with GLOBAL:

@@ -259,11 +259,15 @@ def operations(draw: random.Random, most: int, depth: int = 0) -> list[Operation
     return found
 
 
-def program(seed: int) -> list[Any]:
-    """The workers of program number ``seed``, two or three."""
+def _workers(seed: int) -> list[list[Operation]]:
+    """What each worker of program number ``seed`` does, two or three of them."""
     draw = random.Random(seed)
-    return [worker(operations(draw, draw.randrange(2, 4)), name)
-            for name in "abc"[: draw.choice([2, 2, 3])]]  # fmt: skip
+    return [operations(draw, draw.randrange(2, 4)) for _ in range(draw.choice([2, 2, 3]))]
+
+
+def program(seed: int) -> list[Any]:
+    """The workers of program number ``seed``."""
+    return [worker(given, name) for given, name in zip(_workers(seed), "abc", strict=False)]
 
 
 def worker(given: list[Operation], name: str) -> Any:
@@ -275,9 +279,7 @@ def worker(given: list[Operation], name: str) -> Any:
 
 def shown(seed: int) -> str:
     """The same as a text."""
-    draw = random.Random(seed)
-    width = draw.choice  # the same draws as in ``program``
-    return repr([_told(operations(draw, draw.randrange(2, 4))) for _ in range(width([2, 2, 3]))])
+    return repr(list(map(_told, _workers(seed))))
 
 
 def _told(given: list[Operation]) -> Any:

@@ -57,8 +57,6 @@ class PythonBackend:
     rules: Rules
     #: Whether all workers are tasks of one loop.
     one_loop = False
-    #: Whether the unrecorded schedules of this program can tell what each step of a task touches.
-    tells_steps: Any = False
     #: Whether background threads come to rest when the workers have ended, before the check.
     settles = False
     #: Whether the program has started loops of its own.

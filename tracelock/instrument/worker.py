@@ -212,8 +212,7 @@ class Worker(Noticing):
         if reads:
             own = (variable.number,) if variable.shared else ()
             read = tuple(one.number for one in reads)
-            both = (read, own) if kind == WRITE else (own + read, ())
-            body = VariablesStep(*both)
+            body = VariablesStep(*((read, own) if kind == WRITE else (own + read, ())))
             self.step(Op(ATOMIC, -1, site.at, body=body))
             self.last = None
             return
@@ -223,9 +222,11 @@ class Worker(Noticing):
             op = Op(WRITE, variable.number, site.at, shown(value), remark=by)
             if value is not None:
                 names.name_contents(variable, value, self)
+        elif sized or by:  # which differ from one read here to the next
+            op = Op(READ, variable.number, site.at, remark=by)
         else:
-            known = None if sized or by else variable.reads.get(site)
-            op = variable.reads[site] = known or Op(READ, variable.number, site.at, remark=by)
+            op = variable.reads.get(site) or Op(READ, variable.number, site.at)
+            variable.reads[site] = op
         self.step(op)
         if sized:
             op.expect = len(obj)  # type: ignore[arg-type]

@@ -342,7 +342,7 @@ class PythonHost(Interpreted, Host):
         return self.entangled or self.backend.own_loops
 
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
-        made = of_tasks(strategy, seed, self.backend.tells_steps) if self.entangled else None
+        made = of_tasks(strategy, seed) if self.entangled else None
         return made or super().scheduler(strategy, seed, depth)
 
     def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:

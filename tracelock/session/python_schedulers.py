@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tracelock.instrument.naming import ObjectNames
 
 
-def of_tasks(strategy: str | Scheduler, seed: int, tells_steps: bool) -> Scheduler | None:
+def of_tasks(strategy: str | Scheduler, seed: int) -> Scheduler | None:
     """The scheduler of a strategy where all workers are tasks of one loop, if that is another one
-    than for threads. ``tells_steps``: it can be known what each step touches."""
-    if strategy == "dpor" and tells_steps:
+    than for threads."""
+    if strategy == "dpor":
         from tracelock.schedulers.dpor.tasks import DporOfTasks
 
         return DporOfTasks()

@@ -22,7 +22,6 @@ from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
 from tracelock.instrument.loops.backend import LAST_STEPS, LoopBackend, call_work
 from tracelock.instrument.loops.cancel_ways import in_scope
-from tracelock.instrument.loops.footprints.tasks import CollectingTasks, collected
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.program import PythonProgram
@@ -44,10 +43,11 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
 
     def make_unrecorded(self) -> UnrecordedAsyncioTasks:
         if self.by_steps:
+            from tracelock.instrument.loops.footprints.tasks import CollectingTasks
+
             return CollectingTasks(self.hub, self._baton)
         return UnrecordedAsyncioTasks(self.hub, self._baton, new_loop=self._new_loop)
 
-    @property
     def tells_steps(self) -> bool:
         # from 3.14 on tasks know one another in C
         known = sys.version_info < (3, 14) and self.account.account.apart and not self.afresh.drew
@@ -58,6 +58,8 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         )
 
     def collecting(self) -> AbstractContextManager[None]:
+        from tracelock.instrument.loops.footprints.tasks import collected
+
         return collected(self.hub)
 
     @contextlib.contextmanager

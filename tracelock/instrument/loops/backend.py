@@ -91,6 +91,10 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """The same for a schedule of which no record is kept."""
         raise NotImplementedError
 
+    def tells_steps(self) -> bool:
+        """Whether the unrecorded schedules of this program can tell what each step touches."""
+        return False
+
     def collecting(self) -> AbstractContextManager[None]:
         """While this is entered, they do."""
         raise NotImplementedError
@@ -118,7 +122,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             not ours or program.collections or program.cancellations or self.names.mortal
             or clock != "virtual"
         )  # fmt: skip
-        self.by_steps = scheduler.by_steps and not recorded and self.tells_steps
+        self.by_steps = scheduler.by_steps and not recorded and self.tells_steps()
         if scheduler.systematic:
             recorded = not self.by_steps
         if not recorded:

@@ -78,15 +78,15 @@ class Retelling:
             self._tried = self._again = 0
         return not self.off
 
-    def run(self, backend: LoopBackend[Any], controller: OpenController) -> None:
-        """Run a schedule without a record, and again with one where that is needed."""
+    def run(self, backend: LoopBackend[Any], controller: OpenController) -> Any:
+        """Run a schedule without a record, and again with one where that is needed. The tasks that
+        it had without."""
         self._tried += 1
         tasks = backend.unrecorded(controller)
-        self._ran(controller)
         state = state_of(controller)
         if tasks.well and state in self._states and not CHECK:
             backend.ran += backend.counted
-            return
+            return tasks
         self._again += 1
         again = self._run_again(backend, controller, tasks.picks)
         if not backend.well(controller) and backend.names.learning:
@@ -99,9 +99,7 @@ class Retelling:
             backend.unlike = backend.unlike or tasks.failed
             other = tasks.failed
         self._compare(state if tasks.well else None, again, controller, other, tasks.beyond)
-
-    def _ran(self, controller: OpenController) -> None:
-        """A schedule was run without a record."""
+        return tasks
 
     def _run_again(
         self, backend: LoopBackend[Any], controller: OpenController, picks: Sequence[int]
@@ -146,20 +144,16 @@ class StepRetelling(Retelling):
     def __init__(self, scheduler: Scheduler) -> None:
         super().__init__()
         self._scheduler = scheduler
-        self._steps: Any = None
 
     def tries(self) -> bool:
         return not self.off and self._scheduler.by_steps
 
-    def run(self, backend: LoopBackend[Any], controller: OpenController) -> None:
-        super().run(backend, controller)
-        controller.steps = self._steps
-        if self._steps is None or not backend.account.account.apart:
-            controller.steps = None
-            self.off = True
-
-    def _ran(self, controller: OpenController) -> None:
-        self._steps = controller.steps
+    def run(self, backend: LoopBackend[Any], controller: OpenController) -> Any:
+        tasks = super().run(backend, controller)
+        known = tasks.complete and backend.account.account.apart
+        controller.steps = tasks.collector.steps if known else None
+        self.off = self.off or not known
+        return tasks
 
 
 def state_of(controller: OpenController) -> Any:

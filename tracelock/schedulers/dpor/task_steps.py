@@ -64,7 +64,6 @@ class TaskHistory:
 
     def __init__(self) -> None:
         self.before: list[int] = []
-        self._steps: Sequence[TaskStep] = ()
         self._line: dict[int, int] = {}
         self._writes: dict[Hashable, int] = {}
         self._reads: dict[Hashable, list[int]] = {}

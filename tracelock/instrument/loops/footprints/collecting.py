@@ -5,7 +5,7 @@ A step touches the variables that its code reads and writes, as hooks see them, 
 - ``pc`` of a task, which is where it stands: its own steps write it, and so do a cancellation and
   whoever wakes it;
 - ``done`` of a task: its last step writes it, whoever asks or awaits reads it;
-- a future, a lock or any other object of asyncio: see ``asyncio_rows``;
+- a future, a lock or any other object of asyncio: see ``rows``;
 - ``line``: whoever posts a callback or starts a task writes it (these come first come, first
   served), whoever wakes a task reads it (that may go on at any time, but not before a callback that
   stood in the line then);
@@ -62,7 +62,9 @@ class Collector:
         self.line = Line()
         self._aside = TaskStep(NOBODY)
         self.now = self._aside
-        self._met: set[int] = set()
+        self._met: set[int] = set()  # objects that got their names in this step
+        self._new: set[str] = set()  # their variables
+        self._kinds: dict[str, Hashable] = {}  # by variable
         self._labels: dict[int, tuple[object, Hashable]] = {}
         self.beyond = False
         self.ours = Ours()
@@ -77,6 +79,7 @@ class Collector:
         self.now = TaskStep(worker, posted, line.behind(place), last)
         self.steps.append(self.now)
         self._met.clear()
+        self._new.clear()
         if lines:
             line.made(place, number)
 
@@ -130,17 +133,20 @@ class Collector:
 
     # --- variables ---------------------------------------------------------------------------
     def used(self, label: str, kind: int) -> None:
-        """A variable with a name of its own is read or written."""
-        self.touch(("variable", label), kind != READ)
-
-    def variable(self, obj: object, name: str | None, label: str, kind: int) -> None:
-        """The attribute ``name`` of ``obj`` (None: its contents) is read or written."""
+        """A variable is read or written."""
         step, write = self.now, kind != READ
         step.touch(("variable", label), write)
-        about = (type(obj).__name__, name)
-        step.kinds[about] = write or step.kinds.get(about, False)
+        about = self._kinds.get(label)
+        if about is not None:  # it has no name of its own, as a path has
+            step.kinds[about] = write or step.kinds.get(about, False)
+            if label in self._new:
+                step.met[about] = write or step.met.get(about, False)
+
+    def named(self, obj: object, name: str | None, label: str) -> None:
+        """The attribute ``name`` of ``obj`` (None: its contents) is this variable."""
+        self._kinds[label] = type(obj).__name__, name
         if identity(obj) in self._met:
-            step.met[about] = write or step.met.get(about, False)
+            self._new.add(label)
 
     def meets(self, obj: object) -> None:
         """An object gets its name."""
@@ -187,16 +193,22 @@ class NamesTold:
                 hub.collector.meets(obj)
             return known
 
-        def used(variable: Any, worker: int, of: int) -> None:
+        def variable(obj: object, name: str | None, worker: Any) -> Any:
+            known = kind.variable(names, obj, name, worker)
             if hub.collector is not None:
-                hub.collector.used(variable.name, of)
-            kind.used(names, variable, worker, of)
+                hub.collector.named(obj, name, known.name)
+            return known
 
-        names.identify, names.used = identify, used
+        def used(known: Any, worker: int, of: int) -> None:
+            if hub.collector is not None:
+                hub.collector.used(known.name, of)
+            kind.used(names, known, worker, of)
+
+        names.identify, names.variable, names.used = identify, variable, used
 
     def __exit__(self, *exc: object) -> None:
         names: Any = self.hub.names
-        for name in ("identify", "used"):
+        for name in ("identify", "variable", "used"):
             vars(names).pop(name, None)
 
 
@@ -218,7 +230,7 @@ class Collecting:
     ) -> None:  # fmt: skip
         super().access(kind, obj, name, site, value, also)  # type: ignore[misc]
         if self.hub.phase is Phase.RUN and not self.uncontrolled and self.last is not None:
-            self.hub.collector.variable(obj, name, self.last.name, kind)
+            self.hub.collector.used(self.last.name, kind)
 
     def used_by_name(self, label: str, kind: int) -> None:
         if self.hub.phase is Phase.RUN:

@@ -25,7 +25,8 @@ _UNKNOWN: Final = (
     "anyio._backends._asyncio", "anyio._core._synchronization", "anyio._core._tasks",
     "anyio.streams.memory", "asyncio.streams", "asyncio.subprocess", "asyncio.runners",
 )  # fmt: skip
-_GATHERING: Final[Any] = vars(tasks)["_GatheringFuture"]
+#: What ``gather`` gives.
+GATHERING: Final[Any] = vars(tasks)["_GatheringFuture"]
 _WAITING: Final[Any] = vars(locks)["_ContextManagerMixin"]
 #: What is called when the time of a timer has come that only wakes a task.
 WAKES: Final = frozenset(
@@ -35,11 +36,6 @@ WAKES: Final = frozenset(
     )
     if hasattr(module, name)
 )  # fmt: skip
-
-
-def collecting() -> Collector | None:
-    """The collector at work on this thread."""
-    return COLLECTORS.get(get_ident())
 
 
 # --- what is touched -------------------------------------------------------------------------
@@ -218,12 +214,12 @@ _ROWS: Final[Sequence[tuple[Any, Sequence[tuple[str, Touch]], Sequence[tuple[str
       ("set_name", _beyond), ("get_stack", _beyond), ("print_stack", _beyond)), ()),
     # a set of futures is in the order in which these were made, whoever has made them
     (ControlledFuture, (*_OUTCOME, *_SETTING, ("__hash__", _beyond)), ()),
-    (_GATHERING, (*_OUTCOME, *_SETTING, ("__hash__", _beyond)), ()),
+    (GATHERING, (*_OUTCOME, *_SETTING, ("__hash__", _beyond)), ()),
     (TaskRegistry, (("__iter__", _beyond), ("__len__", _beyond), ("__contains__", _beyond)), ()),
 )  # fmt: skip
 _MADE: Final = (
     asyncio.Lock, asyncio.Semaphore, asyncio.Event, asyncio.Condition, asyncio.Queue,
-    taskgroups.TaskGroup, timeouts.Timeout, _GATHERING,
+    taskgroups.TaskGroup, timeouts.Timeout, GATHERING,
 )  # fmt: skip
 
 
@@ -241,7 +237,7 @@ class TellingRows:
                         self._put(owner, name, wrap(getattr(owner, name), touch))
         for owner in _MADE:
             self._put(owner, "__init__", _making(owner.__init__))
-        for owner in (ControlledTask, ControlledFuture, _GATHERING):
+        for owner in (ControlledTask, ControlledFuture, GATHERING):
             self._put(owner, "add_done_callback", _adding(owner.add_done_callback))
         self._put(events.Handle, "cancel", _of_handle(events.Handle.cancel, True))
         self._put(events.Handle, "cancelled", _of_handle(events.Handle.cancelled, False))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import events
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, ClassVar, Final
 
-from tracelock.instrument.hub import Hub, ScheduleOver
+from tracelock.instrument.hub import Hub
 from tracelock.instrument.loops.asyncio_loop import (
     ControlledFuture,
     ControlledLoop,
@@ -25,12 +25,12 @@ from tracelock.instrument.loops.footprints.collecting import (
     Collector,
     NamesTold,
 )
-from tracelock.instrument.loops.footprints.rows import _GATHERING, COLLECTORS, WAKES, TellingRows
+from tracelock.instrument.loops.footprints.rows import COLLECTORS, GATHERING, WAKES, TellingRows
 from tracelock.instrument.loops.tasks import EPOCH, LoopWorker, TaskWorker
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
 
 #: What a task may wait for.
-_KNOWN: Final = frozenset({NoneType, ControlledFuture, ControlledTask, _GATHERING})
+_KNOWN: Final = frozenset({NoneType, ControlledFuture, ControlledTask, GATHERING})
 
 
 @dataclass(slots=True, eq=False)
@@ -69,31 +69,26 @@ class CollectingLoop(ControlledLoop):
             collector.beyond = True
         return super().get_debug()
 
-    def create_future(self) -> Any:
+    def _making(self, make: Callable[..., Any], *args: Any, **named: Any) -> Any:
         collector: Collector = self.tasks.hub.collector
         with collector.ours:
-            future = super().create_future()
-        collector.made(future)
-        return future
+            made = make(*args, **named)
+        collector.made(made)
+        return made
+
+    def create_future(self) -> Any:
+        return self._making(super().create_future)
 
     def call_soon(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
-        collector: Collector = self.tasks.hub.collector
-        with collector.ours:
-            handle = super().call_soon(callback, *args, context=context)
-        collector.made(handle)
-        return handle
+        return self._making(super().call_soon, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Any = None
     ) -> Any:
-        collector: Collector = self.tasks.hub.collector
-        collector.timer(when - EPOCH, callback in WAKES)
-        with collector.ours:
-            handle = super().call_at(when, callback, *args, context=context)
-        collector.made(handle)
-        return handle
+        self.tasks.hub.collector.timer(when - EPOCH, callback in WAKES)
+        return self._making(super().call_at, when, callback, *args, context=context)
 
     def _beyond(self, *args: Any, **kwargs: Any) -> None:
         self.tasks.hub.collector.beyond = True
@@ -135,6 +130,8 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         self.collector.lined = self._lined
         #: Whether steps are made that the scheduler chooses, which those of fixtures are not.
         self.collects = False
+        #: Whether it is known what each step of the schedule has touched.
+        self.complete = False
         #: Of the calls that steps make; what is between two steps is our own.
         self.profile = hub.recorder.profile
         COLLECTORS[self.ident] = self.collector
@@ -150,19 +147,14 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         self.beyond = self.beyond or self.collector.beyond
 
     def go(self) -> bool:
-        controller = self.hub.controller
         self.profile.off()
         self.collects = True
         try:
             well = super().go()
-        except ScheduleOver:
-            controller.steps = None
-            raise
         finally:
             self.collects = False
         self.beyond = self.beyond or self.collector.beyond
-        if self.beyond or not self._ended_by_itself():
-            controller.steps = None
+        self.complete = not self.beyond and self._ended_by_itself()
         return well
 
     def _ended_by_itself(self) -> bool:
