@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.account.account import Account
@@ -54,6 +55,10 @@ class AccountKeeper:
         self.account.forget()
         self._schedules = 0
         self._next = 1
+
+    def throughout(self) -> AbstractContextManager[None]:
+        """While this is entered every schedule is recorded (``begin(always=True)``)."""
+        return nullcontext() if self._recorder is None else self._recorder.throughout()
 
     def begin(self, always: bool = False) -> CallRecorder | None:
         """A schedule begins. What records it, if it is to be recorded: not where schedules are

@@ -18,6 +18,7 @@ CALL: Final = 0
 C_CALL: Final = 4
 #: The part of the limit of recursion up to which calls are recorded: a third.
 _PART: Final = 3
+DEEP: Final = "a recursion goes deeper than they are recorded"
 
 _Function: Final = ctypes.PYFUNCTYPE(
     ctypes.c_int, ctypes.py_object, ctypes.py_object, ctypes.c_int, ctypes.c_void_p
@@ -36,6 +37,15 @@ def _setter() -> Any:
 
 
 _set_profile: Final = _setter()
+
+
+def deep() -> bool:
+    """Whether the stack has come near to where the interpreter ends it."""
+    try:
+        sys._getframe(sys.getrecursionlimit() // _PART)
+    except ValueError:  # it has not so many frames
+        return False
+    return True
 
 
 class _Raiser:
@@ -65,13 +75,11 @@ class Profile:
 
         def told(me: object, frame: FrameType, what: int, argument: int | None) -> int:
             if what == CALL:
-                try:
-                    sys._getframe(sys.getrecursionlimit() // _PART)
-                except ValueError:  # the stack is not so deep
-                    on_call(frame, CALL, None)
-                else:
+                if deep():
                     Profile.off()
-                    unseen["calls"] = "a recursion goes deeper than they are recorded"
+                    unseen["calls"] = DEEP
+                else:
+                    on_call(frame, CALL, None)
             elif what == C_CALL and argument is not None:
                 on_call(frame, C_CALL, cast(argument, py_object).value)
             return 0

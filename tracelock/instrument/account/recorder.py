@@ -6,7 +6,8 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
@@ -44,6 +45,7 @@ from tracelock.instrument.account.looks import (
     processor_time,
     rebound,
 )
+from tracelock.instrument.account.monitoring import Monitored
 from tracelock.instrument.account.profiling import CALL, Profile
 from tracelock.instrument.account.reached import Reached
 from tracelock.instrument.account.touched import TouchedObjects
@@ -51,6 +53,8 @@ from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+#: The library of the loop, which is under control: who is in there is told by nobody (``TRUSTED``).
+_LOOPS: Final = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
 _FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 #: Constructors: their object is theirs alone.
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__del__"})
@@ -77,6 +81,13 @@ class KnownCode:
     making: bool = False
 
 
+def _silent(code: CodeType, what: int) -> bool:
+    """Whether it tells nothing that this code is entered, or calls a function in C."""
+    if what == CALL:
+        return code.co_filename.startswith((_OURS, _LOOPS))
+    return code.co_filename.startswith(_OURS) and identity(code) not in on_behalf
+
+
 class CallRecorder:
     """The calls of one schedule after the other. ``looked``: whether the code of a module, in a
     file of this name, is looked into."""
@@ -85,7 +96,7 @@ class CallRecorder:
         self.hub = hub
         self.account = account
         self.looked = looked
-        self.profile = Profile(self._told, account.unseen)
+        self.profile: Profile | Monitored = Profile(self._told, account.unseen)
         self.besides: Callable[[FrameType, int, Any], None] | None = None  # is told as well
         self.caches: list[Any] = []
         self.error: BaseException | None = None
@@ -165,6 +176,17 @@ class CallRecorder:
             if cache.cache_info()[0] > hits and identity(cache) in self._touched.known:
                 unseen.setdefault(cache_name(cache), _IN_C)
 
+    @contextmanager
+    def throughout(self) -> Iterator[None]:
+        """While this is entered every schedule is recorded, on threads that no other ends."""
+        with Monitored(self._told, self.account.unseen, _silent) as monitored:
+            plain = self.profile
+            self.profile = monitored if monitored.usable else plain
+            try:
+                yield
+            finally:
+                self.profile = plain
+
     def watch(self, run: Callable[[], object]) -> None:
         """Run ``run``, and record what it calls on this thread."""
         self.profile.on()
@@ -193,7 +215,7 @@ class CallRecorder:
             return
         if self.quit:
             self._left.add(get_ident())
-            self.profile.leave(ScheduleOver)
+            Profile.leave(ScheduleOver)
             return
         if self.hub.phase is not Phase.RUN:
             return

@@ -128,7 +128,10 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         if not recorded:
             self.retelling = StepRetelling(scheduler) if self.by_steps else Retelling()
         try:
-            with self.collecting() if self.by_steps else contextlib.nullcontext():
+            with contextlib.ExitStack() as entered:
+                if self.by_steps:
+                    entered.enter_context(self.collecting())
+                    entered.enter_context(self.account.throughout())
                 yield
         finally:
             self.retelling = None
