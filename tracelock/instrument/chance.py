@@ -22,8 +22,7 @@ _NODE: Final = 0x0123456789AB
 
 
 def _drawn(worker: Worker, what: str, size: int) -> bytes:
-    if worker.hub.account is not None:  # one sequence is tried
-        worker.hub.account.account.chance.add(what)
+    worker.hub.by_chance(what)  # one sequence is tried
     own = worker.counts.get("chance")
     if own is None:
         with Uncontrolled(worker):

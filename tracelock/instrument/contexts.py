@@ -14,6 +14,8 @@ from tracelock.instrument.rewrite.sites import Site
 class Context(Protocol):
     """The worker that runs on a thread, as hooks see it."""
 
+    hub: Any
+
     def access(
         self, kind: int, obj: object, name: str | None, site: Site, value: object = None,
         also: Sequence[tuple[object, str | None]] = (),

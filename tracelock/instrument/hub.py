@@ -189,6 +189,11 @@ class Hub:
         self.group_scopes: dict[int, object] = {}
 
     # --- one schedule ------------------------------------------------------------------------
+    def by_chance(self, what: str) -> None:
+        """What comes next depends on this, which no schedule decides: the account says so."""
+        if self.account is not None:
+            self.account.account.chance.add(what)
+
     def begin(self, controller: OpenController) -> None:
         """A schedule begins, in the main thread; ``controller.begin`` has been called."""
         self._clear()

@@ -386,6 +386,8 @@ class PythonHost(Interpreted, Host):
     def qualify(self, found: Searched) -> None:
         if self.backend.afresh.drew:  # one sequence of numbers was tried
             self.account.chance.add("random")
+        if any("not deterministic" in note for note in self.notes):
+            self.account.chance.add("what it does twice in one schedule")
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from tracelock.instrument.accesses.containers import (
     GIVEN,
     HASH,
     ORDER,
+    OVER,
     STEPS,
     SUM,
     TRUTH,
@@ -39,6 +41,7 @@ from tracelock.instrument.accesses.reach import (
 )
 from tracelock.instrument.accesses.stand_ins import Walk
 from tracelock.instrument.accesses.stepping import StepWalk, enter
+from tracelock.instrument.accesses.unordered import SHOWING_ORDER, TAKING_ORDER, is_set, ordered
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -62,6 +65,22 @@ def plan_look(type_: type, operation: str) -> Look | None:
 
 
 def _plan_look(type_: type, operation: str) -> Look | None:
+    plan = _plan_of(type_, operation)
+    if operation in SHOWING_ORDER and is_set(type_):
+        return functools.partial(_in_order, plan)
+    return plan
+
+
+def _in_order(plan: Look | None, obj: Any, operation: str, site: Site, context: Context) -> Any:
+    """A set, whose items are taken one after the other: at once and right after the point, or
+    later, by an iterator of its own that has its points."""
+    if plan is not None:
+        plan(obj, operation, site, context)
+    arranged = ordered(obj, context)
+    return obj if operation == OVER else arranged
+
+
+def _plan_of(type_: type, operation: str) -> Look | None:
     found = reads(type_, operation)
     if not found:
         return None
@@ -108,6 +127,8 @@ def _tuple(obj: Any, operation: str, site: Site, context: Context) -> Any:
 def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = False) -> Any:
     """Before an operation looks at ``obj``. Returns what it is to get: where code of Python is
     called for each item (``code``: by the operation itself), what makes a point before each."""
+    if is_set(type(obj)) and (code or operation in SHOWING_ORDER):
+        ordered(obj, context)
     found = reads(type(obj), operation)
     if not found:
         return obj
@@ -211,6 +232,8 @@ def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
 
 def combined(obj: Any, operand: Any, operation: str, site: Site, context: Context) -> Any:
     """Before ``obj += operand`` and its like change a container; returns the operand."""
+    if is_set(type(operand)) and not is_set(type(obj)):
+        ordered(operand, context)
     if not is_plain(operand) and access_of(type(operand), "__len__") is None:
         new = looked(operand, "__iter__", site, context)
         if new is not operand:
@@ -243,6 +266,10 @@ def given(function: Any, roots: list[Any], site: Site, context: Context) -> None
     if not roots:
         return
     name = getattr(function, "__name__", GIVEN)
+    if name in TAKING_ORDER:
+        for each in roots:
+            if is_set(type(each)):
+                ordered(each, context)
     found = below(GIVEN, *roots)
     if name in FILLING:
         filled = [each for each in roots if kind_of(type(each)) == FLAT]

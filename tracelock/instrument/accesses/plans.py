@@ -24,6 +24,7 @@ from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import DeepMethod, Later, Method, Unbound, method_class
+from tracelock.instrument.accesses.unordered import is_set, ordered
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 
@@ -112,7 +113,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
         return _instance_data if type_.__dictoffset__ else None
     kind = access_of(type_, name)
     if kind is not None:
-        return _CONTAINER[kind, method_class(name)]
+        return _pop if name == "pop" and is_set(type_) else _CONTAINER[kind, method_class(name)]
     if table_of(holder) is not None or holder is object:
         return None
     value = holder.__dict__[name]
@@ -247,6 +248,12 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     elif issubclass(type(value), _NO_DATA):
         return obj
     return _instance_data(obj, name, site, context)
+
+
+def _pop(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """A set gives an item: whichever comes first."""
+    ordered(obj, context)
+    return _CONTAINER[ops.WRITE, Method](obj, name, site, context)
 
 
 def _container(kind: int, cls: type[Method]) -> Plan:

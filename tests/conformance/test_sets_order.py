@@ -1,0 +1,336 @@
+"""The order of a set is decided by hashes and by no schedule: who depends on it is not verified."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import tracelock
+
+
+class Job:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+class State:
+    made: ClassVar[Any] = ("alpha", "beta", "gamma", "delta")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.items: Any = set(self.made)
+        self.seen: list[Any] = []
+        self.done = 0
+
+
+class Jobs(State):
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = {Job("a"), Job("b")}
+
+
+class Numbers(State):
+    made = (3, 1, (2, 5), 2.5)
+
+
+class Colours(State):
+    def __init__(self) -> None:
+        super().__init__()
+        self.items = frozenset(Colour)
+
+
+def delegates(s: State) -> Iterator[Any]:
+    yield from s.items
+
+
+def given(*items: Any) -> list[Any]:
+    return [*items]
+
+
+def loop(s: State) -> None:
+    for item in s.items:
+        s.seen.append(item)
+
+
+def comprehension(s: State) -> None:
+    s.seen = [item for item in s.items]  # noqa: C416
+
+
+def nested(s: State) -> None:
+    s.seen = [item for part in (s.items,) for item in part]
+
+
+def as_list(s: State) -> None:
+    s.seen = list(s.items)
+
+
+def as_tuple(s: State) -> None:
+    s.seen.append(tuple(s.items))
+
+
+def display(s: State) -> None:
+    s.seen = [*s.items]
+
+
+def arguments(s: State) -> None:
+    s.seen = given(*s.items)
+
+
+def unpacked(s: State) -> None:
+    one, *others = s.items
+    s.seen = [one, *others]
+
+
+def joined(s: State) -> None:
+    s.seen.append("".join([str(item) for item in s.items]))
+
+
+def generated(s: State) -> None:
+    for item in delegates(s):
+        s.seen.append(item)
+
+
+def counted(s: State) -> None:
+    for number, item in enumerate(s.items):
+        s.seen.append((number, item))
+
+
+def zipped(s: State) -> None:
+    s.seen = list(zip(s.items, range(9), strict=False))
+
+
+def first(s: State) -> None:
+    s.seen.append(next(iter(s.items)))
+
+
+def extended(s: State) -> None:
+    s.seen.extend(s.items)
+
+
+def added(s: State) -> None:
+    s.seen += s.items
+
+
+def queued(s: State) -> None:
+    s.seen.append(deque(s.items)[0])
+
+
+def keyed(s: State) -> None:
+    s.seen = [*dict.fromkeys(s.items)]
+
+
+def by_a_key(s: State) -> None:
+    s.seen = sorted(s.items, key=lambda item: 0)
+
+
+def popped(s: State) -> None:
+    s.seen.append(set(s.items).pop())
+
+
+TELLING: list[Callable[[State], None]] = [
+    loop, comprehension, nested, as_list, as_tuple, display, arguments, unpacked, joined, generated,
+    counted, zipped, first, extended, added, queued, keyed, by_a_key, popped,
+]  # fmt: skip
+
+
+def number(s: State) -> None:
+    s.seen.append(len(s.items))
+
+
+def member(s: State) -> None:
+    s.seen.append("alpha" in s.items)
+
+
+def in_order(s: State) -> None:
+    s.seen = sorted(set(s.items))
+
+
+def united(s: State) -> None:
+    s.seen.append(s.items | {"omega"} == s.items)
+
+
+def least(s: State) -> None:
+    s.seen.append(min(s.items, default=None))
+
+
+SILENT: list[Callable[[State], None]] = [number, member, in_order, united, least]
+
+
+def locked(work: Callable[[State], None]) -> Callable[[State], None]:
+    def worker(s: State) -> None:
+        with s.lock:
+            work(s)
+            s.done += 1
+
+    return worker
+
+
+def explored(
+    work: Callable[[State], None], setup: type[State], **more: Any
+) -> tuple[str, list[str]]:
+    found = tracelock.explore(
+        workers=[locked(work), locked(number)], setup=setup, strategy="dpor",
+        instrument=[__name__], **more,
+    )  # fmt: skip
+    return found.verdict, sorted(found.account.chance)
+
+
+@pytest.mark.parametrize("work", TELLING, ids=lambda work: work.__name__)
+def test_what_depends_on_the_order_is_told(work: Callable[[State], None]) -> None:
+    found = tracelock.explore(
+        workers=[locked(work), locked(number)], setup=State, strategy="random", schedules=1,
+        instrument=[__name__],
+    )  # fmt: skip
+    assert found.account.chance == {"the order of a set of str"}
+
+
+@pytest.mark.parametrize("work", SILENT, ids=lambda work: work.__name__)
+def test_what_does_not_is(work: Callable[[State], None]) -> None:
+    assert explored(work, State) == ("verified", [])
+
+
+@pytest.mark.parametrize("work", [loop, as_list, display, popped], ids=lambda work: work.__name__)
+def test_of_numbers_the_order_is_always_the_same(work: Callable[[State], None]) -> None:
+    assert explored(work, Numbers) == ("verified", [])
+
+
+def test_such_a_program_is_not_verified() -> None:
+    assert explored(loop, State) == ("passed", ["the order of a set of str"])
+
+
+def test_objects_and_members_of_an_enumeration_are_told_by_their_class() -> None:
+    assert explored(loop, Jobs) == ("passed", ["the order of a set of Job"])
+    assert explored(loop, Colours) == ("passed", ["the order of a set of Colour"])
+
+
+def test_tasks() -> None:
+    async def closes(s: Jobs) -> None:
+        for job in list(s.items):
+            s.seen.append(job.name)
+            await asyncio.sleep(0)
+
+    async def looks(s: Jobs) -> None:
+        s.done = len(s.seen)
+
+    found = tracelock.explore(
+        workers=[closes, looks], setup=Jobs, backend="asyncio", strategy="dpor"
+    )
+    assert found.verdict == "passed"
+    assert "the order of a set of Job" in found.account.chance
+
+
+def test_a_set_of_tasks_has_the_order_of_their_making() -> None:
+    async def waits(s: State) -> None:
+        tasks = {asyncio.create_task(asyncio.sleep(0)) for _ in range(3)}
+        for task in tasks:
+            await task
+
+    async def other(s: State) -> None:
+        s.done += 1
+
+    found = tracelock.explore(
+        workers=[waits, other], setup=State, backend="asyncio", strategy="dpor"
+    )
+    assert (found.verdict, found.account.chance) == ("verified", set())
+
+
+def test_what_is_put_in_or_taken_out_meanwhile() -> None:
+    """As the set's own iterator, but for the order."""
+    errors: list[str] = []
+    seen: list[Any] = []
+
+    def grows(s: State) -> None:
+        try:
+            for item in s.items:
+                s.items.add(item + "!")
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    def shrinks(s: State) -> None:
+        taken = []
+        for item in s.items:
+            taken.append(item)
+            other = next(one for one in ("gamma", "delta", "alpha", "beta") if one not in taken)
+            s.items.discard(other)
+            s.items.add("omega")
+            if len(taken) == 3:
+                break
+        seen.append(taken)
+
+    for work in (grows, shrinks):
+        tracelock.explore(
+            workers=[work, number], setup=State, strategy="random", schedules=1,
+            instrument=[__name__],
+        )  # fmt: skip
+    assert set(errors) == {"Set changed size during iteration"}
+    assert all(len(set(taken)) == len(taken) for taken in seen)
+
+
+PROGRAM = """
+    import threading
+
+    class State:
+        def __init__(self):
+            names = ("alpha", "beta", "gamma", "delta", "epsilon")
+            self.locks = {name: threading.Lock() for name in names}
+            self.names = set(names)
+            self.seen = []
+
+    def work(s):
+        for name in s.names:
+            with s.locks[name]:
+                s.seen.append(name)
+
+    def wrong(s):
+        n = len(s.seen)
+        with s.locks["gamma"]:
+            assert len(s.seen) < n + 2
+
+    if __name__ == "__main__":
+        import sys
+        import tracelock
+
+        if len(sys.argv) == 2:
+            found = tracelock.explore(
+                workers=[work, wrong], setup=State, strategy="pct", schedules=2_000
+            )
+            assert found.failed
+            found.trace.save(sys.argv[1])
+        else:
+            trace = tracelock.load_trace(sys.argv[1])
+            again = tracelock.replay(trace, workers=[work, wrong], setup=State)
+            print(again.verdict.kind, again.reproduced, again.diverged)
+"""
+
+
+def test_a_trace_is_the_same_whatever_the_hashes_of_text_are(tmp_path: Path) -> None:
+    program, trace = tmp_path / "program.py", tmp_path / "trace.json"
+    program.write_text(textwrap.dedent(PROGRAM), encoding="utf-8")
+
+    def run(seed: int, *more: str) -> str:
+        paths = os.pathsep.join(sys.path)
+        done = subprocess.run(
+            [sys.executable, program, trace, *more], capture_output=True, text=True, timeout=120,
+            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": paths},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(1)
+    assert run(2, "again") == run(3, "again") == "failed True None\n"
