@@ -950,8 +950,11 @@ def test_runs_without_events_in_every_form() -> None:
 def test_the_assets_are_in_the_package() -> None:
     from importlib.resources import files
 
-    for name in ("report.css", "report.js"):
-        content = files("tracelock.report").joinpath("assets", name).read_text(encoding="utf-8")
+    assets = files("tracelock.report").joinpath("assets").iterdir()
+    checked = [one for one in assets if one.name.endswith((".css", ".js"))]
+    assert {"report.css", "report.js", "panes.css", "panes.js"} <= {one.name for one in checked}
+    for one in checked:
+        content = one.read_text(encoding="utf-8")
         assert "</s" not in content  # it stands in a style or script element as it is
         assert content.isascii()
 
