@@ -62,14 +62,14 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     from tracelock.instrument.source_lines import source_lines
     from tracelock.report.code import places_of
     from tracelock.report.failure.drawing import conclusion, drawn
-    from tracelock.report.failure.slicing import root_of
-    from tracelock.report.failure.telling import story_lines
+    from tracelock.report.failure.slicing import root_of, slice_of
+    from tracelock.report.failure.telling import Teller, story_lines
 
     seen = for_display(trace)
     source, places = source_lines(seen, indented=True), places_of(seen)
     root = root_of(analyze(seen))
-    arrow = "→" if style.unicode else "->"
-    lines = story_lines(seen, root, known=lambda at: bool(source(at)) or at in places, arrow=arrow)
+    teller = Teller(seen, slice_of(seen, root), "→" if style.unicode else "->")
+    lines = story_lines(teller, known=lambda at: bool(source(at)) or at in places)
     if not lines:
         return []
     drawing = drawn(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.analysis.derived.edges import observed_edges
 from tracelock.analysis.findings import Finding
-from tracelock.report.failure.slicing import slice_of
+from tracelock.report.failure.slicing import Slice, slice_of
 from tracelock.report.failure.telling import StoryLine, Teller, ended, story_lines
 from tracelock.report.frames import Story, WorkerFrame, busiest, story_along
 from tracelock.report.panes.touched import Block, SourceLine, touched_source
@@ -110,14 +110,13 @@ class PanesRun:
         self.seqs = [row.seq for row in self.rows]
         self.shown = set(self.seqs)
         self.parts = _ranges(wanted)
-        self._teller = Teller(
-            trace, "\N{RIGHTWARDS ARROW}", slice_of(trace, root).waits if not self.passed else ()
-        )
+        sliced = Slice() if self.passed else slice_of(trace, root)
+        self._teller = Teller(trace, sliced, "\N{RIGHTWARDS ARROW}")
         self.facts = [self._teller.fact(row.event) for row in self.rows]
         self.blocks, self.omitted = self._source(sources)
         self.index = {line.at: n for n, line in enumerate(self._every_line()) if line.number}
         self.failing = self._failing()
-        self.told = [] if self.passed else self._told(root)
+        self.told = [] if self.passed else self._told()
         self.trail = list(self._trail())
 
     # --- what there is ------------------------------------------------------------------------
@@ -154,11 +153,9 @@ class PanesRun:
         verdict = self.trace.verdict
         return self.index.get(verdict.at or "", -1) if verdict.kind == "failed" else -1
 
-    def _told(self, root: Finding | None) -> list[dict[str, Any]]:
+    def _told(self) -> list[dict[str, Any]]:
         """The lines that matter: the worker, its place and source, what it read or wrote."""
-        lines = story_lines(
-            self.trace, root, known=lambda at: at in self.index, arrow="\N{RIGHTWARDS ARROW}"
-        )
+        lines = story_lines(self._teller, known=lambda at: at in self.index)
         texts = {line.at: line.text.strip() for line in self._every_line() if line.number}
         names = [*map(clean, self.trace.workers), "the check"]
         return [
