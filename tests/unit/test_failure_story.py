@@ -234,7 +234,7 @@ def test_plumbing_is_starting_joining_the_loop_and_looking_up_what_cannot_change
         scenario=CODE,
     )
     assert sorted(plumbing_of(trace)) == [0, 2, 3, 4, 7, 9]
-    line = without_plumbing(timeline(trace), trace)
+    line = without_plumbing(timeline(trace), plumbing_of(trace))
     assert [row.seq for row in line.rows] == [1, 5, 6, 8]
     assert not any("left out" in text.plain for text in table(line, Style(80)))
 
@@ -248,7 +248,7 @@ def test_the_reason_of_a_switch_stays_with_the_row_that_is_left() -> None:
         """,
         scenario=CODE,
     )
-    line = without_plumbing(timeline(trace), trace)
+    line = without_plumbing(timeline(trace), plumbing_of(trace))
     first, second = line.rows
     assert first.switch is None
     assert second.switch is not None and second.switch.left == 0

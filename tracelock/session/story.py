@@ -83,13 +83,13 @@ def timeline_of(
 ) -> Timeline:
     """The timeline of a trace; of Python code without the workers that do nothing in it, and
     without ``plumbing``: see ``steps``."""
-    from tracelock.report.plumbing import without_plumbing
+    from tracelock.report.plumbing import plumbing_of, without_plumbing
     from tracelock.report.timeline import selection, timeline, without_idle
 
     trace = for_display(trace)
     line = timeline(trace, list(selection(len(trace.events)) if select is None else select))
     if python_of(trace) is not None:
         if not plumbing:
-            line = without_plumbing(line, trace)
+            line = without_plumbing(line, plumbing_of(trace))
         line = without_idle(line, {row.worker for row in line.rows})
     return line
