@@ -46,9 +46,9 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
 
 
 #: What is written of an option that ``tracelock replay`` gives, and nobody else.
-_INTERNAL: Final = "(tracelock replay)"
+INTERNAL: Final = "(tracelock replay)"
 #: The options: what stands for the value, "" for a flag, and what it is for.
-_OPTIONS: Final = {
+OPTIONS: Final = {
     "--tracelock": ("", "explore the schedules of every test in which something is concurrent"),
     "--tracelock-schedules": ("N", "of each test that --tracelock explores (100)"),
     "--tracelock-seconds": ("S", "for each test that --tracelock explores (3)"),
@@ -62,20 +62,20 @@ _OPTIONS: Final = {
         ("", "let those scenarios and traces run the Python code that they name"),
     "--tracelock-replay":
         ("TRACE", "replay this trace of a test, which has to be the one that is run"),
-    "--tracelock-debug": ("HOW", _INTERNAL),
-    "--tracelock-at": ("HOW", _INTERNAL),
+    "--tracelock-debug": ("HOW", INTERNAL),
+    "--tracelock-at": ("HOW", INTERNAL),
     "--tracelock-token":
         ("TOKEN", "make the schedule of this token (tl1-...) again, of the test that it is of"),
     "--tracelock-report":
         ("DIR", "write of each failing test the trace, a page and Markdown for an issue into DIR"),
-    "--tracelock-replay-status": ("", _INTERNAL),
+    "--tracelock-replay-status": ("", INTERNAL),
 }  # fmt: skip
 #: Those whose value is no text.
 _NUMBERS: Final = {
     "--tracelock-schedules": _positive(int), "--tracelock-seconds": _positive(float),
 }  # fmt: skip
 #: What stands in the configuration: what it is for, and whether it is yes or no.
-_SETTINGS: Final = {
+SETTINGS: Final = {
     "tracelock_schedules": ("of each test that --tracelock explores (100)", False),
     "tracelock_seconds": ("for each test that --tracelock explores (3)", False),
     "tracelock_scenarios": (_SCENARIOS, True),
@@ -86,12 +86,12 @@ _SETTINGS: Final = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tracelock", "reproducible concurrency bugs (tracelock)")
-    for name, (value, about) in _OPTIONS.items():
+    for name, (value, about) in OPTIONS.items():
         how: dict[str, Any] = {"metavar": value} if value else {"action": "store_true"}
         if name in _NUMBERS:
             how["type"] = _NUMBERS[name]
         group.addoption(name, help=about, **how)
-    for name, (about, decides) in _SETTINGS.items():
+    for name, (about, decides) in SETTINGS.items():
         how = {"type": "bool", "default": False} if decides else {}
         parser.addini(name, about, **how)
 
