@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from tracelock.report.wording import clean, outcome_name, said_of, state_text, step_of
+from tracelock.report.wording import clean, counted, outcome_name, said_of, state_text, step_of
 from tracelock.trace import Verdict
 
 if TYPE_CHECKING:
@@ -196,8 +196,7 @@ def _joined(
 
 
 def _gap(count: int, number: int, style: Style) -> Text:
-    events = "event" if count == 1 else "events"
-    return Text(f"{style.dots.rjust(number)}  {count:,} {events} left out", "dim")
+    return Text(f"{style.dots.rjust(number)}  {counted(count, 'event')} left out", "dim")
 
 
 def _list(timeline: Timeline, style: Style) -> Iterator[Text]:

@@ -36,6 +36,7 @@ def steps(
     from rich.text import Text
 
     from tracelock.report.terminal import table
+    from tracelock.report.wording import counted
 
     lines = None
     if sources and python_of(trace) is not None:
@@ -45,11 +46,9 @@ def steps(
     line = timeline_of(trace, select, plumbing=plumbing)
     yield from table(line, style, lines)
     if line.folded:
-        count = len(line.folded)
-        events = "event" if count == 1 else "events"
         yield Text(
-            f"({count:,} {events} of starting, joining, looking up objects and the loop not "
-            "shown: --all-events)", "dim",
+            f"({counted(len(line.folded), 'event')} of starting, joining, looking up objects and "
+            "the loop not shown: --all-events)", "dim",
         )  # fmt: skip
 
 
