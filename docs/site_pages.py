@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tracelock
-from tracelock.cli.options import Either, Option, all_commands
+from tracelock.cli.options import Option, all_commands, each
 from tracelock.cli.usage.examples import EXAMPLES
 from tracelock.report.wording import clean
 
@@ -48,7 +48,7 @@ def cli_page() -> str:
     lines += [f"| [`{name}`](#{name}) | {_cell(about)} |" for name, (about, _) in commands.items()]
     lines += ["", STATUSES, ""]
     for name, (about, rows) in commands.items():
-        options = [one for row in rows for one in (row if isinstance(row, Either) else (row,))]
+        options = each(rows)
         lines += [f"## {name}", "", f"{about[0].upper()}{about[1:]}.", ""]
         if options:
             lines += ["| argument | |", "|---|---|"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from tracelock import __version__
@@ -86,6 +86,11 @@ class Either(tuple[Option, ...]):
     def add_to(self, parser: argparse._ActionsContainer) -> dict[str, str]:
         group = parser.add_mutually_exclusive_group()
         return {dest: file for option in self for dest, file in option.add_to(group).items()}
+
+
+def each(rows: Iterable[Option | Either]) -> list[Option]:
+    """All options of a command, those of which one may be given too."""
+    return [one for row in rows for one in (row if isinstance(row, Either) else (row,))]
 
 
 def _flag(name: str, about: str) -> Option:
