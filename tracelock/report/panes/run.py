@@ -17,6 +17,7 @@ from tracelock.analysis.findings import Finding
 from tracelock.report.failure.slicing import Slice, slice_of
 from tracelock.report.failure.telling import StoryLine, Teller, ended, story_lines
 from tracelock.report.frames import Story, WorkerFrame, busiest, story_along
+from tracelock.report.html.run import changed, run_title
 from tracelock.report.panes.touched import Block, SourceLine, touched_source
 from tracelock.report.plumbing import plumbing_of, without_plumbing
 from tracelock.report.templates import markup
@@ -89,8 +90,7 @@ class PanesRun:
     ) -> None:
         self.key, self.trace, self.turn, self.marked = key, trace, turn, marked
         self.passed = trace.verdict.kind == "passed"
-        titles = {"passed": "The run that passes", "unfinished": "The unfinished run"}
-        self.title = titles.get(trace.verdict.kind, "The run that fails")
+        self.title = run_title(trace)
         whole = timeline(trace, wanted)
         plumbing = plumbing_of(trace)
         self.line = without_plumbing(whole, plumbing)
@@ -363,14 +363,7 @@ class PanesRun:
             for name in self.story.types:
                 values += frame.objects[name]
             new = [number(value) for value in values]
-            if not count:
-                panel.append(new)
-            else:
-                changes: list[int] = []
-                for slot, (old, value) in enumerate(zip(now, new, strict=True)):
-                    if old != value:
-                        changes += (slot, value)
-                panel.append(changes)
+            panel.append(changed(now, new) if count else new)
             now = new
             row = self.rows[count - 1] if count else None
             lane = self.column.get(row.worker, -1) if row else -1
