@@ -106,7 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tracelock.pytest_plugin.failure_text import show_all_events
 
         show_all_events(True)
-    if config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"):
+    if _replays(config):
         from tracelock.pytest_plugin.replaying import Replaying
 
         config.pluginmanager.register(Replaying(config), Replaying.__name__)
@@ -114,6 +114,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from tracelock.pytest_plugin.suite import Suite
 
         config.pluginmanager.register(Suite(config), Suite.__name__)
+
+
+def _replays(config: pytest.Config) -> bool:
+    """Whether this run of pytest is a replay."""
+    return bool(config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"))
 
 
 # --- tests under control ---------------------------------------------------------------------
@@ -130,8 +135,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def _is_replayed(item: pytest.Item) -> bool:
     """Whether the trace that is replayed is that of this test, explored by ``--tracelock``."""
-    config = item.config
-    if not (config.getoption("--tracelock-replay") or config.getoption("--tracelock-token")):
+    if not _replays(item.config):
         return False
     from tracelock.pytest_plugin.kept import node_id
     from tracelock.pytest_plugin.replaying import Replaying
