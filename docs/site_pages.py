@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tracelock
-from tracelock.cli.options import Either, Option, all_commands
+from tracelock.cli.options import Option, all_commands, each
 from tracelock.cli.usage.examples import EXAMPLES
 from tracelock.report.wording import clean
 
@@ -48,7 +48,7 @@ def cli_page() -> str:
     lines += [f"| [`{name}`](#{name}) | {_cell(about)} |" for name, (about, _) in commands.items()]
     lines += ["", STATUSES, ""]
     for name, (about, rows) in commands.items():
-        options = [one for row in rows for one in (row if isinstance(row, Either) else (row,))]
+        options = each(rows)
         lines += [f"## {name}", "", f"{about[0].upper()}{about[1:]}.", ""]
         if options:
             lines += ["| argument | |", "|---|---|"]
@@ -280,36 +280,19 @@ def control_page() -> str:
 
 
 # --- pytest ---------------------------------------------------------------------------------------
-class _Noted:
-    """Takes the place of pytest's parser, and notes what the plugin declares."""
-
-    def __init__(self) -> None:
-        self.options: list[tuple[str, str]] = []
-        self.settings: list[tuple[str, str]] = []
-
-    def getgroup(self, *names: str) -> _Noted:
-        return self
-
-    def addoption(self, name: str, **how: Any) -> None:
-        value = how.get("metavar")
-        self.options.append((f"{name} {value}" if value else name, str(how.get("help", ""))))
-
-    def addini(self, name: str, help: str = "", **how: Any) -> None:  # as pytest calls it
-        self.settings.append((name, help))
-
-
 def pytest_page() -> str:
     """The options and settings that the plugin declares, and what it does with tests."""
     from tracelock import pytest_plugin
 
-    noted: Any = _Noted()
-    pytest_plugin.pytest_addoption(noted)
+    options = [
+        (f"{name} {value}".rstrip(), about)
+        for name, (value, about) in pytest_plugin.OPTIONS.items() if about != pytest_plugin.INTERNAL
+    ]  # fmt: skip
+    settings = [(name, about) for name, (about, _) in pytest_plugin.SETTINGS.items()]
     lines = ["# pytest", "", (HERE / "parts" / "pytest.md").read_text(encoding="utf-8")]
-    for title, rows in (("Options", noted.options), ("Settings of the ini file", noted.settings)):
+    for title, rows in (("Options", options), ("Settings of the ini file", settings)):
         lines += [f"## {title}", "", "| | |", "|---|---|"]
-        lines += [f"| `{name}` | {_cell(about)} |" for name, about in rows
-                  if about != "(tracelock replay)"]  # fmt: skip
-        lines.append("")
+        lines += [*(f"| `{name}` | {_cell(about)} |" for name, about in rows), ""]
     return "\n".join(lines)
 
 

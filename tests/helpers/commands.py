@@ -23,6 +23,13 @@ def shell_of(capsys: pytest.CaptureFixture[str]) -> Shell:
     return call
 
 
+def refused(shell: Shell, *arguments: str) -> str:
+    """What a command says that refuses these arguments: bad usage, with nothing as its result."""
+    status, out, err = shell(*arguments)
+    assert (status, out) == (2, "")
+    return err
+
+
 def written(folder: Path, document: dict[str, Any]) -> str:
     """The path of a new file with a scenario."""
     path = folder / "scenario.json"

@@ -12,9 +12,11 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 #: Keys as WebDriver writes them.
@@ -44,6 +46,37 @@ return new Promise((then) => {
     ? then(window.keys) : setTimeout(look, 5);
   look();
 });
+"""
+#: Texts whose contrast is below 4.5 to 1 (WCAG 2.1, level AA), with it.
+CONTRAST = """
+const parts = (c) => {
+  const numbers = c.match(/[\\d.]+/g).map(Number);
+  return c.startsWith("color(") ? numbers.slice(0, 3).map((v) => v * 255) : numbers.slice(0, 3);
+};
+const lum = (c) => {
+  const [r, g, b] = parts(c).map((v) => {
+    v /= 255;
+    return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (e) => {
+  for (; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor;
+    if (c !== "rgba(0, 0, 0, 0)") return c;
+  }
+  return "rgb(255, 255, 255)";
+};
+const poor = [];
+for (const e of document.querySelectorAll("body *")) {
+  if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+  if (!e.offsetParent || e.closest("script, .sr, noscript, option")) continue;
+  if (!e.checkVisibility({ contentVisibilityAuto: true })) continue;
+  const a = lum(getComputedStyle(e).color), b = lum(ground(e));
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) poor.push([e.outerHTML.slice(0, 80), ratio]);
+}
+return poor;
 """
 #: How often keys are pressed of which none has come.
 _TRIES = 5
@@ -195,3 +228,29 @@ class Browser:
         """The text of all elements that fit, in the document's order."""
         script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)"
         return list(self.run(script, selector))
+
+
+@contextlib.contextmanager
+def started(profile: Path) -> Iterator[Browser]:
+    """A browser, which ends with this. The tests are skipped where it does not start, as with a
+    driver of another version than the browser, or on a machine that is locked down."""
+    try:
+        one = Browser(profile)
+    except Failed as problem:
+        pytest.skip(f"the browser does not start: {problem}")
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@contextlib.contextmanager
+def afresh(browser: Browser, width: int, height: int) -> Iterator[None]:
+    """One test: it begins with pages of this size, light and with scripts, and ends without a
+    complaint of the browser."""
+    browser.size(width, height)
+    browser.prefer("light")
+    browser.scripting(True)
+    yield
+    browser.run("localStorage.clear()")
+    assert not [entry for entry in browser.log() if entry["level"] == "SEVERE"]

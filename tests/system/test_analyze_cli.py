@@ -6,21 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import tracelock
+from tests.helpers.commands import Shell, refused, shell_of
 from tests.helpers.tracing import trace_of
 from tracelock.analysis.derived.usage import Spread
 from tracelock.analysis.finders.turns import duration
-from tracelock.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLOCK = str(ROOT / "traces" / "deadlock_ab_ba.json")
-
-Shell = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -29,11 +27,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        status = main(["analyze", *arguments])
-        return (status, *capsys.readouterr())
-
-    return call
+    return partial(shell_of(capsys), "analyze")
 
 
 def test_a_deadlock_is_told_with_its_events(shell: Shell) -> None:
@@ -129,9 +123,7 @@ def test_bad_input(shell: Shell, tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.json"
     path.write_text(text)
     for more in ((), ("--json",)):
-        status, out, err = shell(str(path), *more)
-        assert (status, out) == (2, "")
-        assert "bad.json" in err
+        assert "bad.json" in refused(shell, str(path), *more)
     assert shell(str(tmp_path / "absent.json"))[0] == 2
 
 

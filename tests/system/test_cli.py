@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import tracelock
-from tests.helpers.commands import Shell, shell_of
+from tests.helpers.commands import Shell, refused, shell_of
 from tracelock.cli import options as cli_options
 from tracelock.cli.keeping import slug
 from tracelock.cli.output import json_text, speaks_unicode, width_of
@@ -138,9 +138,7 @@ def test_run_refuses_a_trace_that_cannot_be_written_before_it_runs(
 ) -> None:
     Path("file").write_text("")
     monkeypatch.setattr("tracelock.session.Session.each", None)
-    status, out, err = shell("run", LOCKED, "--trace", path)
-    assert (status, out) == (2, "")
-    assert err.count("\n") == 1
+    assert refused(shell, "run", LOCKED, "--trace", path).count("\n") == 1
 
 
 def test_run_as_json(shell: Shell) -> None:
@@ -234,8 +232,7 @@ def test_a_limit_ends_a_run_as_unfinished(shell: Shell) -> None:
     ],
 )
 def test_bad_usage(shell: Shell, arguments: list[str], said: str) -> None:
-    status, out, err = shell(*arguments)
-    assert (status, out) == (2, "")
+    err = refused(shell, *arguments)
     assert said in err
     assert "Traceback" not in err
     assert os.listdir() == []
@@ -246,8 +243,7 @@ def test_bad_input_tells_all_problems_and_nothing_is_run(shell: Shell) -> None:
         "format: tracelock-scenario/1\nname: bad\nworkers:\n  w:\n    steps:\n"
         "      - raed: x\n      - acquire: nothing\n"
     )
-    status, out, err = shell("run", "bad.yaml", "--json")
-    assert (status, out) == (2, "")
+    err = refused(shell, "run", "bad.yaml", "--json")
     assert re.search(r"^bad\.yaml:6:\d+: workers\.w\.steps\[0\]", err, re.M)
     assert re.search(r"^bad\.yaml:7:\d+: workers\.w\.steps\[1\]", err, re.M)
     assert os.listdir() == ["bad.yaml"]

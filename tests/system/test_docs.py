@@ -164,15 +164,14 @@ def test_patterns_are_no_looser_than_they_look() -> None:
 
 # --- the pages that are made from the code --------------------------------------------------------
 def test_every_command_and_option_is_in_the_reference() -> None:
-    from tracelock.cli.options import Either, all_commands
+    from tracelock.cli.options import all_commands, each
 
     page = site_pages.cli_page()
     for name, (_, rows) in all_commands().items():
         part = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-        for row in rows:
-            for option in row if isinstance(row, Either) else (row,):
-                for word in option.names:
-                    assert not word.startswith("-") or f"`{word}`" in part, (name, word)
+        for option in each(rows):
+            for word in option.names:
+                assert not word.startswith("-") or f"`{word}`" in part, (name, word)
         assert "```sh\n" in part
 
 

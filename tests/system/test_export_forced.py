@@ -20,9 +20,10 @@ from tests.helpers.real_bugs import BUGS, RealBug
 from tracelock.errors import UsageError
 from tracelock.export.forced.program import ForcedSubject, forced_program
 from tracelock.export.forced.schedule import ForcedSchedule
+from tracelock.instrument.callers import digest
 from tracelock.session.exporting import export
-from tracelock.session.forcing.exporting import export_forced
-from tracelock.trace import Trace
+from tracelock.session.forcing.exporting import export_forced, lines_of
+from tracelock.trace import Events, Trace, Verdict
 
 pytest_plugins = ["pytester"]
 
@@ -278,3 +279,15 @@ def test_check_says_what_became_of_an_old_failure_of_real_code(folder: Path) -> 
     assert status == 0 and ("verified" in out or "passed" in out), out
     status, out = command(folder, "explore", "c.yaml", "--allow-call", "--output-format", "junit")
     assert status == 0 and out.startswith("<?xml"), out
+
+
+def test_lines_are_counted_as_python_counts_them(folder: Path) -> None:
+    (folder / "paged.py").write_text("first = 1\n\x0c\ndef second():\n    third = 3\n")
+    python = {"sources": {"paged.py": digest("paged.py")}}
+    trace = Trace(
+        {"name": "x", "python": python}, "threading", "controlled", None, "virtual", {}, ["w"],
+        Events(), Verdict("failed"),
+    )  # fmt: skip
+    line, function = lines_of(trace)
+    assert (line("paged.py:4"), function("paged.py:4")) == ("third = 3", "second")
+    assert (line("other.py:1"), function("other.py:1")) == ("", "")

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
-from tests.helpers.commands import Shell, shell_of
+from tests.helpers.commands import Shell, refused, shell_of
 from tracelock.cli.learning import showing
 from tracelock.cli.learning.chapter import CONCEPTS, Concept
 from tracelock.cli.learning.shipped import names
@@ -75,8 +75,7 @@ def test_every_command_that_takes_a_scenario_takes_a_name(
     ],
 )
 def test_a_name_that_is_wrong(shell: Shell, line: str, said: str) -> None:
-    status, out, err = shell(*line.split())
-    assert (status, out) == (2, "")
+    err = refused(shell, *line.split())
     assert said in err and err.count("\n") == 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tracelock
-from tests.system.browser import Browser, Failed, missing
+from tests.system.browser import CONTRAST, Browser, afresh, missing, started
 from tracelock.report.frames import Story, story
 from tracelock.report.wording import clean
 
@@ -24,25 +24,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    try:
-        one = Browser(tmp_path_factory.mktemp("profile"))
-    except Failed as problem:  # a driver of another version than the browser, a locked-down machine
-        pytest.skip(f"the browser does not start: {problem}")
-    yield one
-    one.close()
+    with started(tmp_path_factory.mktemp("profile")) as one:
+        yield one
 
 
 @pytest.fixture(autouse=True)
-def wide(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test begins at 1280 pixels, light, with scripts; and ends without a complaint."""
-    browser: Browser = request.getfixturevalue("browser")
-    browser.size(1280, 1000)
-    browser.prefer("light")
-    browser.scripting(True)
-    yield
-    browser.run("localStorage.clear()")
-    complaints = [entry for entry in browser.log() if entry["level"] == "SEVERE"]
-    assert not complaints
+def wide(browser: Browser) -> Iterator[None]:
+    with afresh(browser, 1280, 1000):
+        yield
 
 
 def page(tmp_path: Path, trace: tracelock.Trace, **more: Any) -> Path:
@@ -420,33 +409,6 @@ def test_light_and_dark(browser: Browser, tmp_path: Path) -> None:
     assert browser.run(background) == light
     browser.press("t")
     assert browser.run(background) == dark
-
-
-CONTRAST = """
-const lum = (c) => {
-  const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map((v) => {
-    v /= 255;
-    return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const ground = (e) => {
-  for (; e; e = e.parentElement) {
-    const c = getComputedStyle(e).backgroundColor;
-    if (c !== "rgba(0, 0, 0, 0)") return c;
-  }
-  return "rgb(255, 255, 255)";
-};
-const poor = [];
-for (const e of document.querySelectorAll("body *")) {
-  if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-  if (!e.offsetParent || e.closest("script, .sr, noscript")) continue;
-  const a = lum(getComputedStyle(e).color), b = lum(ground(e));
-  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  if (ratio < 4.5) poor.push([e.outerHTML.slice(0, 80), ratio]);
-}
-return poor;
-"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,7 +13,7 @@ import pytest
 import tracelock
 from tests.helpers.pool_traces import page_of, pool
 from tests.helpers.tracing import trace_of
-from tests.system.browser import Browser, Failed, missing
+from tests.system.browser import CONTRAST, Browser, afresh, missing, started
 from tracelock.analysis.analyze import analyze
 from tracelock.names import for_display
 from tracelock.report.failure.slicing import root_of
@@ -27,22 +27,14 @@ SIZES = [(1400, 900), (1024, 768), (800, 600), (390, 844)]
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    try:
-        one = Browser(tmp_path_factory.mktemp("profile"))
-    except Failed as problem:
-        pytest.skip(f"the browser does not start: {problem}")
-    yield one
-    one.close()
+    with started(tmp_path_factory.mktemp("profile")) as one:
+        yield one
 
 
 @pytest.fixture(autouse=True)
-def afresh(browser: Browser) -> Iterator[None]:
-    browser.size(1400, 900)
-    browser.prefer("light")
-    browser.scripting(True)
-    yield
-    browser.run("localStorage.clear()")
-    assert not [entry for entry in browser.log() if entry["level"] == "SEVERE"]
+def wide(browser: Browser) -> Iterator[None]:
+    with afresh(browser, 1400, 900):
+        yield
 
 
 def page(tmp_path: Path, name: str = "pool_threads") -> Path:
@@ -89,37 +81,6 @@ while (walker.nextNode()) {
   }
 }
 return found;
-"""
-#: Text whose contrast is below 4.5 to 1 (WCAG 2.1, level AA).
-CONTRAST = """
-const parts = (c) => {
-  const numbers = c.match(/[\\d.]+/g).map(Number);
-  return c.startsWith("color(") ? numbers.slice(0, 3).map((v) => v * 255) : numbers.slice(0, 3);
-};
-const lum = (c) => {
-  const [r, g, b] = parts(c).map((v) => {
-    v /= 255;
-    return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const ground = (e) => {
-  for (; e; e = e.parentElement) {
-    const c = getComputedStyle(e).backgroundColor;
-    if (c !== "rgba(0, 0, 0, 0)") return c;
-  }
-  return "rgb(255, 255, 255)";
-};
-const poor = [];
-for (const e of document.querySelectorAll("body *")) {
-  if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-  if (!e.offsetParent || e.closest("script, .sr, noscript, option")) continue;
-  if (!e.checkVisibility({ contentVisibilityAuto: true })) continue;
-  const a = lum(getComputedStyle(e).color), b = lum(ground(e));
-  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  if (ratio < 4.5) poor.push([e.outerHTML.slice(0, 80), ratio]);
-}
-return poor;
 """
 #: What the source pane shows: of each line its text, colour, what is said and who is there.
 LINES = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import Shell, shell_of
+from tests.helpers.commands import Shell, refused, shell_of
 from tracelock.cli.options import all_commands
 from tracelock.cli.usage.examples import EXAMPLES, closing, statuses, welcome
 
@@ -96,8 +96,7 @@ def test_only_commands_are_wider_than_the_terminal(width: int) -> None:
 def test_tracelock_alone_says_where_to_begin(shell: Shell) -> None:
     """With real code first; it is bad usage all the same, so that an empty variable in a script
     is never taken for a passed test."""
-    status, out, err = shell()
-    assert (status, out) == (2, "")
+    err = refused(shell)
     places = [err.index(word) for word in ("pytest --tracelock", "atomic", "explore @", "tour")]
     assert places == sorted(places)
     assert "tracelock COMMAND --help" in err
@@ -133,8 +132,7 @@ def test_tracelock_alone_says_where_to_begin(shell: Shell) -> None:
     ],
 )
 def test_what_is_misspelt_is_told(shell: Shell, line: str, said: str) -> None:
-    status, out, err = shell(*line.split())
-    assert (status, out) == (2, "")
+    err = refused(shell, *line.split())
     assert said in err
     assert re.search(r"\(see tracelock( \w+)? --help\)\n$", err)
 

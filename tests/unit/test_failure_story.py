@@ -13,7 +13,7 @@ from tests.helpers.tracing import trace_of
 from tracelock.analysis.analyze import analyze
 from tracelock.report.failure.drawing import conclusion, drawn
 from tracelock.report.failure.slicing import root_of, slice_of
-from tracelock.report.failure.telling import MOST, StoryLine, story_lines
+from tracelock.report.failure.telling import MOST, StoryLine, Teller, story_lines
 from tracelock.report.plumbing import plumbing_of, without_plumbing
 from tracelock.report.terminal import Style, table
 from tracelock.report.timeline import timeline
@@ -35,8 +35,13 @@ test join b @ t.py:2
 """
 
 
+def lines_of(trace: Trace, arrow: str = "->") -> list[StoryLine]:
+    sliced = slice_of(trace, root_of(analyze(trace)))
+    return story_lines(Teller(trace, sliced, arrow), known=lambda _: True)
+
+
 def told(trace: Trace) -> list[tuple[str, str, str]]:
-    lines = story_lines(trace, root_of(analyze(trace)), known=lambda _: True)
+    lines = lines_of(trace)
     return [(trace.workers[line.worker], line.at, line.said) for line in lines]
 
 
@@ -131,10 +136,7 @@ def test_an_await_of_a_condition_whose_wait_was_not_recorded_is_told_by_its_rele
 
 
 def picture(trace: Trace, style: Style) -> list[str]:
-    lines = story_lines(
-        trace, root_of(analyze(trace)), known=lambda _: True,
-        arrow="→" if style.unicode else "->",
-    )  # fmt: skip
+    lines = lines_of(trace, "→" if style.unicode else "->")
     source = {"box.py:3": "    n = self.n", "box.py:4": "        self.n = n + 1"}
     source["t.py:9"] = "assert n == 2"
     text = drawn(lines, trace.workers, style, lambda at: source.get(at, ""), lambda at: at[:3])
@@ -201,7 +203,7 @@ def test_any_run_is_told_in_a_few_lines_that_fit(
     else:
         at = data.draw(st.sampled_from(("src/a.py:1", "src/a.py:9")))
         trace.verdict = Verdict("failed", "error", "E: é\x1b[31m", {}, [], at, 0)
-    lines = story_lines(trace, root_of(analyze(trace)), known=lambda _: True)
+    lines = lines_of(trace)
     assert 1 <= len(lines) <= MOST
     seqs = [line.events for line in lines]
     assert seqs == sorted(seqs), "in the order in which they ran"
@@ -232,7 +234,7 @@ def test_plumbing_is_starting_joining_the_loop_and_looking_up_what_cannot_change
         scenario=CODE,
     )
     assert sorted(plumbing_of(trace)) == [0, 2, 3, 4, 7, 9]
-    line = without_plumbing(timeline(trace), trace)
+    line = without_plumbing(timeline(trace), plumbing_of(trace))
     assert [row.seq for row in line.rows] == [1, 5, 6, 8]
     assert not any("left out" in text.plain for text in table(line, Style(80)))
 
@@ -246,7 +248,7 @@ def test_the_reason_of_a_switch_stays_with_the_row_that_is_left() -> None:
         """,
         scenario=CODE,
     )
-    line = without_plumbing(timeline(trace), trace)
+    line = without_plumbing(timeline(trace), plumbing_of(trace))
     first, second = line.rows
     assert first.switch is None
     assert second.switch is not None and second.switch.left == 0

@@ -22,6 +22,7 @@ from tracelock.report.attach import attachment
 from tracelock.report.panes.touched import touched_source
 from tracelock.report.redaction.redacting import redacted, without_homes
 from tracelock.report.redaction.scrubbing import Secrets
+from tracelock.report.render import FORMS
 from tracelock.trace import Trace, Verdict
 
 SECRET = "hunter2-and-some-more"
@@ -155,7 +156,7 @@ def test_a_value_is_in_no_text_whatever_it_is(secret: str, around: str) -> None:
     assert secret not in secrets.value([around + secret])[0]
 
 
-def test_home_folders_have_no_user_name() -> None:
+def test_home_folders_have_no_user_name(tmp_path: Path) -> None:
     scenario = {"name": "x", "python": {"places": {}}}
     text = "no file /home/ann/x.db, C:\\Users\\ann\\y, /root/z; /srv/home/ann stays"
     verdict = Verdict("failed", "assert", text, {"path": "/Users/ann/q"}, [], "a.py:1", 0)
@@ -166,6 +167,11 @@ def test_home_folders_have_no_user_name() -> None:
     assert clean.verdict.state == {"path": "~/q"}
     assert clean.events[0].value == "~/x.db" and trace.events[0].value == "/home/ann/x.db"
     assert "ann" not in tracelock.render_report(trace).replace("/srv/home/ann stays", "")
+    trace.save(tmp_path / "t.json")
+    for form in FORMS:
+        assert main(["report", str(tmp_path / "t.json"), "-o", f"{tmp_path}/r", "--as", form]) == 0
+        told = (tmp_path / "r").read_text(encoding="utf-8")
+        assert "ann" not in told.replace("/srv/home/ann stays", ""), form
 
 
 def test_touched_functions_are_whole_and_others_are_not_there() -> None:

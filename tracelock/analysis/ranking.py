@@ -15,7 +15,7 @@ from typing import Final
 
 from tracelock.analysis.derived.backward import distances, failure_events
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.derived.gaps import Absence, gaps_of
+from tracelock.analysis.derived.gaps import Absence
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, Finding, sort_key
 from tracelock.analysis.kinds import KINDS
 from tracelock.trace.verdict import FAILED
@@ -103,7 +103,6 @@ class _WalkBack:
         self.facts = facts
         self.start = failure_events(facts, suspects)
         self.distance = distances(facts, self.start)
-        self.gaps = gaps_of(facts.steps)
 
     def needed(self, finding: Finding) -> bool:
         """Whether the failure depends on all that the finding tells of."""
@@ -135,7 +134,7 @@ class _WalkBack:
             return (3 if kind in OUTCOMES else 4), 0, order(finding)
         met = [self.distance[seq] for seq in finding.events if seq in self.distance]
         near = min(met)
-        tight = min((self._tight(finding, gap) for gap in self.gaps), default=_FAR)
+        tight = min((self._tight(finding, gap) for gap in self.facts.gaps), default=_FAR)
         if kind in _BY_ITSELF:
             tight = met[-1]
         elif tight >= _FAR:

@@ -13,7 +13,7 @@ from tracelock.analysis.finders.turns import duration
 from tracelock.analysis.findings import Finding
 from tracelock.cli.output import Output
 from tracelock.names import for_display
-from tracelock.report.wording import clean, describe
+from tracelock.report.wording import clean, counted, describe, outcome_name
 from tracelock.trace import load_trace
 
 if TYPE_CHECKING:
@@ -78,14 +78,13 @@ def _header(analysis: Analysis, width: int) -> Iterator[Text]:
 
     trace = analysis.trace
     verdict = trace.verdict
-    what = verdict.kind if verdict.failure is None else f"{verdict.kind} ({verdict.failure})"
     how = "free run" if trace.mode == "recorded" else "controlled"
-    count = len(trace.events)
-    text = clean(what + (f": {verdict.message}" if verdict.message else ""))
+    text = outcome_name(verdict.kind, verdict.failure)
+    text += clean(f": {verdict.message}") if verdict.message else ""
     lines = textwrap.wrap(text, max(20, width - 10), break_on_hyphens=False)
     facts: list[tuple[str, object]] = [
         ("scenario", trace.scenario.get("name", "(no name)")),
-        ("backend", f"{trace.backend}, {how}, {count:,} event{'' if count == 1 else 's'}"),
+        ("backend", f"{trace.backend}, {how}, {counted(len(trace.events), 'event')}"),
         ("verdict", lines[0]),
     ]
     yield from header_lines(facts)

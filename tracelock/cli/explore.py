@@ -18,6 +18,7 @@ from tracelock.errors import UsageError
 from tracelock.explore.running import Executed
 from tracelock.names import display_names, for_display
 from tracelock.report.ci import BuildResult, ci_text
+from tracelock.report.code import place_of
 from tracelock.report.plumbing import of_the_loop
 from tracelock.report.wording import clean, outcome_name
 from tracelock.scenario.loading import load_scenario
@@ -64,8 +65,6 @@ def spreading_of(options: argparse.Namespace) -> Spreading:
 
 def explore_command(options: argparse.Namespace, out: Output) -> int:
     """Search as ``options`` say, keep the failing trace, and print what is known."""
-    if options.json and options.output_format is not None:
-        raise UsageError("--json and --output-format are two forms of the same: give one of them")
     scenario = load_scenario(options.scenario)
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
@@ -96,14 +95,6 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
         else:
             show(explored, paths, exploration, out, plumbing=options.all_events)
     return STATUS[explored.verdict]
-
-
-def built(
-    options: argparse.Namespace, explored: Explored, paths: dict[int, str], target: Target
-) -> str:
-    """What ``--output-format`` asks for. Raises UsageError beside ``--json``."""
-    form = options.output_format
-    return build_text(explored, paths, target, form, options.allow_call, options.scenario)
 
 
 def forecast_command(
@@ -276,17 +267,12 @@ def parse_prefix(text: str) -> tuple[str, int]:
 
 
 # --- for build servers ---------------------------------------------------------------------------
-def build_text(
-    explored: Explored,
-    paths: dict[int, str],
-    target: Target,
-    form: str,
-    allow_call: bool,
-    file: str,
+def built(
+    options: argparse.Namespace, explored: Explored, paths: dict[int, str], target: Target
 ) -> str:
-    """The result of an exploration of ``file`` in a form for build servers: the smallest failing
-    schedule, and with ``--all`` one of each other way to fail."""
-    name, results = clean(target.name), []
+    """The result of an exploration in the form for build servers that ``--output-format`` names:
+    the smallest failing schedule, and with ``--all`` one of each other way to fail."""
+    name, allow_call, results = clean(target.name), options.allow_call, []
     if explored.trace is not None:
         results.append(_failed(name, explored.trace, explored, paths.get(-1), target, allow_call))
     for number, way in enumerate(explored.ways):
@@ -295,8 +281,9 @@ def build_text(
     if not results:
         kind = "unfinished" if explored.verdict == "unfinished" else "passed"
         notes = "\n".join(explored.notes)
-        results = [BuildResult(name, kind, explored.summary, file, 0, notes, explored.seconds)]
-    return ci_text(results, form, __version__)
+        file, seconds = options.scenario, explored.seconds
+        results = [BuildResult(name, kind, explored.summary, file, 0, notes, seconds)]
+    return ci_text(results, options.output_format, __version__)
 
 
 def _failed(
@@ -304,16 +291,12 @@ def _failed(
 ) -> BuildResult:
     verdict = trace.verdict
     at = verdict.at or next((one.at for one in verdict.blocked), "")
-    place = target.places(verdict).get(at, at)
-    file, _, line = place.rpartition(":")
-    if not (file and line.isdecimal()):
-        # of real code the last frame of an exception
+    place = place_of(target.places(verdict).get(at, at))
+    if place is None:  # of real code the last frame of an exception
         frames = _FRAME.findall(verdict.message)
-        file, line = frames[-1] if frames else ("", "")
-    known = line.isdecimal() and bool(file)
+        place = (frames[-1][0], int(frames[-1][1])) if frames else ("", 0)
     lines = [] if path is None else [replay_line(path, allow_call)]
     lines += [*token_line(trace), explored.summary]
     return BuildResult(
-        name, verdict.kind, verdict.message, file if known else "", int(line) if known else 0,
-        "\n".join(lines), explored.seconds,
+        name, verdict.kind, verdict.message, *place, "\n".join(lines), explored.seconds
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from tracelock import __version__
@@ -88,6 +88,11 @@ class Either(tuple[Option, ...]):
         return {dest: file for option in self for dest, file in option.add_to(group).items()}
 
 
+def each(rows: Iterable[Option | Either]) -> list[Option]:
+    """All options of a command, those of which one may be given too."""
+    return [one for row in rows for one in (row if isinstance(row, Either) else (row,))]
+
+
 def _flag(name: str, about: str) -> Option:
     return Option((name,), {"action": "store_true", "help": about})
 
@@ -135,16 +140,16 @@ _INTERPRETER: Final = _value(
     "(where this interpreter lets it), gil-3.12 and the like (where that one does, with its GIL)",
     default="",
 )  # fmt: skip
-#: What all commands that run something have.
-_COMMON: Final = (
+#: What all commands that run something have; the second with the form of what they print.
+_RUNNING: Final = (
     _choice("--start-method", START_METHODS, "how multiprocessing starts its processes"),
     _flag(
         "--allow-call",
         "let 'call' steps, 'python' scenarios and traces of them run the Python code that they "
         "name",
     ),
-    _JSON,
 )
+_COMMON: Final = (*_RUNNING, _JSON)
 #: What a page of a trace is to show.
 _PICTURED: Final = (
     Either((
@@ -198,11 +203,14 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
                    TRACE),
             _NO_TRACE,
         )),
-        _choice("--output-format", CI_FORMATS,
-                "print it for a build server, and nothing else", metavar="FORM"),
         _choice("--clock", CLOCKS, "when timers fire: see run"),
         _number("--max-steps", "end a schedule after N events (5,000)"),
-        _ISOLATION, _INTERPRETER, *_COMMON,
+        _ISOLATION, _INTERPRETER, *_RUNNING,
+        Either((
+            _choice("--output-format", CI_FORMATS,
+                    "print it for a build server, and nothing else", metavar="FORM"),
+            _JSON,
+        )),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tracelock.cli.run import UNFINISHED, find_modules
 from tracelock.cli.show import facts, say, told
 from tracelock.errors import ImpossibleHere, LimitReached, UsageError
 from tracelock.names import display_names, for_display
-from tracelock.report.wording import clean
+from tracelock.report.wording import clean, counted
 from tracelock.scenario.loading import load_scenario
 from tracelock.session.api import replay
 from tracelock.session.replaying import STALE, ReplayResult, conclusion
@@ -221,7 +221,7 @@ def _print(
     summary = timeline(result.trace, []) if not options.bisect else None
     about = ""
     if summary is not None:
-        about = f"{_plural(summary.events, 'event')}, {_plural(summary.switches, 'switch', 'es')}"
+        about = f"{counted(summary.events, 'event')}, {counted(summary.switches, 'switch', 'es')}"
         if summary.preemptions is not None:
             about += f" ({summary.preemptions:,} preemptive)"
     seen = for_display(replace(result.trace, verdict=result.verdict))
@@ -229,7 +229,3 @@ def _print(
     if result.reproduced and result.needs:
         say(f"  {result.needs}", out)
     out.line(clean(names.text(conclusion(result, recorded)[1])))
-
-
-def _plural(count: int, word: str, ending: str = "s") -> str:
-    return f"{count:,} {word}{'' if count == 1 else ending}"

@@ -13,11 +13,10 @@ from tracelock.cli.output import Output
 from tracelock.cli.outputs import is_standard
 from tracelock.errors import TraceError, UsageError
 from tracelock.instrument.rewrite.sites import project_root
-from tracelock.names import display_names, for_display
 from tracelock.report.about import Subject
 from tracelock.report.attach import attachment
-from tracelock.report.redaction.redacting import Redacted, redacted, without_homes
-from tracelock.report.render import form_of, render
+from tracelock.report.redaction.redacting import Redacted, redacted
+from tracelock.report.render import as_shown, form_of, render
 from tracelock.report.sources import sources_below
 from tracelock.report.wording import clean
 from tracelock.trace import Trace, load_trace
@@ -50,8 +49,8 @@ def report_command(options: argparse.Namespace, out: Output) -> int:
         # what another tool draws holds every event, and no findings
         plain = form in ("chrome", "shiviz")
         if plain:
-            kept = _kept(options, [trace], out).traces[0]
-            text = render(Subject(for_display(kept)), form)
+            kept = _kept(options, [trace], out)
+            text = render(Subject(as_shown(kept.traces)[0]), form)
         else:
             text = render(subject_of(options, trace, out), form)
     if path is None:
@@ -84,15 +83,13 @@ def subject_of(options: argparse.Namespace, trace: Trace, out: Output) -> Subjec
     elif options.find_twin:
         twin = _find_twin(trace, options.allow_call)
     kept = _kept(options, [trace] if twin is None else [trace, twin], out)
-    trace, twin = kept.traces[0], None if twin is None else kept.traces[1]
     more: dict[str, Any] = {} if options.events is None else {"most": options.events}
     # the name alone: a report is for others, whom the folders of this machine do not concern
     name = os.path.basename(options.trace)
-    names = display_names(*kept.traces)
-    seen = without_homes(names.of(trace))
+    seen, *twins = as_shown(kept.traces)
     return Subject.of(
-        seen, analyze(seen), around=around, record=trace, path=name, sources=kept.sources,
-        twin=None if twin is None else without_homes(names.of(twin)), **more,
+        seen, analyze(seen), around=around, record=kept.traces[0], path=name, sources=kept.sources,
+        twin=twins[0] if twins else None, **more,
     )  # fmt: skip
 
 

@@ -21,9 +21,8 @@ from tracelock.debugger.evaluating import EvaluationTooLong, bounded
 from tracelock.debugger.frames import Stack
 from tracelock.debugger.places import LinePlace
 from tracelock.debugger.reversible import Reversible
-from tracelock.debugger.stops import END, FAILURE, LINE, Standstill
-from tracelock.debugger.telling import heading, listing, next_switch, over, place_of_worker
-from tracelock.errors import UsageError
+from tracelock.debugger.stops import END, FAILURE, Standstill
+from tracelock.debugger.telling import heading, listing, moved, next_switch, place_of_worker
 from tracelock.report.wording import clean
 
 PROMPT: Final = "(tracelock) "
@@ -78,17 +77,7 @@ class Prompt(pdb.Pdb):
         self.forget()
         self._shown = []
         self._tell_lines()
-        try:
-            stop = action()
-            while stop.kind == LINE and not self._wanted(stop):
-                stop = self.replay.proceed()
-        except UsageError as error:
-            self.error(str(error))
-            stop = self.replay.stop
-        if stop.kind == END:
-            for line in over(stop, self.replay.left_behind):
-                self.message(line)
-            stop = self.replay.last_stop(stop)
+        stop = moved(self.replay, action, self._wanted, self.message, self.error)
         if stop.kind == END:
             return None
         again = stop.order == before and self.replay.stop is stop
@@ -286,7 +275,7 @@ class Prompt(pdb.Pdb):
         self.error(f"{name}: {_REFUSED[name]}")
 
 
-def _refusing(name: str, real: Any) -> Any:
+def _refusing(name: str) -> Any:
     def refuse(self: Prompt, arg: str) -> None:
         self._refuse(name)
 
@@ -297,7 +286,7 @@ def _refusing(name: str, real: Any) -> Any:
 def _refuse_all() -> None:
     for name in _REFUSED:
         real = getattr(pdb.Pdb, f"do_{name}", None)
-        refuse = _refusing(name, real)
+        refuse = _refusing(name)
         for alias in [key for key, value in vars(pdb.Pdb).items() if value is real and real]:
             setattr(Prompt, alias, refuse)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracelock.debugger.stops import BREAKPOINT, FAILURE, LINE, Standstill
+from tracelock.debugger.stops import BREAKPOINT, END, FAILURE, LINE, Standstill
 from tracelock.debugger.workers import name_in
+from tracelock.errors import UsageError
 from tracelock.report.timeline import Reasons
 from tracelock.report.wording import clean, describe, outcome_name
 
@@ -60,6 +61,30 @@ def over(stop: Standstill, left_behind: Sequence[str] = ()) -> Iterator[str]:
     name = outcome_name(result.verdict.kind, result.verdict.failure)
     same = "as the trace says" if result.reproduced else "which is not what the trace says"
     yield f"-- the replay is over: {name}, {same}"
+
+
+def moved(
+    replay: Reversible, move: Callable[[], Standstill], wanted: Callable[[Standstill], bool],
+    say: Callable[[str], None], complain: Callable[[str], None],
+) -> Standstill:  # fmt: skip
+    """Make a move, and go on to where it is ``wanted`` to stop (asked of lines with a breakpoint).
+
+    A move that there is not is told by ``complain``, and the replay stands where it stood; how it
+    ended is told by ``say``, and it stands before its last event then, of kind ``end`` where it
+    cannot.
+    """
+    try:
+        stop = move()
+        while stop.kind == LINE and not wanted(stop):
+            stop = replay.proceed()
+    except UsageError as error:
+        complain(str(error))
+        stop = replay.stop
+    if stop.kind == END:
+        for line in over(stop, replay.left_behind):
+            say(line)
+        stop = replay.last_stop(stop)
+    return stop
 
 
 def listing(workers: Sequence[WorkerState], shown: int | None) -> Iterator[str]:

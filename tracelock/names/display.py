@@ -169,18 +169,20 @@ def _objects(
     }  # fmt: skip
     for one in [*holders.values()]:
         wholes.setdefault(one.label, one)
-    classes: defaultdict[str, list[str]] = defaultdict(list)
+    numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)  # of the objects of a class
+    made_at: defaultdict[str, set[str]] = defaultdict(set)  # where what has a name was created
     for label, one in wholes.items():
         if one.kind == MET:
-            classes[one.word].append(label)
+            numbers[one.word][label] = len(numbers[one.word]) + 1
+        if label in told:
+            made_at[told[label]].add(one.at)
     candidates: dict[str, list[str]] = {}
     for label, one in wholes.items():
         if one.kind == MET and label in told:  # a variable that functions share has no object
             names = [told[label]]
         elif one.kind == MET:
-            alike = classes[one.word]
-            numbered = f"{one.word}#{alike.index(label) + 1}"
-            names = [one.word] if len(alike) == 1 else [numbered]
+            alike = numbers[one.word]
+            names = [one.word if len(alike) == 1 else f"{one.word}#{alike[label]}"]
         elif label in holders:
             continue
         elif one.kind == CREATED:
@@ -188,8 +190,8 @@ def _objects(
             place = f"{kind}@{one.at}"
             names = [place]
             if told.get(label):
-                ats = {other.at for key, other in wholes.items() if told.get(key) == told[label]}
-                names = [told[label]] + ([f"{told[label]}@{one.at}"] if len(ats) > 1 else [])
+                several = len(made_at[told[label]]) > 1
+                names = [told[label]] + ([f"{told[label]}@{one.at}"] if several else [])
         else:
             names = [_without_workers(label, workers)]
         candidates[label] = [*dict.fromkeys(names)]

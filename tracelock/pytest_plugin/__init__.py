@@ -15,15 +15,13 @@ one costs nothing more.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tracelock.session.explored import Explored
 
 _MARKER: Final = (
@@ -32,68 +30,6 @@ _MARKER: Final = (
     "schedules of its threads or tasks"
 )
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("tracelock", "reproducible concurrency bugs (tracelock)")
-    group.addoption(
-        "--tracelock",
-        action="store_true",
-        help="explore the schedules of every test in which something is concurrent",
-    )
-    group.addoption(
-        "--tracelock-schedules",
-        metavar="N",
-        type=_positive(int),
-        help="of each test that --tracelock explores (100)",
-    )
-    group.addoption(
-        "--tracelock-seconds",
-        metavar="S",
-        type=_positive(float),
-        help="for each test that --tracelock explores (3)",
-    )
-    group.addoption(
-        "--tracelock-statistics",
-        action="store_true",
-        help="show what was seen of each test under control, and what was not",
-    )
-    group.addoption(
-        "--tracelock-all-events", action="store_true",
-        help="show every event of a failing schedule, and not only the source lines that matter",
-    )  # fmt: skip
-    group.addoption("--tracelock-json", metavar="FILE", help="write these statistics as JSON")
-    group.addoption("--tracelock-scenarios", action="store_true", help=_SCENARIOS)
-    group.addoption(
-        "--tracelock-allow-call", action="store_true",
-        help="let those scenarios and traces run the Python code that they name",
-    )  # fmt: skip
-    group.addoption(
-        "--tracelock-replay", metavar="TRACE",
-        help="replay this trace of a test, which has to be the one that is run",
-    )  # fmt: skip
-    for name in ("--tracelock-debug", "--tracelock-at"):
-        group.addoption(name, metavar="HOW", help="(tracelock replay)")
-    group.addoption(
-        "--tracelock-token", metavar="TOKEN",
-        help="make the schedule of this token (tl1-...) again, of the test that it is of",
-    )  # fmt: skip
-    group.addoption(
-        "--tracelock-report", metavar="DIR",
-        help="write of each failing test the trace, a page and Markdown for an issue into DIR",
-    )  # fmt: skip
-    group.addoption("--tracelock-replay-status", action="store_true", help="(tracelock replay)")
-    parser.addini("tracelock_schedules", "of each test that --tracelock explores (100)")
-    parser.addini("tracelock_seconds", "for each test that --tracelock explores (3)")
-    parser.addini("tracelock_scenarios", _SCENARIOS, type="bool", default=False)
-    parser.addini(
-        "tracelock_allow_call", "let them run the Python code that they name", type="bool",
-        default=False,
-    )  # fmt: skip
-    parser.addini(
-        "tracelock_strict", "fail tests under control in which nothing ran concurrently",
-        type="bool", default=False,
-    )  # fmt: skip
 
 
 def _positive(kind: type[Any]) -> Callable[[str], Any]:
@@ -109,6 +45,57 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
     return number
 
 
+#: What is written of an option that ``tracelock replay`` gives, and nobody else.
+INTERNAL: Final = "(tracelock replay)"
+#: The options: what stands for the value, "" for a flag, and what it is for.
+OPTIONS: Final = {
+    "--tracelock": ("", "explore the schedules of every test in which something is concurrent"),
+    "--tracelock-schedules": ("N", "of each test that --tracelock explores (100)"),
+    "--tracelock-seconds": ("S", "for each test that --tracelock explores (3)"),
+    "--tracelock-statistics":
+        ("", "show what was seen of each test under control, and what was not"),
+    "--tracelock-all-events":
+        ("", "show every event of a failing schedule, and not only the source lines that matter"),
+    "--tracelock-json": ("FILE", "write these statistics as JSON"),
+    "--tracelock-scenarios": ("", _SCENARIOS),
+    "--tracelock-allow-call":
+        ("", "let those scenarios and traces run the Python code that they name"),
+    "--tracelock-replay":
+        ("TRACE", "replay this trace of a test, which has to be the one that is run"),
+    "--tracelock-debug": ("HOW", INTERNAL),
+    "--tracelock-at": ("HOW", INTERNAL),
+    "--tracelock-token":
+        ("TOKEN", "make the schedule of this token (tl1-...) again, of the test that it is of"),
+    "--tracelock-report":
+        ("DIR", "write of each failing test the trace, a page and Markdown for an issue into DIR"),
+    "--tracelock-replay-status": ("", INTERNAL),
+}  # fmt: skip
+#: Those whose value is no text.
+_NUMBERS: Final = {
+    "--tracelock-schedules": _positive(int), "--tracelock-seconds": _positive(float),
+}  # fmt: skip
+#: What stands in the configuration: what it is for, and whether it is yes or no.
+SETTINGS: Final = {
+    "tracelock_schedules": ("of each test that --tracelock explores (100)", False),
+    "tracelock_seconds": ("for each test that --tracelock explores (3)", False),
+    "tracelock_scenarios": (_SCENARIOS, True),
+    "tracelock_allow_call": ("let them run the Python code that they name", True),
+    "tracelock_strict": ("fail tests under control in which nothing ran concurrently", True),
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tracelock", "reproducible concurrency bugs (tracelock)")
+    for name, (value, about) in OPTIONS.items():
+        how: dict[str, Any] = {"metavar": value} if value else {"action": "store_true"}
+        if name in _NUMBERS:
+            how["type"] = _NUMBERS[name]
+        group.addoption(name, help=about, **how)
+    for name, (about, decides) in SETTINGS.items():
+        how = {"type": "bool", "default": False} if decides else {}
+        parser.addini(name, about, **how)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     if config.getoption("usepdb", False):
@@ -119,7 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tracelock.pytest_plugin.failure_text import show_all_events
 
         show_all_events(True)
-    if config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"):
+    if _replays(config):
         from tracelock.pytest_plugin.replaying import Replaying
 
         config.pluginmanager.register(Replaying(config), Replaying.__name__)
@@ -127,6 +114,11 @@ def pytest_configure(config: pytest.Config) -> None:
         from tracelock.pytest_plugin.suite import Suite
 
         config.pluginmanager.register(Suite(config), Suite.__name__)
+
+
+def _replays(config: pytest.Config) -> bool:
+    """Whether this run of pytest is a replay."""
+    return bool(config.getoption("--tracelock-replay") or config.getoption("--tracelock-token"))
 
 
 # --- tests under control ---------------------------------------------------------------------
@@ -143,8 +135,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def _is_replayed(item: pytest.Item) -> bool:
     """Whether the trace that is replayed is that of this test, explored by ``--tracelock``."""
-    config = item.config
-    if not (config.getoption("--tracelock-replay") or config.getoption("--tracelock-token")):
+    if not _replays(item.config):
         return False
     from tracelock.pytest_plugin.kept import node_id
     from tracelock.pytest_plugin.replaying import Replaying

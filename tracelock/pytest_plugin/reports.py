@@ -15,15 +15,14 @@ def write_reports(trace: Trace, kept: Path, folder: str, root: str) -> list[str]
     where it is ``kept``. ``root``: the folder that the trace's sources lie below. Raises UsageError
     where they cannot be written. Returns their paths."""
     from tracelock.analysis.analyze import analyze
-    from tracelock.names import display_names
     from tracelock.report.about import Subject
     from tracelock.report.attach import attachment, without_home
-    from tracelock.report.render import render
+    from tracelock.report.render import as_shown, render
     from tracelock.report.sources import sources_below
     from tracelock.trace.files import parts_of
     from tracelock.trace.outputs import write_whole
 
-    seen = display_names(trace).of(trace)
+    [seen] = as_shown([trace])
     subject = Subject.of(
         seen, analyze(seen), path=kept.name, sources=sources_below(trace, root), record=trace
     )

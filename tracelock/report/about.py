@@ -13,10 +13,10 @@ from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.report.redaction.redacting import REDACTED
 from tracelock.report.turning import TurningPoint, turning_point
 from tracelock.report.window import focus, window
-from tracelock.report.wording import clean, outcome_name
+from tracelock.report.wording import clean, counted, outcome_name
 from tracelock.trace import Trace
 
-__all__ = ["Subject", "counted", "facts", "how_recorded", "how_to_replay", "needs_calls", "summary"]
+__all__ = ["Subject", "facts", "how_recorded", "how_to_replay", "needs_calls", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,6 @@ def _kept_out(trace: Trace) -> Sequence[object]:
     """The names of what has its values redacted."""
     names = trace.extra.get(REDACTED)
     return [f"values of {name}" for name in names] if isinstance(names, list) else []
-
-
-def counted(count: int, word: str, ending: str = "s") -> str:
-    """``1 event``, ``2,000 events``."""
-    return f"{count:,} {word}{'' if count == 1 else ending}"
 
 
 def needs_calls(trace: Trace) -> bool:

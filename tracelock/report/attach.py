@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from tracelock.report.about import Subject, how_to_replay
-from tracelock.report.code import lines_of
+from tracelock.report.code import lines_of, place_of
 from tracelock.report.markdown import TABLE, code, fenced, markdown
 from tracelock.report.redaction.redacting import REDACTED
 from tracelock.trace.text import visible
@@ -105,9 +105,9 @@ def _sources(subject: Subject, room: int) -> str:
 def _lines(subject: Subject, name: str) -> Iterator[int]:
     """The lines of a file that the trace has events of."""
     for at in {shape.at for shape in subject.trace.events.table}:
-        label, _, number = at.rpartition(":")
-        if label == name and number.isdecimal():
-            yield int(number)
+        place = place_of(at)
+        if place is not None and place[0] == name:
+            yield place[1]
 
 
 def _around(text: str, lines: Iterator[int]) -> str:

@@ -4,6 +4,7 @@ loop, and looking up an object are made of. They are folded unless somebody asks
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -58,9 +59,8 @@ def _names_an_object(event: Event) -> bool:
     return whole and event.op in ("read", "write") and type(value) is str and value.startswith("<")
 
 
-def without_plumbing(line: Timeline, trace: Trace) -> Timeline:
-    """A timeline without those events; the reason of a switch stays with the row that is left."""
-    folded = plumbing_of(trace)
+def without_plumbing(line: Timeline, folded: Collection[int]) -> Timeline:
+    """A timeline without these events; the reason of a switch stays with the row that is left."""
     rows: list[Row] = []
     pending: list[Switch] = []
     for row in line.rows:

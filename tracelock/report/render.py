@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tracelock.analysis.findings import Finding
     from tracelock.trace import Trace
 
-__all__ = ["FORMS", "form_of", "render", "render_report"]
+__all__ = ["FORMS", "as_shown", "form_of", "render", "render_report"]
 
 #: The forms of a report by name, each with the endings of file names that stand for it.
 FORMS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -100,18 +100,24 @@ def render_report(
         raise UsageError(f"a report shows at least one event, not {events}")
     both = [trace] if twin is None else [trace, twin]
     kept = redacted(both, redact, sources or {})
-    trace, twin = kept.traces[0], None if twin is None else kept.traces[1]
-    names = display_names(*kept.traces)
-    record, trace = trace, without_homes(names.of(trace))
+    record = kept.traces[0]
+    trace, *others = as_shown(kept.traces)
     locks: Sequence[LockUse] = ()
     if findings is None:
         from tracelock.analysis.analyze import analyze
 
         analysis = analyze(trace)
         findings, locks = analysis.findings, analysis.locks
-    other = None if twin is None else without_homes(names.of(twin))
-    subject = Subject(trace, findings, locks, other, events, around, kept.sources, path, record)
+    twin = others[0] if others else None
+    subject = Subject(trace, findings, locks, twin, events, around, kept.sources, path, record)
     return render(subject, form)
+
+
+def as_shown(traces: Sequence[Trace]) -> list[Trace]:
+    """Traces of one program as reports show them: with short names for their workers and objects,
+    and without the names of users in paths."""
+    names = display_names(*traces)
+    return [without_homes(names.of(trace)) for trace in traces]
 
 
 def _text(subject: Subject) -> str:

@@ -6,7 +6,6 @@ Nothing is printed here: the lines are rich ``Text`` values, whose ``plain`` is 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from tracelock.report.wording import clean, outcome_name, said_of, state_text, step_of
+from tracelock.report.wording import clean, counted, outcome_name, said_of, state_text, step_of
 from tracelock.trace import Verdict
 
 if TYPE_CHECKING:
@@ -90,12 +89,12 @@ def table(
     yield Text(style.line * (_total(number, columns) + (GAP + places if places else 0)), "dim")
     expected = 0
     for row in timeline.rows:
-        left = _left_out(timeline, expected, row.seq)
+        left = timeline.left_out(expected, row.seq)
         if left:
             yield _gap(left, number, style)
         expected = row.seq + 1
         yield from _row(row, style, number, columns, places)
-    left = _left_out(timeline, expected, timeline.events)
+    left = timeline.left_out(expected, timeline.events)
     if left:
         yield _gap(left, number, style)
     if any(end.kind in AT_THE_END for end in timeline.ends):
@@ -196,15 +195,8 @@ def _joined(
         yield line
 
 
-def _left_out(timeline: Timeline, start: int, stop: int) -> int:
-    """How many of these events are missing in the rows and are not folded."""
-    folded = timeline.folded
-    return stop - start - (bisect_left(folded, stop) - bisect_left(folded, start))
-
-
 def _gap(count: int, number: int, style: Style) -> Text:
-    events = "event" if count == 1 else "events"
-    return Text(f"{style.dots.rjust(number)}  {count:,} {events} left out", "dim")
+    return Text(f"{style.dots.rjust(number)}  {counted(count, 'event')} left out", "dim")
 
 
 def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
@@ -214,7 +206,7 @@ def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
     indent = number + GAP
     expected = 0
     for row in timeline.rows:
-        left = _left_out(timeline, expected, row.seq)
+        left = timeline.left_out(expected, row.seq)
         if left:
             yield _gap(left, number, style)
         expected = row.seq + 1
@@ -225,7 +217,7 @@ def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
         name = set_cell_size(_cut(timeline.workers[row.worker], name_width), name_width)
         start = f"{str(row.seq).rjust(number)}  {name}  "
         yield from _hanging(start, row.text, 2, "", style.width)
-    left = _left_out(timeline, expected, timeline.events)
+    left = timeline.left_out(expected, timeline.events)
     if left:
         yield _gap(left, number, style)
     for name, end in zip(timeline.workers, timeline.ends, strict=True):

@@ -7,6 +7,7 @@ In a recorded run it is derived from the events: who held what the worker that w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -87,6 +88,12 @@ class Timeline:
     preemptions: int | None
     ends: list[WorkerEnd]
     folded: tuple[int, ...] = ()
+
+    def left_out(self, start: int, stop: int) -> int:
+        """How many of the events from ``start`` to before ``stop``, none of which has a row, are
+        not folded."""
+        between = bisect_left(self.folded, stop) - bisect_left(self.folded, start)
+        return max(0, stop - start - between)
 
 
 def timeline(trace: Trace, wanted: Iterable[range] | None = None) -> Timeline:

@@ -161,6 +161,11 @@ def waits(one: Blocked) -> str:
     return f"{verb} {target}{held}" if target else f"waits ({clean(one.op)})"
 
 
+def counted(count: int, word: str, ending: str = "s") -> str:
+    """``1 event``, ``2,000 events``."""
+    return f"{count:,} {word}{'' if count == 1 else ending}"
+
+
 def outcome_name(kind: str, failure: str | None) -> str:
     """The short name of an outcome: ``deadlock``, ``failed (finally)``."""
     return f"{clean(kind)} ({clean(failure)})" if failure else clean(kind)

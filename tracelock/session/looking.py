@@ -11,7 +11,7 @@ from tracelock.backends.calls import may_import
 from tracelock.instrument.rewrite.sites import source_of
 from tracelock.instrument.rewrite.standard import BESIDE, never, stood_on
 from tracelock.session.first_party import exactly, named
-from tracelock.trace.names import shared_in
+from tracelock.trace.shared import shared_in
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend

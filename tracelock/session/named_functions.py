@@ -180,7 +180,7 @@ def program_of_trace(trace: Trace) -> PythonProgram:
     scenario = scenario_from_data(data, "the trace's scenario")
     given = PythonCode(instrument=exactly(python))
     program = program_of(scenario, allow_call=True, given=given)
-    works = dict(zip(_instances(entries), program.workers, strict=True))
+    works = dict(zip(instances(entries), program.workers, strict=True))
     order = trace.workers[: len(works)]
     if set(order) != works.keys():
         raise TraceError(
@@ -195,7 +195,7 @@ def program_of_trace(trace: Trace) -> PythonProgram:
     )  # fmt: skip
 
 
-def _instances(entries: dict[str, Any]) -> list[str]:
+def instances(entries: dict[str, Any]) -> list[str]:
     """The names of all workers that these entries of a scenario are."""
     names: list[str] = []
     for name, worker in entries.items():

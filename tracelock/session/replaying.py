@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import Divergence
+from tracelock.report.wording import outcome_name
 from tracelock.session.host import Host
 from tracelock.session.interpreters.which import mark
 from tracelock.session.plan import Settings
@@ -124,7 +125,7 @@ def conclusion(result: ReplayResult, recorded: Verdict, again: str = "") -> tupl
     (the code has not changed: it is not deterministic, or its surroundings are others).
     """
     failed = recorded.kind not in ("passed", "unfinished")
-    name = recorded.kind if recorded.failure is None else f"{recorded.kind} ({recorded.failure})"
+    name = outcome_name(recorded.kind, recorded.failure)
     if result.diverged is not None:
         why = result.diverged
         if not result.changed:
@@ -147,7 +148,7 @@ def conclusion(result: ReplayResult, recorded: Verdict, again: str = "") -> tupl
             f"is for an exploration to say{f': {again}' if again else ''}"
         )
     now = result.verdict
-    told = now.kind if now.failure is None else f"{now.kind} ({now.failure})"
+    told = outcome_name(now.kind, now.failure)
     if told == name:
         told = f"{told} in another state"
     return "not reproduced", f"not reproduced: it ended {told}, recorded was {name}"

@@ -36,6 +36,7 @@ def steps(
     from rich.text import Text
 
     from tracelock.report.terminal import table
+    from tracelock.report.wording import counted
 
     lines = None
     if sources and python_of(trace) is not None:
@@ -45,11 +46,9 @@ def steps(
     line = timeline_of(trace, select, plumbing=plumbing)
     yield from table(line, style, lines)
     if line.folded:
-        count = len(line.folded)
-        events = "event" if count == 1 else "events"
         yield Text(
-            f"({count:,} {events} of starting, joining, looking up objects and the loop not "
-            "shown: --all-events)", "dim",
+            f"({counted(len(line.folded), 'event')} of starting, joining, looking up objects and "
+            "the loop not shown: --all-events)", "dim",
         )  # fmt: skip
 
 
@@ -62,14 +61,14 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     from tracelock.instrument.source_lines import source_lines
     from tracelock.report.code import places_of
     from tracelock.report.failure.drawing import conclusion, drawn
-    from tracelock.report.failure.slicing import root_of
-    from tracelock.report.failure.telling import story_lines
+    from tracelock.report.failure.slicing import root_of, slice_of
+    from tracelock.report.failure.telling import Teller, story_lines
 
     seen = for_display(trace)
     source, places = source_lines(seen, indented=True), places_of(seen)
     root = root_of(analyze(seen))
-    arrow = "→" if style.unicode else "->"
-    lines = story_lines(seen, root, known=lambda at: bool(source(at)) or at in places, arrow=arrow)
+    teller = Teller(seen, slice_of(seen, root), "→" if style.unicode else "->")
+    lines = story_lines(teller, known=lambda at: bool(source(at)) or at in places)
     if not lines:
         return []
     drawing = drawn(
@@ -83,13 +82,13 @@ def timeline_of(
 ) -> Timeline:
     """The timeline of a trace; of Python code without the workers that do nothing in it, and
     without ``plumbing``: see ``steps``."""
-    from tracelock.report.plumbing import without_plumbing
+    from tracelock.report.plumbing import plumbing_of, without_plumbing
     from tracelock.report.timeline import selection, timeline, without_idle
 
     trace = for_display(trace)
     line = timeline(trace, list(selection(len(trace.events)) if select is None else select))
     if python_of(trace) is not None:
         if not plumbing:
-            line = without_plumbing(line, trace)
+            line = without_plumbing(line, plumbing_of(trace))
         line = without_idle(line, {row.worker for row in line.rows})
     return line

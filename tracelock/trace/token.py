@@ -31,7 +31,7 @@ from typing import Any, Final
 from tracelock.errors import TraceError
 from tracelock.trace.event import Event
 from tracelock.trace.model import Trace
-from tracelock.trace.names import shared_in
+from tracelock.trace.shared import shared_in
 
 PREFIX: Final = "tl1-"
 #: No token is longer: a schedule that needs more is handed on as a trace.

@@ -13,7 +13,6 @@ from collections import defaultdict
 from heapq import heappop, heappush
 from typing import Final
 
-from tracelock.analysis.derived.edges import observed_edges
 from tracelock.analysis.derived.ending import pending
 from tracelock.analysis.derived.facts import Facts
 from tracelock.ops import CRASH
@@ -35,7 +34,7 @@ def distances(facts: Facts, start: dict[int, int]) -> dict[int, int]:
     """
     steps = facts.steps
     into: dict[int, list[int]] = defaultdict(list)
-    for source, dest, _ in observed_edges(steps):
+    for source, dest, _ in facts.observed_edges:
         into[dest].append(source)
     saw = _saw(facts)
     best = dict(start)

@@ -63,7 +63,6 @@ def _edges(steps: Steps, why: str, dest: int, *sources: int) -> list[Edge]:
 # --- edges that are both -------------------------------------------------------------------------
 def lives(steps: Steps) -> list[Edge]:
     """Spawn to a worker's first event, its last to a join; a cancel to where it arrives."""
-    number = {name: worker for worker, name in enumerate(steps.names)}
     edges: list[Edge] = []
     struck: dict[int, int] = {}
     for seq, kind in enumerate(steps.kinds):
@@ -73,7 +72,7 @@ def lives(steps: Steps) -> list[Edge]:
             edges += _edges(steps, "cancel", seq, struck.get(steps.workers[seq], -1))
         if kind not in (SPAWN, JOIN, CANCEL):
             continue
-        other = number.get(steps.targets[seq] or "")
+        other = steps.number(steps.targets[seq])
         if other is None or other == steps.workers[seq]:
             continue
         if kind == CANCEL:
@@ -86,10 +85,10 @@ def lives(steps: Steps) -> list[Edge]:
             edges.append(Edge(seq, seqs[0], "spawn"))
         elif kind == JOIN and steps.results[seq] is True and seqs[-1] < seq:
             edges.append(Edge(seqs[-1], seq, "join"))
-    return edges + _awaited(steps, number)
+    return edges + _awaited(steps)
 
 
-def _awaited(steps: Steps, number: dict[str, int]) -> list[Edge]:
+def _awaited(steps: Steps) -> list[Edge]:
     """The same for tasks of real code, of which no event says who awaits whom: from the end of a
     task to where the one that had started it goes on, if that could not go on before."""
     choices = steps.events.choices
@@ -99,7 +98,7 @@ def _awaited(steps: Steps, number: dict[str, int]) -> list[Edge]:
     edges: list[Edge] = []
     budget = BUDGET
     for seq, kind in enumerate(steps.kinds):
-        task, parent = number.get(steps.targets[seq] or ""), steps.workers[seq]
+        task, parent = steps.number(steps.targets[seq]), steps.workers[seq]
         last = steps.last(task) if kind == SPAWN and task is not None else -1
         if last <= seq:
             continue

@@ -38,14 +38,14 @@ class Pending:
 def pending(facts: Facts) -> list[Pending]:
     """Everybody who waits at the end, in the verdict's order."""
     steps = facts.steps
-    number = {name: worker for worker, name in enumerate(steps.names)}
     found = []
     for one in facts.trace.verdict.blocked:
-        worker = number.get(one.worker)
+        worker = steps.number(one.worker)
         kind = KIND_OF.get(one.op)
         if worker is None or kind is None:
             continue
-        holders = tuple(dict.fromkeys(number[name] for name in one.holder if name in number))
+        known = (other for name in one.holder if (other := steps.number(name)) is not None)
+        holders = tuple(dict.fromkeys(known))
         found.append(Pending(worker, kind, one.target, one.at, steps.last(worker), holders))
     if found or facts.trace.verdict.kind != "unfinished":
         return found

@@ -8,8 +8,9 @@ from collections.abc import Hashable, Iterable
 from functools import cached_property
 from typing import Any, Final
 
-from tracelock.analysis.derived.edges import observed_edges, reads_from
+from tracelock.analysis.derived.edges import Edge, observed_edges, reads_from
 from tracelock.analysis.derived.flags import flags
+from tracelock.analysis.derived.gaps import Absence, gaps_of
 from tracelock.analysis.derived.happens_before import Order, order_of
 from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.must import must_edges
@@ -45,9 +46,19 @@ class Facts:
         return Locksets(self.steps)
 
     @cached_property
+    def observed_edges(self) -> list[Edge]:
+        """Who let whom go on in this run."""
+        return observed_edges(self.steps)
+
+    @cached_property
     def observed(self) -> Order:
         """Happens-before as it was in this run."""
-        return order_of(self.steps, observed_edges(self.steps))
+        return order_of(self.steps, self.observed_edges)
+
+    @cached_property
+    def gaps(self) -> list[Absence]:
+        """Where others came in between two steps of one worker."""
+        return gaps_of(self.steps)
 
     @cached_property
     def must(self) -> Order:

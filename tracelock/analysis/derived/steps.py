@@ -58,6 +58,14 @@ class Steps(Columns):
         )
         self.objects = objects_of(self)
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: worker for worker, name in enumerate(self.names)}
+
+    def number(self, name: str | None) -> int | None:
+        """The worker of a name; None where it is none's."""
+        return self._numbers.get(name or "")
+
     def name(self, seq: int) -> str:
         """The name of the worker of an event."""
         return self.names[self.workers[seq]]

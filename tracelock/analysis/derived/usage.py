@@ -174,9 +174,8 @@ class Usage:
     def _at_the_end(self) -> None:
         """Who waits for a lock after the last event, in a verdict's words."""
         steps = self._steps
-        number = {name: worker for worker, name in enumerate(steps.names)}
         for one in steps.trace.verdict.blocked:
-            worker = number.get(one.worker)
+            worker = steps.number(one.worker)
             if worker is None or one.op != "acquire":
                 continue
             asked = before = steps.last(worker)

@@ -9,11 +9,12 @@ variables that was seen half done (Lu and others, *MUVI*, SOSP 2007).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.derived.gaps import Absence, gaps_of
+from tracelock.analysis.derived.gaps import Absence
 from tracelock.analysis.findings import WARNING, Finding
 from tracelock.ops import ACQUIRE
 
@@ -29,7 +30,7 @@ def interference(facts: Facts) -> Iterator[Finding]:
     came: the nearest such access on each side of it."""
     if facts.trace.verdict.kind == "passed":
         return
-    for gap in gaps_of(facts.steps)[-GAPS:]:
+    for gap in facts.gaps[-GAPS:]:
         found = _around(facts, gap)
         if found is not None:
             yield found
@@ -41,11 +42,11 @@ def _around(facts: Facts, gap: Absence) -> Finding | None:
     place = bisect_right(own, gap.before)
     earlier = list(own[max(0, place - ACCESSES) : place])
     later = list(own[place : place + ACCESSES])
-    inside = [
-        seq for seq in range(gap.before + 1, gap.after) if steps.workers[seq] != gap.worker
-    ][-20 * ACCESSES :]  # fmt: skip
-    first = _nearest(facts, earlier[::-1], inside)
-    last = _nearest(facts, [seq for seq in later if steps.kinds[seq] != ACQUIRE], inside)
+    between = range(gap.after - 1, gap.before, -1)
+    inside = (seq for seq in between if steps.workers[seq] != gap.worker)
+    others = _Others(facts, islice(inside, 20 * ACCESSES))
+    first = _nearest(earlier[::-1], others)
+    last = _nearest([seq for seq in later if steps.kinds[seq] != ACQUIRE], others)
     if first is not None and steps.kinds[first[0]] == ACQUIRE and last is None:
         return None
     if first is None or (last is None and (gap.after < len(steps) or not gap.preempted)):
@@ -53,33 +54,42 @@ def _around(facts: Facts, gap: Absence) -> Finding | None:
     return _finding(facts, first, last)
 
 
-def _nearest(facts: Facts, own: Sequence[int], inside: Sequence[int]) -> tuple[int, int] | None:
+def _nearest(own: Sequence[int], others: _Others) -> tuple[int, int] | None:
     """The first of these steps with which one of the others' conflicts, and that one."""
     for seq in own:
-        other = _conflicting(facts, seq, inside)
+        other = others.conflicting(seq)
         if other >= 0:
             return seq, other
     return None
 
 
-def _conflicting(facts: Facts, seq: int, inside: Sequence[int]) -> int:
-    """The last of the others' accesses that conflicts with this one, one of them a write; -1."""
-    steps = facts.steps
-    reads, writes = steps.read(seq), steps.written(seq)
-    if steps.kinds[seq] == ACQUIRE:  # under one lock each, and not for both of its steps
-        target = steps.targets[seq]
-        taken = (o for o in reversed(inside) if steps.kinds[o] == ACQUIRE)
-        return next((o for o in taken if steps.targets[o] == target), -1)
-    if (not reads and not writes) or not steps.atomics.isdisjoint((*reads, *writes)):
-        return -1
-    for other in reversed(inside):
-        written = steps.written(other)
-        hit = any(name in written for name in (*reads, *writes)) or any(
-            name in writes for name in steps.read(other)
-        )
-        if hit:
-            return other
-    return -1
+class _Others:
+    """The last of the others' accesses in a gap, by what each does. ``seqs``: the last first."""
+
+    def __init__(self, facts: Facts, seqs: Iterable[int]) -> None:
+        self.steps = steps = facts.steps
+        self.written: dict[str, int] = {}
+        self.read: dict[str, int] = {}
+        self.taken: dict[str | None, int] = {}
+        for seq in seqs:
+            for name in steps.written(seq):
+                self.written.setdefault(name, seq)
+            for name in steps.read(seq):
+                self.read.setdefault(name, seq)
+            if steps.kinds[seq] == ACQUIRE:
+                self.taken.setdefault(steps.targets[seq], seq)
+
+    def conflicting(self, seq: int) -> int:
+        """The last access that conflicts with this one, one of them a write; -1."""
+        steps = self.steps
+        if steps.kinds[seq] == ACQUIRE:  # under one lock each, and not for both of its steps
+            return self.taken.get(steps.targets[seq], -1)
+        reads, writes = steps.read(seq), steps.written(seq)
+        if not steps.atomics.isdisjoint((*reads, *writes)):
+            return -1
+        hits = [self.written.get(name, -1) for name in (*reads, *writes)]
+        hits += [self.read.get(name, -1) for name in writes]
+        return max(hits, default=-1)
 
 
 def _finding(facts: Facts, first: tuple[int, int], last: tuple[int, int] | None) -> Finding:

@@ -91,9 +91,8 @@ def swallowed(facts: Facts) -> Iterator[Finding]:
     """A note (``swallowed-cancellation``) for each task that was cancelled and ended as if it had
     not been."""
     steps = facts.steps
-    number = {name: worker for worker, name in enumerate(steps.names)}
     for seq, extra in sorted(facts.trace.events.extras.items())[: 50 * MOST]:
-        task = number.get(steps.targets[seq] or "")
+        task = steps.number(steps.targets[seq])
         if steps.kinds[seq] != CANCEL or not extra.get("swallowed") or task is None:
             continue
         own = steps.by_worker[task]
@@ -121,7 +120,6 @@ def never_awaited(facts: Facts) -> Iterator[Finding]:
     choices = steps.events.choices
     if not steps.cooperative or choices is None or verdict.kind not in ("passed", "failed"):
         return
-    number = {name: worker for worker, name in enumerate(steps.names)}
     joined = {steps.targets[seq] for seq, kind in enumerate(steps.kinds) if kind == JOIN}
     found = looked = 0
     for seq, kind in enumerate(steps.kinds):
@@ -129,7 +127,7 @@ def never_awaited(facts: Facts) -> Iterator[Finding]:
             continue
         looked += 1
         target, parent = steps.targets[seq], steps.workers[seq]
-        task = number.get(target or "")
+        task = steps.number(target)
         if target in joined or task is None or found >= MOST:
             continue
         if verdict.failure in ("assert", "error") and verdict.worker != parent:

@@ -71,14 +71,13 @@ def _cancelled_waiter(facts: Facts, one: Pending) -> Finding | None:
     steps = facts.steps
     if not steps.cooperative or not facts.real_code:
         return None
-    number = {name: worker for worker, name in enumerate(steps.names)}
     place = steps.at(one.since) if one.since >= 0 else one.at
     here = {one.at, place} | {f for f in map(facts.function, (one.at, place)) if f}
     for seq in range(len(steps) - 1, -1, -1):
         kind = steps.kinds[seq]
         if kind not in (CANCEL, CANCELLED):
             continue
-        task = steps.workers[seq] if kind == CANCELLED else number.get(steps.targets[seq] or "")
+        task = steps.workers[seq] if kind == CANCELLED else steps.number(steps.targets[seq])
         if task is None or task == one.worker:
             continue
         own = steps.by_worker[task]

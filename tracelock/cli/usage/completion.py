@@ -18,9 +18,9 @@ from tracelock.cli.options import (
     READ_SCENARIO,
     READ_SOURCE,
     READ_TRACE,
-    Either,
     Option,
     all_commands,
+    each,
 )
 from tracelock.cli.output import Output
 
@@ -80,9 +80,7 @@ def completion(shell: str) -> str:
 
 def _completed() -> Iterator[Completed]:
     for name, (about, rows) in all_commands().items():
-        offers = [
-            _offer(one) for row in rows for one in (row if isinstance(row, Either) else (row,))
-        ]
+        offers = list(map(_offer, each(rows)))
         if name in _OWN_NAMES:
             offers = [
                 one if one.names else one._replace(words=tuple(_OWN_NAMES[name]()))

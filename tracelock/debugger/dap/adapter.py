@@ -13,7 +13,7 @@ from tracelock.debugger.frames import Stack
 from tracelock.debugger.places import LinePlace
 from tracelock.debugger.reversible import Reversible
 from tracelock.debugger.stops import BREAKPOINT, END, FAILURE, LINE, Standstill
-from tracelock.debugger.telling import heading, over
+from tracelock.debugger.telling import heading, moved
 from tracelock.errors import TracelockError, UsageError
 from tracelock.report.wording import clean
 
@@ -98,19 +98,10 @@ class Adapter:
         self._frames.clear()
         self.replay.set_lines({path: list(lines) for path, lines in self._lines.items()})
         try:
-            stop = move()
-            while stop.kind == LINE and not self._wanted(stop):
-                stop = self.replay.proceed()
-        except UsageError as error:
-            self._say(str(error))
-            stop = self.replay.stop
+            stop = moved(self.replay, move, self._wanted, self._say, self._say)
         except TracelockError as error:
             self._say(str(error))
             raise Over from error
-        if stop.kind == END:
-            for line in over(stop, self.replay.left_behind):
-                self._say(line)
-            stop = self.replay.last_stop(stop)
         if stop.kind == END:
             self.connection.send("event", event="terminated")
             return

@@ -1,24 +1,18 @@
-// Steps through the runs of a report of real code. The page is readable without it; all text comes
-// from the page's own data and goes in by textContent, so that nothing in a trace becomes markup.
+// The page of real code: lanes, source and state beside each other, searched and filtered. It is
+// readable without the script.
 (() => {
   const source = document.getElementById("data");
-  const root = document.documentElement;
   if (!source) return;
   const data = JSON.parse(source.textContent);
-  const svg = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
   const search = document.getElementById("search");
   const object = document.getElementById("object");
 
-  class Run {
+  class Run extends SteppedRun {
     constructor(own) {
-      this.data = own;
-      this.section = document.querySelector(`[data-run="${own.key}"]`);
+      super(own, "table.narrow");
       this.view = this.section.querySelector(".lanes-pane");
-      this.table = this.section.querySelector("table.narrow");
       this.pane = this.section.querySelector(".source");
-      this.when = this.section.querySelector("[data-when]");
       this.slots = [...this.section.querySelectorAll("[data-text]")];
-      this.rows = own.seqs.map((seq) => document.getElementById(own.key + seq));
       this.lines = [...this.section.querySelectorAll("li[data-line]")];
       this.text = this.rows.map((row) => `${row.title} ${row.textContent}`.toLowerCase());
       this.lanesOff = new Set();
@@ -26,9 +20,6 @@
       this.done = -1;
       this.panel = [];
       this.drawn = [];   // what each line shows now
-      this.arrows = [];
-      this.objectName = "";
-      this.rows.forEach((row, at) => row.addEventListener("click", () => go(seqs.indexOf(own.seqs[at] + 1))));
       this.chips = [...this.section.querySelectorAll(".chip")];
       this.chips.forEach((chip) => {
         chip.disabled = false;
@@ -49,7 +40,7 @@
         own.seqs.forEach((one, at) => {
           if (Math.abs(one - seq) < Math.abs(own.seqs[best] - seq)) best = at;
         });
-        if (own.seqs.length) go(seqs.indexOf(own.seqs[best] + 1));
+        if (own.seqs.length) stepper.goAfter(own.seqs[best]);
       });
     }
     // The state after all rows with a number below `position`.
@@ -77,11 +68,10 @@
       if (this.row) this.row.classList.add("now");
       this.paint(over);
       const seq = done ? own[done - 1] : -1;
-      this.arrows.forEach(([path, a, b]) => path.classList.toggle("lit", a === seq || b === seq));
+      this.light();
       const here = this.section.querySelector(".overview .here");
       for (const side of ["x1", "x2"]) here.setAttribute(side, String(seq + 1));
-      this.when.textContent = over ? "State at the end"
-        : done ? `State after event ${seq}` : `State before event ${own[0] ?? 0}`;
+      this.heading(over);
       if (scroll) {
         if (this.row) this.reveal(this.view, this.row, this.table.tHead.offsetHeight);
         else this.view.scrollTop = 0;
@@ -101,14 +91,10 @@
       }
       this.faded = done;
     }
-    over() {
-      const { seqs: own, total } = this.data;
-      return this.done === own.length && (!own.length || this.isLast(own[own.length - 1], total));
-    }
     // Nothing follows but what is folded: the table says so by the row of a gap otherwise.
-    isLast() {
+    over() {
       const last = this.table.tBodies[0].lastElementChild;
-      return !last || !last.classList.contains("gap");
+      return this.done === this.data.seqs.length && !(last && last.classList.contains("gap"));
     }
     // What stands at each line: who ran it, what was read or written, who is there now.
     paint(over) {
@@ -168,41 +154,11 @@
         view.scrollTop += own.top - box.top - head - view.clientHeight / 3;
       }
     }
-    told() {
-      const { seqs: own, lanes, names, arrows } = this.data;
-      if (!this.done) return "before the first event shown";
-      const seq = own[this.done - 1];
-      const from = arrows.find((arrow) => arrow[1] === seq);
-      const by = from ? `, handed over by event ${from[0]}` : "";
-      const row = this.rows[this.done - 1];
-      const at = row.title.slice(row.title.lastIndexOf(", at ") + 2); // a place has no comma
-      // without the flag that stands before it
-      const said = [...row.lastElementChild.childNodes].filter((one) => one.nodeType === 3);
-      const text = said.map((one) => one.textContent).join("").trim();
-      return `event ${seq}: ${names[lanes[this.done - 1]] ?? ""} ${text}, ${at}${by}`;
-    }
-    // Arrows from who gave to who got, over the lanes alone: there is no text in them.
-    draw() {
-      const picture = this.section.querySelector("svg.arrows");
-      picture.replaceChildren();
-      this.arrows = [];
-      picture.setAttribute("width", this.table.offsetWidth);
-      picture.setAttribute("height", this.table.offsetHeight);
-      for (const [from, to, why] of this.data.arrows) {
-        const a = this.place(from);
-        const b = this.place(to);
-        if (!a || !b) continue;
-        const bend = (b.y - a.y) / 2;
-        const path = svg("path");
-        path.setAttribute("d", `M${a.x} ${a.y + 5}C${a.x} ${a.y + bend} ${b.x} ${b.y - bend} ${b.x} ${b.y - 6}m-3 -4l3 4l3 -4`);
-        const title = svg("title");
-        title.textContent = `${why}: event ${from} to event ${to}`;
-        path.append(title);
-        picture.append(path);
-        this.arrows.push([path, from, to]);
-      }
-      const seq = this.done > 0 ? this.data.seqs[this.done - 1] : -1;
-      this.arrows.forEach(([path, a, b]) => path.classList.toggle("lit", a === seq || b === seq));
+    said(at) {
+      const { lanes, names } = this.data;
+      const row = this.rows[at];
+      const place = row.title.slice(row.title.lastIndexOf(", at ") + 2); // a place has no comma
+      return `${names[lanes[at]] ?? ""} ${ownText(row.lastElementChild).trim()}, ${place}`;
     }
     place(seq) {
       const at = this.data.seqs.indexOf(seq);
@@ -210,6 +166,10 @@
       const cell = row && !row.hidden && this.data.lanes[at] >= 0 && row.cells[this.data.lanes[at] + 1];
       if (!cell) return null;
       return { x: cell.offsetLeft + cell.offsetWidth / 2, y: row.offsetTop + row.offsetHeight / 2 };
+    }
+    curve(a, b) { // over the lanes alone: there is no text in them
+      const bend = (b.y - a.y) / 2;
+      return `M${a.x} ${a.y + 5}C${a.x} ${a.y + bend} ${b.x} ${b.y - bend} ${b.x} ${b.y - 6}m-3 -4l3 4l3 -4`;
     }
     // Which rows are shown, and which lines and rows have what is searched for.
     filter(words, name) {
@@ -238,76 +198,27 @@
     }
   }
 
-  // --- all of them, in step -------------------------------------------------------------------
-  const firsts = data.runs.filter((run) => run.seqs.length).map((run) => run.seqs[0]);
-  const seqs = [...new Set([
-    firsts.length ? Math.min(...firsts) : 0,
-    ...data.runs.flatMap((run) => run.seqs.map((seq) => seq + 1)),
-  ])].sort((a, b) => a - b);
   const runs = data.runs.map((run) => new Run(run));
-  const scrub = document.getElementById("scrub");
   const now = document.getElementById("now");
-  const controls = document.getElementById("controls");
-  let at = seqs.length - 1;
-
-  function go(to, scroll = true) {
-    at = Math.max(0, Math.min(seqs.length - 1, to));
-    runs.forEach((run) => run.move(seqs[at], scroll));
-    scrub.value = String(at);
-    const said = runs[0].told();
-    scrub.setAttribute("aria-valuetext", said);
-    const both = runs.length > 1 && runs[1].told() !== said ? `\ntwin: ${runs[1].told()}` : "";
-    now.textContent = `${said}${both}`;
-    now.title = now.textContent;
-  }
+  const stepper = new Stepper(runs, {
+    now: (said) => { now.textContent = now.title = said; },
+    view: (run) => run.section.querySelector(".panes"),
+    isSwitch: (run, seq) => run.data.switches.includes(run.data.seqs.indexOf(seq)),
+  });
+  const { seqs } = stepper;
   const shownAt = (to) => to === 0 || runs.some((run) => {
     const place = run.data.seqs.indexOf(seqs[to] - 1);
     return place >= 0 && run.visible[place];
   });
   const step = (way) => {
-    for (let to = at + way; to >= 0 && to < seqs.length; to += way) if (shownAt(to)) return go(to);
+    for (let to = stepper.at + way; to >= 0 && to < seqs.length; to += way) if (shownAt(to)) return stepper.go(to);
     return undefined;
-  };
-  const jump = (id) => {
-    const run = runs.find((one) => id.startsWith(one.data.key));
-    const seq = Number(id.slice(1));
-    if (!run || !run.data.seqs.includes(seq)) return false;
-    go(seqs.indexOf(seq + 1));
-    run.section.querySelector(".panes").scrollIntoView({ block: "nearest" });
-    return true;
-  };
-  const toSwitch = (way) => {
-    for (let to = at + way; to > 0 && to < seqs.length; to += way) {
-      if (runs.some((run) => run.data.switches.includes(run.data.seqs.indexOf(seqs[to] - 1)))) return go(to);
-    }
-    return undefined;
-  };
-  const findings = [...document.querySelectorAll(".findings li[data-events]")];
-  let finding = -1;
-  const mark = (item) => {
-    document.querySelectorAll("tr.hit").forEach((row) => row.classList.remove("hit"));
-    findings.forEach((one) => one.classList.toggle("chosen", one === item));
-    for (const seq of item.dataset.events.split(" ")) {
-      const row = document.getElementById("a" + seq);
-      if (row) row.classList.add("hit");
-    }
-  };
-  const toFinding = () => {
-    if (!findings.length) return;
-    finding = (finding + 1) % findings.length;
-    const item = findings[finding];
-    const fold = item.closest("details");
-    if (fold) fold.open = true;
-    mark(item);
-    item.scrollIntoView({ block: "nearest" });
-    const link = item.querySelector("a");
-    if (link) jump(link.getAttribute("href").slice(1));
   };
   const toTurn = () => {
     const seq = data.runs[0].turn;
-    if (!jump("a" + seq)) {  // what was folded belongs to the next row
+    if (!stepper.jump("a" + seq)) {  // what was folded belongs to the next row
       const next = data.runs[0].seqs.find((one) => one >= seq);
-      if (seq >= 0 && next !== undefined) jump("a" + next);
+      if (seq >= 0 && next !== undefined) stepper.jump("a" + next);
     }
   };
   const found = document.getElementById("found");
@@ -328,62 +239,27 @@
       if (run.row) run.reveal(run.view, run.row, run.table.tHead.offsetHeight);
     }
   };
-  const moves = {
-    first: () => go(0), back: () => step(-1), next: () => step(1), last: () => go(seqs.length - 1), matter: toTurn,
-  };
-  const keys = {
-    ArrowLeft: moves.back, ArrowRight: moves.next, k: moves.back, j: moves.next,
-    Home: moves.first, End: moves.last, PageUp: () => go(at - 10), PageDown: () => go(at + 10),
-    n: () => toSwitch(1), p: () => toSwitch(-1), f: toFinding, m: toTurn, t: turnTheme,
-    "/": () => search.focus(), "+": () => zoom(1), "-": () => zoom(-1),
-  };
-
-  controls.hidden = false;
-  scrub.max = String(seqs.length - 1);
-  scrub.addEventListener("input", () => go(Number(scrub.value)));
   search.addEventListener("input", filter);
   object.addEventListener("change", filter);
-  controls.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-go], [data-zoom]");
-    if (!button) return;
-    if (button.dataset.go) moves[button.dataset.go](); else zoom(Number(button.dataset.zoom));
+  stepper.controls.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-zoom]");
+    if (button) zoom(Number(button.dataset.zoom));
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.target === search) {
-      if (event.key === "Escape") { search.value = ""; filter(); search.blur(); }
-      if (event.key === "Enter") { search.blur(); step(1); }
-      return;
-    }
-    if (event.target === object) return;
-    if (event.ctrlKey || event.altKey || event.metaKey || !(event.key in keys)) return;
-    event.preventDefault();
-    keys[event.key]();
+  // what is typed there is no key of the page
+  for (const field of [search, object]) field.addEventListener("keydown", (event) => event.stopPropagation());
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { search.value = ""; filter(); search.blur(); }
+    if (event.key === "Enter") { search.blur(); step(1); }
   });
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest('a[href^="#"]');
-    if (!link) return;
-    const item = link.closest("[data-events]");
-    if (item) {
-      finding = findings.indexOf(item);
-      mark(item);
-    }
-    if (jump(link.getAttribute("href").slice(1))) {
-      event.preventDefault();
-      history.replaceState(null, "", link.getAttribute("href"));
-    }
-  });
-  let wait = 0;
-  addEventListener("resize", () => {
-    cancelAnimationFrame(wait);
-    wait = requestAnimationFrame(() => runs.forEach((run) => run.draw()));
+  stepper.listen({ back: () => step(-1), next: () => step(1), matter: toTurn }, {
+    "/": () => search.focus(), "+": () => zoom(1), "-": () => zoom(-1),
   });
 
   zoom(0);
   const wanted = location.hash.slice(1);
   const middle = seqs.indexOf(data.at + 1);
   const many = seqs.length > 400 && middle >= 0;
-  go(many ? middle : seqs.length - 1);
-  if (wanted) jump(wanted);
-  runs.forEach((run) => run.draw());
-  root.dataset.ready = "yes";
+  stepper.go(many ? middle : seqs.length - 1);
+  if (wanted) stepper.jump(wanted);
+  stepper.ready();
 })();

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -17,9 +16,6 @@ from tracelock.report.timeline import Switch
 from tracelock.report.wording import clean
 
 __all__ = ["conclusion", "drawn"]
-
-#: How a sentence begins that says what to change.
-_CURES: Final = ("Hold ", "Use ", "Take ", "Keep ", "Check ", "Do ", "Make ", "Put ", "Release ")
 
 _COLOURS: Final = ("cyan", "magenta", "green", "blue", "yellow")
 #: With more workers than these there is no column for each.
@@ -170,14 +166,9 @@ def conclusion(root: Finding | None, style: Style) -> Iterator[Text]:
     """What is wrong, and what to change, of the finding that says why the run failed."""
     if root is None:
         return
-    sentences = re.split(r"(?<=\.) (?=[A-Z(])", clean(root.explanation))
-    sentences = [one for one in sentences if not one.startswith("(")]
-    what = getattr(root, "diagnosis", "") or root.title
-    cure = getattr(root, "cure", "") or next(
-        (one for one in sentences if one.startswith(_CURES)), ""
-    )
+    what = root.diagnosis or root.title
     yield Text()
-    for name, text, colour in (("why", what, "bold red"), ("fix", cure, "bold green")):
+    for name, text, colour in (("why", what, "bold red"), ("fix", root.cure, "bold green")):
         if not text:
             continue
         lines = textwrap.wrap(clean(text), max(20, style.width - 6), break_on_hyphens=False)

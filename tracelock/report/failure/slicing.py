@@ -16,15 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tracelock.analysis.findings import ERROR, Finding
+from tracelock.analysis.findings import Finding
 from tracelock.report.code import places_of
 from tracelock.report.timeline import preemptions
 from tracelock.trace import Trace
 
 __all__ = ["Slice", "root_of", "slice_of"]
 
-#: Findings that only say how the run ended.
-OUTCOMES: Final = frozenset({"worker-error", "failed-check", "crash", "unfinished", "contention"})
 #: The more an event tells of the failure, the lower its level.
 PROOF, LINK, DECIDED, AROUND, MORE = range(5)
 _WRITES: Final = frozenset(
@@ -53,13 +51,7 @@ class Slice:
 
 def root_of(findings: Sequence[Finding]) -> Finding | None:
     """The finding that says why the run failed, as far as there is one."""
-    for one in findings:
-        if getattr(one, "root", False):
-            return one
-    for one in findings:
-        if one.severity == ERROR and one.kind not in OUTCOMES:
-            return one
-    return None
+    return next((one for one in findings if one.root), None)
 
 
 def slice_of(trace: Trace, root: Finding | None) -> Slice:

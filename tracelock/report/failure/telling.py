@@ -4,13 +4,13 @@ another one went on."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final
 
-from tracelock.analysis.findings import Finding
-from tracelock.report.failure.slicing import slice_of
+from tracelock.report.failure.slicing import Slice
 from tracelock.report.timeline import Reasons, Switch
 from tracelock.report.wording import clean, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
@@ -58,15 +58,12 @@ class _Visit:
     wanted: list[int] = field(default_factory=list)
 
 
-def story_lines(
-    trace: Trace, root: Finding | None, *, known: Callable[[str], bool], arrow: str = "->"
-) -> list[StoryLine]:
+def story_lines(teller: Teller, *, known: Callable[[str], bool]) -> list[StoryLine]:
     """The lines that matter, in the order in which they ran.
 
-    ``known``: whether a place is the program's own, in which a person can look. ``root``: the
-    finding that says why it failed.
+    ``known``: whether a place is the program's own, in which a person can look.
     """
-    sliced = slice_of(trace, root)
+    trace, sliced = teller.trace, teller.sliced
     levels = sliced.levels
     visits = list(_visits(trace))
     for visit in visits:
@@ -77,7 +74,6 @@ def story_lines(
     told = {seq for seq in levels if seq in sliced.waits or not _quiet(trace, seq)}
     wanted = [one for one in visits if known(one.at) and not told.isdisjoint(one.wanted)]
     chosen = _chosen(wanted, MOST - len(ends))
-    teller = Teller(trace, arrow, sliced.waits)
     lines = [
         StoryLine(one.worker, one.at, teller.said(one), (one.seqs[0], one.seqs[-1]))
         for one in chosen
@@ -187,11 +183,11 @@ def ended(trace: Trace, why: Switch | None) -> Switch | None:
 
 
 class Teller:
-    """Says what a worker did at a line. ``waits``: the events that give a lock up to wait."""
+    """Says what a worker did at a line of a trace. ``sliced``: the events that matter in it."""
 
-    def __init__(self, trace: Trace, arrow: str, waits: Collection[int]) -> None:
+    def __init__(self, trace: Trace, sliced: Slice, arrow: str = "->") -> None:
         self.trace = trace
-        self.waits = waits
+        self.sliced = sliced
         self.arrow = arrow
         self.names = [clean(name) for name in trace.workers]
         self._sizes: dict[str, list[tuple[int, int]]] = {}
@@ -215,7 +211,7 @@ class Teller:
         """What one event read, wrote or waited for, "" for nothing that would tell anything."""
         op, target = event.op, clean(event.target or "")
         name = target.removesuffix("[]").removeprefix("attribute ")
-        if event.seq in self.waits:
+        if event.seq in self.sliced.waits:
             return f"waits on {name.removesuffix('.lock')}"
         if op in _QUIET:
             return ""
@@ -246,11 +242,11 @@ class Teller:
             return f"changes {name}" if event.op == "write" else ""
         if event.op == "read":
             return f"{name}: {_items(size)}"
-        after = next(
-            (other for seq, other in self._sizes[event.target or ""] if seq > event.seq), None
-        )
-        if after is None:
+        sizes = self._sizes[event.target or ""]
+        later = bisect_right(sizes, event.seq, key=lambda one: one[0])
+        if later == len(sizes):
             return f"changes {name} ({_items(size)} before)"
+        after = sizes[later][1]
         if after == size:
             return f"{name}: {_items(size)}"
         return f"{name}: {size} {self.arrow} {_items(after)}"

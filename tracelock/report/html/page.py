@@ -45,14 +45,13 @@ def html_report(subject: Subject) -> str:
     turn = subject.turn()
     runs = _runs(subject, turn)
     return filled(
-        "report.html", ("report.js", "report.css"), subject, turn, runs[0].timeline,
+        "report", subject, turn, runs[0].timeline,
         shown=runs[0].shown, runs=runs, data=[run.data() for run in runs],
     )  # fmt: skip
 
 
 def filled(
-    template: str,
-    own: tuple[str, str],
+    page: str,
     subject: Subject,
     turn: TurningPoint | None,
     line: Timeline,
@@ -62,12 +61,12 @@ def filled(
     data: Sequence[dict[str, Any]],
     **more: Any,
 ) -> str:
-    """A page made of a template on ``base.html``. ``own``: its script and style; ``shown``: the
+    """A page on ``base.html``. ``page``: the name of its template, script and style; ``shown``: the
     events that have a row; ``data``: of each run, what the script steps through."""
     trace, verdict = subject.trace, subject.trace.verdict
     about = trace.scenario.get("description")
-    styles = ["report.css"] if own[1] == "report.css" else ["report.css", own[1]]
-    script, style = asset("theme.js") + asset(own[0]), "".join(map(asset, styles))
+    script = "".join(map(asset, ("theme.js", "stepping.js", f"{page}.js")))
+    style = "".join(map(asset, dict.fromkeys(("report.css", f"{page}.css"))))
     policy = (
         f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -76,7 +75,7 @@ def filled(
     real = trace.clock == "real"
     heads += ["median wait", "longest wait", "median hold", "longest hold"] if real else []
     return fill(
-        template,
+        f"{page}.html",
         title=summary(trace), policy=markup(policy), style=markup(style), script=markup(script),
         name=scenario_name(trace), backend=trace.backend,
         description=" ".join(about.split())[:2_000] if isinstance(about, str) else "",

@@ -23,7 +23,7 @@ from tracelock.trace import MISSING, Trace
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["PageRun"]
+__all__ = ["PageRun", "changed", "run_title"]
 
 #: Colours of locks, as many as the style sheet has.
 COLOURS: Final = 8
@@ -121,8 +121,7 @@ class PageRun:
         self.turn = turn
         self.marked = marked
         self.passed = trace.verdict.kind == "passed"
-        titles = {"passed": "The run that passes", "unfinished": "The unfinished run"}
-        self.title = titles.get(trace.verdict.kind, "The run that fails")
+        self.title = run_title(trace)
         self.names = [story.timeline.workers[worker] for worker in story.workers]
         self.column = {worker: column for column, worker in enumerate(story.workers)}
         self.hidden = len(trace.workers) - len(self.names)
@@ -271,11 +270,7 @@ class PageRun:
             state[0].update(frame.variables)
             state[1].update(frame.objects)
             new = [self._text(value) for value in self._values(frame, *state, lines)]
-            changes: list[int] = []
-            for slot, (old, value) in enumerate(zip(now, new, strict=True)):
-                if old != value:
-                    changes += (slot, value)
-            rows.append(changes)
+            rows.append(changed(now, new))
             now = new
         return {
             "key": self.key, "seqs": [row.seq for row in self.story.rows],
@@ -322,6 +317,18 @@ def _at_the_end(one: WorkerFrame, bars: Sequence[Bar]) -> LaneCell:
     held = [bar._replace(part="") for bar in bars if bar.part != "e"]
     kind, words = one.kind, one.status if one.kind != "next" else "takes no further step"
     return LaneCell.of(held, why=Switch(-1, kind, words))
+
+
+def run_title(trace: Trace) -> str:
+    """What stands above a run."""
+    titles = {"passed": "The run that passes", "unfinished": "The unfinished run"}
+    return titles.get(trace.verdict.kind, "The run that fails")
+
+
+def changed(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    """The slots that have another value, with it: slot, value, slot, value, ..."""
+    both = enumerate(zip(before, after, strict=True))
+    return [one for slot, (old, new) in both if old != new for one in (slot, new)]
 
 
 def _ranges(seqs: Sequence[int]) -> list[str]:

@@ -24,6 +24,6 @@ def code_report(subject: Subject) -> str:
         twin, other = beside(subject, turn)
         runs.append(PanesRun("b", twin.trace, twin.window(None, most), subject.sources, turn=other))
     return filled(
-        "panes.html", ("panes.js", "panes.css"), subject, turn, runs[0].line,
+        "panes", subject, turn, runs[0].line,
         shown=runs[0].shown, runs=runs, data=[run.data() for run in runs], root=root,
     )  # fmt: skip

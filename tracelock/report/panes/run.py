@@ -7,23 +7,23 @@ moves along the rows.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.analysis.derived.edges import observed_edges
 from tracelock.analysis.findings import Finding
-from tracelock.report.failure.slicing import slice_of
+from tracelock.report.failure.slicing import Slice, slice_of
 from tracelock.report.failure.telling import StoryLine, Teller, ended, story_lines
 from tracelock.report.frames import Story, WorkerFrame, busiest, story_along
+from tracelock.report.html.run import changed, run_title
 from tracelock.report.panes.touched import Block, SourceLine, touched_source
 from tracelock.report.plumbing import plumbing_of, without_plumbing
 from tracelock.report.templates import markup
 from tracelock.report.timeline import Row, timeline
 from tracelock.report.turning import TurningPoint
-from tracelock.report.wording import clean, describe
+from tracelock.report.wording import clean
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class PanesRun:
     ) -> None:
         self.key, self.trace, self.turn, self.marked = key, trace, turn, marked
         self.passed = trace.verdict.kind == "passed"
-        titles = {"passed": "The run that passes", "unfinished": "The unfinished run"}
-        self.title = titles.get(trace.verdict.kind, "The run that fails")
+        self.title = run_title(trace)
         whole = timeline(trace, wanted)
-        self.line = without_plumbing(whole, trace)
+        plumbing = plumbing_of(trace)
+        self.line = without_plumbing(whole, plumbing)
         if not self.line.rows:  # of a run of nothing but plumbing that is all there is to see
             self.line = whole
         self.lanes = self._lanes()
@@ -110,14 +110,13 @@ class PanesRun:
         self.seqs = [row.seq for row in self.rows]
         self.shown = set(self.seqs)
         self.parts = _ranges(wanted)
-        self._teller = Teller(
-            trace, "\N{RIGHTWARDS ARROW}", slice_of(trace, root).waits if not self.passed else ()
-        )
+        sliced = Slice() if self.passed else slice_of(trace, root)
+        self._teller = Teller(trace, sliced, "\N{RIGHTWARDS ARROW}")
         self.facts = [self._teller.fact(row.event) for row in self.rows]
-        self.blocks, self.omitted = self._source(sources)
+        self.blocks, self.omitted = self._source(sources, plumbing)
         self.index = {line.at: n for n, line in enumerate(self._every_line()) if line.number}
         self.failing = self._failing()
-        self.told = [] if self.passed else self._told(root)
+        self.told = [] if self.passed else self._told()
         self.trail = list(self._trail())
 
     # --- what there is ------------------------------------------------------------------------
@@ -134,10 +133,12 @@ class PanesRun:
             kept = [worker for worker in kept if worker in most]
         return kept
 
-    def _source(self, sources: Mapping[str, str]) -> tuple[list[Block], int]:
+    def _source(
+        self, sources: Mapping[str, str], plumbing: Collection[int]
+    ) -> tuple[list[Block], int]:
         verdict = self.trace.verdict
         extra = [verdict.at] if verdict.at else []
-        blocks = touched_source(self.trace, sources, extra, plumbing_of(self.trace))
+        blocks = touched_source(self.trace, sources, extra, plumbing)
         count = 0
         for number, block in enumerate(blocks):
             count += len(block.lines)
@@ -154,11 +155,9 @@ class PanesRun:
         verdict = self.trace.verdict
         return self.index.get(verdict.at or "", -1) if verdict.kind == "failed" else -1
 
-    def _told(self, root: Finding | None) -> list[dict[str, Any]]:
+    def _told(self) -> list[dict[str, Any]]:
         """The lines that matter: the worker, its place and source, what it read or wrote."""
-        lines = story_lines(
-            self.trace, root, known=lambda at: at in self.index, arrow="\N{RIGHTWARDS ARROW}"
-        )
+        lines = story_lines(self._teller, known=lambda at: at in self.index)
         texts = {line.at: line.text.strip() for line in self._every_line() if line.number}
         names = [*map(clean, self.trace.workers), "the check"]
         return [
@@ -180,11 +179,10 @@ class PanesRun:
     # --- the lanes ----------------------------------------------------------------------------
     def table(self) -> Iterator[PaneRow]:
         """The rows of the lanes, from the top."""
-        total = self.line.events
         expected = 0
         none = markup("<td></td>" * len(self.lanes))
         for place, row in enumerate(self.rows):
-            missing = self._missing(expected, row.seq)
+            missing = self.line.left_out(expected, row.seq)
             if missing:
                 yield PaneRow("gap", -1, none, _left_out(missing))
             expected = row.seq + 1
@@ -194,7 +192,7 @@ class PanesRun:
                 cells = self._cells(place, -1, self.column[row.switch.left])
                 yield PaneRow("why", -1, cells, text, title=text, classes=row.switch.kind)
             yield self._event(place, row)
-        missing = self._missing(expected, total)
+        missing = self.line.left_out(expected, self.line.events)
         if missing:
             yield PaneRow("gap", -1, none, _left_out(missing))
             return
@@ -204,11 +202,6 @@ class PanesRun:
                 cells = self._cells(len(self.rows), -1, -1, lane)
                 text = f"{self.line.workers[worker]} {end.text}"
                 yield PaneRow("end", -1, cells, text, title=text)
-
-    def _missing(self, start: int, stop: int) -> int:
-        """So many events between are left out because there are too many."""
-        folded = self.line.folded
-        return max(0, stop - start) - (bisect_left(folded, stop) - bisect_left(folded, start))
 
     def _event(self, place: int, row: Row) -> PaneRow:
         classes = []
@@ -370,14 +363,7 @@ class PanesRun:
             for name in self.story.types:
                 values += frame.objects[name]
             new = [number(value) for value in values]
-            if not count:
-                panel.append(new)
-            else:
-                changes: list[int] = []
-                for slot, (old, value) in enumerate(zip(now, new, strict=True)):
-                    if old != value:
-                        changes += (slot, value)
-                panel.append(changes)
+            panel.append(changed(now, new) if count else new)
             now = new
             row = self.rows[count - 1] if count else None
             lane = self.column.get(row.worker, -1) if row else -1
@@ -404,13 +390,6 @@ class PanesRun:
             for source, dest, why in observed_edges(self.story.steps)
             if why in _DRAWN and source in self.shown and dest in self.shown
         )
-
-
-def quoted_event(run: PanesRun, seq: int) -> str:
-    """An event in words, with who did it and where."""
-    event = run.trace.events[seq]
-    names = [clean(name) for name in run.trace.workers]
-    return f"{names[event.worker]}: {describe(event, names)}, at {clean(event.at)}"
 
 
 def _left_out(count: int) -> str:

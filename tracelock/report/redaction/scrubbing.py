@@ -36,10 +36,10 @@ class Secrets:
 
     def add(self, value: Any) -> str:
         """The mark in place of ``value``, which is a secret from now on, and what is inside it."""
-        self.__dict__.pop("_pattern", None)
         key = frozen(value) if not isinstance(value, bytes) else value
         mark = self._marks.get(key)
         if mark is None:
+            self.__dict__.pop("_pattern", None)  # made anew when it is asked for
             count = len(self._marks)
             mark = self._marks[key] = f"[redacted-{count + 1}]" if count else "[redacted]"
             self._learn(value, mark)

@@ -16,6 +16,8 @@ from tracelock.errors import UsageError
 from tracelock.export.forced.program import ForcedSubject, check_names, forced_program
 from tracelock.export.forced.schedule import forced_schedule
 from tracelock.instrument.callers import digest
+from tracelock.report.code import lines_of as split_lines
+from tracelock.session.named_functions import instances
 from tracelock.session.targets import python_of, test_of
 from tracelock.trace import Trace
 
@@ -78,11 +80,7 @@ def _functions(trace: Trace) -> ForcedSubject:
     )
     # the language's own machines say what the arguments of each instance are
     program = Program(scenario.model_copy(update={"python": None}))
-    names = [
-        (name if ((count := worker.get("count", 1)) == 1 and "count" not in worker) or count == 1
-         else f"{name}[{place}]", calls[name])
-        for name, worker in entries.items() for place in range(worker.get("count", 1))
-    ]  # fmt: skip
+    names = [(one, calls[name]) for name in entries for one in instances({name: entries[name]})]
     workers: dict[str, tuple[str, list[Any]]] = {}
     for number, (name, call) in enumerate(names):
         op = program.machine(number).begin()
@@ -112,8 +110,8 @@ def lines_of(trace: Trace) -> tuple[Callable[[str], str], Callable[[str], str]]:
     def of(at: str) -> tuple[list[str], dict[int, str], int]:
         label, _, number = at.rpartition(":")
         if label not in known:
-            rows = _read(label, digests.get(label), beside)
-            known[label] = rows, functions_by_line("\n".join(rows))
+            text = _read(label, digests.get(label), beside)
+            known[label] = split_lines(text), functions_by_line(text)
         return *known[label], int(number)
 
     def line(at: str) -> str:
@@ -155,18 +153,19 @@ def functions_by_line(source: str) -> dict[int, str]:
     return found
 
 
-def _read(label: str, wanted: object, beside: str) -> list[str]:
+def _read(label: str, wanted: object, beside: str) -> str:
+    """The text of a file, "" where it is not here as it was."""
     # a stranger's trace must not choose which file is read
     if os.path.isabs(label) or ".." in label.split("/") or not isinstance(wanted, str):
-        return []
+        return ""
     for path in _candidates(label, beside):
         try:
             if os.path.isfile(path) and digest(path) == wanted:
                 with open(path, encoding="utf-8", errors="replace") as file:
-                    return file.read().splitlines()
+                    return file.read()
         except OSError:
             continue
-    return []
+    return ""
 
 
 def _candidates(label: str, beside: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What a trace says is shared, by its names."""
+"""What a trace says is shared, by its names; what these are called for people is ``names``."""
 
 from __future__ import annotations
 
