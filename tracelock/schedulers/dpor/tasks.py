@@ -155,17 +155,19 @@ class DporOfTasks(Wrapper):
 
     def __init__(self) -> None:
         self._steps = StepScheduler()
+        # there from the start: a forked process can go over to it, and its parent then has it too
+        self._whole = DporScheduler()
         self._run: Run
         super().__init__(self._steps)
 
     def attach(self, run: Run) -> None:
         self._run = run
-        self.inner.attach(run)
+        self._steps.attach(run)
+        self._whole.attach(run)
 
     def begin(self) -> bool:
-        if self._steps.unknown and self.inner is self._steps:
-            self.inner = DporScheduler()
-            self.inner.attach(self._run)
+        if self._steps.unknown:
+            self.inner = self._whole
         return self.inner.begin()
 
     def pick(self, choice: Choice) -> int:
