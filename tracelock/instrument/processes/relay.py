@@ -37,7 +37,8 @@ GRACE: Final = 1.0
 
 class Relay:
     """Serves ``worker`` over ``channel``. ``pid``: its process; ``reaps``: that is to be awaited
-    here, and not by the program."""
+    here, and not by the program. ``stays``: it waits for another schedule. ``bars``: what it has
+    called that keeps it from that, None where nobody has looked."""
 
     def __init__(self, hub: Hub, worker: Worker, sock: socket.socket, reaps: bool = False) -> None:
         self.hub = hub
@@ -47,6 +48,8 @@ class Relay:
         self.pid = 0
         self.status: int | None = None
         self.ends_itself = False
+        self.stays = False
+        self.bars: list[str] | None = None
         worker.uncontrolled = 1  # what this thread calls is not the program's doing
         hub.relays.append(self.channel)
 
@@ -161,11 +164,13 @@ class Relay:
         self.channel.send(wire.GO)
 
     # --- its end ----------------------------------------------------------------------------
-    def _end(self, fields: tuple[Any, ...], held: list[str]) -> None:
+    def _end(self, fields: tuple[Any, ...], held: list[str], stays: bool) -> None:
         if held:  # what its files hold is given up when it exits, and not before
             _over(self.pid)
             self._drop()
-        self.channel.close()
+        self.stays = stays
+        if not stays:
+            self.channel.close()
         error = wire.ended(fields)
         if error is not None:
             raise error
@@ -223,6 +228,7 @@ class Relay:
         "at": lambda self, at, function: callers.functions.setdefault(at, function),
         "pid": lambda self, pid: setattr(self, "pid", pid),
         "limit": lambda self, why: setattr(self.hub.controller, "limit", why),
+        "bars": lambda self, found: setattr(self, "bars", found),
         "account": lambda self, told: self.hub.account.account.hear(told),
         "killed": lambda self, name, how, at: was_killed(self.hub, name, how, at),
     }

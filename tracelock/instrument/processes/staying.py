@@ -1,0 +1,144 @@
+"""Whether the process of a worker may go on to the next schedule, and how it begins that.
+
+It may where it is, as far as anybody can tell, what a process would be that was forked in its
+place: its worker has come to its end by itself; what the program's modules, classes and closures
+hold was put back, and so was what ``setup`` returned; nothing else that a program can change of a
+process differs. What is not looked at here are the libraries' own Python objects and what code in
+C keeps: so the program's workers have to be seen to run no other code than that of the program
+and of modules that keep nothing of their callers (``Stay.bars``).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextvars
+import gc
+import os
+import random
+import signal
+import sys
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from tracelock.instrument.files.access import paths_of
+from tracelock.instrument.hub import Hub, Phase
+from tracelock.instrument.processes.likeness import Likeness
+from tracelock.instrument.processes.remote import RemoteWorker
+
+#: Modules of the standard library that workers may run code of: these keep nothing that was given
+#: to them, and what they set up at first use makes no difference.
+KEEP_NOTHING: Final = frozenset({
+    "abc", "bisect", "codecs", "collections", "contextlib", "copy", "copyreg", "ctypes",
+    "dataclasses", "datetime", "encodings", "enum", "fractions", "functools", "genericpath",
+    "hashlib", "heapq", "json", "keyword", "math", "multiprocessing", "numbers", "operator", "os",
+    "pickle", "posixpath", "random", "re", "reprlib", "statistics", "string", "struct", "textwrap",
+    "time", "types", "typing",
+})  # fmt: skip
+#: Objects of ``ctypes`` that processes share are no more than memory.
+_MEMORY: Final = "ctypes"
+_FOLDER: Final = "/proc/self/fd"
+_LISTED: Final = os.listdir
+
+
+def descriptors() -> frozenset[str]:
+    """The open descriptors of this process. Raises OSError where they cannot be had."""
+    return frozenset(_LISTED(_FOLDER))
+
+
+def _names(local: Any) -> tuple[list[str], list[Any]]:
+    """What a thread-local object has in this thread."""
+    names = vars(local)
+    return [*names], [*names.values()]
+
+
+class Stay:
+    """Of one process of a worker. ``kept``: what puts the program's state back; ``alike``: what
+    ``setup`` returned; ``begun`` with the process that has just been forked."""
+
+    def __init__(self, hub: Hub, kept: Any, alike: Likeness, locals: Any) -> None:
+        self.hub = hub
+        self.kept = kept
+        self.alike = alike
+        self.locals = [(one, *_names(one)) for one in locals]
+        kept.begin_staying()
+        self.context = contextvars.copy_context()
+        self.controller = {
+            name: value for name, value in vars(hub.controller).items()
+            if name in ("now", "parked", "limit")
+        }  # fmt: skip
+        self.layout = self._layout()
+        self.marks = self._marks()
+
+    def _layout(self) -> tuple[Any, ...]:
+        """What a worker that has met anything new has changed."""
+        hub = self.hub
+        layout, paths = hub.layout, paths_of(hub)
+        return (
+            len(layout.names), len(layout._places), len(hub.bound), len(hub.interprocess),
+            len(hub.hashed), len(hub.at_exit), len(hub.stores), len(hub.relays), len(hub.pids),
+            len(hub.imported), len(hub.numbered), len(hub.names.lasting), len(hub.names.doubts),
+            paths.opened, len(paths._labels), len(paths.random), len(paths.handles),
+            [len(numbers) for numbers in hub.numbered.values()],
+        )  # fmt: skip
+
+    def _marks(self) -> tuple[Any, ...]:
+        """What a program can change of its process and ``kept`` does not look at."""
+        process = sys.modules.get("multiprocessing.process")
+        uuid, resource = sys.modules.get("uuid"), sys.modules.get("resource")
+        return (
+            descriptors(), threading.active_count(), len(sys._current_frames()), len(sys.modules),
+            gc.isenabled(), gc.get_debug(), atexit._ncallbacks(), sys.gettrace(),
+            sys.getprofile(), os.getsid(0), os.getpgrp(), os.getresuid(), os.getresgid(),
+            os.getpriority(os.PRIO_PROCESS, 0),
+            os.sched_getaffinity(0), signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+            repr(getattr(threading._counter, "__self__", None)),  # type: ignore[attr-defined]
+            repr(getattr(vars(ThreadPoolExecutor).get("_counter"), "__self__", None)),
+            repr(getattr(process, "_process_counter", None)),
+            len(getattr(process, "_children", ())),
+            [vars(uuid)[name] for name in sorted(vars(uuid)) if name.startswith("_last")]
+            if uuid is not None else None,
+            [resource.getrlimit(one) for one in range(resource.RLIM_NLIMITS)]
+            if resource is not None and hasattr(resource, "RLIM_NLIMITS") else None,
+        )  # fmt: skip
+
+    def bars(self) -> list[str]:
+        """What speaks against it, of what the worker was seen to call."""
+        keeper = self.hub.account
+        account, owns = keeper.account, self.kept.owns
+        ran = {
+            name for name in account.looked | account.unlooked
+            if not owns(name) and name.partition(".")[0] not in KEEP_NOTHING
+        }  # fmt: skip
+        return sorted(ran | {*account.unseen, *account.outside} | ({*keeper.in_c} - {_MEMORY}))
+
+    def may(self, worker: RemoteWorker) -> bool:
+        """Whether the process of ``worker``, which has ended, may go on. Puts back what can be."""
+        hub = self.hub
+        if worker.error is not None or hub.phase is not Phase.RUN or hub.recorder is not None:
+            return False
+        if self._layout() != self.layout or self._marks() != self.marks:
+            return False
+        for one, names, values in self.locals:
+            now = _names(one)
+            if now[0] != names or any(a is not b for a, b in zip(now[1], values, strict=True)):
+                return False
+        if not self.kept.put_back_here():
+            return False
+        self.alike.put_back()
+        return True
+
+    def again(self, before: RemoteWorker) -> RemoteWorker:
+        """The worker of the next schedule, in this process."""
+        hub = self.hub
+        hub.phase = Phase.RUN
+        hub.over = False
+        hub.error = None
+        controller = hub.controller
+        controller.log = []
+        vars(controller).update(self.controller)
+        worker = RemoteWorker(hub, before.number, before.channel, before.process, before.base)
+        worker.stay = self
+        random.seed(zlib.crc32(before.process.encode()))
+        return worker
