@@ -1,15 +1,15 @@
 """The backend that runs each worker in a real process.
 
 What ``setup`` makes is made in the process that explores, and inherited. The workers are forked
-one after the other, from its main thread, and begin when they are told to; from then on each is
-served by a thread of the pool (``relay``), so that all else is as for threads. Where that comes to
-the same, they go on to the next schedule (``team``); else they are forked for each.
+one after the other, from its main thread, and begin when they are told to; from then on they are
+served by that thread (``turns``), or by threads of the pool where they launch others. Where that
+comes to the same, they go on to the next schedule (``team``); else they are forked for each.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from tracelock.instrument.processes.relay import Relay, connect
 from tracelock.instrument.processes.remote import enter, flush
 from tracelock.instrument.processes.staying import Stay
 from tracelock.instrument.processes.team import Team, see_off
+from tracelock.instrument.processes.turns import Turns
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.threads.backend import ThreadBackend
 from tracelock.instrument.worker import Worker
@@ -47,6 +48,7 @@ class ProcessBackend(ThreadBackend):
         self.hub.gil = None  # each process has its own
         self._relays: list[Relay] = []
         self._team = Team(self)
+        self._turns: Turns | None = None
 
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
@@ -62,21 +64,38 @@ class ProcessBackend(ThreadBackend):
         self._team.before()
         return super()._set_up(controller)
 
-    def _workers(self, state: Any) -> Iterator[tuple[Worker, Callable[[], object]]]:
+    def _run(self, state: Any) -> None:
         hub, team = self.hub, self._team
         flush()
-        self._relays = []
+        self._relays = relays = []
         alike = team.look(state)
         for number, work in enumerate(self.program.workers):
             worker = Worker(hub, number)
             if team.ready:
-                relay = team.relay(worker)
+                relays.append(team.relay(worker))
             else:
-                relay = self._forked(worker, self._body(work, state), alike)
-            self._relays.append(relay)
-            yield worker, partial(self._pooled(number).take, worker, relay.serve)
+                relays.append(self._forked(worker, self._body(work, state), alike))
         if not team.ready:
             team.forked()
+        if self.names.mortal or hub.collections:  # who takes a step does something besides
+            hub.launch_all(
+                (relay.worker, partial(self._pooled(number).take, relay.worker, relay.serve))
+                for number, relay in enumerate(relays)
+            )
+            self._await()
+            return
+        self._turns = turns = Turns(self, relays)
+        try:
+            if turns.run():
+                return
+        except KeyboardInterrupt:  # nobody knows what came of the last message
+            self.bounds.interrupted()
+            hub.controller.limit = self.bounds.why()
+            for relay in relays:
+                relay.kill()
+            return
+        self._turns = None
+        self._await()
 
     def _forked(
         self, worker: Worker, run: Callable[[], Any], alike: Likeness | None
@@ -114,6 +133,9 @@ class ProcessBackend(ThreadBackend):
 
     def _unwind(self, controller: OpenController) -> None:
         self._team.ran()
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.dismiss()
         super()._unwind(controller)
 
     def _reap(self) -> None:

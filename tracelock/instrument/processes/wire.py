@@ -11,6 +11,7 @@ from __future__ import annotations
 import marshal
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,13 +35,26 @@ GO: Final = "go"
 OVER: Final = "over"  # the schedule is over: unwind
 
 _LENGTH: Final = struct.Struct("<I")
+_PART: Final = 1 << 16  # bytes that are read at a time
+#: Where the system itself ends a wait at a socket, so that no step asks it for two.
+_TIMED: Final = sys.platform == "linux"
+_TIME: Final = struct.Struct("@ll")
 
 
 @dataclass(slots=True, eq=False)
 class Channel:
-    """One end of a pair of sockets."""
+    """One end of a pair of sockets. ``rest``: what has come of the next message."""
 
     sock: socket.socket
+    rest: bytes = b""
+
+    def bound(self, seconds: float) -> None:
+        """Let no wait take longer."""
+        if _TIMED:
+            time = _TIME.pack(int(seconds), int(seconds % 1 * 1_000_000))
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time)
+        else:
+            self.sock.settimeout(seconds)
 
     def send(self, *message: Any) -> None:
         """Send a message. Raises OSError where the other end is gone."""
@@ -49,20 +63,26 @@ class Channel:
 
     def receive(self) -> Any:
         """The next message. Raises EOFError where the other end is gone, TimeoutError after the
-        socket's time."""
-        return marshal.loads(self._exactly(_LENGTH.unpack(self._exactly(4))[0]))
-
-    def _exactly(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
+        time that waits are bound to, and then goes on where it was."""
+        data = self.rest
+        while True:
+            wanted = _PART
+            if len(data) >= 4:
+                size = 4 + _LENGTH.unpack_from(data)[0]
+                wanted = size - len(data)
+                if wanted <= 0:
+                    self.rest = data[size:]
+                    return marshal.loads(memoryview(data)[4:size])
             try:
-                part = self.sock.recv(count - len(data))
+                part = self.sock.recv(max(wanted, _PART))
+            except (BlockingIOError, TimeoutError):
+                self.rest = data
+                raise TimeoutError from None
             except ConnectionError:
                 part = b""
             if not part:
                 raise EOFError
-            data += part
-        return data
+            data = data + part if data else part
 
     def close(self) -> None:
         """Close this end."""
