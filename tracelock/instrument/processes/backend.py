@@ -23,7 +23,7 @@ from tracelock.instrument.processes import forking
 from tracelock.instrument.processes.likeness import Likeness
 from tracelock.instrument.processes.relay import Relay, connect
 from tracelock.instrument.processes.remote import enter, flush
-from tracelock.instrument.processes.staying import Stay
+from tracelock.instrument.processes.staying import Stay, bars
 from tracelock.instrument.processes.team import Team, see_off
 from tracelock.instrument.processes.turns import Turns
 from tracelock.instrument.program import PythonProgram
@@ -110,6 +110,7 @@ class ProcessBackend(ThreadBackend):
             try:
                 child = enter(hub, worker.number, channel, worker.label, base, parent)
                 forking.pose_as(worker.label)
+                child.bars = partial(bars, hub, self.kept.owns)
                 if alike is not None:
                     child.stay = Stay(hub, self.kept, alike, self._locals)
                 child.live_on(run)

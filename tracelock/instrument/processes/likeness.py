@@ -33,7 +33,7 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import class_line, class_names, identity
 from tracelock.instrument.processes.sync import ControlledSemLock
-from tracelock.instrument.threads.locks import ControlledLock
+from tracelock.instrument.threads.locks import RAW_LOCK, ControlledLock
 
 #: Parts at most: what is larger has no likeness.
 MOST: Final = 2_000
@@ -49,6 +49,7 @@ _OF_C: Final = (
     MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType,
 )  # fmt: skip
 _MADE_AT_RUN_TIME: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_name: Final[Any] = type.__dict__["__name__"].__get__
 _flags: Final[Any] = type.__dict__["__flags__"].__get__
 
 
@@ -133,6 +134,7 @@ class Likeness:
         self.handles: set[int] = set()
         self.root = root
         self._private: list[tuple[Any, Any, Callable[[Any, Any], object], Any]] = []
+        self._locks: list[Any] = []
         self._known: dict[int, int] = {}
         self._keep: list[Any] = []
         self._todo: deque[Any] = deque([root])
@@ -153,12 +155,13 @@ class Likeness:
         )
 
     # --- in the process of a worker -----------------------------------------------------------
-    def put_back(self) -> None:
-        """Make what is private what it was."""
+    def put_back(self) -> bool:
+        """Make what is private what it was; whether it is."""
         for box, then, give, items in self._private:
             now = items(box)
             if len(now) != len(then) or any(a is not b for a, b in zip(now, then, strict=True)):
                 give(box, then)
+        return not any(lock.locked() for lock in self._locks)
 
     def count_again(self) -> bool:
         """Have all semaphores counted as they were; whether they are."""
@@ -199,10 +202,13 @@ class Likeness:
         elif cls is ControlledSemLock:
             self._part(cls, value.name, value.type, value.permits, self._number(value),
                        self._word(value.raw))  # fmt: skip
-        elif cls is ControlledLock:
-            if value.raw.locked():
+        elif cls is RAW_LOCK:
+            if value.locked():
                 raise Unlike("a lock is held")
-            self._part(cls, value.name, self._number(value))
+            self._part(cls)
+            self._locks.append(value)
+        elif cls is ControlledLock:
+            self._part(cls, value.name, self._number(value), self._word(value.raw))
         elif cls is MethodType:
             self._part(cls, self._word(value.__self__), self._word(value.__func__))
         elif cls is BuiltinFunctionType:
@@ -220,7 +226,7 @@ class Likeness:
         elif (dictionary := _dictionary_of(cls)) is not None:
             self._names(cls, dictionary.__get__(value))
         else:
-            raise Unlike("something of this class has no likeness")
+            raise Unlike(f"a {_name(cls)} has no likeness")
 
     def _part(self, cls: type, *about: Any) -> None:
         self._keep.append(cls)

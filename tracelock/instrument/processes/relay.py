@@ -39,10 +39,14 @@ LOOKS: Final = 0.25
 
 
 class Relay:
-    """Serves ``worker`` over ``channel``. ``pid``: its process; ``reaps``: that is to be awaited
-    here, and not by the program. ``stays``: it waits for another schedule. ``bars``: what it has
-    called that keeps it from that, None where nobody has looked. ``op``: at which its worker is;
-    ``over``: that has ended. ``glance`` is called now and then while a message is awaited."""
+    """Serves ``worker`` over ``channel``.
+
+    ``pid``: its process; ``reaps``: that is to be awaited here, and not by the program; ``thread``:
+    the worker is one of several of its process. ``op``: at which it is; ``over``: it has ended;
+    ``stays``: its process waits for another schedule. ``bars``: what it has called that keeps it
+    from that, None where nobody has looked. ``glance`` is called now and then while a message is
+    awaited.
+    """
 
     def __init__(self, hub: Hub, worker: Worker, sock: socket.socket, reaps: bool = False) -> None:
         self.hub = hub
@@ -53,6 +57,7 @@ class Relay:
         self.status: int | None = None
         self.ends_itself = False
         self.over = False
+        self.thread = False
         self.op: Any = None
         self.payload: Any = None
         self.launches: tuple[Any, ...] = ()
@@ -255,6 +260,8 @@ class Relay:
             _over(self.pid)
             self._drop()
         self.stays = stays
+        if not self.thread:
+            self.hub.gone.add(self.pid)
         if not stays:
             self.channel.close()
         error = wire.ended(fields)
@@ -270,7 +277,7 @@ class Relay:
     def _died(self) -> None:
         """The process has ended without a message."""
         self.channel.close()
-        if self.hub.phase is Phase.UNWIND:
+        if self.hub.phase is Phase.UNWIND or (self.thread and self.pid in self.hub.gone):
             return
         how = self.hub.killed.get(self.worker.number)
         if how is None:
@@ -313,6 +320,7 @@ class Relay:
         "seen": lambda self, label, kind: self.worker.used_by_name(label, kind),
         "at": lambda self, at, function: callers.functions.setdefault(at, function),
         "pid": lambda self, pid: setattr(self, "pid", pid),
+        "thread": lambda self: setattr(self, "thread", True),
         "limit": lambda self, why: setattr(self.hub.controller, "limit", why),
         "bars": lambda self, found: setattr(self, "bars", found),
         "account": lambda self, told: self.hub.account.account.hear(told),

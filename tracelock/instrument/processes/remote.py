@@ -52,14 +52,14 @@ class RemoteWorker(Worker):
     ``base``: objects with lower numbers are known to the controller. ``leads``: the process ends
     when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
     ``stay``: whether the process may go on to another schedule (see ``staying``), None where it
-    may not; ``stays``: it does.
+    may not; ``stays``: it does; ``bars`` tells what keeps it from that, of what was recorded.
     """
 
     elsewhere = True
 
     __slots__ = (
-        "base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported", "stay",
-        "stays",
+        "bars", "base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported",
+        "stay", "stays",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:
@@ -72,6 +72,7 @@ class RemoteWorker(Worker):
         self.reported: set[Any] = set()
         self.leads = True
         self.by_fork = False
+        self.bars: Callable[[], list[str]] | None = None
         self.stay: Any = None
         self.stays = False
 
@@ -213,7 +214,7 @@ class RemoteWorker(Worker):
         channel = self.launching(hub.layout.workers[number].name, bool(thread.daemon))
         child = RemoteWorker(hub, number, channel, self.process, self.base)
         child.leads = False
-        child.notes.append(("pid", os.getpid()))
+        child.notes += [("pid", os.getpid()), ("thread",)]
         hub.relays.append(channel)
         return child
 
@@ -287,8 +288,8 @@ class RemoteWorker(Worker):
         if self.leads and self.hub.account is not None:
             recorded = self.hub.recorder is not None
             self.notes.append(("account", self.hub.account.ends_here()))
-            if recorded and self.stay is not None:
-                self.notes.append(("bars", self.stay.bars()))
+            if recorded and self.bars is not None:
+                self.notes.append(("bars", self.bars()))
         handles = paths_of(self.hub).handles.values()
         held = sorted({name for handle in handles for name in handle.locked})
         with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ place: its worker has come to its end by itself; what the program's modules, cla
 hold was put back, and so was what ``setup`` returned; nothing else that a program can change of a
 process differs. What is not looked at here are the libraries' own Python objects and what code in
 C keeps: so the program's workers have to be seen to run no other code than that of the program
-and of modules that keep nothing of their callers (``Stay.bars``).
+and of modules that keep nothing of their callers (``bars``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -39,12 +40,27 @@ KEEP_NOTHING: Final = frozenset({
 #: Objects of ``ctypes`` that processes share are no more than memory.
 _MEMORY: Final = "ctypes"
 _FOLDER: Final = "/proc/self/fd"
-_LISTED: Final = os.listdir
+_listed: Final = os.listdir
+_open: Final = os.open
+_close: Final = os.close
 
 
 def descriptors() -> frozenset[str]:
     """The open descriptors of this process. Raises OSError where they cannot be had."""
-    return frozenset(_LISTED(_FOLDER))
+    ours = _open(_FOLDER, os.O_RDONLY)  # the next one that is opened has the same number
+    _close(ours)
+    return frozenset(_listed(_FOLDER)) - {str(ours)}
+
+
+def bars(hub: Hub, owns: Callable[[str], bool]) -> list[str]:
+    """What speaks against staying, of what workers were seen to call. ``owns``: tells modules
+    whose state is put back."""
+    account = hub.account.account
+    ran = {
+        name for name in account.looked | account.unlooked
+        if not owns(name) and name.partition(".")[0] not in KEEP_NOTHING
+    }  # fmt: skip
+    return sorted(ran | {*account.unseen, *account.outside} | ({*hub.account.in_c} - {_MEMORY}))
 
 
 def _names(local: Any) -> tuple[list[str], list[Any]]:
@@ -103,16 +119,6 @@ class Stay:
             if resource is not None and hasattr(resource, "RLIM_NLIMITS") else None,
         )  # fmt: skip
 
-    def bars(self) -> list[str]:
-        """What speaks against it, of what the worker was seen to call."""
-        keeper = self.hub.account
-        account, owns = keeper.account, self.kept.owns
-        ran = {
-            name for name in account.looked | account.unlooked
-            if not owns(name) and name.partition(".")[0] not in KEEP_NOTHING
-        }  # fmt: skip
-        return sorted(ran | {*account.unseen, *account.outside} | ({*keeper.in_c} - {_MEMORY}))
-
     def may(self, worker: RemoteWorker) -> bool:
         """Whether the process of ``worker``, which has ended, may go on. Puts back what can be."""
         hub = self.hub
@@ -126,8 +132,7 @@ class Stay:
                 return False
         if not self.kept.put_back_here():
             return False
-        self.alike.put_back()
-        return True
+        return self.alike.put_back()
 
     def again(self, before: RemoteWorker) -> RemoteWorker:
         """The worker of the next schedule, in this process."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.processes.likeness import Likeness, likeness
@@ -28,6 +29,8 @@ TRIES: Final = 8
 WORTH: Final = 8
 #: Parts of the program's state that are looked at before each schedule, at most.
 MOST: Final = 20_000
+#: What makes properties of code in a string, which says of no module that it is of it.
+_HOME: Final = "multiprocessing.sharedctypes"
 _waitid: Final = getattr(os, "waitid", None)
 
 
@@ -59,12 +62,17 @@ class Team:
     def look(self, state: object) -> Likeness | None:
         """What ``setup`` has returned, if processes that are forked now may stay. Those that
         did are to be used if ``ready``; else they are gone."""
+        for part in _properties().values():
+            part.fget.__globals__.setdefault("__name__", _HOME)
         self._now, self._used = self._look(state), False
         if self.relays:
-            if self._fits(self._now):
+            if self.backend.hub.recorder is not None:
+                self.end()  # what workers call is looked at from the beginning
+            elif self._fits(self._now):
                 self._used = True
                 self.served += 1
             else:
+                self._in_vain()
                 self.end()
         return self._now
 
@@ -101,7 +109,7 @@ class Team:
         )  # fmt: skip
 
     def _fits(self, now: Likeness | None) -> bool:
-        if now is None or self._theirs is None or self.backend.hub.recorder is not None:
+        if now is None or self._theirs is None:
             return False
         if self._known() != self._knowledge or not now.like(self._theirs):
             return False
@@ -130,25 +138,34 @@ class Team:
             if relay.bars is not None:
                 self.bars = (self.bars or set()) | {*relay.bars}
         now, self._now = self._now, None
-        stays = now is not None and self.bars is not None and all(one.stays for one in relays)
-        if stays and not self._used:
+        may = now is not None and self.bars is not None
+        stay = may and all(relay.stays for relay in relays)
+        if not stay:
+            if may and self.backend.hub.recorder is None:
+                self._in_vain()
+            self._forget()
+        elif not self._used:
             self._theirs = now
-        if not stays:
-            self._over()
-        self.relays = relays if stays else []
-        return stays
+        self.relays = relays if stay else []
+        return stay
 
     # --- their end ----------------------------------------------------------------------------
-    def _over(self) -> None:
-        if self._theirs is not None:
-            self.tries = TRIES if self.served >= WORTH else max(0, self.tries - 1)
+    def _in_vain(self) -> None:
+        self.tries = TRIES if self.served >= WORTH else self.tries - 1
+
+    def _forget(self) -> None:
         self._theirs, self._used, self.served = None, False, 0
 
     def end(self) -> None:
         """End the processes that wait for another schedule."""
         relays, self.relays = self.relays, []
-        self._over()
+        self._forget()
         see_off(relays)
+
+
+def _properties() -> dict[str, Any]:
+    module = sys.modules.get(_HOME)
+    return {} if module is None else getattr(module, "prop_cache", {})
 
 
 def see_off(relays: list[Relay]) -> None:
