@@ -194,6 +194,7 @@ SEEN: list[int] = []
 COUNTS = {"calls": 0}
 VARIABLE: contextvars.ContextVar[int] = contextvars.ContextVar("VARIABLE", default=0)
 LOCAL = threading.local()
+ERRORS = os.fstat(2).st_ino
 PRIORITY = os.getpriority(os.PRIO_PROCESS, 0)
 number = 0
 
@@ -248,6 +249,12 @@ def leaves_a_descriptor() -> None:
     os.dup2(0, 900)
 
 
+def turns_its_output_aside() -> None:
+    before = os.fstat(0)
+    assert os.fstat(2).st_ino == ERRORS
+    os.dup2(os.pipe()[1] if before.st_ino == ERRORS else 0, 2)
+
+
 def leaves_its_priority() -> None:
     assert os.getpriority(os.PRIO_PROCESS, 0) == PRIORITY
     os.nice(1)
@@ -273,7 +280,7 @@ DRAWN: dict[str, float] = {}
 LEFT = [
     names_a_global, changes_a_class, changes_its_context, changes_a_local, changes_the_environment,
     changes_a_handler, changes_the_mask, leaves_a_descriptor, leaves_its_priority, leaves_a_thread,
-    turns_collections_on, draws,
+    turns_collections_on, draws, turns_its_output_aside,
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ comes to the same, they go on to the next schedule (``team``); else they are for
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +54,10 @@ class ProcessBackend(ThreadBackend):
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
         self._stack.enter_context(forking.quietly())
+        if not self.hub.collections and not self.names.mortal and not gc.get_freeze_count():
+            # what is there already is neither looked at by collections nor, for that, copied
+            self._stack.callback(gc.unfreeze)
+            gc.freeze()
 
     def controlled(self, controller: Controller, done: Callable[[Any], bool]) -> None:
         try:

@@ -10,12 +10,12 @@ and of modules that keep nothing of their callers (``bars``).
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import atexit
 import contextvars
 import gc
 import os
 import random
-import signal
 import sys
 import threading
 import zlib
@@ -40,9 +40,13 @@ KEEP_NOTHING: Final = frozenset({
 #: Objects of ``ctypes`` that processes share are no more than memory.
 _MEMORY: Final = "ctypes"
 _FOLDER: Final = "/proc/self/fd"
+_mask: Final = _signal.pthread_sigmask
+_BLOCK: Final = _signal.SIG_BLOCK
 _listed: Final = os.listdir
 _open: Final = os.open
 _close: Final = os.close
+_stat: Final = os.stat
+_fstat: Final = os.fstat
 
 
 def descriptors() -> frozenset[str]:
@@ -50,6 +54,33 @@ def descriptors() -> frozenset[str]:
     ours = _open(_FOLDER, os.O_RDONLY)  # the next one that is opened has the same number
     _close(ours)
     return frozenset(_listed(_FOLDER)) - {str(ours)}
+
+
+class OpenFiles:
+    """The open descriptors of this process, as they are now, and what each stands for. Raises
+    OSError where they cannot be had."""
+
+    def __init__(self) -> None:
+        self.names = descriptors()
+        self._files = [(number, self._file(number)) for number in map(int, self.names)]
+        # newer systems tell here how many there are
+        self._told = _stat(_FOLDER).st_size == len(self._files)
+
+    def _file(self, number: int) -> tuple[int, int]:
+        found = _fstat(number)
+        return found.st_dev, found.st_ino
+
+    def same(self) -> bool:
+        """Whether they are what they were."""
+        if self._told:
+            if _stat(_FOLDER).st_size != len(self._files):
+                return False
+        elif descriptors() != self.names:
+            return False
+        try:
+            return all(self._file(number) == file for number, file in self._files)
+        except OSError:
+            return False
 
 
 def bars(hub: Hub, owns: Callable[[str], bool]) -> list[str]:
@@ -84,8 +115,25 @@ class Stay:
             name: value for name, value in vars(hub.controller).items()
             if name in ("now", "parked", "limit")
         }  # fmt: skip
+        modules = sys.modules
+        self._process: Any = modules.get("multiprocessing.process")
+        resource: Any = modules.get("resource")
+        self._limit: Any = getattr(resource, "getrlimit", None)
+        self._limits = [
+            getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
+        ]  # fmt: skip
+        uuid = modules.get("uuid")
+        self._uuid: dict[str, Any] = {} if uuid is None else vars(uuid)
+        self._lasts = [name for name in self._uuid if name.startswith("_last")]
+        self._counters = [
+            (owner, name) for owner, name in (
+                (threading, "_counter"), (ThreadPoolExecutor, "_counter"),
+                (self._process, "_process_counter"),
+            ) if owner is not None
+        ]  # fmt: skip
         self.layout = self._layout()
         self.marks = self._marks()
+        self.files = OpenFiles()
 
     def _layout(self) -> tuple[Any, ...]:
         """What a worker that has met anything new has changed."""
@@ -101,22 +149,17 @@ class Stay:
 
     def _marks(self) -> tuple[Any, ...]:
         """What a program can change of its process and ``kept`` does not look at."""
-        process = sys.modules.get("multiprocessing.process")
-        uuid, resource = sys.modules.get("uuid"), sys.modules.get("resource")
+        names = self._uuid
         return (
-            descriptors(), threading.active_count(), len(sys._current_frames()), len(sys.modules),
+            threading.active_count(), len(sys._current_frames()), len(sys.modules),
             gc.isenabled(), gc.get_debug(), atexit._ncallbacks(), sys.gettrace(),
             sys.getprofile(), os.getsid(0), os.getpgrp(), os.getresuid(), os.getresgid(),
-            os.getpriority(os.PRIO_PROCESS, 0),
-            os.sched_getaffinity(0), signal.pthread_sigmask(signal.SIG_BLOCK, ()),
-            repr(getattr(threading._counter, "__self__", None)),  # type: ignore[attr-defined]
-            repr(getattr(vars(ThreadPoolExecutor).get("_counter"), "__self__", None)),
-            repr(getattr(process, "_process_counter", None)),
-            len(getattr(process, "_children", ())),
-            [vars(uuid)[name] for name in sorted(vars(uuid)) if name.startswith("_last")]
-            if uuid is not None else None,
-            [resource.getrlimit(one) for one in range(resource.RLIM_NLIMITS)]
-            if resource is not None and hasattr(resource, "RLIM_NLIMITS") else None,
+            os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), _mask(_BLOCK, ()),
+            [repr(getattr(vars(owner).get(name), "__self__", vars(owner).get(name)))
+             for owner, name in self._counters],
+            len(getattr(self._process, "_children", ())),
+            [names[name] for name in self._lasts],
+            [self._limit(one) for one in self._limits],
         )  # fmt: skip
 
     def may(self, worker: RemoteWorker) -> bool:
@@ -124,7 +167,7 @@ class Stay:
         hub = self.hub
         if worker.error is not None or hub.phase is not Phase.RUN or hub.recorder is not None:
             return False
-        if self._layout() != self.layout or self._marks() != self.marks:
+        if self._layout() != self.layout or self._marks() != self.marks or not self.files.same():
             return False
         for one, names, values in self.locals:
             now = _names(one)

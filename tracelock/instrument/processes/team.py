@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.processes.likeness import Likeness, likeness
 from tracelock.instrument.processes.relay import Relay
-from tracelock.instrument.processes.staying import descriptors
+from tracelock.instrument.processes.staying import OpenFiles, descriptors
 from tracelock.instrument.worker import Worker
 
 if TYPE_CHECKING:
@@ -48,12 +48,15 @@ class Team:
         self._now: Likeness | None = None  # what the schedule that runs has set up
         self._used = False
         self._knowledge: Any = None
+        #: Open descriptors: before ``setup``, and when those who stay had been forked.
         self._open: frozenset[str] = frozenset()
+        self._then: OpenFiles | None = None
 
     # --- one schedule -------------------------------------------------------------------------
     def before(self) -> None:
         """``setup`` comes next."""
-        if self.tries:
+        theirs = self._theirs
+        if self.tries and (theirs is None or theirs.handles):
             try:
                 self._open = descriptors()
             except OSError:
@@ -91,6 +94,8 @@ class Team:
         found = likeness(state)
         if found is None:
             return None
+        if self._theirs is not None and not self._theirs.handles and self._then is not None:
+            return found if not found.handles and self._then.same() else None
         now = descriptors()
         own = {str(handle) for handle in found.handles}
         return found if now - self._open == own and self._open <= now else None
@@ -125,7 +130,8 @@ class Team:
 
     def forked(self) -> None:
         """All workers of this schedule have been forked."""
-        self._knowledge = self._known() if self._now is not None else None
+        if self._now is not None:
+            self._knowledge, self._then = self._known(), OpenFiles()
 
     def ran(self) -> None:
         """The workers have come to their end: what they share is as they have left it."""
