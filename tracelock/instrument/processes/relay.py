@@ -48,10 +48,10 @@ class Relay:
     awaited.
     """
 
-    def __init__(self, hub: Hub, worker: Worker, sock: socket.socket, reaps: bool = False) -> None:
+    def __init__(self, hub: Hub, worker: Worker, channel: Channel, reaps: bool = False) -> None:
         self.hub = hub
         self.worker = worker
-        self.channel = Channel(sock)
+        self.channel = channel
         self.reaps = reaps
         self.pid = 0
         self.status: int | None = None
@@ -251,8 +251,12 @@ class Relay:
         child.daemon = daemon
         self.channel.send(wire.GO)
         _, descriptors, _, _ = socket.recv_fds(self.channel.sock, 1, 1)
-        Relay(hub, child, socket.socket(fileno=descriptors[0])).launch(self.worker)
+        Relay(hub, child, Channel(socket.socket(fileno=descriptors[0]))).launch(self.worker)
         self.channel.send(wire.GO)
+
+    def _dies(self) -> None:
+        self.ends_itself = True
+        self.channel.expect_end()
 
     # --- its end ----------------------------------------------------------------------------
     def _end(self, fields: tuple[Any, ...], held: list[str], stays: bool) -> None:
@@ -313,7 +317,7 @@ class Relay:
 
     _MESSAGES: Final[dict[str, Callable[..., object]]] = {
         wire.ASK: _step, wire.LAUNCH: _launch, wire.END: _end,
-        wire.DIES: lambda self: setattr(self, "ends_itself", True),
+        wire.DIES: lambda self: self._dies(),
     }  # fmt: skip
     _NOTES: Final[dict[str, Callable[..., object]]] = {
         "record": lambda self, value: self.worker.record(value),
@@ -380,7 +384,9 @@ def _over(pid: int) -> bool:
 def connect(hub: Hub, worker: Worker, reaps: bool = False) -> tuple[Relay, Channel]:
     """What serves ``worker``, and the end of the channel that its process gets."""
     ours, theirs = socket.socketpair()
-    return Relay(hub, worker, ours, reaps), Channel(theirs)
+    shared = wire.handover()
+    swapped = None if shared is None else shared.swap()
+    return Relay(hub, worker, Channel(ours, shared), reaps), Channel(theirs, swapped)
 
 
 def was_killed(hub: Hub, name: str, how: str, at: str) -> None:

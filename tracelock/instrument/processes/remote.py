@@ -117,7 +117,7 @@ class RemoteWorker(Worker):
     def ends_itself(self) -> None:
         """The code is about to end this process: what follows was not done from outside."""
         with contextlib.suppress(OSError):
-            self.channel.send(wire.DIES, [])
+            self.channel.send_aside(wire.DIES, [])
 
     def _heed(self, answer: Any) -> Any:
         if answer[0] == wire.OVER:
@@ -345,5 +345,5 @@ def _say_where(channel: Channel, number: int, frame: FrameType | None) -> None:
         if ident != main and ident in contexts:
             parts.append(stack_of(other))
     with contextlib.suppress(OSError):
-        channel.send(wire.STACK, [], "\n".join(parts))
+        channel.send_aside(wire.STACK, [], "\n".join(parts))
     real_exit(1)

@@ -123,7 +123,7 @@ class Team:
     def relay(self, worker: Worker) -> Relay:
         """What serves a worker whose process has stayed."""
         before = self.relays[worker.number]
-        relay = Relay(self.backend.hub, worker, before.channel.sock, reaps=True)
+        relay = Relay(self.backend.hub, worker, before.channel, reaps=True)
         relay.pid = before.pid
         self.relays[worker.number] = relay
         return relay
