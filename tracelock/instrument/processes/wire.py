@@ -45,9 +45,8 @@ _TIMED: Final = sys.platform == "linux"
 _TIME: Final = struct.Struct("@ll")
 
 
-_HEAD: Final = struct.Struct("<II")  # the number of a message, and its length or one of these:
+_HEAD: Final = struct.Struct("<II")  # the number of a message, and its length, or this:
 _LONG: Final = 0xFFFFFFFF  # it is in the socket
-_ASIDE: Final = 0xFFFFFFFE  # look into the socket: it is no message
 _chance: Final = os.urandom
 _HALF: Final = 1 << 15  # bytes for the messages of one direction
 #: How long one waits at a semaphore before it is looked whether the other end is still there, in
@@ -140,11 +139,12 @@ class Channel:
         shared.theirs.release()
 
     def send_aside(self, *message: Any) -> None:
-        """Send one to which there is no answer, and which may come before another one is read."""
+        """Send one to which there is no answer: another one may not have been read yet, or be sent
+        before this one is."""
         data = marshal.dumps(message, 2)
         self.sock.sendall(_LENGTH.pack(len(data)) + data)
         if self.shared is not None:
-            self._tell(self.shared, _ASIDE)
+            self.shared.theirs.release()  # where there is nothing new the socket is looked at
 
     def expect_end(self) -> None:
         """The other end will be gone soon."""
@@ -162,13 +162,12 @@ class Channel:
         while True:
             if mine.acquire(not gone, part):
                 number, size = _HEAD.unpack_from(shared.memory, shared.outof)
-                if number != self.got:  # else one that came aside was overtaken by it
+                if number != self.got:  # else one has come aside
                     self.got = number
                     if size == _LONG:
                         return self._from_socket()
-                    if size != _ASIDE:
-                        start = shared.outof + _HEAD.size
-                        return marshal.loads(shared.memory[start : start + size])
+                    start = shared.outof + _HEAD.size
+                    return marshal.loads(shared.memory[start : start + size])
             elif gone:
                 raise EOFError
             else:
