@@ -137,7 +137,7 @@ class Likeness:
         self._locks: list[Any] = []
         self._known: dict[int, int] = {}
         self._keep: list[Any] = []
-        self._todo: deque[Any] = deque([root])
+        self._todo: deque[Any] = deque()
         self.shape.append(self._word(root))
         while self._todo:
             self._look(self._todo.popleft())
