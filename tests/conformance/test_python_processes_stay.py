@@ -10,7 +10,9 @@ import multiprocessing as mp
 import os
 import random
 import signal
+import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -46,12 +48,15 @@ def nothing_is_left() -> Iterator[None]:
         arenas = ("pym-", "/proc/")  # of multiprocessing, which keeps them
         return sorted(one for one in found if not any(map(one.count, arenas))), memory
 
-    before, threads = there(), threading.active_count()
+    def children() -> set[str]:
+        tasks = Path("/proc/self/task").iterdir()
+        return {one for task in tasks for one in (task / "children").read_text().split()}
+
+    before, threads, processes = there(), threading.active_count(), children()
     yield
     assert there() == before
     assert threading.active_count() == threads
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children() <= processes, "dead ones that nobody has waited for included"
 
 
 @pytest.fixture
@@ -249,6 +254,26 @@ def leaves_a_descriptor() -> None:
     os.dup2(0, 900)
 
 
+def replaces_a_function() -> None:
+    import time
+
+    assert time.gmtime is GMTIME and textwrap.dedent is not print
+    time.gmtime = textwrap.dedent = print  # type: ignore[assignment]
+
+
+def names_its_process() -> None:
+    assert mp.current_process().name != "other"
+    mp.current_process().name = threading.current_thread().name = "other"
+
+
+def registers_a_class() -> None:
+    assert not issubclass(Registry, Iterator)
+    Iterator.register(Registry)
+
+
+GMTIME = time.gmtime
+
+
 def turns_its_output_aside() -> None:
     before = os.fstat(0)
     assert os.fstat(2).st_ino == ERRORS
@@ -281,6 +306,7 @@ LEFT = [
     names_a_global, changes_a_class, changes_its_context, changes_a_local, changes_the_environment,
     changes_a_handler, changes_the_mask, leaves_a_descriptor, leaves_its_priority, leaves_a_thread,
     turns_collections_on, draws, turns_its_output_aside,
+    replaces_a_function, names_its_process, registers_a_class,
 ]  # fmt: skip
 
 

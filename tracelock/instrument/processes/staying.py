@@ -11,9 +11,12 @@ and of modules that keep nothing of their callers (``bars``).
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import abc
 import atexit
 import contextvars
+import copyreg
 import gc
+import operator
 import os
 import random
 import sys
@@ -21,6 +24,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import util as _util
 from typing import Any, Final
 
 from tracelock.instrument.files.access import paths_of
@@ -28,6 +32,7 @@ from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.processes.likeness import Likeness
 from tracelock.instrument.processes.remote import RemoteWorker
 
+util: Final[Any] = _util
 #: Modules of the standard library that workers may run code of: these keep nothing that was given
 #: to them, and what they set up at first use makes no difference.
 KEEP_NOTHING: Final = frozenset({
@@ -37,6 +42,9 @@ KEEP_NOTHING: Final = frozenset({
     "pickle", "posixpath", "random", "re", "reprlib", "statistics", "string", "struct", "textwrap",
     "time", "types", "typing",
 })  # fmt: skip
+_OF_PROCESSES: Final = (
+    "multiprocessing.process._current_process", "multiprocessing.context._default_context",
+)  # fmt: skip
 #: Objects of ``ctypes`` that processes share are no more than memory.
 _MEMORY: Final = "ctypes"
 _FOLDER: Final = "/proc/self/fd"
@@ -131,9 +139,18 @@ class Stay:
                 (self._process, "_process_counter"),
             ) if owner is not None
         ]  # fmt: skip
+        #: What a program may set that is not its own: attributes of modules that it names, of the
+        #: current process and thread, and of the contexts of multiprocessing.
+        objects = (threading.current_thread(), *map(self._attribute, _OF_PROCESSES))
+        held = [vars(one) for one in (*kept.others(), *objects) if one is not None]
+        self.held = [(names, [*names, *names.values()]) for names in held]
         self.layout = self._layout()
         self.marks = self._marks()
         self.files = OpenFiles()
+
+    def _attribute(self, name: str) -> Any:
+        module, _, attribute = name.rpartition(".")
+        return getattr(sys.modules.get(module), attribute, None)
 
     def _layout(self) -> tuple[Any, ...]:
         """What a worker that has met anything new has changed."""
@@ -155,6 +172,8 @@ class Stay:
             gc.isenabled(), gc.get_debug(), atexit._ncallbacks(), sys.gettrace(),
             sys.getprofile(), os.getsid(0), os.getpgrp(), os.getresuid(), os.getresgid(),
             os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), _mask(_BLOCK, ()),
+            len(copyreg.dispatch_table), abc.get_cache_token(), len(util._finalizer_registry),
+            len(util._afterfork_registry),
             [repr(getattr(vars(owner).get(name), "__self__", vars(owner).get(name)))
              for owner, name in self._counters],
             len(getattr(self._process, "_children", ())),
@@ -169,6 +188,10 @@ class Stay:
             return False
         if self._layout() != self.layout or self._marks() != self.marks or not self.files.same():
             return False
+        for holds, then in self.held:
+            held = [*holds, *holds.values()]
+            if len(held) != len(then) or not all(map(operator.is_, held, then)):
+                return False
         for one, names, values in self.locals:
             now = _names(one)
             if now[0] != names or any(a is not b for a, b in zip(now[1], values, strict=True)):

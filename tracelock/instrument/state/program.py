@@ -11,6 +11,7 @@ import faulthandler
 import sys
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.naming import ObjectNames
@@ -125,6 +126,22 @@ class KeptState:
         """Whether, now that ``setup`` has run, all is as it was before. Looks at everything."""
         self._whole = True
         return not self._dirty and not self._differing() and self._process.same()
+
+    def others(self) -> list[ModuleType]:
+        """Modules that are none of the program's and that its code names."""
+        found: dict[str, ModuleType] = {}
+        codes = [getattr(work, "__code__", None) for work in self.given]
+        while codes:
+            code = codes.pop()
+            if type(code) is CodeType:
+                codes += code.co_consts
+                found.update(
+                    (name, sys.modules[name]) for name in code.co_names if name in sys.modules
+                )
+        for own in self._own:
+            names = vars(sys.modules[own]) if own in sys.modules else {}
+            found.update((name, one) for name, one in names.items() if type(one) is ModuleType)
+        return [one for one in found.values() if one.__name__ not in self._own]
 
     def begin_staying(self) -> None:
         """This process has just been forked, for a worker: it is to be made what it is now."""
