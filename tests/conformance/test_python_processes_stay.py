@@ -198,6 +198,9 @@ def test_the_same_steps_as_by_processes_that_are_forked_for_each(
 SEEN: list[int] = []
 COUNTS = {"calls": 0}
 VARIABLE: contextvars.ContextVar[int] = contextvars.ContextVar("VARIABLE", default=0)
+DEFAULT: contextvars.ContextVar[list[int]] = contextvars.ContextVar("DEFAULT", default=[])  # noqa: B039
+SET: contextvars.ContextVar[Account] = contextvars.ContextVar("SET")
+SET.set(Account())
 LOCAL = threading.local()
 ERRORS = os.fstat(2).st_ino
 PRIORITY = os.getpriority(os.PRIO_PROCESS, 0)
@@ -228,6 +231,13 @@ def changes_its_context() -> None:
     VARIABLE.set(1)
     assert decimal.getcontext().prec == 28
     decimal.getcontext().prec = 5
+
+
+def changes_what_its_context_has() -> None:
+    assert not DEFAULT.get(), "left from another schedule"
+    DEFAULT.get().append(1)
+    assert not SET.get().names.get("b")
+    SET.get().names["b"] = 1
 
 
 def changes_a_local() -> None:
@@ -303,7 +313,8 @@ def draws() -> None:
 
 DRAWN: dict[str, float] = {}
 LEFT = [
-    names_a_global, changes_a_class, changes_its_context, changes_a_local, changes_the_environment,
+    names_a_global, changes_a_class, changes_its_context, changes_what_its_context_has,
+    changes_a_local, changes_the_environment,
     changes_a_handler, changes_the_mask, leaves_a_descriptor, leaves_its_priority, leaves_a_thread,
     turns_collections_on, draws, turns_its_output_aside,
     replaces_a_function, names_its_process, registers_a_class,

@@ -245,7 +245,7 @@ class RemoteWorker(Worker):
             if worker.stay is None:
                 worker.live(run)
             else:
-                worker.stay.context.copy().run(worker.live, run)
+                worker.stay.run(worker.live, run)
             if not worker.stays:
                 return
             worker = worker.stay.again(worker)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import abc
 import atexit
+import collections
 import contextvars
 import copyreg
 import gc
@@ -45,6 +46,9 @@ KEEP_NOTHING: Final = frozenset({
 _OF_PROCESSES: Final = (
     "multiprocessing.process._current_process", "multiprocessing.context._default_context",
 )  # fmt: skip
+_BOXES: Final = (dict, list, set, collections.deque, bytearray)
+#: From which new contexts of ``decimal`` are made.
+_TEMPLATES: Final = ("DefaultContext", "BasicContext", "ExtendedContext")
 #: Objects of ``ctypes`` that processes share are no more than memory.
 _MEMORY: Final = "ctypes"
 _FOLDER: Final = "/proc/self/fd"
@@ -119,6 +123,12 @@ class Stay:
         self.locals = [(one, *_names(one)) for one in locals]
         kept.begin_staying()
         self.context = contextvars.copy_context()
+        decimal = sys.modules.get("decimal")
+        self._decimal: Any = decimal
+        self._numbers: Any = None if decimal is None else decimal.getcontext().copy()
+        #: A variable of a context may hold what every schedule changes in place.
+        variables = {*self.context, *kept.variables()}
+        self.apart = all(map(self._apart, variables))
         self.controller = {
             name: value for name, value in vars(hub.controller).items()
             if name in ("now", "parked", "limit")
@@ -143,10 +153,25 @@ class Stay:
         #: current process and thread, and of the contexts of multiprocessing.
         objects = (threading.current_thread(), *map(self._attribute, _OF_PROCESSES))
         held = [vars(one) for one in (*kept.others(), *objects) if one is not None]
-        self.held = [(names, [*names, *names.values()]) for names in held]
+        self.held = [(names, [*names.values()]) for names in held]
         self.layout = self._layout()
         self.marks = self._marks()
         self.files = OpenFiles()
+
+    def _apart(self, variable: contextvars.ContextVar[Any]) -> bool:
+        """Whether what a variable of the context has is no part of the program's state."""
+        cls = type(variable.get(None))
+        return not issubclass(cls, _BOXES) and not self.kept.owns(str(cls.__module__))
+
+    def run(self, live: Callable[[Callable[[], object]], None], work: Callable[[], object]) -> None:
+        """Call ``live(work)`` in a context as the process had it at the beginning."""
+
+        def begin() -> None:
+            if self._decimal is not None:
+                self._decimal.setcontext(self._numbers.copy())
+            live(work)
+
+        self.context.copy().run(begin)
 
     def _attribute(self, name: str) -> Any:
         module, _, attribute = name.rpartition(".")
@@ -166,8 +191,9 @@ class Stay:
 
     def _marks(self) -> tuple[Any, ...]:
         """What a program can change of its process and ``kept`` does not look at."""
-        names = self._uuid
+        names, decimal = self._uuid, self._decimal
         return (
+            decimal and [repr(vars(decimal)[name]) for name in _TEMPLATES],
             threading.active_count(), len(sys._current_frames()), len(sys.modules),
             gc.isenabled(), gc.get_debug(), atexit._ncallbacks(), sys.gettrace(),
             sys.getprofile(), os.getsid(0), os.getpgrp(), os.getresuid(), os.getresgid(),
@@ -184,13 +210,17 @@ class Stay:
     def may(self, worker: RemoteWorker) -> bool:
         """Whether the process of ``worker``, which has ended, may go on. Puts back what can be."""
         hub = self.hub
-        if worker.error is not None or hub.phase is not Phase.RUN or hub.recorder is not None:
+        if (
+            not self.apart
+            or worker.error is not None
+            or hub.phase is not Phase.RUN
+            or hub.recorder is not None
+        ):
             return False
         if self._layout() != self.layout or self._marks() != self.marks or not self.files.same():
             return False
         for holds, then in self.held:
-            held = [*holds, *holds.values()]
-            if len(held) != len(then) or not all(map(operator.is_, held, then)):
+            if len(holds) != len(then) or not all(map(operator.is_, holds.values(), then)):
                 return False
         for one, names, values in self.locals:
             now = _names(one)

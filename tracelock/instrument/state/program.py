@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from operator import attrgetter
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -142,6 +143,11 @@ class KeptState:
             names = vars(sys.modules[own]) if own in sys.modules else {}
             found.update((name, one) for name, one in names.items() if type(one) is ModuleType)
         return [one for one in found.values() if one.__name__ not in self._own]
+
+    def variables(self) -> list[ContextVar[Any]]:
+        """Variables of contexts that the program's modules have."""
+        modules = [vars(sys.modules[name]) for name in self._own if name in sys.modules]
+        return [one for names in modules for one in names.values() if type(one) is ContextVar]
 
     def begin_staying(self) -> None:
         """This process has just been forked, for a worker: it is to be made what it is now."""
