@@ -13,9 +13,9 @@ Where the time of a schedule goes (two processes with a locked increment, 10 mes
 3.12.1, Linux 6.18 in a virtual machine with other work on it, milliseconds of processor time of all
 processes): forked for each 12 to 16, of which the two forks alone are 5 to 6.5 (copying the page
 tables of 23 MB and giving them back), the pages that parent and children copy at their first write
-another 4, and to see the children off 1. With ones that stay 1.2: ``setup`` and what it makes 0.25,
+another 5, and to see the children off 1. With ones that stay 1.3: ``setup`` and what it makes 0.25,
 whether that is alike 0.13, the steps and their messages 0.4, in the children to look whether they
-may stay 0.15, what remains is the code of the workers and the bookkeeping of the schedule.
+may stay 0.2, what remains is the code of the workers and the bookkeeping of the schedule.
 """
 
 from __future__ import annotations
