@@ -324,6 +324,15 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_threads_of_a_process_are_workers": 0,
         "test_what_a_process_held_of_a_file_ends_with_it": 0,
     },
+    "conformance/test_python_processes_stay.py": {
+        "test_a_failure_is_confirmed_by_forked_processes": 0,
+        "test_nothing_is_left_for_the_next_schedule": 13,
+        "test_one_that_is_killed_from_outside_is_noticed": 2,
+        "test_ones_that_get_stuck_are_ended": 0,
+        "test_shared_memory_and_semaphores_begin_as_setup_leaves_them": 0,
+        "test_the_same_steps_as_by_processes_that_are_forked_for_each": 12,
+        "test_what_has_no_likeness_is_inherited": 0,
+    },
     "conformance/test_python_real.py": {
         "test_a_bound_on_steps_that_was_hit_names_the_loop_that_goes_round": 0,
         "test_a_condition_like_class_gives_its_lock_up_and_takes_it_back": 0,

@@ -176,11 +176,13 @@ class Hub:
         #: Locks that were free when this schedule first used them: so they are when it has ended.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
-        # described; what is in queues; how each worker was killed that was
+        # described; what is in queues; how each worker was killed that was; processes whose own
+        # worker has ended, and with it all of their threads
         self.interprocess: set[str] = set()
         self.described: set[str] = set()
         self.stores: dict[str, deque[bytes]] = {}
         self.killed: dict[int, str] = {}
+        self.gone: set[int] = set()
         #: Loops that the program has started itself, in this schedule.
         self.own_loops: list[Any] = []
         #: The cancellations of this schedule, where it has tasks; the cancel scopes of groups of

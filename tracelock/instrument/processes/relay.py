@@ -1,7 +1,8 @@
-"""The controller's side of a worker in another process: a thread that asks on its behalf.
+"""The controller's side of a worker in another process: who asks on its behalf.
 
-To the hub such a worker is one like any other: it has a baton, comes to ops and ends. All that its
-thread does is to take a message from the process, make the step, and send the answer.
+To the hub such a worker is one like any other: it comes to ops and ends. All that is done here is
+to take a message from the process, make the step, and send the answer: on a thread of the pool,
+with a baton, as other workers have it (``serve``), or all of them on one thread (``turns``).
 """
 
 from __future__ import annotations
@@ -33,20 +34,37 @@ real_kill: Final = os.kill
 real_close: Final = os.close
 #: How long a process may take to unwind and to exit, in seconds.
 GRACE: Final = 1.0
+#: How often one that awaits a message looks at what else there is, in seconds.
+LOOKS: Final = 0.25
 
 
 class Relay:
-    """Serves ``worker`` over ``channel``. ``pid``: its process; ``reaps``: that is to be awaited
-    here, and not by the program."""
+    """Serves ``worker`` over ``channel``.
 
-    def __init__(self, hub: Hub, worker: Worker, sock: socket.socket, reaps: bool = False) -> None:
+    ``pid``: its process; ``reaps``: that is to be awaited here, and not by the program; ``thread``:
+    the worker is one of several of its process. ``op``: at which it is; ``over``: it has ended;
+    ``stays``: its process waits for another schedule. ``bars``: what it has called that keeps it
+    from that, None where nobody has looked. ``glance`` is called now and then while a message is
+    awaited.
+    """
+
+    def __init__(self, hub: Hub, worker: Worker, channel: Channel, reaps: bool = False) -> None:
         self.hub = hub
         self.worker = worker
-        self.channel = Channel(sock)
+        self.channel = channel
         self.reaps = reaps
         self.pid = 0
         self.status: int | None = None
         self.ends_itself = False
+        self.over = False
+        self.thread = False
+        self.op: Any = None
+        self.payload: Any = None
+        self.launches: tuple[Any, ...] = ()
+        self.glance: Callable[[], object] = lambda: None
+        self._told_parked = False
+        self.stays = False
+        self.bars: list[str] | None = None
         worker.uncontrolled = 1  # what this thread calls is not the program's doing
         hub.relays.append(self.channel)
 
@@ -59,10 +77,20 @@ class Relay:
     # --- its life ---------------------------------------------------------------------------
     def serve(self) -> None:
         """Serve until the worker has ended. Raises what ended it."""
-        self.channel.sock.settimeout(self.hub.stall)
+        self._served(self.begin)
+
+    def go_on(self) -> None:
+        """The same for one that another thread has served so far, and that waits at its op."""
+        self._served(self._go_on)
+
+    def go_on_launching(self) -> None:
+        """The same for one whose turn it is, and that launches another."""
+        self._served(lambda: self._launch(*self.launches))
+
+    def _served(self, first: Callable[[], object]) -> None:
         try:
-            self.channel.send(wire.BEGIN)
-            while self._message(*self._receive()):
+            first()
+            while self._message(*self.receive()):
                 pass
         except (EOFError, OSError):
             self._died()
@@ -70,18 +98,42 @@ class Relay:
             self.dismiss()
             raise
 
-    def _receive(self) -> Any:
-        try:
-            return self.channel.receive()
-        except TimeoutError:
-            raise LimitReached(f"is stuck outside tracelock's control:\n{self._where()}") from None
+    def begin(self) -> None:
+        """Let the worker begin. Raises OSError where its process is gone."""
+        self.channel.bound(LOOKS)
+        self.channel.send(wire.BEGIN)
+
+    def _go_on(self) -> None:
+        hub, worker = self.hub, self.worker
+        worker.wait()
+        while hub.controller.parked:
+            self.parked()
+            to = hub.decide()
+            if to != worker.number:
+                hub.hand_over(to)
+                worker.wait()
+        self.grant()
+
+    def receive(self) -> Any:
+        """The next message. Raises LimitReached where none comes."""
+        waited = 0.0
+        while True:
+            try:
+                return self.channel.receive()
+            except TimeoutError:
+                self.glance()
+                waited += LOOKS
+                if waited >= self.hub.stall:
+                    raise LimitReached(
+                        f"is stuck outside tracelock's control:\n{self._where()}"
+                    ) from None
 
     def _where(self) -> str:
         """The stack of a process that comes to no op. Kills it."""
         where = "its process does not answer"
         with contextlib.suppress(OSError, EOFError):
             real_kill(self.pid, LOOK)
-            self.channel.sock.settimeout(GRACE)
+            self.channel.bound(GRACE)
             kind, _, *more = self.channel.receive()
             if kind == wire.STACK:
                 where = more[0]
@@ -99,17 +151,59 @@ class Relay:
             self._NOTES[what](self, *about)
 
     # --- steps ------------------------------------------------------------------------------
-    def _step(self, fields: tuple[Any, ...], payload: Any) -> None:
-        op = self._op(*fields)
-        result = self.worker.step(op, self._parked)
-        extra = None
-        if op.target >= 0 and op.kind in (PUT, GET, READ):
-            extra = self.hub.exchanged(op, result, payload)
-        self.channel.send(wire.GRANT, wrapped(result), self.hub.controller.now, extra)
+    def come(self) -> bool:
+        """Take messages until the worker has come to an op; False where it has ended. It may also
+        be about to launch another (``launches``). Where one thread serves all."""
+        hub, worker = self.hub, self.worker
+        try:
+            while True:
+                kind, notes, *more = self.receive()
+                if notes:
+                    self._take(notes)
+                if kind == wire.ASK:
+                    self._asks(*more)
+                    hub.controller.ask(worker.number, self.op)
+                    return True
+                if kind == wire.LAUNCH:
+                    self.launches = tuple(more)
+                    return True
+                self._MESSAGES[kind](self, *more)
+                if kind == wire.END:
+                    break
+        except (EOFError, OSError):
+            self._died()
+        except Exception as error:
+            worker.error = error
+        self.over = True
+        try:
+            hub.ended(worker)
+        except Exception as error:
+            hub.error = error
+        return False
 
-    def _parked(self) -> None:
+    def _asks(self, fields: tuple[Any, ...], payload: Any) -> None:
+        self.op, self.payload, self._told_parked = self._op(*fields), payload, False
+
+    def _step(self, fields: tuple[Any, ...], payload: Any) -> None:
+        self._asks(fields, payload)
+        self.worker.step(self.op, self.parked)
+        self.grant()
+
+    def grant(self) -> None:
+        """Tell the worker what its op has come to."""
+        op, controller = self.op, self.hub.controller
+        extra, result = None, controller.result
+        if op.target >= 0 and op.kind in (PUT, GET, READ):
+            extra = self.hub.exchanged(op, result, self.payload)
+        self.channel.send(wire.GRANT, wrapped(result), controller.now, extra)
+
+    def parked(self) -> None:
+        """Tell the worker, the first time, that its op has begun to wait."""
+        if self._told_parked:
+            return
+        self._told_parked = True
         self.channel.send(wire.PARKED)
-        _, notes = self._receive()
+        _, notes = self.receive()
         self._take(notes)
 
     def _op(self, kind: int, target: Any, at: str, value: Value, timeout: float | None,
@@ -157,15 +251,23 @@ class Relay:
         child.daemon = daemon
         self.channel.send(wire.GO)
         _, descriptors, _, _ = socket.recv_fds(self.channel.sock, 1, 1)
-        Relay(hub, child, socket.socket(fileno=descriptors[0])).launch(self.worker)
+        Relay(hub, child, Channel(socket.socket(fileno=descriptors[0]))).launch(self.worker)
         self.channel.send(wire.GO)
 
+    def _dies(self) -> None:
+        self.ends_itself = True
+        self.channel.expect_end()
+
     # --- its end ----------------------------------------------------------------------------
-    def _end(self, fields: tuple[Any, ...], held: list[str]) -> None:
+    def _end(self, fields: tuple[Any, ...], held: list[str], stays: bool) -> None:
         if held:  # what its files hold is given up when it exits, and not before
             _over(self.pid)
             self._drop()
-        self.channel.close()
+        self.stays = stays
+        if not self.thread:
+            self.hub.gone.add(self.pid)
+        if not stays:
+            self.channel.close()
         error = wire.ended(fields)
         if error is not None:
             raise error
@@ -179,7 +281,7 @@ class Relay:
     def _died(self) -> None:
         """The process has ended without a message."""
         self.channel.close()
-        if self.hub.phase is Phase.UNWIND:
+        if self.hub.phase is Phase.UNWIND or (self.thread and self.pid in self.hub.gone):
             return
         how = self.hub.killed.get(self.worker.number)
         if how is None:
@@ -215,14 +317,16 @@ class Relay:
 
     _MESSAGES: Final[dict[str, Callable[..., object]]] = {
         wire.ASK: _step, wire.LAUNCH: _launch, wire.END: _end,
-        wire.DIES: lambda self: setattr(self, "ends_itself", True),
+        wire.DIES: lambda self: self._dies(),
     }  # fmt: skip
     _NOTES: Final[dict[str, Callable[..., object]]] = {
         "record": lambda self, value: self.worker.record(value),
         "seen": lambda self, label, kind: self.worker.used_by_name(label, kind),
         "at": lambda self, at, function: callers.functions.setdefault(at, function),
         "pid": lambda self, pid: setattr(self, "pid", pid),
+        "thread": lambda self: setattr(self, "thread", True),
         "limit": lambda self, why: setattr(self.hub.controller, "limit", why),
+        "bars": lambda self, found: setattr(self, "bars", found),
         "account": lambda self, told: self.hub.account.account.hear(told),
         "killed": lambda self, name, how, at: was_killed(self.hub, name, how, at),
     }
@@ -230,7 +334,7 @@ class Relay:
     def dismiss(self) -> None:
         """The schedule is over: let the process unwind, or end it."""
         with contextlib.suppress(OSError, EOFError):
-            self.channel.sock.settimeout(GRACE)
+            self.channel.bound(GRACE)
             self.channel.send(wire.OVER)
             while self.channel.receive()[0] != wire.END:
                 self.channel.send(wire.OVER)
@@ -280,7 +384,9 @@ def _over(pid: int) -> bool:
 def connect(hub: Hub, worker: Worker, reaps: bool = False) -> tuple[Relay, Channel]:
     """What serves ``worker``, and the end of the channel that its process gets."""
     ours, theirs = socket.socketpair()
-    return Relay(hub, worker, ours, reaps), Channel(theirs)
+    shared = wire.handover()
+    swapped = None if shared is None else shared.swap()
+    return Relay(hub, worker, Channel(ours, shared), reaps), Channel(theirs, swapped)
 
 
 def was_killed(hub: Hub, name: str, how: str, at: str) -> None:

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, Final
 
 from tracelock.engine.effects import unwrap
-from tracelock.errors import TracelockError
+from tracelock.errors import InternalError, TracelockError
 from tracelock.instrument import callers
 from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.files.access import paths_of
@@ -51,11 +51,16 @@ class RemoteWorker(Worker):
 
     ``base``: objects with lower numbers are known to the controller. ``leads``: the process ends
     when this worker does. ``by_fork``: made by ``os.fork``; its own way to end is ``_exit``.
+    ``stay``: whether the process may go on to another schedule (see ``staying``), None where it
+    may not; ``stays``: it does; ``bars`` tells what keeps it from that, of what was recorded.
     """
 
     elsewhere = True
 
-    __slots__ = ("base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported")
+    __slots__ = (
+        "bars", "base", "by_fork", "channel", "extra", "leads", "notes", "process", "reported",
+        "stay", "stays",
+    )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, channel: Channel, process: str, base: int) -> None:
         super().__init__(hub, number)
@@ -67,6 +72,9 @@ class RemoteWorker(Worker):
         self.reported: set[Any] = set()
         self.leads = True
         self.by_fork = False
+        self.bars: Callable[[], list[str]] | None = None
+        self.stay: Any = None
+        self.stays = False
 
     # --- scheduling points ------------------------------------------------------------------
     def step(self, op: Op, parked: Callable[[], None] | None = None, payload: Any = None) -> Value:
@@ -109,7 +117,7 @@ class RemoteWorker(Worker):
     def ends_itself(self) -> None:
         """The code is about to end this process: what follows was not done from outside."""
         with contextlib.suppress(OSError):
-            self.channel.send(wire.DIES, [])
+            self.channel.send_aside(wire.DIES, [])
 
     def _heed(self, answer: Any) -> Any:
         if answer[0] == wire.OVER:
@@ -206,7 +214,7 @@ class RemoteWorker(Worker):
         channel = self.launching(hub.layout.workers[number].name, bool(thread.daemon))
         child = RemoteWorker(hub, number, channel, self.process, self.base)
         child.leads = False
-        child.notes.append(("pid", os.getpid()))
+        child.notes += [("pid", os.getpid()), ("thread",)]
         hub.relays.append(channel)
         return child
 
@@ -230,10 +238,24 @@ class RemoteWorker(Worker):
 
         super().live(begin)
 
+    def live_on(self, run: Callable[[], object]) -> None:
+        """Live, and again in each further schedule that this process may go on to."""
+        worker = self
+        while True:
+            if worker.stay is None:
+                worker.live(run)
+            else:
+                worker.stay.run(worker.live, run)
+            if not worker.stays:
+                return
+            worker = worker.stay.again(worker)
+
     def await_begin(self) -> None:
         """Wait until it is to begin."""
         with contextlib.suppress(EOFError):
             if self.channel.receive()[0] == wire.BEGIN:
+                if self.stay is not None and not self.stay.alike.count_again():
+                    raise InternalError("a semaphore could not be put back")
                 return
         real_exit(1)
 
@@ -261,12 +283,17 @@ class RemoteWorker(Worker):
 
     def leave(self, fields: tuple[str, ...] = ()) -> None:
         """Tell the controller that this worker is no more."""
+        if self.stay is not None and self.leads:
+            self.stays = not fields and self.stay.may(self)
         if self.leads and self.hub.account is not None:
+            recorded = self.hub.recorder is not None
             self.notes.append(("account", self.hub.account.ends_here()))
+            if recorded and self.bars is not None:
+                self.notes.append(("bars", self.bars()))
         handles = paths_of(self.hub).handles.values()
         held = sorted({name for handle in handles for name in handle.locked})
         with contextlib.suppress(OSError):
-            self.channel.send(wire.END, self.notes, fields, held)
+            self.channel.send(wire.END, self.notes, fields, held, self.stays)
         if not self.leads:
             self.channel.close()
 
@@ -306,11 +333,11 @@ def enter(hub: Hub, number: int, channel: Channel, process: str, base: int,
     paths.process = process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker = RemoteWorker(hub, number, channel, process, base)
-    signal.signal(LOOK, partial(_say_where, worker))
+    signal.signal(LOOK, partial(_say_where, channel))
     return worker
 
 
-def _say_where(worker: RemoteWorker, number: int, frame: FrameType | None) -> None:
+def _say_where(channel: Channel, number: int, frame: FrameType | None) -> None:
     """The handler of a signal: where this process is. Ends it."""
     parts = [stack_of(frame)]
     main = threading.get_ident()
@@ -318,5 +345,5 @@ def _say_where(worker: RemoteWorker, number: int, frame: FrameType | None) -> No
         if ident != main and ident in contexts:
             parts.append(stack_of(other))
     with contextlib.suppress(OSError):
-        worker.channel.send(wire.STACK, [], "\n".join(parts))
+        channel.send_aside(wire.STACK, [], "\n".join(parts))
     real_exit(1)

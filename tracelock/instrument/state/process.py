@@ -247,6 +247,10 @@ class ProcessWide:
         from_end = number - len(ROWS)
         self._as_it_was[from_end] = self._quick[from_end]()
 
+    def same(self) -> bool:
+        """Whether all is as it was."""
+        return [take() for take in self._quick] == self._as_it_was
+
     def put_back(self) -> list[str]:
         """Put back what is not as it was; the names of that."""
         if [take() for take in self._quick] == self._as_it_was:

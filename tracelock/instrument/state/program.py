@@ -10,7 +10,9 @@ from __future__ import annotations
 import faulthandler
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from operator import attrgetter
+from types import CodeType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.naming import ObjectNames
@@ -19,7 +21,7 @@ from tracelock.instrument.state.callers import CallersObjects
 from tracelock.instrument.state.holders import Holder, NamesHeld
 from tracelock.instrument.state.places import covering, home_of, own_modules
 from tracelock.instrument.state.process import ProcessWide
-from tracelock.instrument.state.snapshot import Snapshot
+from tracelock.instrument.state.snapshot import MOST, Snapshot
 from tracelock.instrument.state.things import Buffer
 from tracelock.instrument.state.together import HolderBatch, batches
 
@@ -70,6 +72,9 @@ class KeptState:
         self._batches: list[HolderBatch] = []
         self._alone: list[Holder] = []
         self._batched = 0
+        self._sized = (-1, 0)
+        #: How often what ``setup`` or ``check`` has made of something was accepted.
+        self.accepted = 0
         self.callers = CallersObjects()
 
     def _take_modules(self) -> None:
@@ -90,6 +95,7 @@ class KeptState:
         if len(sys.modules) != self._modules:
             self._take_modules()
             self._whole = True
+            self.accepted += 1
 
     # --- in a forked process ----------------------------------------------------------------------
     def begin_apart(self) -> None:
@@ -107,6 +113,55 @@ class KeptState:
 
     def from_apart(self, told: list[tuple[int, list[Any]]]) -> None:
         self.callers.hear(told, self._snapshot.found)
+
+    # --- in processes of workers that go on to the next schedule ------------------------------
+    @property
+    def size(self) -> int:
+        """How many parts are looked after."""
+        if self._sized[0] != len(self._snapshot.found):
+            found = self._snapshot.found
+            self._sized = len(found), sum(holder.size for holder in found)
+        return MOST if self._snapshot.full else self._sized[1]
+
+    def untouched(self) -> bool:
+        """Whether, now that ``setup`` has run, all is as it was before. Looks at everything."""
+        self._whole = True
+        return not self._dirty and not self._differing() and self._process.same()
+
+    def others(self) -> list[ModuleType]:
+        """Modules that are none of the program's and that its code names."""
+        found: dict[str, ModuleType] = {}
+        codes = [getattr(work, "__code__", None) for work in self.given]
+        while codes:
+            code = codes.pop()
+            if type(code) is CodeType:
+                codes += code.co_consts
+                found.update(
+                    (name, sys.modules[name]) for name in code.co_names if name in sys.modules
+                )
+        for own in self._own:
+            names = vars(sys.modules[own]) if own in sys.modules else {}
+            found.update((name, one) for name, one in names.items() if type(one) is ModuleType)
+        return [one for one in found.values() if one.__name__ not in self._own]
+
+    def variables(self) -> list[ContextVar[Any]]:
+        """Variables of contexts that the program's modules have."""
+        modules = [vars(sys.modules[name]) for name in self._own if name in sys.modules]
+        return [one for names in modules for one in names.values() if type(one) is ContextVar]
+
+    def begin_staying(self) -> None:
+        """This process has just been forked, for a worker: it is to be made what it is now."""
+        self._process = ProcessWide()
+
+    def put_back_here(self) -> bool:
+        """The worker of this process has ended: what it has changed is made what it was, if all of
+        that can be."""
+        self._whole = True
+        for holder in self._differing():
+            holder.put_back()
+            if not holder.whole or holder.changed():
+                return False
+        return self._process.same()
 
     # --- what is not put back -------------------------------------------------------------------
     def owns(self, module: str) -> bool:
@@ -188,9 +243,11 @@ class KeptState:
                 self._accept(holder)
         for holder in self._dirty:
             if isinstance(holder, NamesHeld):
+                self.accepted += 1
                 holder.accept_others()
 
     def _accept(self, holder: Holder) -> None:
+        self.accepted += 1
         if self.callers.apart and holder in self._theirs:
             self.callers.note(holder)
         holder.accept()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -53,11 +54,8 @@ class ThreadBackend(PythonBackend):
             raise
         self.kept.set_up()
         hub.phase = Phase.RUN
-        try:
-            hub.launch_all(self._workers(state))
-            self._await()
-        except Stuck:
-            pass
+        with contextlib.suppress(Stuck):
+            self._run(state)
         hub.block_loops()
         if hub.own_loops and hub.own_loops[0].starved(self):
             controller.active.clear()
@@ -70,6 +68,11 @@ class ThreadBackend(PythonBackend):
         if not self.settles and self._completed(controller):
             self._check_apart(controller, state)
         self.kept.ran()
+
+    def _run(self, state: Any) -> None:
+        """Let the workers run until nobody can go on."""
+        self.hub.launch_all(self._workers(state))
+        self._await()
 
     def _check_apart(self, controller: OpenController, state: Any) -> None:
         """Call ``check``, and tell what it changes from what the workers have changed."""
