@@ -64,6 +64,7 @@ INNER: dict[str, set[str]] = {
     "instrument/account": set(),
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files"},
+    "instrument/inputs": {"rewrite"},
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"scanning", "threads"},
     "instrument/processes": {"files", "threads"},

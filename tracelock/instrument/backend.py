@@ -252,6 +252,8 @@ class PythonBackend:
         main = Main(hub, number, hub.batons[-1])
         main.own_thread = False
         kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
+        if phase is Phase.SETUP:
+            controller.aside = kept[:3]
         controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
@@ -271,6 +273,8 @@ class PythonBackend:
             hub.phase = Phase.IDLE
             hub.over = False
             controller.scheduler, controller.observer, controller.log, controller.shut_out = kept
+            controller.aside = None
+            controller.fired = False
             controller.current = -1
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:

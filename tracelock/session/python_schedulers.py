@@ -10,7 +10,7 @@ from tracelock.engine.open import OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.ops import NAMES, SPAWN
+from tracelock.ops import CHOOSE, NAMES, SPAWN
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ def difference(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
 
 def no_choice(log: Any) -> bool:
     """Whether a schedule could not have gone otherwise: at no step could another worker have gone
-    on, and none was started."""
+    on, none was started, and no value was chosen."""
     return all(
-        kind != SPAWN and (options is None or len(options) < 2) for _, kind, _, _, options, _ in log
+        kind not in (SPAWN, CHOOSE) and (options is None or len(options) < 2)
+        for _, kind, _, _, options, _ in log
     )

@@ -80,6 +80,11 @@ def _check(trace: Trace) -> None:
             "the workers of this trace are given to tracelock_explore inside a test: they have no "
             "names by which a program could call them"
         )
+    if any(event.op == "choose" for event in trace.events):
+        raise UsageError(
+            "the trace has values that the code asked tracelock for (tracelock.choice and the like)"
+            ", and a program without tracelock gets none: tracelock replay gives them again"
+        )
     for key, what in (("collections", "a garbage collection"), ("cancellations", "a cancellation")):
         ops = ("call",) if key == "collections" else ("cancelled",)
         if python.get(key) and any(event.op in ops for event in trace.events):

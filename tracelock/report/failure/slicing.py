@@ -35,6 +35,7 @@ _READS: Final = frozenset({"read", "compare_exchange", "exchange", "fetch_add", 
 _UNSERIALISABLE: Final = frozenset({"rwr", "rww", "wrw", "wwr"})
 _PLUMBING: Final = frozenset({"spawn", "join", "checkpoint"})
 _MOST_WRITES: Final = 4
+_MOST_CHOICES: Final = 6
 
 
 @dataclass(slots=True)
@@ -103,11 +104,18 @@ class _Slicer:
         for seq, level in list(self.found.levels.items()):
             if level <= LINK:
                 self._decided(seq)
+        for seq in self._choices():
+            add(seq, LINK if self.events.results[seq] else DECIDED)
         for seq in preemptions(self.trace):
             for one, level in ((seq - 1, AROUND), (seq, MORE)):
                 if self._op(one) not in _PLUMBING:
                     add(one, level)
         return self.found
+
+    def _choices(self) -> list[int]:
+        """Where the program chose a value: that is half of what it takes to fail."""
+        chosen = [seq for seq in range(len(self.events)) if self._op(seq) == "choose"]
+        return chosen[:_MOST_CHOICES]
 
     # --- where it starts -------------------------------------------------------------------------
     def _end(self) -> None:

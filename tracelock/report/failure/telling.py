@@ -12,7 +12,7 @@ from typing import Final
 from tracelock.analysis.findings import Finding
 from tracelock.report.failure.slicing import slice_of
 from tracelock.report.timeline import Reasons, Switch
-from tracelock.report.wording import clean, describe, shown, waits
+from tracelock.report.wording import chosen, clean, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
 
 __all__ = ["MOST", "StoryLine", "Teller", "ended", "story_lines"]
@@ -235,6 +235,8 @@ class Teller:
             if type(woken) is not list:
                 return f"notifies {name}"
             return f"wakes {' and '.join(self.names[one] for one in woken) or 'nobody'}"
+        if op == "choose":
+            return f"chooses {chosen(event)}"
         if op in _VERBS:
             return f"{_VERBS[op]} {name}"
         return describe(event, self.names)
