@@ -252,8 +252,7 @@ class PythonBackend:
         main = Main(hub, number, hub.batons[-1])
         main.own_thread = False
         kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
-        if phase is Phase.SETUP:
-            controller.aside = kept[:3]
+        controller.aside = kept[:3] if phase is Phase.SETUP else None
         controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
@@ -273,9 +272,7 @@ class PythonBackend:
             hub.phase = Phase.IDLE
             hub.over = False
             controller.scheduler, controller.observer, controller.log, controller.shut_out = kept
-            controller.aside = None
-            controller.fired = False
-            controller.current = -1
+            controller.aside, controller.fired, controller.current = None, False, -1
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the user's ``setup`` or ``check``."""
