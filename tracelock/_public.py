@@ -25,6 +25,7 @@ from tracelock.instrument.inputs.choosing import (
     booleans as booleans, choice as choice, integers as integers, sample as sample,
     shuffle as shuffle,
 )  # fmt: skip
+from tracelock.instrument.invariants.watching import always as always
 from tracelock.instrument.loops.aim import cancellable as cancellable
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema

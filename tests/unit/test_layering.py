@@ -65,6 +65,7 @@ INNER: dict[str, set[str]] = {
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files"},
     "instrument/inputs": {"rewrite"},
+    "instrument/invariants": set(),
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"scanning", "threads"},
     "instrument/processes": {"files", "threads"},

@@ -126,6 +126,8 @@ class Hub:
         self.account: Any = None
         #: Who looks at the schedules as they run.
         self.onlooker = Onlooker()
+        #: What has to hold between steps; see ``invariants``.
+        self.invariants: Any = None
         # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
         # that another one waited for; those whose import has not ended yet; what puts the locks of
         # new ones under control
@@ -197,6 +199,8 @@ class Hub:
         self.controller = controller
         self.schedule = next(_schedules)
         self.recorder = None if self.account is None else self.account.begin()
+        if self.invariants is not None:
+            self.invariants.begin()
         controller.sync()
 
     def enter(self, number: int, worker: Worker) -> None:
@@ -220,6 +224,11 @@ class Hub:
             self.over = True
             return -1
         try:
+            if self.invariants is not None and self.invariants.used:
+                self.invariants.look()
+                if self.error is not None:
+                    self.over = True
+                    return -1
             worker = self.controller.next()
         except BaseException as error:
             self.error = error

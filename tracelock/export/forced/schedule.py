@@ -74,6 +74,11 @@ def _check(trace: Trace) -> None:
         )
     if trace.verdict.kind not in ("failed", "deadlock"):
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to force")
+    if trace.verdict.failure == "always":
+        raise UsageError(
+            "an invariant failed between two steps, where a program without tracelock evaluates "
+            "none: tracelock replay does it again"
+        )
     python = trace.scenario.get("python", {})
     if "exploration" in python:
         raise UsageError(

@@ -125,6 +125,8 @@ class _Slicer:
             own = self.by_worker[verdict.worker]
             if own and self._at(own[-1]) == verdict.at:
                 self.found.add(own[-1], PROOF)
+        if verdict.failure == "always":
+            self._broken()
         places = {name: place for place, name in enumerate(self.trace.workers)}
         for one in verdict.blocked:
             worker = places.get(one.worker, -1)
@@ -149,6 +151,14 @@ class _Slicer:
             elif one.op in ("get", "put") or not one.holder:
                 for seq in self.by_target[one.target][-3:]:
                     self.found.add(seq, LINK)
+
+    def _broken(self) -> None:
+        """The step after which an invariant did not hold, the last one, and writes before it."""
+        last = len(self.events) - 1
+        self.found.add(last, PROOF)
+        written = [seq for seq in range(last) if self._op(seq) in _WRITES]
+        for seq in written[-_MOST_WRITES:]:
+            self.found.add(seq, LINK)
 
     def _reads_before(self, worker: int, seq: int) -> list[int]:
         """The reads of ``worker`` shortly before an event of it, of what others write."""

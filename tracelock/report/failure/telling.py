@@ -15,7 +15,7 @@ from tracelock.report.timeline import Reasons, Switch
 from tracelock.report.wording import chosen, clean, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
 
-__all__ = ["MOST", "StoryLine", "Teller", "ended", "story_lines"]
+__all__ = ["MOST", "StoryLine", "Teller", "after_all", "ended", "story_lines"]
 
 #: So many lines at most, however many would matter.
 MOST: Final = 15
@@ -56,6 +56,11 @@ class _Visit:
     seqs: list[int]
     level: int = 99
     wanted: list[int] = field(default_factory=list)
+
+
+def after_all(trace: Trace) -> str:
+    """What is at the line that is no worker's, in words."""
+    return "an invariant" if trace.verdict.failure == "always" else "the check"
 
 
 def story_lines(

@@ -151,10 +151,11 @@ def _next(workers: Sequence[int], current: int) -> int:
 
 class DporOfTasks(Wrapper):
     """``StepScheduler`` while it is known what steps have touched, else ``DporScheduler``, which
-    begins from the start."""
+    begins from the start, with ``watched``."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self._steps = StepScheduler()
+        self._watched = [tuple(variables) for variables in watched]
         self._run: Run
         super().__init__(self._steps)
 
@@ -164,7 +165,7 @@ class DporOfTasks(Wrapper):
 
     def begin(self) -> bool:
         if self._steps.unknown and self.inner is self._steps:
-            self.inner = DporScheduler()
+            self.inner = DporScheduler(self._watched)
             self.inner.attach(self._run)
         return self.inner.begin()
 
