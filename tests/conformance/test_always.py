@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 import tracelock
+from tests.helpers import looking_on as elsewhere
 from tests.helpers import watched_programs
+from tests.helpers.looking_on import states_in_between
 from tests.helpers.watched_programs import State, looked_at, workers
 from tests.oracles.every import Every
 from tracelock.errors import UsageError
@@ -42,11 +44,13 @@ def states_seen(host: PythonHost, seen: set[Any], make: Any) -> tuple[set[Any], 
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_the_states_in_between_are_those_of_every_order(seed: int) -> None:
-    seen: set[Any] = set()
+def test_the_states_in_between_are_those_of_every_order(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = states_in_between(monkeypatch)
 
     def invariant(state: State) -> None:
-        seen.add(looked_at(state))
+        looked_at(state)
 
     code = PythonCode(workers(seed), State, None, HERE, always=invariant)
     target = target_for(code=code)
@@ -148,30 +152,24 @@ def test_two_writes_that_commute_for_all_others_do_not_for_it() -> None:
         assert both.failed and "after sets_y: write Two#1.y" in both.ways[-1].message
 
 
-def test_it_is_evaluated_where_what_it_read_has_changed() -> None:
-    calls: list[int] = []
+def test_it_is_evaluated_where_what_it_read_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looks(state: State) -> bool:
+        return state.x < 100
 
-    def setup() -> Two:
-        calls.clear()
-        return Two()
-
-    def counts(two: Two) -> bool:
-        calls.append(1)
-        return two.x < 100
-
-    def writes_much(two: Two) -> None:
+    def writes_much(state: State) -> None:
         for number in range(20):
-            two.y = number
-        two.x = 1
+            state.y = number
+        state.x = 1
 
-    def check(two: Two) -> None:
-        assert two.y == 19 and len(calls) == 2
+    def reads(state: State) -> None:
+        assert state.y + state.x < 40
 
+    seen = states_in_between(monkeypatch)
     found = tracelock.explore(
-        setup=setup, workers=[writes_much, sets_x, sets_y], always=counts, schedules=1,
-        strategy="round-robin" if False else "random",
-    )  # fmt: skip
-    assert len(calls) < 8, found.summary
+        setup=State, workers=[writes_much, reads], always=looks, strategy="dpor", instrument=HERE
+    )
+    assert found.verdict == "verified" and len(found.account.variables) == 2  # type: ignore[union-attr]
+    assert seen == {(0, 0, 0), (1, 19, 0)}
 
 
 def test_one_that_the_program_adds() -> None:
@@ -268,10 +266,11 @@ def test_before_the_first_step_and_outside_of_explorations() -> None:
 
 def test_what_is_not_looked_into_is_evaluated_after_every_step_and_not_verified() -> None:
     found = tracelock.explore(
-        setup=Two, workers=[sets_x, sets_y], always=not_y_alone, instrument=["only"],
-        strategy="random",
+        setup=Two, workers=[sets_x, sets_y, sets_x], always=elsewhere.positive,
+        instrument=["only", __name__], strategy="dpor",
     )  # fmt: skip
-    assert found.verdict in ("passed", "failed")
+    assert found.verdict == "passed"
+    assert "the invariant positive" in found.summary
 
 
 def test_it_reads_the_same_in_processes_of_their_own() -> None:

@@ -78,7 +78,7 @@ class PythonBackend:
         self.account.one_loop = self.one_loop
         self.hub.expected, self.hub.aim = program.expected, program.aim
         self.hub.listens, self.hub.collections = program.listens, program.collections
-        self.hub.invariants = Invariants(self.hub, program.invariants)
+        self.hub.invariants = Invariants(self.hub, program)
         self.hub.pool = self._pooled
         self.hub.stand_in = self._stand_ins = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8

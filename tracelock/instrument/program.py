@@ -108,7 +108,8 @@ class PythonProgram:
     again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario
     that it was made from; ``names``: of the workers, else those of the functions. ``listens``:
     what a loop logs is the program's own business: it looks at the log. ``invariants``:
-    what has to hold between steps, called as ``check`` is.
+    what has to hold between steps, called as ``check`` is; ``watched`` gives the names of variables
+    that it was seen to read.
     """
 
     workers: Sequence[Work]
@@ -128,6 +129,7 @@ class PythonProgram:
     found: list[str] = field(default_factory=list)
     listens: bool = False
     invariants: Sequence[Work] = ()
+    watched: Callable[[], list[str]] = list
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
     aim: Aim = field(init=False)
@@ -179,6 +181,8 @@ class PythonProgram:
             python["check"] = name_of(self.check)
         if self.invariants:
             python["always"] = [name_of(one) for one in self.invariants]
+        if watched := self.watched():
+            python["watched"] = watched
         python["instrument"] = [*self.instrument, *(["all", *self.found] if self.every else ())]
         if self.expected:
             python["expected_errors"] = [error_name(error) for error in self.expected]

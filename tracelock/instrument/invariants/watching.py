@@ -24,10 +24,12 @@ from tracelock.instrument.contexts import contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 from tracelock.instrument.invariants.reader import InvariantReader
+from tracelock.objects import VARIABLE
 from tracelock.ops import ATOMIC, GET, NAMES, READ, Op
 
 if TYPE_CHECKING:
     from tracelock.engine.open import OpenController
+    from tracelock.instrument.program import PythonProgram
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -63,10 +65,11 @@ class Invariants:
     explored is one interpreter, so that nobody looks where that lets no other thread go on.
     """
 
-    def __init__(self, hub: Hub, given: Sequence[Callable[..., Any]]) -> None:
+    def __init__(self, hub: Hub, program: PythonProgram) -> None:
         self.hub = hub
-        self.given = tuple(given)
-        self.used = bool(given)
+        self.given = tuple(program.invariants)
+        self.used = bool(self.given)
+        program.watched = self.variables
         self.by_interpreter = False
         self.added: dict[str, None] = {}
         self.watched: list[dict[str, None]] = [{} for _ in range(len(self.given) + 1)]
@@ -104,6 +107,17 @@ class Invariants:
             for one in self.watched
         ]
         return [group for group in groups if group]
+
+    def variables(self) -> list[str]:
+        """The names of all variables that invariants read: where only some of their accesses are
+        in a trace, they are steps of its replay all the same."""
+        layout = self.hub.layout
+        names = dict.fromkeys(name for one in self.watched for name in one)
+        return sorted(
+            name for name in names
+            if (number := layout.number_of(name)) is not None
+            and layout.objects[number].type == VARIABLE
+        )  # fmt: skip
 
     def begin(self) -> None:
         """A schedule begins."""
