@@ -48,9 +48,7 @@ def target_for(
         and code is not None
         and (code.workers or code.setup or code.check or code.always)
     ):
-        raise UsageError(
-            "a scenario has workers, checks and invariants of its own: give the one or the other"
-        )
+        raise UsageError("a scenario has workers of its own: give the one or the other")
     if isinstance(subject, Target):
         return subject
     if subject is not None:
