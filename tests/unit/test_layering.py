@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity", "debugger"),
+    ("compare", "atomicity", "debugger", "stateful"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
