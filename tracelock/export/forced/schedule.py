@@ -16,7 +16,7 @@ Row = tuple[str, str, str, str, str, int]
 #: Backends whose workers can be kept at a source line, or at an await, from within their process.
 FORCEABLE: Final = ("threading", "asyncio")
 #: Workers of traces that stand for no thread or task.
-_NOBODY: Final = frozenset({"setup", "outside", "loop:callbacks", "loop:timers"})
+_NOBODY: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
 _CALLBACKS: Final = "loop:callbacks"
 #: Steps of a schedule above which no program is written: a person could not read it.
 _MOST: Final = 2_000
