@@ -18,6 +18,7 @@ from tracelock.errors import Divergence, UsageError
 from tracelock.explore.search import Budget, Searched, search
 from tracelock.instrument.inputs.choosing import combination, permutation
 from tracelock.ops import CHOOSE, GET, READ
+from tracelock.report.redaction.redacting import without_homes
 from tracelock.schedulers.base import Run, Scheduler, Wrapper
 from tracelock.schedulers.bounded import DelayBoundedScheduler, PreemptionBoundedScheduler
 from tracelock.schedulers.dpor.scheduler import DporScheduler
@@ -27,6 +28,7 @@ from tracelock.session.python_host import PythonHost
 from tracelock.session.python_schedulers import Restarting
 from tracelock.session.targets import target_for
 from tracelock.trace import Trace, load_trace_text
+from tracelock.trace.token import parse_token, token_of
 
 #: Final states that ``check`` has seen; it alone changes this (all else is put back).
 STATES: list[Any] = []
@@ -199,7 +201,7 @@ def values_of(trace: Trace) -> list[str]:
     return [event.extra["chosen"] for event in trace.events if event.op == "choose"]
 
 
-@pytest.mark.parametrize("strategy", ["dpor", "random", "pct", "surw", "pos", "preemption"])
+@pytest.mark.parametrize("strategy", ["random", "dpor", "pct", "surw", "pos", "preemption"])
 def test_a_failure_is_made_small_with_its_values_and_replayed(strategy: str) -> None:
     found = tracelock.explore(
         setup=make_sum, workers=[add, add], check=below, strategy=strategy, schedules=3_000
@@ -211,6 +213,31 @@ def test_a_failure_is_made_small_with_its_values_and_replayed(strategy: str) -> 
     result = tracelock.replay(again, setup=make_sum, workers=[add, add], check=below)
     assert result.reproduced
     assert "chooses 1000 (of 0..1000000)" in found.story()
+
+
+def test_a_token_has_the_numbers_of_the_values() -> None:
+    found = tracelock.explore(setup=make_sum, workers=[add, add], check=below, strategy="random")
+    assert found.trace is not None
+    marks = parse_token(token_of(found.trace)).marks
+    chosen = {event.seq: event.result for event in found.trace.events if event.op == "choose"}
+    assert {number: mark.number for number, mark in marks.items()} == chosen
+
+
+def test_a_plain_program_gets_no_values() -> None:
+    found = tracelock.explore(setup=make_sum, workers=[add, add], check=below, strategy="random")
+    assert found.trace is not None
+    with pytest.raises(UsageError, match="a program without tracelock gets none"):
+        tracelock.export(found.trace, "python")
+
+
+def test_redaction_and_home_folders_reach_what_was_chosen() -> None:
+    def worker() -> None:
+        assert tracelock.choice(["/home/ann/x", "/home/bob/y"]).endswith("x")
+
+    found = tracelock.explore(workers=[worker], strategy="dpor")
+    assert found.trace is not None
+    assert values_of(found.trace) == ["'/home/bob/y'"]
+    assert values_of(without_homes(found.trace)) == ["'~/y'"]
 
 
 def test_other_alternatives_are_a_divergence_that_says_so() -> None:

@@ -126,8 +126,9 @@ class Hub:
         self.account: Any = None
         #: Who looks at the schedules as they run.
         self.onlooker = Onlooker()
-        #: What has to hold between steps; see ``invariants``.
+        #: What has to hold between steps, see ``invariants``; whether there is anything now.
         self.invariants: Any = None
+        self.looks = False
         # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
         # that another one waited for; those whose import has not ended yet; what puts the locks of
         # new ones under control
@@ -224,7 +225,7 @@ class Hub:
             self.over = True
             return -1
         try:
-            if self.invariants is not None and self.invariants.used:
+            if self.looks:
                 self.invariants.look()
                 if self.error is not None:
                     self.over = True

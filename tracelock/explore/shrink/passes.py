@@ -15,6 +15,8 @@ from tracelock.explore.shrink.trials import FAR, Block
 
 #: Up to so many blocks any block is tried at any other place.
 FEW: Final = 12
+#: How often it is closed in on a number.
+ROUNDS: Final = 3
 
 
 def commute(shrinking: Shrinking) -> None:
@@ -166,7 +168,7 @@ def lower(shrinking: Shrinking) -> None:
     where that has found a lower one."""
     for place in range(len(shrinking.best.plan.extra) - 1, -1, -1):
         for at in range(_count(shrinking, place)):
-            most = FEW
+            most = ROUNDS
             while most and _closed_in(shrinking, place, at):
                 most -= 1
 

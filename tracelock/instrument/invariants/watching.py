@@ -59,7 +59,7 @@ class Invariant:
 class Invariants:
     """The invariants of one program.
 
-    ``given``: those of all schedules. ``used``: there are some in this schedule. ``added``: not
+    ``given``: those of all schedules. ``added``: not
     empty where the program has added some itself. ``watched``: for each one that is given, and for
     all that are added, the names of what it has read in any schedule. ``by_interpreter``: what is
     explored is one interpreter, so that nobody looks where that lets no other thread go on.
@@ -68,7 +68,6 @@ class Invariants:
     def __init__(self, hub: Hub, program: PythonProgram) -> None:
         self.hub = hub
         self.given = tuple(program.invariants)
-        self.used = bool(self.given)
         program.watched = self.variables
         self.by_interpreter = False
         self.added: dict[str, None] = {}
@@ -121,7 +120,7 @@ class Invariants:
 
     def begin(self) -> None:
         """A schedule begins."""
-        self.used = bool(self.given)
+        self.hub.looks = bool(self.given)
         self._now.clear()
         self._reader = None
         self._seen, self._last = 0, None
@@ -152,7 +151,7 @@ class Invariants:
     def add(self, function: Callable[..., Any]) -> None:
         """One more, for the schedule that runs."""
         self.added[ALWAYS] = None
-        self.used = True
+        self.hub.looks = True
         self._now.append(self._made(function, (), self.watched[-1]))
 
     # --- between steps -----------------------------------------------------------------------
