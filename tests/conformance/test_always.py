@@ -17,6 +17,7 @@ from tests.oracles.every import Every
 from tracelock.errors import UsageError
 from tracelock.explore.search import Budget, search
 from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.session.code import PythonCode
 from tracelock.session.plan import Plan
 from tracelock.session.python_host import PythonHost
@@ -278,3 +279,12 @@ def test_it_reads_the_same_in_processes_of_their_own() -> None:
         setup=Two, workers=[sets_x, sets_y], always=small, strategy="dpor", isolation="always"
     )
     assert (found.verdict, found.executions) == ("verified", 1)
+
+
+def test_a_scheduler_of_the_users_own_is_not_told_what_is_watched() -> None:
+    for strategy, verdict in (("dpor", "verified"), (DporScheduler(), "passed")):
+        found = tracelock.explore(
+            setup=Two, workers=[sets_x, sets_y], always=small, strategy=strategy
+        )
+        assert found.verdict == verdict
+    assert "a scheduler of your own" in found.summary

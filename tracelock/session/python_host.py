@@ -341,7 +341,7 @@ class PythonHost(Interpreted, Host):
         return self.entangled or self.backend.own_loops
 
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
-        self.watched = self.backend.hub.invariants.groups()
+        self.watched = self.backend.hub.invariants.groups(strategy)
         made = of_tasks(strategy, seed, self.watched) if self.entangled else None
         return made or super().scheduler(strategy, seed, depth)
 

@@ -63,13 +63,14 @@ class Invariants:
     empty where the program has added some itself. ``watched``: for each one that is given, and for
     all that are added, the names of what it has read in any schedule. ``by_interpreter``: what is
     explored is one interpreter, so that nobody looks where that lets no other thread go on.
+    ``untold``: the search is by a scheduler of the user's own, which does not know what is watched.
     """
 
     def __init__(self, hub: Hub, program: PythonProgram) -> None:
         self.hub = hub
         self.given = tuple(program.invariants)
         program.watched = self.variables
-        self.by_interpreter = False
+        self.by_interpreter = self.untold = False
         self.added: dict[str, None] = {}
         self.watched: list[dict[str, None]] = [{} for _ in range(len(self.given) + 1)]
         self._known = 0
@@ -98,8 +99,10 @@ class Invariants:
         """Between two schedules: a search knows now what is watched."""
         self._known = sum(map(len, self.watched))
 
-    def groups(self) -> list[tuple[int, ...]]:
-        """For each invariant the numbers of the variables and objects that it reads."""
+    def groups(self, strategy: object) -> list[tuple[int, ...]]:
+        """For each invariant the numbers of the variables and objects that it reads, for a search
+        by ``strategy``. One that is no name of ours is not told."""
+        self.untold = not isinstance(strategy, str)
         numbers = self.hub.layout.number_of
         groups = [
             tuple(number for name in one if (number := numbers(name)) is not None)
