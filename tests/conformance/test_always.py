@@ -25,8 +25,9 @@ from tracelock.session.python_schedulers import Restarting
 from tracelock.session.targets import target_for
 from tracelock.trace import load_trace_text
 
-#: More runs than this a program may not have.
+#: More runs than this a program may not have, and the programs that have fewer.
 MOST = 400
+SEEDS = sorted({*range(40)} - {17, 20, 27, 35, 37, 38})
 HERE = ["only", __name__, watched_programs.__name__]
 
 
@@ -44,7 +45,7 @@ def states_seen(host: PythonHost, seen: set[Any], make: Any) -> tuple[set[Any], 
     return set(seen), found.exhaustive, found.schedules
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_states_in_between_are_those_of_every_order(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,8 +60,7 @@ def test_the_states_in_between_are_those_of_every_order(
     assert isinstance(host, PythonHost)
     with host:
         every, all_of_them, runs = states_seen(host, seen, Every)
-        if not all_of_them:
-            pytest.skip("too many orders to try them all")
+        assert all_of_them, "too many orders to try them all"
 
         def dpor() -> Scheduler:
             return host.scheduler("dpor", 0, None)

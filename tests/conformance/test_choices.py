@@ -32,8 +32,9 @@ from tracelock.trace.token import parse_token, token_of
 
 #: Final states that ``check`` has seen; it alone changes this (all else is put back).
 STATES: list[Any] = []
-#: More runs than this a program may not have.
+#: More runs than this a program may not have, and the programs that have fewer.
 MOST = 300
+SEEDS = sorted({*range(30)} - {1, 10, 20, 24, 26, 27})
 HERE = [__name__, "tests.helpers.choosing_programs"]
 
 
@@ -104,12 +105,11 @@ def opened(setup: Any, workers: Any, backend: str = "threading") -> PythonHost:
     return host
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_class_once_and_no_other(seed: int) -> None:
     with opened(*program(seed)) as host:
         every, brute = searched(host, Every, MOST)
-        if not brute.exhaustive:
-            pytest.skip("too many orders to try them all")
+        assert brute.exhaustive, "too many orders to try them all"
         some, found = searched(host, DporScheduler, MOST)
         assert found.exhaustive and some.states == every.states
         assert some.found.keys() == every.found.keys()
