@@ -39,6 +39,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_not_seen_is_not_verified": 4,
         "test_what_is_seen_is_verified": 4,
     },
+    "conformance/test_always.py": {
+        "test_a_failure_names_the_step_and_is_replayed": 3,
+        "test_of_tasks_it_is_looked_at_where_others_can_come_in": 2,
+        "test_the_states_in_between_are_those_of_every_order": 6,
+    },
     "conformance/test_analyze_library.py": {
         "test_a_failing_trace_of_a_search_is_named": 2,
         "test_no_false_alarm_and_no_miss": 20,
@@ -75,6 +80,13 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_checkpoint.py": {
         "test_dpor_stopped_at_every_kth_schedule": 3,
+    },
+    "conformance/test_choices.py": {
+        "test_a_failure_is_made_small_with_its_values_and_replayed": 6,
+        "test_every_class_once_and_no_other": 8,
+        "test_in_processes_of_their_own": 0,
+        "test_more_values_than_are_tried_are_not_verified": 4,
+        "test_on_every_backend": 3,
     },
     "conformance/test_determinism.py": {
         "test_digests_in_another_process": 0,
@@ -388,6 +400,11 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_small_programs.py": {
         "test_dpor_reaches_what_the_oracle_reaches": 72,
         "test_the_verdict_is_the_truth": 320,
+    },
+    "conformance/test_state_machines.py": {
+        "test_a_right_one_passes": 0,
+        "test_of_tasks": 0,
+        "test_the_smallest_client_is_told_with_its_schedule": 0,
     },
     "conformance/test_states.py": {
         "test_generated_scenarios": 3,

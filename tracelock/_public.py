@@ -21,6 +21,11 @@ from tracelock.errors import (
     ScenarioError as ScenarioError, TraceError as TraceError, TracelockError as TracelockError,
     UnsupportedError as UnsupportedError, UsageError as UsageError,
 )  # fmt: skip
+from tracelock.instrument.inputs.choosing import (
+    booleans as booleans, choice as choice, integers as integers, sample as sample,
+    shuffle as shuffle,
+)  # fmt: skip
+from tracelock.instrument.invariants.watching import always as always
 from tracelock.instrument.loops.aim import cancellable as cancellable
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema
@@ -58,6 +63,7 @@ from tracelock.session.exporting import export as export
 from tracelock.session.shrinking import (
     ShrunkTrace as ShrunkTrace, predict as predict, shrink as shrink,
 )  # fmt: skip
+from tracelock.stateful import run_state_machine_concurrently as run_state_machine_concurrently
 from tracelock.trace import (
     Blocked as Blocked, Event as Event, Events as Events, MISSING as MISSING, Trace as Trace,
     Verdict as Verdict, load_trace as load_trace, load_trace_text as load_trace_text,

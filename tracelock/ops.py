@@ -42,11 +42,12 @@ CANCELLED: Final = 21  # a cancellation, by a worker or a timeout block, reaches
 TIMEOUT: Final = 22  # the deadline of a timeout block, or of a waiting op, passes
 CRASH: Final = 23
 CALL: Final = 24
+CHOOSE: Final = 25  # the program asks for one of some values; see ``Alternatives``
 
 NAMES: Final = (
     "read", "write", "compare_exchange", "exchange", "fetch_add", "atomic", "acquire", "release",
     "request", "wait", "wake", "notify", "set", "clear", "put", "get", "sleep", "checkpoint",
-    "spawn", "join", "cancel", "cancelled", "timeout", "crash", "call",
+    "spawn", "join", "cancel", "cancelled", "timeout", "crash", "call", "choose",
 )  # fmt: skip
 KIND_OF: Final = {name: kind for kind, name in enumerate(NAMES)}
 
@@ -68,7 +69,7 @@ class Op:
     many items it had then, which is known when the step is made. ``timeout``: seconds, or None to
     wait for ever.
     ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name; of
-    spawn by a fork, the numbers of the objects whose state is copied.
+    spawn by a fork, the numbers of the objects whose state is copied; of choose, ``Alternatives``.
     ``soft``: the step has an ``into``, so that running out of time there is a result (false)
     and not an error.
     ``remark``: what the record tells of the step besides; nothing depends on it. Of a release, the
@@ -110,6 +111,20 @@ class AtomicBody:
 
     def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """What a ``choose`` step chooses among, as its ``body``.
+
+    ``name``: the function that was called. ``count``: how many values there are, 1 or more; the
+    step's result is the number of the one that is taken. ``shown``: what they are, for people: a
+    list where they are few, else words.
+    """
+
+    name: str
+    count: int
+    shown: Value
 
 
 class Raised:

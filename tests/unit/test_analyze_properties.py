@@ -44,6 +44,7 @@ STEPS: dict[str, tuple[tuple[str, ...], tuple[Any, ...]]] = {
     "join": (("w0", "w1"), (True, False)), "cancel": (("w0", "w1"), (MISSING,)),
     "timeout": ((".", "news"), (MISSING,)), "call": (("m:f",), (MISSING,)),
     "atomic": ((".",), ({"x": 0}, MISSING)), "exchange": (("z",), (0,)),
+    "choose": (("choice", "integers"), (0, 1)),
 }  # fmt: skip
 
 

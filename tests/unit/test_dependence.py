@@ -18,6 +18,7 @@ from tracelock.ops import (
     CALL,
     CANCEL,
     CHECKPOINT,
+    CHOOSE,
     FETCH_ADD,
     GET,
     JOIN,
@@ -29,6 +30,7 @@ from tracelock.ops import (
     SPAWN,
     WAIT,
     WRITE,
+    Alternatives,
     AtomicBody,
     Layout,
     ObjectSpec,
@@ -66,7 +68,7 @@ class Body(AtomicBody):
 def ops(draw: Any) -> Op:
     kind = draw(
         st.sampled_from((*range(READ, ATOMIC + 1), ACQUIRE, SPAWN, JOIN, CANCEL, CALL, SLEEP,
-                         CHECKPOINT))
+                         CHECKPOINT, CHOOSE))
     )  # fmt: skip
     if kind <= FETCH_ADD:
         return Op(kind, draw(st.integers(0, 2)), "", 1, expect=draw(st.integers(0, 1)))
@@ -80,6 +82,8 @@ def ops(draw: Any) -> Op:
         return Op(kind, draw(st.integers(0, 2)), "", body=copied if kind == SPAWN else None)
     if kind == CALL:
         return Op(CALL, -1, "", [], body="module:function")
+    if kind == CHOOSE:
+        return Op(CHOOSE, -1, "", body=Alternatives("choice", 2, [1, 2]))
     return Op(kind, -1, "", 1.0 if kind == SLEEP else None)
 
 
@@ -102,7 +106,7 @@ def in_words(op: Op, joined: bool) -> tuple[set[Any], set[Any]]:
         return set(), {("worker", target)}
     if kind == CALL:
         return set(), {"calls"}
-    if kind in (SLEEP, CHECKPOINT):
+    if kind in (SLEEP, CHECKPOINT, CHOOSE):
         return set(), set()
     return set(), {thing(target)}
 

@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity", "debugger"),
+    ("compare", "atomicity", "debugger", "stateful"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
@@ -64,6 +64,8 @@ INNER: dict[str, set[str]] = {
     "instrument/account": set(),
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files"},
+    "instrument/inputs": {"rewrite"},
+    "instrument/invariants": set(),
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"scanning", "threads"},
     "instrument/processes": {"files", "threads"},

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
+from tracelock.engine.choosing import offered
 from tracelock.engine.effects import change, op_failure, raised, run_atomic, started_before
 from tracelock.engine.state import ALWAYS, Caller, Entry
 from tracelock.engine.timing import Timing
@@ -30,6 +31,7 @@ from tracelock.ops import (
     CALL,
     CANCEL,
     CHECKPOINT,
+    CHOOSE,
     COMPARE_EXCHANGE,
     FETCH_ADD,
     JOIN,
@@ -46,7 +48,7 @@ from tracelock.ops import (
     Raised,
     Value,
 )
-from tracelock.schedulers.base import WAITER, WORKER
+from tracelock.schedulers.base import OPTION, WAITER, WORKER
 
 __all__ = ["ALWAYS", "Caller", "Controller", "Entry"]
 
@@ -307,6 +309,8 @@ class Controller(Timing):
             ):  # to cancel who has ended, or not begun, does nothing
                 self._interrupts.cancel(target, worker)
             return None
+        if kind == CHOOSE:
+            return self._chosen(worker, op)
         if kind == CALL and self.call is not None:
             try:
                 return self.call(op.body, op.value)
@@ -327,6 +331,13 @@ class Controller(Timing):
             left.remove(picked)
             chosen.append(picked)
         model.choose(chosen)
+
+    def _chosen(self, worker: int, op: Op) -> int:
+        """Which of the values that the program asks for, by its number: the scheduler says."""
+        choice, scheduler = self._choice, self.scheduler
+        choice.kind, choice.worker = OPTION, worker
+        choice.options = offered(op.body.count, scheduler.systematic)
+        return scheduler.pick(choice)
 
     def _inspect(self, worker: int) -> None:
         if self.failure is None:

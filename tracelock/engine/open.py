@@ -18,6 +18,7 @@ from tracelock.objects import VARIABLE, Model, make_model
 from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import (
     CANCEL,
+    CHOOSE,
     SLEEP,
     TIMEOUT,
     WAIT,
@@ -28,7 +29,7 @@ from tracelock.ops import (
     Value,
     WorkerSpec,
 )
-from tracelock.schedulers.base import INJECT, Gate
+from tracelock.schedulers.base import INJECT, WORKER, Gate
 
 #: Steps of other threads after which a loop that sleeps may wake: they may wait for it.
 SLEPT: Final = 500
@@ -172,6 +173,8 @@ class OpenController(Controller):
         self.lingering: set[int] = set()
         self.ending = False
         self.left: list[int] = []  # who had not ended when that was over
+        #: While ``setup`` runs: the scheduler, the observer and the log of the schedule.
+        self.aside: tuple[Any, Any, Any] | None = None
         self._settling = 0  # steps that daemons have made since then
         #: The tasks that share a thread, and what says which of them can go on.
         self.loops: dict[int, Gate] = {}
@@ -293,6 +296,28 @@ class OpenController(Controller):
         choice.about, choice.way = about, way
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
+
+    def choose_before(self, worker: int, op: Op) -> int:
+        """``worker``, whose code runs before any worker begins and whose steps are no choices,
+        asks for a value: that is one, and the only step of it that is recorded."""
+        assert self.aside is not None
+        kept = self.scheduler, self.log, self.pending[worker]
+        self.scheduler, observer, self.log = self.aside
+        seq = len(self.log)
+        try:
+            self.fired = False
+            self.pending[worker] = op
+            choice = self._choice
+            choice.kind, choice.options, choice.current, choice.seq = WORKER, (worker,), -1, seq
+            self.scheduler.pick(choice)
+            number = self._chosen(worker, op)
+            if observer is not None:
+                observer(seq, worker, CHOOSE, op, number)
+            self.log.append((worker, CHOOSE, op, number, (worker,), self.now))
+            self.prelude = seq + 1
+        finally:
+            self.scheduler, self.log, self.pending[worker] = kept
+        return number
 
     def _other(self, worker: int, op: Op, kind: int) -> Value:
         if kind == CANCEL and self._interrupts is None:

@@ -14,6 +14,7 @@ from tracelock.ops import (
     ATOMIC,
     CALL,
     CANCEL,
+    CHOOSE,
     COMPARE_EXCHANGE,
     CRASH,
     EMPTY,
@@ -41,7 +42,7 @@ from tracelock.trace import MISSING, Events
 #: Kinds whose event has a result (a wait that blocks has none: its wake has).
 RESULTS: Final = frozenset({
     READ, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC, ACQUIRE, WAKE, NOTIFY, PUT, GET, JOIN,
-    CALL,
+    CALL, CHOOSE,
 })  # fmt: skip
 #: Kinds whose ``op.value`` goes into the event as its value.
 VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
@@ -52,7 +53,7 @@ COUNTS: Final = frozenset({RELEASE, NOTIFY})
 #: Under which optional key the remark of an op is told, and as what (None: as it is).
 _REMARKS: Final[dict[int, tuple[str, Any]]] = {
     RELEASE: ("raised", None), CANCEL: ("swallowed", True), READ: ("by", None),
-    WRITE: ("by", None),
+    WRITE: ("by", None), CHOOSE: ("chosen", None),
 }  # fmt: skip
 
 
@@ -60,6 +61,8 @@ def target_name(layout: Layout, kind: int, op: Op) -> str | None:
     """The name of what an op is about, None for nothing."""
     if kind == CALL:
         return str(op.body)
+    if kind == CHOOSE:
+        return str(op.body.name)
     if op.target < 0:
         return None
     return layout.workers[op.target].name if op.kind in ON_WORKER else layout.names[op.target]
@@ -73,6 +76,8 @@ def shape_of(events: Events, layout: Layout, kind: int, op: Op) -> int:
     n: Any = MISSING
     if kind in COUNTS and op.value not in (None, 1):
         n = op.value if op.value.__class__ is int else MISSING
+    elif kind == CHOOSE:
+        n = op.body.count
     return events.shape(NAMES[kind], target_name(layout, kind, op), op.at, timeout, n)
 
 
@@ -80,6 +85,8 @@ def value_of(layout: Layout, kind: int, op: Op, result: Value) -> Any:
     """What went in, as the event's ``value``."""
     if kind in VALUES or (kind == CRASH and op.value is not None):
         return op.value  # of a crash: how something outside did it
+    if kind == CHOOSE:
+        return op.body.shown
     if kind == ATOMIC and result.__class__ is dict:
         return {layout.names[number]: value for number, value in result["writes"].items()}
     return MISSING

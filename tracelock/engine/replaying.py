@@ -22,6 +22,7 @@ from tracelock.ops import (
     ACQUIRE,
     CALL,
     CHECKPOINT,
+    CHOOSE,
     COMPARE_EXCHANGE,
     CRASH,
     GET,
@@ -34,7 +35,7 @@ from tracelock.ops import (
     Op,
     Value,
 )
-from tracelock.schedulers.base import TIMER, WAITER, Choice, OneSchedule
+from tracelock.schedulers.base import OPTION, TIMER, WAITER, Choice, OneSchedule
 from tracelock.trace import MISSING, Event, Verdict, frozen
 
 #: Ops of a trace that another backend may not have: they only say how a task queued.
@@ -126,6 +127,8 @@ class Replay(OneSchedule):
             return int(self._fires(event, choice))
         if choice.kind == WAITER:
             return self._waiter(event, choice)
+        if choice.kind == OPTION:
+            return self._option(event, choice)
         if event.worker in choice.options:
             self._chosen = []
             return event.worker
@@ -158,9 +161,30 @@ class Replay(OneSchedule):
             "the trace does not say which of these waiters wakes",
         )
 
+    def _option(self, event: Event, choice: Choice) -> int:
+        """Which value the program got, out of the same alternatives."""
+        op = choice.pending[choice.worker]
+        assert op is not None
+        name, count, shown = op.body.name, op.body.count, op.body.shown
+        got = f"{self.layout.workers[choice.worker].name} choose {name} of {shown!r}"
+        if event.op != NAMES[CHOOSE] or event.worker != choice.worker:
+            raise Divergence(
+                event.seq, self._shown(event), got, "the trace has no choice of a value here"
+            )
+        number = event.result
+        if (event.target, event.n, frozen(event.value)) != (name, count, frozen(shown)) or not (
+            number.__class__ is int and 0 <= number < count
+        ):
+            raise Divergence(
+                event.seq, self._shown(event), got,
+                f"what is chosen among at {op.at} is not what it was: {count:,} values, and "
+                f"{event.n if event.n is not MISSING else 'no'} in the trace",
+            )  # fmt: skip
+        return int(number)
+
     def _beyond(self, choice: Choice) -> int:
         """The trace is at its end, and somebody can still go on."""
-        if choice.kind == TIMER:
+        if choice.kind in (TIMER, OPTION):
             return 0
         if self.verdict.kind == "deadlock" and self.foreign and self.controller is not None:
             # tasks that have only to queue before they are as stuck as the trace says
@@ -228,6 +252,8 @@ class Replay(OneSchedule):
         n: Any = MISSING
         if kind in COUNTS and op.value not in (None, 1) and op.value.__class__ is int:
             n = op.value
+        elif kind == CHOOSE:
+            n = op.body.count
         return Event(
             seq, worker, NAMES[kind], target_name(layout, kind, op), op.at, 0,
             value=value_of(layout, kind, op, result),

@@ -18,6 +18,7 @@ from tracelock.ops import (
     CANCEL,
     CANCELLED,
     CHECKPOINT,
+    CHOOSE,
     CLEAR,
     CRASH,
     NAMES,
@@ -35,6 +36,7 @@ from tracelock.schedulers.base import Choice, Entry, Gate, Scheduler
 ALWAYS: Final = tuple(
     kind <= ATOMIC
     or kind in (RELEASE, NOTIFY, SET, CLEAR, CHECKPOINT, SPAWN, CANCEL, CANCELLED, CRASH, CALL)
+    or kind == CHOOSE
     for kind in range(len(NAMES))
 )
 Caller = Callable[[str, list[Value]], Value]
@@ -99,6 +101,7 @@ class RunState:
         self.late = False  # whether timers fire although others can go on, see OpenController
         #: The number of the event before which nobody else may come in, see ``Run``.
         self.goes_on = -1
+        self.prelude = 0
         self.steps: list[Any] | None = None
         self.thrown: BaseException | None = None
         #: Whose timer fired: the uid of a ``timeout`` block, -1 for that of the op.
@@ -138,6 +141,7 @@ class RunState:
         self.suspended = True
         self.log: list[Entry] = []
         self.shut_out = {}
+        self.prelude = 0
 
     def snapshot(self) -> tuple[Any, ...]:
         """The whole state but the log, the worker machines and the scheduler; see ``restore``."""

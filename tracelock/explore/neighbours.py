@@ -11,8 +11,8 @@ from typing import Final
 
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Guide
-from tracelock.ops import NAMES, Layout, Op
-from tracelock.schedulers.base import WORKER, Choice, Scheduler, Wrapper
+from tracelock.ops import CHOOSE, NAMES, Layout, Op
+from tracelock.schedulers.base import OPTION, WORKER, Choice, Scheduler, Wrapper
 from tracelock.schedulers.sampling import mix
 from tracelock.trace import Event
 
@@ -59,6 +59,8 @@ class IntentScheduler(Wrapper):
 
     def pick(self, choice: Choice) -> int:
         options = choice.options
+        if choice.kind == OPTION:
+            return self._value(choice)
         if choice.kind != WORKER:
             return self.inner.pick(choice) if self._at >= self.until else options[0]
         while self._at < self.until:
@@ -79,6 +81,18 @@ class IntentScheduler(Wrapper):
                 self._extra += 1
             return worker
         return self.inner.pick(choice)
+
+    def _value(self, choice: Choice) -> int:
+        """The value that was chosen in the trace, as long as that is followed."""
+        event = self.events[self._at - 1] if 0 < self._at <= len(self.events) else None
+        op = choice.pending[choice.worker]
+        if (
+            event is None or op is None or event.op != NAMES[CHOOSE]
+            or event.worker != choice.worker or event.n != op.body.count
+            or event.result not in choice.options
+        ):  # fmt: skip
+            return self.inner.pick(choice)
+        return int(event.result)
 
     def _next(self) -> None:
         self._at += 1

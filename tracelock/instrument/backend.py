@@ -25,6 +25,7 @@ from tracelock.instrument.failures import failure_of
 from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
 from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts, new_baton
 from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.invariants.watching import Invariants
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
@@ -76,8 +77,8 @@ class PythonBackend:
         self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
         self.account.one_loop = self.one_loop
         self.hub.expected, self.hub.aim = program.expected, program.aim
-        self.hub.listens = program.listens
-        self.hub.collections = program.collections
+        self.hub.listens, self.hub.collections = program.listens, program.collections
+        self.hub.invariants = Invariants(self.hub, program)
         self.hub.pool = self._pooled
         self.hub.stand_in = self._stand_ins = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
@@ -252,12 +253,12 @@ class PythonBackend:
         main = Main(hub, number, hub.batons[-1])
         main.own_thread = False
         kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
+        controller.aside = kept[:3] if phase is Phase.SETUP else None
         controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
         hub.enter(number, main)
-        hub.over = False
-        hub.phase = phase
+        hub.over, hub.phase = False, phase
         main.attach()
         try:
             yield main
@@ -271,7 +272,7 @@ class PythonBackend:
             hub.phase = Phase.IDLE
             hub.over = False
             controller.scheduler, controller.observer, controller.log, controller.shut_out = kept
-            controller.current = -1
+            controller.aside, controller.fired, controller.current = None, False, -1
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the user's ``setup`` or ``check``."""
@@ -297,6 +298,7 @@ class PythonBackend:
             if inspect.isawaitable(state):
                 raise UsageError("an async setup needs the asyncio or trio backend")
         self.names.walk(state)
+        self.hub.invariants.made(program.arguments(state), self._patches.now)
         return state
 
     def _check(self, controller: OpenController, state: Any) -> None:

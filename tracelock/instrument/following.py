@@ -24,6 +24,7 @@ from tracelock.ops import (
     CALL,
     CANCELLED,
     CHECKPOINT,
+    CHOOSE,
     NAMES,
     READ,
     RELEASE,
@@ -112,6 +113,11 @@ class PythonReplay(Replay):
             if event.worker == choice.worker:
                 return event.op in _INJECTED and self._same_place(event.at, choice.at)
         return False
+
+    def _option(self, event: Event, choice: Choice) -> int:
+        if self.changed and (event.op != NAMES[CHOOSE] or event.worker != choice.worker):
+            return 0  # of a line that is new
+        return super()._option(event, choice)
 
     def _skip(self) -> None:
         while self.position in self.skipped:

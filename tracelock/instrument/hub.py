@@ -126,6 +126,9 @@ class Hub:
         self.account: Any = None
         #: Who looks at the schedules as they run.
         self.onlooker = Onlooker()
+        #: What has to hold between steps, see ``invariants``; whether there is anything now.
+        self.invariants: Any = None
+        self.looks = False
         # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
         # that another one waited for; those whose import has not ended yet; what puts the locks of
         # new ones under control
@@ -204,6 +207,8 @@ class Hub:
         self.controller = controller
         self.schedule = next(_schedules)
         self.recorder = None if self.account is None else self.account.begin()
+        if self.invariants is not None:
+            self.invariants.begin()
         controller.sync()
 
     def enter(self, number: int, worker: Worker) -> None:
@@ -227,6 +232,11 @@ class Hub:
             self.over = True
             return -1
         try:
+            if self.looks:
+                self.invariants.look()
+                if self.error is not None:
+                    self.over = True
+                    return -1
             worker = self.controller.next()
         except BaseException as error:
             self.error = error

@@ -107,7 +107,9 @@ class PythonProgram:
     ``cancellable``: the workers that they may reach. ``source``: how the same program can be had
     again (``{"pytest": "tests/test_bank.py::test_withdraw"}``). ``document``: the scenario
     that it was made from; ``names``: of the workers, else those of the functions. ``listens``:
-    what a loop logs is the program's own business: it looks at the log.
+    what a loop logs is the program's own business: it looks at the log. ``invariants``:
+    what has to hold between steps, called as ``check`` is; ``watched`` gives the names of variables
+    that it was seen to read.
     """
 
     workers: Sequence[Work]
@@ -126,6 +128,8 @@ class PythonProgram:
     every: bool = False
     found: list[str] = field(default_factory=list)
     listens: bool = False
+    invariants: Sequence[Work] = ()
+    watched: Callable[[], list[str]] = list
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
     aim: Aim = field(init=False)
@@ -175,6 +179,10 @@ class PythonProgram:
             python["setup"] = name_of(self.setup)
         if self.check is not None:
             python["check"] = name_of(self.check)
+        if self.invariants:
+            python["always"] = [name_of(one) for one in self.invariants]
+        if watched := self.watched():
+            python["watched"] = watched
         python["instrument"] = [*self.instrument, *(["all", *self.found] if self.every else ())]
         if self.expected:
             python["expected_errors"] = [error_name(error) for error in self.expected]

@@ -124,6 +124,20 @@ def _call(event: Event, workers: Sequence[str]) -> str:
     return f"({arguments}){result}"
 
 
+def chosen(event: Event) -> str:
+    """The value that was chosen, or its number, and out of what."""
+    told = event.extra.get("chosen")
+    taken = clean(told) if isinstance(told, str) else f"value {shown(event.result)}"
+    among = event.value
+    if isinstance(among, list):
+        among = ", ".join(map(shown, among))
+    elif isinstance(among, str):
+        among = clean(among)
+    else:
+        among = shown(among)
+    return f"{taken} (of {among})"
+
+
 #: What follows the operation and its target; of other operations the value, if there is one.
 _WORDS: Final[Mapping[str, Callable[[Event, Sequence[str]], str]]] = {
     "read": _result, "get": _result, "wait": _wait, "wake": _wait, "notify": _notify,
@@ -136,6 +150,7 @@ _WORDS: Final[Mapping[str, Callable[[Event, Sequence[str]], str]]] = {
     "fetch_add": lambda event, _: f" by {shown(event.value)}, was {shown(event.result)}",
     "release": lambda event, _: _given(" ", event.n, " times"),
     "request": lambda event, _: ": queues",
+    "choose": lambda event, _: f" = {chosen(event)}",
     "sleep": lambda event, _: "" if event.value is MISSING else f" {seconds(event.value)}",
     "timeout": lambda event, _: ": cuts its block off",
 }  # fmt: skip

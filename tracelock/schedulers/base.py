@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WORKER: Final = "worker"  # which worker goes next; options are worker numbers
 WAITER: Final = "waiter"  # which waiter a notify wakes; options are worker numbers
 INJECT: Final = "inject"  # whether a collection, or a cancellation, comes in here (1) or not (0)
+OPTION: Final = "option"  # which value the program gets; options are numbers of values
 TIMER: Final = "timer"  # whether a pending timer fires now (1) or the op goes on (0)
 
 #: One event, as the hot path keeps it: worker, kind, op, result, the options there were (None:
@@ -88,6 +89,7 @@ class Run(Protocol):
     of real code, the gate of their loop. ``shut_out``: what those would have done next whose loop,
     or the schedule, has ended before that. ``goes_on``: the number of the event that has to be of
     the worker that made the last one, if that can go on; -1 where anybody's may be the next.
+    ``prelude``: so many events came before any worker began: what ``setup`` of real code chose.
     """
 
     @property
@@ -120,6 +122,8 @@ class Run(Protocol):
     def shut_out(self) -> Mapping[int, Op]: ...
     @property
     def goes_on(self) -> int: ...
+    @property
+    def prelude(self) -> int: ...
     @property
     def steps(self) -> Sequence[Any] | None: ...
 

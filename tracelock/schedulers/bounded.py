@@ -6,7 +6,7 @@ from array import array
 from typing import Any, Final
 
 from tracelock.errors import UsageError
-from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import OPTION, WORKER, Choice, Run, Scheduler
 
 #: Steps without a switch after which a worker is taken to spin.
 PATIENCE: Final = 1000
@@ -60,7 +60,8 @@ class BoundedScheduler(Scheduler):
         """
         raise NotImplementedError
 
-    #: Whether the n-th option costs n (else each costs 1), and choices of waiters and timers cost.
+    #: Whether the n-th option costs n (else each costs 1), and choices of waiters and timers cost,
+    #: those of values never do.
     graded = False
 
     # --- the walk ----------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class BoundedScheduler(Scheduler):
             if choice.kind is WORKER:
                 options, cost = self._order(choice)
             else:
-                cost = self.graded
+                cost = self.graded and choice.kind is not OPTION
         self._sizes.append(len(options))
         self._costs.append(cost)
         if at < len(self._given):

@@ -16,6 +16,8 @@ from tracelock.schedulers.base import Choice, Scheduler
 MASK: Final = (1 << 64) - 1
 MULTIPLIER: Final = 6364136223846793005
 INCREMENT: Final = 1442695040888963407
+#: One draw tells so many numbers apart.
+WIDE: Final = 1 << 31
 
 
 def mix(number: int) -> int:
@@ -58,8 +60,14 @@ class Sampler(Scheduler):
         n = len(options)
         if n == 1:
             return options[0]
+        if n > WIDE:
+            return options[self._wide(n)]
         self._state = state = (self._state * MULTIPLIER + INCREMENT) & MASK
         return options[(state >> 33) * n >> 31]
+
+    def _wide(self, n: int) -> int:
+        """The same as ``below`` for more than one draw can tell apart; ``n`` is below 2**64."""
+        return ((self.below(WIDE) << 62) + (self.below(WIDE) << 31) + self.below(WIDE)) * n >> 93
 
     def shuffled(self, items: list[int]) -> list[int]:
         """``items``, in place, in a uniformly drawn order (Fisher and Yates)."""

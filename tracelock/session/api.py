@@ -55,6 +55,7 @@ def explore(
     setup: Callable[[], Any] | None = None,
     workers: Sequence[Callable[..., Any]] = (),
     check: Callable[..., Any] | None = None,
+    always: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     instrument: Sequence[str] | str | None = None,
     expected_errors: Sequence[type[BaseException]] = (),
     cancellations: int | None = None,
@@ -85,14 +86,16 @@ def explore(
     Python code: ``setup()`` makes what the workers share, anew for each schedule; each of
     ``workers`` (callables, or coroutine functions) is called with it (with nothing where there is
     no ``setup``); ``check`` is called with it when they have ended, and raises or returns False
-    on the bug. ``instrument``: names of modules whose shared accesses are scheduling points, with
-    all that is below them, besides those in which the workers were written and those of your own
-    project that they lead to or run. ``["only", "bank"]``: these and no others; an empty list:
-    none at all. ``"all"``: every module in Python that the workers execute.
-    ``expected_errors``: exceptions that may end a worker. ``cancellations``: how many of its awaits
-    a schedule may cancel, in each of the ways that the library has (``Task.cancel()``, a deadline
-    that comes early, a cancel scope); ``cancellable``: those of which workers (functions, names or
-    numbers; one cancellation where ``cancellations`` is not given), see also
+    on the bug. ``always``: a function, or some, of which each is called with it too, before the
+    first step and after each step that changed something that it had read, and raises or returns
+    False on the bug (see ``tracelock.always``). ``instrument``: names of modules whose shared
+    accesses are scheduling points, with all that is below them, besides those in which the workers
+    were written and those of your own project that they lead to or run. ``["only", "bank"]``: these
+    and no others; an empty list: none at all. ``"all"``: every module in Python that the workers
+    execute. ``expected_errors``: exceptions that may end a worker. ``cancellations``: how many of
+    its awaits a schedule may cancel, in each of the ways that the library has (``Task.cancel()``, a
+    deadline that comes early, a cancel scope); ``cancellable``: those of which workers (functions,
+    names or numbers; one cancellation where ``cancellations`` is not given), see also
     ``tracelock.cancellable``. ``gc``: whether a garbage collection may come at any step (a number:
     so many). ``schedules`` is 1,000 there unless given.
 
@@ -121,7 +124,15 @@ def explore(
     from tracelock.session.exploring import explore_target
 
     code = PythonCode(
-        workers, setup, check, instrument, expected_errors, cancellations, gc or None, cancellable
+        workers,
+        setup,
+        check,
+        instrument,
+        expected_errors,
+        cancellations,
+        gc or None,
+        cancellable,
+        always,
     )
     target = target_for(scenario, code, allow_call=allow_call)
     plan = Plan(
@@ -144,6 +155,7 @@ def replay(
     setup: Callable[[], Any] | None = None,
     workers: Sequence[Callable[..., Any]] = (),
     check: Callable[..., Any] | None = None,
+    always: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     instrument: Sequence[str] | str | None = None,
     expected_errors: Sequence[type[BaseException]] = (),
     backend: str | None = None,
@@ -154,16 +166,16 @@ def replay(
 ) -> ReplayResult:
     """Execute a trace again, event by event, on its own backend or another one.
 
-    A trace of Python code needs the same ``setup``, ``workers`` and ``check`` again, or with
-    ``allow_call`` imports them by the names that are in the trace; what was instrumented is in the
-    trace. Every event's worker, op, target and result are compared with the
-    trace; the first that differs ends the replay (``diverged``). Where the code has changed since,
-    ``notes`` says which file, and events are matched by function and access. Raises what
-    ``explore`` raises, and TraceError where the trace does not go with what is given.
+    A trace of Python code needs the same ``setup``, ``workers``, ``check`` and ``always`` again, or
+    with ``allow_call`` imports them by the names that are in the trace; what was instrumented is in
+    the trace. Every event's worker, op, target and result are compared with the trace; the first
+    that differs ends the replay (``diverged``). Where the code has changed since, ``notes`` says
+    which file, and events are matched by function and access. Raises what ``explore`` raises, and
+    TraceError where the trace does not go with what is given.
     """
     from tracelock.session.code import PythonCode
 
-    code = PythonCode(workers, setup, check, instrument, expected_errors)
+    code = PythonCode(workers, setup, check, instrument, expected_errors, always=always)
     target = target_of(trace, code=code, allow_call=allow_call)
     settings = Settings(
         backend or "",

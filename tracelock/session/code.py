@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from tracelock.session.first_party import Project, named, root_for
 @dataclass(slots=True)
 class PythonCode:
     """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
-    happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``. See
+    happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``; ``always``: what
+    has to hold between steps. See
     ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
@@ -30,6 +32,7 @@ class PythonCode:
     cancellations: int | None = None
     gc: bool | int | None = None
     cancellable: Sequence[Any] | None = None
+    always: Callable[..., Any] | Sequence[Callable[..., Any]] = ()
 
     def program(
         self, name: str = "", *, source: dict[str, Any] | None = None,
@@ -48,9 +51,10 @@ class PythonCode:
             cancellations = 1
         if cancellations < 0:
             raise UsageError("cancellations is how many a schedule may have: 0 or more")
+        invariants = invariants_of(self.always)
         modules, project = list(wanted.names), None
         if not wanted.only:
-            found = (module_of(work) for work in self.workers)
+            found = (module_of(work) for work in (*self.workers, *invariants))
             own = list(dict.fromkeys(module for module in found if module is not None))
             project = Project(root or (root_for(own[0]) if own else None))
             others = (module_of(one) for one in (self.setup, self.check) if one is not None)
@@ -62,5 +66,18 @@ class PythonCode:
             int(self.gc or 0), cancellations, self.cancellable,
             name or module_of(first) or "python", dict(source or {}), document, names,
             owns=None if project is None else project.owns, every=wanted.every,
-            found=list(wanted.found),
+            found=list(wanted.found), invariants=invariants,
         )  # fmt: skip
+
+
+def invariants_of(given: Any) -> list[Callable[..., Any]]:
+    """What was given as ``always``: one function, or some. Raises UsageError for what cannot be
+    called between steps."""
+    found = [given] if callable(given) else list(given or ())
+    for one in found:
+        if not callable(one) or inspect.iscoroutinefunction(one):
+            raise UsageError(
+                "always: an invariant is a plain function, which is called between steps with what "
+                f"setup returned, not {one!r:.80}"
+            )
+    return found

@@ -19,6 +19,7 @@ from tracelock.session.host import Opened, run_once
 from tracelock.session.interpreters.preferring import prefer
 from tracelock.session.interpreters.which import called, mark
 from tracelock.session.plan import Plan
+from tracelock.session.python_schedulers import chosen_in
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import Spreader, below
 from tracelock.session.target import Target
@@ -410,6 +411,7 @@ class Exploration(Opened):
         host = self.host
         injected = sum(event.op == "cancelled" for event in trace.events)
         for scheduler in host.own_orders(injected):
+            scheduler.values = chosen_in(trace)
             verdict = run_once(host, scheduler, clock="virtual")
             if (verdict.kind, verdict.failure) == (trace.verdict.kind, trace.verdict.failure):
                 return [f"{host.own_name} reaches this too"]

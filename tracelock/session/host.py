@@ -145,9 +145,12 @@ class Host(ABC):
         """Let what the schedules so far have shown of the target count from now on."""
         return
 
+    #: For each condition that is checked between steps, what it reads, by number.
+    watched: Sequence[Sequence[int]] = ()
+
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
         """The scheduler of a strategy for a search of this target."""
-        return make_scheduler(strategy, seed, depth=depth)
+        return make_scheduler(strategy, seed, depth=depth, watched=self.watched)
 
     def search(
         self, strategy: str | Scheduler, seed: int, depth: int | None, budget: Budget,

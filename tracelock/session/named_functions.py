@@ -44,6 +44,10 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         found.error(f"python.expected_errors[{place}]", name)
         for place, name in enumerate(python.expected_errors or ())
     ]
+    invariants = [
+        found.function(f"python.always[{place}]", name)
+        for place, name in enumerate(python.always or ())
+    ]
     workers, names = _workers(scenario, found)
     if found.problems:
         raise ScenarioError(found.problems)
@@ -55,6 +59,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         python.how_many() if given.cancellations is None else given.cancellations,
         collections if given.gc is None else given.gc,
         python.cancellable if given.cancellable is None else given.cancellable,
+        [one for one in invariants if one is not None],
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 
@@ -166,6 +171,8 @@ def program_of_trace(trace: Trace) -> PythonProgram:
     python = trace.scenario["python"]
     named = _calls(trace)
     named.update((k, python[k]) for k in ("setup", "check") if isinstance(python.get(k), str))
+    always = python.get("always")
+    named.update((f"always: {one}", one) for one in (always if isinstance(always, list) else ()))
     errors = python.get("expected_errors")
     named.update((e, e) for e in (errors if isinstance(errors, list) else ()) if ":" in str(e))
     nameless = {who: name for who, name in named.items() if not by_name(name)}

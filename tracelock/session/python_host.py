@@ -33,7 +33,7 @@ from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
-from tracelock.session.interpreters.which import Interpreted, holds
+from tracelock.session.interpreters.which import Interpreted
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
 from tracelock.session.python_remarks import remarks_of, withheld_of
@@ -89,10 +89,9 @@ class PythonHost(Interpreted, Host):
             program, self.backend.rules, clock=settings.clock, limits=limits,
             backend=self.isolation, kind=OpenController,
         )  # fmt: skip
-        self.hold(holds(settings.interpreter))
+        self.hold_as(settings.interpreter)
         self._known: Trace | None = None
-        self._used = False  # what is set up at first use is there
-        self._alone = False  # no schedule so far had a choice
+        self._used = self._alone = False  # first use is over; no schedule so far had a choice
         self._stack = ExitStack()
 
     def knowing(self, trace: Trace) -> Self:
@@ -342,7 +341,8 @@ class PythonHost(Interpreted, Host):
         return self.entangled or self.backend.own_loops
 
     def scheduler(self, strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
-        made = of_tasks(strategy, seed) if self.entangled else None
+        self.watched = self.backend.hub.invariants.groups(strategy)
+        made = of_tasks(strategy, seed, self.watched) if self.entangled else None
         return made or super().scheduler(strategy, seed, depth)
 
     def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:
@@ -356,12 +356,14 @@ class PythonHost(Interpreted, Host):
     ) -> Searched:  # fmt: skip
         make, names = partial(self.scheduler, strategy, seed, depth), self.names
         names.apply_pending()
-        self.program.aim.apply()
+        learners = (self.program.aim, self.backend.hub.invariants)
+        for one in learners:
+            one.apply()
         scheduler = make()
         if not scheduler.systematic:
             scheduler = self.injecting(scheduler, seed)
         elif isinstance(strategy, str):  # one that the user made cannot be made again
-            scheduler = Restarting(make, names, self.program.aim)
+            scheduler = Restarting(make, names, *learners)
         names.deferring = scheduler.systematic
         try:
             with self.backend.searching(scheduler, self.settings.clock, isinstance(strategy, str)):
@@ -373,7 +375,7 @@ class PythonHost(Interpreted, Host):
             names.deferring = False
         if self.backend.unlike and not found.failures():
             raise InternalError(self.not_confirmed("it went well when it was run again", 1, 1))
-        if (names.pending or self.program.aim.pending) and found.exhaustive:
+        if found.exhaustive and (names.pending or any(one.pending for one in learners)):
             found.exhaustive = False
         if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
             self.notes.append(

@@ -49,6 +49,8 @@ def remarks_of(backend: PythonBackend) -> list[str]:
 def withheld_of(backend: PythonBackend) -> list[str]:
     """Why it is not claimed that all schedules were looked at, though what was seen of them was."""
     found = ["where collections come in"] if backend.program.collections else []
+    if backend.hub.invariants.any and backend.hub.invariants.untold:
+        found.append("states in between that a scheduler of your own may take for the same")
     if backend.own_loops:
         found.append("some orders of loops that the code starts itself")
     return found

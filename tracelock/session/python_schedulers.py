@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tracelock.engine.open import OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.ops import NAMES, SPAWN
+from tracelock.ops import CHOOSE, NAMES, SPAWN
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
 
 if TYPE_CHECKING:
-    from tracelock.instrument.loops.aim import Aim
     from tracelock.instrument.naming import ObjectNames
+    from tracelock.trace import Trace
 
 
-def of_tasks(strategy: str | Scheduler, seed: int) -> Scheduler | None:
+def of_tasks(
+    strategy: str | Scheduler, seed: int, watched: Sequence[Sequence[int]] = ()
+) -> Scheduler | None:
     """The scheduler of a strategy where all workers are tasks of one loop, if that is another one
     than for threads."""
     if strategy == "dpor":
         from tracelock.schedulers.dpor.tasks import DporOfTasks
 
-        return DporOfTasks()
+        return DporOfTasks(watched)
     if strategy == "auto":
         from tracelock.schedulers.portfolio import ROUND_OF_TASKS, PortfolioScheduler
 
@@ -32,17 +34,29 @@ def of_tasks(strategy: str | Scheduler, seed: int) -> Scheduler | None:
     return None
 
 
+class Learner(Protocol):
+    """Something that schedules teach and that a systematic search has to know from its start."""
+
+    @property
+    def pending(self) -> bool: ...
+
+    def apply(self) -> None: ...
+
+
 class Restarting(Wrapper):
-    """A systematic search that begins again when something turned out to be shared.
+    """A systematic search that begins again when something turned out to be shared, or ``learners``
+    have found out something else.
 
     What it has explored before then is explored once more, with the new scheduling points; the
     counts are those of the last time.
     """
 
-    def __init__(self, make: Callable[[], Scheduler], names: ObjectNames, aim: Aim) -> None:
+    def __init__(
+        self, make: Callable[[], Scheduler], names: ObjectNames, *learners: Learner
+    ) -> None:
         self.make = make
         self.names = names
-        self.aim = aim
+        self.learners = learners
         super().__init__(make())
         #: A worker that was to go on could not: the program does not depend on the schedule alone.
         self.lost = False
@@ -55,9 +69,10 @@ class Restarting(Wrapper):
     def begin(self) -> bool:
         if self.lost:
             return False
-        if self.names.pending or self.aim.pending:
+        if self.names.pending or any(one.pending for one in self.learners):
             self.names.apply_pending()
-            self.aim.apply()
+            for one in self.learners:
+                one.apply()
             self.inner = self.make()
             self.inner.attach(self._run)
         return self.inner.begin()
@@ -107,6 +122,15 @@ def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:
     ]
 
 
+def chosen_in(trace: Trace) -> dict[int, list[int]]:
+    """Of each worker the numbers of the values that it got, in order."""
+    found: dict[int, list[int]] = {}
+    for event in trace.events:
+        if event.op == NAMES[CHOOSE]:
+            found.setdefault(event.worker, []).append(event.result)
+    return found
+
+
 #: What makes a program depend on more than its schedule.
 LOOK_FOR = (
     "Look for unseeded random numbers, the wall clock, the order of a set or of ids, or state that "
@@ -135,7 +159,8 @@ def difference(one: list[tuple[Any, ...]], other: list[tuple[Any, ...]]) -> str:
 
 def no_choice(log: Any) -> bool:
     """Whether a schedule could not have gone otherwise: at no step could another worker have gone
-    on, and none was started."""
+    on, none was started, and no value was chosen."""
     return all(
-        kind != SPAWN and (options is None or len(options) < 2) for _, kind, _, _, options, _ in log
+        kind not in (SPAWN, CHOOSE) and (options is None or len(options) < 2)
+        for _, kind, _, _, options, _ in log
     )

@@ -62,7 +62,7 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     from tracelock.report.code import places_of
     from tracelock.report.failure.drawing import conclusion, drawn
     from tracelock.report.failure.slicing import root_of, slice_of
-    from tracelock.report.failure.telling import Teller, story_lines
+    from tracelock.report.failure.telling import Teller, after_all, story_lines
 
     seen = for_display(trace)
     source, places = source_lines(seen, indented=True), places_of(seen)
@@ -72,7 +72,7 @@ def failure_story(trace: Trace, style: Style) -> list[Text]:
     if not lines:
         return []
     drawing = drawn(
-        lines, [*seen.workers, "the check"], style, source, lambda at: str(places.get(at, ""))
+        lines, [*seen.workers, after_all(seen)], style, source, lambda at: str(places.get(at, ""))
     )
     return [*drawing, *conclusion(root, style)]
 

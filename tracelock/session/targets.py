@@ -43,7 +43,11 @@ def target_for(
     check_calls(allow_call)
     if subject is not None and not isinstance(subject, Target):
         _check_scenario(subject)
-    if subject is not None and code is not None and (code.workers or code.setup or code.check):
+    if (
+        subject is not None
+        and code is not None
+        and (code.workers or code.setup or code.check or code.always)
+    ):
         raise UsageError("a scenario has workers of its own: give the one or the other")
     if isinstance(subject, Target):
         return subject

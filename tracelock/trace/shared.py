@@ -6,7 +6,8 @@ from tracelock.trace.model import Trace
 
 
 def shared_in(trace: Trace) -> list[str]:
-    """The shared parts of objects that a trace has accesses to, by their names."""
+    """The shared parts of objects that a trace has accesses to, or that invariants looked at, by
+    their names."""
     targets = {event.target for event in trace.events if event.op in ("read", "write")}
     for event in trace.events:
         if event.op == "atomic":  # one operation on several files
@@ -16,4 +17,7 @@ def shared_in(trace: Trace) -> list[str]:
         queue, _, part = (target or "").rpartition(".")
         if part == "mutex" and queue not in known:
             targets.add(f"{queue} from outside")
+    python = trace.scenario.get("python")
+    watched = python.get("watched") if isinstance(python, dict) else None
+    targets.update(watched if isinstance(watched, list) else ())
     return sorted(target for target in targets if target is not None)

@@ -43,7 +43,9 @@ _CLOCKS: Final = ("virtual", "adversarial")
 _KINDS: Final = ("failed", "deadlock", "crashed", "unfinished", "passed")
 _FAILURES: Final = ("", "assert", "always", "finally", "error")
 #: What kinds of marks there are.
-TIMER, WOKEN, INJECTED = 1, 2, 3
+TIMER, WOKEN, INJECTED, CHOSEN = 1, 2, 3, 4
+#: The number of a value that was chosen is not above this, or there is no token.
+_HIGHEST: Final = 1 << 32
 _TIMED: Final = frozenset({"acquire", "put", "wake", "wait", "join"})
 _INJECTABLE: Final = ("call", "cancelled")
 
@@ -51,13 +53,15 @@ _INJECTABLE: Final = ("call", "cancelled")
 @dataclass(frozen=True, slots=True)
 class ChoiceMark:
     """What is to say of one event beside its worker. ``kind``: that its timer made it, whom it has
-    woken (``workers``: places in the token) or that it was injected; ``place``: digest of where.
+    woken (``workers``: places in the token), that it was injected, or which of the values that the
+    program asked for was taken (``number``); ``place``: digest of where.
     """
 
     kind: int
     op: str = ""
     place: int = 0
     workers: tuple[int, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class EventsDigest:
 # --- making ------------------------------------------------------------------------------------
 def token_of(trace: Trace) -> str:
     """The token of a failing trace; "" where one cannot stand for it: a free run, inputs of
-    Hypothesis, a schedule too long for a line."""
+    Hypothesis, a value chosen among very many, a schedule too long for a line."""
     verdict, python = trace.verdict, trace.scenario.get("python", {})
     if trace.mode != "controlled" or verdict.kind not in _KINDS[:3]:
         return ""
@@ -135,6 +139,8 @@ def token_of(trace: Trace) -> str:
     for event in trace.events:
         order.append(seen.setdefault(event.worker, len(seen)))
         digest.add(trace.workers[event.worker], event.op, event.target)
+        if event.op == "choose" and not (type(event.result) is int and event.result <= _HIGHEST):
+            return ""
     for event in trace.events:  # who is woken may never come to a step of its own
         for woken in _woken(event):
             seen.setdefault(woken, len(seen))
@@ -190,6 +196,8 @@ def _mark(event: Event, seen: dict[int, int]) -> ChoiceMark | None:
         return ChoiceMark(WOKEN, event.op, 0, tuple(seen[one] for one in woken))
     if event.op in _INJECTABLE:
         return ChoiceMark(INJECTED, event.op, short(event.at))
+    if event.op == "choose":
+        return ChoiceMark(CHOSEN, event.op, number=event.result)
     return None
 
 
@@ -205,6 +213,8 @@ def _put_marks(data: bytearray, events: Iterable[Event], seen: dict[int, int]) -
             _put(data, len(mark.workers))
             for worker in mark.workers:
                 _put(data, worker)
+        elif mark.kind == CHOSEN:
+            _put(data, mark.number)
         else:
             if mark.kind == INJECTED:
                 data.append(_INJECTABLE.index(mark.op))
@@ -308,6 +318,8 @@ def _read_mark(data: _Bytes, workers: int) -> ChoiceMark:
     if kind == WOKEN:
         woken = tuple(data.number(workers - 1) for _ in range(data.number(workers)))
         return ChoiceMark(kind, workers=woken)
+    if kind == CHOSEN:
+        return ChoiceMark(kind, number=data.number(_HIGHEST))
     if kind not in (TIMER, INJECTED):
         raise ValueError
     op = _INJECTABLE[data.take(1)[0]] if kind == INJECTED else ""

@@ -21,8 +21,10 @@ def sort_key(tried: Tried) -> Key:
     2. Events: with as many switches, less to read is better. A run counts up to its failure.
     3. Switches of any kind: longer stretches of one worker read as one thought.
     4. Unusual choices: a timer that fires though it need not, a waiter that was not the first in
-       line, each asks for a reason that the reader would look for in vain.
-    5. The picks, as numbers: of equals the one in which workers go in the order of their names.
+       line, a value that was not the first of those to choose among, each asks for a reason that
+       the reader would look for in vain.
+    5. The picks, as numbers: of equals the one in which workers go in the order of their names, and
+       with the values that come first.
        This decides between any two schedules, so that there is exactly one smallest.
     """
     executed, plan = tried.executed, tried.plan

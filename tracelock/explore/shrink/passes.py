@@ -15,6 +15,8 @@ from tracelock.explore.shrink.trials import FAR, Block
 
 #: Up to so many blocks any block is tried at any other place.
 FEW: Final = 12
+#: How often it is closed in on a number.
+ROUNDS: Final = 3
 
 
 def commute(shrinking: Shrinking) -> None:
@@ -160,6 +162,44 @@ def usual(shrinking: Shrinking) -> None:
         place -= 1
 
 
+def lower(shrinking: Shrinking) -> None:
+    """What was picked beside workers gets a lower number: of values that the program chose, one
+    that stands further to the front. It is closed in on from both sides, and once more from below
+    where that has found a lower one."""
+    for place in range(len(shrinking.best.plan.extra) - 1, -1, -1):
+        for at in range(_count(shrinking, place)):
+            most = ROUNDS
+            while most and _closed_in(shrinking, place, at):
+                most -= 1
+
+
+def _count(shrinking: Shrinking, place: int) -> int:
+    extra = shrinking.best.plan.extra
+    return len(extra[place][1]) if place < len(extra) else 0
+
+
+def _closed_in(shrinking: Shrinking, place: int, at: int) -> bool:
+    """Look between 0 and the number that is there for a lower one; whether there was one."""
+    found, below = False, -1
+    while at < _count(shrinking, place):
+        number = shrinking.best.plan.extra[place][1][at]
+        if number - below < 2:
+            break
+        middle = below + 1 if below < 0 else (below + number) // 2
+        if _lowered(shrinking, place, at, middle):
+            found = True
+        else:
+            below = middle
+    return found
+
+
+def _lowered(shrinking: Shrinking, place: int, at: int, to: int) -> bool:
+    blocks, extra = shrinking.best.plan
+    event, picks = extra[place]
+    changed = (event, (*picks[:at], to, *picks[at + 1 :]))
+    return shrinking.consider(blocks, (*extra[:place], changed, *extra[place + 1 :]))
+
+
 def rename(shrinking: Shrinking) -> None:
     """Two workers of one kind change places, so that the lower number goes first."""
     workers = shrinking.layout.workers
@@ -184,4 +224,4 @@ Passes = tuple[Callable[["Shrinking"], None], ...]
 #: Those that save switches and events, in the order of what a run of each is likely to save.
 COARSE: Final[Passes] = (drop, commute, regroup, without_worker, go_on, usual, move)
 #: And those that put what is left in order.
-ALL_PASSES: Final[Passes] = (*COARSE, shift, rename)
+ALL_PASSES: Final[Passes] = (*COARSE, lower, shift, rename)

@@ -20,7 +20,7 @@ from tracelock.explore.running import Executed, Runner
 from tracelock.explore.shrink.commuting import TIME, accesses_of
 from tracelock.explore.shrink.fewest import fewest
 from tracelock.explore.shrink.trials import FAR, Block, BlockPlan, Trials, Tried, blocks_of
-from tracelock.ops import NAMES, NOTIFY, Layout
+from tracelock.ops import CHOOSE, NAMES, NOTIFY, Layout
 from tracelock.trace import Verdict
 
 #: By the event's name: what goes after "goes on to", and after "before somebody", with the
@@ -34,7 +34,7 @@ _VERBS: Final = {
     "wake": ("wake at", "wakes at"), "notify": ("notify", "notifies"), "set": ("set", "sets"),
     "clear": ("clear", "clears"), "put": ("put into", "puts into"),
     "get": ("get from", "gets from"), "sleep": ("end its sleep", "ends its sleep"),
-    "checkpoint": ("pass its checkpoint", "passes its checkpoint"),
+    "choose": ("choose", "chooses"), "checkpoint": ("pass its checkpoint", "passes its checkpoint"),
     "spawn": ("start", "starts"), "join": ("join", "joins"), "cancel": ("cancel", "cancels"),
     "cancelled": ("be cancelled", "is cancelled"), "timeout": ("time out", "times out"),
     "crash": ("crash", "crashes"), "call": ("call", "calls"),
@@ -193,6 +193,9 @@ def _other_choice(layout: Layout, bad: Entry, good: Entry) -> str:
             for entry in (bad, good)
         )
         return f"If {name} wakes {instead} and not {woken}, it passes."
+    if bad[1] == good[1] == CHOOSE:
+        taken, instead = (entry[2].remark or f"value {entry[3]}" for entry in (bad, good))
+        return f"If {name} chooses {instead} and not {taken}, it passes."
     return f"If {name} {_phrase(layout, good, 1)} and does not run out of time there, it passes."
 
 

@@ -16,7 +16,7 @@ Row = tuple[str, str, str, str, str, int]
 #: Backends whose workers can be kept at a source line, or at an await, from within their process.
 FORCEABLE: Final = ("threading", "asyncio")
 #: Workers of traces that stand for no thread or task.
-_NOBODY: Final = frozenset({"setup", "outside", "loop:callbacks", "loop:timers"})
+_NOBODY: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
 _CALLBACKS: Final = "loop:callbacks"
 #: Steps of a schedule above which no program is written: a person could not read it.
 _MOST: Final = 2_000
@@ -74,11 +74,21 @@ def _check(trace: Trace) -> None:
         )
     if trace.verdict.kind not in ("failed", "deadlock"):
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to force")
+    if trace.verdict.failure == "always":
+        raise UsageError(
+            "an invariant failed between two steps, where a program without tracelock evaluates "
+            "none: tracelock replay does it again"
+        )
     python = trace.scenario.get("python", {})
     if "exploration" in python:
         raise UsageError(
             "the workers of this trace are given to tracelock_explore inside a test: they have no "
             "names by which a program could call them"
+        )
+    if any(event.op == "choose" for event in trace.events):
+        raise UsageError(
+            "the trace has values that the code asked tracelock for (tracelock.choice and the like)"
+            ", and a program without tracelock gets none: tracelock replay gives them again"
         )
     for key, what in (("collections", "a garbage collection"), ("cancellations", "a cancellation")):
         ops = ("call",) if key == "collections" else ("cancelled",)

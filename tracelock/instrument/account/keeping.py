@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: After the first schedules those whose number is this many times that of the last one.
 RARER: Final = 4
 #: Workers that are no thread or task of the program.
-_NONE: Final = frozenset({"setup", "outside", "loop:callbacks", "loop:timers"})
+_NONE: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
 
 
 class AccountKeeper:

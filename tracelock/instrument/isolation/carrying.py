@@ -181,7 +181,7 @@ class Learnt:
             self._backend.kept.lasting, self._backend.kept.changed,
             self._backend.kept.callers.lost, self._backend.names.doubts,
             self._backend.names.unsure, self._backend.names.exposed,
-            self._backend.hub.onlooker.passed_over,
+            self._backend.hub.onlooker.passed_over, *self._backend.hub.invariants.tables,
         )  # fmt: skip
 
     def taken(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         program = self.program
         recorded = (
             not ours or program.collections or program.cancellations or self.names.mortal
-            or clock != "virtual"
+            or clock != "virtual" or self.hub.invariants.any
         )  # fmt: skip
         self.by_steps = scheduler.by_steps and not recorded and self.tells_steps()
         if scheduler.systematic:

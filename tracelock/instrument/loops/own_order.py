@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Final
 
-from tracelock.schedulers.base import INJECT, LAST, WORKER, Choice, Run, Scheduler
+from tracelock.schedulers.base import INJECT, LAST, OPTION, WORKER, Choice, Run, Scheduler
 
 
 class OwnOrder(Scheduler):
     """Whatever is first in the line of a loop goes on; threads when they can, and go on then.
 
-    ``once``: for one schedule. Timers fire when they must. ``inject``: at which of the places for
+    ``once``: for one schedule. ``values``: of each worker the numbers of the values that it gets.
+    Timers fire when they must. ``inject``: at which of the places for
     a cancellation there is one, -1: at none; ``places`` counts them. ``threads``: whether a thread
     could have gone on where another was picked, which no loop has an order for.
     """
@@ -23,6 +24,7 @@ class OwnOrder(Scheduler):
         self.once = once
         self.inject = inject
         self.places = 0
+        self.values: dict[int, list[int]] = {}
         self.threads = False
         self._done = False
         self._run: Run
@@ -39,6 +41,8 @@ class OwnOrder(Scheduler):
         if choice.kind == INJECT and choice.about >= 0:
             self.places += 1
             return int(self.places - 1 == self.inject)
+        if choice.kind == OPTION:
+            return self._value(choice)
         if choice.kind != WORKER or len(options) == 1:
             return options[0]
         loops = self._run.loops
@@ -59,6 +63,11 @@ class OwnOrder(Scheduler):
             if place < rank:
                 best, rank = worker, place
         return best
+
+    def _value(self, choice: Choice) -> int:
+        left = self.values.get(choice.worker)
+        number = left.pop(0) if left else choice.options[0]
+        return number if number in choice.options else choice.options[0]
 
     def describe(self) -> dict[str, Any]:
         return {"name": "own-order"}

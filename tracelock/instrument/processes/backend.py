@@ -45,6 +45,10 @@ class ProcessBackend(ThreadBackend):
             raise UsageError("the multiprocessing backend for Python code needs fork")
         import multiprocessing.synchronize  # noqa: F401  (so that it is patched)
 
+        if program.invariants:
+            raise UsageError(
+                "always: what processes have of their own cannot be looked at between their steps"
+            )
         super().__init__(program, limits)
         self.hub.gil = None  # each process has its own
         self._relays: list[Relay] = []

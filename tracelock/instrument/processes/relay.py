@@ -27,7 +27,19 @@ from tracelock.instrument.steps import VariablesStep
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects.files import FileLockModel
 from tracelock.objects.locks import LockModel
-from tracelock.ops import ATOMIC, CRASH, GET, ON_WORKER, PUT, READ, ObjectSpec, Op, Value
+from tracelock.ops import (
+    ATOMIC,
+    CHOOSE,
+    CRASH,
+    GET,
+    ON_WORKER,
+    PUT,
+    READ,
+    Alternatives,
+    ObjectSpec,
+    Op,
+    Value,
+)
 
 real_waitpid: Final = os.waitpid
 real_kill: Final = os.kill
@@ -211,6 +223,8 @@ class Relay:
         if kind == ATOMIC:
             reads, writes, shown = body
             body = VariablesStep(map(self._number, reads), map(self._number, writes), shown)
+        elif kind == CHOOSE:
+            body = Alternatives(*body)
         elif kind in ON_WORKER:
             target = self.hub.layout.worker(target)
             body = tuple(map(self._number, body)) if body else None

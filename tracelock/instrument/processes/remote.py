@@ -34,7 +34,7 @@ from tracelock.instrument.processes.memory import item_touched
 from tracelock.instrument.processes.wire import Channel, ending
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects import VARIABLE
-from tracelock.ops import ATOMIC, ON_WORKER, READ, ObjectSpec, Op, Value
+from tracelock.ops import ATOMIC, CHOOSE, ON_WORKER, READ, ObjectSpec, Op, Value
 
 real_exit: Final = os._exit
 #: What makes a process say where it is and end: it does not come to an op.
@@ -135,6 +135,8 @@ class RemoteWorker(Worker):
                 [self.reference(n) for n in part] for part in (body.reads, body.writes)
             )
             body = (reads, writes, body.shown)
+        elif kind == CHOOSE:
+            body = (body.name, body.count, body.shown)
         elif kind in ON_WORKER:
             target = self.hub.layout.workers[target].name
             body = [self.reference(n) for n in body] if body else None

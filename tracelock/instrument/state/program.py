@@ -50,7 +50,7 @@ class KeptState:
         self.named: list[Any] = []
         self.ran_in: Callable[[], Iterable[str]] = tuple
         self._own: set[str] = set()
-        functions = (*program.workers, program.setup, program.check)
+        functions = (*program.workers, program.setup, program.check, *program.invariants)
         self.given = given = [work for work in functions if work is not None]
         self._covers = covering([*program.instrument, *sorted({*map(home_of, given)})])
         self._snapshot = Snapshot(self._own.__contains__)

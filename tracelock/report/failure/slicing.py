@@ -33,6 +33,7 @@ _READS: Final = frozenset({"read", "compare_exchange", "exchange", "fetch_add", 
 _UNSERIALISABLE: Final = frozenset({"rwr", "rww", "wrw", "wwr"})
 _PLUMBING: Final = frozenset({"spawn", "join", "checkpoint"})
 _MOST_WRITES: Final = 4
+_MOST_CHOICES: Final = 6
 
 
 @dataclass(slots=True)
@@ -95,11 +96,18 @@ class _Slicer:
         for seq, level in list(self.found.levels.items()):
             if level <= LINK:
                 self._decided(seq)
+        for seq in self._choices():
+            add(seq, LINK if self.events.results[seq] else DECIDED)
         for seq in preemptions(self.trace):
             for one, level in ((seq - 1, AROUND), (seq, MORE)):
                 if self._op(one) not in _PLUMBING:
                     add(one, level)
         return self.found
+
+    def _choices(self) -> list[int]:
+        """Where the program chose a value: that is half of what it takes to fail."""
+        chosen = [seq for seq in range(len(self.events)) if self._op(seq) == "choose"]
+        return chosen[:_MOST_CHOICES]
 
     # --- where it starts -------------------------------------------------------------------------
     def _end(self) -> None:
@@ -109,6 +117,8 @@ class _Slicer:
             own = self.by_worker[verdict.worker]
             if own and self._at(own[-1]) == verdict.at:
                 self.found.add(own[-1], PROOF)
+        if verdict.failure == "always":
+            self._broken()
         places = {name: place for place, name in enumerate(self.trace.workers)}
         for one in verdict.blocked:
             worker = places.get(one.worker, -1)
@@ -133,6 +143,14 @@ class _Slicer:
             elif one.op in ("get", "put") or not one.holder:
                 for seq in self.by_target[one.target][-3:]:
                     self.found.add(seq, LINK)
+
+    def _broken(self) -> None:
+        """The step after which an invariant did not hold, the last one, and writes before it."""
+        last = len(self.events) - 1
+        self.found.add(last, PROOF)
+        written = [seq for seq in range(last) if self._op(seq) in _WRITES]
+        for seq in written[-_MOST_WRITES:]:
+            self.found.add(seq, LINK)
 
     def _reads_before(self, worker: int, seq: int) -> list[int]:
         """The reads of ``worker`` shortly before an event of it, of what others write."""

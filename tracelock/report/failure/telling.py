@@ -12,10 +12,10 @@ from typing import Final
 
 from tracelock.report.failure.slicing import Slice
 from tracelock.report.timeline import Reasons, Switch
-from tracelock.report.wording import clean, describe, shown, waits
+from tracelock.report.wording import chosen, clean, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
 
-__all__ = ["MOST", "StoryLine", "Teller", "ended", "story_lines"]
+__all__ = ["MOST", "StoryLine", "Teller", "after_all", "ended", "story_lines"]
 
 #: So many lines at most, however many would matter.
 MOST: Final = 15
@@ -56,6 +56,11 @@ class _Visit:
     seqs: list[int]
     level: int = 99
     wanted: list[int] = field(default_factory=list)
+
+
+def after_all(trace: Trace) -> str:
+    """What is at the line that is no worker's, in words."""
+    return "an invariant" if trace.verdict.failure == "always" else "the check"
 
 
 def story_lines(teller: Teller, *, known: Callable[[str], bool]) -> list[StoryLine]:
@@ -231,6 +236,8 @@ class Teller:
             if type(woken) is not list:
                 return f"notifies {name}"
             return f"wakes {' and '.join(self.names[one] for one in woken) or 'nobody'}"
+        if op == "choose":
+            return f"chooses {chosen(event)}"
         if op in _VERBS:
             return f"{_VERBS[op]} {name}"
         return describe(event, self.names)

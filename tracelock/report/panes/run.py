@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from tracelock.analysis.derived.edges import observed_edges
 from tracelock.analysis.findings import Finding
 from tracelock.report.failure.slicing import Slice, slice_of
-from tracelock.report.failure.telling import StoryLine, Teller, ended, story_lines
+from tracelock.report.failure.telling import StoryLine, Teller, after_all, ended, story_lines
 from tracelock.report.frames import Story, WorkerFrame, busiest, story_along
 from tracelock.report.html.run import changed, run_title
 from tracelock.report.panes.touched import Block, SourceLine, touched_source
@@ -159,7 +159,7 @@ class PanesRun:
         """The lines that matter: the worker, its place and source, what it read or wrote."""
         lines = story_lines(self._teller, known=lambda at: at in self.index)
         texts = {line.at: line.text.strip() for line in self._every_line() if line.number}
-        names = [*map(clean, self.trace.workers), "the check"]
+        names = [*map(clean, self.trace.workers), after_all(self.trace)]
         return [
             {"name": names[one.worker], "lane": self._colour(self.column.get(one.worker, -1)),
              "at": clean(one.at), "text": texts.get(one.at, ""), "said": clean(one.said),

@@ -73,11 +73,13 @@ def without_homes(trace: Trace) -> Trace:
         return value
 
     if not any(map(_has_home, (trace.events.values, trace.events.results, trace.verdict.message,
+                               [*trace.events.extras.values()],
                                trace.verdict.state))):  # fmt: skip
         return trace
     events = trace.events.renamed({})
     events.values = [swap(value) for value in events.values]
     events.results = [swap(value) for value in events.results]
+    events.extras = {seq: swap(extra) for seq, extra in events.extras.items()}
     verdict = replace(trace.verdict, message=swap(trace.verdict.message),
                       state=swap(trace.verdict.state))  # fmt: skip
     return replace(trace, events=events, verdict=verdict)

@@ -69,6 +69,7 @@ _FLAG_OR_WHOLE: Final = {"type": ["boolean", "integer"], "minimum": 0}
 
 Modules = Annotated[list[str] | None, _texts("modules", "all"), FieldKind("modules", _MODULES)]
 Errors = Annotated[list[str] | None, _texts("exceptions"), FieldKind("exceptions", _ERRORS)]
+Functions = Annotated[list[str] | None, _texts("functions"), FieldKind("functions", _ERRORS)]
 Names = Annotated[list[str] | None, _texts("workers"), FieldKind("workers", _ERRORS)]
 Table = Annotated[dict[str, str], PlainValidator(_table), FieldKind("table", _TABLE)]
 FlagOrWhole = Annotated[
@@ -91,6 +92,11 @@ class PythonDecl(DocumentModel):
         description="Called with it at the end; raises or returns false on the bug: "
         '"module:function".',
         json_schema_extra={"pattern": FUNCTION},
+    )
+    always: Functions = Field(
+        None,
+        description="Called with it between steps, wherever what they read has changed; each "
+        'raises or returns false on the bug: "module:function".',
     )
     instrument: Modules = Field(
         None,

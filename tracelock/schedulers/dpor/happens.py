@@ -21,7 +21,7 @@ else there, so that the state of the object in a reversed execution is one that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tracelock.objects import Model
 from tracelock.ops import (
@@ -55,6 +55,9 @@ from tracelock.schedulers.dpor.possible import (
     Row,
 )
 from tracelock.schedulers.dpor.wakeup import Step
+
+#: Methods of its footprints that a history has as attributes.
+_METHODS: Final = ("static", "shares")
 
 
 class History(Possible):
@@ -98,6 +101,15 @@ class History(Possible):
         self.rows: list[Row] = []
         self.timers: list[int] = []  # transitions made by a timer of virtual time
         self.ties: list[int] = []  # the same of a loop, which is a step like any other of it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For the process that has forked this one: methods of what was made here mean nothing
+        there."""
+        return {key: value for key, value in vars(self).items() if key not in _METHODS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.static, self.shares = self.prints.static, self.prints.shared_thread
 
     def grow(self) -> None:
         """Take in the things that the layout has got since the last time."""
@@ -150,8 +162,7 @@ class History(Possible):
         line = self.lines[worker]
         own = self.life[worker]
         before = self.before
-        past = line or self.spawns[worker]
-        cover = before[past[-1]] | 1 << past[-1] if past else 0
+        cover = self._past(worker, here)
         if kind == CANCELLED and self.shares(worker):
             cover |= self._offered(worker)
         if self.cooperative:
@@ -218,6 +229,13 @@ class History(Possible):
         touched.append(here)
         line.append(here)
         return step
+
+    def _past(self, worker: int, here: int) -> int:
+        """Mask of what comes before the next step of ``worker``, transition ``here``, in any order:
+        its own steps and, of its first one, what started it and all that came before any worker."""
+        past = self.lines[worker] or self.spawns[worker]
+        cover = self.before[past[-1]] | 1 << past[-1] if past else 0
+        return cover | (1 << min(self.run.prelude, here)) - 1
 
     def cut(self, length: int) -> None:
         """Back to the first ``length`` transitions."""
@@ -379,8 +397,7 @@ class History(Possible):
 
     def pending(self, worker: int, op: Op, parked: bool) -> Sequence[int]:
         """The races of an ``op`` that is pending after the last transition."""
-        past = self.lines[worker] or self.spawns[worker]
-        cover = self.before[past[-1]] | 1 << past[-1] if past else 0
+        cover = self._past(worker, len(self.steps))
         reads, writes = self.static(op)
         writes |= self.life[worker] | self.shares(worker)
         return self._races(len(self.steps), cover, worker, op, parked, reads, writes)

@@ -30,7 +30,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tracelock.ops import CHECKPOINT, JOIN, SLEEP, Op
-from tracelock.schedulers.base import WORKER, Choice, Entry, Run, Scheduler
+from tracelock.schedulers.base import OPTION, WORKER, Choice, Entry, Run, Scheduler
 from tracelock.schedulers.dpor.happens import History
 from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place
 
@@ -73,7 +73,11 @@ class DporScheduler(Scheduler):
         self._notes: list[Any] = []
         self._fired: dict[int, bool] = {}  # by its timer; whether because nothing else could be
         self._held: dict[int, Op] = {}  # what it would have gone on with, but had to wait for
-        self._data: dict[int, tuple[list[int], list[tuple[int, ...]]]] = {}
+        self._data: dict[int, tuple[list[int], list[Sequence[int]]]] = {}
+        #: Of these depths each other value has been planned, once for all: a step that only chooses
+        #: a value commutes with all others, so that nothing later makes a difference to that.
+        self._planned_values: set[int] = set()
+        self._values: set[int] = set()  # such depths
         self._at = (-1, 0)  # depth of the last data choice, and how many it had
 
     def attach(self, run: Run) -> None:
@@ -203,9 +207,15 @@ class DporScheduler(Scheduler):
         if depth >= self._fixed:
             if not count:
                 self._data[depth] = ([], [])
+                self._values.discard(depth)
+                self._planned_values.discard(depth)
+                if choice.kind is OPTION:
+                    self._values.add(depth)
+            elif choice.kind is not OPTION:
+                self._values.discard(depth)
             picks, offered = self._data[depth]
             picks.append(picked)
-            offered.append(tuple(options))
+            offered.append(options if choice.kind is OPTION else tuple(options))
         return picked
 
     def end(self, steps: int) -> None:
@@ -235,7 +245,9 @@ class DporScheduler(Scheduler):
                 if worker != history.steps[depth][0]:
                     self._reverse(depth, (worker, (), -1, -1))
         for depth in self._data:
-            self._other_options(depth, history.steps[depth])
+            if depth not in self._planned_values:
+                self._other_options(depth, history.steps[depth])
+        self._planned_values |= self._values
         self._left()
 
     def _repeated(self, depth: int) -> None:
@@ -247,7 +259,17 @@ class DporScheduler(Scheduler):
             new = depth - self._fixed
             worker = self._run.log[self._starts[new] if self._blocks else depth][0]
             self._other_options(depth, (worker, (), -1, -1))
+        for kept in sorted(self._values - self._planned_values):
+            if kept < depth:  # with another value it need not repeat any
+                self._other_options(kept, self._history.steps[kept])
+                self._planned_values.add(kept)
+        self._forget(depth)
+
+    def _forget(self, depth: int) -> None:
+        """What was chosen from ``depth`` on is not part of what is to come."""
         self._data = {kept: data for kept, data in self._data.items() if kept < depth}
+        self._values.intersection_update(self._data)
+        self._planned_values.intersection_update(self._data)
 
     def _left(self) -> None:
         """Who waits at the end, or was left there by a bound or by the end of its loop, may have
@@ -373,7 +395,7 @@ class DporScheduler(Scheduler):
         self._shorten(depth)
         self._done[depth] += 1
         if self._data:
-            self._data = {kept: data for kept, data in self._data.items() if kept < depth}
+            self._forget(depth)
         self._plan = []
         self._plan_branch(trees[depth].pop(0))
         self._fixed = depth

@@ -151,12 +151,12 @@ def _next(workers: Sequence[int], current: int) -> int:
 
 class DporOfTasks(Wrapper):
     """``StepScheduler`` while it is known what steps have touched, else ``DporScheduler``, which
-    begins from the start."""
+    begins from the start, with ``watched``."""
 
-    def __init__(self) -> None:
+    def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self._steps = StepScheduler()
         # there from the start: a forked process can go over to it, and its parent then has it too
-        self._whole = DporScheduler()
+        self._whole = DporScheduler(watched)
         self._run: Run
         super().__init__(self._steps)
 

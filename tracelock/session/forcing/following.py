@@ -8,7 +8,7 @@ from tracelock.errors import Divergence, UsageError
 from tracelock.instrument.following import PythonReplay
 from tracelock.objects import Rules
 from tracelock.ops import CANCELLED, NAMES, Layout, Op, Value
-from tracelock.schedulers.base import INJECT, Choice
+from tracelock.schedulers.base import INJECT, OPTION, Choice
 from tracelock.session.host import Host
 from tracelock.session.plan import Settings
 from tracelock.session.replaying import ReplayResult, follow
@@ -16,6 +16,7 @@ from tracelock.session.target import Target
 from tracelock.trace import Event, Trace, Verdict, environment
 from tracelock.trace.events import Events
 from tracelock.trace.token import (
+    CHOSEN,
     INJECTED,
     TIMER,
     ChoiceMark,
@@ -73,6 +74,8 @@ class TokenReplay(PythonReplay):
     def pick(self, choice: Choice) -> int:
         if choice.kind == INJECT:
             return int(self._injected(choice))
+        if choice.kind == OPTION:
+            return self._value(choice)
         if self.position < len(self.events):
             # the worker of the layout, by its name
             event = self.events[self.position]
@@ -94,6 +97,19 @@ class TokenReplay(PythonReplay):
         if choice.kind == "timer":
             return 0
         return choice.current if choice.current in choice.options else choice.options[0]
+
+    def _value(self, choice: Choice) -> int:
+        """The number of the value that was chosen; the first one where the code is another."""
+        mark = self._mark()
+        number = 0 if mark is None or mark.kind != CHOSEN else mark.number
+        op = choice.pending[choice.worker]
+        assert op is not None
+        if number >= op.body.count:
+            raise Divergence(
+                self.position, f"value {number} of those to choose among",
+                f"{op.body.count} values at {op.at}", "what is chosen among is not what it was",
+            )  # fmt: skip
+        return number
 
     def _wakes(self, event: Event, choice: Choice, mark: ChoiceMark | None) -> int:
         woken = () if mark is None else mark.workers

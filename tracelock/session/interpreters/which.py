@@ -98,6 +98,12 @@ class Interpreted:
         """Let what was learnt count from now on."""
         self.backend.names.apply_pending()
 
+    def hold_as(self, interpreter: str) -> None:
+        """The same as this interpreter is explored; invariants are looked at where it lets others
+        come in."""
+        self.hold(holds(interpreter))
+        self.backend.hub.invariants.by_interpreter = holds(interpreter)
+
     def hold(self, on: bool) -> None:
         """Let others come in only where the GIL lets them, or again between any two accesses."""
         gil = self.backend.hub.gil

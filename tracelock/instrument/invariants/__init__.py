@@ -1,0 +1,1 @@
+"""What must hold between any two steps of real code."""
