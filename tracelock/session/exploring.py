@@ -14,6 +14,7 @@ from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
+from tracelock.session.estimating import estimate_of
 from tracelock.session.explored import DistinctEnding, Explored, but_unchecked, summarise
 from tracelock.session.host import Opened, run_once
 from tracelock.session.interpreters.preferring import prefer
@@ -60,6 +61,7 @@ class Exploration(Opened):
         self.executions = 0
         self._end: float | None = None  # of all, on the monotonic clock
         self._executed: Executed
+        self._tree: Scheduler | None = None  # of the last search by DPOR
         self._spins = False  # some schedule of the search was cut by the bound on its steps
 
     @property
@@ -83,7 +85,13 @@ class Exploration(Opened):
             else:
                 found = searched
         self.afterwards(end)
-        return self.finish(found, monotonic() - begun)
+        seconds = monotonic() - begun
+        estimate, more = estimate_of(self.host, self.plan, found, self._tree, self.executions)
+        if more is not None and more.failures():
+            found.merge(more)
+        explored = self.finish(found, seconds)
+        explored.estimate = estimate
+        return explored
 
     def afterwards(self, end: float | None) -> None:
         """The search is over: what is done with a failure has until ``end`` (on the monotonic
@@ -183,11 +191,13 @@ class Exploration(Opened):
             assert isinstance(strategy, str)
             found = self.spreader.search(strategy, budget, progress)
             executions = self.spreader.executions(strategy)
+            tree: Scheduler | None = self.host.scheduler(strategy, seed, plan.depth)
         else:
             found = self.host.search(strategy, seed, plan.depth, budget, plan.every, progress)
             executions = self.host.executions
+            tree = self.host.searched
         if strategy == "dpor":
-            self.executions = executions
+            self.executions, self._tree = executions, tree
         return found
 
     def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:

@@ -1,0 +1,46 @@
+"""Probes of the orders in which the tasks of one loop go on, by what their steps have touched."""
+
+from __future__ import annotations
+
+from tracelock.schedulers.base import WORKER, Choice, Run
+from tracelock.schedulers.dpor.probes import Probe, Probes, key_of
+from tracelock.schedulers.dpor.task_steps import TaskHistory
+
+
+class StepProbes(Probes):
+    """Probes of the tree of a ``StepScheduler``: of whom it is not known what it has seen."""
+
+    by_steps = True
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._run: Run
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+
+    def begin(self) -> bool:
+        self.walk.begin()
+        return not self.spoilt
+
+    def pick(self, choice: Choice) -> int:
+        if self._run.steps is None and not choice.seq:
+            self.spoilt = "it is not known what the steps of tasks touch"
+        if choice.kind is not WORKER:
+            self.spoilt = "schedules have other choices than whose turn it is"
+            return choice.options[0]
+        return self.walk.worker(choice.options)
+
+    def end(self, steps: int) -> None:
+        made = self._run.steps
+        if made is None:
+            self.spoilt = "it is not known what the steps of tasks touch"
+        if self.spoilt or made is None or self.cut_off(self._run.limit):
+            return
+        self.executions += 1
+        history = TaskHistory()
+        for step in made:
+            history.add(step)
+        workers = [step.worker for step in made]
+        key = key_of(workers, [()] * len(workers), history.before)
+        self.probes.append(Probe(self.walk.weight(workers, history.before), False, key))
