@@ -24,10 +24,12 @@ FEWEST: Final = 20
 COVERED: Final = 0.9
 #: Of statements about samplers.
 CONFIDENCE: Final = 0.95
-#: A number of classes is not given in digits where its relative standard error is more than this,
-#: and as a range where it is more than that.
-ROUGH: Final = 0.5
+#: A number of classes is given as a range where its relative standard error is more than this; as
+#: a power of ten where that is more than ``ROUGH`` and it is ``LARGE``, or where it is ``HUGE``.
 RANGE: Final = 0.1
+ROUGH: Final = 0.5
+LARGE: Final = 1e5
+HUGE: Final = 1e15
 _LARGEST: Final = 1e300
 
 
@@ -51,7 +53,7 @@ class SeenClasses:
         """``1,200 of about 39,000 inequivalent interleavings seen (3 %)``."""
         what = "inequivalent interleavings"
         spread = (self.high - self.low) / 4 / self.of
-        if spread > ROUGH or self.of >= 1e15:
+        if (spread > ROUGH and self.of >= LARGE) or self.of >= HUGE:
             return f"{self.seen:,} of very roughly {_power(self.of)} {what} seen"
         if spread > RANGE:
             return f"{self.seen:,} of {_rounded(self.low)} to {_rounded(self.high)} {what} seen"
@@ -153,8 +155,9 @@ def seen_classes(made: Probes, executions: int) -> SeenClasses | None:
     Where it is known of each probe whether the search had been there, and how many classes are
     there, the number that the probes give for that part is known to be wrong by so much, and the
     total is corrected by regression (Cochran, "Sampling techniques", chapter 7). Where nearly all
-    of what probes met outside was met twice, how many were met is closer than any mean (Chao,
-    "Nonparametric estimation of the number of classes in a population", 1984).
+    of what probes met outside was met twice, how many were met is closer than any mean, if the mean
+    does not contradict it (Chao, "Nonparametric estimation of the number of classes in a
+    population", Scandinavian Journal of Statistics 11, 1984).
     """
     probes = made.probes
     if made.spoilt or len(probes) < FEWEST:
@@ -173,8 +176,10 @@ def seen_classes(made: Probes, executions: int) -> SeenClasses | None:
     of, error = mean * exp(scale), error * exp(scale)
     once = sum(count == 1 for count in outside.values())
     if not outside or once <= (1 - COVERED) * outside.total():
-        of, error = _chao(outside, once)
-        of += executions if known else 0
+        kinds, spread = _chao(outside, once)
+        kinds += executions if known else 0
+        if of - 2 * error <= kinds:
+            of, error = kinds, spread
     least = max(met, executions + 1) if made.exact else met
     of = max(of, least)
     seen = executions
@@ -214,17 +219,18 @@ def _chao(counts: Counter[Any], once: int) -> tuple[float, float]:
 
 
 # --- samplers ------------------------------------------------------------------------------------
-def missed_depth(drawn: Drawn, depth: int) -> MissedDepth | None:
-    """With which chance at most a bug of ``depth`` was missed; None where no schedule counts."""
+def missed_depth(drawn: Drawn, depth: int, workers: int) -> MissedDepth | None:
+    """With which chance at most a bug of ``depth`` was missed, in a program of so many workers;
+    None where no schedule counts."""
     left, schedules = 0.0, 0
     for (own, length), count in drawn.counts.items():
         # what needs ``depth`` constraints is found by a schedule that guesses more of them too
         if own >= depth and length >= drawn.steps:
-            left += count * log1p(-min(1.0 / (drawn.workers * length ** (own - 1)), 1 - 1e-12))
+            left += count * log1p(-min(1.0 / (workers * length ** (own - 1)), 1 - 1e-12))
             schedules += count
     if not schedules:
         return None
-    return MissedDepth(depth, exp(left), drawn.workers, drawn.steps, schedules)
+    return MissedDepth(depth, exp(left), workers, drawn.steps, schedules)
 
 
 def failing_share(schedules: int) -> FailingShare | None:
@@ -271,4 +277,4 @@ def _at_most(share: float) -> str:
 def _number(value: float) -> int | float:
     """As it stands in JSON."""
     assert isfinite(value)
-    return round(value) if value < 1e15 else value
+    return round(value) if value < HUGE else value

@@ -21,22 +21,19 @@ _PRIORITIES: Final = 1 << 31
 class Drawn:
     """What schedules of PCT were drawn for, as far as the guarantee goes by it.
 
-    ``workers``: the most there were, ``steps``: the most that a schedule had. ``counts``: of each
-    depth and each ``k`` that was taken for the number of steps, how many schedules, without the
-    last one.
+    ``steps``: the most that a schedule had. ``counts``: of each depth and each ``k`` that was taken
+    for the number of steps, how many schedules, without the last one.
     """
 
-    workers: int = 0
     steps: int = 0
     counts: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def copy(self) -> Drawn:
         """One that is added to by itself."""
-        return Drawn(self.workers, self.steps, self.counts.copy())
+        return Drawn(self.steps, self.counts.copy())
 
     def add(self, other: Drawn) -> None:
         """Add the schedules of another search, or of another part of it."""
-        self.workers = max(self.workers, other.workers)
         self.steps = max(self.steps, other.steps)
         self.counts.update(other.counts)
 
@@ -101,7 +98,6 @@ class PctScheduler(Sampler):
 
     def end(self, steps: int) -> None:
         self._drawn.steps = max(self._drawn.steps, steps)
-        self._drawn.workers = max(self._drawn.workers, len(self._priority))
         self._last = (self.depth, self.length)
         if not self._shortest:
             self.length = max(steps, 1)

@@ -20,7 +20,7 @@ LEAST: Final = 200
 MOST: Final = 2000
 #: How long they may take: a share of the search, between these bounds in seconds.
 SHARE: Final = 0.15
-SHORTEST: Final = 0.05
+SHORTEST: Final = 0.1
 LONGEST: Final = 1.5
 #: The depth of bugs that is told of the samplers of ``auto``.
 DEPTH_OF_AUTO: Final = 2
@@ -66,7 +66,7 @@ def estimate_of(
     depth = failing = None
     if found.drawn is not None:
         wanted = DEPTH_OF_AUTO if plan.strategy == "auto" else plan.depth or DEPTH
-        depth = missed_depth(found.drawn, wanted)
+        depth = missed_depth(found.drawn, wanted, sum(map(bool, host.workers)))
     if plan.entry is not None and plan.entry.shards == NUMBERED:
         failing = failing_share(found.schedules)
     estimate = Estimate(classes, depth, failing)

@@ -28,7 +28,7 @@ from typing import Final
 from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.schedulers.dpor.possible import EXACT
 from tracelock.schedulers.dpor.scheduler import DporScheduler
-from tracelock.schedulers.dpor.wakeup import Step, place
+from tracelock.schedulers.dpor.wakeup import Step, agree
 from tracelock.schedulers.sampling import Sampler
 
 #: The walks: with which probability the same worker goes on, where it can.
@@ -47,6 +47,51 @@ class Probe:
     weight: float
     seen: bool
     key: Hashable
+
+
+#: A step by whose it is and its data choices, which say which one it is where it can be made.
+Move = tuple[int, tuple[int, ...]]
+
+
+class Tried:
+    """What a search by DPOR has been through.
+
+    ``moves``: of its last execution. ``asleep``: at each of its points, from the start, the moves
+    after which all has been explored. ``whole``: whether the moves are all steps of the execution.
+    """
+
+    def __init__(
+        self, moves: Sequence[Move], asleep: Sequence[Sequence[Move]], whole: bool = True
+    ) -> None:
+        self.moves = list(moves)
+        self.asleep = [list(moves) for moves in asleep]
+        self.whole = whole
+
+    def has(self, made: Sequence[Move], before: Sequence[int]) -> bool:
+        """Whether the execution of these moves, or an equivalent order of them, was one of its
+        own. ``before``: of each a mask of the moves that happen before it."""
+        lines: dict[int, list[int]] = {}
+        for number in range(len(made) - 1, -1, -1):
+            lines.setdefault(made[number][0], []).append(number)
+        left = (1 << len(made)) - 1
+
+        def first(move: Move) -> bool:
+            """Whether what is left, in some order, begins with it."""
+            worker, picks = move
+            line = lines.get(worker)
+            if not line or before[line[-1]] & left & ~(1 << line[-1]):
+                return False
+            return agree(picks, made[line[-1]][1])
+
+        for depth, asleep in enumerate(self.asleep):
+            if any(map(first, asleep)):
+                return True
+            if depth == len(self.moves):
+                break
+            if not first(self.moves[depth]):
+                return False
+            left &= ~(1 << lines[self.moves[depth][0]].pop())
+        return not (left and self.whole)
 
 
 class Walk:
@@ -123,12 +168,12 @@ def _sum(logarithms: Sequence[float]) -> float:
     return most + log(sum(exp(one - most) for one in logarithms))
 
 
-def key_of(workers: Sequence[int], picks: Sequence[Hashable], before: Sequence[int]) -> Hashable:
+def key_of(moves: Sequence[Move], before: Sequence[int]) -> Hashable:
     """The same for all orders of one class: by worker, what happens before each of its steps."""
     made: dict[int, int] = {}
     clocks: list[dict[int, int]] = []
     form = []
-    for number, worker in enumerate(workers):
+    for number, (worker, picks) in enumerate(moves):
         clock: dict[int, int] = {}
         mask = before[number] & ~(1 << number)
         while mask:
@@ -138,7 +183,7 @@ def key_of(workers: Sequence[int], picks: Sequence[Hashable], before: Sequence[i
                 if clock.get(other, 0) < count:
                     clock[other] = count
         made[worker] = count = made.get(worker, 0) + 1
-        form.append((worker, count, picks[number], tuple(sorted(clock.items()))))
+        form.append((worker, count, picks, tuple(sorted(clock.items()))))
         clock[worker] = count
         clocks.append(clock)
     form.sort(key=lambda one: one[:2])
@@ -164,6 +209,13 @@ class Probes(Scheduler):
         self.probes: list[Probe] = []
         self.walk = Walk(seed)
 
+    def count(self, moves: Sequence[Move], before: Sequence[int], tried: Tried) -> None:
+        """A schedule has ended that had these moves, each with what happens before it."""
+        self.executions += 1
+        weight = self.walk.weight([move[0] for move in moves], before)
+        seen = self.known and tried.has(moves, before)
+        self.probes.append(Probe(weight, seen, key_of(moves, before)))
+
     def cut_off(self, limit: str | None) -> bool:
         """Whether the schedule that ends now was cut off by a limit of the run."""
         if limit is None:
@@ -171,32 +223,6 @@ class Probes(Scheduler):
         self.bounded += 1
         self.spoilt = "schedules are cut off by a bound"
         return True
-
-
-class Tried:
-    """What a search by DPOR has been through.
-
-    ``steps``: of its last execution. ``sleeps``: at each of its points, from the start, the steps
-    after which all has been explored.
-    """
-
-    def __init__(self, steps: Sequence[Step], sleeps: Sequence[Sequence[Step]]) -> None:
-        self.steps = list(steps)
-        self.sleeps = [list(sleep) for sleep in sleeps]
-
-    def has(self, sequence: Sequence[Step]) -> bool:
-        """Whether these steps, or an equivalent order of them, were one of its executions."""
-        rest = list(sequence)
-        for depth, sleep in enumerate(self.sleeps):
-            if any(place(step, rest) >= 0 for step in sleep):
-                return True
-            if depth == len(self.steps):
-                break
-            index = place(self.steps[depth], rest)
-            if index < 0 or index == len(rest):
-                return False
-            del rest[index]
-        return not rest
 
 
 class TreeProbes(DporScheduler, Probes):
@@ -209,7 +235,8 @@ class TreeProbes(DporScheduler, Probes):
         Probes.__init__(self, seed)
         self.known = searched.executions > 0
         self.exact = True
-        self._tried = Tried(*searched.tried())
+        steps, sleeps = searched.tried()
+        self._tried = Tried(_moves(steps), [_moves(sleep) for sleep in sleeps])
         if searched.history is not None:  # the same things have the same bits
             self.take_over(searched.history)
 
@@ -237,14 +264,14 @@ class TreeProbes(DporScheduler, Probes):
         self._look_at(self._depth)
         if self.cut_off(self._run.limit):
             return
-        self.executions += 1
         history = self._history
         made = history.steps
         if self.exact:
             self.exact = all(
                 row[EXACT] is step for row, step in zip(history.rows, made, strict=True)
             )
-        workers, before = [step[0] for step in made], history.before
-        weight = self.walk.weight(workers, before)
-        seen = self.known and self._tried.has(made)
-        self.probes.append(Probe(weight, seen, key_of(workers, [one[1] for one in made], before)))
+        self.count(_moves(made), history.before, self._tried)
+
+
+def _moves(steps: Sequence[Step]) -> list[Move]:
+    return [step[:2] for step in steps]

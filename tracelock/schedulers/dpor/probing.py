@@ -17,5 +17,5 @@ def probes_of(searched: Scheduler, seed: int) -> Probes | None:
     if isinstance(searched, DporScheduler):
         return TreeProbes(searched, seed)
     if isinstance(searched, StepScheduler):
-        return StepProbes(seed)
+        return StepProbes(searched, seed)
     return None

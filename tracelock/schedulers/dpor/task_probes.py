@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tracelock.schedulers.base import WORKER, Choice, Run
-from tracelock.schedulers.dpor.probes import Probe, Probes, key_of
+from tracelock.schedulers.dpor.probes import Move, Probes, Tried
 from tracelock.schedulers.dpor.task_steps import TaskHistory
+from tracelock.schedulers.dpor.tasks import StepScheduler
 
 
 class StepProbes(Probes):
-    """Probes of the tree of a ``StepScheduler``: of whom it is not known what it has seen."""
+    """Probes of the tree of a ``StepScheduler``."""
 
     by_steps = True
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, searched: StepScheduler, seed: int) -> None:
         super().__init__(seed)
+        self.known = searched.executions > 0
+        chosen, asleep = searched.tried()
+        self._tried = Tried(_moves(chosen), [_moves(workers) for workers in asleep], whole=False)
         self._run: Run
 
     def attach(self, run: Run) -> None:
@@ -37,10 +43,11 @@ class StepProbes(Probes):
             self.spoilt = "it is not known what the steps of tasks touch"
         if self.spoilt or made is None or self.cut_off(self._run.limit):
             return
-        self.executions += 1
         history = TaskHistory()
         for step in made:
             history.add(step)
-        workers = [step.worker for step in made]
-        key = key_of(workers, [()] * len(workers), history.before)
-        self.probes.append(Probe(self.walk.weight(workers, history.before), False, key))
+        self.count(_moves([step.worker for step in made]), history.before, self._tried)
+
+
+def _moves(workers: Iterable[int]) -> list[Move]:
+    return [(worker, ()) for worker in workers]
