@@ -24,6 +24,8 @@ FEWEST: Final = 20
 COVERED: Final = 0.9
 #: Of statements about samplers.
 CONFIDENCE: Final = 0.95
+#: To have missed a bug with at most this chance is nothing worth telling.
+NOTHING: Final = 0.99
 #: A number of classes is given as a range where its relative standard error is more than this; as
 #: a power of ten where that is more than ``ROUGH`` and it is ``LARGE``, or where it is ``HUGE``.
 RANGE: Final = 0.1
@@ -54,7 +56,7 @@ class SeenClasses:
         what = "inequivalent interleavings"
         spread = (self.high - self.low) / 4 / self.of
         if (spread > ROUGH and self.of >= LARGE) or self.of >= HUGE:
-            return f"{self.seen:,} of very roughly {_power(self.of)} {what} seen"
+            return f"{self.seen:,} of {_power(self.of)} {what} seen"
         if spread > RANGE:
             return f"{self.seen:,} of {_rounded(self.low)} to {_rounded(self.high)} {what} seen"
         share = _percent(self.seen / self.of)
@@ -88,6 +90,8 @@ class MissedDepth:
     @property
     def line(self) -> str:
         """``a bug of depth 3 was missed with a chance of at most 12 %``."""
+        if self.chance > NOTHING:
+            return f"too few schedules to say how likely a bug of depth {self.depth} was missed"
         return f"a bug of depth {self.depth} was missed with a chance of at most " + _at_most(
             self.chance
         )
@@ -252,12 +256,9 @@ def _rounded(value: float) -> str:
 
 
 def _power(value: float) -> str:
-    """``10^17``."""
-    return (
-        f"more than 10^{round(log(_LARGEST, 10))}"
-        if value >= _LARGEST
-        else (f"10^{round(log(value, 10))}")
-    )
+    """``very roughly 10^17``."""
+    about = "more than" if value >= _LARGEST else "very roughly"
+    return f"{about} 10^{round(log10(value))}"
 
 
 def _percent(share: float) -> str:

@@ -20,7 +20,7 @@ LEAST: Final = 200
 MOST: Final = 2000
 #: How long they may take: a share of the search, between these bounds in seconds.
 SHARE: Final = 0.15
-SHORTEST: Final = 0.1
+SHORTEST: Final = 0.25
 LONGEST: Final = 1.5
 #: The depth of bugs that is told of the samplers of ``auto``.
 DEPTH_OF_AUTO: Final = 2
