@@ -36,7 +36,7 @@ from tracelock.objects import Rules
 from tracelock.scenario.loading import load_scenario, scenario_from_data
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import Scheduler, Wrapper
-from tracelock.schedulers.dpor.probes import STAYS, TreeProbes, Walk, _moves, key_of
+from tracelock.schedulers.dpor.probes import STAYS, RandomWalk, TreeProbes, _moves, key_of
 from tracelock.schedulers.dpor.probing import probes_of
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.pct import Drawn, PctScheduler
@@ -62,7 +62,7 @@ def run(
     return controller
 
 
-class EveryWalk(Walk):
+class EveryWalk(RandomWalk):
     """All walks that there are, each once. ``chance``: with which the last one is drawn, by what
     the docstring of the real one says of it."""
 
@@ -260,10 +260,10 @@ def test_where_an_estimate_is_given() -> None:
     both = of(strategy="auto", schedules=400)
     assert both is not None
     assert both.classes is not None
-    pct = of(strategy="pct", depth=2, schedules=100)
+    pct = of(strategy="pct", schedules=100)
     assert pct is not None
     assert pct.depth is not None
-    assert (pct.depth.workers, pct.depth.steps, pct.depth.depth) == (3, 9, 2)
+    assert (pct.depth.workers, pct.depth.steps, pct.depth.depth) == (3, 9, 3)
     sampled = of(strategy="pos", schedules=300)
     assert sampled is not None
     assert sampled.failing == FailingShare(pytest.approx(0.00994, abs=1e-5), 300)
@@ -272,12 +272,12 @@ def test_where_an_estimate_is_given() -> None:
 
 
 def test_a_failure_that_a_probe_meets_is_reported() -> None:
-    """The first schedules of the search leave the last worker's value, as it goes last."""
+    """The first schedule of the search leaves the value of the worker that goes last."""
     from tracelock import explore
 
-    explored = explore(scenario(3, "x == 2"), strategy="dpor", schedules=3, confirm=1)
+    explored = explore(scenario(3, "x == 2"), strategy="dpor", schedules=1, confirm=1)
     assert explored.verdict == "failed"
-    assert explored.schedules > 3
+    assert explored.schedules > 1
     assert explored.estimate is None
     assert list(explored.confirmed.values()) == ["1/1"]
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.errors import InternalError, TracelockError, UsageError
+from tracelock.explore.estimating import estimate_of
 from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
-from tracelock.session.estimating import estimate_of
 from tracelock.session.explored import DistinctEnding, Explored, but_unchecked, summarise
 from tracelock.session.host import Opened, run_once
 from tracelock.session.interpreters.preferring import prefer
@@ -27,6 +27,7 @@ from tracelock.session.targets import target_for
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
+    from tracelock.explore.estimate import Estimate
     from tracelock.scenario.language.models import Scenario
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
@@ -85,10 +86,7 @@ class Exploration(Opened):
             else:
                 found = searched
         self.afterwards(end)
-        seconds = monotonic() - begun
-        estimate, more = estimate_of(self.host, self.plan, found, self._tree, self.executions)
-        if more is not None and more.failures():
-            found.merge(more)
+        seconds, estimate = monotonic() - begun, self.estimate(found)
         explored = self.finish(found, seconds)
         explored.estimate = estimate
         return explored
@@ -99,6 +97,17 @@ class Exploration(Opened):
         if end is not None:
             self._end = max(end, monotonic() + AFTERWARDS)
             self.host.until(self._end)
+
+    def estimate(self, found: Searched) -> Estimate | None:
+        """How much a search has seen that did not finish; see ``estimate_of``."""
+        host, plan = self.host, self.plan
+        if host.stuck or not host.settled or plan.spreading.partial:
+            return None
+        return estimate_of(
+            found, plan.strategy_name, plan.depth, sum(map(bool, host.workers)),
+            seed=plan.seed or 0, tree=self._tree, executions=self.executions,
+            search=lambda probes, left: host.search(probes, 0, None, left, False, None),
+        )  # fmt: skip
 
     def earlier(self, traces: Sequence[Trace]) -> Searched | None:
         """Try the failing schedules of earlier runs; None where none of them fails now."""

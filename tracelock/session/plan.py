@@ -151,6 +151,11 @@ class Spreading:
         return self.spread or self.checkpoint is not None or self.prefix is not None
 
     @property
+    def partial(self) -> bool:
+        """Whether the search is a part of another one: it is to go on, or is confined."""
+        return self.checkpoint is not None or self.prefix is not None
+
+    @property
     def spread(self) -> bool:
         """Whether other processes or machines take part."""
         return self.jobs > 1 or self.dask is not None or self.executor is not None

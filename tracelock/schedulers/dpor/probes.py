@@ -53,7 +53,7 @@ class Probe:
 Move = tuple[int, tuple[int, ...]]
 
 
-class Tried:
+class TriedPart:
     """What a search by DPOR has been through.
 
     ``moves``: of its last execution. ``asleep``: at each of its points, from the start, the moves
@@ -94,7 +94,7 @@ class Tried:
         return not (left and self.whole)
 
 
-class Walk:
+class RandomWalk:
     """One random walk after the other, and what each counts for."""
 
     def __init__(self, seed: int) -> None:
@@ -207,9 +207,9 @@ class Probes(Scheduler):
 
     def __init__(self, seed: int) -> None:
         self.probes: list[Probe] = []
-        self.walk = Walk(seed)
+        self.walk = RandomWalk(seed)
 
-    def count(self, moves: Sequence[Move], before: Sequence[int], tried: Tried) -> None:
+    def count(self, moves: Sequence[Move], before: Sequence[int], tried: TriedPart) -> None:
         """A schedule has ended that had these moves, each with what happens before it."""
         self.executions += 1
         weight = self.walk.weight([move[0] for move in moves], before)
@@ -236,7 +236,7 @@ class TreeProbes(DporScheduler, Probes):
         self.known = searched.executions > 0
         self.exact = True
         steps, sleeps = searched.tried()
-        self._tried = Tried(_moves(steps), [_moves(sleep) for sleep in sleeps])
+        self._tried = TriedPart(_moves(steps), [_moves(sleep) for sleep in sleeps])
         if searched.history is not None:  # the same things have the same bits
             self.take_over(searched.history)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracelock.schedulers.base import WORKER, Choice, Run
-from tracelock.schedulers.dpor.probes import Move, Probes, Tried
+from tracelock.schedulers.dpor.probes import Move, Probes, TriedPart
 from tracelock.schedulers.dpor.task_steps import TaskHistory
 from tracelock.schedulers.dpor.tasks import StepScheduler
 
@@ -19,7 +19,9 @@ class StepProbes(Probes):
         super().__init__(seed)
         self.known = searched.executions > 0
         chosen, asleep = searched.tried()
-        self._tried = Tried(_moves(chosen), [_moves(workers) for workers in asleep], whole=False)
+        self._tried = TriedPart(
+            _moves(chosen), [_moves(workers) for workers in asleep], whole=False
+        )
         self._run: Run
 
     def attach(self, run: Run) -> None:
