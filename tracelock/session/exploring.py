@@ -80,11 +80,10 @@ class Exploration(Opened):
         self.host.until(end)
         found = self.earlier(first)
         if found is None or (self.plan.every and not found.stopped):
-            searched = self.search(progress, end)
-            if found is not None:
-                found.merge(searched)
+            if found is None:
+                found = self.search(progress, end)
             else:
-                found = searched
+                found.merge(self.search(progress, end))
         self.afterwards(end)
         seconds, estimate = monotonic() - begun, self.estimate(found)
         explored = self.finish(found, seconds)
@@ -101,7 +100,7 @@ class Exploration(Opened):
     def estimate(self, found: Searched) -> Estimate | None:
         """How much a search has seen that did not finish; see ``estimate_of``."""
         host, plan = self.host, self.plan
-        if host.stuck or not host.settled or plan.spreading.partial:
+        if not plan.estimate or host.stuck or not host.settled or plan.spreading.partial:
             return None
         return estimate_of(
             found, plan.strategy_name, plan.depth, sum(map(bool, host.workers)),
