@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.amount import amount
+from tests.helpers.two_updates import Cells, lost
 from tests.oracles.classes import TooManyRuns, reach
 from tests.oracles.every import Every
 from tests.oracles.generate import generate
@@ -23,6 +26,7 @@ from tracelock.backends.base import Options
 from tracelock.backends.rules import ASYNCIO_RULES, THREADING_RULES, TRIO_RULES
 from tracelock.backends.simulated import SimulatedBackend
 from tracelock.engine.controller import Controller
+from tracelock.explore import estimating
 from tracelock.explore.estimate import (
     Estimate,
     FailingShare,
@@ -295,6 +299,48 @@ def test_of_a_search_in_several_processes() -> None:
     assert drawn is not None
     assert drawn.depth is not None
     assert 1190 <= drawn.depth.schedules <= 1200
+
+
+# --- real code -------------------------------------------------------------------------------
+class Locked(Cells):
+    """With a lock of threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def locked(s: Locked) -> None:
+    for _ in range(2):
+        with s.lock:
+            s.x += 1
+
+
+BY_STEPS = sys.version_info < (3, 14)
+
+
+@pytest.mark.parametrize(
+    ("setup", "worker", "true"),
+    [(Locked, locked, 90), (Cells, lost, 216 if BY_STEPS else 1680)],
+)
+def test_of_real_code(
+    monkeypatch: pytest.MonkeyPatch, setup: Any, worker: Any, true: int
+) -> None:  # fmt: skip
+    """Threads; tasks by what their steps touch, else by all orders of their steps, 9! / 3!**3."""
+    from tracelock import explore
+
+    monkeypatch.setattr(estimating, "SHORTEST", 30.0)  # so many probes, and not so long
+    monkeypatch.setattr(estimating, "LONGEST", 30.0)
+    part = explore(
+        setup=setup, workers=[worker] * 3, instrument=[worker.__module__],
+        strategy="dpor", schedules=45, shrink=False, confirm=0,
+    )  # fmt: skip
+    assert part.estimate is not None
+    classes = part.estimate.classes
+    assert classes is not None
+    assert classes.probes == estimating.LEAST
+    assert classes.seen == part.executions
+    assert classes.of == pytest.approx(true, rel=0.3)
 
 
 # --- samplers --------------------------------------------------------------------------------

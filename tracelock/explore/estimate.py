@@ -24,6 +24,8 @@ FEWEST: Final = 20
 COVERED: Final = 0.9
 #: Of statements about samplers.
 CONFIDENCE: Final = 0.95
+#: By which part of it a number of kinds that were met is said to be too small at most.
+FARTHER: Final = 0.25
 #: To have missed a bug with at most this chance is nothing worth telling.
 NOTHING: Final = 0.99
 #: A number of classes is given as a range where its relative standard error is more than this; as
@@ -183,6 +185,8 @@ def seen_classes(made: Probes, executions: int) -> SeenClasses | None:
         kinds, spread = _chao(outside, once)
         kinds += executions if known else 0
         if of - 2 * error <= kinds:
+            # it is itself a lower bound, so that the mean tells how much more there may be
+            spread = max(spread, min(max(of - kinds, 0.0), FARTHER * kinds) / 2)
             of, error = kinds, spread
     least = max(met, executions + 1) if made.exact else met
     of = max(of, least)
@@ -190,7 +194,10 @@ def seen_classes(made: Probes, executions: int) -> SeenClasses | None:
     if not made.exact and made.known:
         # it may have explored a class twice: what part of them it has seen is told by the probes
         seen = min(executions, round(of * sum(inside) / sum(weights)))
-    return SeenClasses(seen, of, max(least, of - 2 * error), of + 2 * error, len(probes))
+    low, high = max(least, of - 2 * error), of + 2 * error
+    return SeenClasses(
+        seen, of, min(low, float(round(of))), max(high, float(round(of))), len(probes)
+    )
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:

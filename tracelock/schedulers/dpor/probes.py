@@ -31,7 +31,8 @@ from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.dpor.wakeup import Step, agree
 from tracelock.schedulers.sampling import Sampler
 
-#: The walks: with which probability the same worker goes on, where it can.
+#: The walks: with which probability the same worker goes on, where it can. Chosen by how well they
+#: estimate what has been counted: ``tests/bench/bench_estimate.py``.
 STAYS: Final = (0.0, 0.5, 0.8)
 #: In a sleep set: a step of no worker, so that the next worker is asked for.
 _ASK: Final[Step] = (-2, (), -1, -1)
@@ -97,8 +98,9 @@ class TriedPart:
 class RandomWalk:
     """One random walk after the other, and what each counts for."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, stays: Sequence[float] = STAYS) -> None:
         self._random = Sampler(seed)
+        self._stays = stays
         self._stay = 0.0
         self._current = -1
         self._offered: list[Sequence[int]] = []
@@ -107,7 +109,7 @@ class RandomWalk:
     def begin(self) -> None:
         """A schedule begins."""
         self._random.begin()
-        self._stay = STAYS[self._random.below(len(STAYS))]
+        self._stay = self._stays[self._random.below(len(self._stays))]
         self._current = -1
         self._offered.clear()
         self._data = 0.0
@@ -133,7 +135,7 @@ class RandomWalk:
             lines.setdefault(worker, []).append(number)
         todo = {worker: iter(line) for worker, line in lines.items()}
         ahead = {worker: next(line) for worker, line in todo.items()}
-        drawn, shared = [0.0] * len(STAYS), [0.0] * len(STAYS)
+        drawn, shared = [0.0] * len(self._stays), [0.0] * len(self._stays)
         left, last = (1 << len(workers)) - 1, -1
         for number, worker in enumerate(workers):
             offered = self._offered[number] if number < len(self._offered) else (worker,)
@@ -142,7 +144,7 @@ class RandomWalk:
                 free = [
                     other for other, step in ahead.items() if not before[step] & left & ~(1 << step)
                 ]
-                for walk, stay in enumerate(STAYS):
+                for walk, stay in enumerate(self._stays):
                     drawn[walk] += _logarithm(offered, worker, last, stay)
                     shared[walk] += _logarithm(free, worker, last, stay)
             left &= ~(1 << number)
@@ -205,9 +207,9 @@ class Probes(Scheduler):
     exact = True
     spoilt = ""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, stays: Sequence[float] = STAYS) -> None:
         self.probes: list[Probe] = []
-        self.walk = RandomWalk(seed)
+        self.walk = RandomWalk(seed, stays)
 
     def count(self, moves: Sequence[Move], before: Sequence[int], tried: TriedPart) -> None:
         """A schedule has ended that had these moves, each with what happens before it."""

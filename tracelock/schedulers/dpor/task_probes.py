@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from tracelock.schedulers.base import WORKER, Choice, Run
 from tracelock.schedulers.dpor.probes import Move, Probes, TriedPart
 from tracelock.schedulers.dpor.task_steps import TaskHistory
 from tracelock.schedulers.dpor.tasks import StepScheduler
+
+#: The walks, as ``probes.STAYS``: tasks make few steps each, and schedules in which one goes on for
+#: long are drawn often enough.
+STAYS_OF_TASKS: Final = (0.0, 0.3)
 
 
 class StepProbes(Probes):
@@ -16,7 +21,7 @@ class StepProbes(Probes):
     by_steps = True
 
     def __init__(self, searched: StepScheduler, seed: int) -> None:
-        super().__init__(seed)
+        super().__init__(seed, STAYS_OF_TASKS)
         self.known = searched.executions > 0
         chosen, asleep = searched.tried()
         self._tried = TriedPart(
