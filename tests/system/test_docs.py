@@ -34,7 +34,10 @@ PAGES = [ROOT / "README.md", *WRITTEN]
 NOT_RUN = re.compile(r"(pip|\.venv/bin/|python3 -m venv|pytest --tracelock$)")
 #: Pages with blocks of text that are no commands: tables that long commands printed, what a
 #: repository of one's own has, what is typed at a prompt (``test_debugger``).
-SHOWN = {"how-to/compare.md": 1, "how-to/debugger.md": 5, "how-to/suite.md": 2}
+SHOWN = {
+    "explanation/verdicts.md": 1, "how-to/compare.md": 1, "how-to/debugger.md": 5,
+    "how-to/suite.md": 2,
+}  # fmt: skip
 #: What a test of pages may take; a page that takes longer has a command too many.
 PATIENCE = 120
 

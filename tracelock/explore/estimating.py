@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 ONE_IN: Final = 10
 LEAST: Final = 200
 MOST: Final = 2000
+#: So many are worth the time that they take.
+FEW: Final = 50
 #: How long they may take: a share of the search, between these bounds in seconds.
 SHARE: Final = 0.15
 SHORTEST: Final = 0.25
@@ -50,7 +52,8 @@ def estimate_of(
         probes = probes_of(tree, seed)
         if probes is not None:
             count = min(max(LEAST, executions // ONE_IN), MOST)
-            seconds = min(max(SHORTEST, SHARE * found.seconds), LONGEST)
+            few = FEW * found.seconds / max(found.schedules, 1)  # what these are to take
+            seconds = min(max(SHORTEST, SHARE * found.seconds, few), LONGEST)
             more = search(probes, Budget(count, seconds))
             if more.failures():
                 found.merge(more)
