@@ -33,7 +33,9 @@ NOTHING: Final = 0.99
 RANGE: Final = 0.1
 ROUGH: Final = 0.5
 LARGE: Final = 1e5
-HUGE: Final = 1e15
+HUGE: Final = 1e12
+#: Columns that a line has, after what stands before it.
+WIDTH: Final = 68
 _LARGEST: Final = 1e300
 
 
@@ -55,14 +57,17 @@ class SeenClasses:
     @property
     def line(self) -> str:
         """``1,200 of about 39,000 inequivalent interleavings seen (3 %)``."""
-        what = "inequivalent interleavings"
+        what = "inequivalent interleavings seen"
         spread = (self.high - self.low) / 4 / self.of
         if (spread > ROUGH and self.of >= LARGE) or self.of >= HUGE:
-            return f"{self.seen:,} of {_power(self.of)} {what} seen"
+            return f"{self.seen:,} of {_power(self.of)} {what}"
         if spread > RANGE:
-            return f"{self.seen:,} of {_rounded(self.low)} to {_rounded(self.high)} {what} seen"
-        share = _percent(self.seen / self.of)
-        return f"{self.seen:,} of about {_rounded(self.of)} {what} seen ({share})"
+            told = f"{self.seen:,} of perhaps {_rounded(self.low)} to {_rounded(self.high)} {what}"
+            short = f"{self.seen:,} of roughly {_rounded(self.of)} {what}"
+        else:
+            short = f"{self.seen:,} of about {_rounded(self.of)} {what}"
+            told = f"{short} ({_percent(self.seen / self.of)})"
+        return told if len(told) <= WIDTH else short
 
     def to_data(self) -> dict[str, Any]:
         """As JSON."""
@@ -285,4 +290,4 @@ def _at_most(share: float) -> str:
 def _number(value: float) -> int | float:
     """As it stands in JSON."""
     assert isfinite(value)
-    return round(value) if value < HUGE else value
+    return round(value) if value < 1e15 else value
