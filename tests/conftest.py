@@ -95,6 +95,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_generated_scenarios_of_tasks": 6,
         "test_generated_scenarios_on_threads": 6,
     },
+    "conformance/test_estimate.py": {
+        "test_good_to_a_fifth_when_a_third_is_explored": 4,
+        "test_of_a_search_in_several_processes": 0,
+        "test_of_real_code": 2,
+    },
     "conformance/test_explore.py": {
         "test_every_file_of_the_library": 80,
         "test_shrink_a_free_runs_trace_and_the_scenario": 0,

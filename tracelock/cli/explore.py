@@ -180,6 +180,7 @@ def explored_object(explored: Explored, paths: dict[int, str]) -> dict[str, Any]
         "minimum": explored.minimum or None,
         "confirmed": explored.confirmed,
         "summary": explored.summary,
+        "estimate": None if explored.estimate is None else explored.estimate.to_data(),
         "notes": explored.notes,
         "account": None if explored.account is None else explored.account.to_data(),
     }  # fmt: skip
@@ -218,6 +219,8 @@ def show(
         f"  {clean(explored.strategy)}: {explored.schedules:,} schedules{cut} in "
         f"{explored.seconds:.2f} s ({speed:,.0f} a second)"
     )
+    if explored.estimate is not None:
+        out.line(f"  estimate: {explored.estimate.line}")
     if len(explored.ways) > 1 and exploration.plan.every:
         _tally(explored, paths, out)
     if -1 in paths:

@@ -17,6 +17,7 @@ from tracelock.engine.verdicts import first_failure
 from tracelock.explore.running import Executed, Runner, Tape, preemptions
 from tracelock.scenario.compile.rounds import rounds_until
 from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.pct import Drawn
 from tracelock.trace import Verdict, frozen
 
 Key = tuple[Any, ...]
@@ -69,7 +70,7 @@ class Searched:
     ``exhaustive``: nothing is left to try under the strategy's own terms. ``redundant``: schedules
     of a systematic search that were cut because they repeat others. ``stopped``: what ended it
     before: "failure", "schedules", "seconds", "interrupted", "killed" (the process of a worker, by
-    something outside), or "".
+    something outside), or "". ``drawn``: see ``Scheduler.drawn``.
     """
 
     strategy: str
@@ -79,6 +80,7 @@ class Searched:
     seconds: float = 0.0
     exhaustive: bool = False
     stopped: str = ""
+    drawn: Drawn | None = None
 
     def failures(self) -> list[Outcome]:
         """The outcomes that are failures, first found first."""
@@ -99,6 +101,13 @@ class Searched:
         self.seconds += other.seconds
         self.stopped = other.stopped
         self.exhaustive = self.exhaustive or other.exhaustive
+        self.draw(other.drawn)
+
+    def draw(self, drawn: Drawn | None) -> None:
+        """Count what other schedules of the same search were drawn for."""
+        if drawn is not None:
+            self.drawn = self.drawn or Drawn()
+            self.drawn.add(drawn)
 
 
 FAILED = frozenset({"failed", "deadlock", "crashed", "livelock"})
@@ -210,6 +219,7 @@ def search(
     found.seconds = monotonic() - begun
     found.redundant = scheduler.redundant
     found.exhaustive = not found.stopped and scheduler.exhaustive
+    found.draw(scheduler.drawn())
     return found
 
 

@@ -242,7 +242,9 @@ class GivenTest:
             raise _Over
         plan = {**plan, "seconds": min(left, max(0.5, seconds / _PART_OF_TIME))}
         self.program.input = given
-        explored = explore_target(self.program.target(options), Plan(**plan), self._first, progress)
+        explored = explore_target(
+            self.program.target(options), Plan(**plan, estimate=False), self._first, progress
+        )
         if given.rejected is not None:
             raise given.rejected
         self._count(explored)
@@ -324,7 +326,9 @@ class GivenTest:
         given, code, found = self._failing
         self.program.input = given
         self.program.more = {"hypothesis": {**code, "input": str(given)}}
-        explored = explore_target(self.program.target(options), Plan(**plan), self._first)
+        explored = explore_target(
+            self.program.target(options), Plan(**plan, estimate=False), self._first
+        )
         if not explored.failed:
             explored = found
         explored.notes.insert(0, f"the input is {given} ({self.inputs:,} were explored)")

@@ -30,4 +30,4 @@ def explore_item(
             program.inputs = given.inputs
     target = program.target(options)
     plan = {"schedules": target.schedules, **plan}
-    return explore_target(target, Plan(**plan), first, progress)
+    return explore_target(target, Plan(**plan, estimate=False), first, progress)

@@ -11,6 +11,7 @@ from tracelock.ops import Layout, Op, Value
 
 if TYPE_CHECKING:
     from tracelock.objects import Model, Rules
+    from tracelock.schedulers.pct import Drawn
 
 #: What a choice is about.
 WORKER: Final = "worker"  # which worker goes next; options are worker numbers
@@ -195,6 +196,10 @@ class Scheduler:
         """How much of everything has been tried, from 0 to 1; None: that cannot be said."""
         return None
 
+    def drawn(self) -> Drawn | None:
+        """What its schedules were drawn for, where that guarantees a chance to find bugs."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         """``name``, ``seed`` if it has one, and parameters, as JSON: the trace keeps them."""
         if not self.name:
@@ -232,4 +237,5 @@ class Wrapper(Scheduler):
     pick = _of_inner("pick")
     end = _of_inner("end")
     estimate = _of_inner("estimate")
+    drawn = _of_inner("drawn")
     describe = _of_inner("describe")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracelock.errors import UsageError
@@ -13,6 +15,27 @@ GUESS: Final = 16
 #: A schedule that is longer than this, and than four times the shortest, is taken to spin.
 PATIENCE: Final = 100
 _PRIORITIES: Final = 1 << 31
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What schedules of PCT were drawn for, as far as the guarantee goes by it.
+
+    ``steps``: the most that a schedule had. ``counts``: of each depth and each ``k`` that was taken
+    for the number of steps, how many schedules, without the last one.
+    """
+
+    steps: int = 0
+    counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def copy(self) -> Drawn:
+        """One that is added to by itself."""
+        return Drawn(self.steps, self.counts.copy())
+
+    def add(self, other: Drawn) -> None:
+        """Add the schedules of another search, or of another part of it."""
+        self.steps = max(self.steps, other.steps)
+        self.counts.update(other.counts)
 
 
 class PctScheduler(Sampler):
@@ -42,6 +65,8 @@ class PctScheduler(Sampler):
         super().__init__(seed, first)
         self.depth = depth
         self.length = GUESS  # the k of the paper
+        self._drawn = Drawn()
+        self._last: tuple[int, int] | None = None
         self._shortest = 0
         self._patience = PATIENCE
         self._priority: list[int] = []
@@ -51,6 +76,8 @@ class PctScheduler(Sampler):
 
     def begin(self) -> bool:
         super().begin()
+        if self._last is not None:  # the last one of a search may have been cut short
+            self._drawn.counts[self._last] += 1
         self._priority.clear()
         self._next = self._watch = 0
         return True
@@ -70,6 +97,8 @@ class PctScheduler(Sampler):
         return max(options, key=priority.__getitem__)
 
     def end(self, steps: int) -> None:
+        self._drawn.steps = max(self._drawn.steps, steps)
+        self._last = (self.depth, self.length)
         if not self._shortest:
             self.length = max(steps, 1)
         if not self._shortest or steps < self._shortest:
@@ -104,6 +133,9 @@ class PctScheduler(Sampler):
                 priority[runs] = min(priority) - 1
             self._watch = seq + self._patience
         self._next = min(self._watch, self._changes[-1][0]) if self._changes else self._watch
+
+    def drawn(self) -> Drawn:
+        return self._drawn
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "depth": self.depth}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tracelock.schedulers.base import Choice, Scheduler
 from tracelock.schedulers.directed import DirectedScheduler
-from tracelock.schedulers.pct import PctScheduler
+from tracelock.schedulers.pct import Drawn, PctScheduler
 from tracelock.schedulers.pos import PosScheduler
 from tracelock.schedulers.sampling import MASK, mix
 from tracelock.schedulers.simple import RandomScheduler
@@ -68,6 +68,13 @@ class PortfolioScheduler(Scheduler):
 
     def end(self, steps: int) -> None:
         self._now.end(steps)
+
+    def drawn(self) -> Drawn:
+        all_ = Drawn()
+        for part in self._others["c"]:
+            if (one := part.drawn()) is not None:
+                all_.add(one)
+        return all_
 
     def describe(self) -> dict[str, Any]:
         return {

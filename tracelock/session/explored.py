@@ -11,6 +11,7 @@ from tracelock.names import display_names
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
+    from tracelock.explore.estimate import Estimate
     from tracelock.explore.shrink.schedule import Shrunk
     from tracelock.explore.shrink.twin import NoTwin, Twin
     from tracelock.instrument.account.account import Account
@@ -83,6 +84,9 @@ class Explored:
     interpreter: str = ""
     #: Complete executions of the exhaustive search, where it was made.
     executions: int = 0
+    #: Of a search that did not finish and found no failure: how much it has seen, where that can
+    #: be said. ``estimate.line`` is one line.
+    estimate: Estimate | None = None
 
     @property
     def failed(self) -> bool:

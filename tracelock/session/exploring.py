@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import Interrupted, TimeUp
 from tracelock.errors import InternalError, TracelockError, UsageError
+from tracelock.explore.estimating import estimate_of
 from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched, add_outcome
 from tracelock.schedulers.base import Scheduler
@@ -27,6 +28,7 @@ from tracelock.session.targets import target_for
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
+    from tracelock.explore.estimate import Estimate
     from tracelock.scenario.language.models import Scenario
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
@@ -61,6 +63,7 @@ class Exploration(Opened):
         self.executions = 0
         self._end: float | None = None  # of all, on the monotonic clock
         self._executed: Executed
+        self._tree: Scheduler | None = None  # of the last search by DPOR
         self._spins = False  # some schedule of the search was cut by the bound on its steps
 
     @property
@@ -78,13 +81,15 @@ class Exploration(Opened):
         self.host.until(end)
         found = self.earlier(first)
         if found is None or (self.plan.every and not found.stopped):
-            searched = self.search(progress, end)
-            if found is not None:
-                found.merge(searched)
+            if found is None:
+                found = self.search(progress, end)
             else:
-                found = searched
+                found.merge(self.search(progress, end))
         self.afterwards(end)
-        return self.finish(found, monotonic() - begun)
+        seconds, estimate = monotonic() - begun, self.estimate(found)
+        explored = self.finish(found, seconds)
+        explored.estimate = estimate
+        return explored
 
     def afterwards(self, end: float | None) -> None:
         """The search is over: what is done with a failure has until ``end`` (on the monotonic
@@ -92,6 +97,17 @@ class Exploration(Opened):
         if end is not None:
             self._end = max(end, monotonic() + AFTERWARDS)
             self.host.until(self._end)
+
+    def estimate(self, found: Searched) -> Estimate | None:
+        """How much a search has seen that did not finish; see ``estimate_of``."""
+        host, plan = self.host, self.plan
+        if not plan.estimate or host.stuck or not host.settled or plan.spreading.partial:
+            return None
+        return estimate_of(
+            found, plan.strategy_name, plan.depth, sum(map(bool, host.workers)),
+            seed=plan.seed or 0, tree=self._tree, executions=self.executions,
+            search=lambda probes, left: host.search(probes, 0, None, left, False, None),
+        )  # fmt: skip
 
     def earlier(self, traces: Sequence[Trace]) -> Searched | None:
         """Try the failing schedules of earlier runs; None where none of them fails now."""
@@ -184,11 +200,13 @@ class Exploration(Opened):
             assert isinstance(strategy, str)
             found = self.spreader.search(strategy, budget, progress)
             executions = self.spreader.executions(strategy)
+            tree: Scheduler | None = self.host.scheduler(strategy, seed, plan.depth)
         else:
             found = self.host.search(strategy, seed, plan.depth, budget, plan.every, progress)
             executions = self.host.executions
+            tree = self.host.searched
         if strategy == "dpor":
-            self.executions = executions
+            self.executions, self._tree = executions, tree
         return found
 
     def _auto(self, budget: Budget, progress: Callable[[Progress], None] | None) -> Searched:

@@ -43,6 +43,7 @@ class Host(ABC):
     shrinks a failing one, on models of the objects wherever there are some. ``stuck``: why no
     further schedule can be run, "" as long as one can. ``notes``: what there is to say of the
     search besides its outcomes. ``executions``: complete ones of the last search by ``dpor``.
+    ``searched``: the scheduler of the last search.
     ``states``: those that were searched. ``batch``: runs that the backend may make in one go.
     """
 
@@ -69,6 +70,7 @@ class Host(ABC):
         self.notes: list[str] = []
         self.executions = 0
         self.states = 0
+        self.searched: Scheduler | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -159,7 +161,7 @@ class Host(ABC):
         """Run the schedules of one strategy."""
         from tracelock.explore.search import search
 
-        scheduler = self.scheduler(strategy, seed, depth)
+        self.searched = scheduler = self.scheduler(strategy, seed, depth)
         found = search(self.runner, scheduler, budget, every=every, progress=progress)
         self.executions = found.schedules
         return found

@@ -151,6 +151,11 @@ class Spreading:
         return self.spread or self.checkpoint is not None or self.prefix is not None
 
     @property
+    def partial(self) -> bool:
+        """Whether the search is a part of another one: it is to go on, or is confined."""
+        return self.checkpoint is not None or self.prefix is not None
+
+    @property
     def spread(self) -> bool:
         """Whether other processes or machines take part."""
         return self.jobs > 1 or self.dask is not None or self.executor is not None
@@ -194,7 +199,8 @@ class Plan(Settings):
     failure. ``shrink``: reduce a failing schedule to the smallest. ``confirm``: how often a failing
     trace is replayed before it is reported (0: not at all). ``depth``: of ``pct``, how many
     orderings a bug needs. ``spreading``: processes, machines or an executor to share the work
-    with, a checkpoint file to go on from, a prefix to stay below.
+    with, a checkpoint file to go on from, a prefix to stay below. ``estimate``: of a search that
+    does not finish, say how much it has seen: that may take up to 1.5 seconds and a seventh more.
     """
 
     strategy: str | Scheduler | None = "auto"
@@ -207,6 +213,7 @@ class Plan(Settings):
     confirm: int = 3
     depth: int | None = None
     spreading: Spreading = field(default_factory=Spreading)
+    estimate: bool = True
 
     def bounds(self, target: Target) -> RunLimits:
         return self.limits or target.search_limits

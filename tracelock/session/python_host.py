@@ -364,9 +364,10 @@ class PythonHost(Interpreted, Host):
             scheduler = self.injecting(scheduler, seed)
         elif isinstance(strategy, str):  # one that the user made cannot be made again
             scheduler = Restarting(make, names, *learners)
-        names.deferring = scheduler.systematic
+        self.searched, names.deferring = scheduler, scheduler.systematic
+        ours = isinstance(strategy, str) or strategy.by_steps
         try:
-            with self.backend.searching(scheduler, self.settings.clock, isinstance(strategy, str)):
+            with self.backend.searching(scheduler, self.settings.clock, ours):
                 found = search(
                     self.runner, scheduler, budget, every=every,
                     progress=self.isolation.here(progress),

@@ -195,7 +195,8 @@ class Spreader:
 
 def copied(found: Searched) -> Searched:
     """What has been found, to be added to by itself."""
-    return replace(found, outcomes={key: replace(one) for key, one in found.outcomes.items()})
+    outcomes = {key: replace(one) for key, one in found.outcomes.items()}
+    return replace(found, outcomes=outcomes, drawn=found.drawn and found.drawn.copy())
 
 
 def below(executions: int, prefix: Prefix, backend: str) -> str:

@@ -112,6 +112,7 @@ def _count(found: Searched, runner: Runner, results: Sequence[ShardResult], ever
                      seen.executed)  # fmt: skip
         found.schedules += result.schedules
         found.redundant += result.redundant
+        found.draw(result.drawn)
         if result.stopped == "interrupted":
             found.stopped = "interrupted"
         elif result.failed and not every and not found.stopped:

@@ -23,6 +23,7 @@ from tracelock.schedulers.base import Choice, Scheduler, Wrapper
 from tracelock.schedulers.bounded import BoundedScheduler, Children
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
 from tracelock.schedulers.dpor.wakeup import Step
+from tracelock.schedulers.pct import Drawn
 from tracelock.schedulers.sampling import mix
 from tracelock.schedulers.strategies import (
     DEPTH,
@@ -96,7 +97,8 @@ class Seen:
 
 @dataclass(slots=True)
 class ShardResult:
-    """``stopped`` as of ``Searched``; ``bounded``: schedules that a limit of the run ended.
+    """``stopped`` and ``drawn`` as of ``Searched``; ``bounded``: schedules that a limit of the run
+    ended.
 
     DPOR: ``left``, ``outside`` and ``head`` of the ``SubtreeScheduler``. Bounded searches:
     ``children`` left of this bound and, by cost, those of the ``dearer`` ones.
@@ -114,6 +116,7 @@ class ShardResult:
     head: tuple[list[Step], list[list[Step]]] = field(default_factory=lambda: ([], []))
     children: list[Cursor] = field(default_factory=list)
     dearer: list[tuple[int, list[Cursor]]] = field(default_factory=list)
+    drawn: Drawn | None = None
 
 
 class Flag(Protocol):
@@ -168,7 +171,7 @@ def run_on(
         raise KeyboardInterrupt  # what has been walked over cannot be told any more
     result = ShardResult(
         shard.number, schedules, found.redundant, inner.bounded, found.stopped,
-        bool(found.failures()), seen,
+        bool(found.failures()), seen, drawn=found.drawn,
     )  # fmt: skip
     if isinstance(inner, SubtreeScheduler):
         result.left, result.outside, result.head = inner.rest(), inner.outside, inner.head()

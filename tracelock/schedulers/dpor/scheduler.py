@@ -80,15 +80,25 @@ class DporScheduler(Scheduler):
         self._values: set[int] = set()  # such depths
         self._at = (-1, 0)  # depth of the last data choice, and how many it had
 
+    @property
+    def history(self) -> History | None:
+        """None before it is attached."""
+        return getattr(self, "_history", None)
+
     def attach(self, run: Run) -> None:
         self._run = run
         if hasattr(self, "_history"):
             self._history.run = self._history.prints.run = run
         else:
-            self._history = History(run, self.watched)
-            self._steps = self._history.steps
-            self._cooperative = self._history.cooperative
-            self._blocks = self._cooperative or self._history.blocks
+            self.take_over(History(run, self.watched))
+
+    def take_over(self, history: History) -> None:
+        """Use this history, from its start on."""
+        history.cut(0)
+        self._history = history
+        self._steps = history.steps
+        self._cooperative = history.cooperative
+        self._blocks = self._cooperative or history.blocks
 
     # --- an execution ------------------------------------------------------------------------
     def begin(self) -> bool:
@@ -218,8 +228,8 @@ class DporScheduler(Scheduler):
             offered.append(options if choice.kind is OPTION else tuple(options))
         return picked
 
-    def end(self, steps: int) -> None:
-        history = self._history
+    def _close(self) -> None:
+        """Take in what is known of the last transition when the execution is over."""
         if self._depth > self._fixed and self._run.fired:
             self._fired[self._depth - 1] = self._run.forced
         self._at = (-1, 0)
@@ -228,6 +238,10 @@ class DporScheduler(Scheduler):
             waits = run.pending[run.log[-1][0]]
             if waits is not None:
                 self._held[self._depth - 1] = waits
+
+    def end(self, steps: int) -> None:
+        history = self._history
+        self._close()
         self._look_at(self._depth if self._stuck < 0 else self._stuck)
         self._kept = []
         if self._stuck >= 0:
@@ -407,6 +421,11 @@ class DporScheduler(Scheduler):
         self._trees += beside
         self._done += [0] * len(beside)
         self._plan += [(worker, picks) for worker, picks, _, _ in steps]
+
+    def tried(self) -> tuple[Sequence[Step], Sequence[Sequence[Step]]]:
+        """The steps of the last execution, and at each of its points, from the start, those after
+        which all has been explored. Not while an execution runs."""
+        return self._steps if self._begun else (), self._sleeps
 
     def estimate(self) -> float:
         """How much of the tree is done, from 0 to 1: a guess by the branches seen so far, every

@@ -132,6 +132,13 @@ class StepScheduler(Scheduler):
             points.pop()
         return False
 
+    def tried(self) -> tuple[list[int], list[set[int]]]:
+        """Who was chosen at each point of the last execution, and whose steps need not be made
+        there any more. Not while an execution runs."""
+        points = self._points
+        asleep = [{*one.asleep, *one.tried} - {one.chosen} for one in points]
+        return [one.chosen for one in points], asleep
+
     def estimate(self) -> float:
         """As ``DporScheduler.estimate`` has it."""
         if self.finished:
