@@ -25,24 +25,17 @@ import threading
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing import util as _util
 from typing import Any, Final
 
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import Hub, Phase
+from tracelock.instrument.processes.foreign import ForeignCode, keeps_nothing
 from tracelock.instrument.processes.likeness import Likeness
 from tracelock.instrument.processes.remote import RemoteWorker
 
 util: Final[Any] = _util
-#: Modules of the standard library that workers may run code of: these keep nothing that was given
-#: to them, and what they set up at first use makes no difference.
-KEEP_NOTHING: Final = frozenset({
-    "abc", "bisect", "codecs", "collections", "contextlib", "copy", "copyreg", "ctypes",
-    "dataclasses", "datetime", "encodings", "enum", "fractions", "functools", "genericpath",
-    "hashlib", "heapq", "json", "keyword", "math", "multiprocessing", "numbers", "operator", "os",
-    "pickle", "posixpath", "random", "re", "reprlib", "statistics", "string", "struct", "textwrap",
-    "time", "types", "typing",
-})  # fmt: skip
 _OF_PROCESSES: Final = (
     "multiprocessing.process._current_process", "multiprocessing.context._default_context",
 )  # fmt: skip
@@ -101,7 +94,7 @@ def bars(hub: Hub, owns: Callable[[str], bool]) -> list[str]:
     account = hub.account.account
     ran = {
         name for name in account.looked | account.unlooked
-        if not owns(name) and name.partition(".")[0] not in KEEP_NOTHING
+        if not keeps_nothing(name, owns)
     }  # fmt: skip
     return sorted(ran | {*account.unseen, *account.outside} | ({*hub.account.in_c} - {_MEMORY}))
 
@@ -121,6 +114,8 @@ class Stay:
         self.kept = kept
         self.alike = alike
         self.locals = [(one, *_names(one)) for one in locals]
+        #: None in a schedule that is recorded, after which it does not stay.
+        self._foreign: Any = None if hub.recorder is not None else ForeignCode(kept.owns)
         kept.begin_staying()
         self.context = contextvars.copy_context()
         decimal = sys.modules.get("decimal")
@@ -169,9 +164,16 @@ class Stay:
         def begin() -> None:
             if self._decimal is not None:
                 self._decimal.setcontext(self._numbers.copy())
-            live(work)
+            live(work if self._foreign is None else partial(self._watched, work))
 
         self.context.copy().run(begin)
+
+    def _watched(self, work: Callable[[], object]) -> None:
+        self._foreign.on()
+        try:
+            work()
+        finally:
+            self._foreign.off()
 
     def _attribute(self, name: str) -> Any:
         module, _, attribute = name.rpartition(".")
@@ -215,6 +217,8 @@ class Stay:
             or worker.error is not None
             or hub.phase is not Phase.RUN
             or hub.recorder is not None
+            or self._foreign is None
+            or self._foreign.found
         ):
             return False
         if self._layout() != self.layout or self._marks() != self.marks or not self.files.same():
