@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import pickle
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -67,6 +70,8 @@ def sample() -> None:
     coroutine.send(None)
     coroutine.close()
     dict.fromkeys("ab", 0).items()
+    pickle.Pickler(io.BytesIO()).dump(shelf)  # a method that is given its class
+    re.compile("a").sub("b", "a")
     [*zip(shelf.books, range(3), strict=True)]
 
 

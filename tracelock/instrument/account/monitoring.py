@@ -118,7 +118,8 @@ class Monitored:
                 if type(function) is MethodDescriptorType:
                     if first is missing:
                         return None
-                    function = function.__get__(first)
+                    # without the class the interpreter may crash: methods that ask for it
+                    function = function.__get__(first, type(first))
                 if isinstance(function, BuiltinFunctionType):
                     tell(_frame(1), C_CALL, function)
             return None
