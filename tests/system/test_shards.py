@@ -46,6 +46,7 @@ from tracelock.schedulers.dpor.wakeup import Step, insert
 from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session.api import explore
 from tracelock.session.plan import Spreading
+from tracelock.session.spreading import Spreader
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "oracles"
@@ -284,6 +285,7 @@ def test_a_killed_process_is_told(
     deaths: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(executors, "DEATHS", deaths)
+    monkeypatch.setattr(Spreader, "_local", lambda self: None)  # all is done by others
     submit = executors.Processes.submit
     killed: list[int] = []
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.checkpoint import CheckpointFile
     from tracelock.explore.spread.coordinator import Submit
+    from tracelock.explore.spread.shards import Shard, ShardResult
     from tracelock.explore.spread.sources import Source
 
 
@@ -151,6 +152,7 @@ class Spreader:
                 spread(
                     source, found, runner, submit, budget, width=width, every=plan.every,
                     progress=None if here else progress, keep=keep, renew=renew,
+                    local=None if here else self._local(),
                 )  # fmt: skip
         except DAMAGED as error:
             if checkpoint is None or not self.resumed:
@@ -163,6 +165,14 @@ class Spreader:
             # what is returned is merged into what others found: it must not be what is kept here
             self._stages[strategy] = (source, copied(whole()))
         return found
+
+    def _local(self) -> Callable[[Shard], ShardResult] | None:
+        """What runs a shard in this process, where processes of this machine have to start."""
+        if self.how.jobs < 2:
+            return None
+        from tracelock.explore.spread.shards import run_on
+
+        return lambda shard: run_on(self.host.runner, shard)
 
     @contextmanager
     def _workers(

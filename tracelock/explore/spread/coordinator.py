@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import replace
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from tracelock.errors import InternalError, LimitReached
 from tracelock.explore.running import Runner
@@ -15,6 +15,11 @@ from tracelock.explore.spread.shards import Shard, ShardResult
 from tracelock.explore.spread.sources import Chunks, Source, Tree
 
 Submit = Callable[[Shard], "Future[ShardResult]"]
+
+#: Seconds of a search that this process makes alone, before it has others start.
+ALONE: Final = 0.3
+#: Seconds of a part that this process makes while others start.
+MEANWHILE: Final = 0.1
 
 
 def given_up() -> None:
@@ -34,23 +39,57 @@ def spread(
     progress: Callable[[Progress], None] | None = None,
     keep: Callable[[], None] | None = None,
     renew: Callable[[], None] = given_up,
+    local: Callable[[Shard], ShardResult] | None = None,
 ) -> None:
     """Run the shards of ``source`` on ``width`` workers, adding to ``found``.
 
-    ``submit`` hands one out. ``keep`` is called whenever ``found`` and ``source`` agree. ``renew``
-    makes new workers where one died: the shards that were out are then handed out again.
+    ``submit`` hands one out; ``local`` runs one in this process, which is done as long as others
+    have not started, and where there is nothing that two could do. ``keep`` is called whenever
+    ``found`` and ``source`` agree. ``renew`` makes new workers where one died: the shards that were
+    out are then handed out again.
     Whatever ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
     """
     begun = monotonic()
     end = None if budget.seconds is None else begun + budget.seconds
     flying: dict[Future[ShardResult], Shard] = {}
     lost: list[Shard] = []
+    started = local is None  # the others have
     found.stopped = ""
+
+    def take(shard: Shard, result: ShardResult) -> None:
+        hungry = len(flying) < width and width > 1
+        _count(found, runner, source.take(shard, result, hungry), every)
+
+    def tell() -> None:
+        if progress is not None:
+            seconds = found.seconds + monotonic() - begun
+            progress(Progress(found.schedules, seconds, len(found.failures()), None))
+        if keep is not None:
+            keep()
+
+    def near(shard: Shard | None, seconds: float | None = None) -> bool:
+        """Run a shard here, if there is one."""
+        if local is None or shard is None:
+            return False
+        bounds = [shard.seconds] if seconds is None or shard.seconds is None else [seconds]
+        bounds += [] if end is None else [max(0.001, end - monotonic())]
+        bound = min((one for one in bounds if one is not None), default=None)
+        take(shard, local(replace(shard, seconds=bound)))
+        return True
+
     try:
         while not found.stopped:
             left = None if end is None else max(0.0, end - monotonic())
+            ready, lost = lost, []  # what is to be handed out before anything new
+            if local is not None and left != 0.0 and not (flying or ready):
+                first = source.next(True)
+                second = None if monotonic() < begun + ALONE else source.next(False)
+                if second is None and near(first):
+                    tell()
+                    continue
+                ready = [one for one in (first, second) if one is not None]
             while left != 0.0 and len(flying) < (1 if width == 1 else 2 * width):
-                shard = lost.pop(0) if lost else source.next(not flying)
+                shard = ready.pop(0) if ready else source.next(not flying)
                 if shard is None:
                     break
                 if left is not None and (shard.seconds is None or shard.seconds > left):
@@ -58,9 +97,10 @@ def spread(
                 try:
                     flying[submit(shard)] = shard
                 except BrokenExecutor:
-                    lost = [*flying.values(), shard, *lost]
+                    ready = [*flying.values(), shard, *ready]
                     flying.clear()
                     renew()
+            lost = ready
             if isinstance(source, Tree):
                 _count(found, runner, source.run_here(), every)
                 if found.stopped:
@@ -71,10 +111,12 @@ def spread(
                 elif not source.finished or isinstance(source, Chunks):
                     found.stopped = "schedules"
                 break
-            done, _ = wait(flying, timeout=0.1, return_when=FIRST_COMPLETED)
+            more = None if started or left == 0.0 else source.next(False)
+            pause = 0.0 if near(more, MEANWHILE) else 0.1
+            done, _ = wait(flying, timeout=pause, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda one: flying[one].number):
+                started = True
                 shard = flying.pop(future)
-                hungry = len(flying) < width and width > 1
                 try:
                     result = future.result()
                 except BrokenExecutor:  # the others of it are no better
@@ -82,12 +124,8 @@ def spread(
                     flying.clear()
                     renew()
                     break
-                _count(found, runner, source.take(shard, result, hungry), every)
-            if progress is not None:
-                seconds = found.seconds + monotonic() - begun
-                progress(Progress(found.schedules, seconds, len(found.failures()), None))
-            if keep is not None:
-                keep()
+                take(shard, result)
+            tell()
     except KeyboardInterrupt:
         found.stopped = "interrupted"
     finally:

@@ -23,6 +23,8 @@ from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, stra
 SLICE: Final = 0.25
 SLICE_HERE: Final = 2.0
 FIRST_SLICE: Final = 0.03
+#: A part that is all there is to do goes on for twice as long each time, up to this.
+LONGEST_SLICE: Final = 4.0
 #: Schedules that a part of a tree makes here before it is given out: many parts are no larger.
 FIRST: Final = 4
 #: After so many in turn that were done at once, they are not given out one by one.
@@ -170,6 +172,7 @@ class Tree(_Systematic):
         self._runner = runner
         self._parts: dict[int, Part] = {}
         self._tiny = 0  # parts since the last one that was worth giving out
+        self._alone = 0  # parts in turn that were all there was to do
         self._here: list[ShardResult] = []  # made here, and not counted yet
 
     @property
@@ -186,8 +189,11 @@ class Tree(_Systematic):
             if part is not None:
                 grant = self._grant(left, idle)
                 self._parts[self._number] = part
-                # alone it comes back soon, so that the others can have a share
-                seconds = FIRST_SLICE if idle and self._slice == SLICE else self._slice
+                seconds = self._slice
+                if idle and seconds == SLICE:
+                    # alone it comes back soon, so that the others can have a share, if they can
+                    seconds = min(LONGEST_SLICE, FIRST_SLICE * 2 ** min(self._alone, 9))
+                self._alone = self._alone + 1 if idle else 0
                 return Shard(self.job, self._number, 0, grant, seconds, part.left)
             if (self._tiny >= TINY or self._slice == SLICE_HERE) and frontier.gather():
                 self._tiny = 0
@@ -215,10 +221,12 @@ class Tree(_Systematic):
 
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
         part = self._parts.pop(shard.number)
-        self._tiny = 0
+        self._tiny = 0 if self._alone & (self._alone - 1) == 0 else TINY
         self._settle(shard, result)
         frontier = self.frontier
         split = hungry and not (frontier.waiting or frontier.planned)
+        if self._alone & (self._alone - 1):
+            split = False  # it was of no use so often: tried again each time that is as often again
         self._back(part, result, split)
         return [result, *self.run_here()]
 
