@@ -170,7 +170,7 @@ class Spreading:
             raise UsageError(f"a search needs at least one job, not {self.jobs}")
         if (self.jobs > 1) + (self.dask is not None) + (self.executor is not None) > 1:
             raise UsageError("jobs, dask and executor are three ways to spread one search: one")
-        if self.spread and plan.engine == "real":
+        if self.spread and plan.engine != target.engine:
             raise UsageError("--jobs and --dask spread the simulated engine, not the real one")
         entry = plan.entry
         if entry is not None and entry.shards == WHOLE and self.used:

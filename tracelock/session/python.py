@@ -18,6 +18,7 @@ from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.instrument.program import PythonProgram
+    from tracelock.session.spreading import Spreader
 
 #: Schedules that are tried unless told otherwise.
 SCHEDULES: Final = 1_000
@@ -41,10 +42,6 @@ class PythonTarget(Target):
             "multiprocessing, asyncio or trio",
         Capability.SIMULATED_ENGINE: "there is no simulation of Python code: leave --engine away",
         Capability.STATES: "the {strategy} strategy needs a scenario: real code cannot be copied",
-        Capability.JOBS: f"--jobs {_OWN_STEPS}",
-        Capability.DASK: f"--dask {_OWN_STEPS}",
-        Capability.EXECUTOR: f"an executor {_OWN_STEPS}",
-        Capability.CHECKPOINT: f"--checkpoint {_OWN_STEPS}",
         Capability.PREFIX: f"--prefix {_OWN_STEPS}",
         Capability.OTHER_BACKEND:
             "Python code is replayed on the backend that it was recorded on, {backend}",
@@ -76,6 +73,12 @@ class PythonTarget(Target):
 
     def open(self, settings: Settings) -> PythonHost:
         return PythonHost(self, settings)
+
+    def spreader(self, host: Host, plan: Plan) -> Spreader:
+        from tracelock.session.elsewhere.spreading import CodeSpreader
+
+        assert isinstance(host, PythonHost)
+        return CodeSpreader(host, plan)
 
     def replaying(self, trace: Trace, settings: Settings) -> AbstractContextManager[Host]:
         if settings.backend not in ("", trace.backend):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from tracelock.errors import UsageError
+from tracelock.explore.spread.shards import run_shard
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.session.host import Host
@@ -74,9 +76,13 @@ def base_of(runner: Runner, prefix: Prefix) -> Base:
 
 
 class Spreader:
-    """The searches of one exploration, stage by stage."""
+    """The searches of one exploration, stage by stage. ``run``: what runs a shard elsewhere."""
+
+    run = staticmethod(run_shard)
 
     def __init__(self, host: Host, plan: Plan) -> None:
+        # a program that is under control keeps to one core, which others are not to share
+        self._cores = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
         self.host = host
         self.plan = plan
         self.how = plan.spreading
@@ -194,12 +200,14 @@ class Spreader:
 
             yield executors.here(self.host.runner, tell), 1, given_up
         elif how.dask is not None:
-            with executors.dask(how.dask) as (submit, width):
+            with executors.dask(how.dask, self.run) as (submit, width):
                 yield submit, width, given_up
         elif how.executor is not None:
-            yield executors.on(how.executor), how.width, given_up
+            yield executors.on(how.executor, self.run), how.width, given_up
         else:
-            with executors.Processes(how.jobs, self.host.notes.append) as pool:
+            with executors.Processes(
+                how.jobs, self.host.notes.append, self.run, self._cores
+            ) as pool:
                 yield pool.submit, how.jobs, pool.renew
 
 

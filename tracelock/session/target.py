@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tracelock.explore.shrink.scenario import Reduced
     from tracelock.scenario.language.models import Scenario
     from tracelock.session.host import Host
-    from tracelock.session.plan import Settings
+    from tracelock.session.plan import Plan, Settings
+    from tracelock.session.spreading import Spreader
 
 
 class Capability(StrEnum):
@@ -83,6 +84,12 @@ class Target(ABC):
     def replaying(self, trace: Trace, settings: Settings) -> AbstractContextManager[Host]:
         """A host on which ``trace`` can be followed. Raises TraceError where its workers are not
         those of the target."""
+
+    def spreader(self, host: Host, plan: Plan) -> Spreader:
+        """What spreads and keeps the searches of one exploration."""
+        from tracelock.session.spreading import Spreader
+
+        return Spreader(host, plan)
 
     def places(self, verdict: Verdict) -> dict[str, str]:
         """File and line of the steps that a verdict names, by their path, where that is not yet

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tracelock.errors import InternalError, LimitReached
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Outcome, Progress, Searched, outcome_key
-from tracelock.explore.spread.shards import Shard, ShardResult
+from tracelock.explore.spread.shards import Seen, Shard, ShardResult
 from tracelock.explore.spread.sources import Chunks, Source, Tree
 
 Submit = Callable[[Shard], "Future[ShardResult]"]
@@ -40,14 +40,16 @@ def spread(
     keep: Callable[[], None] | None = None,
     renew: Callable[[], None] = given_up,
     local: Callable[[Shard], ShardResult] | None = None,
+    add: Callable[[ShardResult, Seen], None] | None = None,
+    hear: Callable[[ShardResult], None] | None = None,
 ) -> None:
     """Run the shards of ``source`` on ``width`` workers, adding to ``found``.
 
     ``submit`` hands one out; ``local`` runs one in this process, which is done as long as others
     have not started, and where there is nothing that two could do. ``keep`` is called whenever
     ``found`` and ``source`` agree. ``renew`` makes new workers where one died: the shards that were
-    out are then handed out again.
-    Whatever ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
+    out are then handed out again. ``add`` takes in an outcome that is new (None: its picks are run
+    again); ``hear`` is told of each shard that counts. Whatever ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
     """
     begun = monotonic()
     end = None if budget.seconds is None else begun + budget.seconds
@@ -58,7 +60,7 @@ def spread(
 
     def take(shard: Shard, result: ShardResult) -> None:
         hungry = len(flying) < width and width > 1
-        _count(found, runner, source.take(shard, result, hungry), every)
+        _count(found, runner, source.take(shard, result, hungry), every, add, hear)
 
     def tell() -> None:
         if progress is not None:
@@ -102,7 +104,7 @@ def spread(
                     renew()
             lost = ready
             if isinstance(source, Tree):
-                _count(found, runner, source.run_here(), every)
+                _count(found, runner, source.run_here(), every, add, hear)
                 if found.stopped:
                     break
             if not flying:
@@ -131,7 +133,7 @@ def spread(
     finally:
         if isinstance(source, Tree):
             stopped = found.stopped
-            _count(found, runner, source.run_here(), every)
+            _count(found, runner, source.run_here(), every, add, hear)
             found.stopped = stopped or found.stopped
         for future in flying:
             future.cancel()
@@ -139,19 +141,33 @@ def spread(
     found.exhaustive = not found.stopped and source.exhaustive
 
 
-def _count(found: Searched, runner: Runner, results: Sequence[ShardResult], every: bool) -> None:
+def _count(
+    found: Searched,
+    runner: Runner,
+    results: Sequence[ShardResult],
+    every: bool,
+    add: Callable[[ShardResult, Seen], None] | None,
+    hear: Callable[[ShardResult], None] | None,
+) -> None:
     for result in results:
+        if hear is not None:
+            hear(result)
         for seen in result.seen:
             known = found.outcomes.get(seen.key)
             if known is not None:
                 known.count += seen.count
                 continue
+            if add is not None:
+                add(result, seen)
+                continue
             add_seen(found, runner, seen.picks, seen.count, found.schedules + seen.schedule,
                      seen.executed)  # fmt: skip
         found.schedules += result.schedules
         found.redundant += result.redundant
-        if result.stopped == "interrupted":
-            found.stopped = "interrupted"
+        if result.stopped in ("interrupted", "killed"):
+            found.stopped = result.stopped
+        elif result.code is not None and result.code.noticed.stuck:
+            found.stopped = "stuck"
         elif result.failed and not every and not found.stopped:
             found.stopped = "failure"
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from tracelock.errors import InternalError
 from tracelock.explore.running import Runner
 from tracelock.explore.spread.frontier import Frontier, Part
-from tracelock.explore.spread.shards import CHUNK, Cursor, Job, Shard, ShardResult, run_on
+from tracelock.explore.spread.shards import Cursor, Job, Shard, ShardResult, run_on
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, strategy_named
 
@@ -29,6 +29,10 @@ LONGEST_SLICE: Final = 4.0
 FIRST: Final = 4
 #: After so many in turn that were done at once, they are not given out one by one.
 TINY: Final = 8
+
+
+#: After so many chunks of real code in turn that have taught something they are run one by one.
+STILL_LEARNING: Final = 3
 
 
 class Source(Protocol):
@@ -92,8 +96,9 @@ class Chunks:
     def next(self, idle: bool) -> Shard | None:
         if (self.limit is not None and self._next >= self.limit) or self._failed is not None:
             return None
-        number, skip = divmod(self._next, CHUNK)
-        end = (number + 1) * CHUNK
+        chunk = self.job.chunk
+        number, skip = divmod(self._next, chunk)
+        end = (number + 1) * chunk
         if self.limit is not None:
             end = min(end, self.limit)
         shard = Shard(self.job, number, skip, end - self._next)
@@ -105,14 +110,14 @@ class Chunks:
         if result.stopped == "failure":
             self._failed = shard.number
         ready = []
-        while (one := self._late.pop(self.done // CHUNK, None)) is not None:
+        while (one := self._late.pop(self.done // self.job.chunk, None)) is not None:
             self.done += one.schedules
             ready.append(one)
             if one.stopped in ("failure", "seconds", "interrupted"):
                 self._late.clear()
                 self._next = self.done
                 break
-            if self.done % CHUNK:
+            if self.done % self.job.chunk:
                 break
         return ready
 
@@ -121,6 +126,44 @@ class Chunks:
 
     def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
         self.done = self._next = int(data["done"])
+
+
+class LearningChunks(Chunks):
+    """A sampler of real code, whose schedules teach what is shared: a chunk is run with what all
+    before it have taught. Those that were given out before that was known are given out again, so
+    that it comes to the chunks one after the other. ``known``: at first, and then so far."""
+
+    def __init__(self, job: Job, limit: int | None, known: bytes) -> None:
+        super().__init__(job, limit)
+        self.known = known
+        self._learnt = 0  # chunks in turn that have taught something
+
+    def next(self, idle: bool) -> Shard | None:
+        if self._learnt >= STILL_LEARNING and not idle:
+            return None  # what would be given out is likely to be in vain
+        shard = super().next(idle)
+        if shard is not None:
+            shard.known = self.known
+        return shard
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        if shard.known != self.known:
+            return []
+        ready = super().take(shard, result, hungry)
+        for number, one in enumerate(ready):
+            assert one.code is not None
+            self._learnt += 1
+            if one.code.known is None:
+                self._learnt = 0
+                continue
+            self.known = one.code.known
+            for other in ready[number + 1 :]:
+                self.done -= other.schedules
+            self._late.clear()
+            self._failed = None
+            self._next = self.done
+            return ready[: number + 1]
+        return ready
 
 
 class _Systematic:
