@@ -26,8 +26,8 @@ from tracelock.session.targets import target_for
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
-    from tracelock.session.spreading import Spreader
     from tracelock.scenario.language.models import Scenario
+    from tracelock.session.spreading import Spreader
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400

@@ -69,6 +69,7 @@ class PythonHost(Interpreted, Host):
     """
 
     batch = 1
+    target: PythonTarget
 
     def __init__(self, target: PythonTarget, settings: Settings) -> None:
         super().__init__()

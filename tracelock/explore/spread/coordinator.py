@@ -49,7 +49,8 @@ def spread(
     have not started, and where there is nothing that two could do. ``keep`` is called whenever
     ``found`` and ``source`` agree. ``renew`` makes new workers where one died: the shards that were
     out are then handed out again. ``add`` takes in an outcome that is new (None: its picks are run
-    again); ``hear`` is told of each shard that counts. Whatever ends it, shards may still be running; Ctrl-C too ends it as ``found.stopped``.
+    again); ``hear`` is told of each shard that counts. Whatever ends it, shards may still be
+    running; Ctrl-C too ends it as ``found.stopped``.
     """
     begun = monotonic()
     end = None if budget.seconds is None else begun + budget.seconds

@@ -67,8 +67,8 @@ class Processes:
 
     They are spawned: a script that uses this has to keep what it does under
     ``if __name__ == "__main__":``. Where one dies all are started anew: ``tell`` is called with
-    how it died. ``run``: what runs a shard there. ``cores``: those that they may use (none: those of
-    this process).
+    how it died. ``run``: what runs a shard there. ``cores``: those that they may use (none: those
+    of this process).
     """
 
     def __init__(

@@ -50,8 +50,8 @@ Cursor = tuple[bytes, bytes, bytes, int, int, int, int, int, int]
 class Job:
     """What all shards of a search have in common. ``scenario``: as JSON; ``rules``: the backend
     whose rules hold; ``watched``: see ``DporScheduler``; ``prefix``: picks that every schedule
-    begins with; ``depth``: of pct. ``chunk``: schedules of one shard of a sampler. ``code``: of real
-    code the program and its settings (see ``session.elsewhere``), in the place of ``scenario``."""
+    begins with; ``depth``: of pct. ``chunk``: schedules of one shard of a sampler. ``code``: of
+    real code the program and its settings (see ``session.elsewhere``), instead of ``scenario``."""
 
     scenario: str
     rules: str

@@ -39,7 +39,7 @@ class Noticed:
     flags: dict[str, Any] = field(default_factory=dict)
     lasting: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    passed_over: dict[str, bool] = field(default_factory=dict)
     imported: list[str] = field(default_factory=list)
     waited_for: list[str] = field(default_factory=list)
     blind: list[str] = field(default_factory=list)
@@ -127,16 +127,16 @@ def noticed_by(host: PythonHost) -> Noticed:
     taken = Noticed(
         host.account, backend.ran, backend.starved, counts,
         {name: getattr(backend, name) for name in _FLAGS}, list(backend.kept.lasting),
-        list(host.isolation.leaks), list(hub.onlooker.passed_over), sorted(hub.imported),
+        list(host.isolation.leaks), dict(hub.onlooker.passed_over), sorted(hub.imported),
         sorted(hub.imports_waited_for), sorted(host.sources.blind),
         list(backend.kept.callers.lost), backend.afresh.drew, host.isolation.why, backend.stuck,
     )  # fmt: skip
-    taken = pickle.loads(pickle.dumps(taken))
+    copied: Noticed = pickle.loads(pickle.dumps(taken))
     backend.ran = backend.starved = 0
     backend.account.account.recorded = 0
     for name in _COUNTED:
         getattr(backend, name).clear()
-    return taken
+    return copied
 
 
 def add_noticed(host: PythonHost, noticed: Noticed) -> None:
@@ -153,7 +153,7 @@ def add_noticed(host: PythonHost, noticed: Noticed) -> None:
     backend.kept.lasting.update(dict.fromkeys(noticed.lasting))
     leaks = host.isolation.leaks
     leaks += [name for name in noticed.leaks if name not in leaks]
-    hub.onlooker.passed_over.update(dict.fromkeys(noticed.passed_over))
+    hub.onlooker.passed_over.update(noticed.passed_over)
     hub.imported.update(noticed.imported)
     hub.imports_waited_for.update(noticed.waited_for)
     host.sources.blind.update(noticed.blind)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -18,7 +19,6 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import CodeResult, Ending, Job, Shard, ShardResult, run_on
 from tracelock.schedulers.base import Scheduler
-from tracelock.schedulers.sampling import mix
 from tracelock.schedulers.strategies import SEEDED, strategy_named
 from tracelock.session.elsewhere.knowledge import (
     known_to,
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class CodeJob:
     """What all parts of a search of real code have in common besides the ``Job``: the program, its
-    settings, and the state of ``random`` in which each schedule begins."""
+    settings, and the state of ``random`` in which each schedule begins. ``keeps``: the process is
+    there for that alone, and need not let go of the program after each part."""
 
     program: ProgramAsBytes
     settings: Settings
     chance: Any
+    keeps: bool
 
 
 class _Kept:
@@ -59,6 +61,8 @@ class _Kept:
 
 
 _kept = _Kept()
+#: Several threads of a process may be given parts.
+_one_at_a_time = threading.Lock()
 atexit.register(_kept.close)
 
 
@@ -67,17 +71,18 @@ def run_code_shard(shard: Shard) -> ShardResult:
 
     Raises UsageError where the program cannot be imported here, or is another one here.
     """
-    host = _host_for(shard)
-    try:
-        result = run_part(host, shard)
-    except BaseException:
-        _kept.close()  # in what state it is nobody knows
-        raise
-    assert result.code is not None
-    if result.code.known is not None:
-        _kept.known = result.code.known
-    if host.stuck:
-        _kept.close()
+    with _one_at_a_time:
+        host = _host_for(shard)
+        try:
+            result = run_part(host, shard)
+        except BaseException:
+            _kept.close()  # in what state it is nobody knows
+            raise
+        assert result.code is not None
+        if result.code.known is not None:
+            _kept.known = result.code.known
+        if host.stuck or not shard.job.code.keeps:
+            _kept.close()
     for seen in result.seen:
         seen.executed = None
     return result

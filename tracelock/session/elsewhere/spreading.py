@@ -79,10 +79,10 @@ class CodeSpreader(Spreader):
         found = Searched(strategy)
         end = None if budget.seconds is None else monotonic() + budget.seconds
         limit = None if budget.schedules is None else source.done + budget.schedules
+        source.limit = limit
         try:
             self._begin(source, found, limit, end, progress)
             if not found.stopped:
-                source.limit = limit
                 self._share(source, found, end, progress)
         finally:
             whole = copied(total)
@@ -98,7 +98,9 @@ class CodeSpreader(Spreader):
             host.settings.backend, strategy, plan.seed, host.settings.clock, limits=limits,
             isolation=host.settings.isolation, interpreter=host.settings.interpreter,
         )  # fmt: skip
-        code = CodeJob(as_bytes(host.program, host.sources.digests), settings, self._chance)
+        code = CodeJob(
+            as_bytes(host.program, host.sources.digests), settings, self._chance, self.how.jobs > 1
+        )
         return Job(
             "", host.backend.rules.backend, strategy, plan.seed or 0, host.settings.clock, limits,
             every=plan.every, depth=plan.depth, chunk=CHUNK, code=code,
@@ -192,7 +194,7 @@ class CodeSpreader(Spreader):
         try:
             yield
         finally:
-            self.host = host = opened(before.target, self.plan, source.known)
+            self.host = host = opened(before.target, before.settings, source.known)
             bounds = before.backend.bounds
             host.backend.bounds.deadline = bounds.deadline
             if bounds.why(0.0) == INTERRUPTED:

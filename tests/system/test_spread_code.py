@@ -1,0 +1,174 @@
+"""A search of real code that others share is the search: whoever runs its parts, in any order."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
+from multiprocessing import active_children
+from typing import Any
+
+import pytest
+
+from tests.helpers import spread_programs as programs
+from tracelock.errors import UsageError
+from tracelock.explore.spread import coordinator
+from tracelock.session.api import explore
+from tracelock.session.elsewhere import spreading
+from tracelock.session.explored import Explored
+from tracelock.session.plan import Spreading
+
+
+class Late(Executor):
+    """Runs parts in this process: those that wait in any order, when somebody looks at one."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.ran = 0
+        self._rng = random.Random(seed)
+        self._waiting: list[tuple[Future[Any], Callable[..., Any], bytes]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._waiting.append((future, fn, pickle.dumps(given)))
+        if len(self._waiting) > 3:
+            self.run_one()
+        return future
+
+    def run_one(self) -> None:
+        future, fn, given = self._waiting.pop(self._rng.randrange(len(self._waiting)))
+        if future.set_running_or_notify_cancel():
+            self.ran += 1
+            try:
+                future.set_result(pickle.loads(pickle.dumps(fn(*pickle.loads(given)))))
+            except Exception as error:
+                future.set_exception(error)
+
+
+RIGHT = {
+    "setup": programs.account, "workers": [programs.deposit] * 2, "check": programs.all_there,
+}  # fmt: skip
+WRONG = {
+    "setup": programs.account, "workers": [programs.charge] * 3, "check": programs.charged,
+}  # fmt: skip
+LEARNS = {"setup": programs.account, "workers": [programs.late] * 3}
+TASKS = {"setup": programs.account, "workers": [programs.step] * 2, "check": programs.stepped}
+
+
+def ends(explored: Explored) -> list[tuple[str, int]]:
+    return sorted((way.kind, way.count) for way in explored.ways)
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "CHUNK", 16)
+    monkeypatch.setattr(coordinator, "wait", _wait)
+
+
+def _wait(flying: Any, timeout: float, return_when: str) -> Any:
+    for executor in _running:
+        while not any(future.done() for future in flying) and executor._waiting:
+            executor.run_one()
+    return wait(flying, timeout, return_when)
+
+
+_running: list[Late] = []
+
+
+def spread(executor: Late, **given: Any) -> Explored:
+    _running[:] = [executor]
+    try:
+        return explore(**given, spreading=Spreading(executor=executor, width=3))
+    finally:
+        _running.clear()
+
+
+@pytest.mark.parametrize("program", [RIGHT, WRONG, LEARNS, TASKS])
+@pytest.mark.parametrize("strategy", ["random", "pos"])
+def test_it_comes_to_the_sequential_search(program: dict[str, Any], strategy: str) -> None:
+    how = {"strategy": strategy, "schedules": 100, "seed": 11, "every": True, "shrink": False}
+    alone = explore(**program, **how, confirm=1)
+    executor = Late(3)
+    shared = spread(executor, **program, **how, confirm=1)
+    assert executor.ran >= 100 // 16
+    assert (shared.verdict, shared.schedules) == (alone.verdict, alone.schedules)
+    assert ends(shared) == ends(alone)
+    assert shared.confirmed == alone.confirmed
+    assert shared.account is not None and alone.account is not None
+    assert shared.account.variables.keys() == alone.account.variables.keys()
+    assert shared.account.unseen.keys() == alone.account.unseen.keys()
+
+
+def test_the_first_failure_is_that_of_the_sequential_search() -> None:
+    how = {"strategy": "random", "seed": 2, "shrink": False}
+    alone = explore(**WRONG, **how)
+    for seed in range(3):
+        shared = spread(Late(seed), **WRONG, **how)
+        assert shared.schedules == alone.schedules
+        assert shared.trace is not None and alone.trace is not None
+        assert shared.trace.events == alone.trace.events
+
+
+@pytest.mark.parametrize("strategy", ["auto", "pct", "surw"])
+def test_samplers_that_learn_do_not_depend_on_who_runs_them(strategy: str) -> None:
+    how = {"strategy": strategy, "seed": 4, "every": True, "shrink": False, "confirm": 0}
+    if strategy == "auto":
+        how["schedules"] = 160
+    found = [spread(Late(seed), **WRONG, **{"schedules": 64, **how}) for seed in range(2)]
+    assert ends(found[0]) == ends(found[1])
+    assert found[0].verdict == "failed"
+
+
+def test_cancellations_are_drawn_in_each_part() -> None:
+    how = {"strategy": "random", "seed": 4, "cancellations": 1, "schedules": 64, "every": True}
+    found = [spread(Late(seed), **TASKS, **how, shrink=False, confirm=0) for seed in range(2)]
+    assert ends(found[0]) == ends(found[1])
+
+
+# --- processes -------------------------------------------------------------------------------
+def test_processes_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "ALONE", 0.0)
+    how = {"strategy": "random", "schedules": 64, "seed": 11, "every": True, "shrink": False}
+    alone = explore(**WRONG, **how, confirm=1)
+    shared = explore(**WRONG, **how, confirm=1, spreading=Spreading(jobs=2))
+    assert (ends(shared), shared.confirmed) == (ends(alone), alone.confirmed)
+    assert not active_children()
+
+
+def test_a_part_of_a_process_that_died_is_run_again() -> None:
+    class Dies(Late):
+        died = 0
+
+        def submit(self, fn: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+            if not self.died:
+                self.died = 1
+                raise BrokenExecutor
+            return super().submit(fn, *given, **named)
+
+    how = {"strategy": "random", "schedules": 48, "seed": 11, "every": True, "shrink": False}
+    alone = explore(**WRONG, **how, confirm=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coordinator, "given_up", lambda: None)
+        executor = Dies()
+        shared = spread(executor, **WRONG, **how, confirm=0)
+    assert executor.died and ends(shared) == ends(alone)
+
+
+# --- what is refused -------------------------------------------------------------------------
+def test_functions_without_a_name_are_refused() -> None:
+    with pytest.raises(UsageError, match="a lambda of .* cannot be imported by name"):
+        explore(workers=[lambda: None] * 2, spreading=Spreading(jobs=2))
+
+    def local() -> None:
+        return
+
+    with pytest.raises(UsageError, match=r"local of .* Put setup, workers and check into a module"):
+        explore(workers=[local] * 2, spreading=Spreading(jobs=2))
+
+
+def test_functions_of_a_script_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs.goes_on, "__module__", "__main__")
+    with pytest.raises(UsageError, match="goes_on of a script that was run"):
+        explore(
+            setup=programs.account, workers=[programs.goes_on] * 2, spreading=Spreading(jobs=2)
+        )
