@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from multiprocessing import active_children
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,9 +156,57 @@ def test_a_part_of_a_process_that_died_is_run_again() -> None:
     assert executor.died and ends(shared) == ends(alone)
 
 
+# --- kept in a file --------------------------------------------------------------------------
+@pytest.mark.parametrize("strategy", ["random", "pct"])
+def test_what_is_kept_is_gone_on_with(strategy: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "search.json")
+    how = {"strategy": strategy, "seed": 11, "every": True, "shrink": False, "confirm": 0}
+    kept = Spreading(checkpoint=path)
+    whole = explore(**WRONG, **how, schedules=70, spreading=Spreading(checkpoint=path + "x"))
+    for schedules in (24, 45, 70):
+        found = explore(**WRONG, **how, schedules=schedules, spreading=kept)
+    assert ends(found) == ends(whole)
+    assert found.verdict == "failed" and found.trace is not None
+    if strategy == "random":
+        assert ends(found) == ends(explore(**WRONG, **how, schedules=70))
+
+
+def test_a_kept_search_is_shared_later(tmp_path: Path) -> None:
+    path = str(tmp_path / "search.json")
+    how = {"strategy": "random", "seed": 11, "every": True, "shrink": False, "confirm": 0}
+    explore(**WRONG, **how, schedules=30, spreading=Spreading(checkpoint=path))
+    _running[:] = [Late(1)]
+    shared = Spreading(executor=_running[0], width=3, checkpoint=path)
+    found = explore(**WRONG, **how, schedules=80, spreading=shared)
+    _running.clear()
+    assert ends(found) == ends(explore(**WRONG, **how, schedules=80))
+
+
+def test_a_file_of_another_program_or_with_other_content(tmp_path: Path) -> None:
+    path = tmp_path / "search.json"
+    how = {"strategy": "random", "schedules": 10, "spreading": Spreading(checkpoint=str(path))}
+    explore(**RIGHT, **how)
+    with pytest.raises(UsageError, match="it is of another scenario"):
+        explore(**WRONG, **how)
+    with pytest.raises(UsageError, match="its strategy is random, not pct"):
+        explore(**RIGHT, **{**how, "strategy": "pct"})
+    data = json.loads(path.read_text())
+    del data["digest"]
+    data["stages"]["random"]["known"] = ["nothing"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="damaged"):
+        explore(**RIGHT, **how)
+
+
+def test_what_dpor_has_left_is_not_written_down(tmp_path: Path) -> None:
+    kept = Spreading(checkpoint=str(tmp_path / "search.json"))
+    with pytest.raises(UsageError, match="what dpor has left to do of real code cannot be written"):
+        explore(**RIGHT, strategy="dpor", spreading=kept)
+
+
 # --- what is refused -------------------------------------------------------------------------
 def test_functions_without_a_name_are_refused() -> None:
-    with pytest.raises(UsageError, match="a lambda of .* cannot be imported by name"):
+    with pytest.raises(UsageError, match=r"a lambda of .* cannot be imported by name"):
         explore(workers=[lambda: None] * 2, spreading=Spreading(jobs=2))
 
     def local() -> None:
@@ -169,6 +219,4 @@ def test_functions_without_a_name_are_refused() -> None:
 def test_functions_of_a_script_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs.goes_on, "__module__", "__main__")
     with pytest.raises(UsageError, match="goes_on of a script that was run"):
-        explore(
-            setup=programs.account, workers=[programs.goes_on] * 2, spreading=Spreading(jobs=2)
-        )
+        explore(setup=programs.account, workers=[programs.goes_on] * 2, spreading=Spreading(jobs=2))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracelock.errors import UsageError
 from tracelock.explore.spread.shards import run_shard
@@ -96,10 +96,14 @@ class Spreader:
             from tracelock.explore.spread.checkpoint import CheckpointFile, digest
 
             self.checkpoint = CheckpointFile(self.how.checkpoint, {
-                **host.identity(), "strategy": plan.strategy, "seed": plan.seed,
+                **self.identity(), "strategy": plan.strategy, "seed": plan.seed,
                 "depth": plan.depth,
                 "prefix": digest(self.base.picks)[:16] if self.base.picks else None,
             })  # fmt: skip
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint knows the target by."""
+        return self.host.identity()
 
     def executions(self, strategy: str) -> int:
         """How many schedules a stage has made, those before the checkpoint too."""

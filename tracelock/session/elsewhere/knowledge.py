@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from tracelock.backends.calls import may_import
 from tracelock.instrument.account.account import Account
 from tracelock.ops import ObjectSpec
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _OF_AIM: Final = ("blocks", "pending", "scopes", "anyio", "pools", "learned")
 #: Of a backend: in how many schedules what was noticed.
 _COUNTED: Final = ("heard", "ended_by_timeout")
+_LISTED: Final = ("lasting", "leaks", "imported", "waited_for", "blind", "lost")
 _FLAGS: Final = ("cut_daemons", "own_loops", "own_name")
 
 
@@ -47,6 +49,50 @@ class Noticed:
     drew: bool = False
     why: str = ""
     stuck: str = ""
+
+    def add(self, other: Noticed) -> None:
+        """Take another one into this, of schedules that came later."""
+        self.account.add(other.account)
+        self.ran += other.ran
+        self.starved += other.starved
+        for name, counts in other.counts.items():
+            self.counts[name] = dict(Counter(self.counts.get(name, {})) + Counter(counts))
+        for name, flag in other.flags.items():
+            self.flags[name] = self.flags.get(name) or flag
+        for name in _LISTED:
+            mine = getattr(self, name)
+            mine += [one for one in getattr(other, name) if one not in mine]
+        self.passed_over.update(other.passed_over)
+        self.drew = self.drew or other.drew
+        self.why = self.why or other.why
+        self.stuck = self.stuck or other.stuck
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        data["account"] = {
+            each.name: sorted(value) if isinstance(value, set) else value
+            for each in fields(self.account)
+            for value in [getattr(self.account, each.name)]
+        }
+        data["counts"] = {
+            name: [[key, count] for key, count in counts.items()]
+            for name, counts in self.counts.items()
+        }
+        return data
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Noticed:
+        """What ``to_data`` gave, from JSON."""
+        account = Account()
+        for name, value in data["account"].items():
+            kind = type(getattr(account, name))
+            setattr(account, name, kind(value))
+        counts = {
+            name: {tuple(key) if isinstance(key, list) else key: int(count) for key, count in each}
+            for name, each in data["counts"].items()
+        }
+        return cls(**{**data, "account": account, "counts": counts})
 
 
 def known_to(host: PythonHost) -> bytes:
@@ -112,7 +158,7 @@ def make_known(host: PythonHost, known: bytes) -> None:
     hub.numbered = {(parent, pattern): list(value) for parent, pattern, value in told["numbered"]}
     host.program.found[:] = told["found"]
     new = [name for name in told["modules"] if not host.sources.covers(name)]
-    for name in new:
+    for name in may_import(new):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     host.sources.look_into(new)

@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import InternalError, UsageError
+from tracelock.explore.search import FAILED
 from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import CodeResult, Ending, Job, Shard, ShardResult, run_on
 from tracelock.schedulers.base import Scheduler
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Progress
     from tracelock.session.python import PythonTarget
     from tracelock.session.python_host import PythonHost
+
+
+#: What ends a schedule that another process can run once more.
+FOLLOWED: Final = FAILED | {"passed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ def run_part(
     for seen in result.seen:
         executed = seen.executed
         seen.verdict = None if executed is None else executed.verdict
-        if executed is not None and executed.verdict.kind != "passed":
+        if executed is not None and executed.verdict.kind in FOLLOWED:
             strategy = {"name": job.strategy, "seed": job.seed}
             seen.trace = host.trace(executed.log, strategy, executed.verdict).to_text()
     known = known_to(host)

@@ -8,27 +8,31 @@ with what is known now, and follows the traces of what went wrong.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import INTERRUPTED, Interrupted, TimeUp
-from tracelock.errors import UsageError
+from tracelock.errors import TraceError, UsageError
 from tracelock.explore.running import Executed
-from tracelock.explore.search import Budget, Outcome, Progress, Searched, outcome_key
+from tracelock.explore.search import FAILED, Budget, Key, Outcome, Progress, Searched, outcome_key
+from tracelock.explore.spread.checkpoint import DAMAGED, digest, rules_digest
 from tracelock.explore.spread.coordinator import spread
 from tracelock.explore.spread.shards import Job, Seen, ShardResult
 from tracelock.explore.spread.sources import LearningChunks
+from tracelock.instrument.account.account import Account
 from tracelock.schedulers.strategies import NUMBERED, SEEDED, strategy_named
-from tracelock.session.elsewhere.knowledge import add_noticed, known_to, noticed_by
+from tracelock.session.elsewhere.knowledge import Noticed, add_noticed, known_to, noticed_by
 from tracelock.session.elsewhere.programs import as_bytes
 from tracelock.session.elsewhere.running import CodeJob, opened, run_code_shard, run_part
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.python_schedulers import LOOK_FOR
 from tracelock.session.spreading import Spreader, copied
+from tracelock.trace import Verdict
 from tracelock.trace.reading import load_trace_text
 
 if TYPE_CHECKING:
@@ -48,10 +52,10 @@ class CodeSpreader(Spreader):
 
     def __init__(self, host: PythonHost, plan: Plan) -> None:
         self._chance = random.getstate()
-        self._traces: dict[int, str] = {}  # by the identity of what was executed
+        self._traces: dict[Key, str] = {}  # one of each way to end
+        self._followed: set[Key] = set()  # those that this process has run itself
+        self._noticed: Noticed | None = None  # in all
         self._kept: dict[str, tuple[LearningChunks, Searched]] = {}
-        if plan.spreading.checkpoint is not None:
-            raise UsageError("a search of Python code cannot be kept in a checkpoint yet")
         super().__init__(host, plan)
 
     def executions(self, strategy: str) -> int:
@@ -64,6 +68,12 @@ class CodeSpreader(Spreader):
     ) -> Searched:
         plan, host = self.plan, self.host
         if strategy_named(strategy).shards not in (NUMBERED, SEEDED):
+            if self.how.checkpoint is not None and plan.strategy != "auto":
+                raise UsageError(
+                    f"what {strategy} has left to do of real code cannot be written down: a "
+                    "checkpoint is for strategies that draw schedules (auto, random, pct, pos, "
+                    "surw)"
+                )
             host.notes.append(
                 f"{strategy} searched in this process alone: what it has left of real code cannot "
                 "be given to others"
@@ -71,20 +81,36 @@ class CodeSpreader(Spreader):
             return host.search(strategy, plan.seed or 0, plan.depth, budget, plan.every, progress)
         host.settle()
         host.program.aim.apply()
-        if strategy not in self._kept:
-            source = LearningChunks(self._job(strategy), None, b"")
-            self._kept[strategy] = source, Searched(strategy)
-        source, total = self._kept[strategy]
-        source.known = known_to(host)
         found = Searched(strategy)
         end = None if budget.seconds is None else monotonic() + budget.seconds
-        limit = None if budget.schedules is None else source.done + budget.schedules
+        limit = budget.schedules
+        if strategy not in self._kept:
+            source = LearningChunks(self._job(strategy), None, known_to(host))
+            total = Searched(strategy)
+            if self._resume(strategy, source, found):
+                self._go_on(source, found)
+                if found.failures() and not plan.every:
+                    found.stopped = "failure"
+        else:
+            source, total = self._kept[strategy]
+            source.known = known_to(host)
+            limit = None if limit is None else limit + source.done
+        self._kept[strategy] = source, total
         source.limit = limit
+
+        def keep(*, now: bool = False) -> None:
+            if self.checkpoint is not None and (now or self.checkpoint.due):
+                whole = copied(total)
+                whole.merge(copied(found))
+                self._keep(strategy, source, whole)
+
         try:
-            self._begin(source, found, limit, end, progress)
             if not found.stopped:
-                self._share(source, found, end, progress)
+                self._begin(source, found, limit, end, progress, keep)
+            if not found.stopped:
+                self._share(source, found, end, progress, keep)
         finally:
+            keep(now=True)
             whole = copied(total)
             whole.merge(copied(found))
             self._kept[strategy] = source, whole
@@ -108,11 +134,11 @@ class CodeSpreader(Spreader):
 
     def _begin(
         self, source: LearningChunks, found: Searched, limit: int | None, end: float | None,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[Progress], None] | None, keep: Callable[[], None],
     ) -> None:  # fmt: skip
         """The first chunks, in this process."""
         host, begun = self.host, monotonic()
-        alone = ALONE if self.how.jobs > 1 else 0.0
+        alone = ALONE if self.how.jobs > 1 else 0.0 if self.how.spread else float("inf")
 
         def tell(at: Progress) -> None:
             if progress is not None:
@@ -131,11 +157,13 @@ class CodeSpreader(Spreader):
             result = run_part(host, shard, host.isolation.here(tell))
             for one in source.take(shard, result, False):
                 self._count(found, one)
+            keep()
 
     def _count(self, found: Searched, result: ShardResult) -> None:
         """Take in what came of a chunk that this process has run."""
         assert result.code is not None
         self._hear(result)
+        self._sum(result)
         for seen in result.seen:
             known = found.outcomes.get(seen.key)
             if known is not None:
@@ -144,6 +172,9 @@ class CodeSpreader(Spreader):
             assert seen.executed is not None
             place = found.schedules + seen.schedule
             found.outcomes[seen.key] = Outcome.of(seen.executed, seen.count, place)
+            self._followed.add(seen.key)
+            if seen.trace is not None:
+                self._traces.setdefault(seen.key, seen.trace)
         found.schedules += result.schedules
         if result.stopped not in ("", "schedules"):
             found.stopped = result.stopped
@@ -152,17 +183,21 @@ class CodeSpreader(Spreader):
 
     def _share(
         self, source: LearningChunks, found: Searched, end: float | None,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[Progress], None] | None, keep: Callable[[], None],
     ) -> None:  # fmt: skip
         """The other chunks, in other processes."""
         heard: list[ShardResult] = []
+
+        def hear(result: ShardResult) -> None:
+            heard.append(result)
+            self._sum(result)
 
         def add(result: ShardResult, seen: Seen) -> None:
             verdict = seen.verdict
             assert verdict is not None
             executed = seen.executed or Executed(seen.picks, [], verdict, 0)
             if seen.trace is not None:
-                self._traces[id(executed)] = seen.trace
+                self._traces.setdefault(seen.key, seen.trace)
             place = found.schedules + seen.schedule
             found.outcomes[seen.key] = Outcome.of(executed, seen.count, place)
 
@@ -172,17 +207,30 @@ class CodeSpreader(Spreader):
         ):  # fmt: skip
             spread(
                 source, found, self.host.runner, submit, budget, width=width,
-                every=self.plan.every, progress=progress, renew=renew, add=add, hear=heard.append,
+                every=self.plan.every, progress=progress, renew=renew, add=add, hear=hear,
+                keep=keep,
             )  # fmt: skip
         for result in heard:
             self._hear(result)
 
-    def _hear(self, result: ShardResult) -> None:
-        """Take in what was noticed of the program besides, with this process in control of it."""
+    def _hear(self, result: ShardResult | None) -> None:
+        """Take in what was noticed of the program besides, with this process in control of it; None
+        for all that a checkpoint says."""
+        if result is None:
+            if self._noticed is not None:
+                add_noticed(self.host, self._noticed)
+            return
         assert result.code is not None
         add_noticed(self.host, result.code.noticed)
         notes = self.host.notes
         notes += [note for note in result.code.notes if note not in notes]
+
+    def _sum(self, result: ShardResult) -> None:
+        """Keep what was noticed, for a checkpoint."""
+        assert result.code is not None
+        if self._noticed is None:
+            self._noticed = Noticed(Account(result.code.noticed.account.noun))
+        self._noticed.add(result.code.noticed)
 
     @contextmanager
     def _elsewhere(self, source: LearningChunks) -> Iterator[None]:
@@ -204,20 +252,78 @@ class CodeSpreader(Spreader):
             add_noticed(host, noticed)
 
     def _follow(self, found: Searched) -> None:
-        """Run here what went wrong elsewhere."""
+        """Run here what others have found."""
         host = self.host
         for key, outcome in found.outcomes.items():
-            text = self._traces.pop(id(outcome.first), None)
-            if text is None:
+            text = self._traces.get(key)
+            if text is None or key in self._followed:
                 continue
+            self._followed.add(key)
             try:
                 executed = host.retrace(load_trace_text(text, "the trace of another process"))
             except (Interrupted, TimeUp):
                 continue
             if executed is not None and outcome_key(executed.verdict) == key:
                 outcome.first = executed
-            else:
+            elif outcome.kind in FAILED:
                 host.notes.append(
                     "the program is not deterministic: what went wrong in another process did not "
                     f"do so here. {LOOK_FOR}"
                 )
+
+    def _go_on(self, source: LearningChunks, found: Searched) -> None:
+        """Have the program under control with what a checkpoint says is known of it."""
+        assert self.checkpoint is not None
+        try:
+            with self._elsewhere(source):
+                pass
+            self._hear(None)
+        except DAMAGED as error:
+            raise self.checkpoint.damaged(error) from error
+        self._follow(found)
+
+    # --- kept in a file ----------------------------------------------------------------------
+    def identity(self) -> dict[str, Any]:
+        host = self.host
+        settings = host.settings
+        data = host.program.to_data(dict(host.sources.digests), {})
+        return {
+            "scenario": digest([data, settings.isolation, settings.interpreter]),
+            "name": host.target.name, "backend": settings.backend,
+            "rules": rules_digest(host.backend.rules), "clock": settings.clock,
+            "steps": settings.bounds(host.target).steps, "engine": "real",
+        }  # fmt: skip
+
+    def _keep(self, strategy: str, source: LearningChunks, found: Searched) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.put(strategy, {
+            "schedules": found.schedules, "done": source.done, "known": json.loads(source.known),
+            "outcomes": [
+                [self._traces.get(key), one.kind, one.message, one.count, one.schedule]
+                for key, one in found.outcomes.items()
+            ],
+            "noticed": None if self._noticed is None else self._noticed.to_data(),
+        })  # fmt: skip
+
+    def _resume(self, strategy: str, source: LearningChunks, found: Searched) -> bool:
+        """Go on where the checkpoint says, if it says anything."""
+        checkpoint = self.checkpoint
+        kept = None if checkpoint is None else checkpoint.stages.get(strategy)
+        if checkpoint is None or kept is None:
+            return False
+        try:
+            for text, kind, message, count, schedule in kept["outcomes"]:
+                verdict = Verdict(str(kind), message=str(message))
+                if text is not None:
+                    verdict = load_trace_text(text, checkpoint.path).verdict
+                    self._traces[outcome_key(verdict)] = text
+                executed, key = Executed([], [], verdict, 0), outcome_key(verdict)
+                found.outcomes[key] = Outcome.of(executed, int(count), int(schedule))
+            found.schedules = source.done = source._next = int(kept["done"])
+            source.known = json.dumps(kept["known"]).encode()
+            if kept["noticed"] is not None:
+                self._noticed = Noticed.from_data(kept["noticed"])
+        except (*DAMAGED, TraceError) as error:
+            raise checkpoint.damaged(error) from error
+        self.resumed = True
+        return True
