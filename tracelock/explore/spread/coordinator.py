@@ -11,8 +11,9 @@ from typing import Any, Final
 from tracelock.errors import InternalError, LimitReached
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Outcome, Progress, Searched, outcome_key
+from tracelock.explore.spread.relearning import Relearning
 from tracelock.explore.spread.shards import Seen, Shard, ShardResult
-from tracelock.explore.spread.sources import Chunks, Source, Tree
+from tracelock.explore.spread.sources import Chunks, Parts, Tree
 
 Submit = Callable[[Shard], "Future[ShardResult]"]
 
@@ -28,7 +29,7 @@ def given_up() -> None:
 
 
 def spread(
-    source: Source,
+    source: Parts,
     found: Searched,
     runner: Runner,
     submit: Submit,
@@ -57,6 +58,9 @@ def spread(
     flying: dict[Future[ShardResult], Shard] = {}
     lost: list[Shard] = []
     started = local is None  # the others have
+    most = 1 if width == 1 else 2 * width
+    if isinstance(source, Relearning):  # what is only planned is begun by others too, at once
+        most = width
     found.stopped = ""
 
     def take(shard: Shard, result: ShardResult) -> None:
@@ -91,7 +95,7 @@ def spread(
                     tell()
                     continue
                 ready = [one for one in (first, second) if one is not None]
-            while left != 0.0 and len(flying) < (1 if width == 1 else 2 * width):
+            while left != 0.0 and len(flying) < most:
                 shard = ready.pop(0) if ready else source.next(not flying)
                 if shard is None:
                     break
@@ -104,7 +108,7 @@ def spread(
                     flying.clear()
                     renew()
             lost = ready
-            if isinstance(source, Tree):
+            if isinstance(source, (Tree, Relearning)):
                 _count(found, runner, source.run_here(), every, add, hear)
                 if found.stopped:
                     break
@@ -132,7 +136,7 @@ def spread(
     except KeyboardInterrupt:
         found.stopped = "interrupted"
     finally:
-        if isinstance(source, Tree):
+        if isinstance(source, (Tree, Relearning)):
             stopped = found.stopped
             _count(found, runner, source.run_here(), every, add, hear)
             found.stopped = stopped or found.stopped

@@ -106,11 +106,14 @@ class Seen:
 @dataclass(slots=True)
 class CodeResult:
     """What a shard of real code tells besides: what is ``known`` of the program now, None where
-    that is what it was; what was ``noticed`` (see ``session.elsewhere``), and its ``notes``."""
+    that is what it was; what was ``noticed`` (see ``session.elsewhere``), and its ``notes``.
+    ``lost``, ``missed``: see ``Relearning``."""
 
     known: bytes | None
     noticed: Any
     notes: list[str]
+    lost: bool = False
+    missed: bool = False
 
 
 @dataclass(slots=True)
@@ -165,7 +168,8 @@ def run_on(
     Where Ctrl-C comes in the middle of a schedule, that one is not counted.
     """
     job = shard.job
-    scheduler = inner = made or scheduler_of(shard)
+    scheduler = made or scheduler_of(shard)
+    inner = innermost(scheduler)
     if job.prefix and not isinstance(inner, SubtreeScheduler):
         scheduler = Prefixed(job.prefix, inner)
     if shard.skip and strategy_named(job.strategy).shards == SEEDED:
@@ -199,6 +203,13 @@ def run_on(
         result.children = [_packed(one) for one in inner.present()]
         result.dearer = [(cost, [_packed(c) for c in of]) for cost, of in inner.later().items()]
     return result
+
+
+def innermost(scheduler: Scheduler) -> Scheduler:
+    """What the wrappers around a scheduler lead to."""
+    while isinstance(scheduler, Wrapper):
+        scheduler = scheduler.inner
+    return scheduler
 
 
 class Ending(Wrapper):

@@ -9,7 +9,8 @@ back unfinished when others have nothing to do. What a source still has to do ca
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from tracelock.errors import InternalError
@@ -35,7 +36,7 @@ TINY: Final = 8
 STILL_LEARNING: Final = 3
 
 
-class Source(Protocol):
+class Parts(Protocol):
     """A search in shards. ``limit``: schedules in all, None for no bound."""
 
     limit: int | None
@@ -51,14 +52,18 @@ class Source(Protocol):
         """A shard came back: the results that count now. ``hungry``: others want to work."""
         ...
 
+    @property
+    def finished(self) -> bool: ...
+
+
+class Source(Parts, Protocol):
+    """One whose rest can be kept as JSON."""
+
     def to_data(self) -> dict[str, Any]: ...
 
     def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
         """From what ``to_data`` gave, with ``counted`` schedules; ``base``: see ``make_source``."""
         ...
-
-    @property
-    def finished(self) -> bool: ...
 
 
 def make_source(
@@ -212,7 +217,8 @@ class Tree(_Systematic):
     ) -> None:
         super().__init__(job, limit, slice_)
         self.frontier = frontier
-        self._runner = runner
+        #: What runs the first executions of a part that is only planned: that cannot wait.
+        self.run: Callable[[Shard], ShardResult] = partial(run_on, runner)
         self._parts: dict[int, Part] = {}
         self._tiny = 0  # parts since the last one that was worth giving out
         self._alone = 0  # parts in turn that were all there was to do
@@ -248,7 +254,7 @@ class Tree(_Systematic):
                 return None
             count = FIRST if left is None else min(left, FIRST)
             shard = Shard(self.job, 0, count=count, part=part.left)
-            result = run_on(self._runner, shard)
+            result = self.run(shard)
             if result.stopped == "interrupted":
                 raise KeyboardInterrupt  # it is as if it were still planned
             self._granted += result.schedules

@@ -19,7 +19,7 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.search import FAILED
 from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import CodeResult, Ending, Job, Shard, ShardResult, run_on
-from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.base import Choice, Scheduler, Wrapper
 from tracelock.schedulers.strategies import SEEDED, strategy_named
 from tracelock.session.elsewhere.knowledge import (
     known_to,
@@ -139,10 +139,18 @@ def run_part(
     before = known_to(host)
     host.settle()
     host.program.aim.apply()
-    host.until(None if shard.seconds is None else monotonic() + shard.seconds)
     scheduler = scheduler_of(host, shard)
-    with host.backend.searching(scheduler, host.settings.clock, True):
-        result = run_on(host.runner, shard, progress, scheduler)
+    bounds = host.backend.bounds
+    deadline = bounds.deadline
+    if not scheduler.systematic and shard.seconds is not None:
+        host.until(monotonic() + shard.seconds)  # of others a slice ends between two schedules
+    try:
+        host.names.deferring = scheduler.systematic
+        with host.backend.searching(scheduler, host.settings.clock, True):
+            result = run_on(host.runner, shard, progress, scheduler)
+    finally:
+        host.names.deferring = False
+        bounds.deadline = deadline
     if host.backend.unlike and not result.failed:
         raise InternalError(host.not_confirmed("it went well when it was run again", 1, 1))
     for seen in result.seen:
@@ -161,7 +169,36 @@ def scheduler_of(host: PythonHost, shard: Shard) -> Scheduler:
     """The scheduler of a part: that of its strategy for this program, with what is injected."""
     job = shard.job
     made = shards.scheduler_of(shard)
+    if made.systematic:
+        return OnePart(made, host)
     seed = shards.seed_of(job, shard)
     if host.entangled and strategy_named(job.strategy).shards == SEEDED:
         made = host.scheduler(job.strategy, seed, job.depth)
     return Ending(host.injecting(made, seed))
+
+
+class OnePart(Wrapper):
+    """A part of a systematic search, which ends as soon as it has taught something that decides
+    where schedules have choices. ``lost``: a worker that was to go on could not."""
+
+    def __init__(self, inner: Scheduler, host: PythonHost) -> None:
+        super().__init__(Ending(inner))
+        self.lost = False
+        self._names, self._aim = host.names, host.program.aim
+
+    def begin(self) -> bool:
+        if self.lost or self._names.pending or self._aim.pending:
+            return False
+        return self.inner.begin()
+
+    def pick(self, choice: Choice) -> int:
+        if not self.lost:
+            picked = self.inner.pick(choice)
+            if picked in choice.options:
+                return picked
+            self.lost = True
+        return choice.options[0]
+
+    def end(self, steps: int) -> None:
+        if not self.lost:
+            self.inner.end(steps)

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +24,11 @@ from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Key, Outcome, Progress, Searched, outcome_key
 from tracelock.explore.spread.checkpoint import DAMAGED, digest, rules_digest
 from tracelock.explore.spread.coordinator import spread
-from tracelock.explore.spread.shards import Job, Seen, ShardResult
-from tracelock.explore.spread.sources import LearningChunks
+from tracelock.explore.spread.relearning import Relearning
+from tracelock.explore.spread.shards import Job, Seen, Shard, ShardResult
+from tracelock.explore.spread.sources import LearningChunks, Levels, Tree, make_source
 from tracelock.instrument.account.account import Account
-from tracelock.schedulers.strategies import NUMBERED, SEEDED, strategy_named
+from tracelock.schedulers.strategies import NUMBERED, SEEDED, TREE, strategy_named
 from tracelock.session.elsewhere.knowledge import Noticed, add_noticed, known_to, noticed_by
 from tracelock.session.elsewhere.programs import as_bytes
 from tracelock.session.elsewhere.running import CodeJob, opened, run_code_shard, run_part
@@ -36,6 +39,7 @@ from tracelock.trace import Verdict
 from tracelock.trace.reading import load_trace_text
 
 if TYPE_CHECKING:
+    from tracelock.explore.spread.coordinator import Submit
     from tracelock.session.python_host import PythonHost
 
 #: Schedules of one part.
@@ -55,29 +59,23 @@ class CodeSpreader(Spreader):
         self._traces: dict[Key, str] = {}  # one of each way to end
         self._followed: set[Key] = set()  # those that this process has run itself
         self._noticed: Noticed | None = None  # in all
-        self._kept: dict[str, tuple[LearningChunks, Searched]] = {}
+        self._kept: dict[str, tuple[LearningChunks | Relearning, Searched]] = {}
         super().__init__(host, plan)
 
     def executions(self, strategy: str) -> int:
-        if strategy in self._kept:
-            return self._kept[strategy][1].schedules
-        return self.host.executions
+        if strategy not in self._kept:
+            return self.host.executions
+        source, total = self._kept[strategy]
+        return source.executions if isinstance(source, Relearning) else total.schedules
 
     def search(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
     ) -> Searched:
         plan, host = self.plan, self.host
-        if strategy_named(strategy).shards not in (NUMBERED, SEEDED):
-            if self.how.checkpoint is not None and plan.strategy != "auto":
-                raise UsageError(
-                    f"what {strategy} has left to do of real code cannot be written down: a "
-                    "checkpoint is for strategies that draw schedules (auto, random, pct, pos, "
-                    "surw)"
-                )
-            host.notes.append(
-                f"{strategy} searched in this process alone: what it has left of real code cannot "
-                "be given to others"
-            )
+        drawn = strategy_named(strategy).shards in (NUMBERED, SEEDED)
+        why = "" if drawn else self._indivisible(strategy)
+        if why:
+            host.notes += [] if not self.how.spread else [why]
             return host.search(strategy, plan.seed or 0, plan.depth, budget, plan.every, progress)
         host.settle()
         host.program.aim.apply()
@@ -85,37 +83,75 @@ class CodeSpreader(Spreader):
         end = None if budget.seconds is None else monotonic() + budget.seconds
         limit = budget.schedules
         if strategy not in self._kept:
-            source = LearningChunks(self._job(strategy), None, known_to(host))
+            source = self._source(strategy, drawn)
             total = Searched(strategy)
-            if self._resume(strategy, source, found):
+            if isinstance(source, LearningChunks) and self._resume(strategy, source, found):
                 self._go_on(source, found)
                 if found.failures() and not plan.every:
                     found.stopped = "failure"
         else:
             source, total = self._kept[strategy]
-            source.known = known_to(host)
-            limit = None if limit is None else limit + source.done
+            if isinstance(source, LearningChunks):
+                source.known = known_to(host)
+            limit = None if limit is None else limit + total.schedules
         self._kept[strategy] = source, total
         source.limit = limit
 
         def keep(*, now: bool = False) -> None:
-            if self.checkpoint is not None and (now or self.checkpoint.due):
+            if self.checkpoint is None or not isinstance(source, LearningChunks):
+                return
+            if now or self.checkpoint.due:
                 whole = copied(total)
                 whole.merge(copied(found))
                 self._keep(strategy, source, whole)
 
         try:
             if not found.stopped:
-                self._begin(source, found, limit, end, progress, keep)
-            if not found.stopped:
+                self._begin(source, found, end, progress, keep)
+            if not found.stopped and not source.finished:
                 self._share(source, found, end, progress, keep)
         finally:
             keep(now=True)
             whole = copied(total)
             whole.merge(copied(found))
             self._kept[strategy] = source, whole
+        if isinstance(source, LearningChunks):
+            found.stopped = found.stopped or "schedules"
+        found.exhaustive = not found.stopped and source.exhaustive
+        if isinstance(source, Relearning) and source.lost:
+            self.host.notes.append(f"the program is not deterministic. {LOOK_FOR}")
         self._follow(found)
         return found
+
+    def _indivisible(self, strategy: str) -> str:
+        """Why a systematic search is that of this process alone, "" where it is not. Raises
+        UsageError where it was to be kept in a file."""
+        if self.how.checkpoint is not None and self.plan.strategy != "auto":
+            raise UsageError(
+                f"what {strategy} has left to do of real code cannot be written down: a "
+                "checkpoint is for strategies that draw schedules (auto, random, pct, pos, surw)"
+            )
+        if not self.how.spread or self.how.checkpoint is not None:
+            return f"{strategy} searched in this process alone, as it is not kept in the checkpoint"
+        if self.host.entangled and strategy_named(strategy).shards == TREE:
+            return (
+                f"{strategy} searched in this process alone: what the steps of tasks have touched "
+                "is known to the process that ran them"
+            )
+        return ""
+
+    def _source(self, strategy: str, drawn: bool) -> LearningChunks | Relearning:
+        known, job = known_to(self.host), self._job(strategy)
+        if drawn:
+            return LearningChunks(job, None, known)
+        runner = self.host.runner
+
+        def make() -> Tree | Levels:
+            made = make_source(job, None, runner, here=False)
+            assert isinstance(made, (Tree, Levels))
+            return made
+
+        return Relearning(make, known)
 
     def _job(self, strategy: str) -> Job:
         host, plan = self.host, self.plan
@@ -133,10 +169,10 @@ class CodeSpreader(Spreader):
         )  # fmt: skip
 
     def _begin(
-        self, source: LearningChunks, found: Searched, limit: int | None, end: float | None,
+        self, source: LearningChunks | Relearning, found: Searched, end: float | None,
         progress: Callable[[Progress], None] | None, keep: Callable[[], None],
     ) -> None:  # fmt: skip
-        """The first chunks, in this process."""
+        """The first parts, in this process."""
         host, begun = self.host, monotonic()
         alone = ALONE if self.how.jobs > 1 else 0.0 if self.how.spread else float("inf")
 
@@ -145,18 +181,27 @@ class CodeSpreader(Spreader):
                 count = found.schedules + at.schedules
                 progress(replace(at, schedules=count, seconds=monotonic() - begun))
 
+        def run(shard: Shard) -> ShardResult:
+            return run_part(host, shard, host.isolation.here(tell))
+
+        if isinstance(source, Relearning):
+            source.run_by(run)
         while not found.stopped and monotonic() < begun + alone:
-            if limit is not None and source.done >= limit:
-                found.stopped = "schedules"
-                return
             shard = source.next(True)
-            if shard is None:
+            if isinstance(source, Relearning):
+                for one in source.run_here():
+                    self._count(found, one)
+            if shard is None or found.stopped:
+                if not found.stopped and not source.finished:
+                    found.stopped = "schedules"  # that is the bound
                 return
             if end is not None:
-                shard = replace(shard, seconds=max(0.001, end - monotonic()))
-            result = run_part(host, shard, host.isolation.here(tell))
-            for one in source.take(shard, result, False):
+                left = max(0.001, end - monotonic())
+                shard = replace(shard, seconds=min(left, shard.seconds or left))
+            for one in source.take(shard, run(shard), False):
                 self._count(found, one)
+            if end is not None and monotonic() > end:
+                found.stopped = "seconds"
             keep()
 
     def _count(self, found: Searched, result: ShardResult) -> None:
@@ -176,13 +221,13 @@ class CodeSpreader(Spreader):
             if seen.trace is not None:
                 self._traces.setdefault(seen.key, seen.trace)
         found.schedules += result.schedules
-        if result.stopped not in ("", "schedules"):
+        if result.stopped not in ("", "schedules", "seconds"):
             found.stopped = result.stopped
         if result.code.noticed.stuck:
             found.stopped = "stuck"
 
     def _share(
-        self, source: LearningChunks, found: Searched, end: float | None,
+        self, source: LearningChunks | Relearning, found: Searched, end: float | None,
         progress: Callable[[Progress], None] | None, keep: Callable[[], None],
     ) -> None:  # fmt: skip
         """The other chunks, in other processes."""
@@ -205,6 +250,8 @@ class CodeSpreader(Spreader):
         with self._elsewhere(source), self._workers(found, progress, False) as (
             submit, width, renew,
         ):  # fmt: skip
+            if isinstance(source, Relearning):
+                source.run_by(partial(_at_once, submit, renew))
             spread(
                 source, found, self.host.runner, submit, budget, width=width,
                 every=self.plan.every, progress=progress, renew=renew, add=add, hear=hear,
@@ -233,7 +280,7 @@ class CodeSpreader(Spreader):
         self._noticed.add(result.code.noticed)
 
     @contextmanager
-    def _elsewhere(self, source: LearningChunks) -> Iterator[None]:
+    def _elsewhere(self, source: LearningChunks | Relearning) -> Iterator[None]:
         """While this is entered the program is not under control here. Afterwards there is another
         ``host``, which knows what is known by then."""
         before = self.host
@@ -327,3 +374,12 @@ class CodeSpreader(Spreader):
             raise checkpoint.damaged(error) from error
         self.resumed = True
         return True
+
+
+def _at_once(submit: Submit, renew: Callable[[], None], shard: Shard) -> ShardResult:
+    """Have a part run elsewhere, and wait for that."""
+    while True:
+        try:
+            return submit(shard).result()
+        except BrokenExecutor:
+            renew()
